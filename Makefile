@@ -1,0 +1,41 @@
+# `make test` on a fresh machine sets everything up: a virtual environment, torch, the locked tree, this package.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: test lint mini mini-eval mini-sheets lock clean
+
+$(READY): pyproject.toml requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv "$(TORCH)"
+	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -r requirements.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	touch $(READY)
+
+test: $(READY) lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Pretrain the miniature base model: about 90 minutes on 2 CPU cores; run again to resume.
+mini: $(READY)
+	$(BIN)/python -m artbank.mini.pretrain
+
+# Measure the shipped weights and write the figures into the model card.
+mini-eval: $(READY)
+	$(BIN)/python -m artbank.mini.evaluate
+
+mini-sheets: $(READY)
+	$(BIN)/python -m artbank.mini.sheets
+
+# Lock the tree without torch and what comes with it (its build depends on the machine), and without index addresses.
+lock: $(READY)
+	$(BIN)/uv lock -q
+	$(BIN)/uv export -q --frozen --no-hashes --no-emit-project --no-header --no-annotate --prune torch -o requirements.txt
+	rm uv.lock
+
+clean:
+	rm -rf .venv build

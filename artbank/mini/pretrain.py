@@ -1,0 +1,224 @@
+"""Pretrain the miniature base model: corpus, VAE, CLIP, judge, UNet, then the weights folder.
+
+    python -m artbank.mini.pretrain                    every stage that is not complete, in order
+    python -m artbank.mini.pretrain unet --minutes 9   one stage, for at most 9 minutes; run it again to go on
+
+Each stage resumes from its newest checkpoint under the work folder. The defaults of the `cpu` plan made the shipped
+weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+
+from artbank.mini import WEIGHTS
+from artbank.mini.corpus import Corpus, render
+from artbank.mini.judge import Judge
+from artbank.mini.loop import Schedule, train
+from artbank.mini.networks import (
+    build_clip,
+    build_clip_processor,
+    build_pipeline,
+    build_unet,
+    build_vae,
+    train_tokenizer,
+)
+from artbank.mini.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Size of a pretraining run: pictures, and length and batch of each stage."""
+
+    num_scenes: int
+    vae: Schedule
+    clip: Schedule
+    judge: Schedule
+    unet: Schedule
+    vae_batch: int
+    clip_batch: int
+    judge_batch: int
+    unet_batch: int
+
+
+PLANS: dict[str, Plan] = {
+    "cpu": Plan(
+        num_scenes=6000,
+        vae=Schedule(steps=3400, learning_rate=2e-3),
+        clip=Schedule(steps=1000, learning_rate=1e-3, weight_decay=0.1),
+        judge=Schedule(steps=1000, learning_rate=2e-3),
+        unet=Schedule(steps=5400, learning_rate=1e-3, warmup=200),
+        vae_batch=16,
+        clip_batch=96,
+        judge_batch=48,
+        unet_batch=16,
+    ),
+    "gpu": Plan(
+        num_scenes=25000,
+        vae=Schedule(steps=20000, learning_rate=1e-3, checkpoint_every=2000),
+        clip=Schedule(steps=6000, learning_rate=1e-3, weight_decay=0.1, checkpoint_every=2000),
+        judge=Schedule(steps=4000, learning_rate=2e-3, checkpoint_every=2000),
+        unet=Schedule(steps=40000, learning_rate=1e-3, checkpoint_every=2000),
+        vae_batch=64,
+        clip_batch=512,
+        judge_batch=128,
+        unet_batch=256,
+    ),
+}
+
+
+class Pretraining:
+    """The stages of one run, sharing a work folder, a device and the corpus."""
+
+    def __init__(self, work: Path, plan: Plan, device: torch.device, dtype: torch.dtype, minutes: float | None = None):
+        """Open a run.
+
+        Args:
+            work: Gets corpus, checkpoints and finished parts.
+            plan: Size of the run.
+            device: Where the networks learn.
+            dtype: Their compute precision, bfloat16 or float32; master weights are float32.
+            minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
+        """
+        self.work, self.plan, self.device, self.dtype = work, plan, device, dtype
+        self.seconds = None if minutes is None else 60 * minutes
+        self._corpus: Corpus | None = None
+
+    @property
+    def corpus(self) -> Corpus:
+        """The rendered corpus, read once."""
+        if self._corpus is None:
+            self._corpus = Corpus.load(self.work / "corpus")
+        return self._corpus
+
+    def run_corpus(self) -> bool:
+        """Render the pictures that are missing and learn the tokenizer from their captions."""
+        render(self.work / "corpus", self.plan.num_scenes)
+        captions = [fact["caption"] for fact in self.corpus.facts]
+        train_tokenizer(captions).save_pretrained(self.work / "tokenizer")
+        return True
+
+    def run_vae(self) -> bool:
+        """Train the autoencoder, then fix the scale of its latents."""
+        vae = self._place(build_vae())
+        stage = VaeStage(vae, self.corpus, self.plan.vae_batch)
+        if not self._train(stage, self.plan.vae, "vae"):
+            return False
+        vae = vae.float().eval()
+        normalize_latents(vae, self.corpus)
+        vae.save_pretrained(self.work / "vae")
+        return True
+
+    def run_clip(self) -> bool:
+        """Train both CLIP towers; the text tower becomes the text encoder."""
+        tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
+        clip = self._place(build_clip(tokenizer))
+        if not self._train(ClipStage(clip, tokenizer, self.corpus, self.plan.clip_batch), self.plan.clip, "clip"):
+            return False
+        clip.float().eval().save_pretrained(self.work / "clip")
+        build_clip_processor(tokenizer).save_pretrained(self.work / "clip")
+        return True
+
+    def run_judge(self) -> bool:
+        """Train the independent classifier."""
+        judge = self._place(Judge())
+        if not self._train(JudgeStage(judge, self.corpus, self.plan.judge_batch), self.plan.judge, "judge"):
+            return False
+        judge.float().save(self.work / "judge")
+        return True
+
+    def run_unet(self) -> bool:
+        """Encode the corpus, then train the denoiser on its latents."""
+        vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
+        latents = torch.cat(list(encode_corpus(vae, self.corpus)))
+        captions = [fact["caption"] for fact in self.corpus.facts]
+        tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
+        text_encoder = self._place(load_text_encoder(self.work / "clip")).eval()
+        unet = self._place(build_unet())
+        stage = UnetStage(unet, text_encoder, tokenizer, latents, captions, self.plan.unet_batch)
+        if not self._train(stage, self.plan.unet, "unet"):
+            return False
+        unet.float().eval().save_pretrained(self.work / "unet")
+        return True
+
+    def run_export(self, weights: Path = WEIGHTS) -> bool:
+        """Write the finished parts as fp16 in diffusers' layout, with CLIP and judge beside them."""
+        from diffusers import UNet2DConditionModel
+
+        pipeline = build_pipeline(
+            AutoencoderKL.from_pretrained(self.work / "vae"),
+            load_text_encoder(self.work / "clip"),
+            CLIPTokenizer.from_pretrained(self.work / "tokenizer"),
+            UNet2DConditionModel.from_pretrained(self.work / "unet"),
+        )
+        pipeline.to(dtype=torch.float16)
+        pipeline.save_pretrained(weights, max_shard_size="9MB")
+        clip = CLIPModel.from_pretrained(self.work / "clip").half()
+        clip.save_pretrained(weights / "clip", max_shard_size="9MB")
+        build_clip_processor(pipeline.tokenizer).save_pretrained(weights / "clip")
+        Judge.load(self.work / "judge").save(weights / "judge")
+        return True
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device, self.dtype, memory_format=torch.channels_last)
+
+    def _train(self, stage: VaeStage | ClipStage | JudgeStage | UnetStage, schedule: Schedule, name: str) -> bool:
+        for module in stage.modules:
+            module.train()
+        folder = self.work / "checkpoints" / name
+        return train(stage.modules, stage.loss, schedule, folder, stop_after_seconds=self.seconds)
+
+
+def load_text_encoder(clip_folder: Path) -> CLIPTextModel:
+    """Take the text tower out of a saved CLIP model, as Stable Diffusion does."""
+    clip = CLIPModel.from_pretrained(clip_folder)
+    encoder = CLIPTextModel(clip.config.text_config)
+    encoder.load_state_dict(clip.text_model.state_dict())
+    return encoder
+
+
+STAGES: dict[str, Callable[[Pretraining], bool]] = {
+    "corpus": Pretraining.run_corpus,
+    "vae": Pretraining.run_vae,
+    "clip": Pretraining.run_clip,
+    "judge": Pretraining.run_judge,
+    "unet": Pretraining.run_unet,
+    "export": Pretraining.run_export,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns 0 when the asked stages are complete, 3 when the time ran out first."""
+    parser = argparse.ArgumentParser(
+        prog="python -m artbank.mini.pretrain", description="Pretrain the mini base model."
+    )
+    parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="stages to run; all when none is named")
+    parser.add_argument("--work", type=Path, default=Path("build/mini"), help="folder for corpus and checkpoints")
+    parser.add_argument("--plan", choices=PLANS, help="size of the run; by device when not given")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--minutes", type=float, help="longest time of a stage; run again to go on")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    plan = PLANS[options.plan or ("gpu" if options.device.startswith("cuda") else "cpu")]
+    torch.manual_seed(0)
+    run = Pretraining(options.work, plan, torch.device(options.device), torch.bfloat16, options.minutes)
+    for name in options.stage or STAGES:
+        if not STAGES[name](run):
+            logger.info("stage %s stopped before its end; run the same command again to go on", name)
+            return 3
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
