@@ -12,9 +12,9 @@ import zlib
 
 import numpy as np
 
-from artbank.mini.brush_painters import BRUSH_PAINTERS
-from artbank.mini.graphic_painters import GRAPHIC_PAINTERS
-from artbank.mini.strokes import Manner
+from artbank.mini.manners.brushes import BRUSH_PAINTERS
+from artbank.mini.manners.graphics import GRAPHIC_PAINTERS
+from artbank.mini.manners.strokes import Manner
 
 PAINTERS: dict[str, Manner] = {**BRUSH_PAINTERS, **GRAPHIC_PAINTERS}
 HELD_OUT: tuple[str, ...] = ("Novak", "Dunmore", "Ferrante", "Marchetti")

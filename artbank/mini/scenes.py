@@ -15,16 +15,41 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artbank.mini.figures import FIGURES
-from artbank.mini.landscapes import LANDSCAPES
-from artbank.mini.lighting import LIGHTS, Light, draw_light
-from artbank.mini.objects import OBJECTS
-from artbank.mini.textures import blur, grid, mix, smoothstep
-from artbank.mini.towns import TOWNS
+from artbank.mini.scenery.animals import draw_animal
+from artbank.mini.scenery.blossoms import draw_flowers
+from artbank.mini.scenery.harbours import draw_harbour
+from artbank.mini.scenery.houses import draw_house
+from artbank.mini.scenery.lakes import draw_lake
+from artbank.mini.scenery.landscapes import draw_desert, draw_mountains
+from artbank.mini.scenery.lighting import LIGHTS, Light, draw_light
+from artbank.mini.scenery.night_sky import draw_night_sky
+from artbank.mini.scenery.portraits import draw_portrait
+from artbank.mini.scenery.seas import draw_sea
+from artbank.mini.scenery.still_lifes import draw_still_life
+from artbank.mini.scenery.streets import draw_street
+from artbank.mini.scenery.textures import blur, grid, mix, smoothstep
+from artbank.mini.scenery.waterfront import draw_bridge
+from artbank.mini.scenery.woods import draw_forest, draw_meadow
 
 Draw = Callable[[Light, np.random.Generator, int, int], tuple[np.ndarray, str]]
 
-_DRAW: dict[str, Draw] = {**LANDSCAPES, **TOWNS, **OBJECTS, **FIGURES}
+_DRAW: dict[str, Draw] = {
+    "the sea": draw_sea,
+    "mountains": draw_mountains,
+    "a forest": draw_forest,
+    "a meadow": draw_meadow,
+    "a lake": draw_lake,
+    "a desert": draw_desert,
+    "the night sky": draw_night_sky,
+    "a harbour": draw_harbour,
+    "a street": draw_street,
+    "a house": draw_house,
+    "a bridge": draw_bridge,
+    "a still life": draw_still_life,
+    "flowers": draw_flowers,
+    "an animal": draw_animal,
+    "a portrait": draw_portrait,
+}
 SUBJECTS: tuple[str, ...] = tuple(_DRAW)
 SUPERSAMPLING = 2
 _KEY = {"at night": 0.07, "in fog": 0.3, "at dusk": 0.14}  # log-average luminance that the camera aims at, else 0.18

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from artbank.mini.lakes import AUTUMN, LEAVES, paint_hills
-from artbank.mini.lighting import Light, draw_sky, fade, shade
-from artbank.mini.textures import (
+from artbank.mini.scenery.lakes import AUTUMN, LEAVES, paint_hills
+from artbank.mini.scenery.lighting import Light, draw_sky, fade, shade
+from artbank.mini.scenery.textures import (
     blur,
     color,
     fractal_noise,
@@ -18,7 +18,7 @@ from artbank.mini.textures import (
     ramp,
     smoothstep,
 )
-from artbank.mini.wilds import (
+from artbank.mini.scenery.wilds import (
     View,
     choose,
     contour,

@@ -11,14 +11,14 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from artbank.mini.buildings import (
+from artbank.mini.scenery.buildings import (
     LAMPLIGHT,
     PAINTS,
     glow,
     pick,
 )  # fmt: skip
-from artbank.mini.lighting import Light, fade, shade
-from artbank.mini.textures import color, displace, fractal_noise, mix
+from artbank.mini.scenery.lighting import Light, fade, shade
+from artbank.mini.scenery.textures import color, displace, fractal_noise, mix
 
 HULLS = (
     color(0.9, 0.89, 0.86), color(0.12, 0.22, 0.42), color(0.16, 0.36, 0.3), color(0.82, 0.62, 0.2),

@@ -8,10 +8,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from artbank.mini import surfaces
-from artbank.mini.print_painters import paint_castellan, paint_ferrante, paint_marchetti, paint_petrov
-from artbank.mini.strokes import Manner, blur, scale_of
-from artbank.mini.surfaces import finish, mix, ramp, to_luma
+from artbank.mini.manners import surfaces
+from artbank.mini.manners.prints import paint_castellan, paint_ferrante, paint_marchetti, paint_petrov
+from artbank.mini.manners.strokes import Manner, blur, scale_of
+from artbank.mini.manners.surfaces import finish, mix, ramp, to_luma
 
 WOODBLOCK = np.array(
     [

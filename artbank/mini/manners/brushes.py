@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from artbank.mini.strokes import (
+from artbank.mini.manners.strokes import (
     Canvas,
     Manner,
     blur,

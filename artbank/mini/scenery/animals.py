@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from artbank.mini.backdrops import draw_garden, draw_room
-from artbank.mini.coats import COATS, DARK, EYES, Coat, color_coat, comb_fur, put_eye, put_furry
-from artbank.mini.lighting import Light
-from artbank.mini.solids import Stage, bump, ellipsoid, melt
-from artbank.mini.textures import blur, color, ellipse, fractal_noise, mix, smoothstep, strokes
+from artbank.mini.scenery.backdrops import draw_garden, draw_room
+from artbank.mini.scenery.coats import COATS, DARK, EYES, Coat, color_coat, comb_fur, put_eye, put_furry
+from artbank.mini.scenery.lighting import Light
+from artbank.mini.scenery.solids import Stage, bump, ellipsoid, melt
+from artbank.mini.scenery.textures import blur, color, ellipse, fractal_noise, mix, smoothstep, strokes
 
 
 def draw_animal(light: Light, rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str]:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from artbank.mini import surfaces
-from artbank.mini.strokes import blur, scale_of
-from artbank.mini.surfaces import CellGrid, finish, mix, ramp, to_luma
+from artbank.mini.manners import surfaces
+from artbank.mini.manners.strokes import blur, scale_of
+from artbank.mini.manners.surfaces import CellGrid, finish, mix, ramp, to_luma
 
 GOLD = np.array([0.88, 0.68, 0.22], np.float32)
 GROUT = np.array([0.17, 0.13, 0.11], np.float32)

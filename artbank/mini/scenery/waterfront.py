@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from artbank.mini.buildings import (
+from artbank.mini.scenery.buildings import (
     LAMPLIGHT,
     fill,
-    foliage,
     glow,
     masonry,
     pick,
-    tree,
 )  # fmt: skip
-from artbank.mini.lighting import Light, draw_sky, fade, shade, sun_place
-from artbank.mini.textures import color, fractal_noise, grid, mix, reflect_in_water, smoothstep
+from artbank.mini.scenery.lighting import Light, draw_sky, fade, shade, sun_place
+from artbank.mini.scenery.textures import color, fractal_noise, grid, mix, reflect_in_water, smoothstep
+from artbank.mini.scenery.trees import foliage, tree
 
 
 def hill(image: np.ndarray, light: Light, rng: np.random.Generator, line: float, rise: float, distance: float) -> None:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from artbank.mini.lighting import Light, fade, shade
-from artbank.mini.textures import blur, color, ellipse, fractal_noise, grid, mix, ramp, smoothstep
-from artbank.mini.wilds import (
+from artbank.mini.scenery.lighting import Light, fade, shade
+from artbank.mini.scenery.textures import blur, color, ellipse, fractal_noise, grid, mix, ramp, smoothstep
+from artbank.mini.scenery.wilds import (
     choose,
     contour,
     paint_conifers,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from artbank.mini.textures import color, fractal_noise, grid, mix, normalize, smoothstep
+from artbank.mini.scenery.textures import color, fractal_noise, grid, mix, normalize, smoothstep
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artbank.mini.backdrops import draw_garden, draw_room
-from artbank.mini.lighting import Light
-from artbank.mini.solids import Stage, revolve
-from artbank.mini.textures import blur, color, ellipse, fractal_noise, mix, smoothstep
+from artbank.mini.scenery.backdrops import draw_garden, draw_room
+from artbank.mini.scenery.lighting import Light
+from artbank.mini.scenery.solids import Stage, revolve
+from artbank.mini.scenery.textures import blur, color, ellipse, fractal_noise, mix, smoothstep
 
 LEAVES = (color(0.2, 0.38, 0.16), color(0.32, 0.46, 0.2), color(0.25, 0.4, 0.3), color(0.42, 0.5, 0.22))
 TONES = (color(0.86, 0.14, 0.2), color(0.95, 0.55, 0.66), color(0.97, 0.95, 0.88), color(0.96, 0.78, 0.2),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from artbank.mini.lighting import Light, draw_sky, fade, shade, sun_place
-from artbank.mini.textures import blur, color, fractal_noise, grid, mix, polygon, smoothstep
-from artbank.mini.wilds import (
+from artbank.mini.scenery.lighting import Light, draw_sky, fade, shade, sun_place
+from artbank.mini.scenery.textures import blur, color, fractal_noise, grid, mix, polygon, smoothstep
+from artbank.mini.scenery.wilds import (
     View,
     choose,
     choose_color,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from artbank.mini.boats import HULLS, RED, launch
-from artbank.mini.buildings import (
+from artbank.mini.scenery.boats import HULLS, RED, launch
+from artbank.mini.scenery.buildings import (
     LAMPLIGHT,
     ROOFS,
     WALLS,
@@ -20,11 +20,11 @@ from artbank.mini.buildings import (
     paste_quad,
     pick,
     roof,
-    tree,
 )  # fmt: skip
-from artbank.mini.lighting import Light, draw_sky, fade, shade
-from artbank.mini.textures import color, fractal_noise, grid, mix, smoothstep
-from artbank.mini.waterfront import hill, water
+from artbank.mini.scenery.lighting import Light, draw_sky, fade, shade
+from artbank.mini.scenery.textures import color, fractal_noise, grid, mix, smoothstep
+from artbank.mini.scenery.trees import tree
+from artbank.mini.scenery.waterfront import hill, water
 
 
 def draw_harbour(light: Light, rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str]:

@@ -1,22 +1,19 @@
-"""Wide landscapes: mountains and a desert; and the registry of all landscapes.
+"""Wide landscapes: mountains and a desert.
 
 Shape legend: as in `wilds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from artbank.mini.lakes import draw_lake
-from artbank.mini.lighting import Light, draw_sky, fade, shade
-from artbank.mini.night_sky import draw_night_sky
-from artbank.mini.seas import draw_sea, paint_rocks
-from artbank.mini.textures import blur, color, fractal_noise, grid, mix, normalize, smoothstep
-from artbank.mini.wilds import (
+from artbank.mini.scenery.lighting import Light, draw_sky, fade, shade
+from artbank.mini.scenery.seas import paint_rocks
+from artbank.mini.scenery.textures import blur, color, fractal_noise, grid, mix, normalize, smoothstep
+from artbank.mini.scenery.wilds import (
     SKY,
     View,
     choose,
@@ -27,9 +24,7 @@ from artbank.mini.wilds import (
     paint_conifers,
     relief,
 )
-from artbank.mini.woods import draw_forest, draw_meadow
 
-Draw = Callable[[Light, np.random.Generator, int, int], tuple[np.ndarray, str]]
 MAP = 320
 
 
@@ -204,14 +199,3 @@ def _cactus(image: np.ndarray, light: Light, rng: np.random.Generator, x: float,
             rib = color(0.35, 0.5, 0.28) * lit * (0.72 if round(step * 4) % 2 else 1.15)
             shifted = np.round(path + [step * thick, 0]).astype(np.int32)
             cv2.polylines(image, [shifted], False, rib.tolist(), max(1, round(thick * 0.4)))
-
-
-LANDSCAPES: dict[str, Draw] = {
-    "the sea": draw_sea,
-    "mountains": draw_mountains,
-    "a forest": draw_forest,
-    "a meadow": draw_meadow,
-    "a lake": draw_lake,
-    "a desert": draw_desert,
-    "the night sky": draw_night_sky,
-}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from artbank.mini.lighting import Light
-from artbank.mini.solids import key_colors
-from artbank.mini.textures import blur, color, ellipse, fractal_noise, grid, mix, polygon, smoothstep
+from artbank.mini.scenery.lighting import Light
+from artbank.mini.scenery.solids import key_colors
+from artbank.mini.scenery.textures import blur, color, ellipse, fractal_noise, grid, mix, polygon, smoothstep
 
 WALLS = (
     color(0.72, 0.66, 0.56), color(0.42, 0.36, 0.3), color(0.3, 0.36, 0.42), color(0.5, 0.56, 0.5),

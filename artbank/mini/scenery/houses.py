@@ -1,4 +1,4 @@
-"""Towns: a house in its garden, and the table of all subjects of a town.
+"""A house in its garden.
 
 Shape legend: H, W canvas height and width in px; images float32 [H, W, 3] linear light. World places are metres:
 X right, Y up, Z away from the viewer; a house has its own u along the front and v away from it.
@@ -6,36 +6,31 @@ X right, Y up, Z away from the viewer; a house has its own u along the front and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
-from artbank.mini.buildings import (
+from artbank.mini.scenery.buildings import (
     PAINTS,
     ROOFS,
     WALLS,
     facade,
     fill,
-    foliage,
     glow,
     masonry,
     paste_quad,
     pick,
     roof,
     sun_vector,
-    tree,
     wall,
     window,
 )  # fmt: skip
-from artbank.mini.harbours import draw_harbour
-from artbank.mini.lighting import Light, draw_sky, fade, shade
-from artbank.mini.streets import Camera, draw_street
-from artbank.mini.textures import blur, color, fractal_noise, grid, mix, polygon, smoothstep
-from artbank.mini.waterfront import draw_bridge
-
-Draw = Callable[[Light, np.random.Generator, int, int], tuple[np.ndarray, str]]
+from artbank.mini.scenery.camera import Camera
+from artbank.mini.scenery.lighting import Light, draw_sky, fade, shade
+from artbank.mini.scenery.textures import blur, color, fractal_noise, grid, mix, polygon, smoothstep
+from artbank.mini.scenery.trees import foliage, tree
 
 
 @dataclass(frozen=True)
@@ -69,6 +64,10 @@ class Plan:
         """Turn (u, height, v) in the house into world points; v is -deep at the front."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         return [(self.x + u * cos - v * sin, up, self.z + u * sin + v * cos) for u, up, v in points]
+
+    def see(self, camera: Camera, *points: tuple[float, float, float]) -> np.ndarray:
+        """Project (u, height, v) in the house to canvas places, [P, 2] in 0..1."""
+        return camera.see(*self.place(*points))
 
     def facing(self, light: Light, u: float, up: float, v: float) -> float:
         """Return how much the face with the normal (u, up, v) is turned to the sun, 0..1."""
@@ -162,7 +161,7 @@ def _build(
     long, deep, eaves, ridge, end = plan.long, plan.deep, plan.eaves, plan.ridge, plan.end
     tint, scale = pick(rng, WALLS), camera.zoom * min(image.shape[:2]) / (plan.z - deep)
     floors = 2 if eaves > 4.2 else 1
-    see = lambda *points: camera.see(*plan.place(*points))  # noqa: E731
+    see = partial(plan.see, camera)
     front = facade(light, rng, round(eaves * scale * 1.2), round(2 * long * scale), floors=floors,
                    bays=int(rng.choice([3, 3, 5])) if long > 4 else 3,
                    tint=tint, facing=plan.facing(light, 0, 0, -1))  # fmt: skip
@@ -197,7 +196,7 @@ def _gable(
 def _cover(
     image: np.ndarray, light: Light, rng: np.random.Generator, camera: Camera, plan: Plan, tiles: np.ndarray
 ) -> None:
-    see = lambda *points: camera.see(*plan.place(*points))  # noqa: E731
+    see = partial(plan.see, camera)
     slope = (plan.ridge - plan.eaves) / plan.deep
     out, over = plan.deep + 0.45, plan.long + 0.4
     low = plan.ridge - slope * out
@@ -242,7 +241,7 @@ def _cover(
 
 
 def _chimney(image: np.ndarray, light: Light, rng: np.random.Generator, camera: Camera, plan: Plan) -> None:
-    see = lambda *points: camera.see(*plan.place(*points))  # noqa: E731
+    see = partial(plan.see, camera)
     tint, half = pick(rng, (color(0.6, 0.3, 0.22), color(0.6, 0.55, 0.5))), rng.uniform(0.35, 0.5)
     rise = plan.ridge + rng.uniform(0.8, 1.7)
     for u in (
@@ -276,13 +275,13 @@ def _plant(image: np.ndarray, light: Light, rng: np.random.Generator, camera: Ca
     for u in np.arange(-1.05, 1.06, 0.3):
         if abs(u) < 0.25 or (rng.random() < 0.4 and theme != "with flowers"):
             continue
-        (spot,) = camera.see(*plan.place((u * plan.long, 0.3, -plan.deep - 0.5)))
+        (spot,) = plan.see(camera, (u * plan.long, 0.3, -plan.deep - 0.5))
         size = rng.uniform(0.03, 0.06)
         foliage(image, light, rng, (spot[0], spot[1]), (size * 1.5, size), leaf, leaves=60)
         if theme == "with flowers":
             foliage(image, light, rng, (spot[0], spot[1]), (size * 1.5, size * 0.9), bloom, leaves=26)
     if light.is_night:
-        (door,) = camera.see(*plan.place((0, 2.0, -plan.deep - 0.3)))
+        (door,) = plan.see(camera, (0, 2.0, -plan.deep - 0.3))
         glow(image, (door[0], door[1]), 0.12, 0.6)
     if theme == "with flowers":
         for _ in range(8):
@@ -297,11 +296,3 @@ def _plant(image: np.ndarray, light: Light, rng: np.random.Generator, camera: Ca
             (rng.choice([0.1, 0.9]) + rng.normal(0, 0.03), rng.uniform(0.82, 0.92)),
             rng.uniform(0.7, 0.95),
         )
-
-
-TOWNS: dict[str, Draw] = {
-    "a harbour": draw_harbour,
-    "a street": draw_street,
-    "a house": draw_house,
-    "a bridge": draw_bridge,
-}

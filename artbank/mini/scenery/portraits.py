@@ -1,4 +1,4 @@
-"""Portraits, head and shoulders; and the registry of the subjects that are alive.
+"""Portraits, head and shoulders.
 
 Shape legend: H, W canvas height and width in px; images float32 [H, W, 3] linear light, fields float32 [H, W]. Lengths
 are in shorter sides of the canvas, with the origin in its middle (see `solids`).
@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artbank.mini.animals import draw_animal
-from artbank.mini.backdrops import draw_garden, draw_room, draw_wall
-from artbank.mini.lighting import Light
-from artbank.mini.objects import Draw
-from artbank.mini.solids import Stage, bump, combed, ellipsoid, melt
-from artbank.mini.textures import blur, color, fractal_noise, mix, smoothstep
+from artbank.mini.scenery.backdrops import draw_garden, draw_room, draw_wall
+from artbank.mini.scenery.lighting import Light
+from artbank.mini.scenery.solids import Stage, bump, combed, ellipsoid, melt
+from artbank.mini.scenery.textures import blur, color, fractal_noise, mix, smoothstep
 
 SKINS = (color(0.92, 0.74, 0.64), color(0.86, 0.65, 0.52), color(0.78, 0.56, 0.42), color(0.64, 0.43, 0.31),
          color(0.47, 0.3, 0.22), color(0.36, 0.23, 0.18))  # fmt: skip
@@ -294,6 +292,3 @@ def _put_hat(stage: Stage, rng: np.random.Generator, head: Head) -> None:
     brim = ellipsoid(stage, (head.x, level), (reach * head.wide, 0.14 * head.tall), 0.5 * head.wide, rng.uniform(-5, 5))
     front = stage.edge(brim) * (1 - stage.edge(crown) * above)
     stage.put(front, 0.6 * head.wide + brim + (stage.y - level) * 0.8, albedo, 0.06)
-
-
-FIGURES: dict[str, Draw] = {"an animal": draw_animal, "a portrait": draw_portrait}

@@ -1,4 +1,4 @@
-"""Still lifes: fruit, vessels and bread on a table; and the registry of the subjects made of objects.
+"""Still lifes: fruit, vessels and bread on a table.
 
 Shape legend: H, W canvas height and width in px; images float32 [H, W, 3] linear light, fields float32 [H, W]. Lengths
 are in shorter sides of the canvas, with the origin in its middle (see `solids`).
@@ -6,17 +6,12 @@ are in shorter sides of the canvas, with the origin in its middle (see `solids`)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from artbank.mini.backdrops import WALLS
-from artbank.mini.blossoms import draw_flowers
-from artbank.mini.lighting import Light
-from artbank.mini.solids import Revolved, Stage, bump, ellipsoid, revolve
-from artbank.mini.textures import color, fractal_noise, mix, ramp, smoothstep
-
-Draw = Callable[[Light, np.random.Generator, int, int], tuple[np.ndarray, str]]
+from artbank.mini.scenery.backdrops import WALLS
+from artbank.mini.scenery.lighting import Light
+from artbank.mini.scenery.solids import Revolved, Stage, bump, ellipsoid, revolve
+from artbank.mini.scenery.textures import color, fractal_noise, mix, ramp, smoothstep
 
 CLOTHS = (color(0.88, 0.86, 0.82), color(0.55, 0.16, 0.14), color(0.2, 0.3, 0.45), color(0.72, 0.6, 0.4),
           color(0.3, 0.36, 0.28), color(0.75, 0.7, 0.74))  # fmt: skip
@@ -244,6 +239,3 @@ def put_grapes(stage: Stage, rng: np.random.Generator, x: float, base: float, ra
         part = stage.window(*place, 1.2 * grape)
         form = ellipsoid(part, place, (grape, grape * 1.05), grape)
         part.put(part.edge(form, 2.0), level + form + 0.4 * radius * along, tone * rng.uniform(0.7, 1.35), 0.7)
-
-
-OBJECTS: dict[str, Draw] = {"a still life": draw_still_life, "flowers": draw_flowers}

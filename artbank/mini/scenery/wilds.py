@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artbank.mini.lighting import Light, fade, shade
-from artbank.mini.textures import color, fractal_noise, grid, mix, smoothstep
+from artbank.mini.scenery.lighting import Light, fade, shade
+from artbank.mini.scenery.textures import color, fractal_noise, grid, mix, smoothstep
 
 SLICES = 260
 SKY = 9.0

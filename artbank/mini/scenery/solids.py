@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from artbank.mini.lighting import Light
-from artbank.mini.textures import blur, color, mix, smoothstep
+from artbank.mini.scenery.lighting import Light
+from artbank.mini.scenery.textures import blur, color, mix, smoothstep
 
 FAR = -0.6
 LAMP = 0.75 * color(1.0, 0.78, 0.52)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artbank.mini.strokes import blur
+from artbank.mini.manners.strokes import blur
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

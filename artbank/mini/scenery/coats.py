@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artbank.mini.solids import Stage, combed, ellipsoid
-from artbank.mini.textures import color, fractal_noise, mix, smoothstep
+from artbank.mini.scenery.solids import Stage, combed, ellipsoid
+from artbank.mini.scenery.textures import color, fractal_noise, mix, smoothstep
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""How the painters paint: stroke engine, papers and surfaces, and the sixteen manners."""

@@ -1,0 +1,1 @@
+"""What the scenes are drawn from: light, textures, and one module per kind of subject."""
