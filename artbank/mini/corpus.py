@@ -32,13 +32,17 @@ _TONED = 0.25  # share of pictures that are graded
 
 @dataclass(frozen=True)
 class Example:
-    """One picture of the corpus with what is known of it; `painter` and `tone` may be empty."""
+    """One picture of the corpus with what is known of it; `painter` and `tone` may be empty.
+
+    `caption` says all that is seen, `brief` leaves the detail out.
+    """
 
     image: np.ndarray
     subject: str
     painter: str
     tone: str
     caption: str
+    brief: str
 
 
 def draw_examples(
@@ -58,8 +62,8 @@ def draw_examples(
     for painter in ("", *painters):
         image = paint(scene.image, painter, seed) if painter else scene.image
         tone = str(rng.choice(TONES)) if rng.random() < toned else ""
-        caption = write_caption(scene.caption, painter, tone)
-        examples.append(Example(grade(image, tone), scene.subject, painter, tone, caption))
+        caption, brief = (write_caption(seen, painter, tone) for seen in (scene.caption, scene.brief))
+        examples.append(Example(grade(image, tone), scene.subject, painter, tone, caption, brief))
     return examples
 
 
@@ -109,7 +113,7 @@ def _block_path(folder: Path, block: int) -> Path:
 def _render_block(folder: Path, block: int) -> None:
     cv2.setNumThreads(1)
     examples = list(_block_examples(block))
-    facts = [{"subject": e.subject, "painter": e.painter, "tone": e.tone, "caption": e.caption} for e in examples]
+    facts = [{name: value for name, value in vars(e).items() if name != "image"} for e in examples]
     path = _block_path(folder, block)
     partial = path.with_suffix(f".{os.getpid()}.tmp")
     with partial.open("wb") as file:
@@ -130,7 +134,7 @@ class Corpus:
 
     Attributes:
         images: [n, S, S, 3] uint8.
-        facts: A dict per picture: subject, painter, tone, caption.
+        facts: A dict per picture: subject, painter, tone, caption, brief.
     """
 
     images: np.ndarray

@@ -89,11 +89,12 @@ def train(
         _update(parameters, masters, optimizer, schedule.clip_norm)
         step += 1
         late = stop_after_seconds is not None and time.monotonic() - start > stop_after_seconds
-        if step % schedule.checkpoint_every == 0 or step == schedule.steps or late:
-            _save(folder, parameters, masters, optimizer, step)
-        if len(losses) == 50 or step == schedule.steps:
-            _report(folder.name, step, schedule.steps, losses, start)
+        due = step % schedule.checkpoint_every == 0 or step == schedule.steps or late
+        if due or len(losses) == 50:
+            _report(folder.name, step, schedule.steps, losses, start)  # raises before a bad state replaces a good one
             losses = []
+        if due:
+            _save(folder, parameters, masters, optimizer, step)
         if late:
             return step == schedule.steps
     return True
@@ -160,7 +161,7 @@ def _load(folder: Path, parameters: list[Tensor], masters: list[Tensor], optimiz
             master.copy_(tensors[f"{i:04d}.master"])
         if f"{i:04d}.exp_avg" in tensors:
             moments = {name: tensors[f"{i:04d}.{name}"].float() for name in ("exp_avg", "exp_avg_sq")}
-            optimizer.state[master] = {"step": torch.tensor(float(step)), **moments}
+            optimizer.state[master] = {"step": torch.tensor(float(step), device=master.device), **moments}
     _copy(masters, parameters)
     logger.info("%s resumes at step %d", folder.name, step)
     return step

@@ -74,7 +74,12 @@ class Scene:
     @property
     def caption(self) -> str:
         """The words for what is seen, e.g. "a harbour at dusk with a fishing boat"."""
-        return " ".join(part for part in (self.subject, self.light, self.detail) if part)
+        return f"{self.brief} {self.detail}".strip()
+
+    @property
+    def brief(self) -> str:
+        """The caption without the detail, e.g. "a harbour at dusk"."""
+        return f"{self.subject} {self.light}".strip()
 
 
 def draw_scene(

@@ -23,6 +23,7 @@ from artbank.mini.scenes import SUBJECTS
 
 SCALING_FACTOR = 0.18215  # Stable Diffusion's: code that forgets it fails on the miniature as it would on the original
 _CAPTION_DROPOUT = 0.1
+_BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
 _MIN_SNR = 5.0
 
 
@@ -57,7 +58,7 @@ class VaeStage:
         if torch.rand((), generator=generator) < 0.5:
             images = images.transpose(2, 3)
         device, dtype = self.vae.device, self.vae.dtype
-        target = images.to(device).contiguous(memory_format=torch.channels_last)
+        target = images.to(device).contiguous()
         posterior = self.vae.encode(target.to(dtype)).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator).to(device, dtype)
         latents = posterior.mean + posterior.std * noise
@@ -153,22 +154,24 @@ class UnetStage:
         text_encoder: CLIPTextModel,
         tokenizer: CLIPTokenizer,
         latents: Tensor,
-        captions: Sequence[str],
+        facts: Sequence[dict[str, str]],
         batch_size: int,
     ):
         self.unet, self.text_encoder, self.latents, self.batch_size = unet, text_encoder, latents, batch_size
         self.modules = [unet]
         self.scheduler = build_scheduler()
-        texts = [*captions, ""]
+        texts = [*(fact["caption"] for fact in facts), *(fact["brief"] for fact in facts), ""]
         ids = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
-        self.ids = ids.input_ids  # [n + 1, L]; the last row is the empty caption
+        self.ids = ids.input_ids  # [2 n + 1, L]: captions, briefs, the empty caption
 
     def loss(self, generator: torch.Generator, progress: float) -> Tensor:
         """Return the loss of one batch."""
         picks = torch.randint(len(self.latents), (self.batch_size,), generator=generator)
         clean = self._crop(picks, progress, generator)
-        dropped = torch.rand(len(picks), generator=generator) < _CAPTION_DROPOUT
-        ids = self.ids[torch.where(dropped, torch.tensor(len(self.ids) - 1), picks)]
+        draw = torch.rand(len(picks), generator=generator)
+        rows = torch.where(draw < _CAPTION_DROPOUT + _BRIEF, picks + len(self.latents), picks)
+        rows = torch.where(draw < _CAPTION_DROPOUT, torch.tensor(len(self.ids) - 1), rows)
+        ids = self.ids[rows]
         device, dtype = self.unet.device, self.unet.dtype
         with torch.no_grad():
             text = self.text_encoder(ids.to(device)).last_hidden_state.to(dtype)  # [B, L, D]

@@ -1,0 +1,31 @@
+"""What the tests of the miniature base model share: two rendered blocks of corpus, and the shipped weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
+
+from artbank.mini import WEIGHTS
+from artbank.mini.corpus import SCENES_PER_BLOCK, Corpus, render
+
+
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered corpus of two blocks; tests must leave it as it is."""
+    folder = tmp_path_factory.mktemp("corpus")
+    render(folder, 2 * SCENES_PER_BLOCK)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(corpus_folder: Path) -> Corpus:
+    return Corpus.load(corpus_folder)
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    return WEIGHTS

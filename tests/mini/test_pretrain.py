@@ -1,0 +1,212 @@
+"""Pretraining: three steps of every stage from scratch, an export that loads, and resuming to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from artbank.mini import pretrain
+from artbank.mini.corpus import SCENES_PER_BLOCK, Corpus
+from artbank.mini.loop import LossFunction, Schedule, train
+from artbank.mini.networks import build_vae
+from artbank.mini.pretrain import PLANS, STAGES, Plan, Pretraining
+from artbank.mini.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
+
+THREE = Schedule(steps=3, learning_rate=1e-3, warmup=1, checkpoint_every=1)
+PLAN = Plan(
+    num_scenes=SCENES_PER_BLOCK,
+    vae=THREE,
+    clip=THREE,
+    judge=THREE,
+    unet=THREE,
+    vae_batch=4,
+    clip_batch=4,
+    judge_batch=4,
+    unet_batch=2,
+)
+LEARNED = {"vae": VaeStage, "clip": ClipStage, "judge": JudgeStage, "unet": UnetStage}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class FewPictures(Corpus):
+    """A corpus that reads only the first 12 of its pictures."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Corpus:
+        return _shorten(Corpus.load(folder))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_pictures() -> object:
+    """Let the stages look at 12 pictures where they would look at all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "normalize_latents", partial(normalize_latents, num_pictures=12))
+        patch.setattr(pretrain, "Corpus", FewPictures)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of a run that was never stopped."""
+    work = tmp_path_factory.mktemp("finished")
+    (work / "corpus").mkdir()
+    (work / "corpus/block-00000.npz").symlink_to(corpus_folder / "block-00000.npz")
+    for name in ("corpus", *LEARNED):
+        _run(work, name)
+    return work
+
+
+def test_three_steps_of_every_stage_leave_parts_that_export_and_load(finished: Path, tmp_path: Path) -> None:
+    assert _open(finished).run_export(tmp_path)
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline("a harbour", width=96, height=96, num_inference_steps=1).images[0].size == (96, 96)
+    assert (tmp_path / "clip/model.safetensors").exists()
+    assert (tmp_path / "judge/classes.json").exists()
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_killed_stage_resumes_to_the_bits_of_one_that_was_not(
+    name: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("corpus", "tokenizer", "vae", "clip"):
+        (tmp_path / part).symlink_to(finished / part)
+    if name in ("vae", "clip"):
+        (tmp_path / name).unlink()
+    with monkeypatch.context() as patch:
+        _kill_at_step(2, LEARNED[name], patch)
+        with pytest.raises(Killed):
+            _run(tmp_path, name)
+    folder = Path("checkpoints", name)
+    assert [path.name for path in (tmp_path / folder).iterdir()] == ["step-0000002"]
+    _run(tmp_path, name, seed=99)  # other initial weights, which the checkpoint must replace
+    resumed, never_killed = _tensors(tmp_path / folder / "step-0000003"), _tensors(finished / folder / "step-0000003")
+    assert resumed.keys() == never_killed.keys()
+    assert all(torch.equal(resumed[key], never_killed[key]) for key in resumed)
+
+
+def test_training_changes_every_network(finished: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    initial = build_vae().bfloat16().float().state_dict()
+    trained = _tensors(finished / "checkpoints/vae/step-0000003")
+    masters = [tensor for key, tensor in sorted(trained.items()) if key.endswith("master")]
+    assert len(masters) == len(initial)
+    moved = [not torch.equal(a, b) for a, b in zip(initial.values(), masters, strict=True)]
+    assert np.mean(moved) > 0.9
+
+
+def test_a_stage_stops_at_its_time_limit_and_goes_on_from_there(tmp_path: Path) -> None:
+    layer, loss = _linear()
+    assert not train([layer], loss, THREE, tmp_path / "run", stop_after_seconds=0)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["step-0000001"]
+    assert train([layer], loss, THREE, tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_replaces_the_checkpoint(tmp_path: Path) -> None:
+    layer, loss = _linear()
+    schedule = Schedule(steps=6, learning_rate=1e-3, warmup=1, checkpoint_every=2)
+
+    def breaking(generator: torch.Generator, progress: float) -> Tensor:
+        return loss(generator, progress) * (float("nan") if progress > 0.4 else 1)
+
+    with pytest.raises(FloatingPointError, match="rate"):
+        train([layer], breaking, schedule, tmp_path / "run")
+    (checkpoint,) = (tmp_path / "run").glob("step-*")
+    assert checkpoint.name == "step-0000002"
+    assert all(torch.isfinite(tensor).all() for tensor in _tensors(checkpoint).values())
+
+
+def test_checkpoints_come_in_files_below_16_mb(tmp_path: Path) -> None:
+    wide = nn.Linear(1900, 1900)
+    train([wide], lambda generator, _: wide(torch.ones(1, 1900)).square().mean(), THREE, tmp_path / "run")
+    sizes = [path.stat().st_size for path in tmp_path.rglob("*.safetensors")]
+    assert sum(sizes) > 28_000_000
+    assert max(sizes) < 16_000_000
+
+
+def test_rates_rise_then_fall_to_zero() -> None:
+    schedule = Schedule(steps=100, learning_rate=1.0, warmup=10)
+    rates = [schedule.rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) in (9, 10)
+    assert rates[-1] < 0.02
+
+
+def test_normalizing_keeps_reconstructions_and_sets_mean_and_spread(corpus: Corpus) -> None:
+    torch.manual_seed(0)
+    vae, few = build_vae().eval(), _shorten(corpus)
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before = vae.decode(vae.encode(image).latent_dist.mean).sample
+        std_before = vae.encode(image).latent_dist.std
+        normalize_latents(vae, few, num_pictures=48)
+        posterior = vae.encode(image).latent_dist
+        after = vae.decode(posterior.mean).sample
+        latents = torch.cat(list(encode_corpus(vae, few))).float()
+    assert torch.allclose(before, after, atol=1e-3)
+    assert not torch.allclose(std_before, posterior.std)  # the noise is scaled with the mean
+    assert latents.mean((0, 2, 3)).abs().max() < 0.3
+    assert 0.7 < latents.std((0, 2, 3)).min() <= latents.std((0, 2, 3)).max() < 1.4
+
+
+def test_the_command_line_reports_a_stage_that_ran_out_of_time(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLANS, "cpu", PLAN)
+    monkeypatch.setitem(STAGES, "judge", lambda run: False)
+    arguments = ["--work", str(finished), "--device", "cpu", "--plan", "cpu"]
+    assert pretrain.main(["judge", *arguments]) == 3
+    assert pretrain.main(["corpus", *arguments]) == 0
+
+
+def test_every_learned_stage_has_a_schedule_and_a_batch_in_every_plan() -> None:
+    names = {field.name for field in fields(Plan)}
+    assert {*LEARNED, *(f"{name}_batch" for name in LEARNED)} < names
+    assert set(LEARNED) < set(STAGES)
+
+
+def _open(work: Path) -> Pretraining:
+    return Pretraining(work, PLAN, torch.device("cpu"), torch.bfloat16)
+
+
+def _run(work: Path, name: str, seed: int = 0) -> None:
+    torch.manual_seed(seed)
+    assert STAGES[name](_open(work))
+
+
+def _kill_at_step(step: int, stage: type, patch: pytest.MonkeyPatch) -> None:
+    loss = stage.loss
+
+    def dying(self: object, generator: torch.Generator, progress: float) -> Tensor:
+        if round(progress * THREE.steps) == step:
+            raise Killed
+        return loss(self, generator, progress)
+
+    patch.setattr(stage, "loss", dying)
+
+
+def _tensors(checkpoint: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for path in checkpoint.glob("*.safetensors"):
+        tensors.update(load_file(path))
+    return tensors
+
+
+def _linear() -> tuple[nn.Linear, LossFunction]:
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2)
+    return layer, lambda generator, progress: layer(torch.randn(4, 3, generator=generator)).square().mean()
+
+
+def _shorten(corpus: Corpus) -> Corpus:
+    return Corpus(corpus.images[:12], corpus.facts[:12])
