@@ -60,7 +60,7 @@ PLANS: dict[str, Plan] = {
         num_scenes=6000,
         vae=Schedule(steps=2400, learning_rate=2e-3),
         clip=Schedule(steps=900, learning_rate=1e-3, weight_decay=0.1),
-        judge=Schedule(steps=800, learning_rate=2e-3),
+        judge=Schedule(steps=1000, learning_rate=2e-3),
         unet=Schedule(steps=5800, learning_rate=1e-3, warmup=200),
         vae_batch=16,
         clip_batch=96,
