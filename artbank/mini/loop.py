@@ -160,8 +160,10 @@ def _load(folder: Path, parameters: list[Tensor], masters: list[Tensor], optimiz
         with torch.no_grad():
             master.copy_(tensors[f"{i:04d}.master"])
         if f"{i:04d}.exp_avg" in tensors:
-            moments = {name: tensors[f"{i:04d}.{name}"].float() for name in ("exp_avg", "exp_avg_sq")}
-            optimizer.state[master] = {"step": torch.tensor(float(step), device=master.device), **moments}
+            state = {"step": torch.tensor(float(step), device=master.device)}
+            for moment in ("exp_avg", "exp_avg_sq"):  # laid out as the master is: the fused step reads raw memory
+                state[moment] = torch.zeros_like(master).copy_(tensors[f"{i:04d}.{moment}"])
+            optimizer.state[master] = state
     _copy(masters, parameters)
     logger.info("%s resumes at step %d", folder.name, step)
     return step

@@ -30,6 +30,8 @@ _START, _END = "<|startoftext|>", "<|endoftext|>"
 def train_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
     """Learn a byte-level BPE vocabulary from captions: their words become single tokens, any other word still encodes.
 
+    Merges that are equally frequent are taken in any order, so that two runs may number their tokens differently.
+
     Returns:
         CLIP's tokenizer with `VOCABULARY` tokens, or fewer where the captions hold no more, and 77 positions.
     """

@@ -61,7 +61,7 @@ PLANS: dict[str, Plan] = {
         vae=Schedule(steps=2400, learning_rate=2e-3),
         clip=Schedule(steps=900, learning_rate=1e-3, weight_decay=0.1),
         judge=Schedule(steps=1000, learning_rate=2e-3),
-        unet=Schedule(steps=5800, learning_rate=1e-3, warmup=200),
+        unet=Schedule(steps=5300, learning_rate=1e-3, warmup=200),
         vae_batch=16,
         clip_batch=96,
         judge_batch=48,
@@ -175,7 +175,7 @@ class Pretraining:
         path = self.work / _LATENTS
         if not path.exists():
             vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
-            save_file({"latents": torch.cat(list(encode_corpus(vae, self.corpus)))}, path)
+            save_file({"latents": torch.cat(list(encode_corpus(vae, self.corpus))).contiguous()}, path)
         return load_file(path)["latents"]
 
     def _place(self, module: nn.Module) -> nn.Module:

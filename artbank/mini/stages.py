@@ -197,7 +197,7 @@ class UnetStage:
 
 
 @torch.no_grad()
-def encode_corpus(vae: AutoencoderKL, corpus: Corpus, batch_size: int = 32) -> Iterator[Tensor]:
+def encode_corpus(vae: AutoencoderKL, corpus: Corpus, batch_size: int = 8) -> Iterator[Tensor]:
     """Yield the scaled latent means of the corpus, fp16 [<= batch_size, 4, h, w] on CPU, in order."""
     for picks in torch.arange(len(corpus)).split(batch_size):
         images = _whole(corpus, picks).to(vae.device, vae.dtype).contiguous(memory_format=torch.channels_last)

@@ -53,10 +53,8 @@ def test_words_of_the_corpus_are_single_tokens(learned: CLIPTokenizer, corpus: C
     assert not split, f"{len(split)} of {len(words)} words are split"
 
 
-def test_learning_twice_gives_the_same_vocabulary(learned: CLIPTokenizer, corpus: Corpus) -> None:
-    again = train_tokenizer(fact["caption"] for fact in corpus.facts)
-    assert again.get_vocab() == learned.get_vocab()
-    assert len(learned) <= VOCABULARY
+def test_the_vocabulary_keeps_its_limit(learned: CLIPTokenizer) -> None:
+    assert 2 * 256 < len(learned) <= VOCABULARY
 
 
 def test_texts_are_framed_padded_and_cut_as_stable_diffusion_expects(learned: CLIPTokenizer) -> None:
