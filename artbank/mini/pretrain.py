@@ -72,7 +72,7 @@ PLANS: dict[str, Plan] = {
         decoder=Schedule(steps=1200, learning_rate=1e-3),
         clip=Schedule(steps=900, learning_rate=1e-3, weight_decay=0.1),
         judge=Schedule(steps=1000, learning_rate=2e-3),
-        unet=Schedule(steps=5300, learning_rate=1e-3, warmup=200),
+        unet=Schedule(steps=5000, learning_rate=1e-3, warmup=200),
         vae_batch=16,
         clip_batch=96,
         judge_batch=48,
