@@ -1,4 +1,4 @@
-"""Pretrain the miniature base model: corpus, VAE, its decoder, CLIP, judge, UNet, then the weights folder.
+"""Pretrain the miniature base model: corpus, VAE, CLIP, judge, UNet, then the weights folder.
 
     python -m artbank.mini.pretrain                    every stage that is not complete, in order
     python -m artbank.mini.pretrain unet --minutes 9   one stage, for at most 9 minutes; run it again to go on
@@ -33,16 +33,7 @@ from artbank.mini.networks import (
     build_vae,
     train_tokenizer,
 )
-from artbank.mini.stages import (
-    ClipStage,
-    DecoderStage,
-    JudgeStage,
-    Stage,
-    UnetStage,
-    VaeStage,
-    encode_corpus,
-    normalize_latents,
-)
+from artbank.mini.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +46,6 @@ class Plan:
 
     num_scenes: int
     vae: Schedule
-    decoder: Schedule
     clip: Schedule
     judge: Schedule
     unet: Schedule
@@ -69,7 +59,6 @@ PLANS: dict[str, Plan] = {
     "cpu": Plan(
         num_scenes=6000,
         vae=Schedule(steps=2400, learning_rate=2e-3),
-        decoder=Schedule(steps=1200, learning_rate=1e-3),
         clip=Schedule(steps=900, learning_rate=1e-3, weight_decay=0.1),
         judge=Schedule(steps=1000, learning_rate=2e-3),
         unet=Schedule(steps=5000, learning_rate=1e-3, warmup=200),
@@ -81,7 +70,6 @@ PLANS: dict[str, Plan] = {
     "gpu": Plan(
         num_scenes=25000,
         vae=Schedule(steps=20000, learning_rate=1e-3, checkpoint_every=2000),
-        decoder=Schedule(steps=5000, learning_rate=1e-3, checkpoint_every=2000),
         clip=Schedule(steps=6000, learning_rate=1e-3, weight_decay=0.1, checkpoint_every=2000),
         judge=Schedule(steps=4000, learning_rate=2e-3, checkpoint_every=2000),
         unet=Schedule(steps=40000, learning_rate=1e-3, checkpoint_every=2000),
@@ -136,14 +124,6 @@ class Pretraining:
         (self.work / _LATENTS).unlink(missing_ok=True)
         return True
 
-    def run_decoder(self) -> bool:
-        """Refine the decoder on the finished encoder."""
-        vae = AutoencoderKL.from_pretrained(self.work / "vae").to(self.device, self.dtype)
-        if not self._train(DecoderStage(vae, self.corpus, self.plan.vae_batch), self.plan.decoder, "decoder"):
-            return False
-        vae.float().eval().save_pretrained(self.work / "vae-refined")
-        return True
-
     def run_clip(self) -> bool:
         """Train both CLIP towers; the text tower becomes the text encoder."""
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
@@ -177,7 +157,7 @@ class Pretraining:
     def run_export(self, weights: Path = WEIGHTS) -> bool:
         """Write the finished parts as fp16 in diffusers' layout, with CLIP and judge beside them."""
         pipeline = build_pipeline(
-            AutoencoderKL.from_pretrained(self.work / "vae-refined"),
+            AutoencoderKL.from_pretrained(self.work / "vae"),
             load_text_encoder(self.work / "clip"),
             CLIPTokenizer.from_pretrained(self.work / "tokenizer"),
             UNet2DConditionModel.from_pretrained(self.work / "unet"),
@@ -201,7 +181,7 @@ class Pretraining:
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype, memory_format=torch.channels_last)
 
-    def _train(self, stage: Stage, schedule: Schedule, name: str) -> bool:
+    def _train(self, stage: VaeStage | ClipStage | JudgeStage | UnetStage, schedule: Schedule, name: str) -> bool:
         for module in stage.modules:
             module.train()
         folder = self.work / "checkpoints" / name
@@ -219,7 +199,6 @@ def load_text_encoder(clip_folder: Path) -> CLIPTextModel:
 STAGES: dict[str, Callable[[Pretraining], bool]] = {
     "corpus": Pretraining.run_corpus,
     "vae": Pretraining.run_vae,
-    "decoder": Pretraining.run_decoder,
     "clip": Pretraining.run_clip,
     "judge": Pretraining.run_judge,
     "unet": Pretraining.run_unet,

@@ -7,13 +7,12 @@ images -1..1, latents [B, 4, h, w] scaled to unit spread.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
@@ -27,16 +26,6 @@ _CAPTION_DROPOUT = 0.1
 _BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
 _MIN_SNR, _MAX_GAIN = 5.0, 4.0
 _NATIVE_FROM = 0.4  # share of the run after which whole pictures are learned
-
-
-class Stage(Protocol):
-    """What a stage gives to the training loop: the networks that learn, and the loss of a step."""
-
-    modules: list[nn.Module]
-
-    def loss(self, generator: torch.Generator, progress: float) -> Tensor:
-        """Return the scalar loss of a step; `progress` is the share of the run that is done, 0..1."""
-        ...
 
 
 def crop_images(images: np.ndarray, picks: Tensor, side: int, generator: torch.Generator) -> Tensor:
@@ -79,28 +68,9 @@ class VaeStage:
             factor = (0.5, 0.75)[draw < 0.12]
             latents = F.interpolate(latents.float(), scale_factor=factor, mode="bilinear", antialias=True).to(dtype)
             target = F.interpolate(target, scale_factor=factor, mode="bilinear", antialias=True)
+        error = self.vae.decode(latents).sample.float() - target
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-        return _reconstruction_loss(self.vae.decode(latents).sample.float() - target) + 1e-4 * kl
-
-
-class DecoderStage:
-    """Reconstruction by the decoder alone: the latents, and what a denoiser has learned of them, stay as they are."""
-
-    def __init__(self, vae: AutoencoderKL, corpus: Corpus, batch_size: int):
-        self.vae, self.corpus, self.batch_size = vae, corpus, batch_size
-        self.modules = [vae.decoder, vae.post_quant_conv]
-
-    def loss(self, generator: torch.Generator, progress: float) -> Tensor:
-        """Return the loss of one batch of 64 px crops, decoded from the means of their posteriors."""
-        picks = torch.randint(len(self.corpus), (self.batch_size,), generator=generator)
-        target = crop_images(self.corpus.images, picks, 64, generator).to(self.vae.device).contiguous()
-        with torch.no_grad():
-            latents = self.vae.encode(target.to(self.vae.dtype)).latent_dist.mean
-        return _reconstruction_loss(self.vae.decode(latents).sample.float() - target)
-
-
-def _reconstruction_loss(error: Tensor) -> Tensor:
-    return error.abs().mean() + 2 * (error**2).mean()
+        return error.abs().mean() + 2 * (error**2).mean() + 1e-4 * kl
 
 
 @torch.no_grad()

@@ -18,21 +18,12 @@ from artbank.mini.corpus import SCENES_PER_BLOCK, Corpus
 from artbank.mini.loop import LossFunction, Schedule, train
 from artbank.mini.networks import build_vae
 from artbank.mini.pretrain import PLANS, STAGES, Plan, Pretraining
-from artbank.mini.stages import (
-    ClipStage,
-    DecoderStage,
-    JudgeStage,
-    UnetStage,
-    VaeStage,
-    encode_corpus,
-    normalize_latents,
-)
+from artbank.mini.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
 
 THREE = Schedule(steps=3, learning_rate=1e-3, warmup=1, checkpoint_every=1)
 PLAN = Plan(
     num_scenes=SCENES_PER_BLOCK,
     vae=THREE,
-    decoder=THREE,
     clip=THREE,
     judge=THREE,
     unet=THREE,
@@ -41,7 +32,7 @@ PLAN = Plan(
     judge_batch=4,
     unet_batch=2,
 )
-LEARNED = {"vae": VaeStage, "decoder": DecoderStage, "clip": ClipStage, "judge": JudgeStage, "unet": UnetStage}
+LEARNED = {"vae": VaeStage, "clip": ClipStage, "judge": JudgeStage, "unet": UnetStage}
 
 
 class Killed(BaseException):
