@@ -21,7 +21,7 @@ import torch
 
 from artbank.mini import WEIGHTS
 from artbank.mini.evaluation import FULL, REDUCED, STRENGTH, Evaluation, Figure
-from artbank.mini.sampling import GUIDANCE, STEPS
+from artbank.mini.sampling import GUIDANCE, RESTYLE_GUIDANCE, STEPS
 
 CARD = Path(__file__).parent / "README.md"
 PHOTOS = Path(__file__).parents[3] / "shared/data/photos"
@@ -49,7 +49,7 @@ def format_table(figures: Sequence[Figure], command: str, dtype: torch.dtype) ->
     note = (
         f"Measured on {date.today()} by `{command}` with torch {torch.__version__} on {os.cpu_count()} CPU cores "
         f"({torch.get_num_threads()} torch threads): {STEPS} steps, guidance {GUIDANCE:g}, pictures in {precision}, "
-        f"img2img at strength {STRENGTH:g}."
+        f"img2img at strength {STRENGTH:g}, guidance {RESTYLE_GUIDANCE:g}."
     )
     return "\n".join([_HEADER, *[figure.row for figure in figures], "", note])
 

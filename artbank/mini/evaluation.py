@@ -158,9 +158,9 @@ class Evaluation:
         examples = draw_held_out(seeds, num_painters=3)
         drawn = np.stack([example.image for example in examples])
         again, painted = reconstruct(vae, drawn), np.array([bool(example.painter) for example in examples])
-        yield Figure(f"VAE, {len(drawn)} rendered pictures, PSNR", mean_psnr(drawn, again), "dB", 28, 26)
-        yield Figure("- of which photographs", mean_psnr(drawn[~painted], again[~painted]), "dB")
-        yield Figure("- of which paintings", mean_psnr(drawn[painted], again[painted]), "dB")
+        for kind, chosen, asked in (("photographs", ~painted, (28, 26)), ("paintings", painted, ())):
+            psnr = mean_psnr(drawn[chosen], again[chosen])
+            yield Figure(f"VAE, {chosen.sum()} rendered {kind}, PSNR", psnr, "dB", *asked)
 
     def measure_clip(self) -> Iterator[Figure]:
         """Yield caption retrieval and painter recognition, in float32."""
