@@ -16,7 +16,7 @@ from artbank.mini.networks import NATIVE_PX
 
 STEPS = 20
 GUIDANCE = 5.0
-RESTYLE_GUIDANCE = 3.75  # less, since more costs the photo's structure
+RESTYLE_GUIDANCE = 3.25  # less, since more costs the photo's structure
 BATCH_SIZE = 16
 
 
