@@ -2,7 +2,7 @@
 
     python bench/vae_factor.py --work build/mini --photos ../shared/data/photos --seconds 240
 
-Cost: twice `--seconds` of CPU time on each core. Prints the PSNR of both on real photos and on drawn pictures.
+Cost: twice `--seconds` of CPU time, over all cores. Prints the PSNR of both on real photos and on drawn pictures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure the miniature base model and write its figures into the model card.
 
-    python -m artbank.mini.evaluate              all figures, about 15 minutes on 2 CPU cores
+    python -m artbank.mini.evaluate              all figures, about 4 minutes on 2 CPU cores
     python -m artbank.mini.evaluate --reduced    the same figures of fewer pictures, under a minute
 
 Each figure has two thresholds: one for weights from a GPU run, and in parentheses one for CPU-only weights.

@@ -1,6 +1,6 @@
 """Contact sheets of the miniature base model: its corpus, its samples, its reconstructions.
 
-    python -m artbank.mini.sheets                        writes five JPEGs to docs/mini, about 5 minutes on 2 CPU cores
+    python -m artbank.mini.sheets                        writes five JPEGs to docs/mini, about 3 minutes on 2 CPU cores
     python -m artbank.mini.sheets --only subjects        one of them
 
 Shape legend: S side of a picture on a sheet, px; pictures uint8 [S, S, 3] sRGB.
