@@ -5,7 +5,7 @@ Shape legend: n pictures, S side of a square picture, px; pictures uint8 [n, S, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -37,20 +37,8 @@ def generate(
         guidance: Classifier-free guidance scale; 1 is without.
         seed: Picture i starts from the noise of seed + i, whatever the batch.
     """
-    pictures = []
-    for start in range(0, len(prompts), BATCH_SIZE):
-        batch = list(prompts[start : start + BATCH_SIZE])
-        output = pipeline(
-            prompt=batch,
-            height=NATIVE_PX,
-            width=NATIVE_PX,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=_generators(seed + start, len(batch)),
-            output_type="np",
-        )
-        pictures.append(output.images)
-    return _quantize(np.concatenate(pictures))
+    size = {"height": NATIVE_PX, "width": NATIVE_PX}
+    return _sample(pipeline, prompts, seed, lambda batch: size, num_inference_steps=steps, guidance_scale=guidance)
 
 
 def restyle(
@@ -64,25 +52,30 @@ def restyle(
     seed: int = 0,
 ) -> np.ndarray:
     """Redo photos [n, S, S, 3] under their prompts; `strength` is the share of the schedule redone, 0..1."""
+    return _sample(
+        pipeline,
+        prompts,
+        seed,
+        lambda batch: {"image": [Image.fromarray(photo) for photo in photos[batch]]},
+        strength=strength,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+    )
+
+
+def _sample(
+    pipeline: StableDiffusionPipeline | StableDiffusionImg2ImgPipeline,
+    prompts: Sequence[str],
+    seed: int,
+    inputs: Callable[[slice], dict[str, object]],
+    **settings: float,
+) -> np.ndarray:
     pictures = []
     for start in range(0, len(prompts), BATCH_SIZE):
-        batch = list(prompts[start : start + BATCH_SIZE])
+        batch = slice(start, min(start + BATCH_SIZE, len(prompts)))
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(batch.start, batch.stop)]
         output = pipeline(
-            prompt=batch,
-            image=[Image.fromarray(photo) for photo in photos[start : start + BATCH_SIZE]],
-            strength=strength,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=_generators(seed + start, len(batch)),
-            output_type="np",
+            prompt=list(prompts[batch]), generator=generators, output_type="np", **inputs(batch), **settings
         )
         pictures.append(output.images)
-    return _quantize(np.concatenate(pictures))
-
-
-def _generators(seed: int, count: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed + i) for i in range(count)]
-
-
-def _quantize(pictures: np.ndarray) -> np.ndarray:
-    return np.round(pictures * 255).astype(np.uint8)
+    return np.round(np.concatenate(pictures) * 255).astype(np.uint8)

@@ -142,12 +142,6 @@ def displace(image: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarr
     return cv2.remap(image, moved_x, moved_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def cast_shadow(mask: np.ndarray, right: float, down: float, softness: float) -> np.ndarray:
-    """Shift a mask by canvas px and blur it: the soft shadow of a shape, [H, W] 0..1."""
-    shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
-    return blur(cv2.warpAffine(mask, shift, mask.shape[::-1]), softness)
-
-
 def reflect_in_water(
     image: np.ndarray, horizon: float, rng: np.random.Generator, *, roughness: float = 0.5
 ) -> np.ndarray:
