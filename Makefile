@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: test lint mini mini-eval mini-sheets lock clean
+.PHONY: demo test lint deploy mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
@@ -13,12 +13,22 @@ $(READY): pyproject.toml requirements.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	touch $(READY)
 
+# Galleries in, banks in the catalog, photos out, with scores: the main job on the embedded model.
+demo: $(READY)
+	$(BIN)/artbank demo build/demo
+
+# Put both flows on a process work pool of the Prefect server at PREFECT_API_URL.
+deploy: $(READY)
+	$(BIN)/prefect work-pool create artbank --type process --overwrite
+	$(BIN)/prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
+
 test: $(READY) lint
 	$(BIN)/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
 
 # Pretrain the miniature base model: about 90 minutes on 2 CPU cores; run again to resume.
 mini: $(READY)

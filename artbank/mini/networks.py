@@ -127,9 +127,14 @@ def build_unet(latent_side: int = NATIVE_PX // 4) -> UNet2DConditionModel:
         attention_head_dim=(1, 2, 2),  # read as the number of heads by diffusers
         norm_num_groups=16,
     )
-    if not torch.cuda.is_available():
-        unet.set_attn_processor(AttnProcessor())  # plain matmuls beat the fused kernel in bf16 on CPU
+    use_fastest_attention(unet)
     return unet
+
+
+def use_fastest_attention(unet: UNet2DConditionModel) -> None:
+    """Take plain matmuls on CPU, where they beat the fused kernel in bf16."""
+    if not torch.cuda.is_available():
+        unet.set_attn_processor(AttnProcessor())
 
 
 def build_scheduler() -> DDIMScheduler:

@@ -1,4 +1,4 @@
-"""Pretrain the miniature base model: corpus, VAE, CLIP, judge, UNet, then the weights folder.
+"""Pretrain the miniature base model: corpus, VAE, CLIP, judge, UNet, its refinement, then the weights folder.
 
     python -m artbank.mini.pretrain                    every stage that is not complete, in order
     python -m artbank.mini.pretrain unet --minutes 9   one stage, for at most 9 minutes; run it again to go on
@@ -32,6 +32,7 @@ from artbank.mini.networks import (
     build_unet,
     build_vae,
     train_tokenizer,
+    use_fastest_attention,
 )
 from artbank.mini.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
 
@@ -49,6 +50,7 @@ class Plan:
     clip: Schedule
     judge: Schedule
     unet: Schedule
+    refine: Schedule
     vae_batch: int
     clip_batch: int
     judge_batch: int
@@ -62,6 +64,7 @@ PLANS: dict[str, Plan] = {
         clip=Schedule(steps=900, learning_rate=1e-3, weight_decay=0.1),
         judge=Schedule(steps=1000, learning_rate=2e-3),
         unet=Schedule(steps=5000, learning_rate=1e-3, warmup=200),
+        refine=Schedule(steps=1500, learning_rate=7e-4, warmup=100, checkpoint_every=250),
         vae_batch=16,
         clip_batch=96,
         judge_batch=48,
@@ -73,6 +76,7 @@ PLANS: dict[str, Plan] = {
         clip=Schedule(steps=6000, learning_rate=1e-3, weight_decay=0.1, checkpoint_every=2000),
         judge=Schedule(steps=4000, learning_rate=2e-3, checkpoint_every=2000),
         unet=Schedule(steps=40000, learning_rate=1e-3, checkpoint_every=2000),
+        refine=Schedule(steps=4000, learning_rate=5e-4, checkpoint_every=2000),
         vae_batch=64,
         clip_batch=512,
         judge_batch=128,
@@ -143,15 +147,25 @@ class Pretraining:
         return True
 
     def run_unet(self) -> bool:
-        """Encode the corpus, then train the denoiser on its latents."""
+        """Encode the corpus, then train the denoiser on its latents: part of each picture first, then whole ones."""
+        return self._train_unet(self._place(build_unet()), self.plan.unet, "unet", native_from=0.4)
+
+    def run_refine(self) -> bool:
+        """Train the finished denoiser on, at the native size: objects are learned long after light and manner."""
+        unet = self._place(UNet2DConditionModel.from_pretrained(self.work / "unet"))
+        use_fastest_attention(unet)
+        return self._train_unet(unet, self.plan.refine, "refine", native_from=0.0)
+
+    def _train_unet(self, unet: UNet2DConditionModel, schedule: Schedule, name: str, *, native_from: float) -> bool:
         latents = self._encode_once()
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
         text_encoder = self._place(load_text_encoder(self.work / "clip")).eval()
-        unet = self._place(build_unet())
-        stage = UnetStage(unet, text_encoder, tokenizer, latents, self.corpus.facts, self.plan.unet_batch)
-        if not self._train(stage, self.plan.unet, "unet"):
+        stage = UnetStage(
+            unet, text_encoder, tokenizer, latents, self.corpus.facts, self.plan.unet_batch, native_from=native_from
+        )
+        if not self._train(stage, schedule, name):
             return False
-        unet.float().eval().save_pretrained(self.work / "unet")
+        unet.float().eval().save_pretrained(self.work / name)
         return True
 
     def run_export(self, weights: Path = WEIGHTS) -> bool:
@@ -160,7 +174,7 @@ class Pretraining:
             AutoencoderKL.from_pretrained(self.work / "vae"),
             load_text_encoder(self.work / "clip"),
             CLIPTokenizer.from_pretrained(self.work / "tokenizer"),
-            UNet2DConditionModel.from_pretrained(self.work / "unet"),
+            UNet2DConditionModel.from_pretrained(self.work / "refine"),
         )
         pipeline.to(dtype=torch.float16)
         pipeline.save_pretrained(weights, max_shard_size="9MB")
@@ -202,6 +216,7 @@ STAGES: dict[str, Callable[[Pretraining], bool]] = {
     "clip": Pretraining.run_clip,
     "judge": Pretraining.run_judge,
     "unet": Pretraining.run_unet,
+    "refine": Pretraining.run_refine,
     "export": Pretraining.run_export,
 }
 
@@ -215,11 +230,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/mini"), help="folder for corpus and checkpoints")
     parser.add_argument("--plan", choices=PLANS, help="size of the run; by device when not given")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--dtype",
+        choices=("bfloat16", "float32"),
+        default="bfloat16",
+        help="compute precision; a processor without bf16 instructions learns about 3 times faster in float32",
+    )
     parser.add_argument("--minutes", type=float, help="longest time of a stage; run again to go on")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan = PLANS[options.plan or ("gpu" if options.device.startswith("cuda") else "cpu")]
-    run = Pretraining(options.work, plan, torch.device(options.device), torch.bfloat16, options.minutes)
+    run = Pretraining(options.work, plan, torch.device(options.device), getattr(torch, options.dtype), options.minutes)
     for name in options.stage or STAGES:
         torch.manual_seed(0)  # a stage starts from the same weights whichever stages ran before it
         if not STAGES[name](run):

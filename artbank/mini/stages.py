@@ -25,7 +25,6 @@ SCALING_FACTOR = 0.18215  # Stable Diffusion's: code that forgets it fails on th
 _CAPTION_DROPOUT = 0.1
 _BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
 _MIN_SNR, _MAX_GAIN = 5.0, 4.0
-_NATIVE_FROM = 0.4  # share of the run after which whole pictures are learned
 
 
 def crop_images(images: np.ndarray, picks: Tensor, side: int, generator: torch.Generator) -> Tensor:
@@ -158,7 +157,11 @@ class UnetStage:
         latents: Tensor,
         facts: Sequence[dict[str, str]],
         batch_size: int,
+        *,
+        native_from: float = 0.4,
     ):
+        """Open the stage; `native_from` is the share of the run, 0..1, after which whole pictures are learned."""
+        self.native_from = native_from
         self.unet, self.text_encoder, self.latents, self.batch_size = unet, text_encoder, latents, batch_size
         self.modules = [unet]
         self.scheduler = build_scheduler()
@@ -191,8 +194,8 @@ class UnetStage:
         full = self.latents.shape[-1]
         native = NATIVE_PX * full // 144
         draw = torch.rand((), generator=generator).item()
-        height = width = 3 * native // 4 if progress < _NATIVE_FROM else native
-        if progress >= _NATIVE_FROM and draw < 0.2:
+        height = width = 3 * native // 4 if progress < self.native_from else native
+        if progress >= self.native_from and draw < 0.2:
             height, width = ((full, 3 * native // 4), (3 * native // 4, full))[draw < 0.1]
         top = int(torch.randint(full - height + 1, (), generator=generator))
         left = int(torch.randint(full - width + 1, (), generator=generator))

@@ -1,0 +1,79 @@
+"""What a `Store` stands on: local files, S3, or any other file system of fsspec.
+
+All take keys that `Store` has checked, move whole objects, and never expand a pattern: a key may hold `*`, `?` or
+brackets. They differ in what makes a write whole and a creation exclusive: a rename and a hard link here, a single PUT
+and its `If-None-Match` there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object as a listing shows it.
+
+    Attributes:
+        key: Below the store.
+        size: Bytes.
+        etag: None where the backend has none.
+        changed_ns: Nanoseconds since 1970; None where the backend does not say.
+    """
+
+    key: str
+    size: int
+    etag: str | None
+    changed_ns: int | None
+
+
+class Backend(Protocol):
+    """One folder of objects; a prefix is a folder below it, empty for all of it."""
+
+    def below(self, folder: str) -> Backend:
+        """Return the same of a folder below this one."""
+        ...
+
+    def walk(self, prefix: str) -> Iterable[Found]:
+        """List everything below `prefix`, in any order; nothing where there is no such folder."""
+        ...
+
+    def folders(self, prefix: str) -> Iterable[str]:
+        """List the names of the folders one level below `prefix`, in any order."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is an object of that name; a folder is none."""
+        ...
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
+        """Read several objects at once; an error takes the place of the bytes."""
+        ...
+
+    def write_many(self, objects: Mapping[str, bytes]) -> None:
+        """Write several objects at once, each whole or not at all."""
+        ...
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object where there is none; False, and nothing changed, where there is one."""
+        ...
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete several objects at once; absent ones are fine."""
+        ...
+
+
+def attempt(read: Callable[[str], bytes], key: str) -> bytes | Exception:
+    """Read one object, or return the error that came instead."""
+    try:
+        return read(key)
+    except Exception as error:
+        return error
+
+
+def nanoseconds(moment: datetime) -> int:
+    """Return a time as nanoseconds since 1970."""
+    return int(moment.timestamp() * 1e9)

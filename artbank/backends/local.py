@@ -1,0 +1,137 @@
+"""Objects as files of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from artbank.backends import Found, attempt
+
+logger = logging.getLogger(__name__)
+
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
+_NUM_THREADS = 16
+
+
+@dataclass(frozen=True)
+class LocalBackend:
+    """Files below one folder.
+
+    Links are listed neither as objects nor as folders: they may lead out of the folder, or in circles. A write goes to
+    a hidden file beside its place first; that one stays behind, unlisted, if the process is killed meanwhile. Creation
+    needs a file system with hard links.
+    """
+
+    root: Path
+
+    def below(self, folder: str) -> LocalBackend:
+        """See `Backend.below`."""
+        return LocalBackend(self.root / folder)
+
+    def walk(self, prefix: str) -> Iterator[Found]:
+        """See `Backend.walk`."""
+        waiting = [prefix]
+        while waiting:
+            folder = waiting.pop()
+            for entry in self._scan(folder):
+                key = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(key)
+                elif (found := _found(key, entry)) is not None:
+                    yield found
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `Backend.folders`; a folder counts although nothing is in it."""
+        return [entry.name for entry in self._scan(prefix) if entry.is_dir(follow_symlinks=False)]
+
+    def exists(self, key: str) -> bool:
+        """See `Backend.exists`."""
+        return (self.root / key).is_file()
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
+        """See `Backend.read_many`."""
+        return dict(zip(keys, _in_threads(lambda key: attempt(self._read, key), keys), strict=True))
+
+    def write_many(self, objects: Mapping[str, bytes]) -> None:
+        """See `Backend.write_many`."""
+        list(_in_threads(lambda item: self._write(*item), objects.items()))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See `Backend.create`."""
+        with self._beside(key, data) as partial:
+            try:
+                (self.root / key).hardlink_to(partial)
+            except FileExistsError:
+                return False
+        return True
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """See `Backend.delete_many`; folders that are empty then stay."""
+        list(_in_threads(self._delete, keys))
+
+    def _scan(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                seen = [entry for entry in entries if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError:
+            if not folder:
+                raise  # the store itself is a file, which somebody should hear of
+            return []
+        links = [entry.path for entry in seen if entry.is_symlink()]
+        if links:
+            logger.warning("left out %d links such as %s; put what they lead to in their place", len(links), links[0])
+        return [entry for entry in seen if not entry.is_symlink()]
+
+    def _read(self, key: str) -> bytes:
+        try:
+            return (self.root / key).read_bytes()
+        except NotADirectoryError as error:
+            raise FileNotFoundError(error.errno, "a folder of its name is a file", str(self.root / key)) from error
+
+    def _write(self, key: str, data: bytes) -> None:
+        with self._beside(key, data) as partial:
+            partial.replace(self.root / key)
+
+    def _delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            (self.root / key).unlink()
+
+    @contextlib.contextmanager
+    def _beside(self, key: str, data: bytes) -> Iterator[Path]:
+        # Not the object's name with an ending: that one may be as long as names get already.
+        partial = (self.root / key).with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            try:
+                partial.write_bytes(data)
+            except FileNotFoundError:
+                partial.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_bytes(data)
+            yield partial
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+def _found(key: str, entry: os.DirEntry[str]) -> Found | None:
+    try:
+        if not entry.is_file(follow_symlinks=False):
+            return None  # a socket, a pipe, a device
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # deleted since its folder was read
+        return None
+    return Found(key, status.st_size, None, status.st_mtime_ns)
+
+
+def _in_threads(work: Callable[[_Item], _Outcome], items: Iterable[_Item]) -> Iterator[_Outcome]:
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
+        yield from pool.map(work, items)

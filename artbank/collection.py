@@ -1,0 +1,191 @@
+"""A gallery's collections: what is in each, and its artworks as pictures.
+
+A gallery has one folder for each collection. Its artworks are the images anywhere below it; an artwork's caption is in
+`<name>.txt` beside it, or in a `metadata.csv`, `.jsonl` or `.parquet` of its folder with the columns `file_name` and
+`caption` or `text`, as Hugging Face's ImageFolder has it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from artbank.config import COLLECTION_NAME
+from artbank.errors import CollectionError, ImageError
+from artbank.images import IMAGE_SUFFIXES, decode, read_camera
+from artbank.records import StoredObject
+from artbank.storage import Store
+
+logger = logging.getLogger(__name__)
+
+_TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_LONGEST_CAPTION = 500  # characters; a prompt has 77 tokens
+_READ_AT_ONCE = 32  # artworks whose bytes are in memory together
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection as it was listed.
+
+    Attributes:
+        name: Of its folder.
+        gallery_uri: Where the folder is.
+        artworks: Its images, keys relative to the gallery.
+        sidecars: Files that hold captions, likewise.
+        fingerprint: SHA-256, hex, over keys, sizes and etags of both: another one means other content.
+    """
+
+    name: str
+    gallery_uri: str
+    artworks: tuple[StoredObject, ...] = field(repr=False)
+    sidecars: tuple[StoredObject, ...] = field(repr=False)
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Artwork:
+    """One artwork: its key, pixels uint8 [H, W, 3] sRGB, caption if any, and the camera that took it if one did."""
+
+    key: str
+    picture: np.ndarray = field(repr=False)
+    caption: str | None = None
+    camera: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a collection that its owner should know: what kind, a sentence, and the keys it is about."""
+
+    kind: str
+    message: str
+    keys: tuple[str, ...] = ()
+
+
+def scan(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
+    """List the collections of a gallery, by name; nothing is downloaded where the store has etags.
+
+    Args:
+        gallery: The root.
+        names: Collections to look at; all when empty.
+
+    Raises:
+        CollectionError: There is no collection, or not one that was asked for.
+        OSError: The store failed.
+    """
+    there = gallery.folders()
+    if not there:
+        raise CollectionError(f"gallery {gallery.uri} holds no collection; expected one folder of images a collection")
+    if missing := sorted(set(names) - set(there)):
+        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {', '.join(there)}")
+    collections = []
+    for name in sorted(names or there):
+        if re.fullmatch(COLLECTION_NAME, name):
+            collections.append(_list_collection(gallery, name))
+        else:
+            logger.warning("folder %r is left out: a collection's name has letters, digits, '.', '_' and '-'", name)
+    return collections
+
+
+def pull(gallery: Store, collection: Collection, *, max_pixels: int) -> tuple[list[Artwork], list[Finding]]:
+    """Read and decode the artworks of a collection; those that cannot be read become findings.
+
+    Args:
+        gallery: The root.
+        collection: From `scan`.
+        max_pixels: Larger images are refused.
+
+    Raises:
+        OSError: The store failed.
+    """
+    captions = _read_captions(gallery, collection)
+    artworks, findings = [], []
+    keys = [stored.key for stored in collection.artworks]
+    for start in range(0, len(keys), _READ_AT_ONCE):
+        data = gallery.read_many(keys[start : start + _READ_AT_ONCE])
+        with ThreadPoolExecutor() as pool:
+            outcomes = pool.map(_open, data, data.values(), repeat(max_pixels))
+        for key, outcome in zip(data, outcomes, strict=True):
+            if isinstance(outcome, Finding):
+                findings.append(outcome)
+            else:
+                artworks.append(Artwork(key, outcome, captions.get(key), read_camera(_bytes(data[key]))))
+    return artworks, findings
+
+
+def _list_collection(gallery: Store, name: str) -> Collection:
+    listed = gallery.list(name, hash_content=True)
+    artworks = tuple(stored for stored in listed if PurePosixPath(stored.key).suffix.lower() in IMAGE_SUFFIXES)
+    stems = {str(PurePosixPath(stored.key).with_suffix("")) for stored in artworks}
+    sidecars = tuple(stored for stored in listed if _is_sidecar(PurePosixPath(stored.key), stems))
+    facts = sorted((stored.key, stored.size, stored.etag) for stored in (*artworks, *sidecars))
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return Collection(name, gallery.uri, artworks, sidecars, fingerprint)
+
+
+def _is_sidecar(path: PurePosixPath, stems: set[str]) -> bool:
+    return path.name in _TABLES or (path.suffix == ".txt" and str(path.with_suffix("")) in stems)
+
+
+def _open(key: str, data: bytes | Exception, max_pixels: int) -> np.ndarray | Finding:
+    try:
+        return decode(_bytes(data), max_pixels=max_pixels).rgb
+    except ImageError as error:
+        message = f"{key} cannot be read ({error.reason}); it is left out: replace or remove it"
+        return Finding("unreadable", message, (key,))
+
+
+def _bytes(data: bytes | Exception) -> bytes:
+    if isinstance(data, FileNotFoundError):
+        raise ImageError("removed since the gallery was listed")
+    if isinstance(data, Exception):
+        raise data
+    return data
+
+
+def _read_captions(gallery: Store, collection: Collection) -> dict[str, str]:
+    """Return captions by artwork key; a text file beside an artwork wins over a table."""
+    data = gallery.read_many([stored.key for stored in collection.sidecars])
+    captions: dict[str, str] = {}
+    for key in sorted(data, key=lambda key: key.endswith(".txt")):
+        try:
+            body = _bytes(data[key])
+            captions |= _parse_text(key, body, collection) if key.endswith(".txt") else _parse_table(key, body)
+        except (ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.warning("captions in %s cannot be read (%s); expected file_name and caption", key, error)
+    return {key: " ".join(text.split())[:_LONGEST_CAPTION] for key, text in captions.items() if text.strip()}
+
+
+def _parse_text(key: str, body: bytes, collection: Collection) -> dict[str, str]:
+    stem, text = key.removesuffix(".txt"), body.decode("utf-8", "replace")
+    keys = (stored.key for stored in collection.artworks)
+    return {artwork: text for artwork in keys if str(PurePosixPath(artwork).with_suffix("")) == stem}
+
+
+def _parse_table(key: str, body: bytes) -> dict[str, str]:
+    rows: Iterable[dict[str, Any]]
+    if key.endswith(".csv"):
+        rows = csv.DictReader(io.StringIO(body.decode("utf-8-sig")))
+    elif key.endswith(".jsonl"):
+        rows = [json.loads(line) for line in body.decode("utf-8").splitlines() if line.strip()]
+    else:
+        rows = pq.read_table(io.BytesIO(body)).to_pylist()
+    folder = PurePosixPath(key).parent
+    captions = {}
+    for row in rows:
+        text = row.get("caption") or row.get("text")
+        if text:
+            captions[str(folder / str(row["file_name"]))] = str(text)
+    return captions

@@ -1,0 +1,206 @@
+"""What a run is asked to do.
+
+Frozen models, whose field descriptions are Prefect's form, the command line's help and the documentation at once. They
+hold URIs and numbers, never secrets and never listings. `BankRecipe` and `StylizeRecipe` are what shapes a bank or a
+picture and nothing else: their digests name banks and results, so what would come out the same is not done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Attention = Literal["ssam", "self", "released", "none"]
+Inversion = Literal["stochastic", "gaussian", "ddim"]
+Solver = Literal["ddim", "dpm++2m", "unipc"]
+Colour = Literal["free", "keep", "collection"]
+OutputSize = Literal["working", "original"]
+Alpha = Literal["white", "keep"]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes a folder and a Hive partition
+RECIPE_VERSION = 1
+"""Version of the code behind a recipe: raised when the same recipe would give another bank or other pixels."""
+
+
+class Model(BaseModel):
+    """What all of these share: frozen, and nothing unknown is accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class _Recipe(Model):
+    def digest(self) -> str:
+        """Return 16 hex digits that are equal exactly where two recipes ask for the same."""
+        facts = {"version": RECIPE_VERSION, **self.model_dump(mode="json")}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
+"""What `paper` stands for. Source: ArtBank, section "Implementation details", and the authors' released settings."""
+
+
+class BankRecipe(_Recipe):
+    """What shapes a bank, besides the artworks and the base model."""
+
+    num_tokens: int = Field(
+        default=8, ge=1, le=32, description="Vectors in a bank, each the size of one word of the prompt."
+    )
+    attention: Attention = Field(
+        default="ssam",
+        description="Module that shapes the vectors while they train; `none` is plain textual inversion.",
+    )
+    init_word: str = Field(
+        default="painting", min_length=1, description="Word whose embedding every vector starts from."
+    )
+    max_steps: int = Field(default=400, ge=1, le=100_000, description="Longest training, in optimiser steps.")
+    batch_size: int = Field(default=8, ge=1, le=1024, description="Artwork views in one step.")
+    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="AdamW's rate, after a short warm-up.")
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW's decoupled weight decay.")
+    num_crops: int = Field(
+        default=4, ge=1, le=64, description="Crops of each artwork; each is learned as is and mirrored."
+    )
+    caption_dropout: float = Field(
+        default=0.1, ge=0, le=1, description="Share of steps whose caption is the style alone."
+    )
+    min_snr_gamma: float | None = Field(
+        default=None, gt=0, description="Min-SNR weighting of the loss; none by default."
+    )
+    max_strength: float = Field(
+        default=1.0, gt=0, le=1, description="Train on noise up to this share of the schedule only."
+    )
+    holdout: float = Field(
+        default=0.15, ge=0, le=0.5, description="Share of artworks kept for validation, at least one."
+    )
+    validate_every: int = Field(default=25, ge=1, description="Steps between two validations.")
+    patience: int = Field(default=6, ge=1, description="Validations without a better loss after which training stops.")
+    resolution_px: int | None = Field(
+        default=None, ge=32, le=2048, description="Side of a crop, px; the model's by default."
+    )
+    warm_start: bool = Field(default=False, description="Start from the collection's current bank where there is one.")
+    seed: int = Field(default=0, ge=0, description="Seed of crops, captions, noise and the first values.")
+
+
+class StylizeRecipe(_Recipe):
+    """What shapes a stylized picture, besides the photo, the style and the base model."""
+
+    strength: float = Field(
+        default=0.6, gt=0, le=1, description="Share of the noise schedule redone: 0 keeps the photo."
+    )
+    steps: int = Field(
+        default=20, ge=1, le=1000, description="Solver steps of the whole schedule; `strength` of them run."
+    )
+    guidance: float = Field(default=4.0, ge=1, le=50, description="Classifier-free guidance scale; 1 is without.")
+    guidance_from: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the executed steps before guidance begins."
+    )
+    guidance_to: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the executed steps after which guidance ends."
+    )
+    inversion: Inversion = Field(
+        default="stochastic", description="How the photo is noised; stochastic keeps its structure."
+    )
+    solver: Solver = Field(default="dpm++2m", description="Solver of the denoising.")
+    style_weight: float = Field(
+        default=1.0, ge=0, le=2, description="0 is the neutral prompt, 1 the style, more exaggerates."
+    )
+    prompt: str = Field(default="a painting", description="What is said of the picture beside its style.")
+    negative_prompt: str = Field(default="", description="What guidance leads away from.")
+    colour: Colour = Field(default="free", description="Colours: as they come, the photo's, or the collection's.")
+    size: OutputSize = Field(default="working", description="Output at the working size, or at the photo's own pixels.")
+    resolution_px: int | None = Field(default=None, ge=32, le=4096, description="Short side of the working size, px.")
+    alpha: Alpha = Field(default="white", description="Transparency: laid on white, or kept in formats that have it.")
+    quality: int = Field(default=92, ge=1, le=100, description="Quality of JPEG and WebP output.")
+    paper: bool = Field(default=False, description="The paper's settings to the letter: 71 UNet evaluations a photo.")
+    seed: int = Field(default=0, ge=0, description="Seed of the run; each photo's own follows from it and its key.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_paper(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("paper") not in (True, "true", "True", 1):
+            return values
+        own = [name for name, value in PAPER.items() if name in values and values[name] != value]
+        if own:
+            raise ValueError(
+                f"paper=true fixes {', '.join(f'{n}={PAPER[n]}' for n in own)}; leave out {', '.join(own)}"
+            )
+        return {**values, **PAPER}
+
+    @model_validator(mode="after")
+    def _order_guidance(self) -> Self:
+        if self.guidance_from > self.guidance_to:
+            raise ValueError(f"guidance_from {self.guidance_from} is above guidance_to {self.guidance_to}; swap them")
+        return self
+
+
+class RunConfig(Model):
+    """What both runs are told of the frozen models and their input."""
+
+    base_model: str = Field(
+        default="mini", min_length=1, description="`mini` (the embedded one), a folder, a store URI or a hub id."
+    )
+    revision: str | None = Field(default=None, description="Revision of a hub id: a commit, tag or branch.")
+    device: Device = Field(default="auto", description="auto, cpu, mps, cuda or cuda:N.")
+    dtype: Dtype = Field(
+        default="auto", description="Precision of the frozen model; auto is bfloat16 on CUDA, else float32."
+    )
+    scorer: str = Field(
+        default="auto", description="CLIP of the scores: mini, a folder or a hub id; auto goes with the base."
+    )
+    max_megapixels: float = Field(default=100.0, gt=0, description="Larger images are refused before they are decoded.")
+
+    @property
+    def max_pixels(self) -> int:
+        """The same limit in pixels."""
+        return round(self.max_megapixels * 1e6)
+
+    @field_validator("gallery_uri", "store_uri", "archive_uri", "output_uri", check_fields=False)
+    @classmethod
+    def _no_secret(cls, uri: str) -> str:
+        if "://" in uri and "@" in uri.split("://", 1)[1].split("/", 1)[0]:
+            raise ValueError("a URI holds no credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID")
+        return uri
+
+
+class TrainConfig(RunConfig):
+    """A run of `train_banks`: one bank for each collection that needs one."""
+
+    gallery_uri: str = Field(min_length=1, description="Folder or s3:// prefix with a folder a collection.")
+    store_uri: str = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
+    collections: tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...] = Field(
+        default=(), description="Collections to look at; all by default."
+    )
+    force: bool = Field(default=False, description="Train anew although nothing changed; adds a version.")
+    recipe: BankRecipe = BankRecipe()
+    checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints in the store.")
+    num_samples: int = Field(
+        default=4, ge=1, le=64, description="Pictures drawn with a new bank for its scores and preview."
+    )
+
+
+class StylizeConfig(RunConfig):
+    """A run of `stylize_archive`: every photo in every style, once."""
+
+    archive_uri: str = Field(min_length=1, description="Folder or s3:// prefix of the photos.")
+    output_uri: str = Field(min_length=1, description="Folder or s3:// prefix that gets one tree of pictures a style.")
+    store_uri: str = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
+    styles: tuple[str, ...] = Field(
+        min_length=1, description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3."
+    )
+    recipe: StylizeRecipe = StylizeRecipe()
+    retry_failed: bool = Field(default=False, description="Try photos again that failed before and have not changed.")
+    shard_size: int = Field(
+        default=64, ge=1, le=4096, description="Photos in a shard: the unit of retry and of commit."
+    )
+    batch_size: int = Field(default=8, ge=1, le=1024, description="Pictures that go through the model at once.")
+
+    @field_validator("styles")
+    @classmethod
+    def _distinct(cls, styles: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(styles)) < len(styles):
+            raise ValueError(f"a style is named twice in {', '.join(styles)}; name each once")
+        return styles

@@ -1,0 +1,268 @@
+"""The frozen base model: Stable Diffusion's parts, with the numbers that depend on which one it is.
+
+Shape legend: B batch, L tokens of a prompt (77), D text width, V words of the vocabulary, K vectors a style brings in;
+C latent channels (4), h x w latent size: image size divided by `latent_factor`. Images are -1..1, latents scaled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.func import functional_call
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from artbank.errors import BaseModelError, ConfigError
+from artbank.models import hash_folder, resolve, variant
+
+logger = logging.getLogger(__name__)
+
+SLOT = "{style}"
+"""Stands in a prompt for the vectors of a bank."""
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """Return the device asked for; `auto` takes the first of CUDA, MPS and CPU that is there.
+
+    Raises:
+        ConfigError: The device asked for is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device {device} was asked for, but there is no CUDA device here; pass device=auto or cpu")
+    return torch.device(device)
+
+
+def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Return the precision asked for; `auto` is bfloat16 on CUDA and float32 elsewhere."""
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return getattr(torch, dtype)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A frozen Stable Diffusion of 1.x or 2.x shape.
+
+    Attributes:
+        id: What it was asked for by.
+        hash: SHA-256, hex, of the files it was loaded from.
+    """
+
+    id: str
+    hash: str
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: DDIMScheduler
+
+    @classmethod
+    def load(
+        cls, source: str = "mini", *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+    ) -> BaseModel:
+        """Load a base model and freeze it.
+
+        Args:
+            source: `mini`, a local folder, a store URI or a hub id.
+            revision: Commit, tag or branch of a hub id.
+            device: See `pick_device`.
+            dtype: See `pick_dtype`.
+
+        Raises:
+            BaseModelError: It is not there, lacks a part, or its parts do not fit each other.
+            ConfigError: The device is not there.
+            OSError: The store or the hub failed.
+        """
+        folder = resolve(source, revision)
+        place, precision = pick_device(device), pick_dtype(dtype, pick_device(device))
+        model = cls(source, hash_folder(folder), *_load_parts(folder, precision))
+        model._check_fit(folder)
+        parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
+        for module in parts:
+            nn.Module.to(module.requires_grad_(False).eval(), place)
+        nn.Module.to(parts[0], memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        logger.info("base model %s on %s in %s", source, place, precision)
+        return model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the networks."""
+        return self.unet.dtype
+
+    @property
+    def latent_factor(self) -> int:
+        """Image px per latent position: 8 for Stable Diffusion, 4 for the miniature."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def size_multiple_px(self) -> int:
+        """Both sides of an image must be a multiple of this, so that every level of the UNet halves evenly."""
+        return self.latent_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+
+    @property
+    def native_px(self) -> int:
+        """Side of the square images the UNet was trained on, px."""
+        return self.unet.config.sample_size * self.latent_factor
+
+    @property
+    def text_width(self) -> int:
+        """D, the width of a word's embedding."""
+        return self.text_encoder.config.hidden_size
+
+    @property
+    def prediction_type(self) -> str:
+        """What the UNet predicts: `epsilon` or `v_prediction`."""
+        return self.scheduler.config.prediction_type
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """Timesteps of the noise schedule, 1000."""
+        return self.scheduler.config.num_train_timesteps
+
+    @cached_property
+    def vocabulary(self) -> Tensor:
+        """The embeddings of the words, [V, D]."""
+        return cast(nn.Embedding, self.text_encoder.get_input_embeddings()).weight
+
+    @cached_property
+    def vocabulary_rms(self) -> float:
+        """Root mean square of the vocabulary's entries: the unit in which banks are trained."""
+        return self.vocabulary.float().square().mean().sqrt().item()
+
+    def encode_words(self, words: str) -> Tensor:
+        """Return the embeddings [k, D] of the tokens of some words, before the text encoder.
+
+        Raises:
+            ConfigError: There is no token in them.
+        """
+        ids = self.tokenizer(words, add_special_tokens=False).input_ids
+        if not ids:
+            raise ConfigError(f"{words!r} holds no word; give at least one")
+        return self.vocabulary[torch.tensor(ids, device=self.device)].float()
+
+    def encode_prompts(self, prompts: Sequence[str], vectors: Tensor | None = None) -> Tensor:
+        """Encode prompts, in which `{style}` stands for the rows of `vectors`.
+
+        The vectors are words beyond the vocabulary, as in textual inversion (Gal et al., ICLR 2023), and gradients flow
+        to them.
+
+        Args:
+            prompts: B texts; those that are too long lose words, never the style.
+            vectors: [K, D] in the vocabulary's own scale; None where no prompt holds `{style}`.
+
+        Returns:
+            [B, L, D] in the model's precision.
+        """
+        count = 0 if vectors is None else len(vectors)
+        ids = torch.tensor([self._tokenize(prompt, count) for prompt in prompts], device=self.device)  # [B, L]
+        if vectors is None:
+            return self.text_encoder(ids).last_hidden_state
+        weight = torch.cat([self.vocabulary, vectors.to(self.device, self.vocabulary.dtype)])  # [V + K, D]
+        embedding = {self._embedding_name: weight}
+        return functional_call(self.text_encoder, embedding, (ids,)).last_hidden_state
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the standard deviation, each [B, C, h, w] float32 and scaled, of images' latents."""
+        posterior = self.vae.encode(images.to(self.device, self.vae.dtype)).latent_dist
+        scale = self.vae.config.scaling_factor
+        return posterior.mean.float() * scale, posterior.std.float() * scale
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Return images [B, 3, H, W] float32, about -1..1, of scaled latents."""
+        return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.float()
+
+    def predict(self, latents: Tensor, timesteps: Tensor | int, prompts: Tensor) -> Tensor:
+        """Return what the UNet predicts, float32 [B, C, h, w], for latents of the same shape and prompts [B, L, D]."""
+        sample = latents.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        return self.unet(sample, timesteps, prompts, return_dict=False)[0].float()
+
+    def noise_of(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
+        """Return the noise in `latents` at a timestep that a prediction implies, whatever the prediction type."""
+        if self.prediction_type == "epsilon":
+            return predicted
+        alpha = self.scheduler.alphas_cumprod[timestep].to(latents)
+        return alpha.sqrt() * predicted + (1 - alpha).sqrt() * latents
+
+    @cached_property
+    def _embedding_name(self) -> str:
+        table = self.text_encoder.get_input_embeddings()
+        return next(f"{name}.weight" for name, module in self.text_encoder.named_modules() if module is table)
+
+    def _tokenize(self, prompt: str, count: int) -> list[int]:
+        """Return the L token ids of a prompt; `{style}` becomes `count` ids from V on."""
+        tokenizer, length = self.tokenizer, self.tokenizer.model_max_length
+        texts = prompt.split(SLOT)
+        if len(texts) > 1 and not count:
+            raise ConfigError(f"prompt {prompt!r} asks for a style, but none was given")
+        if len(texts) > 2:
+            raise ConfigError(f"prompt {prompt!r} holds {SLOT} {len(texts) - 1} times; once is the most")
+        parts = [tokenizer(text, add_special_tokens=False).input_ids if text.strip() else [] for text in texts]
+        style = list(range(len(self.vocabulary), len(self.vocabulary) + count)) if len(texts) > 1 else []
+        room = length - 2 - len(style)
+        after = parts[1][:room] if len(parts) > 1 else []
+        before = parts[0][: room - len(after)]
+        ids = [tokenizer.bos_token_id, *before, *style, *after, tokenizer.eos_token_id]
+        return ids + [tokenizer.pad_token_id] * (length - len(ids))
+
+    def _check_fit(self, folder: Path) -> None:
+        unet, width = self.unet.config, self.text_width
+        if unet.cross_attention_dim != width:
+            raise BaseModelError(
+                f"{folder}: the UNet attends to text of width {unet.cross_attention_dim}, the encoder gives {width}"
+            )
+        if unet.in_channels != self.vae.config.latent_channels:
+            channels = self.vae.config.latent_channels
+            raise BaseModelError(
+                f"{folder}: the UNet takes {unet.in_channels} channels, the VAE gives {channels}; "
+                "inpainting and depth models are not taken"
+            )
+        if self.prediction_type not in ("epsilon", "v_prediction"):
+            raise BaseModelError(
+                f"{folder}: prediction type {self.prediction_type} is neither epsilon nor v_prediction"
+            )
+
+
+def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
+    """Return pictures of one size as a tensor [B, 3, H, W], -1..1."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_pictures(images: Tensor) -> np.ndarray:
+    """Return images [B, 3, H, W], about -1..1, as pictures uint8 [B, H, W, 3]; not finite becomes black."""
+    scaled = (images.nan_to_num(-1, 1, -1).clamp(-1, 1) + 1) * 127.5
+    return scaled.round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
+    options: dict[str, Any] = {"use_safetensors": True, "torch_dtype": dtype, "local_files_only": True}
+    if chosen := variant(folder):
+        options["variant"] = chosen
+    text = {**options, "dtype": options["torch_dtype"]}
+    del text["torch_dtype"]
+    try:
+        return (
+            UNet2DConditionModel.from_pretrained(folder / "unet", **options),
+            AutoencoderKL.from_pretrained(folder / "vae", **options),
+            CLIPTextModel.from_pretrained(folder / "text_encoder", **text),
+            CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BaseModelError(f"base model folder {folder} cannot be loaded: {error}") from error

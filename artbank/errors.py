@@ -1,0 +1,63 @@
+"""Every error that artbank raises of its own.
+
+    ArtbankError                deterministic: trying again gives it again, so nothing retries it
+    ├── ConfigError             a parameter is wrong, or two do not go together
+    ├── ImageError              one image cannot be used; `reason` is what its result row says
+    ├── CollectionError         a collection cannot be trained on
+    ├── BaseModelError          a base model is missing a part, is damaged, or has another hash than asked for
+    ├── BankError               a bank is missing, damaged, or was trained on another base model
+    ├── CatalogError            the catalog holds no such collection or version, or a row that cannot be read
+    ├── TrainingError           a training cannot go on: its loss is not finite, or its checkpoint is of another run
+    ├── TrainBanksError         some collections of a run failed; names them
+    └── ResultsError            some shards of a run could not be finished; names them
+
+What the store raises (`OSError` and its client's errors) is passed on as it is; `storage.is_transient` tells what may
+heal by itself.
+"""
+
+from __future__ import annotations
+
+
+class ArtbankError(Exception):
+    """Root of the errors that artbank raises of its own."""
+
+
+class ConfigError(ArtbankError, ValueError):
+    """A parameter is wrong, or two do not go together."""
+
+
+class ImageError(ArtbankError):
+    """One image cannot be used."""
+
+    def __init__(self, reason: str):
+        """Say why, in words for whoever owns the file."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CollectionError(ArtbankError):
+    """A collection cannot be trained on."""
+
+
+class BaseModelError(ArtbankError):
+    """A base model is missing a part, is damaged, or has another hash than asked for."""
+
+
+class BankError(ArtbankError):
+    """A bank is missing, damaged, or was trained on another base model."""
+
+
+class CatalogError(ArtbankError):
+    """The catalog holds no such collection or version, or a row that cannot be read."""
+
+
+class TrainingError(ArtbankError):
+    """A training cannot go on."""
+
+
+class TrainBanksError(ArtbankError):
+    """Some collections of a run failed."""
+
+
+class ResultsError(ArtbankError):
+    """Some shards of a run could not be finished."""

@@ -1,0 +1,53 @@
+"""From a photo's pixels to the working image that goes through the model, and back.
+
+Shape legend: H x W the photo, h x w the working image, H' x W' the working image padded to the model's multiple.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from artbank.images import resize
+
+_LONGEST = 3  # times the short side; longer panoramas are worked on at the same area
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How one photo is brought to its working size: scaled without distortion, then padded by reflection.
+
+    Attributes:
+        width_px: Of the working image.
+        height_px: Likewise.
+        padded_width_px: The same, rounded up to the model's multiple.
+        padded_height_px: Likewise.
+    """
+
+    width_px: int
+    height_px: int
+    padded_width_px: int
+    padded_height_px: int
+
+    @classmethod
+    def fit(cls, width_px: int, height_px: int, *, short_px: int, multiple_px: int) -> Frame:
+        """Frame a photo so that its short side has `short_px`, or less where the photo is a long strip."""
+        short, long = sorted((width_px, height_px))
+        scale = short_px / short * min(1.0, (_LONGEST * short / long) ** 0.5)
+        width, height = (max(round(side * scale), 1) for side in (width_px, height_px))
+        return cls(width, height, _round_up(width, multiple_px), _round_up(height, multiple_px))
+
+    def apply(self, rgb: np.ndarray) -> np.ndarray:
+        """Return the padded working image, uint8 [H', W', 3], of a photo uint8 [H, W, 3]."""
+        working = resize(rgb, self.width_px, self.height_px)
+        below, right = self.padded_height_px - self.height_px, self.padded_width_px - self.width_px
+        return np.pad(working, ((0, below), (0, right), (0, 0)), mode="symmetric")
+
+    def cut(self, rgb: np.ndarray) -> np.ndarray:
+        """Return the working image [h, w, 3] without its padding."""
+        return rgb[: self.height_px, : self.width_px]
+
+
+def _round_up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple

@@ -1,0 +1,242 @@
+"""Bytes of any image file to upright sRGB pictures and back.
+
+Shape legend: H, W height and width, px; pictures uint8 [H, W, 3], sRGB, 0..255; alpha uint8 [H, W], 255 is opaque.
+
+Files are not trusted: only formats that Pillow reads within the process are opened (EPS would start Ghostscript), sizes
+are checked before anything is decoded, and whatever Pillow raises becomes an `ImageError`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NoReturn
+
+import numpy as np
+from PIL import Image
+
+from artbank.config import Alpha
+from artbank.errors import ImageError
+from artbank.srgb import lay_on_white, split_alpha, to_8_bit, to_srgb
+
+logger = logging.getLogger(__name__)
+
+WRITTEN_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+READ_SUFFIXES = (
+    *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".pnm"),
+    *(".ppm", ".psd", ".tga", ".tif", ".tiff"),
+    *(".heic", ".heif"),  # not readable, most of them: taken for images so that someone is told
+)
+IMAGE_SUFFIXES = frozenset(WRITTEN_SUFFIXES + READ_SUFFIXES)
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "PSD", "TGA")
+_SMALLEST_PX = 8
+_ORIENTATION, _MAKE, _MODEL, _EXIF_IFD, _EXPOSURE_TIME = 0x0112, 0x010F, 0x0110, 0x8769, 0x829A
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow warns of odd metadata, which is of no matter here; `catch_warnings` is not safe in threads, so for good.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One upright sRGB picture.
+
+    Attributes:
+        rgb: uint8 [H, W, 3].
+        alpha: uint8 [H, W] where transparency was asked for and there is some, else None.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+
+
+def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white") -> Picture:
+    """Decode the first frame of an image file: upright, in sRGB, 8 bit.
+
+    Args:
+        data: The file.
+        max_pixels: Larger images are refused before they are decoded.
+        alpha: `white` lays transparent images on white, `keep` returns their transparency.
+
+    Raises:
+        ImageError: The image cannot be used; `reason` says why.
+    """
+    image = _open(data)
+    try:
+        _check_size(image, max_pixels)
+        image.load()
+        _check_size(image, max_pixels)  # a frame may be larger than the header of its file said
+        return _to_picture(image, alpha)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise ImageError(_explain(error, image.format)) from error
+
+
+def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
+    """Encode a picture by the suffix of its file, without metadata; the same picture gives the same bytes.
+
+    Args:
+        picture: The picture; its alpha is laid on white in a JPEG.
+        suffix: One of `WRITTEN_SUFFIXES`, in any case.
+        quality: 1..100, of JPEG and WebP.
+
+    Raises:
+        ImageError: The format cannot hold a picture of that size.
+    """
+    options = {
+        ".jpg": {"format": "JPEG", "quality": quality, "subsampling": 0, "optimize": True},
+        ".png": {"format": "PNG"},
+        ".webp": {"format": "WEBP", "quality": quality},
+    }[suffix.lower().replace("jpeg", "jpg")]
+    image = Image.fromarray(picture.rgb)
+    if picture.alpha is not None:
+        image = lay_on_white(image, picture.alpha) if options["format"] == "JPEG" else _with_alpha(picture)
+    file = io.BytesIO()
+    try:
+        image.save(file, **options)
+    except (OSError, ValueError) as error:
+        height, width = picture.rgb.shape[:2]
+        raise ImageError(f"a picture of {width} x {height} px cannot be written as {options['format']}") from error
+    return file.getvalue()
+
+
+def resize(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+    """Resize a picture uint8 [H, W, 3] with Lanczos' filter, which averages where it shrinks."""
+    if rgb.shape[:2] == (height_px, width_px):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width_px, height_px), Image.Resampling.LANCZOS))
+
+
+def output_name(key: str) -> str:
+    """Return where the picture of a photo goes below its style's folder.
+
+    JPEG, PNG and WebP keep their name; other image files get `.png` added, and names that are of no image `.image.png`.
+    No two keys share a name: what already looks like an added name (`scan.tif.png`) gets one more `.png`.
+    """
+    folder, slash, name = key.rpartition("/")
+    bare = name
+    while bare.endswith(".png") and bare != ".png":
+        bare = bare[: -len(".png")]
+    suffix = _suffix(bare)
+    if suffix in READ_SUFFIXES or (bare.endswith(".image") and bare != name):
+        name += ".png"
+    elif bare == name and suffix not in WRITTEN_SUFFIXES:
+        name += ".image.png"
+    return folder + slash + name
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def read_camera(data: bytes) -> str | None:
+    """Return maker and model where a file says that a camera exposed it; scanners leave no exposure time."""
+    try:
+        exif = _open(data).getexif()
+        if _EXPOSURE_TIME not in exif.get_ifd(_EXIF_IFD):
+            return None
+        return " ".join(str(exif[tag]).strip(" \0") for tag in (_MAKE, _MODEL) if tag in exif) or "a camera"
+    except Exception:  # nothing is known of an image whose EXIF cannot be read
+        return None
+
+
+def _open(data: bytes) -> Image.Image:
+    """Read the header only.
+
+    `Image.open` would refuse what is above Pillow's process-wide limit without telling its size, and no run could allow
+    more without lifting that limit for everyone in the process; so its loop over the formats is here.
+    """
+    if not data:
+        raise ImageError("empty file")
+    Image.init()
+    for name in _FORMATS:
+        factory, accept = Image.OPEN[name]
+        if accept is not None and accept(data[:16]) is not True:
+            continue
+        try:
+            return factory(io.BytesIO(data), "")
+        except Exception as error:
+            if accept is not None:
+                raise ImageError(_explain(error, name)) from error
+    _refuse(data)
+
+
+def _refuse(data: bytes) -> NoReturn:
+    start = data[:1024]
+    kinds = {
+        "HEIC": start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"),
+        "EPS": start.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")),
+        "PDF": start.startswith(b"%PDF"),
+        "SVG": b"<svg" in start,
+        "JPEG XL": start.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+        "icon": start.startswith(b"\0\0\1\0"),
+    }
+    for kind, matches in kinds.items():
+        if matches:
+            raise ImageError(f"{kind} files cannot be read; save it as JPEG, PNG or TIFF")
+    raise ImageError("not an image, or of a format that cannot be read")
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"image has {_megapixels(width * height)} MP ({width} x {height}), more than the limit of "
+            f"{_megapixels(max_pixels)} MP; raise max_megapixels to take it"
+        )
+    if min(width, height) < _SMALLEST_PX:
+        raise ImageError(f"too small: {width} x {height} px; at least {_SMALLEST_PX} px a side are needed")
+
+
+def _megapixels(pixels: int) -> str:
+    text = f"{pixels / 1e6:,.0f}" if pixels >= 1e9 else f"{pixels / 1e6:.4g}"
+    return text.replace(",", " ")
+
+
+def _explain(error: Exception, kind: str | None) -> str:
+    text = str(error).lower()
+    if isinstance(error, MemoryError):
+        return f"not enough memory to decode the {kind} file"
+    if "truncated" in text or isinstance(error, EOFError | struct.error):
+        return f"the {kind} file is truncated: it ends before its picture does; get a whole copy"
+    return f"the {kind} file is damaged, or of a kind that cannot be read; save it anew or get another copy"
+
+
+def _to_picture(image: Image.Image, alpha: Alpha) -> Picture:
+    profile = image.info.get("icc_profile")
+    colour, opacity = split_alpha(to_8_bit(_upright(image)))
+    colour = to_srgb(colour, profile)
+    if opacity is None:
+        return Picture(np.array(colour))
+    if alpha == "white":
+        return Picture(np.array(lay_on_white(colour, opacity)))
+    rgb = np.array(colour)
+    rgb[opacity == 0] = 255  # what nobody was meant to see
+    return Picture(rgb, opacity)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception as error:  # broken EXIF is no reason to lose a picture
+        logger.debug("taken as upright, its EXIF cannot be read: %s", error)
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _with_alpha(picture: Picture) -> Image.Image:
+    return Image.fromarray(np.dstack([picture.rgb, picture.alpha]))  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -1,0 +1,152 @@
+"""What is there, minus what is done: the photos of one run, frozen and cut into shards.
+
+A manifest is one Parquet file whose row groups are the shards. Its name is the hash of its bytes, which also tell what
+the ledger held when it was planned: work that comes up a second time is another manifest, with shards that no part
+stands for yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artbank import results
+from artbank.parquet import read_metadata, read_row_group, read_where, table_bytes
+from artbank.records import PhotoTask, Result
+from artbank.storage import Store
+
+DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "created_at")
+"""Columns of the ledger that planning needs."""
+
+_LISTING = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
+_RECIPES = b"artbank.recipes"
+_TASK_KEYS = ["key", "size", "etag", "known_sha256"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One row group of a manifest: the unit of work, retry and commit."""
+
+    id: str
+    manifest_key: str
+    row_group: int
+    num_photos: int
+
+
+def list_archive(archive: Store) -> pa.Table:
+    """List the files of an archive as key, size and etag, by key; hidden files and folders are left out."""
+    listed = archive.list()
+    return pa.table([[getattr(stored, name) for stored in listed] for name in _LISTING.names], schema=_LISTING)
+
+
+def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_failed: bool) -> pa.Table:
+    """Return the rows of `PhotoTask` for all that lacks, by key.
+
+    A photo in a style is not lacking where its current row has the style's recipe and the photo's etag, and is done or,
+    unless `retry_failed`, failed. If only the etag is another, `known_sha256` says the content that its row was made
+    from: who finds the same content in the photo need not do it again. A photo of which some styles have such a row and
+    others have none comes as two tasks.
+
+    Args:
+        photos: The archive, see `list_archive`.
+        done: Current rows, with `DONE_COLUMNS`.
+        recipes: The recipe id of each style to do.
+        retry_failed: Whether failed photos are tried again.
+    """
+    lacking = [_lacking(photos, done, style, recipe, retry_failed) for style, recipe in sorted(recipes.items())]
+    joined = pa.concat_tables([_no_tasks(), *lacking])
+    grouped = joined.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
+    tasks = grouped.rename_columns([*_TASK_KEYS, "styles"]).select(PhotoTask.SCHEMA.names)
+    return tasks.sort_by([("key", "ascending"), ("known_sha256", "ascending")]).cast(PhotoTask.SCHEMA)
+
+
+def write_manifest(output: Store, tasks: pa.Table, shard_size: int, recipes: Mapping[str, str]) -> list[Shard]:
+    """Freeze the tasks of a run; without tasks nothing is written.
+
+    Args:
+        output: Where the results go.
+        tasks: See `plan`.
+        shard_size: Tasks in a shard, 1 or more.
+        recipes: The recipe id of each style.
+    """
+    if not len(tasks):
+        return []
+    facts = {
+        **(PhotoTask.SCHEMA.metadata or {}),
+        _RECIPES: json.dumps(recipes, sort_keys=True).encode(),
+        b"artbank.ledger": hashlib.sha256("\n".join(results.part_names(output)).encode()).hexdigest().encode(),
+    }
+    data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
+    manifest_id = hashlib.sha256(data).hexdigest()[:16]
+    key = results.manifest_key(manifest_id)
+    output.create(key, data)
+    return [
+        Shard(f"{manifest_id}-{number:05d}", key, number, min(shard_size, len(tasks) - start))
+        for number, start in enumerate(range(0, len(tasks), shard_size))
+    ]
+
+
+def read_shard(output: Store, shard: Shard) -> list[PhotoTask]:
+    """Return the tasks of a shard.
+
+    Raises:
+        FileNotFoundError: Its manifest is gone; plan again.
+    """
+    data = _read(output, shard.manifest_key)
+    return PhotoTask.from_table(read_row_group(data, PhotoTask.SCHEMA, shard.row_group))
+
+
+def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
+    """Return, by key and style, the rows that a shard's photos keep if their content is the `known_sha256`.
+
+    Such a row is committed again with the photo's new etag. The rows come from `results.parquet`, where some are
+    missing after a run that broke off; what has no row here is done anew.
+
+    Raises:
+        FileNotFoundError: The shard's manifest is gone; plan again.
+    """
+    tasks = [task for task in read_shard(output, shard) if task.known_sha256 is not None]
+    view = _read_view(output, shard.manifest_key) if tasks else None
+    if view is None:
+        return {}
+    recipes = json.loads(read_metadata(_read(output, shard.manifest_key))[_RECIPES])
+    wanted = {(task.key, style): (task.known_sha256, recipes[style]) for task in tasks for style in task.styles}
+    keys = sorted(task.key for task in tasks)
+    near = (pc.field("key") >= keys[0]) & (pc.field("key") <= keys[-1]) & pc.field("key").isin(keys)
+    rows = Result.from_table(read_where(view, Result.SCHEMA, near))
+    return {(r.key, r.style): r for r in rows if wanted.get((r.key, r.style)) == (r.sha256, r.recipe_id)}
+
+
+@lru_cache(maxsize=1)  # the next shard of this process is most likely of the same manifest, which never changes
+def _read(output: Store, key: str) -> bytes:
+    return output.read(key)
+
+
+@lru_cache(maxsize=1)  # written at a run's end, so one reading serves all of its shards
+def _read_view(output: Store, manifest_key: str) -> bytes | None:
+    del manifest_key  # says which run's
+    try:
+        return output.read(results.RESULTS)
+    except FileNotFoundError:
+        return None
+
+
+def _lacking(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, retry_failed: bool) -> pa.Table:
+    valid = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
+    if retry_failed:
+        valid &= pc.field("status") == "done"
+    rows = done.filter(valid).select(["key", "etag", "sha256"]).rename_columns(["key", "done_etag", "known_sha256"])
+    joined = photos.select(_LISTING.names).join(rows, "key", join_type="left outer")
+    differs = pc.field("done_etag").is_null() | (pc.field("etag") != pc.field("done_etag"))
+    lacking = joined.filter(differs).select(_TASK_KEYS)
+    return lacking.append_column("style", pa.repeat(pa.scalar(style), len(lacking)))
+
+
+def _no_tasks() -> pa.Table:
+    return pa.schema([*map(PhotoTask.SCHEMA.field, _TASK_KEYS), pa.field("style", pa.string())]).empty_table()

@@ -1,0 +1,165 @@
+"""Where a base model's files come from, as a checked local folder: the embedded default, a folder, a store, a hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from artbank.errors import BaseModelError
+from artbank.mini import WEIGHTS
+from artbank.storage import Store
+
+logger = logging.getLogger(__name__)
+
+MINI = "mini"
+_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_CONFIGS = (
+    "unet/config.json",
+    "vae/config.json",
+    "text_encoder/config.json",
+    "tokenizer/tokenizer_config.json",
+    "scheduler/scheduler_config.json",
+)
+_WEIGHTS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+}
+_FETCHED = ["*.json", "*.txt", "*.safetensors"]  # never pickles, never code
+
+
+def resolve(source: str, revision: str | None = None) -> Path:
+    """Return the local folder of a Stable Diffusion in diffusers' layout, fetching it where it is elsewhere.
+
+    Args:
+        source: `mini`, a local folder, a store URI such as `s3://models/sd15`, or a hub id such as `owner/name`.
+        revision: Commit, tag or branch of a hub id.
+
+    Raises:
+        BaseModelError: There is no such model, or its folder lacks a part.
+        OSError: The store or the hub failed.
+    """
+    folder = _locate(source, revision)
+    check(folder)
+    return folder
+
+
+def check(folder: Path) -> None:
+    """Check that a folder holds every part of a Stable Diffusion, with safetensors weights.
+
+    Raises:
+        BaseModelError: Names what is missing.
+    """
+    missing = [name for name in _CONFIGS if not (folder / name).is_file()]
+    missing += [f"{part}/{stem}.safetensors" for part, stem in _WEIGHTS.items() if not _weights(folder / part, stem)]
+    if not missing:
+        return
+    pickled = any(folder.glob("*/*.bin")) or any(folder.glob("*.ckpt"))
+    advice = "; its weights are pickles, which are never loaded: convert them to safetensors" if pickled else ""
+    if (folder / "text_encoder_2").is_dir():
+        advice += "; it looks like an SDXL, of which only Stable Diffusion 1.x and 2.x shapes are taken"
+    raise BaseModelError(
+        f"base model folder {folder} lacks {', '.join(missing)}; "
+        f"expected a Stable Diffusion in diffusers' layout{advice}"
+    )
+
+
+def hash_folder(folder: Path) -> str:
+    """Return the SHA-256, hex, over the names and contents of the files that are loaded from a base model's folder."""
+    total = hashlib.sha256()
+    for path in _loaded_files(folder):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
+    return total.hexdigest()
+
+
+def variant(folder: Path) -> str | None:
+    """Return diffusers' variant of the weights in a folder: None for plain names, else such as `fp16`."""
+    if all(_weights(folder / part, stem, plain=True) for part, stem in _WEIGHTS.items()):
+        return None
+    names = [path.name for path in (folder / "unet").glob(f"{_WEIGHTS['unet']}.*.safetensors")]
+    return names[0].split(".")[1] if names else None
+
+
+def _weights(part: Path, stem: str, *, plain: bool = False) -> list[Path]:
+    found = [*part.glob(f"{stem}.safetensors"), *part.glob(f"{stem}-*.safetensors")]
+    return found if plain else [*found, *part.glob(f"{stem}.*.safetensors")]
+
+
+def _loaded_files(folder: Path) -> list[Path]:
+    chosen = variant(folder)
+    files = [path for part in _PARTS for path in (folder / part).iterdir() if path.suffix in (".json", ".txt")]
+    for part, stem in _WEIGHTS.items():
+        plain = _weights(folder / part, stem, plain=True)
+        files += plain if chosen is None else (folder / part).glob(f"{stem}.{chosen}*.safetensors")
+    return sorted(files)
+
+
+def _locate(source: str, revision: str | None) -> Path:
+    if source == MINI:
+        return WEIGHTS
+    if Path(source).expanduser().is_dir():
+        return Path(source).expanduser().resolve()
+    if "://" in source:
+        return _fetch(source)
+    if source.count("/") != 1 or source.startswith((".", "/", "~")):
+        raise BaseModelError(
+            f"base model {source!r} is no folder; expected 'mini', a folder, a store URI or a hub id owner/name"
+        )
+    return _download(source, revision)
+
+
+def _download(source: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = [f"{part}/{name}" for part in _PARTS for name in _FETCHED]
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except LocalEntryNotFoundError as error:
+        raise BaseModelError(
+            f"base model {source!r} is no folder here, and the hub cannot be reached; pass a folder or a store URI"
+        ) from error
+    except HfHubHTTPError as error:
+        raise BaseModelError(f"the hub has no base model {source!r} at revision {revision or 'main'}") from error
+
+
+def cache_folder() -> Path:
+    """Return where fetched models are kept: `$ARTBANK_CACHE`, else `~/.cache/artbank`."""
+    return Path(os.environ.get("ARTBANK_CACHE") or Path.home() / ".cache/artbank")
+
+
+def _fetch(uri: str) -> Path:
+    """Copy a base model out of a store once; a copy whose bytes are no longer those that came is fetched anew."""
+    store = Store.open(uri)
+    wanted = [o for o in store.list() if Path(o.key).suffix in (".json", ".txt", ".safetensors")]
+    wanted = [o for o in wanted if o.key.split("/")[0] in _PARTS]
+    if not wanted:
+        raise BaseModelError(f"there is no base model at {uri}; expected a Stable Diffusion in diffusers' layout")
+    listing = json.dumps([(o.key, o.size, o.etag) for o in wanted])
+    name = hashlib.sha256(f"{store.uri} {listing}".encode()).hexdigest()[:16]
+    target, seal = cache_folder() / "models" / name, cache_folder() / "models" / f"{name}.sha256"
+    if target.is_dir() and seal.is_file() and seal.read_text() == hash_folder(target):
+        return target
+    logger.info("fetching base model %s to %s", uri, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}-"))
+    for stored in wanted:
+        path = partial / stored.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.read(stored.key))
+    check(partial)
+    digest = hash_folder(partial)
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        partial.replace(target)
+    except OSError:  # another process has just put the same files there
+        shutil.rmtree(partial)
+    seal.write_text(digest)
+    return target

@@ -1,0 +1,97 @@
+"""What a run over an archive came to: its tables, its summary and its contact sheet.
+
+<output>/results.parquet, metadata.parquet      the present, see `results`
+<output>/runs/<run_id>/summary.json, summary.md, contact-sheet.jpg
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artbank import results
+from artbank.archives import StylizePlan
+from artbank.config import StylizeConfig
+from artbank.errors import ImageError
+from artbank.images import decode
+from artbank.records import Outcome
+from artbank.report import contact_sheet, results_summary, summary_markdown
+from artbank.shelf import load_reference
+from artbank.storage import Store
+from artbank.styles import StyleChoice
+
+_SHEET_ROWS = 16
+
+
+def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -> Outcome:
+    """Bring the tables of the output up to the parts, and write the run's summary and contact sheet.
+
+    A run that had nothing to do writes nothing, but for tables that no longer fit the archive.
+
+    Args:
+        config: The run's.
+        plan: From `archives.plan_archive`.
+        photos: The listing that came with it.
+
+    Raises:
+        ResultsError: A part cannot be read.
+        OSError: The store failed.
+    """
+    output, store = Store.open(config.output_uri), Store.open(config.store_uri)
+    rows = results.write_view(output, photos)
+    asked = rows.filter(
+        pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))
+    )
+    summary = results_summary(asked, {choice.name: _bounds(store, choice, asked) for choice in plan.styles})
+    places = {"pictures": output.uri, "results": output.uri_of(results.RESULTS)}
+    sheet, report, facts = (
+        results.run_key(plan.run_id, n) for n in ("contact-sheet.jpg", "summary.md", "summary.json")
+    )
+    if plan.run_id:
+        places |= {"contact sheet": output.uri_of(sheet), "summary": output.uri_of(report)}
+        output.write(sheet, _draw_sheet(config, plan, asked))
+    text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places)
+    if plan.run_id:
+        told = {"config": config.model_dump(mode="json"), "new": plan.num_tasks, "places": places, **summary}
+        output.write(report, text.encode())
+        output.write(facts, json.dumps(told, indent=1).encode())
+    counts = summary["counts"]
+    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text)
+
+
+def _bounds(store: Store, choice: StyleChoice, rows: pa.Table) -> tuple[float | None, float | None]:
+    """Return floor and ceiling of a style's `clip_style`: its photos untouched, and its held-out artworks."""
+    floor = pc.mean(rows.filter(pc.equal(rows["style"], choice.name))["clip_style_floor"]).as_py()
+    ceilings = [(load_reference(store, bank).ceiling, weight) for bank, weight in choice.banks]
+    return floor, None if None in dict(ceilings) else sum((c or 0.0) * weight for c, weight in ceilings)
+
+
+def _draw_sheet(config: StylizeConfig, plan: StylizePlan, rows: pa.Table) -> bytes:
+    """Draw photos spread evenly over the archive, each beside its pictures."""
+    archive, output = Store.open(config.archive_uri), Store.open(config.output_uri)
+    done = rows.filter(pc.equal(rows["status"], "done")).select(["key", "style", "file_name"])
+    keys = pc.unique(done["key"]).to_pylist()
+    keys = keys[:: max(-(-len(keys) // _SHEET_ROWS), 1)]
+    shown = done.filter(pc.is_in(done["key"], value_set=pa.array(keys, pa.string()))).to_pylist()
+    files = {(row["key"], row["style"]): row["file_name"] for row in shown}
+    photos, pictures = archive.read_many(keys), output.read_many(list(files.values()))
+    lines = []
+    for key in keys:
+        cells = [("photo", _open(photos[key], config))]
+        for choice in plan.styles:
+            name = files.get((key, choice.name))
+            cells.append((choice.name, None if name is None else _open(pictures[name], config)))
+        lines.append((key, cells))
+    return contact_sheet(lines)
+
+
+def _open(data: bytes | Exception, config: StylizeConfig) -> np.ndarray | None:
+    if isinstance(data, Exception):
+        return None
+    try:
+        return decode(data, max_pixels=config.max_pixels).rgb
+    except ImageError:
+        return None

@@ -1,0 +1,89 @@
+"""Parquet tables from and to bytes.
+
+Stores hand over whole objects and this module never sees a store: reading Parquet through a store's file handle can
+abort the interpreter when it exits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+
+def table_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
+    """Write a table; equal tables give equal bytes, however they are chunked.
+
+    Args:
+        table: Its schema's metadata is kept.
+        row_group_size: Rows in a row group; the format's default when None.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.combine_chunks(), sink, compression="zstd", row_group_size=row_group_size)
+    return sink.getvalue().to_pybytes()
+
+
+def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table as rows of `schema`, whichever version of it they were written under.
+
+    Args:
+        data: The whole file.
+        schema: Columns it does not name are left out, those that the file lacks come as nulls.
+        columns: Names of `schema` to read; all when None.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
+    """
+    return conform(_read(pq.ParquetFile(pa.BufferReader(data)), schema, columns), schema, columns)
+
+
+def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
+    """Read one row group, counted from 0, as rows of `schema`.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
+        IndexError: There are fewer row groups.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data))
+    if row_group >= file.num_row_groups:
+        raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
+    return conform(file.read_row_group(row_group), schema)
+
+
+def read_where(data: bytes, schema: pa.Schema, where: pc.Expression) -> pa.Table:
+    """Read the rows for which an expression holds, and of the file only row groups that may have some.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
+    """
+    return conform(pq.read_table(pa.BufferReader(data), filters=where), schema)
+
+
+def read_metadata(data: bytes) -> dict[bytes, bytes]:
+    """Read what a file's schema says beside its columns.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file.
+    """
+    return pq.read_schema(pa.BufferReader(data)).metadata or {}
+
+
+def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows under `schema`, or those of its columns that are named; lacking ones are null.
+
+    Raises:
+        pa.ArrowException: A column is of another type.
+    """
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)
+    arrays = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        for field in wanted
+    ]
+    return pa.Table.from_arrays(arrays, schema=wanted)
+
+
+def _read(file: pq.ParquetFile, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
+    wanted = schema.names if columns is None else columns
+    return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])

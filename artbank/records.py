@@ -1,0 +1,228 @@
+"""The rows that artbank keeps: plain frozen dataclasses, each with the Arrow schema it is written under.
+
+Scores are raw cosines, -1..1, or None where nothing was scored; times are UTC; sizes are bytes unless `_px` says px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import ClassVar, Literal, Self
+
+import pyarrow as pa
+
+_TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
+_TIME = pa.timestamp("us", tz="UTC")
+_NAMED = pa.dictionary(pa.int32(), pa.string())  # what readers make of a `collection=` folder: both must be alike
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object of a store: its key below the listed folder, its size, and what changes when its content does."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class _Row:
+    """What the rows share: from and to Arrow tables, column by column."""
+
+    SCHEMA: ClassVar[pa.Schema]
+
+    @classmethod
+    def to_table(cls, rows: Iterable[Self]) -> pa.Table:
+        """Return the rows as a table of `SCHEMA`."""
+        return pa.Table.from_pylist([vars(row) for row in rows], schema=cls.SCHEMA)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> list[Self]:
+        """Return the rows of a table; columns that this version does not know are left out, missing ones are None."""
+        names = [field.name for field in fields(cls)]  # pyright: ignore[reportArgumentType]
+        return [cls(**{name: row.get(name) for name in names}) for row in table.to_pylist()]
+
+
+@dataclass(frozen=True)
+class BankRecord(_Row):
+    """One registered bank: a row of the catalog, never changed once written."""
+
+    bank_id: str
+    collection: str
+    version: int
+    created_at: datetime
+    gallery_uri: str
+    fingerprint: str
+    num_artworks: int
+    base_model: str
+    base_model_hash: str
+    num_tokens: int
+    width: int
+    attention: str
+    recipe: str
+    attempt: int
+    steps: int
+    train_loss: float | None
+    validation_loss: float
+    clip_style: float | None
+    clip_style_floor: float | None
+    clip_style_ceiling: float | None
+    clip_style_gain: float | None
+    scorer: str | None
+    seconds: float
+    device: str
+    weights_uri: str
+    weights_sha256: str
+    previous_version: int | None
+    code_version: str
+    warnings: list[str]
+
+    SCHEMA: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("bank_id", _TEXT),
+            ("collection", _NAMED),
+            ("version", _INT),
+            ("created_at", _TIME),
+            ("gallery_uri", _TEXT),
+            ("fingerprint", _TEXT),
+            ("num_artworks", _INT),
+            ("base_model", _TEXT),
+            ("base_model_hash", _TEXT),
+            ("num_tokens", _INT),
+            ("width", _INT),
+            ("attention", _TEXT),
+            ("recipe", _TEXT),
+            ("attempt", _INT),
+            ("steps", _INT),
+            ("train_loss", _FLOAT),
+            ("validation_loss", _FLOAT),
+            ("clip_style", _FLOAT),
+            ("clip_style_floor", _FLOAT),
+            ("clip_style_ceiling", _FLOAT),
+            ("clip_style_gain", _FLOAT),
+            ("scorer", _TEXT),
+            ("seconds", _FLOAT),
+            ("device", _TEXT),
+            ("weights_uri", _TEXT),
+            ("weights_sha256", _TEXT),
+            ("previous_version", _INT),
+            ("code_version", _TEXT),
+            ("warnings", _TEXTS),
+        ],
+        metadata={"artbank.schema": "bank/1"},
+    )
+
+
+@dataclass(frozen=True)
+class BankEvent(_Row):
+    """A promotion or retirement of one version of a collection."""
+
+    collection: str
+    version: int
+    bank_id: str
+    action: Literal["promote", "retire"]
+    at: datetime
+
+    SCHEMA: ClassVar[pa.Schema] = pa.schema(
+        [("collection", _NAMED), ("version", _INT), ("bank_id", _TEXT), ("action", _TEXT), ("at", _TIME)],
+        metadata={"artbank.schema": "bank-event/1"},
+    )
+
+
+@dataclass(frozen=True)
+class PhotoTask(_Row):
+    """One photo of a manifest: the styles it lacks, and the content its older results were made from."""
+
+    key: str
+    size: int
+    etag: str
+    styles: list[str]
+    known_sha256: str | None
+
+    SCHEMA: ClassVar[pa.Schema] = pa.schema(
+        [("key", _TEXT), ("size", _INT), ("etag", _TEXT), ("styles", _TEXTS), ("known_sha256", _TEXT)],
+        metadata={"artbank.schema": "manifest/1"},
+    )
+
+
+@dataclass(frozen=True)
+class Result(_Row):
+    """What became of one photo in one style: a row of the results."""
+
+    key: str
+    size: int
+    etag: str
+    sha256: str | None
+    style: str
+    recipe_id: str
+    status: Literal["done", "failed"]
+    reason: str | None
+    file_name: str | None
+    width_px: int | None
+    height_px: int | None
+    seed: int | None
+    clip_style: float | None
+    clip_style_floor: float | None
+    clip_text: float | None
+    clip_content: float | None
+    clip_direction: float | None
+    ssim: float | None
+    flags: list[str]
+    scorer: str | None
+    bank_ids: list[str]
+    base_model: str
+    base_model_hash: str
+    recipe: str
+    seconds: float
+    created_at: datetime
+
+    SCHEMA: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("key", _TEXT),
+            ("size", _INT),
+            ("etag", _TEXT),
+            ("sha256", _TEXT),
+            ("style", _TEXT),
+            ("recipe_id", _TEXT),
+            ("status", _TEXT),
+            ("reason", _TEXT),
+            ("file_name", _TEXT),
+            ("width_px", _INT),
+            ("height_px", _INT),
+            ("seed", _INT),
+            ("clip_style", _FLOAT),
+            ("clip_style_floor", _FLOAT),
+            ("clip_text", _FLOAT),
+            ("clip_content", _FLOAT),
+            ("clip_direction", _FLOAT),
+            ("ssim", _FLOAT),
+            ("flags", _TEXTS),
+            ("scorer", _TEXT),
+            ("bank_ids", _TEXTS),
+            ("base_model", _TEXT),
+            ("base_model_hash", _TEXT),
+            ("recipe", _TEXT),
+            ("seconds", _FLOAT),
+            ("created_at", _TIME),
+        ],
+        metadata={"artbank.schema": "result/1"},
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        num_done: Pictures that are there, by photo and style, whichever run made them.
+        num_failed: Those that could not be made; `results.parquet` has the reasons.
+        num_new: Photos that this run worked on.
+        places: URIs by what is there.
+        text: The report, Markdown.
+    """
+
+    num_done: int
+    num_failed: int
+    num_new: int
+    places: dict[str, str]
+    text: str

@@ -1,0 +1,9 @@
+"""What people look at: contact sheets, previews, cards of banks and summaries of runs."""
+
+from __future__ import annotations
+
+from artbank.report.cards import bank_card
+from artbank.report.sheets import contact_sheet, preview_grid
+from artbank.report.summaries import results_summary, summary_markdown
+
+__all__ = ["bank_card", "contact_sheet", "preview_grid", "results_summary", "summary_markdown"]

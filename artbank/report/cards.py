@@ -1,0 +1,126 @@
+"""The card of one bank: what it is, what it is worth, and how to use it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from artbank.records import BankRecord
+from artbank.report.markdown import escape, fence, score_text, seconds_text, share_text, table
+
+_PYTHON = """
+import fsspec
+import numpy as np
+from PIL import Image
+
+from artbank.bank import Bank
+from artbank.config import StylizeRecipe
+from artbank.diffusion import BaseModel
+from artbank.stylization import Photo, Style, Stylizer
+
+with fsspec.open({weights}, "rb") as file:
+    bank = Bank.from_bytes(file.read())
+stylizer = Stylizer(BaseModel.load({base}), [Style(bank.collection, ((bank, 1.0),))], StylizeRecipe())
+photo = Photo("photo.jpg", np.asarray(Image.open("photo.jpg").convert("RGB")))
+for picture in stylizer.stylize([photo]):
+    Image.fromarray(picture.rgb).save("stylized.png")
+"""
+
+
+def bank_card(record: BankRecord, findings: Sequence[str], status: str, preview_name: str | None) -> str:
+    """Return a bank's card as Markdown.
+
+    Args:
+        record: The bank's row in the catalog.
+        findings: What a look at the collection found, one sentence each.
+        status: What has become of the bank, in a word, e.g. "current".
+        preview_name: File name of its preview, beside the card.
+    """
+    title = f"{record.collection}, version {record.version}"
+    sections = [
+        f"# {escape(title)}",
+        f"![Artworks of the collection, and photos in its style]({quote(preview_name)})" if preview_name else "",
+        _facts(record, status),
+        f"## What it is worth\n\n{_worth(record)}",
+        f"## How to use it\n\n{_usage(record)}",
+        f"## The collection\n\n{_bullets(findings, 'Nothing was found that speaks against it.')}",
+        f"## Warnings of the training\n\n{_bullets(record.warnings, 'None.')}",
+        f"## How it was trained\n\n{_recipe(record)}",
+        f"## Where it comes from\n\n{_provenance(record)}",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _facts(record: BankRecord, status: str) -> str:
+    return (
+        f"A style learned from {record.num_artworks} artworks: {record.num_tokens} vectors of {record.width} numbers "
+        f"that stand for words in the prompt of {escape(record.base_model)}. It works with that base model only.\n\n"
+        f"Status: **{escape(status)}**. Trained on {record.created_at:%d %B %Y} in {seconds_text(record.seconds)} "
+        f"on {escape(record.device)}."
+    )
+
+
+def _worth(record: BankRecord) -> str:
+    losses = (
+        f"After {record.steps} steps the loss is {record.train_loss:.4f} on artworks it learned from and "
+        f"{record.validation_loss:.4f} on artworks kept from it."
+    )
+    if record.clip_style is None:
+        return f"It was not scored. {losses}"
+    values = (record.clip_style_floor, record.clip_style, record.clip_style_ceiling)
+    names = ("untouched photos (floor)", "photos in this style", "held-out artworks (ceiling)")
+    measured = table(["clip_style of", "mean"], zip(names, map(score_text, values), strict=True))
+    gain = ""
+    if record.clip_style_gain is not None:
+        gain = f"The style comes **{share_text(record.clip_style_gain)}** of the way from floor to ceiling. "
+    return (
+        f"{measured}\n\n{gain}`clip_style` is the cosine between a picture and the mean of the artworks, as seen by "
+        f"the scorer {escape(record.scorer)}; scores of another scorer do not compare.\n\n{losses}"
+    )
+
+
+def _usage(record: BankRecord) -> str:
+    style = shlex.quote(f"{record.collection}@{record.version}")
+    command = (
+        f"artbank stylize photos pictures --store STORE \\\n"
+        f"    --base-model {shlex.quote(record.base_model)} --style {style}"
+    )
+    python = _PYTHON.format(weights=json.dumps(record.weights_uri), base=json.dumps(record.base_model))
+    return (
+        "A folder of photos, where `STORE` is the folder that holds this catalog:\n\n"
+        f"{fence(command, 'sh')}\n\nOne photo in Python:\n\n{fence(python, 'python')}"
+    )
+
+
+def _recipe(record: BankRecord) -> str:
+    try:
+        recipe = json.loads(record.recipe)
+    except ValueError:
+        recipe = None
+    if not isinstance(recipe, dict):
+        return fence(record.recipe)
+    return table(["setting", "value"], ((name, "none" if v is None else v) for name, v in recipe.items()))
+
+
+def _provenance(record: BankRecord) -> str:
+    replaces = "nothing" if record.previous_version is None else f"version {record.previous_version}"
+    rows = {
+        "bank id": record.bank_id,
+        "gallery": record.gallery_uri,
+        "fingerprint of the artworks": record.fingerprint,
+        "base model": record.base_model,
+        "its SHA-256": record.base_model_hash,
+        "weights": record.weights_uri,
+        "their SHA-256": record.weights_sha256,
+        "replaces": replaces,
+        "attempt": record.attempt,
+        "code": record.code_version,
+        "trained at": record.created_at.isoformat(timespec="seconds"),
+    }
+    return table(["", ""], rows.items(), numbers_from=2)
+
+
+def _bullets(lines: Sequence[str], otherwise: str) -> str:
+    return "\n".join(f"- {escape(line)}" for line in lines) or otherwise

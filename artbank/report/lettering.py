@@ -1,0 +1,99 @@
+"""Text in pictures: fonts that have the letters, lines that fit."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont
+_WIDER = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")  # where a system has them
+_NO_LETTER = "\uffff"
+_BREAKS = " +-_"  # a line may end after these
+
+
+@lru_cache(4096)
+def letter(text: str, size_px: int) -> tuple[Font, str]:
+    """Return a font and the text as that font can write it.
+
+    Pillow's own font looks alike everywhere but has few letters: others come from a font of the system, or lose their
+    accents, or become `?`.
+    """
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    own = _own(size_px)
+    if _has(own, text):
+        return own, text
+    for name in _WIDER:
+        font = _system(name, size_px)
+        if font and _has(font, text):
+            return font, text
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return own, "".join(c if _has(own, c) else "?" for c in plain)
+
+
+def width(text: str, size_px: int) -> float:
+    """Return the width of a text, px."""
+    font, written = letter(text, size_px)
+    return font.getlength(written)
+
+
+def fit_end(text: str, size_px: int, widest_px: float) -> str:
+    """Cut the end off a text that is too wide."""
+    return _fit(text, size_px, widest_px, lambda kept: f"{text[:kept].rstrip()}…")
+
+
+def fit_start(text: str, size_px: int, widest_px: float) -> str:
+    """Cut the start off a text that is too wide, as suits a folder."""
+    return _fit(text, size_px, widest_px, lambda kept: f"…{text[len(text) - kept :]}")
+
+
+def fit_middle(text: str, size_px: int, widest_px: float) -> str:
+    """Cut the middle out of a text that is too wide, as suits a file name."""
+    return _fit(text, size_px, widest_px, lambda kept: f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}")
+
+
+def wrap(text: str, size_px: int, widest_px: float, *, most_lines: int) -> list[str]:
+    """Break a text at spaces, plus signs and hyphens into lines that fit; the last one is cut where it must be."""
+    lines, rest = [], text.strip()
+    while rest and len(lines) < most_lines - 1 and width(rest, size_px) > widest_px:
+        heads = [rest[: i + 1] for i, c in enumerate(rest) if c in _BREAKS]
+        fitting = [head for head in heads if width(head.rstrip(), size_px) <= widest_px]
+        if not fitting:
+            break
+        lines.append(fitting[-1].rstrip())
+        rest = rest[len(fitting[-1]) :].lstrip()
+    return [*lines, fit_end(rest, size_px, widest_px)]
+
+
+def _fit(text: str, size_px: int, widest_px: float, cut: Callable[[int], str]) -> str:
+    if width(text, size_px) <= widest_px:
+        return text
+    fitting = (cut(kept) for kept in range(min(len(text) - 1, 300), 0, -1))
+    return next((short for short in fitting if width(short, size_px) <= widest_px), "…")
+
+
+@cache
+def _own(size_px: int) -> Font:
+    font = ImageFont.load_default(size_px)
+    assert isinstance(font, Font), "Pillow was built without FreeType"
+    return font
+
+
+@cache
+def _system(name: str, size_px: int) -> Font | None:
+    try:
+        return ImageFont.truetype(name, size_px)
+    except OSError:
+        return None
+
+
+def _has(font: Font, text: str) -> bool:
+    return all(_draws(font, c) for c in set(text))
+
+
+@cache
+def _draws(font: Font, letter: str) -> bool:
+    drawn, lacking = (bytes(font.getmask(text)) for text in (letter, _NO_LETTER))  # pyright: ignore[reportArgumentType]
+    return letter == " " or drawn != lacking

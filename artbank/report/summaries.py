@@ -1,0 +1,157 @@
+"""What became of a run: counts, scores beside their floor and ceiling, failures and the worst pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artbank.evaluation import summarize
+from artbank.report.markdown import escape, score_text, seconds_text, share_text, table
+
+MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
+NUM_LISTED = 20
+_FIGURES = ("mean", "median", "p5", "p95", "floor", "ceiling")
+_LISTED = ("clip_style", "clip_content", "ssim")
+
+
+def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, float | None]]) -> dict[str, Any]:
+    """Summarize a run's results; the outcome goes into JSON as it is.
+
+    Args:
+        results: Rows of `Result`, one for each photo and style.
+        floors: Floor and ceiling of `clip_style` for each style; a style that is not in it has neither.
+    """
+    done, failed = (results.filter(pc.equal(results["status"], status)) for status in ("done", "failed"))
+    return {
+        "num_photos": pc.count_distinct(results["key"]).as_py(),
+        "num_pictures": len(results),
+        "counts": {"done": len(done), "failed": len(failed)},
+        "seconds": {
+            "total": pc.sum(done["seconds"]).as_py() or 0.0,
+            "mean": pc.mean(done["seconds"]).as_py(),
+            "median": pc.quantile(done["seconds"], 0.5)[0].as_py(),
+        },
+        "scorers": sorted(pc.unique(done["scorer"].drop_null()).to_pylist()),
+        "styles": [_style(results, s, floors.get(s, (None, None))) for s in sorted(set(results["style"].to_pylist()))],
+        "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
+        "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
+        "failed": _first(failed, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"]),
+        "worst": _first(
+            done.filter(pc.is_finite(done["clip_style"])),
+            [("clip_style", "ascending"), ("key", "ascending"), ("style", "ascending")],
+            ["key", "style", "clip_style", "clip_content", "ssim", "flags", "file_name"],
+        ),
+    }
+
+
+def summary_markdown(summary: Mapping[str, Any], *, title: str, places: Mapping[str, str]) -> str:
+    """Return a run's report as Markdown.
+
+    Args:
+        summary: From `results_summary`.
+        title: Headline, e.g. "Stylized holiday photos".
+        places: Where things are: a URI by what is there.
+    """
+    sections = [
+        f"# {escape(title)}",
+        _counts(summary),
+        _scores(summary),
+        _failures(summary),
+        _worst(summary),
+        "## Where things are\n\n" + table(["what", "where"], places.items(), numbers_from=2) if places else "",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _style(results: pa.Table, style: str, bounds: tuple[float | None, float | None]) -> dict[str, Any]:
+    rows = results.filter(pc.equal(results["style"], style))
+    done = rows.filter(pc.equal(rows["status"], "done"))
+    spreads = {
+        measure: summarize(done[measure].to_pylist(), *(bounds if measure == "clip_style" else (None, None)))
+        for measure in MEASURES
+    }
+    return {
+        "style": style,
+        "done": len(done),
+        "failed": len(rows) - len(done),
+        "seconds_per_photo": pc.mean(done["seconds"]).as_py(),
+        "scores": {measure: asdict(spread) for measure, spread in spreads.items()},
+    }
+
+
+def _tally(values: pa.ChunkedArray, name: str) -> list[dict[str, Any]]:
+    counted = pc.value_counts(values).to_pylist()
+    ordered = sorted(counted, key=lambda entry: (-entry["counts"], entry["values"]))
+    return [{name: entry["values"], "count": entry["counts"]} for entry in ordered]
+
+
+def _first(rows: pa.Table, order: list[tuple[str, str]], columns: list[str]) -> list[dict[str, Any]]:
+    return rows.sort_by(order).select(columns).slice(0, NUM_LISTED).to_pylist()
+
+
+def _counts(summary: Mapping[str, Any]) -> str:
+    counts, seconds = summary["counts"], summary["seconds"]
+    rows = [
+        (entry["style"], entry["done"], entry["failed"], seconds_text(entry["seconds_per_photo"]))
+        for entry in summary["styles"]
+    ]
+    rows.append(("all", counts["done"], counts["failed"], seconds_text(seconds["mean"])))
+    flags = ", ".join(f"{entry['count']} {escape(entry['flag'])}" for entry in summary["flags"])
+    return (
+        f"{_number(summary['num_photos'], 'photo')}, {_number(summary['num_pictures'], 'picture')} asked for: "
+        f"**{counts['done']} done, {counts['failed']} failed**. "
+        f"{seconds_text(seconds['total'])} in all.\n\n"
+        + table(["style", "done", "failed", "seconds a photo"], rows)
+        + (f"\n\nPictures that look wrong at first sight: {flags}." if flags else "")
+    )
+
+
+def _scores(summary: Mapping[str, Any]) -> str:
+    rows = [
+        (entry["style"], measure, spread["n"], *(score_text(spread[f]) for f in _FIGURES), share_text(spread["gain"]))
+        for entry in summary["styles"]
+        for measure, spread in entry["scores"].items()
+        if spread["n"]
+    ]
+    if not rows:
+        return ""
+    scorers = ", ".join(map(escape, summary["scorers"]))
+    return (
+        "## Scores\n\n"
+        + table(["style", "score", "n", *_FIGURES, "gain"], rows, numbers_from=2)
+        + "\n\nThe floor is what untouched photos score, the ceiling what held-out artworks score; gain is the share "
+        f"of the way between them that the mean has come. Raw cosines of the scorer {scorers}; `ssim` is of lumas."
+    )
+
+
+def _failures(summary: Mapping[str, Any]) -> str:
+    if not summary["failed"]:
+        return ""
+    reasons, listed = summary["reasons"], summary["failed"]
+    more = len(reasons) - NUM_LISTED
+    shown = [(entry["reason"], entry["count"]) for entry in reasons[:NUM_LISTED]]
+    rows = [(row["key"], row["style"], row["reason"] or "no reason was kept") for row in listed]
+    return (
+        "## Failed\n\n"
+        + table(["reason", "pictures"], shown)
+        + (f"\n\nAnd {_number(more, 'other reason')}." if more > 0 else "")
+        + f"\n\nThe first {len(listed)} of {summary['counts']['failed']}, by name:\n\n"
+        + table(["photo", "style", "reason"], rows, numbers_from=3)
+    )
+
+
+def _worst(summary: Mapping[str, Any]) -> str:
+    rows = [
+        (row["key"], row["style"], *(score_text(row[name]) for name in _LISTED), ", ".join(row["flags"] or ()))
+        for row in summary["worst"]
+    ]
+    head = ["photo", "style", *_LISTED, "flags"]
+    return f"## Least like their style\n\n{table(head, rows, numbers_from=2)}" if rows else ""
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

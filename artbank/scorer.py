@@ -1,0 +1,149 @@
+"""The CLIP model that scores pictures, and where it comes from.
+
+Shape legend: n pictures or texts, C dimensions of CLIP's space (128 for the embedded scorer, 768 for ViT-L/14);
+pictures uint8 [H, W, 3] sRGB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+
+from artbank.errors import BaseModelError
+from artbank.mini import WEIGHTS
+
+MINI = "mini"
+_BATCH_SIZE = 32
+_FETCHED = ["*.json", "*.txt", "*.safetensors"]  # never pickles, never code
+_PARTS: dict[str, tuple[str, ...]] = {
+    "config.json": ("config.json",),
+    "weights as safetensors": ("model*.safetensors",),
+    "preprocessor_config.json": ("preprocessor_config.json", "processor_config.json"),
+    "tokenizer.json or vocab.json": ("tokenizer.json", "vocab.json"),
+}
+
+
+class Scorer:
+    """A frozen CLIP that turns pictures and texts into unit vectors whose cosines are the scores.
+
+    It runs in float32 wherever it is: half precision moves a cosine by about 0.001, which is what two runs differ by.
+
+    Attributes:
+        id: Where it came from and of which version, e.g. `mini/clip@0a1b2c3d4e5f`; scores of two ids do not compare.
+    """
+
+    def __init__(self, folder: Path, name: str, device: torch.device):
+        """Load a CLIP from a folder; `name` becomes the first part of its id.
+
+        Raises:
+            BaseModelError: The folder lacks a part, is damaged, or holds another kind of model.
+        """
+        _check(folder)
+        self.id = f"{name}@{_hash(folder)[:12]}"
+        self.device = device
+        try:
+            self._processor = AutoImageProcessor.from_pretrained(
+                folder,
+                local_files_only=True,
+                backend="pil",  # torchvision resizes a little differently, and is not everywhere
+            )
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            clip, loaded = _load_clip(folder)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BaseModelError(f"scorer folder {folder} cannot be read: {error}; fetch it again") from error
+        if missing := sorted(loaded["missing_keys"]):
+            raise BaseModelError(f"scorer folder {folder}: its weights lack {', '.join(missing[:3])}; fetch it again")
+        self._clip = clip.eval().requires_grad_(False).to(device)
+
+    @classmethod
+    def load(cls, source: str, device: torch.device) -> Scorer:
+        """Load a scorer.
+
+        Args:
+            source: `mini` for the embedded one, a local folder, or a hub id `owner/name` or `owner/name@revision`.
+            device: Where it runs.
+
+        Raises:
+            BaseModelError: There is no such model, it lacks a part, or it is no CLIP.
+        """
+        if source == MINI:
+            return cls(WEIGHTS / "clip", "mini/clip", device)
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            return cls(folder, folder.resolve().name, device)
+        name, _, revision = source.partition("@")
+        if "://" in source or name.count("/") != 1 or name.startswith((".", "/", "~")):
+            raise BaseModelError(f"scorer {source!r} is no folder; expected 'mini', a folder or a hub id owner/name")
+        return cls(_download(name, revision or None), name, device)
+
+    @torch.no_grad()
+    def embed_images(self, images: Sequence[np.ndarray]) -> Tensor:
+        """Return unit embeddings of pictures of any sizes, float32 [n, C] on CPU; none depends on the others."""
+        embedded = [torch.empty(0, self._clip.config.projection_dim)]
+        for start in range(0, len(images), _BATCH_SIZE):
+            batch = [Image.fromarray(image) for image in images[start : start + _BATCH_SIZE]]
+            pixels = self._processor(images=batch, return_tensors="pt")["pixel_values"]
+            embedded.append(self._clip.get_image_features(pixels.to(self.device)).pooler_output.cpu())
+        return torch.nn.functional.normalize(torch.cat(embedded), dim=1)
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Return unit embeddings of texts, float32 [n, C] on CPU; what is past the model's longest text is cut."""
+        embedded = [torch.empty(0, self._clip.config.projection_dim)]
+        longest = self._clip.config.text_config.max_position_embeddings
+        for start in range(0, len(texts), _BATCH_SIZE):
+            batch = list(texts[start : start + _BATCH_SIZE])
+            tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+            embedded.append(self._clip.get_text_features(**tokens.to(self.device)).pooler_output.cpu())
+        return torch.nn.functional.normalize(torch.cat(embedded), dim=1)
+
+
+def _load_clip(folder: Path) -> tuple[CLIPModel, dict[str, set[str]]]:
+    return CLIPModel.from_pretrained(  # pyright: ignore[reportReturnType]
+        folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+    )
+
+
+def _check(folder: Path) -> None:
+    missing = [part for part, names in _PARTS.items() if not any(any(folder.glob(name)) for name in names)]
+    if missing:
+        advice = "; its weights are pickles, which are never loaded" if any(folder.glob("*.bin")) else ""
+        raise BaseModelError(f"scorer folder {folder} lacks {', '.join(missing)}; expected a CLIPModel{advice}")
+    try:
+        kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise BaseModelError(f"scorer folder {folder}: its config.json cannot be read: {error}") from error
+    if kind != "clip":  # transformers would fill another model's shape with noise, and only warn
+        raise BaseModelError(f"scorer folder {folder}: expected a model of type 'clip', found {kind!r}; pass a CLIP")
+
+
+def _hash(folder: Path) -> str:
+    """Return the SHA-256, hex, over all that shapes a score: weights, configurations, tokenizer."""
+    total = hashlib.sha256()
+    for path in sorted(path for pattern in _FETCHED for path in folder.glob(pattern)):
+        with path.open("rb") as file:
+            total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FETCHED))
+    except LocalEntryNotFoundError as error:
+        raise BaseModelError(
+            f"scorer {name!r} is no folder here, and the hub cannot be reached; pass a folder or 'mini'"
+        ) from error
+    except HfHubHTTPError as error:
+        raise BaseModelError(f"the hub has no scorer {name!r} at revision {revision or 'main'}") from error

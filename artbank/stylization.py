@@ -1,0 +1,195 @@
+"""Photos into pictures in the style of banks.
+
+Shape legend: B batch, L x D an encoded prompt, C x h x w latents; pictures uint8 [H, W, 3] sRGB.
+
+A picture depends on its photo, key, style and recipe alone: noise is drawn for each photo on CPU from its own seed. In
+another batch the same networks may sum in another order, which moves single pixels by at most 2 of 255 in float32.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from torch import Tensor
+
+from artbank.bank import Bank
+from artbank.colour import Palette, keep_colours, match_palette
+from artbank.config import StylizeRecipe
+from artbank.diffusion import SLOT, BaseModel, to_pictures, to_tensor
+from artbank.errors import ConfigError
+from artbank.framing import Frame
+from artbank.images import resize
+from artbank.inversion import add_noise, draw_noise, invert_ddim, invert_stochastically, photo_seed
+
+Solver = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
+_VAE_BATCH = 4  # decoding needs far more memory a sample than denoising
+
+
+@dataclass(frozen=True)
+class Style:
+    """One bank or a weighted mix; without a bank it is the prompt alone.
+
+    Attributes:
+        name: Folder of its pictures.
+        banks: With their weights, which sum to 1.
+        palette: Colours of the collection, for the colour policy `collection`.
+    """
+
+    name: str
+    banks: tuple[tuple[Bank, float], ...] = ()
+    palette: Palette | None = None
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo to stylize: its key and pixels uint8 [H, W, 3]."""
+
+    key: str
+    rgb: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Stylized:
+    """One photo in one style; `rgb` is None where the model gave values that are not finite."""
+
+    key: str
+    style: str
+    seed: int
+    rgb: np.ndarray | None = field(repr=False)
+
+
+class Stylizer:
+    """A base model, some styles and a recipe, ready to take photos."""
+
+    def __init__(self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe):
+        """Encode every prompt once.
+
+        Raises:
+            BankError: A bank was trained on another base model.
+            ConfigError: The recipe asks for a collection's colours, which a style does not have.
+        """
+        for style in styles:
+            for bank, _ in style.banks:
+                bank.check_fits(base)
+            if recipe.colour == "collection" and style.palette is None:
+                raise ConfigError(f"style {style.name} brings no colours; pass colour=free or keep")
+        self.base, self.styles, self.recipe = base, tuple(styles), recipe
+        with torch.no_grad():
+            self.neutral, self.negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
+            self.prompts = {style.name: self._encode(style) for style in styles}  # each [1, L, D]
+
+    def stylize(self, photos: Sequence[Photo], *, batch_size: int = 8) -> Iterator[Stylized]:
+        """Yield every photo in every style, bucket by bucket of equal working size.
+
+        Args:
+            photos: In any order and of any sizes; 1 px a side at least.
+            batch_size: Photos that go through the model at once.
+        """
+        short = self.recipe.resolution_px or self.base.native_px
+        buckets: dict[tuple[int, int], list[tuple[Photo, Frame]]] = defaultdict(list)
+        for photo in photos:
+            height, width = photo.rgb.shape[:2]
+            frame = Frame.fit(width, height, short_px=short, multiple_px=self.base.size_multiple_px)
+            buckets[frame.padded_width_px, frame.padded_height_px].append((photo, frame))
+        for _, bucket in sorted(buckets.items()):
+            for start in range(0, len(bucket), batch_size):
+                yield from self._stylize_batch(bucket[start : start + batch_size])
+
+    @torch.no_grad()
+    def stylize_latents(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
+        """Invert latents [B, C, h, w] and denoise them in a style; `noise` has their shape."""
+        recipe, size = self.recipe, len(clean)
+        solver = build_solver(self.base, recipe)
+        timesteps = executed_timesteps(solver, recipe)
+        styled, neutral, negative = (p.expand(size, -1, -1) for p in (self.prompts[style], self.neutral, self.negative))
+        latents = self._invert(clean, noise, timesteps, styled, neutral)
+        for step, timestep in enumerate(timesteps):
+            share = step / len(timesteps)
+            if recipe.guidance > 1 and recipe.guidance_from <= share < recipe.guidance_to:
+                both = self.base.predict(torch.cat([latents] * 2), timestep, torch.cat([negative, styled]))
+                without, within = both.chunk(2)
+                predicted = without + recipe.guidance * (within - without)
+            else:
+                predicted = self.base.predict(latents, timestep, styled)
+            latents = solver.step(predicted, timestep, latents, return_dict=False)[0]
+        return latents
+
+    def _invert(
+        self, clean: Tensor, noise: Tensor, timesteps: Sequence[int], styled: Tensor, neutral: Tensor
+    ) -> Tensor:
+        first = timesteps[0]
+        if self.recipe.paper:  # the release noises to the strength itself, and denoises from the grid step below it
+            first = round(self.recipe.strength * self.base.num_train_timesteps)
+        if self.recipe.inversion == "stochastic":
+            return invert_stochastically(self.base, clean, noise, first, styled)
+        if self.recipe.inversion == "ddim":
+            return invert_ddim(self.base, clean, timesteps, neutral)
+        return add_noise(self.base, clean, noise, first)
+
+    def _stylize_batch(self, batch: Sequence[tuple[Photo, Frame]]) -> Iterator[Stylized]:
+        images = to_tensor([frame.apply(photo.rgb) for photo, frame in batch])
+        clean = torch.cat([self.base.encode_images(part)[0] for part in images.split(_VAE_BATCH)])
+        seeds = [photo_seed(self.recipe.seed, photo.key) for photo, _ in batch]
+        noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
+        for style in self.styles:
+            latents = self.stylize_latents(clean, noise, style.name)
+            decoded = torch.cat([self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)])
+            finite = decoded.isfinite().flatten(1).all(1).tolist()
+            pictures = to_pictures(decoded)
+            for (photo, frame), seed, picture, is_finite in zip(batch, seeds, pictures, finite, strict=True):
+                rgb = self._finish(frame.cut(picture), photo.rgb, style) if is_finite else None
+                yield Stylized(photo.key, style.name, seed, rgb)
+
+    def _finish(self, picture: np.ndarray, photo: np.ndarray, style: Style) -> np.ndarray:
+        height, width = picture.shape[:2]
+        if self.recipe.colour == "keep":
+            picture = keep_colours(picture, resize(photo, width, height))
+        elif self.recipe.colour == "collection" and style.palette is not None:
+            picture = match_palette(picture, style.palette)
+        if self.recipe.size == "original":
+            return resize(picture, photo.shape[1], photo.shape[0])
+        return np.ascontiguousarray(picture)
+
+    def _encode(self, style: Style) -> Tensor:
+        """Mix the styled prompts by weight, then go from the neutral one toward them by the style weight."""
+        if not style.banks:
+            return self.neutral
+        prompt = f"{self.recipe.prompt}, in the style of {SLOT}"
+        parts = [weight * self.base.encode_prompts([prompt], bank.vectors) for bank, weight in style.banks]
+        return torch.lerp(self.neutral, torch.stack(parts).sum(0), self.recipe.style_weight)
+
+
+def build_solver(base: BaseModel, recipe: StylizeRecipe) -> Solver:
+    """Build the solver of a recipe on the base model's noise schedule, set to its steps."""
+    config: Any = base.scheduler.config
+    if recipe.solver == "ddim":
+        solver = DDIMScheduler.from_config(config)
+    elif recipe.solver == "unipc":
+        solver = UniPCMultistepScheduler.from_config(config)
+    else:
+        solver = DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++", solver_order=2)
+    solver.set_timesteps(recipe.steps)
+    return cast(Solver, solver)
+
+
+def executed_timesteps(solver: Solver, recipe: StylizeRecipe) -> list[int]:
+    """Return the timesteps that a strength executes, falling, and let the solver begin there."""
+    count = min(max(int(recipe.steps * recipe.strength + 1e-9), 1), recipe.steps)
+    begin = len(solver.timesteps) - count
+    if hasattr(solver, "set_begin_index"):
+        solver.set_begin_index(begin)
+    return [int(timestep) for timestep in solver.timesteps[begin:]]
+
+
+def count_evaluations(recipe: StylizeRecipe) -> int:
+    """Return the UNet evaluations that one picture takes; a guided step takes two."""
+    count = min(max(int(recipe.steps * recipe.strength + 1e-9), 1), recipe.steps)
+    guided = [recipe.guidance > 1 and recipe.guidance_from <= i / count < recipe.guidance_to for i in range(count)]
+    inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]
+    return count + sum(guided) + inversion

@@ -1,0 +1,1 @@
+"""The command line: `artbank train | stylize | banks | export | demo`."""

@@ -1,0 +1,218 @@
+"""`artbank`: train banks, stylize archives, look into the catalog, export, and a demonstration of it all.
+
+Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted. What scripts read goes to standard
+output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from artbank.config import StylizeConfig, TrainConfig
+from artbank.errors import ArtbankError, ConfigError
+from artbank_cli.options import add_options, build_config
+
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+ParametersOption = Annotated[
+    Path | None, typer.Option("--parameters", help="YAML or JSON file with the flow's parameters; options win over it.")
+]
+
+_DEMO = Path("build/demo")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+banks_app = typer.Typer(help="Look into the catalog of banks and choose default versions.")
+app.add_typer(banks_app, name="banks", invoke_without_command=True)
+
+
+def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
+    """Train a bank for every collection of a gallery that needs one."""
+    config = build_config(TrainConfig, given, parameters)
+    quiet_prefect()
+    from flows.train_banks import train_banks
+
+    summary = train_banks(config)
+    if as_json:
+        print(json.dumps({"trained": summary.trained, "current": list(summary.current)}))
+        return
+    for name, version in summary.trained.items():
+        print(f"{name}@{version} trained")
+    for name in summary.current:
+        print(f"{name} is up to date")
+
+
+def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
+    """Stylize every photo of an archive that lacks a picture."""
+    config = build_config(StylizeConfig, given, parameters)
+    quiet_prefect()
+    from flows.stylize_archive import stylize_archive
+
+    outcome = stylize_archive(config)
+    if as_json:
+        print(json.dumps({name: value for name, value in asdict(outcome).items() if name != "text"}))
+        return
+    print(f"{outcome.num_done} pictures are there, {outcome.num_failed} could not be made")
+    print(f"{outcome.num_new} photos were worked on")
+    for what, where in outcome.places.items():
+        print(f"{what}: {where}")
+
+
+app.command("train")(add_options(train, TrainConfig, ("gallery_uri",)))
+app.command("stylize")(add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")))
+
+
+@banks_app.callback()
+def banks(
+    context: typer.Context,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the banks of a catalog."""
+    if context.invoked_subcommand:
+        context.obj = store
+        return
+    rows = _catalog(store).table().to_pylist()
+    if as_json:
+        print(json.dumps(rows, default=str))
+        return
+    print(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}")
+    for row in rows:
+        gain = "" if row["clip_style_gain"] is None else f"{row['clip_style_gain']:.2f}"
+        name = f"{row['collection']}@{row['version']}"
+        print(
+            f"{name:<28} {row['status']:<10} {row['created_at']:%Y-%m-%d %H:%M}  "
+            f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6}"
+        )
+
+
+@banks_app.command()
+def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
+    """Print the card of a bank: NAME or NAME@VERSION."""
+    from artbank.shelf import load_card
+    from artbank.storage import Store
+
+    uri = store or context.obj
+    print(load_card(Store.open(_required(uri)), _catalog(uri).find(name)))
+
+
+@banks_app.command()
+def promote(context: typer.Context, name: str, store: StoreOption = None) -> None:
+    """Make NAME@VERSION the version that NAME stands for."""
+    event = _catalog(store or context.obj).promote(name)
+    print(f"{event.collection} stands for version {event.version}")
+
+
+@banks_app.command()
+def retire(context: typer.Context, name: str, store: StoreOption = None) -> None:
+    """Let NAME no longer stand for NAME@VERSION; its number still finds it."""
+    event = _catalog(store or context.obj).retire(name)
+    print(f"{event.collection}@{event.version} is retired")
+
+
+@banks_app.command()
+def compact(context: typer.Context, store: StoreOption = None) -> None:
+    """Write the whole catalog into one Parquet file of its own, for readers of many banks."""
+    print(_catalog(store or context.obj).compact())
+
+
+@app.command()
+def export(name: str, file: str, store: StoreOption = None) -> None:
+    """Write a bank as a textual-inversion file, which diffusers, ComfyUI and A1111 load."""
+    from artbank.shelf import load_bank
+    from artbank.storage import Store
+
+    bank = load_bank(Store.open(_required(store)), _catalog(store).find(name))
+    folder, _, last = file.rpartition("/")
+    Store.open(folder or ("/" if file.startswith("/") else ".")).write(last, bank.to_textual_inversion())
+    print(file)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Gets gallery, photos, store and output.")] = _DEMO,
+) -> None:
+    """Train banks on three painters and stylize photos with them, all on the embedded model: about 5 minutes."""
+    quiet_prefect(folder.resolve() / "prefect")
+    from artbank_cli.demo import run_demo
+
+    print(run_demo(folder))
+
+
+def quiet_prefect(home: Path | None = None) -> None:
+    """Set Prefect up for a person at a terminal, unless the environment says otherwise; before it is imported."""
+    level = "WARNING" if sys.stderr.isatty() else "INFO"
+    settings = {
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "artbank",
+        "PREFECT_LOGGING_LEVEL": level,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        **({"PREFECT_HOME": str(home)} if home else {}),
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    for library in ("transformers", "diffusers"):
+        os.environ.setdefault(f"{library.upper()}_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    sys.exit(_run(partial(app, standalone_mode=False)))
+
+
+def _run(command: Callable[[], Any]) -> int:
+    """Run a command; every error that a person can act on becomes one line."""
+    try:
+        result = command()
+        return result if isinstance(result, int) else 0
+    except typer.Exit as error:
+        return error.exit_code
+    except ConfigError as error:
+        return _complain(error, 2)
+    except (ArtbankError, OSError) as error:
+        return _complain(error, 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; run the same command again to go on", 130)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
+            error.show()
+            return error.exit_code
+        raise
+
+
+def _complain(error: object, code: int) -> int:
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"artbank: {text}", file=sys.stderr)
+    return code
+
+
+def _required(store: str | None) -> str:
+    if not store:
+        raise ConfigError("--store is missing; give the folder or s3:// prefix of the catalog, or set ARTBANK_STORE")
+    return store
+
+
+def _catalog(store: str | None) -> Any:
+    from artbank.catalog import Catalog
+    from artbank.storage import Store
+
+    return Catalog(Store.open(_required(store)))
+
+
+if __name__ == "__main__":
+    main()

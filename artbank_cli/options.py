@@ -1,0 +1,137 @@
+"""Options of the command line, made from the fields of the config models: none is written twice."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import typer
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from artbank.errors import ConfigError
+
+Config = TypeVar("Config", bound=BaseModel)
+_SPELLED = {"store_uri": "--store", "collections": "--collection", "styles": "--style"}
+_SHOWN = {"archive_uri": "PHOTOS_URI"}
+
+
+def add_options(
+    command: Callable[..., None], model: type[BaseModel], arguments: tuple[str, ...]
+) -> Callable[..., None]:
+    """Give a command one option for each field of a model, nested models included.
+
+    Args:
+        command: Takes `given`, the values that were given by field name, and its own keyword options, if any.
+        model: The config model of the command's flow.
+        arguments: Fields that are arguments instead, in their order.
+    """
+    fields = _flatten(model)
+    parameters = [_parameter(name, field, name in arguments) for name, field in fields.items()]
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
+    order = {name: place for place, name in enumerate(arguments)}
+    parameters.sort(key=lambda parameter: order.get(parameter.name, len(order)))
+
+    def run(**values: Any) -> None:
+        given = {name: values[name] for name in fields if values[name] not in (None, [])}
+        command(given=given, **{p.name: values[p.name] for p in own})
+
+    run.__signature__ = inspect.Signature([*parameters, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)])  # pyright: ignore[reportFunctionMemberAccess]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run
+
+
+def build_config(model: type[Config], given: dict[str, Any], parameters: Path | None) -> Config:
+    """Build a config from a parameter file and from what was given on the command line, which wins.
+
+    Raises:
+        ConfigError: Names each wrong option, its value and what is allowed.
+    """
+    values = _read_parameters(parameters) if parameters else {}
+    for name, value in given.items():
+        where = values
+        for owner in _owners(model, name):
+            where = where.setdefault(owner, {})
+        where[name] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(entry) for entry in error.errors())) from error
+
+
+def _read_parameters(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"parameter file {path} cannot be read: {error}") from error
+    if isinstance(values, dict) and isinstance(values.get("config"), dict):
+        values = values["config"]
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"parameter file {path}: expected YAML or JSON with the parameters of a flow, such as config: ..."
+        )
+    return values
+
+
+def _flatten(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        nested = _nested(field)
+        fields |= _flatten(nested) if nested else {name: field}
+    return fields
+
+
+def _nested(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if inspect.isclass(kind) and issubclass(kind, BaseModel) else None
+
+
+def _owners(model: type[BaseModel], name: str) -> list[str]:
+    """Return the path of nested models that holds a field."""
+    if name in model.model_fields:
+        return []
+    for outer, field in model.model_fields.items():
+        nested = _nested(field)
+        if nested and name in _flatten(nested):
+            return [outer, *_owners(nested, name)]
+    raise KeyError(name)
+
+
+def _parameter(name: str, field: FieldInfo, is_argument: bool) -> inspect.Parameter:
+    text = field.description or ""
+    if is_argument:
+        marker: Any = typer.Argument(help=text, metavar=_SHOWN.get(name, name.upper()), show_default=False)
+    else:
+        spelled = _SPELLED.get(name, f"--{name.replace('_', '-')}")
+        default = field.get_default(call_default_factory=True)
+        shown = "" if field.is_required() or default in (None, "", ()) else f" (default: {_plain(default)})"
+        both = f"{spelled}/--no-{spelled[2:]}" if field.annotation is bool else spelled
+        marker = typer.Option(both, help=text + shown, show_default=False)
+    kind = Annotated[_option_type(field.annotation), marker]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _option_type(kind: Any) -> Any:
+    """Return the type that the parser reads: repeated for tuples, optional for all, since absent means the default."""
+    if get_origin(kind) is tuple:
+        return list[str] | None
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(inner for inner in get_args(kind) if inner is not NoneType)
+    return kind | None if inspect.isclass(kind) else str | None
+
+
+def _explain(entry: Any) -> str:
+    name = next((str(part) for part in reversed(entry["loc"]) if isinstance(part, str)), "")
+    spelled = _SHOWN.get(name) or _SPELLED.get(name) or (f"--{name.replace('_', '-')}" if name else "options")
+    if entry["type"] == "missing":
+        return f"{spelled} is missing"
+    shown = "" if isinstance(entry["input"], dict) else f" {entry['input']}"
+    return f"{spelled}{shown}: {entry['msg'].removeprefix('Value error, ')}"

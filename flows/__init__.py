@@ -1,0 +1,1 @@
+"""Prefect flows: `train_banks` and `stylize_archive`."""

@@ -1,0 +1,45 @@
+"""The tasks of `stylize_archive`.
+
+The core is imported where a task runs: to deploy or to schedule a flow takes no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from artbank.config import StylizeConfig
+from artbank.records import Outcome
+from tasks.retries import STORE_RETRIES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from artbank.archives import StylizePlan
+    from artbank.manifest import Shard
+
+
+@task(**STORE_RETRIES, name="plan-archive", cache_policy=NO_CACHE)
+def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, pa.Table]:
+    """List the archive and cut what is to do into shards; see `artbank.archives.plan_archive`."""
+    from artbank import archives
+
+    return archives.plan_archive(config)
+
+
+@task(**STORE_RETRIES, name="stylize-shard", task_run_name="stylize-{shard.id}", cache_policy=NO_CACHE)
+def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int:
+    """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
+    from artbank import archives
+
+    return archives.stylize_shard(config, plan, shard)
+
+
+@task(**STORE_RETRIES, name="finish-archive", cache_policy=NO_CACHE)
+def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -> Outcome:
+    """Write the output's tables, the run's summary and its contact sheet."""
+    from artbank import outcomes
+
+    return outcomes.finish_archive(config, plan, photos)

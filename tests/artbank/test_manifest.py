@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rows import START, result
+
+from artbank import manifest, results
+from artbank.manifest import Shard
+from artbank.records import PhotoTask, Result
+from artbank.storage import Store
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Store:
+    return Store.open(str(tmp_path / "output"))
+
+
+def listing(**etags: str) -> pa.Table:
+    """A listing of `<name>.jpg`, each with an etag."""
+    return pa.table(
+        {
+            "key": pa.array([f"{name}.jpg" for name in etags], pa.string()),
+            "size": pa.array([3] * len(etags), pa.int64()),
+            "etag": pa.array(etags.values(), pa.string()),
+        }
+    )
+
+
+def plan(photos: pa.Table, rows: Sequence[Result], recipes: Mapping[str, str], *, retry: bool = False) -> list[tuple]:
+    done = results.current(Result.to_table(rows)).select(manifest.DONE_COLUMNS)
+    tasks = PhotoTask.from_table(manifest.plan(photos, done, recipes, retry_failed=retry))
+    return [(task.key, task.etag, task.styles, task.known_sha256) for task in tasks]
+
+
+def test_an_archive_is_listed_without_what_is_hidden(store_uri: str) -> None:
+    archive = Store.open(store_uri)
+    archive.write_many({"b.jpg": b"22", "a/b.jpg": b"1", ".trash/c.jpg": b"1", "a/.hidden": b"1"})
+    photos = manifest.list_archive(archive)
+    assert photos["key"].to_pylist() == ["a/b.jpg", "b.jpg"]
+    assert photos["size"].to_pylist() == [1, 2]
+    assert photos["etag"].to_pylist() == [stored.etag for stored in archive.list()]
+
+
+def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    photos = manifest.list_archive(Store.open(str(tmp_path / "nowhere")))
+    assert len(photos) == 0
+    assert plan(photos, [], {"monet": "r1"}) == []
+
+
+def test_a_photo_lacks_the_styles_that_have_no_row_of_their_recipe() -> None:
+    rows = [result("a.jpg"), result("a.jpg", "hokusai", recipe_id="older"), result("c.jpg"), result("gone.jpg")]
+    recipes = {"monet": "r1", "hokusai": "r1"}
+    assert plan(listing(b="e1", a="e1", c="e2"), rows, recipes) == [
+        ("a.jpg", "e1", ["hokusai"], None),
+        ("b.jpg", "e1", ["hokusai", "monet"], None),
+        ("c.jpg", "e2", ["monet"], "s1"),
+        ("c.jpg", "e2", ["hokusai"], None),
+    ]
+
+
+def test_only_the_current_row_counts() -> None:
+    rows = [result(), result(minute=1, recipe_id="r2")]
+    assert plan(listing(a="e1"), rows, {"monet": "r2"}) == []
+    assert plan(listing(a="e1"), rows, {"monet": "r1"}) == [("a.jpg", "e1", ["monet"], None)]
+
+
+def test_failed_photos_are_tried_again_when_asked_or_changed() -> None:
+    rows = [result(status="failed"), result("b.jpg", status="failed", sha256=None)]
+    assert plan(listing(a="e1", b="e1"), rows, {"monet": "r1"}) == []
+    assert plan(listing(a="e2", b="e2"), rows, {"monet": "r1"}) == [
+        ("a.jpg", "e2", ["monet"], "s1"),
+        ("b.jpg", "e2", ["monet"], None),
+    ]
+    assert plan(listing(a="e2"), rows, {"monet": "r1"}, retry=True) == [("a.jpg", "e2", ["monet"], None)]
+
+
+def make_tasks(count: int) -> pa.Table:
+    return PhotoTask.to_table(PhotoTask(f"{n:03d}.jpg", 1, "e", ["monet"], None) for n in range(count))
+
+
+def test_a_manifest_is_cut_into_shards_that_read_back(store_uri: str) -> None:
+    output, tasks = Store.open(store_uri), make_tasks(7)
+    shards = manifest.write_manifest(output, tasks, 3, {"monet": "r1"})
+    assert [shard.num_photos for shard in shards] == [3, 3, 1]
+    name = shards[0].id.removesuffix("-00000")
+    assert [shard.id for shard in shards] == [f"{name}-{number:05d}" for number in range(3)]
+    assert {shard.manifest_key for shard in shards} == {results.manifest_key(name)}
+    assert [task for shard in shards for task in manifest.read_shard(output, shard)] == PhotoTask.from_table(tasks)
+
+
+def test_a_manifest_is_named_by_all_that_makes_its_work(output: Store) -> None:
+    def name(tasks: pa.Table, shard_size: int = 3, recipe: str = "r1") -> str:
+        return manifest.write_manifest(output, tasks, shard_size, {"monet": recipe})[0].id
+
+    first = name(make_tasks(7))
+    assert name(make_tasks(7)) == first
+    assert len({first, name(make_tasks(6)), name(make_tasks(7), 4), name(make_tasks(7), recipe="r2")}) == 4
+
+
+def test_the_same_work_coming_up_again_is_not_taken_for_done(output: Store) -> None:
+    photos = listing(a="e1")
+    for _ in range(3):  # fails every time
+        tasks = manifest.plan(photos, manifest.read_done(output), {"monet": "r1"}, retry_failed=True)
+        (shard,) = manifest.write_manifest(output, tasks, 3, {"monet": "r1"})
+        assert not results.is_committed(output, shard.id)
+        results.commit(output, shard.id, [result(status="failed")])
+
+
+def test_nothing_to_do_writes_nothing(output: Store) -> None:
+    assert manifest.write_manifest(output, make_tasks(0), 3, {"monet": "r1"}) == []
+    assert output.list() == []
+
+
+def test_a_shard_whose_manifest_is_gone_cannot_be_read(output: Store) -> None:
+    with pytest.raises(FileNotFoundError):
+        manifest.read_shard(output, Shard("m-00000", results.manifest_key("m"), 0, 1))
+
+
+def test_rows_of_photos_known_by_their_content_are_found(output: Store) -> None:
+    kept = result("c.jpg", sha256="s3")
+    results.commit(output, "m-00000", [result(), result("a.jpg", "hokusai"), kept])
+    results.write_view(output, listing(a="e1", b="e1", c="e1"))
+    recipes = {"monet": "r1", "hokusai": "r2"}
+    tasks = manifest.plan(listing(a="e1", b="e1", c="e2"), manifest.read_done(output), recipes, retry_failed=False)
+    (shard,) = manifest.write_manifest(output, tasks, 10, recipes)
+    assert manifest.read_known(output, shard) == {("c.jpg", "monet"): kept}
+    output.delete_many([results.RESULTS])
+    assert manifest.read_known(output, replace(shard, manifest_key=shard.manifest_key)) in ({}, {("c.jpg", "monet"): kept})
+
+
+def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(output: Store) -> None:
+    photos = listing(a="e1", b="e1")
+
+    def todo(recipe: str, shard_size: int = 1) -> list[Shard]:
+        tasks = manifest.plan(photos, manifest.read_done(output), {"monet": recipe}, retry_failed=False)
+        return manifest.write_manifest(output, tasks, shard_size, {"monet": recipe})
+
+    (shard,) = todo("r1", 2)
+    results.begin(output, shard.id)
+    results.commit(output, shard.id, [result(key) for key in ("a.jpg", "b.jpg")])
+    assert todo("r1") == []
+    first, _ = todo("r2")
+    results.begin(output, first.id)
+    (again,) = todo("r1")
+    assert [task.key for task in manifest.read_shard(output, again)] == ["a.jpg"]
+    results.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
+    assert todo("r1") == []
+
+
+STYLES = ("monet", "hokusai")
+KEYS = st.sampled_from(["a.jpg", "b/c.jpg", "d.jpg", "é f.png"])
+EDITS = st.one_of(
+    st.tuples(st.just("put"), KEYS, st.sampled_from(["one", "two", "bad"])),
+    st.tuples(st.just("touch"), KEYS),
+    st.tuples(st.just("remove"), KEYS),
+)
+RUNS = st.tuples(
+    st.just("run"),
+    st.dictionaries(st.sampled_from(STYLES), st.sampled_from(["r1", "r2"]), min_size=1),
+    st.booleans(),  # whether failed photos are tried again
+    st.sampled_from([None, None, 0, 1, 2]),  # shards committed before it breaks off
+)
+
+
+class Simulation:
+    """An archive that changes, and runs over it whose pictures are the photo's content and the recipe."""
+
+    def __init__(self, output: Store, start: datetime):
+        self.output, self.now = output, start
+        self.archive: dict[str, tuple[str, str]] = {}  # content, etag
+        self.made: dict[tuple[str, str], tuple[str, str, str]] = {}  # etag, content, recipe of the committed picture
+        self.num_etags = 0
+        self.broken = False  # a run broke off: what is only touched may be redone
+        self.doubtful: set[tuple[str, str]] = set()  # pictures of shards that broke off
+
+    def put(self, key: str, content: str) -> None:
+        self.num_etags += 1
+        self.archive[key] = (content, f"e{self.num_etags}")
+
+    def touch(self, key: str) -> None:
+        if key in self.archive:
+            self.put(key, self.archive[key][0])
+
+    def remove(self, key: str) -> None:
+        self.archive.pop(key, None)
+
+    def listing(self) -> pa.Table:
+        facts = [(key, len(content), etag) for key, (content, etag) in sorted(self.archive.items())]
+        columns = [list(column) for column in zip(*facts, strict=True)] or [[], [], []]
+        schema = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
+        return pa.table(columns, schema=schema)
+
+    def run(self, recipes: Mapping[str, str], retry_failed: bool, breaks_after: int | None) -> None:
+        must = {
+            (key, style)
+            for key, (content, _) in self.archive.items()
+            for style, recipe in recipes.items()
+            if self.made.get((key, style), ("", "", ""))[1:] != (content, recipe)
+            or (retry_failed and content == "bad")
+            or (key, style) in self.doubtful
+        }
+        may = must | {(key, s) for key, (_, etag) in self.archive.items() for s in recipes if self.etag(key, s) != etag}
+        shards = self.plan(recipes, retry_failed)
+        redone: set[tuple[str, str]] = set()
+        for number, shard in enumerate(shards):
+            if number == breaks_after:
+                self.work(shard, recipes, commit=False)
+                self.broken = True
+                return
+            redone |= self.work(shard, recipes)
+        assert must <= redone <= (may if self.broken else must)
+        self.check(recipes)
+
+    def etag(self, key: str, style: str) -> str:
+        return self.made.get((key, style), ("", "", ""))[0]
+
+    def plan(self, recipes: Mapping[str, str], retry_failed: bool) -> list[Shard]:
+        done = manifest.read_done(self.output)
+        tasks = manifest.plan(self.listing(), done, recipes, retry_failed=retry_failed)
+        return manifest.write_manifest(self.output, tasks, 2, recipes)
+
+    def work(self, shard: Shard, recipes: Mapping[str, str], *, commit: bool = True) -> set[tuple[str, str]]:
+        """Do a shard; returns what was stylized, without what was found to be unchanged."""
+        self.now += timedelta(minutes=1)
+        results.begin(self.output, shard.id, now=self.now)
+        self.now += timedelta(minutes=1)
+        known, rows, redone = manifest.read_known(self.output, shard), [], set()
+        for task in manifest.read_shard(self.output, shard):
+            content, etag = self.archive[task.key]
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            for style in task.styles:
+                old = known.get((task.key, style))
+                if old is not None and digest == task.known_sha256:
+                    row = replace(old, etag=task.etag, created_at=self.now)
+                else:
+                    row = self.stylize(task, style, content, digest, recipes[style])
+                    redone.add((task.key, style))
+                rows.append(row)
+                if commit:
+                    self.made[task.key, style] = (etag, content, recipes[style])
+        self.doubtful = self.doubtful - redone if commit else self.doubtful | {(row.key, row.style) for row in rows}
+        if commit:
+            results.commit(self.output, shard.id, rows)
+        return redone
+
+    def stylize(self, task: PhotoTask, style: str, content: str, digest: str, recipe: str) -> Result:
+        facts = {"etag": task.etag, "sha256": digest, "recipe_id": recipe, "created_at": self.now}
+        if content == "bad":
+            return result(task.key, style, **facts, status="failed", reason="bad", file_name=None)
+        self.output.write(results.picture_key(style, task.key), f"{content} {recipe}".encode())
+        return result(task.key, style, **facts)
+
+    def check(self, recipes: Mapping[str, str]) -> None:
+        """What must hold after a whole run."""
+        self.broken = False
+        rows = Result.from_table(results.write_view(self.output, self.listing()))
+        names = [(row.key, row.style) for row in rows]
+        assert len(set(names)) == len(names)
+        assert {key for key, _ in names} <= set(self.archive)
+        assert {(key, style) for key in self.archive for style in recipes} <= set(names)
+        for row in rows:
+            content, etag = self.archive[row.key]
+            if row.style in recipes:
+                assert (row.etag, row.recipe_id) == (etag, recipes[row.style])
+                assert (row.status == "failed") == (content == "bad")
+            if row.file_name and (row.style in recipes or (row.key, row.style) not in self.doubtful):
+                made = self.made[row.key, row.style]
+                assert self.output.read(row.file_name) == f"{made[1]} {made[2]}".encode()
+        assert self.plan(recipes, False) == []
+
+
+_numbers = iter(range(10**9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(EDITS, RUNS), max_size=14))
+def test_whatever_changes_between_runs_only_what_must_be_redone_is(steps: list[tuple]) -> None:
+    simulation = Simulation(Store.open(f"memory://simulation-{next(_numbers)}"), START)
+    for name, *arguments in [*steps, ("run", {"monet": "r1", "hokusai": "r1"}, False, None)]:
+        getattr(simulation, name)(*arguments)

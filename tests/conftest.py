@@ -1,0 +1,88 @@
+"""What all tests share: no call to the hub, and two S3 servers of different habits.
+
+The gateway refuses a conditional PUT without naming the condition, moto names it; s3fs makes two errors of that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import rgw
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
+
+BACKENDS = ("local", "memory", "rgw", "moto")
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[rgw.Endpoint]:
+    """A Ceph gateway. Its tests are skipped where it is not installed, unless ARTBANK_REQUIRE_S3 is set."""
+    missing = rgw.missing_programs()
+    if missing and os.environ.get("ARTBANK_REQUIRE_S3"):
+        pytest.fail(f"ARTBANK_REQUIRE_S3 is set, but there is no {', '.join(missing)}; run tests/install-s3-server.sh")
+    if missing:
+        pytest.skip(f"no {', '.join(missing)}; tests/install-s3-server.sh installs them")
+    with rgw.run_gateway() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[rgw.Endpoint]:
+    """A server of moto's."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=rgw.free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield rgw.Endpoint(f"http://{host}:{port}", "testing", "testing")
+    server.stop()
+
+
+@pytest.fixture
+def use_endpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[rgw.Endpoint], str]:
+    """Direct the rest of the test to an S3 server; gives the URI of an empty bucket there."""
+
+    def use(endpoint: rgw.Endpoint) -> str:
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", endpoint.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", endpoint.secret_key)
+        return f"s3://{create_bucket(endpoint)}"
+
+    return use
+
+
+@pytest.fixture
+def s3_store(s3_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str]) -> str:
+    """The URI of an empty bucket on the gateway, which AWS_* name until the test ends."""
+    return use_endpoint(s3_endpoint)
+
+
+@pytest.fixture(params=BACKENDS)
+def store_uri(
+    request: pytest.FixtureRequest, tmp_path: Path, use_endpoint: Callable[[rgw.Endpoint], str]
+) -> Iterator[str]:
+    """The URI of an empty store: on disk, in memory, on the gateway, on moto's server."""
+    if request.param == "local":
+        yield str(tmp_path / "store")
+    elif request.param == "memory":
+        yield f"memory://store-{next(_numbers)}"
+    else:
+        name = {"rgw": "s3_endpoint", "moto": "moto_endpoint"}[request.param]
+        yield f"{use_endpoint(request.getfixturevalue(name))}/store"
+
+
+def create_bucket(endpoint: rgw.Endpoint) -> str:
+    """Create a bucket of a new name, and return the name."""
+    from s3fs import S3FileSystem
+
+    name = f"bucket-{os.getpid()}-{next(_numbers)}"
+    fs = S3FileSystem(endpoint_url=endpoint.url, key=endpoint.access_key, secret=endpoint.secret_key)
+    fs.call_s3("create_bucket", Bucket=name)
+    return name
