@@ -237,7 +237,7 @@ def _register(
         REFERENCE: reference.to_bytes(),
         HISTORY: json.dumps(asdict(trained.history)).encode(),
         PREVIEW: preview,
-        CARD: bank_card(record, record.warnings, "available", PREVIEW).encode(),
+        CARD: bank_card(record, "available", PREVIEW).encode(),
     }
     store.write_many({bank_key(record.collection, record.bank_id, name): body for name, body in files.items()})
     registered = catalog.register(record)

@@ -14,7 +14,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -97,7 +97,7 @@ def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
     Raises:
         ImageError: The format cannot hold a picture of that size.
     """
-    options = {
+    options: dict[str, Any] = {
         ".jpg": {"format": "JPEG", "quality": quality, "subsampling": 0, "optimize": True},
         ".png": {"format": "PNG"},
         ".webp": {"format": "WEBP", "quality": quality},
@@ -172,10 +172,10 @@ def _open(data: bytes) -> Image.Image:
         except Exception as error:
             if accept is not None:
                 raise ImageError(_explain(error, name)) from error
-    _refuse(data)
+    raise _refusal(data)
 
 
-def _refuse(data: bytes) -> NoReturn:
+def _refusal(data: bytes) -> ImageError:
     start = data[:1024]
     kinds = {
         "HEIC": start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"),
@@ -187,8 +187,8 @@ def _refuse(data: bytes) -> NoReturn:
     }
     for kind, matches in kinds.items():
         if matches:
-            raise ImageError(f"{kind} files cannot be read; save it as JPEG, PNG or TIFF")
-    raise ImageError("not an image, or of a format that cannot be read")
+            return ImageError(f"{kind} files cannot be read; save it as JPEG, PNG or TIFF")
+    return ImageError("not an image, or of a format that cannot be read")
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -211,6 +211,8 @@ def _explain(error: Exception, kind: str | None) -> str:
     text = str(error).lower()
     if isinstance(error, MemoryError):
         return f"not enough memory to decode the {kind} file"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"the {kind} file claims far more pixels than an image has; save it anew or get another copy"
     if "truncated" in text or isinstance(error, EOFError | struct.error):
         return f"the {kind} file is truncated: it ends before its picture does; get a whole copy"
     return f"the {kind} file is damaged, or of a kind that cannot be read; save it anew or get another copy"

@@ -10,7 +10,8 @@ from PIL import Image, ImageCms
 
 logger = logging.getLogger(__name__)
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # two tags of TIFF, and a value of the second
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
+_WHITES = (1, 255, 1023, 4095, 65535)
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _MANAGED = ("L", "RGB", "CMYK", "LAB")  # modes whose colour profile can be applied as they are
 
@@ -18,31 +19,22 @@ _MANAGED = ("L", "RGB", "CMYK", "LAB")  # modes whose colour profile can be appl
 def to_8_bit(image: Image.Image) -> Image.Image:
     """Scale deep gray images to 8 bit; others are left.
 
-    White is 2^bits - 1 where the file says how many bits, else the least of 1 (floats), 255 and 65535 that no value is
+    What is white is seldom said: it is the least of 1 (floats only) and the whole 8, 10, 12 or 16 bit that no value is
     above. Images with negative or larger values are stretched from their darkest to their lightest.
     """
     if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
         return image
     values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
-    white = next((white for white in _whites(image) if high <= white), None)
-    black, white = (0.0, white) if low >= 0 and white else (low, max(high, low + 1e-6))
-    gray = np.round((values - black) * (255 / (white - black))).astype(np.uint8)
-    deep_inverted = image.mode.startswith("I;") and _tiff_tag(image, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO
-    return Image.fromarray(255 - gray if deep_inverted else gray)  # Pillow inverts up to 8 bit by itself
+    whites = [white for white in _WHITES if high <= white and (white > 1 or image.mode == "F")]
+    black, white = (0.0, whites[0]) if low >= 0 and whites else (low, high)
+    gray = np.round(np.clip((values / 2 - black / 2) * (510 / ((white - black) or 1)), 0, 255)).astype(np.uint8)
+    return Image.fromarray(255 - gray if _is_inverted(image) else gray)
 
 
-def _whites(image: Image.Image) -> tuple[int, ...]:
-    if image.mode == "F":
-        return 1, 255, 65535
-    if image.mode == "I":
-        return 255, 65535
-    return 2 ** _tiff_tag(image, _BITS_PER_SAMPLE, 16) - 1, 65535
-
-
-def _tiff_tag(image: Image.Image, tag: int, default: int) -> int:
-    value = getattr(image, "tag_v2", {}).get(tag, default)
-    return value[0] if isinstance(value, tuple) else value
+def _is_inverted(image: Image.Image) -> bool:
+    """Say whether black is the highest value, which Pillow minds up to 8 bit only."""
+    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret"
-PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
+PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "setpriv")
 _START_SECONDS = 90
 
 # No keys between the programs: they listen on loopback only, and the gateway's own insistence on encrypted talk with

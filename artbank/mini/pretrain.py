@@ -10,6 +10,7 @@ weights.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -182,6 +183,10 @@ class Pretraining:
         clip.save_pretrained(weights / "clip", max_shard_size="9MB")
         build_clip_processor(pipeline.tokenizer).save_pretrained(weights / "clip")
         Judge.load(self.work / "judge").save(weights / "judge")
+        for path in weights.glob("*/config.json"):
+            config = json.loads(path.read_text())
+            config.pop("_name_or_path", None)  # the folder it was loaded from, on the machine that trained it
+            path.write_text(json.dumps(config, indent=2) + "\n")
         return True
 
     def _encode_once(self) -> Tensor:

@@ -29,12 +29,11 @@ for picture in stylizer.stylize([photo]):
 """
 
 
-def bank_card(record: BankRecord, findings: Sequence[str], status: str, preview_name: str | None) -> str:
+def bank_card(record: BankRecord, status: str, preview_name: str | None) -> str:
     """Return a bank's card as Markdown.
 
     Args:
         record: The bank's row in the catalog.
-        findings: What a look at the collection found, one sentence each.
         status: What has become of the bank, in a word, e.g. "current".
         preview_name: File name of its preview, beside the card.
     """
@@ -45,8 +44,7 @@ def bank_card(record: BankRecord, findings: Sequence[str], status: str, preview_
         _facts(record, status),
         f"## What it is worth\n\n{_worth(record)}",
         f"## How to use it\n\n{_usage(record)}",
-        f"## The collection\n\n{_bullets(findings, 'Nothing was found that speaks against it.')}",
-        f"## Warnings of the training\n\n{_bullets(record.warnings, 'None.')}",
+        f"## The collection\n\n{_bullets(record.warnings, 'Nothing was found that speaks against it.')}",
         f"## How it was trained\n\n{_recipe(record)}",
         f"## Where it comes from\n\n{_provenance(record)}",
     ]

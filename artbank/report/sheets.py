@@ -16,12 +16,15 @@ from artbank.report.lettering import fit_end, fit_middle, fit_start, letter, wid
 
 Cell = tuple[str, np.ndarray | None]
 Box = tuple[int, int]
+Pair = tuple[np.ndarray, np.ndarray]
+Strip = tuple[int, list[tuple[np.ndarray, int]]]
 
 _PAPER, _INK, _GREY, _TILE, _EDGE = "#faf9f6", "#26241f", "#8a867c", "#e9e6df", "#d5d1c7"
 _QUALITIES = (90, 84, 78, 70, 60)
 _SMALLEST_CELL_PX = 48
-_PREVIEW_PX, _STRIP_PX, _PAIR_PX = 1080, 168, 236  # width of a preview, height of its artworks, side of its pictures
-_ARROW_PX = 44
+_PREVIEW_PX, _STRIP_PX, _PAIR_PX = 1080, 168, 212  # width of a preview, height of its artworks, side of its pictures
+_MARGIN_PX, _GAP_PX, _ARROW_PX = 40, 8, 44
+_INNER_PX = _PREVIEW_PX - 2 * _MARGIN_PX
 
 
 def contact_sheet(
@@ -53,32 +56,20 @@ def preview_grid(
         stylized: In the style of the bank.
         title: Headline, e.g. "monet, version 3".
     """
-    margin, inner = 40, _PREVIEW_PX - 80
-    strip = _justify(artworks, inner)
+    strip = _justify(artworks, _INNER_PX)
     pairs = list(zip(photos, stylized, strict=True))
     grid = [pairs[start : start + 2] for start in range(0, len(pairs), 2)]
     heights = [max(_fit(picture, _PAIR_PX)[1] for pair in row for picture in pair) for row in grid]
-    height = 128 + sum(h + 8 for h, _ in strip) + (52 if grid else 0) + sum(h + 20 for h in heights) + 8
-    sheet = Image.new("RGB", (_PREVIEW_PX, height), _PAPER)
-    pen = _Pen(sheet)
-    pen.write((margin, 60), fit_end(title, 28, inner), 28)
-    pen.write((margin, 104), _heading(len(artworks), "artwork") + " of the collection", 15, _GREY)
-    top = 120
-    for row_height, row in strip:
-        left = margin
-        for picture, picture_width in row:
-            pen.paste(picture, (left, top), (picture_width, row_height))
-            left += picture_width + 8
-        top += row_height + 8
+    below = 120 + sum(height + _GAP_PX for height, _ in strip)
+    height = below + (52 if grid else 0) + sum(h + 20 for h in heights) + 20
+    pen = _Pen(Image.new("RGB", (_PREVIEW_PX, height), _PAPER))
+    pen.write((_MARGIN_PX, 60), fit_end(title, 28, _INNER_PX), 28)
+    pen.write((_MARGIN_PX, 104), _count(len(artworks), "artwork") + " of the collection", 15, _GREY)
+    _draw_strip(pen, strip, 120)
     if grid:
-        pen.write((margin, top + 36), "Photos, and what the bank makes of them", 15, _GREY)
-        top += 52
-    for row_height, row in zip(heights, grid, strict=True):
-        for column, pair in enumerate(row):
-            left = margin + column * (inner - 2 * _PAIR_PX - _ARROW_PX)
-            _draw_pair(pen, pair, (left, top), row_height)
-        top += row_height + 20
-    return _jpeg(sheet, 2_000_000)
+        pen.write((_MARGIN_PX, below + 36), "Photos, and what the bank makes of them", 15, _GREY)
+    _draw_pairs(pen, grid, heights, below + 52)
+    return _jpeg(pen.sheet, 2_000_000)
 
 
 @dataclass(frozen=True)
@@ -116,7 +107,7 @@ class _Pen:
 
 def _draw_sheet(rows: Sequence[tuple[str, Sequence[Cell]]], cell: int) -> Image.Image:
     columns = list(dict.fromkeys(title for _, cells in rows for title, _ in cells))
-    size_px, margin, gap = max(cell // 14, 9), max(cell // 8, 12), max(cell // 20, 6)
+    size_px, margin, gap = max(cell // 14, 9), max(cell // 8, 12), max(cell // 16, 6)
     heads = [wrap(title, size_px, cell, most_lines=3) for title in columns]
     label_px = _label_width([key for key, _ in rows], size_px, cell)
     line_px = round(size_px * 1.35)
@@ -160,7 +151,24 @@ def _draw_cell(pen: _Pen, picture: np.ndarray | None, cells: Sequence[Cell], at:
         pen.paste(picture, corner, size)
 
 
-def _draw_pair(pen: _Pen, pair: tuple[np.ndarray, np.ndarray], at: Box, height: int) -> None:
+def _draw_strip(pen: _Pen, strip: Sequence[Strip], top: int) -> None:
+    for height, row in strip:
+        left = _MARGIN_PX
+        for picture, across in row:
+            pen.paste(picture, (left, top), (across, height))
+            left += across + _GAP_PX
+        top += height + _GAP_PX
+
+
+def _draw_pairs(pen: _Pen, grid: Sequence[Sequence[Pair]], heights: Sequence[int], top: int) -> None:
+    second = _INNER_PX - 2 * _PAIR_PX - _ARROW_PX
+    for height, row in zip(heights, grid, strict=True):
+        for column, pair in enumerate(row):
+            _draw_pair(pen, pair, (_MARGIN_PX + column * second, top), height)
+        top += height + 20
+
+
+def _draw_pair(pen: _Pen, pair: Pair, at: Box, height: int) -> None:
     """Draw a photo and its stylized picture, both as near the arrow between them as their shapes allow."""
     for number, picture in enumerate(pair):
         size = _fit(picture, _PAIR_PX)
@@ -187,23 +195,34 @@ def _label_width(keys: Sequence[str], size_px: int, cell: int) -> int:
     return min(round(widest) + 2, max(cell, 110))
 
 
-def _justify(pictures: Sequence[np.ndarray], widest: int) -> list[tuple[int, list[tuple[np.ndarray, int]]]]:
-    """Break pictures into rows of equal height that are as wide as the sheet; the last is no higher than a strip."""
-    rows: list[tuple[int, list[tuple[np.ndarray, int]]]] = []
-    row: list[np.ndarray] = []
-    for number, picture in enumerate(pictures, start=1):
-        row.append(picture)
-        room = widest - 8 * (len(row) - 1)
-        aspects = [min(max(p.shape[1] / p.shape[0], 0.2), room / 60) for p in row]
-        full = room / sum(aspects) <= _STRIP_PX
-        if full or number == len(pictures):
-            height = min(round(room / sum(aspects)), _STRIP_PX)
-            rows.append((height, [(p, max(round(height * a), 1)) for p, a in zip(row, aspects, strict=True)]))
-            row = []
-    return rows
+def _justify(pictures: Sequence[np.ndarray], widest: int) -> list[Strip]:
+    """Break pictures into rows about as high as a strip, each as wide as the sheet where that is not too high.
+
+    Returns:
+        Height of each row, and its pictures with their widths; extreme shapes are brought to 1:4 or 4:1.
+    """
+    if not pictures:
+        return []
+    aspects = [min(max(picture.shape[1] / picture.shape[0], 0.25), 4.0) for picture in pictures]
+    total = sum(aspects)
+    num_rows = min(max(round(total * _STRIP_PX / widest), 1), len(pictures))
+    middles = np.cumsum(aspects) - np.array(aspects) / 2  # of each picture, were they all in one row
+    places = np.minimum((middles / total * num_rows).astype(int), num_rows - 1)
+    return [
+        _lay_row([(pictures[i], aspects[i]) for i in np.flatnonzero(places == row)], widest)
+        for row in sorted(set(places.tolist()))
+    ]
 
 
-def _heading(count: int, noun: str) -> str:
+def _lay_row(row: Sequence[tuple[np.ndarray, float]], widest: int) -> Strip:
+    room, total = widest - _GAP_PX * (len(row) - 1), sum(aspect for _, aspect in row)
+    if room / total > 1.5 * _STRIP_PX:
+        room = round(total * _STRIP_PX)
+    edges = np.round(np.cumsum([0.0, *(aspect / total * room for _, aspect in row)])).astype(int)
+    return round(room / total), [(p, int(w)) for (p, _), w in zip(row, np.diff(edges), strict=True)]
+
+
+def _count(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

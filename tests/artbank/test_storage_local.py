@@ -1,0 +1,155 @@
+"""Stores on disk: links, odd files, and writers that are killed or overtaken."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from artbank.backends.local import LocalBackend
+from artbank.storage import Store
+
+
+def keys_of(store: Store, prefix: str = "") -> list[str]:
+    return [stored.key for stored in store.list(prefix)]
+
+
+def test_hashing_reads_no_more_than_a_bounded_part_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("artbank.storage._HASHED_BYTES", 10)
+    store = Store.open(str(tmp_path))
+    objects = {f"{number}": bytes([number]) * size for number, size in enumerate([4, 4, 4, 30, 10, 1, 0])}
+    store.write_many(objects)
+    batches: list[list[str]] = []
+    read_many = LocalBackend.read_many
+
+    def spy(backend: LocalBackend, keys: list[str]) -> dict[str, bytes | Exception]:
+        batches.append(keys)
+        return read_many(backend, keys)
+
+    monkeypatch.setattr(LocalBackend, "read_many", spy)
+    etags = {stored.key: stored.etag for stored in store.list(hash_content=True)}
+    assert etags == {key: hashlib.sha256(data).hexdigest() for key, data in objects.items()}
+    sizes = [sum(len(objects[key]) for key in batch) for batch in batches]
+    assert sum(sizes) == 53
+    assert [size for size in sizes if size > 10] == [30]
+
+
+def test_links_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("1")
+    root = tmp_path / "store"
+    (root / "folder").mkdir(parents=True)
+    (root / "folder" / "real").write_text("1")
+    (root / "file_link").symlink_to(outside / "secret")
+    (root / "folder_link").symlink_to(outside)
+    (root / "folder" / "circle").symlink_to(root)
+    (root / "folder" / "dangling").symlink_to(tmp_path / "nowhere")
+    store = Store.open(str(root))
+    with caplog.at_level(logging.WARNING):
+        assert keys_of(store) == ["folder/real"]
+    assert "left out 2 links" in caplog.text
+    assert store.folders() == ["folder"]
+
+
+def test_a_store_may_itself_be_a_link(tmp_path: Path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    Store.open(str(tmp_path / "link")).write("a", b"1")
+    assert keys_of(Store.open(str(tmp_path / "link"))) == ["a"]
+    assert Store.open(str(tmp_path / "link")).uri == str(tmp_path / "link")
+
+
+def test_what_is_no_file_or_has_no_name_in_text_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    os.mkfifo(tmp_path / "pipe")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/latin\xe9.jpg")).write_bytes(b"1")
+    (tmp_path / "a").write_bytes(b"1")
+    with caplog.at_level(logging.WARNING):
+        assert keys_of(Store.open(str(tmp_path))) == ["a"]
+    assert "left out 1 names" in caplog.text
+
+
+def test_a_file_is_no_store(tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(NotADirectoryError):
+        Store.open(str(tmp_path / "a")).list()
+
+
+def test_a_taken_name_that_cannot_be_read_is_no_endless_attempt(tmp_path: Path):
+    (tmp_path / "a").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError, match="cannot be read"):
+        Store.open(str(tmp_path)).create("a", b"1")
+
+
+def test_an_object_below_another_is_refused_and_leaves_nothing_behind(tmp_path: Path):
+    store = Store.open(str(tmp_path))
+    store.write_many({"a": b"1", "folder/b": b"2"})
+    with pytest.raises(OSError):
+        store.write("a/below", b"")
+    with pytest.raises(IsADirectoryError):
+        store.write("folder", b"")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "folder"]
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path):
+    store = Store.open(str(tmp_path))
+    versions = [b"a" * 3_000_000, b"b" * 2_000_000]
+    store.write("x", versions[0])
+    done = threading.Event()
+
+    def overwrite() -> None:
+        for number in range(60):
+            store.write("x", versions[number % 2])
+        done.set()
+
+    writer = threading.Thread(target=overwrite)
+    writer.start()
+    seen = set()
+    while not done.is_set():
+        data = store.read("x")
+        assert data in versions
+        seen.add(len(data))
+        assert {stored.size for stored in store.list()} <= {2_000_000, 3_000_000}
+    writer.join()
+    assert len(seen) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("method", ["write", "create"])
+def test_a_killed_writer_leaves_nothing_that_is_listed(tmp_path: Path, method: str):
+    size = 50_000_000
+    code = (
+        "import sys; from artbank.storage import Store\n"
+        f"store, data = Store.open(sys.argv[1]), bytes({size})\n"
+        "print('ready', flush=True)\n"
+        f"for number in range(40): store.{method}(f'{{number}}', data)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    while not any(0 < partial.stat().st_size < size for partial in _existing(tmp_path.glob(".*.tmp"))):
+        assert child.poll() is None, "it ended before it could be killed"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    store = Store.open(str(tmp_path))
+    assert all(stored.size == size for stored in store.list())
+    assert list(tmp_path.glob(".*.tmp"))
+    store.delete_many([stored.key for stored in store.list()])
+    assert store.list() == []
+
+
+def _existing(paths: Iterator[Path]) -> Iterator[Path]:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()
+            yield path
