@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
 _WHITES = (1, 255, 1023, 4095, 65535)
+_FARTHEST = 1e30  # infinite and absurd floats, whose differences would overflow
 _WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _MANAGED = ("L", "RGB", "CMYK", "LAB")  # modes whose colour profile can be applied as they are
 
@@ -24,11 +25,11 @@ def to_8_bit(image: Image.Image) -> Image.Image:
     """
     if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
         return image
-    values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
+    values = np.clip(np.nan_to_num(np.asarray(image).astype(np.float32)), -_FARTHEST, _FARTHEST)
     low, high = float(values.min()), float(values.max())
     whites = [white for white in _WHITES if high <= white and (white > 1 or image.mode == "F")]
     black, white = (0.0, whites[0]) if low >= 0 and whites else (low, high)
-    gray = np.round(np.clip((values / 2 - black / 2) * (510 / ((white - black) or 1)), 0, 255)).astype(np.uint8)
+    gray = np.round((values - black) * (255 / ((white - black) or 1))).astype(np.uint8)
     return Image.fromarray(255 - gray if _is_inverted(image) else gray)
 
 

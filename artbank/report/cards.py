@@ -61,10 +61,8 @@ def _facts(record: BankRecord, status: str) -> str:
 
 
 def _worth(record: BankRecord) -> str:
-    losses = (
-        f"After {record.steps} steps the loss is {record.train_loss:.4f} on artworks it learned from and "
-        f"{record.validation_loss:.4f} on artworks kept from it."
-    )
+    learned = "" if record.train_loss is None else f"{record.train_loss:.4f} on artworks it learned from and "
+    losses = f"After {record.steps} steps the loss is {learned}{record.validation_loss:.4f} on artworks kept from it."
     if record.clip_style is None:
         return f"It was not scored. {losses}"
     values = (record.clip_style_floor, record.clip_style, record.clip_style_ceiling)

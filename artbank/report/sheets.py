@@ -209,7 +209,7 @@ def _justify(pictures: Sequence[np.ndarray], widest: int) -> list[Strip]:
     middles = np.cumsum(aspects) - np.array(aspects) / 2  # of each picture, were they all in one row
     places = np.minimum((middles / total * num_rows).astype(int), num_rows - 1)
     return [
-        _lay_row([(pictures[i], aspects[i]) for i in np.flatnonzero(places == row)], widest)
+        _lay_row([(pictures[i], aspects[i]) for i, place in enumerate(places.tolist()) if place == row], widest)
         for row in sorted(set(places.tolist()))
     ]
 
