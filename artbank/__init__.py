@@ -3,14 +3,17 @@
 The modules, lowest first; each imports only from those before it:
 
     errors, config, records       words that everything shares
-    storage, backends, keys       objects in folders and buckets; parquet: tables as bytes
-    images, srgb, collection      pictures and galleries
+    keys, backends, storage       objects in folders and buckets; parquet: tables as bytes
+    srgb, images, captions, collection, doctor    pictures and galleries
     manifest, results, catalog    what is to do, what was done, which banks there are
     models, diffusion             the frozen base model
-    attention, bank, inversion    the style prompts and how they meet a photo
+    attention, bank               the style prompts
+    framing, colour, inversion    how a photo meets the model
     views, training, stylization  learning and using them
     scorer, evaluation, report    what came of it
-    worker, shelf, galleries, archives    the two jobs, whole: what a task calls
+    worker, shelf, styles         what a process keeps loaded, and banks and styles out of a store
+    galleries                     one job whole: a gallery into banks
+    archives, shards, outcomes    the other: an archive into pictures
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "create
 """Columns of the ledger that planning needs."""
 
 _LISTING = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
+_TIME = Result.SCHEMA.field("created_at").type
 _RECIPES = b"artbank.recipes"
 _TASK_KEYS = ["key", "size", "etag", "known_sha256"]
 
@@ -45,6 +46,24 @@ def list_archive(archive: Store) -> pa.Table:
     return pa.table([[getattr(stored, name) for stored in listed] for name in _LISTING.names], schema=_LISTING)
 
 
+def read_done(output: Store) -> pa.Table:
+    """Read the current rows, in `DONE_COLUMNS`, whose pictures are certainly theirs.
+
+    A shard that broke off may have written pictures over those of older rows; these rows are left out.
+
+    Raises:
+        ResultsError: A part cannot be read.
+    """
+    done = results.current(results.ledger(output, DONE_COLUMNS))
+    for shard_id, begun_at in results.broken_off(output).items():
+        names = [(task.key, style) for task in _tasks_of(output, shard_id) for style in task.styles]
+        for style in {style for _, style in names}:
+            keys = [key for key, other in names if other == style]
+            overwritten = (pc.field("style") == style) & pc.field("key").isin(keys)
+            done = done.filter(~(overwritten & (pc.field("created_at") <= pa.scalar(begun_at, _TIME))))
+    return done
+
+
 def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_failed: bool) -> pa.Table:
     """Return the rows of `PhotoTask` for all that lacks, by key.
 
@@ -55,7 +74,7 @@ def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_
 
     Args:
         photos: The archive, see `list_archive`.
-        done: Current rows, with `DONE_COLUMNS`.
+        done: See `read_done`.
         recipes: The recipe id of each style to do.
         retry_failed: Whether failed photos are tried again.
     """
@@ -121,6 +140,11 @@ def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
     near = (pc.field("key") >= keys[0]) & (pc.field("key") <= keys[-1]) & pc.field("key").isin(keys)
     rows = Result.from_table(read_where(view, Result.SCHEMA, near))
     return {(r.key, r.style): r for r in rows if wanted.get((r.key, r.style)) == (r.sha256, r.recipe_id)}
+
+
+def _tasks_of(output: Store, shard_id: str) -> list[PhotoTask]:
+    manifest_id, _, number = shard_id.rpartition("-")
+    return read_shard(output, Shard(shard_id, results.manifest_key(manifest_id), int(number), 0))
 
 
 @lru_cache(maxsize=1)  # the next shard of this process is most likely of the same manifest, which never changes

@@ -6,7 +6,7 @@ Scores are raw cosines, -1..1, or None where nothing was scored; times are UTC; 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import ClassVar, Literal, Self
 
@@ -39,7 +39,7 @@ class _Row:
     @classmethod
     def from_table(cls, table: pa.Table) -> list[Self]:
         """Return the rows of a table; columns that this version does not know are left out, missing ones are None."""
-        names = [field.name for field in fields(cls)]  # pyright: ignore[reportArgumentType]
+        names = [own.name for own in fields(cls)]  # pyright: ignore[reportArgumentType]
         return [cls(**{name: row.get(name) for name in names}) for row in table.to_pylist()]
 
 
@@ -147,7 +147,7 @@ class PhotoTask(_Row):
 
 @dataclass(frozen=True)
 class Result(_Row):
-    """What became of one photo in one style: a row of the results."""
+    """What became of one photo in one style: a row of the results. What a failed one lacks is None."""
 
     key: str
     size: int
@@ -157,24 +157,24 @@ class Result(_Row):
     recipe_id: str
     status: Literal["done", "failed"]
     reason: str | None
-    file_name: str | None
-    width_px: int | None
-    height_px: int | None
-    seed: int | None
-    clip_style: float | None
-    clip_style_floor: float | None
-    clip_text: float | None
-    clip_content: float | None
-    clip_direction: float | None
-    ssim: float | None
-    flags: list[str]
-    scorer: str | None
     bank_ids: list[str]
     base_model: str
     base_model_hash: str
     recipe: str
     seconds: float
     created_at: datetime
+    file_name: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    seed: int | None = None
+    clip_style: float | None = None
+    clip_style_floor: float | None = None
+    clip_text: float | None = None
+    clip_content: float | None = None
+    clip_direction: float | None = None
+    ssim: float | None = None
+    flags: list[str] = field(default_factory=list)
+    scorer: str | None = None
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
         [

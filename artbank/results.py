@@ -4,13 +4,13 @@
     <output>/results.parquet                one row for each photo of the archive and style
     <output>/metadata.parquet               the done ones, for readers of image folders
     <output>/results/part-<shard>.parquet   what one shard came to, never changed
-    <output>/results/begun-<shard>          when a shard was begun
+    <output>/results/_begun-<shard>         when a shard was begun
     <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
     <output>/runs/<manifest>/...            summary, report and contact sheets of one run
 
 A shard's part is written after its pictures, so who sees a part may trust its pictures. All the parts together are the
-ledger. Of one photo and style, the row written last is the current one: its recipe made the picture that is there, unless
-a shard was begun later that never got its part.
+ledger. Of one photo and style, the row written last is the current one: its recipe made the picture that is there,
+unless a shard was begun later that never got its part.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ METADATA_COLUMNS = (
     "ssim",
     "recipe_id",
 )
+_BEGUN = "_begun-"  # readers of Parquet folders leave names with an underscore out
 _PARTS_AT_ONCE = 512  # parts whose bytes are in memory together
 _ROWS_AT_ONCE = 16_384
 _REPEATED = ("recipe", "base_model", "base_model_hash")  # long texts, the same in most rows
@@ -68,16 +69,16 @@ def run_key(manifest_id: str, *parts: str) -> str:
 
 def begin(output: Store, shard_id: str, *, now: datetime | None = None) -> None:
     """Note that a shard's pictures are about to be written, over older ones perhaps."""
-    output.write(f"{PARTS}/begun-{shard_id}", (now or datetime.now(UTC)).isoformat().encode())
+    output.write(f"{PARTS}/{_BEGUN}{shard_id}", (now or datetime.now(UTC)).isoformat().encode())
 
 
 def broken_off(output: Store) -> dict[str, datetime]:
     """Return the shards that were begun and have no part, and when they were begun last."""
     parts = output.child(PARTS)
     names = {stored.key for stored in parts.list()}
-    shards = {name: name.removeprefix("begun-") for name in names if name.startswith("begun-")}
-    begun = [name for name, shard in shards.items() if f"part-{shard}.parquet" not in names]
-    return {shards[name]: datetime.fromisoformat(data.decode()) for name, data in parts.fetch(begun).items()}
+    shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
+    open_ones = {name: shard for name, shard in shards.items() if f"part-{shard}.parquet" not in names}
+    return {shard: datetime.fromisoformat(parts.read(name).decode()) for name, shard in open_ones.items()}
 
 
 def commit(output: Store, shard_id: str, rows: Sequence[Result]) -> None:

@@ -84,13 +84,17 @@ class Stylizer:
             self.neutral, self.negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
             self.prompts = {style.name: self._encode(style) for style in styles}  # each [1, L, D]
 
-    def stylize(self, photos: Sequence[Photo], *, batch_size: int = 8) -> Iterator[Stylized]:
+    def stylize(
+        self, photos: Sequence[Photo], *, styles: Sequence[str] | None = None, batch_size: int = 8
+    ) -> Iterator[Stylized]:
         """Yield every photo in every style, bucket by bucket of equal working size.
 
         Args:
             photos: In any order and of any sizes; 1 px a side at least.
+            styles: Names of the styles wanted; all when None.
             batch_size: Photos that go through the model at once.
         """
+        wanted = [style for style in self.styles if styles is None or style.name in styles]
         short = self.recipe.resolution_px or self.base.native_px
         buckets: dict[tuple[int, int], list[tuple[Photo, Frame]]] = defaultdict(list)
         for photo in photos:
@@ -99,7 +103,7 @@ class Stylizer:
             buckets[frame.padded_width_px, frame.padded_height_px].append((photo, frame))
         for _, bucket in sorted(buckets.items()):
             for start in range(0, len(bucket), batch_size):
-                yield from self._stylize_batch(bucket[start : start + batch_size])
+                yield from self._stylize_batch(bucket[start : start + batch_size], wanted)
 
     @torch.no_grad()
     def stylize_latents(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
@@ -132,12 +136,12 @@ class Stylizer:
             return invert_ddim(self.base, clean, timesteps, neutral)
         return add_noise(self.base, clean, noise, first)
 
-    def _stylize_batch(self, batch: Sequence[tuple[Photo, Frame]]) -> Iterator[Stylized]:
+    def _stylize_batch(self, batch: Sequence[tuple[Photo, Frame]], styles: Sequence[Style]) -> Iterator[Stylized]:
         images = to_tensor([frame.apply(photo.rgb) for photo, frame in batch])
         clean = torch.cat([self.base.encode_images(part)[0] for part in images.split(_VAE_BATCH)])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo, _ in batch]
         noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
-        for style in self.styles:
+        for style in styles:
             latents = self.stylize_latents(clean, noise, style.name)
             decoded = torch.cat([self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)])
             finite = decoded.isfinite().flatten(1).all(1).tolist()

@@ -32,9 +32,9 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, pa.Table]:
 @task(**STORE_RETRIES, name="stylize-shard", task_run_name="stylize-{shard.id}", cache_policy=NO_CACHE)
 def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int:
     """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
-    from artbank import archives
+    from artbank import shards
 
-    return archives.stylize_shard(config, plan, shard)
+    return shards.stylize_shard(config, plan, shard)
 
 
 @task(**STORE_RETRIES, name="finish-archive", cache_policy=NO_CACHE)

@@ -1,4 +1,4 @@
-"""What all tests share: no call to the hub, and two S3 servers of different habits.
+"""What all tests share: no call to the hub, two S3 servers of different habits, and one Prefect server.
 
 The gateway refuses a conditional PUT without naming the condition, moto names it; s3fs makes two errors of that.
 """
@@ -14,6 +14,9 @@ import pytest
 import rgw
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
+os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = "artbank"  # likewise: as a deployment has it
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
 
 BACKENDS = ("local", "memory", "rgw", "moto")
 _numbers = count(1)
@@ -76,6 +79,19 @@ def store_uri(
     else:
         name = {"rgw": "s3_endpoint", "moto": "moto_endpoint"}[request.param]
         yield f"{use_endpoint(request.getfixturevalue(name))}/store"
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """A Prefect server for all tests that run flows; gives the URL of its API."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # its thread would end a second after each run
+    ):
+        yield str(PREFECT_API_URL.value())
 
 
 def create_bucket(endpoint: rgw.Endpoint) -> str:

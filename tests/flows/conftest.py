@@ -1,0 +1,54 @@
+"""A gallery with two banks, trained by the flow once; tests that change something work on copies."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn import add_collection, training
+from prefect import State
+from runs import run
+
+from artbank.storage import Store
+from flows.train_banks import train_banks
+
+
+@dataclass(frozen=True)
+class Place:
+    """A gallery, the store of its banks, and how the flow run that trained them ended."""
+
+    root: Path
+    state: State[Any]
+
+    @property
+    def gallery(self) -> str:
+        return str(self.root / "gallery")
+
+    @property
+    def store(self) -> str:
+        return str(self.root / "store")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server(prefect_server: str) -> None:
+    """Every test here runs against the one server."""
+
+
+@pytest.fixture(scope="session")
+def trained(_server: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Two collections, `ferrante` and `novak`, and version 1 of their banks; not to be changed."""
+    root = tmp_path_factory.mktemp("trained")
+    for name in ("ferrante", "novak"):
+        add_collection(Store.open(str(root / "gallery")), name, name.capitalize())
+    return Place(root, run(train_banks, training(str(root / "gallery"), str(root / "store"))))
+
+
+@pytest.fixture
+def place(trained: Place, tmp_path: Path) -> Place:
+    """A copy of what was trained, which a test may change."""
+    for name in ("gallery", "store"):
+        shutil.copytree(trained.root / name, tmp_path / name)
+    return Place(tmp_path, trained.state)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from drawn import add_collection, draw_artwork, listing, training
+from prefect.exceptions import ParameterTypeError
+from pydantic import ValidationError
+from runs import artifacts, id_of, log_of, read_run, run, task_runs
+
+from artbank import galleries
+from artbank.bank import Bank
+from artbank.catalog import Catalog
+from artbank.config import TrainConfig
+from artbank.errors import CollectionError, TrainBanksError
+from artbank.galleries import plan_training
+from artbank.storage import Store
+from artbank.training import Training
+from flows.train_banks import train_banks
+
+_CORE = """
+import sys
+from artbank.config import TrainConfig
+from artbank.galleries import plan_training, train_collection
+
+config = TrainConfig.model_validate_json(sys.argv[1])
+for job in plan_training(config).jobs:
+    train_collection(config, job)
+"""
+
+
+def no_model(*_: Any) -> None:
+    raise AssertionError("a model was loaded")
+
+
+def vectors(store: str, name: str) -> torch.Tensor:
+    record = Catalog(Store.open(store)).find(name)
+    return Bank.from_bytes(Path(record.weights_uri.replace(record.weights_uri.split("/banks/")[0], store)).read_bytes()).vectors
+
+
+def versions(store: str) -> list[tuple[str, int, int | None]]:
+    return [(bank.collection, bank.version, bank.previous_version) for bank in Catalog(Store.open(store)).banks()]
+
+
+def test_every_collection_gets_a_bank_in_the_catalog(trained: Any) -> None:
+    summary = trained.state.result()
+    assert (summary.trained, summary.current) == ({"ferrante": 1, "novak": 1}, ())
+    assert versions(trained.store) == [("ferrante", 1, None), ("novak", 1, None)]
+    assert vectors(trained.store, "novak").shape == (2, vectors(trained.store, "ferrante").shape[1])
+    assert not (vectors(trained.store, "novak") == vectors(trained.store, "ferrante")).any()
+
+
+def test_no_checkpoint_is_left_where_all_is_done(trained: Any) -> None:
+    assert not [name for name in listing(trained.store) if name.startswith("checkpoints")]
+
+
+def test_run_and_task_names_tell_gallery_and_collection(trained: Any) -> None:
+    run_id = id_of(trained.state)
+    assert read_run(run_id).name == f"train-banks {trained.gallery}"
+    names = [one.name for one in task_runs(run_id, at_least=3)]
+    assert names[-2:] == ["train-ferrante", "train-novak"]
+
+
+def test_a_run_leaves_a_table_of_its_banks(trained: Any) -> None:
+    [table] = artifacts(id_of(trained.state))
+    rows = json.loads(str(table.data))
+    assert (table.type, table.key) == ("table", "banks")
+    assert [(row["collection"], row["outcome"]) for row in rows] == [("ferrante", "version 1"), ("novak", "version 1")]
+    assert all(row["validation loss"] > 0 and row["steps"] == 3 for row in rows)
+
+
+def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
+    lines = log_of(id_of(trained.state), "registered novak@1")
+    assert any(line.startswith("artbank.training: step 3: validation loss") for line in lines)
+    assert any(line.startswith("artbank.galleries: novak: only 4 artworks") for line in lines)
+
+
+def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = listing(trained.root)
+    monkeypatch.setattr(galleries, "load_base", no_model)
+    state = run(train_banks, training(trained.gallery, trained.store))
+    assert (state.result().trained, state.result().current) == ({}, ("ferrante", "novak"))
+    assert listing(trained.root) == before
+    assert [one.name.split("-")[0] for one in task_runs(id_of(state))] == ["plan"]
+    assert artifacts(id_of(state)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "9.png").write_bytes(draw_artwork(9)),
+        lambda folder: (folder / "0.png").unlink(),
+        lambda folder: (folder / "0.png").write_bytes(draw_artwork(9)),
+        lambda folder: (folder / "0.png").rename(folder / "a name of its own.png"),
+        lambda folder: (folder / "0.txt").write_text("a caption"),
+    ],
+    ids=["added", "removed", "replaced", "renamed", "captioned"],
+)
+def test_a_change_of_artworks_makes_only_its_collection_stale(place: Any, change: Callable[[Path], object]) -> None:
+    change(Path(place.gallery, "novak"))
+    plan = plan_training(training(place.gallery, place.store))
+    assert ([job.collection.name for job in plan.jobs], plan.current) == (["novak"], ("ferrante",))
+
+
+def test_what_was_only_touched_or_is_no_artwork_changes_nothing(place: Any) -> None:
+    Path(place.gallery, "novak", "0.png").touch()
+    Path(place.gallery, "novak", "notes.md").write_text("bought in spring")
+    assert plan_training(training(place.gallery, place.store)).jobs == ()
+
+
+def test_another_recipe_makes_every_collection_stale(trained: Any) -> None:
+    plan = plan_training(training(trained.gallery, trained.store, recipe={"seed": 5}))
+    assert [job.collection.name for job in plan.jobs] == ["ferrante", "novak"]
+
+
+def test_a_changed_collection_gets_a_second_version_and_force_a_third(place: Any) -> None:
+    Path(place.gallery, "novak", "9.png").write_bytes(draw_artwork(9))
+    assert run(train_banks, training(place.gallery, place.store)).result().trained == {"novak": 2}
+    assert versions(place.store) == [("ferrante", 1, None), ("novak", 1, None), ("novak", 2, 1)]
+    forced = training(place.gallery, place.store, force=True, collections=("novak",))
+    assert run(train_banks, forced).result().trained == {"novak": 3}
+    assert versions(place.store)[1:] == [("novak", 1, None), ("novak", 2, 1), ("novak", 3, 2)]
+    assert run(train_banks, training(place.gallery, place.store)).result().trained == {}
+
+
+def test_a_failing_collection_is_named_and_spares_the_others(tmp_path: Path) -> None:
+    gallery, store = str(tmp_path / "gallery"), str(tmp_path / "store")
+    add_collection(Store.open(gallery), "good")
+    add_collection(Store.open(gallery), "bad", count=1)
+    Path(gallery, "bad", "torn.png").write_bytes(draw_artwork(1)[:100])
+    state = run(train_banks, training(gallery, store))
+    with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: bad \(CollectionError: 1 artworks can be"):
+        state.result()
+    assert versions(store) == [("good", 1, None)]
+    [table] = artifacts(id_of(state))
+    assert [row["outcome"].split(":")[0] for row in json.loads(str(table.data))] == ["version 1", "failed"]
+    [failed] = [one for one in task_runs(id_of(state), at_least=3) if one.name == "train-bad"]
+    assert failed.run_count == 1  # what is deterministic is not tried again
+
+
+def test_a_training_that_was_killed_ends_in_the_same_vectors(
+    trained: Any, place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = str(place.root / "other store")
+    config = training(place.gallery, store, collections=("novak",), checkpoint_every=1)
+    with subprocess.Popen([sys.executable, "-c", _CORE, config.model_dump_json()], stderr=subprocess.DEVNULL) as child:
+        while child.poll() is None and not any(Path(store).glob("checkpoints/novak/*.safetensors")):
+            time.sleep(0.002)
+        child.send_signal(signal.SIGKILL)
+    assert child.returncode == -signal.SIGKILL
+    assert versions(store) == []
+    resumed, restore = [], Training.restore
+
+    def spy(self: Training, data: bytes) -> None:
+        restore(self, data)
+        resumed.append(self.step)
+
+    monkeypatch.setattr(Training, "restore", spy)
+    assert run(train_banks, config).result().trained == {"novak": 1}
+    assert len(resumed) == 1 and resumed[0] in (1, 2, 3)
+    assert torch.equal(vectors(store, "novak"), vectors(trained.store, "novak"))
+    assert not any(Path(store).glob("checkpoints/novak/*"))
+
+
+def test_a_gallery_that_is_not_there_fails_with_the_reason(tmp_path: Path) -> None:
+    state = run(train_banks, training(str(tmp_path / "nowhere"), str(tmp_path / "store")))
+    with pytest.raises(CollectionError, match="nowhere holds no collection"):
+        state.result()
+
+
+def test_a_wrong_parameter_never_starts(tmp_path: Path) -> None:
+    wrong = {"gallery_uri": "gallery", "store_uri": str(tmp_path / "store"), "recipe": {"max_steps": 0}}
+    with pytest.raises(ValidationError, match=r"(?s)recipe.max_steps.*greater than or equal to 1.*input_value=0"):
+        TrainConfig.model_validate(wrong)
+    with pytest.raises(ParameterTypeError, match=r"config.recipe.max_steps: .*greater than or equal to 1"):
+        train_banks(wrong)  # type: ignore[arg-type]
+    assert listing(tmp_path) == {}
+
+
+def test_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterTypeError, match=r"config.max_step: Extra inputs are not permitted"):
+        train_banks({"gallery_uri": "gallery", "store_uri": "store", "max_step": 3})  # type: ignore[arg-type]
