@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from artbank.config import COLLECTION_NAME
 from artbank.errors import CollectionError, ImageError
-from artbank.images import IMAGE_SUFFIXES, decode, read_camera
+from artbank.images import IMAGE_SUFFIXES, decode, read_camera, resize
 from artbank.records import StoredObject
 from artbank.storage import Store
 
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _LONGEST_CAPTION = 500  # characters; a prompt has 77 tokens
 _READ_AT_ONCE = 32  # artworks whose bytes are in memory together
+_DECODED_AT_ONCE = 4  # each may need a few bytes for every one of `max_pixels`
+_SHORT_SIDE_PX = 2560  # the largest crop that a recipe can ask for, at its largest zoom
 
 
 @dataclass(frozen=True)
@@ -82,25 +84,31 @@ def scan(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
         names: Collections to look at; all when empty.
 
     Raises:
-        CollectionError: There is no collection, or not one that was asked for.
+        CollectionError: There is no collection, or one that was asked for is absent or empty.
         OSError: The store failed.
     """
     there = gallery.folders()
-    if not there:
-        raise CollectionError(f"gallery {gallery.uri} holds no collection; expected one folder of images a collection")
     if missing := sorted(set(names) - set(there)):
-        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {', '.join(there)}")
-    collections = []
-    for name in sorted(names or there):
-        if re.fullmatch(COLLECTION_NAME, name):
-            collections.append(_list_collection(gallery, name))
-        else:
-            logger.warning("folder %r is left out: a collection's name has letters, digits, '.', '_' and '-'", name)
+        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {_say(there)}")
+    listed = [_list_collection(gallery, name) for name in sorted(set(names or there)) if _is_fit(name)]
+    collections = [collection for collection in listed if collection.artworks]
+    empty = [collection.name for collection in listed if not collection.artworks]
+    if names and empty:
+        raise CollectionError(f"gallery {gallery.uri} has no image in {', '.join(empty)}; put its artworks there")
+    if not collections:
+        raise CollectionError(
+            f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found {_say(there)} "
+            "without any; put the artworks of each style into a folder named for it"
+        )
+    if empty:
+        logger.warning("left out, without an image in them: %s", ", ".join(empty))
     return collections
 
 
 def pull(gallery: Store, collection: Collection, *, max_pixels: int) -> tuple[list[Artwork], list[Finding]]:
-    """Read and decode the artworks of a collection; those that cannot be read become findings.
+    """Read and decode the artworks of a collection; files that cannot be read become findings.
+
+    Artworks with a short side above 2560 px are shrunk to it, so that a gallery of large scans fits in memory.
 
     Args:
         gallery: The root.
@@ -110,12 +118,12 @@ def pull(gallery: Store, collection: Collection, *, max_pixels: int) -> tuple[li
     Raises:
         OSError: The store failed.
     """
-    captions = _read_captions(gallery, collection)
-    artworks, findings = [], []
+    captions, findings = _read_captions(gallery, collection)
+    artworks = []
     keys = [stored.key for stored in collection.artworks]
     for start in range(0, len(keys), _READ_AT_ONCE):
         data = gallery.read_many(keys[start : start + _READ_AT_ONCE])
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(_DECODED_AT_ONCE) as pool:
             outcomes = pool.map(_open, data, data.values(), repeat(max_pixels))
         for key, outcome in zip(data, outcomes, strict=True):
             if isinstance(outcome, Finding):
@@ -123,6 +131,17 @@ def pull(gallery: Store, collection: Collection, *, max_pixels: int) -> tuple[li
             else:
                 artworks.append(Artwork(key, outcome, captions.get(key), read_camera(_bytes(data[key]))))
     return artworks, findings
+
+
+def _is_fit(name: str) -> bool:
+    if re.fullmatch(COLLECTION_NAME, name):
+        return True
+    logger.warning("folder %r is left out: a collection's name has letters, digits, '.', '_' and '-' only", name)
+    return False
+
+
+def _say(folders: Sequence[str]) -> str:
+    return ", ".join(folders) or "no folder"
 
 
 def _list_collection(gallery: Store, name: str) -> Collection:
@@ -141,10 +160,16 @@ def _is_sidecar(path: PurePosixPath, stems: set[str]) -> bool:
 
 def _open(key: str, data: bytes | Exception, max_pixels: int) -> np.ndarray | Finding:
     try:
-        return decode(_bytes(data), max_pixels=max_pixels).rgb
+        return _shrink(decode(_bytes(data), max_pixels=max_pixels).rgb)
     except ImageError as error:
         message = f"{key} cannot be read ({error.reason}); it is left out: replace or remove it"
         return Finding("unreadable", message, (key,))
+
+
+def _shrink(rgb: np.ndarray) -> np.ndarray:
+    height, width = rgb.shape[:2]
+    scale = _SHORT_SIDE_PX / min(height, width)
+    return rgb if scale >= 1 else resize(rgb, round(width * scale), round(height * scale))
 
 
 def _bytes(data: bytes | Exception) -> bytes:
@@ -155,23 +180,32 @@ def _bytes(data: bytes | Exception) -> bytes:
     return data
 
 
-def _read_captions(gallery: Store, collection: Collection) -> dict[str, str]:
-    """Return captions by artwork key; a text file beside an artwork wins over a table."""
+def _read_captions(gallery: Store, collection: Collection) -> tuple[dict[str, str], list[Finding]]:
+    """Return captions by artwork key, a text file beside an artwork before a table; and what cannot be read."""
     data = gallery.read_many([stored.key for stored in collection.sidecars])
+    known = {stored.key for stored in collection.artworks}
     captions: dict[str, str] = {}
+    findings = []
     for key in sorted(data, key=lambda key: key.endswith(".txt")):
         try:
             body = _bytes(data[key])
-            captions |= _parse_text(key, body, collection) if key.endswith(".txt") else _parse_table(key, body)
-        except (ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("captions in %s cannot be read (%s); expected file_name and caption", key, error)
-    return {key: " ".join(text.split())[:_LONGEST_CAPTION] for key, text in captions.items() if text.strip()}
+            found = _parse_text(key, body, known) if key.endswith(".txt") else _parse_table(key, body)
+        except (ImageError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+            reason = f"no column {error}" if isinstance(error, KeyError) else str(error)
+            message = f"captions in {key} cannot be read ({reason}); expected UTF-8, columns file_name and caption"
+            findings.append(Finding("captions", message, (key,)))
+            continue
+        captions |= {key: text for key, text in found.items() if key in known}
+        if strangers := tuple(sorted(found.keys() - known)):
+            message = f"{key} has captions for {len(strangers)} files that are not there, such as {strangers[0]}"
+            findings.append(Finding("captions", f"{message}: correct their names", strangers))
+    tidy = {key: " ".join(text.split())[:_LONGEST_CAPTION] for key, text in captions.items()}
+    return {key: text for key, text in tidy.items() if text}, findings
 
 
-def _parse_text(key: str, body: bytes, collection: Collection) -> dict[str, str]:
-    stem, text = key.removesuffix(".txt"), body.decode("utf-8", "replace")
-    keys = (stored.key for stored in collection.artworks)
-    return {artwork: text for artwork in keys if str(PurePosixPath(artwork).with_suffix("")) == stem}
+def _parse_text(key: str, body: bytes, artworks: set[str]) -> dict[str, str]:
+    stem, text = key.removesuffix(".txt"), body.decode("utf-8-sig")
+    return {artwork: text for artwork in artworks if str(PurePosixPath(artwork).with_suffix("")) == stem}
 
 
 def _parse_table(key: str, body: bytes) -> dict[str, str]:
@@ -179,13 +213,8 @@ def _parse_table(key: str, body: bytes) -> dict[str, str]:
     if key.endswith(".csv"):
         rows = csv.DictReader(io.StringIO(body.decode("utf-8-sig")))
     elif key.endswith(".jsonl"):
-        rows = [json.loads(line) for line in body.decode("utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in body.decode("utf-8-sig").splitlines() if line.strip()]
     else:
         rows = pq.read_table(io.BytesIO(body)).to_pylist()
     folder = PurePosixPath(key).parent
-    captions = {}
-    for row in rows:
-        text = row.get("caption") or row.get("text")
-        if text:
-            captions[str(folder / str(row["file_name"]))] = str(text)
-    return captions
+    return {str(folder / row["file_name"]): str(row.get("caption") or row.get("text") or "") for row in rows}

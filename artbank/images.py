@@ -77,6 +77,7 @@ def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white") -> Picture:
     image = _open(data)
     try:
         _check_size(image, max_pixels)
+        _allow(max_pixels)
         image.load()
         _check_size(image, max_pixels)  # a frame may be larger than the header of its file said
         return _to_picture(image, alpha)
@@ -157,15 +158,15 @@ def read_camera(data: bytes) -> str | None:
 def _open(data: bytes) -> Image.Image:
     """Read the header only.
 
-    `Image.open` would refuse what is above Pillow's process-wide limit without telling its size, and no run could allow
-    more without lifting that limit for everyone in the process; so its loop over the formats is here.
+    `Image.open` would refuse what is above Pillow's own limit without telling its size, so its loop over the formats is
+    here.
     """
     if not data:
         raise ImageError("empty file")
     Image.init()
     for name in _FORMATS:
         factory, accept = Image.OPEN[name]
-        if accept is not None and accept(data[:16]) is not True:
+        if accept is not None and accept(data[:16].ljust(16, b"\0")) is not True:
             continue
         try:
             return factory(io.BytesIO(data), "")
@@ -189,6 +190,12 @@ def _refusal(data: bytes) -> ImageError:
         if matches:
             return ImageError(f"{kind} files cannot be read; save it as JPEG, PNG or TIFF")
     return ImageError("not an image, or of a format that cannot be read")
+
+
+def _allow(max_pixels: int) -> None:
+    """Raise Pillow's own limit to what a run asks for: some decoders mind it. It is the process's, so never lower it."""
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

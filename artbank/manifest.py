@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank import results
-from artbank.parquet import read_metadata, read_row_group, read_where, table_bytes
+from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 
@@ -124,21 +124,19 @@ def read_shard(output: Store, shard: Shard) -> list[PhotoTask]:
 def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
     """Return, by key and style, the rows that a shard's photos keep if their content is the `known_sha256`.
 
-    Such a row is committed again with the photo's new etag. The rows come from `results.parquet`, where some are
-    missing after a run that broke off; what has no row here is done anew.
+    Such a row is committed again with the photo's new size and etag.
 
     Raises:
         FileNotFoundError: The shard's manifest is gone; plan again.
+        ResultsError: A part cannot be read.
     """
     tasks = [task for task in read_shard(output, shard) if task.known_sha256 is not None]
-    view = _read_view(output, shard.manifest_key) if tasks else None
-    if view is None:
+    if not tasks:
         return {}
     recipes = json.loads(read_metadata(_read(output, shard.manifest_key))[_RECIPES])
     wanted = {(task.key, style): (task.known_sha256, recipes[style]) for task in tasks for style in task.styles}
-    keys = sorted(task.key for task in tasks)
-    near = (pc.field("key") >= keys[0]) & (pc.field("key") <= keys[-1]) & pc.field("key").isin(keys)
-    rows = Result.from_table(read_where(view, Result.SCHEMA, near))
+    known = _read_known(output, shard.manifest_key)
+    rows = Result.from_table(known.filter(pc.field("key").isin([task.key for task in tasks])))
     return {(r.key, r.style): r for r in rows if wanted.get((r.key, r.style)) == (r.sha256, r.recipe_id)}
 
 
@@ -152,13 +150,11 @@ def _read(output: Store, key: str) -> bytes:
     return output.read(key)
 
 
-@lru_cache(maxsize=1)  # written at a run's end, so one reading serves all of its shards
-def _read_view(output: Store, manifest_key: str) -> bytes | None:
-    del manifest_key  # says which run's
-    try:
-        return output.read(results.RESULTS)
-    except FileNotFoundError:
-        return None
+@lru_cache(maxsize=1)  # all parts are read for it, so once for all shards of a run and not for each
+def _read_known(output: Store, manifest_key: str) -> pa.Table:
+    tasks = read_table(_read(output, manifest_key), PhotoTask.SCHEMA, ["key", "known_sha256"])
+    keys = tasks.filter(pc.field("known_sha256").is_valid())["key"].combine_chunks()
+    return results.current(results.ledger(output)).filter(pc.field("key").isin(keys))
 
 
 def _lacking(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, retry_failed: bool) -> pa.Table:

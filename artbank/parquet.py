@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 
@@ -50,15 +49,6 @@ def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
     if row_group >= file.num_row_groups:
         raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
     return conform(file.read_row_group(row_group), schema)
-
-
-def read_where(data: bytes, schema: pa.Schema, where: pc.Expression) -> pa.Table:
-    """Read the rows for which an expression holds, and of the file only row groups that may have some.
-
-    Raises:
-        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
-    """
-    return conform(pq.read_table(pa.BufferReader(data), filters=where), schema)
 
 
 def read_metadata(data: bytes) -> dict[bytes, bytes]:

@@ -59,8 +59,6 @@ osd pool default min size = 1
 osd pool default pg num = 4
 osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
-osd max object name len = 1024
-osd max object namespace len = 256
 rgw data = {folder}/rgw
 rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw enable gc threads = false

@@ -90,7 +90,7 @@ class LocalBackend:
         links = [entry.path for entry in seen if entry.is_symlink()]
         if links:
             logger.warning("left out %d links such as %s; put what they lead to in their place", len(links), links[0])
-        return [entry for entry in seen if not entry.is_symlink()]
+        return seen
 
     def _read(self, key: str) -> bytes:
         try:

@@ -101,11 +101,9 @@ class S3Backend:
                 with self._naming(key):
                     self._fs.pipe_file(self._path(key), data, mode="create", chunksize=_MAX_PUT)
                 return True
-            except FileExistsError:
-                return False
             except OSError as error:
                 code = _error_code(error)
-                if code == "PreconditionFailed":  # the same, from a server that does not name the condition
+                if code == "PreconditionFailed":  # two classes of error, for not every server names the condition
                     return False
                 if code not in _CONFLICTS or seconds is None:
                     raise

@@ -231,7 +231,7 @@ def _jpeg(sheet: Image.Image, max_bytes: int) -> bytes:
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
-        sheet.save(buffer, "JPEG", quality=quality, optimize=True, subsampling=0)
+        sheet.save(buffer, "JPEG", quality=quality, subsampling=0)
         data = buffer.getvalue()
         if len(data) <= max_bytes:
             break

@@ -180,7 +180,10 @@ def test_a_damaged_or_foreign_row_is_named(catalog: Catalog, store: Store, damag
 def test_rows_of_later_and_earlier_versions_of_the_schema_are_read(catalog: Catalog, store: Store) -> None:
     (first,) = register_several(catalog, 1)
     later = BankRecord.to_table([first]).append_column("mood", pa.array(["calm"]))
-    store.write(f"catalog/banks/collection=monet/{first.bank_id}.parquet", table_bytes(later.drop_columns(["scorer", "warnings"])))
+    store.write(
+        f"catalog/banks/collection=monet/{first.bank_id}.parquet",
+        table_bytes(later.drop_columns(["scorer", "warnings"])),
+    )
     assert catalog.banks() == [replace(first, scorer=None, warnings=None)]  # pyright: ignore[reportArgumentType]
 
 

@@ -41,10 +41,11 @@ def task_runs(run_id: UUID, *, at_least: int = 1) -> list[TaskRun]:
 
 
 def artifacts(run_id: UUID) -> list[Artifact]:
-    """Return what a flow run left to be looked at."""
+    """Return what a flow run left to be looked at, by key; those without one are Prefect's own."""
     wanted = ArtifactFilter.model_validate({"flow_run_id": {"any_": [run_id]}})
     with get_client(sync_client=True) as client:
-        return client.read_artifacts(artifact_filter=wanted)
+        found = [one for one in client.read_artifacts(artifact_filter=wanted) if one.key is not None]
+    return sorted(found, key=lambda one: str(one.key))
 
 
 def log_of(run_id: UUID, awaited: str) -> list[str]:

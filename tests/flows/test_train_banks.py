@@ -16,12 +16,12 @@ from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
 from runs import artifacts, id_of, log_of, read_run, run, task_runs
 
-from artbank import galleries
-from artbank.bank import Bank
+from artbank import worker
 from artbank.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.errors import CollectionError, TrainBanksError
 from artbank.galleries import plan_training
+from artbank.shelf import load_bank
 from artbank.storage import Store
 from artbank.training import Training
 from flows.train_banks import train_banks
@@ -42,8 +42,8 @@ def no_model(*_: Any) -> None:
 
 
 def vectors(store: str, name: str) -> torch.Tensor:
-    record = Catalog(Store.open(store)).find(name)
-    return Bank.from_bytes(Path(record.weights_uri.replace(record.weights_uri.split("/banks/")[0], store)).read_bytes()).vectors
+    opened = Store.open(store)
+    return load_bank(opened, Catalog(opened).find(name)).vectors
 
 
 def versions(store: str) -> list[tuple[str, int, int | None]]:
@@ -85,7 +85,7 @@ def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
 
 def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(trained.root)
-    monkeypatch.setattr(galleries, "load_base", no_model)
+    monkeypatch.setattr(worker, "_load_base", no_model)
     state = run(train_banks, training(trained.gallery, trained.store))
     assert (state.result().trained, state.result().current) == ({}, ("ferrante", "novak"))
     assert listing(trained.root) == before

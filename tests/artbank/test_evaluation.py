@@ -1,0 +1,285 @@
+"""The scores, against formulas written a second time and against scikit-image."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.metrics import structural_similarity
+
+from artbank.colour import Palette
+from artbank.errors import BankError, BaseModelError, ConfigError
+from artbank.evaluation import (
+    Scores,
+    StyleReference,
+    describe,
+    sanity_flags,
+    score,
+    ssim_luma,
+    summarize,
+)
+from artbank.mini import WEIGHTS
+from artbank.mini.painters import paint
+from artbank.mini.scenes import draw_scene
+from artbank.scorer import Scorer
+
+PAINTER, OTHER = "Tovar", "Maurel"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer.load("mini", CPU)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[np.ndarray]:
+    return [draw_scene(20_000_000 + i, width_px=96 + 32 * i, height_px=128).image for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def painted(photos: list[np.ndarray]) -> list[np.ndarray]:
+    return [paint(photo, PAINTER, 1) for photo in photos]
+
+
+def describe_painter(scorer: Scorer, painter: str, num_held_out: int = 2) -> StyleReference:
+    artworks = [paint(draw_scene(20_000_100 + i).image, painter, i) for i in range(6)]
+    return describe(scorer, painter, artworks[num_held_out:], artworks[:num_held_out])
+
+
+@pytest.fixture(scope="module")
+def reference(scorer: Scorer) -> StyleReference:
+    return describe_painter(scorer, PAINTER)
+
+
+def as_row(scores: Scores) -> list[float]:
+    values = (getattr(scores, name) for name in vars(scores) if name != "flags")
+    return [math.nan if value is None else value for value in values]
+
+
+def test_a_style_is_told_from_the_untouched_photo_and_from_another_style(scorer, reference, photos, painted):
+    other = describe_painter(scorer, OTHER)
+    own, foreign = (score(scorer, r, photos, painted) for r in (reference, other))
+    for mine, theirs in zip(own, foreign, strict=True):
+        assert mine.clip_style > max(mine.clip_style_floor, theirs.clip_style)
+        assert mine.clip_text > theirs.clip_text
+
+
+def test_the_scores_are_the_cosines_of_the_module(scorer, reference, photos, painted):
+    c, y = (scorer.embed_images([images[0]])[0].double().numpy() for images in (photos, painted))
+    mean = reference.mean.double().numpy()
+    text = scorer.embed_texts([f"a painting in the style of {PAINTER}"])[0].double().numpy()
+    photo_mean = scorer.embed_images(photos).mean(0)
+
+    def cosine(a: np.ndarray, b: np.ndarray) -> float:
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    found = score(scorer, reference, photos[:1], painted[:1], photo_mean)[0]
+    assert found.clip_style == pytest.approx(cosine(y, mean), abs=1e-5)
+    assert found.clip_style_floor == pytest.approx(cosine(c, mean), abs=1e-5)
+    assert found.clip_text == pytest.approx(cosine(y, text), abs=1e-5)
+    assert found.clip_content == pytest.approx(cosine(y, c), abs=1e-5)
+    assert found.clip_direction == pytest.approx(cosine(y - c, mean - photo_mean.double().numpy()), abs=1e-5)
+    without = score(scorer, reference, photos[:1], painted[:1])[0]
+    assert without.clip_direction == pytest.approx(cosine(y - c, mean - c), abs=1e-5)
+
+
+def test_a_score_does_not_depend_on_the_other_pictures_of_the_call(scorer, reference, photos, painted):
+    together = score(scorer, reference, photos, painted)
+    for i, expected in enumerate(together):
+        alone = score(scorer, reference, photos[i : i + 1], painted[i : i + 1])[0]
+        assert as_row(alone) == pytest.approx(as_row(expected), abs=1e-5)
+
+
+def test_a_text_embeds_alike_beside_a_longer_one(scorer):
+    together = scorer.embed_texts(["the sea", "a long caption of a harbour at dusk with many boats " * 9])
+    assert torch.allclose(together[0], scorer.embed_texts(["the sea"])[0], atol=1e-5)
+
+
+def test_an_untouched_photo_scores_its_floor_and_went_in_no_direction(scorer, reference, photos):
+    for found in score(scorer, reference, photos, photos):
+        assert found.clip_style == pytest.approx(found.clip_style_floor, abs=1e-5)
+        assert (found.clip_content, found.ssim) == pytest.approx((1, 1), abs=1e-5)
+        assert found.clip_direction is None
+
+
+def test_a_photo_and_its_picture_may_differ_in_size(scorer, reference, photos, painted):
+    enlarged = cv2.resize(photos[1], None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    near, same = (score(scorer, reference, [photo], painted[1:2])[0] for photo in (enlarged, photos[1]))
+    assert near.ssim == pytest.approx(same.ssim, abs=0.05)
+
+
+def test_pictures_of_any_shape_are_embedded(scorer):
+    shapes = [(1, 1), (1, 300), (3, 40), (300, 3), (700, 600)]
+    embedded = scorer.embed_images([np.full((*shape, 3), 90, np.uint8) for shape in shapes])
+    assert embedded.shape == (5, 128) and embedded.dtype == torch.float32
+    assert torch.allclose(embedded.norm(dim=1), torch.ones(5), atol=1e-5)
+
+
+def test_a_large_picture_embeds_as_its_reduction_does(scorer, photos):
+    large = cv2.resize(photos[0], None, fx=9, fy=9, interpolation=cv2.INTER_CUBIC)
+    assert scorer.embed_images([large])[0] @ scorer.embed_images([photos[0]])[0] > 0.97
+
+
+def test_nothing_embeds_to_nothing(scorer):
+    assert scorer.embed_images([]).shape == scorer.embed_texts([]).shape == (0, 128)
+
+
+def test_a_scorer_of_a_folder_has_the_id_of_its_content(scorer, tmp_path):
+    folder = shutil.copytree(WEIGHTS / "clip", tmp_path / "mine")
+    copy = Scorer.load(str(folder), CPU)
+    assert copy.id == scorer.id.replace("mini/clip", "mine")
+    config = json.loads((folder / "processor_config.json").read_text())
+    config["image_processor"]["image_mean"] = [0.4, 0.5, 0.5]
+    (folder / "processor_config.json").write_text(json.dumps(config))
+    assert Scorer.load(str(folder), CPU).id != copy.id
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("config.json", "config.json"),
+        ("model.safetensors", "weights as safetensors"),
+        ("processor_config.json", "preprocessor_config.json"),
+        ("tokenizer.json", "tokenizer.json or vocab.json"),
+    ],
+)
+def test_a_folder_without_a_part_is_refused_by_the_name_of_the_part(tmp_path: Path, file: str, part: str):
+    folder = shutil.copytree(WEIGHTS / "clip", tmp_path / "clip")
+    (folder / file).unlink()
+    with pytest.raises(BaseModelError, match=f"lacks {part};"):
+        Scorer.load(str(folder), CPU)
+
+
+def test_damaged_or_foreign_weights_are_refused(tmp_path):
+    folder = shutil.copytree(WEIGHTS / "clip", tmp_path / "clip")
+    (folder / "model.safetensors").write_bytes(b"\0" * 64)
+    with pytest.raises(BaseModelError, match="cannot be read"):
+        Scorer.load(str(folder), CPU)
+    (folder / "config.json").write_text('{"model_type": "siglip"}')
+    with pytest.raises(BaseModelError, match="found 'siglip'"):
+        Scorer.load(str(folder), CPU)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "./nowhere/clip", "s3://bucket/clip", "a/b/c"])
+def test_a_source_that_is_neither_folder_nor_hub_id_is_refused(source: str):
+    with pytest.raises(BaseModelError, match="is no folder"):
+        Scorer.load(source, CPU)
+
+
+def test_a_reference_of_another_scorer_is_refused(scorer, reference, photos):
+    foreign = StyleReference(**{**vars(reference), "scorer": "other@1"})
+    with pytest.raises(ConfigError, match=r"measured by scorer other@1, this run uses mini/clip@"):
+        score(scorer, foreign, photos, photos)
+    with pytest.raises(ConfigError, match="one scorer"):
+        StyleReference.mix([(reference, 0.5), (foreign, 0.5)])
+
+
+def test_a_reference_survives_its_file(reference):
+    read = StyleReference.from_bytes(reference.to_bytes())
+    assert torch.equal(read.mean, reference.mean) and torch.equal(read.text, reference.text)
+    for name in ("collection", "scorer", "ceiling", "palette"):
+        assert getattr(read, name) == getattr(reference, name)
+
+
+@given(st.binary(max_size=200), st.integers(0, 4000))
+def test_a_damaged_reference_is_a_bank_error(noise: bytes, place: int):
+    whole = StyleReference(
+        "a", "b@1", torch.ones(8), torch.ones(8), 0.5, Palette((50.0, 0.0, 1.0), (10.0, 5.0, 5.0))
+    ).to_bytes()
+    cut = whole[: place % len(whole)]
+    for data in (noise, cut):
+        with pytest.raises(BankError, match="style reference"):
+            StyleReference.from_bytes(data)
+    with suppress(BankError):  # other bytes at the end may be other numbers, but raise nothing else
+        assert StyleReference.from_bytes(cut + noise).mean.isfinite().all()
+
+
+def test_a_reference_with_values_that_are_not_finite_is_a_bank_error(reference):
+    broken = StyleReference(**{**vars(reference), "mean": torch.full_like(reference.mean, torch.nan)})
+    with pytest.raises(BankError, match="not finite"):
+        StyleReference.from_bytes(broken.to_bytes())
+
+
+def test_a_mix_lies_between_its_parts(scorer, reference, painted):
+    other = describe_painter(scorer, OTHER)
+    mixed = StyleReference.mix([(reference, 0.75), (other, 0.25)])
+    own, foreign, between = (
+        float((scorer.embed_images(painted) @ r.centroid).mean()) for r in (reference, other, mixed)
+    )
+    assert foreign < between < own
+    assert mixed.ceiling == pytest.approx(0.75 * reference.ceiling + 0.25 * other.ceiling)
+    assert mixed.palette.mean[0] == pytest.approx(0.75 * reference.palette.mean[0] + 0.25 * other.palette.mean[0])
+    assert float(mixed.centroid.norm()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_mix_of_one_is_that_one(reference):
+    assert StyleReference.mix([(reference, 1.0)]) is reference
+
+
+def test_without_held_out_artworks_the_ceiling_leaves_each_artwork_out(scorer):
+    artworks = [paint(draw_scene(20_000_100 + i).image, PAINTER, i) for i in range(3)]
+    phi = scorer.embed_images(artworks).double()
+    expected = []
+    for i in range(3):
+        others = phi[[j for j in range(3) if j != i]].mean(0)
+        expected.append(float(phi[i] @ others / others.norm()))
+    assert describe(scorer, PAINTER, artworks, []).ceiling == pytest.approx(np.mean(expected), abs=1e-5)
+    assert describe(scorer, PAINTER, artworks[:1], []).ceiling is None
+
+
+@pytest.mark.parametrize("side_px", [11, 64, 131])
+def test_ssim_is_that_of_scikit_image(side_px: int):
+    photo = draw_scene(20_000_200, width_px=side_px, height_px=side_px + 5).image
+    picture = cv2.GaussianBlur(photo, (0, 0), 1.2)
+    lumas = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (picture, photo)]
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = structural_similarity(*lumas, data_range=255, **window)
+    assert ssim_luma(picture, photo) == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+def test_ssim_takes_any_two_sizes(height: int, width: int, photo_height: int, photo_width: int, seed: int):
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    photo = rng.integers(0, 256, (photo_height, photo_width, 3), dtype=np.uint8)
+    assert -1 <= ssim_luma(picture, photo) <= 1 + 1e-4
+    assert ssim_luma(picture, picture) == pytest.approx(1, abs=1e-4)
+
+
+def test_pictures_that_are_one_colour_are_flagged():
+    plain = {"black": 0, "white": 255, "flat": 120}
+    for flag, value in plain.items():
+        assert sanity_flags(np.full((40, 60, 3), value, np.uint8)) == (flag,)
+    assert sanity_flags(np.broadcast_to(np.array([200, 30, 90], np.uint8), (9, 9, 3))) == ("flat",)
+
+
+@pytest.mark.parametrize("light", ["at night", "at noon", "in fog"])
+def test_a_real_photo_is_not_flagged(light: str):
+    assert sanity_flags(draw_scene(20_000_300, light=light, width_px=320, height_px=200).image) == ()
+
+
+def test_a_spread_counts_what_is_there():
+    spread = summarize([0.1, None, 0.3, math.nan, 0.5], floor=0.1, ceiling=0.5)
+    assert (spread.n, spread.mean, spread.median) == (3, pytest.approx(0.3), pytest.approx(0.3))
+    assert (spread.p5, spread.p95) == (pytest.approx(0.12), pytest.approx(0.48))
+    assert spread.gain == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("floor", "ceiling"), [(None, 0.9), (0.1, None), (0.5, 0.5), (0.9, 0.1)])
+def test_there_is_no_gain_without_a_ceiling_above_the_floor(floor: float | None, ceiling: float | None):
+    assert summarize([0.3], floor, ceiling).gain is None
+
+
+def test_a_spread_of_nothing_has_no_figures():
+    spread = summarize([None], 0.1, 0.9)
+    assert (spread.n, spread.mean, spread.gain) == (0, None, None)

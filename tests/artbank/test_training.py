@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from artbank.config import BankRecipe
+from artbank.diffusion import BaseModel
+from artbank.errors import TrainingError
+from artbank.mini.scenes import draw_scene
+from artbank.training import Training
+from artbank.views import Views, encode_views
+
+RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolution_px=32, validate_every=2)
+
+
+class Memory:
+    """A place for one checkpoint."""
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.data
+
+    def save(self, data: bytes) -> None:
+        self.data = data
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="module")
+def base() -> BaseModel:
+    return BaseModel.load("mini", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def views(base: BaseModel) -> tuple[Views, Views]:
+    pictures = [draw_scene(80_000_000 + i, width_px=48, height_px=40).image for i in range(4)]
+    captions = ["a house", None, "a lake {style}", None]
+    learned = encode_views(base, pictures[:3], captions[:3], RECIPE)
+    return learned, encode_views(base, pictures[3:], captions[3:], RECIPE)
+
+
+def open_training(base: BaseModel, views: tuple[Views, Views], recipe: BankRecipe = RECIPE) -> Training:
+    return Training(base, *views, recipe, "a bank")
+
+
+@pytest.mark.parametrize("attention", ["ssam", "none"])
+def test_a_killed_training_resumes_to_the_bits_of_one_that_was_not(
+    base: BaseModel, views: tuple[Views, Views], attention: str
+) -> None:
+    recipe = RECIPE.model_copy(update={"attention": attention})
+    whole = open_training(base, views, recipe).run()
+    keeper = Memory()
+
+    def die(step: int, steps: int, loss: float) -> None:
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        open_training(base, views, recipe).run(keeper, checkpoint_every=2, progress=die)
+    resumed = open_training(base, views, recipe.model_copy(update={"seed": 0})).run(keeper, checkpoint_every=2)
+    assert torch.equal(whole.vectors, resumed.vectors)
+    assert all(torch.equal(whole.state[name], resumed.state[name]) for name in whole.state)
+    assert (whole.history.train, whole.history.validation) == (resumed.history.train, resumed.history.validation)
+    assert [step for step, _ in whole.history.validation] == [0, 2, 4]
+
+
+def test_training_moves_the_vectors_and_lowers_the_loss_on_what_it_sees(
+    base: BaseModel, views: tuple[Views, Views]
+) -> None:
+    recipe = RECIPE.model_copy(update={"max_steps": 12, "validate_every": 6, "learning_rate": 0.02})
+    trained = Training(base, views[0], views[0], recipe, "a bank").run()
+    losses = [loss for _, loss in trained.history.validation]
+    assert trained.history.best[1] < losses[0]
+
+
+def test_patience_ends_a_training_and_the_best_step_is_kept(
+    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = open_training(
+        base, views, RECIPE.model_copy(update={"max_steps": 50, "validate_every": 1, "patience": 2})
+    )
+    losses, states = iter([3.0, 2.0, 1.0, 5.0, 5.0, 0.0]), []
+
+    def validate() -> None:
+        states.append(training.bank.vectors.detach().clone())
+        training.history.validation.append((training.step, next(losses)))
+        if training.history.best[0] == training.step:
+            training.best = {name: tensor.clone() for name, tensor in training.bank.state_dict().items()}
+
+    monkeypatch.setattr(training, "_validate", validate)
+    trained = training.run()
+    assert len(trained.history.train) == 4
+    assert torch.equal(trained.state["train.vectors"], states[2])
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(
+    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = open_training(base, views)
+    monkeypatch.setattr(BaseModel, "predict", lambda self, latents, t, prompts: latents * prompts.sum() * float("nan"))
+    with pytest.raises(TrainingError, match="learning_rate"):
+        training.advance()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "garbage"])
+def test_a_checkpoint_that_cannot_be_resumed_from_says_so(
+    base: BaseModel, views: tuple[Views, Views], damage: str
+) -> None:
+    keeper = Memory()
+    training = open_training(base, views)
+    training.advance()
+    data = training.checkpoint()
+    keeper.data = {"truncated": data[: len(data) // 2], "foreign": data, "garbage": b"\0" * 40}[damage]
+    other = Training(base, *views, RECIPE, "another bank" if damage == "foreign" else "a bank")
+    with pytest.raises(TrainingError, match="delete it"):
+        other.run(keeper)
+
+
+def test_captions_are_said_with_the_style_and_cannot_bring_a_style_of_their_own(views: tuple[Views, Views]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    prompts = [views[0].prompt(view, generator, 0.0) for view in range(len(views[0]))]
+    assert prompts[0] == "a house, in the style of {style}"
+    assert all(prompt.count("{style}") == 1 for prompt in prompts)
+    assert views[0].prompt(0, generator, 1.0) == "in the style of {style}"
+
+
+def test_crops_keep_the_aspect_ratio_and_come_with_their_mirror_images(base: BaseModel) -> None:
+    wide = np.zeros((40, 120, 3), np.uint8)
+    wide[:, 40:80] = 255  # the centred crop of 40 px shows white only
+    found = encode_views(base, [wide], [None], RECIPE)
+    white = encode_views(base, [np.full((40, 40, 3), 255, np.uint8)], [None], RECIPE)
+    assert len(found) == 2
+    assert torch.allclose(found.mean, white.mean, atol=0.1)

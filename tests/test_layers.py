@@ -1,0 +1,125 @@
+"""No module imports one above it; see the order at the top of `artbank/__init__.py`."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import artbank
+
+ROOT = Path(artbank.__file__).parent.parent
+PACKAGES = ("artbank", "tasks", "flows", "artbank_cli")
+FORBIDDEN = {
+    "artbank": ("prefect", "tasks", "flows", "artbank_cli"),
+    "tasks": ("flows", "artbank_cli"),
+    "flows": ("torch", "diffusers", "transformers", "pyarrow", "fsspec", "s3fs", "artbank_cli"),
+    "artbank_cli": (),
+}
+ORDER = [
+    *("errors", "config", "records"),
+    *("keys", "backends", "storage", "parquet"),
+    *("srgb", "images", "framing", "colour"),
+    *("collection", "doctor"),
+    *("results", "manifest", "catalog"),
+    *("mini", "models", "diffusion"),
+    *("attention", "bank", "inversion"),
+    *("views", "training", "stylization"),
+    *("scorer", "evaluation", "report"),
+    *("worker", "shelf", "styles"),
+    "galleries",
+    *("archives", "shards", "outcomes"),
+]
+"""The modules of the core, lowest first."""
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path, *, hints: bool = True) -> Iterator[str]:
+    """Yield the dotted names that a module imports, wherever in it; those for type hints alone if `hints`."""
+    tree = ast.parse(path.read_text())
+    skipped = set() if hints else {id(inner) for node in ast.walk(tree) if _is_hint(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_hint(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def top(name: str) -> str:
+    return name.split(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_package_imports_one_above_it(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules(package)
+        for name in imports(path, hints=package != "tasks")
+        if top(name) in FORBIDDEN[package]
+    ]
+    assert modules(package) and found == []
+
+
+def test_flows_know_only_config_and_errors_of_the_core() -> None:
+    names = {name for path in modules("flows") for name in imports(path) if top(name) == "artbank"}
+    assert names and {name.split(".")[1] for name in names} == {"config", "errors"}
+
+
+def test_tasks_import_the_core_only_where_they_run() -> None:
+    for path in modules("tasks"):
+        at_top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
+        heavy = [node.module for node in at_top if top(node.module or "") in ("torch", "pyarrow", "diffusers")]
+        assert heavy == []
+
+
+def test_the_order_names_every_module_of_the_core() -> None:
+    there = {path.stem if path.is_file() else path.name for path in (ROOT / "artbank").iterdir()} - {"__init__"}
+    assert sorted(ORDER) == sorted(there - {"__pycache__"})
+
+
+def test_each_module_of_the_core_imports_only_those_before_it() -> None:
+    wrong = []
+    for path in modules("artbank"):
+        own = path.relative_to(ROOT / "artbank").parts[0].removesuffix(".py")
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("artbank.")} - {"__version__", own}
+        allowed = ORDER[: ORDER.index(own)] if own in ORDER else []
+        wrong += [f"{own} imports {name}" for name in sorted(used) if name not in allowed]
+    assert wrong == []
+
+
+def test_the_docstring_of_the_core_tells_the_same_order() -> None:
+    lines = [line for line in (artbank.__doc__ or "").splitlines() if line.startswith("    ")]
+    named = [name for line in lines for name in line.strip().split("   ")[0].split(", ")]
+    assert named == ORDER
+
+
+def test_the_core_is_imported_without_prefect() -> None:
+    code = (
+        "import sys; sys.modules['prefect'] = None\n"
+        "import artbank, artbank.config, artbank.archives, artbank.galleries, artbank.outcomes"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_flows_are_imported_without_torch() -> None:
+    code = (
+        "import flows.train_banks, flows.stylize_archive, sys\n"
+        "print([name for name in ('torch', 'diffusers', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
