@@ -10,6 +10,7 @@ import pyarrow as pa
 from artbank import manifest
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
+from artbank.errors import ConfigError
 from artbank.manifest import Shard
 from artbank.models import hash_folder, resolve
 from artbank.storage import Store
@@ -51,10 +52,14 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, pa.Table]:
         BaseModelError: The base model is not there.
         OSError: The store failed.
     """
-    output = Store.open(config.output_uri)
+    archive, output = Store.open(config.archive_uri), Store.open(config.output_uri)
+    if f"{output.uri.rstrip('/')}/".startswith(f"{archive.uri.rstrip('/')}/"):
+        raise ConfigError(
+            f"output {output.uri} lies in the archive {archive.uri}: its pictures would be photos next time"
+        )
     base_hash = hash_folder(resolve(config.base_model, config.revision))
     styles = resolve_styles(Catalog(Store.open(config.store_uri)), config.styles, config.recipe, base_hash)
-    photos = manifest.list_archive(Store.open(config.archive_uri))
+    photos = manifest.list_archive(archive)
     recipes = {style.name: style.recipe_id for style in styles}
     done = manifest.read_done(output)
     tasks = manifest.plan(photos, done, recipes, retry_failed=config.retry_failed)

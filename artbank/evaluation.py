@@ -211,7 +211,7 @@ def score(
     before, after = scorer.embed_images(photos), scorer.embed_images(stylized)  # each [n, C]
     moved = after - before
     wanted = reference.mean - (before if photo_mean is None else photo_mean)  # [n, C] or [C]
-    directions = (normalize(moved, dim=1) * normalize(wanted, dim=0)).sum(1)
+    directions = (normalize(moved, dim=1) * normalize(wanted, dim=-1)).sum(1)
     columns = (
         (after @ reference.centroid).tolist(),
         (before @ reference.centroid).tolist(),
@@ -290,7 +290,7 @@ def _ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
         return float((held_out @ normalize(artworks.mean(0), dim=0)).mean())
     if len(artworks) < 2:
         return None
-    others = normalize(artworks.sum(0) - artworks, dim=1)  # [n, C], each without its own artwork
+    others = normalize(artworks.sum(0) + 0 * artworks, dim=1)  # [n, C], each without its own artwork
     return float((artworks * others).sum(1).mean())
 
 

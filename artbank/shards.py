@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from artbank import manifest, results
 from artbank.archives import StylizePlan
@@ -64,9 +62,10 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int
         return 0
     worker = _open_worker(config, plan)
     results.begin(output, shard.id)
+    known = manifest.read_known(output, shard)
     rows: list[Result] = []
     for tasks, data in _read_ahead(config, manifest.read_shard(output, shard)):
-        rows += worker.work(tasks, data)
+        rows += worker.work(tasks, data, known)
     results.commit(output, shard.id, rows)
     return len(rows)
 
@@ -84,29 +83,40 @@ class ShardWorker:
         self.stylizer = Stylizer(load_base(config), [style for style, _ in loaded], config.recipe)
         self.scorer = load_scorer(config)
 
-    def work(self, tasks: Sequence[PhotoTask], data: dict[str, bytes | Exception]) -> list[Result]:
-        """Do a few photos whole; returns a row for each photo and style that a task asks for."""
+    def work(
+        self, tasks: Sequence[PhotoTask], data: dict[str, bytes | Exception], known: dict[tuple[str, str], Result]
+    ) -> list[Result]:
+        """Do a few photos whole; returns a row for each photo and style that a task asks for.
+
+        Args:
+            tasks: The photos.
+            data: Their files by key, or why they could not be read.
+            known: Rows that are kept where a photo's content is still theirs; see `manifest.read_known`.
+        """
         with ThreadPoolExecutor() as pool:
-            opened = list(pool.map(lambda task: self._open(task, data[task.key]), tasks))
+            opened = list(pool.map(lambda task: self._open(task, data[task.key], known), tasks))
         rows = [row for found in opened if isinstance(found, list) for row in found]
-        photos = [found for found in opened if isinstance(found, OpenPhoto)]
-        known = [photo for photo in photos if photo.digest == photo.task.known_sha256]
-        rows += self._carry_over(known)
         groups: dict[tuple[str, ...], list[OpenPhoto]] = defaultdict(list)
-        for photo in photos:
-            if photo.digest != photo.task.known_sha256:
+        for photo in opened:
+            if isinstance(photo, OpenPhoto):
                 groups[tuple(photo.task.styles)].append(photo)
         for styles, group in groups.items():
             rows += self._stylize(group, styles)
         return rows
 
-    def _open(self, task: PhotoTask, data: bytes | Exception) -> OpenPhoto | list[Result]:
-        """Decode a photo; the rows of its failure where it cannot be."""
+    def _open(
+        self, task: PhotoTask, data: bytes | Exception, known: dict[tuple[str, str], Result]
+    ) -> OpenPhoto | list[Result]:
+        """Decode a photo; its rows at once where it cannot be, or where older ones hold."""
         if isinstance(data, FileNotFoundError):
             return [self._row(task, style, None, reason=_REMOVED) for style in task.styles]
         if isinstance(data, Exception):
             raise data
         digest = hashlib.sha256(data).hexdigest()
+        older = [known.get((task.key, style)) for style in task.styles]
+        if digest == task.known_sha256 and None not in older:
+            renewed = {"etag": task.etag, "size": task.size, "created_at": datetime.now(UTC)}
+            return [replace(row, **renewed) for row in older if row is not None]
         try:
             picture = decode(data, max_pixels=self.config.max_pixels, alpha=self.config.recipe.alpha)
         except ImageError as error:
@@ -151,20 +161,6 @@ class ShardWorker:
         height, width = _pixels(one).shape[:2]
         facts = {**vars(scores), "flags": list(scores.flags), "scorer": self.scorer.id}
         return replace(row, file_name=name, width_px=width, height_px=height, seed=one.seed, **facts)
-
-    def _carry_over(self, photos: Sequence[OpenPhoto]) -> list[Result]:
-        """Return new rows for photos whose content is that of older ones, only listed under another etag."""
-        if not photos:
-            return []
-        keys = pa.array([photo.task.key for photo in photos], pa.string())
-        table = results.current(results.ledger(self.output))
-        rows = Result.from_table(table.filter(pc.is_in(table["key"], value_set=keys)))
-        older, now = {(row.key, row.style): row for row in rows}, datetime.now(UTC)
-        return [
-            replace(older[task.key, style], etag=task.etag, size=task.size, created_at=now)
-            for task in (photo.task for photo in photos)
-            for style in task.styles
-        ]
 
     def _row(
         self, task: PhotoTask, style: str, digest: str | None, *, reason: str | None = None, seconds: float = 0.0

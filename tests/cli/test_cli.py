@@ -1,113 +1,263 @@
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import safetensors.torch
-from drawn import add_collection, draw_photo
-from typer.testing import CliRunner
+import typer
+import yaml
+from drawn import TRAIN, add_collection, draw_photo
+from PIL import Image
+from pydantic import BaseModel
 
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.storage import Store
-from artbank_cli.main import _run, app
-from artbank_cli.options import _flatten
+from artbank_cli.main import app, main
 
-SMALL = ["--batch-size", "1", "--num-crops", "1", "--resolution-px", "32", "--num-tokens", "2", "--num-samples", "1"]
+TINY = [
+    *("--max-steps", "3", "--batch-size", "1", "--num-crops", "1", "--resolution-px", "32"),
+    *("--num-tokens", "2", "--validate-every", "2", "--num-samples", "1"),
+]
+FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
+MODELS: dict[str, type[BaseModel]] = {"train": TrainConfig, "stylize": StylizeConfig}
 
 
-def call(*arguments: str) -> int:
-    return _run(lambda: app(list(arguments), standalone_mode=False))
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def call(*words: str | Path) -> Ended:
+    """Run a command in this process, as `artbank WORDS`."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["artbank", *map(str, words)]
+    with patch.object(sys, "argv", argv), patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            return Ended(int(end.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("main() returned instead of exiting")
+
+
+def complaint(ended: Ended) -> str:
+    """Return the line that says what went wrong."""
+    assert ended.out == "" and ended.err.count("\n") == 1
+    return ended.err
 
 
 @pytest.fixture(scope="module")
-def root(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gallery of two collections, one of them trained, and a folder of photos, all by the command line."""
-    root = tmp_path_factory.mktemp("cli")
-    for name in ("novak", "other"):
-        add_collection(Store.open(str(root / "gallery")), name)
-    (root / "photos").mkdir()
-    (root / "photos/a.jpg").write_bytes(draw_photo(1))
-    gallery, store = str(root / "gallery"), str(root / "store")
-    assert call("train", gallery, "--store", store, "--collection", "novak", "--max-steps", "2", *SMALL) == 0
-    return root
+def world(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A gallery, a store with one bank, trained by the command line, and two photos; not to be changed."""
+    root = tmp_path_factory.mktemp("world")
+    add_collection(Store.open(str(root / "gallery")), "novak")
+    add_collection(Store.open(str(root / "gallery")), "left-out", count=1)
+    Store.open(str(root / "photos")).write_many({"a.jpg": draw_photo(1), "roll 1/b.png": draw_photo(2, ".png")})
+    ended = call("train", root / "gallery", "--store", root / "store", "--collection", "novak", *TINY)
+    assert (ended.code, ended.out) == (0, "novak@1 trained\n")
+    yield root
 
 
-def test_stylize_takes_what_the_manual_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    places = [str(root / "photos"), str(root / "out"), "--store", str(root / "store"), "--style", "novak"]
-    shape = ["--strength", "0.5", "--steps", "4", "--seed", "3", "--resolution-px", "32", "--guidance", "1"]
-    assert call("stylize", *places, *shape, "--json") == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["num_done"], told["num_failed"], told["num_new"]) == (1, 0, 1)
-    assert (root / "out/novak/a.jpg").exists()
+@pytest.fixture
+def store(world: Path, tmp_path: Path) -> Path:
+    """A copy of the store, which a test may change."""
+    return Path(shutil.copytree(world / "store", tmp_path / "store"))
 
 
-def test_banks_lists_shows_promotes_and_retires(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = ["--store", str(root / "store")]
-    assert call("banks", *store, "--json") == 0
-    [row] = json.loads(capsys.readouterr().out)
-    assert (row["collection"], row["version"], row["status"], row["num_tokens"]) == ("novak", 1, "default", 2)
-    assert call("banks", *store) == 0
-    assert "novak@1" in capsys.readouterr().out
-    assert call("banks", "show", "novak", *store) == 0
-    assert capsys.readouterr().out.startswith("# novak, version 1")
-    assert call("banks", "retire", "novak@1", *store) == 0
-    assert call("banks", "show", "novak", *store) == 1
-    assert call("banks", "promote", "novak@1", *store) == 0
-    assert call("banks", "show", "novak", *store) == 0
+def fields(model: type[BaseModel]) -> dict[str, str]:
+    """Return the descriptions of a model's fields by name, those of its recipe too."""
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            assert not found.keys() & fields(inner).keys()
+            found |= fields(inner)
+        else:
+            assert name not in found
+            found[name] = field.description or ""
+    return found
 
 
-def test_export_writes_a_textual_inversion(root: Path, tmp_path: Path) -> None:
-    assert call("export", "novak", str(tmp_path / "novak.safetensors"), "--store", str(root / "store")) == 0
-    [(token, vectors)] = safetensors.torch.load_file(tmp_path / "novak.safetensors").items()
-    assert (token, len(vectors)) == ("<novak>", 2)
+@pytest.mark.parametrize("command", MODELS)
+def test_every_option_is_a_field_and_every_field_an_option(command: str) -> None:
+    group: Any = typer.main.get_command(app)
+    parameters = {parameter.name for parameter in group.commands[command].params} - {"help"}
+    assert parameters == fields(MODELS[command]).keys() | {"parameters", "as_json"}
+
+
+@pytest.mark.parametrize("command", MODELS)
+def test_help_shows_the_description_of_every_field(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    ended = call(command, "--help")
+    shown = re.sub(r"[\s│]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", ended.out))
+    assert (ended.code, ended.err) == (0, "")
+    lacking = [name for name, text in fields(MODELS[command]).items() if not text or text not in shown]
+    assert lacking == []
+
+
+def test_the_command_itself_tells_what_it_can_do() -> None:
+    done = subprocess.run([Path(sys.executable).with_name("artbank"), "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(command in done.stdout for command in ("train", "stylize", "banks", "export", "demo"))
+
+
+def test_training_again_finds_nothing_to_do(world: Path) -> None:
+    words = ("train", world / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
+    assert call(*words).out == "novak is up to date\n"
+    assert json.loads(call(*words, "--json").out) == {"trained": {}, "current": ["novak"]}
+
+
+def test_a_collection_that_fails_is_named_and_ends_in_1(world: Path, tmp_path: Path) -> None:
+    ended = call("train", world / "gallery", "--store", tmp_path, "--collection", "left-out", *TINY)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.splitlines()[-1].startswith("artbank: 1 of 1 collections failed: left-out (CollectionError: 1 art")
+
+
+def test_photos_become_pictures_and_the_places_are_told(world: Path, tmp_path: Path) -> None:
+    words = ("stylize", world / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
+    ended = call(*words, "--seed", "7")
+    assert ended.code == 0
+    assert ended.out.splitlines()[:2] == ["2 pictures are there, 0 could not be made", "2 photos were worked on"]
+    assert f"pictures: {tmp_path / 'out'}" in ended.out
+    with Image.open(tmp_path / "out/novak/roll 1/b.png") as picture:
+        assert min(picture.size) == 32
+    told = json.loads(call(*words, "--seed", "7", "--json").out)
+    assert (told["num_done"], told["num_failed"], told["num_new"]) == (2, 0, 0)
+
+
+def test_banks_are_listed_for_people_and_for_scripts(world: Path) -> None:
+    shown = call("banks", "--store", world / "store")
+    assert shown.code == 0 and re.search(r"^novak@1 +default ", shown.out, re.MULTILINE)
+    [row] = json.loads(call("banks", "--store", world / "store", "--json").out)
+    assert (row["collection"], row["version"], row["status"]) == ("novak", 1, "default")
+    assert json.loads(row["recipe"]) == TRAIN.model_dump(mode="json")
+
+
+def test_a_catalog_without_banks_lists_none(tmp_path: Path) -> None:
+    assert json.loads(call("banks", "--store", tmp_path, "--json").out) == []
+
+
+@pytest.mark.parametrize("store_first", [True, False])
+def test_a_bank_shows_its_card(world: Path, store_first: bool) -> None:
+    option = ("--store", world / "store")
+    ended = call("banks", *option, "show", "novak@1") if store_first else call("banks", "show", "novak", *option)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "# novak, version 1")
+
+
+def test_a_retired_bank_is_found_by_its_number_alone_until_it_is_promoted(world: Path, store: Path) -> None:
+    assert call("banks", "retire", "novak@1", "--store", store).out == "novak@1 is retired\n"
+    assert json.loads(call("banks", "--store", store, "--json").out)[0]["status"] == "retired"
+    refused = call("banks", "show", "novak", "--store", store)
+    assert refused.code == 1 and "every version of novak is retired" in complaint(refused)
+    assert call("banks", "promote", "novak@1", "--store", store).out == "novak stands for version 1\n"
+    assert call("banks", "show", "novak", "--store", store).code == 0
+
+
+def test_the_catalog_compacts_into_one_file(store: Path) -> None:
+    ended = call("banks", "compact", "--store", store)
+    assert (store / ended.out.strip()).is_file()
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_bank_is_exported_as_a_textual_inversion(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = "novak.safetensors" if relative else str(tmp_path / "new folder/novak.safetensors")
+    ended = call("export", "novak", file, "--store", world / "store")
+    assert (ended.code, ended.out, ended.err) == (0, f"{file}\n", "")
+    [vectors] = safetensors.torch.load_file(tmp_path / file).values()
+    assert vectors.shape[0] == 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("words", "message"),
     [
-        (["train", "gallery"], 2, "--store is missing"),
-        (["train", "gallery", "--store", "s", "--max-steps", "0"], 2, "--max-steps 0: Input should be greater"),
-        (["train", "s3://key:secret@host/x", "--store", "s"], 2, "holds no credentials"),
-        (["stylize", "p", "o", "--store", "s"], 2, "--style is missing"),
-        (["stylize", "p", "o", "--store", "s", "--style", "m", "--strength", "1.5"], 2, "--strength 1.5"),
-        (["banks", "show", "monet", "--store", "nowhere"], 1, "no bank monet"),
-        (["train", "--parameters", "nowhere.yaml"], 2, "cannot be read"),
-        (["train", "gallery", "--unknown", "1"], 2, "No such option"),
+        (["train", "GALLERY", "--store", "S", "--max-steps", "0"], "--max-steps 0: .*greater than or equal to 1"),
+        (["train", "GALLERY", "--store", "S", "--attention", "some"], "--attention some: .*'ssam', 'self', 'released'"),
+        (["train", "GALLERY", "--store", "S", "--collection", "../up"], r"--collection \.\./up: .*match pattern"),
+        (["train", "GALLERY", "--store", "s3://key:secret@bucket/x"], "--store .*: a URI holds no credentials"),
+        (["train", "GALLERY"], "--store is missing"),
+        (["train", "--store", "S"], "GALLERY_URI is missing"),
+        (["stylize", "PHOTOS", "--store", "S", "--style", "x"], "OUTPUT_URI is missing"),
+        (["stylize", "PHOTOS", "OUT", "--store", "S"], "--style is missing"),
+        (["stylize", "P", "O", "--store", "S", "--style", "x", "--strength", "2"], "--strength 2.0: .*less than or eq"),
+        (["stylize", "P", "O", "--store", "S", "--style", "x", "--style", "x"], "--style .*named twice in x, x"),
+        (["banks"], "--store is missing; give the folder"),
+        (["export", "novak", "file"], "--store is missing; give the folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_parameter_is_told_in_one_line_and_ends_in_2(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARTBANK_STORE", raising=False)
+    ended = call(*words)
+    assert (ended.code, bool(re.search(f"^artbank: {message}", complaint(ended)))) == (2, True), ended.err
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "G", "--max-steps", "many"], ["train", "G", "--steps", "3"], ["paint"], ["banks", "show"]]
+)
+def test_what_the_parser_cannot_read_ends_in_2(words: list[str]) -> None:
+    ended = call(*words)
+    assert (ended.code, ended.out) == (2, "") and words[-2 if len(words) > 2 else -1] in ended.err + words[-1]
+
+
+@pytest.mark.parametrize(
+    "words", [["banks", "show", "monet"], ["banks", "promote", "novak@7"], ["banks", "retire", "monet"], ["export", "monet", "f"]]
+)  # fmt: skip
+def test_a_bank_that_is_not_there_is_told_in_one_line_and_ends_in_1(world: Path, words: list[str]) -> None:
+    ended = call(*words, "--store", world / "store")
+    assert ended.code == 1 and re.match(rf"artbank: no bank {words[-1] if words[0] == 'banks' else 'monet'} in .*novak", complaint(ended))
+
+
+def test_a_parameter_file_gives_what_the_options_do_not(world: Path, tmp_path: Path) -> None:
+    config = {"gallery_uri": str(world / "gallery"), "store_uri": str(world / "store")}
+    config |= {"collections": ["novak"], "num_samples": 1, "recipe": {**TRAIN.model_dump(), "max_steps": 9}}
+    file = tmp_path / "parameters.yaml"
+    file.write_text(yaml.safe_dump({"config": config}))
+    assert call("train", "--parameters", file, "--max-steps", "3").out == "novak is up to date\n"
+    refused = call("train", "--parameters", file, "--max-steps", "0")
+    assert refused.code == 2 and "--max-steps 0" in complaint(refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a list", "expected YAML or JSON with the parameters of a flow"),
+        ("config: {", "cannot be read"),
+        (None, "cannot be read: .*No such file"),
+        ("config: {gallery_uri: g, store_uri: s, speed: 5}", "--speed 5: Extra inputs are not permitted"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_an_exit_code(
-    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert call(*arguments) == code
-    assert said in capsys.readouterr().err
+def test_a_parameter_file_that_is_wrong_ends_in_2(tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "parameters.yaml"
+    if text is not None:
+        file.write_text(text)
+    ended = call("train", "--parameters", file)
+    assert ended.code == 2 and re.search(message, complaint(ended))
 
 
-def test_options_win_over_a_parameter_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "train.yaml"
-    path.write_text(
-        f"config:\n  gallery_uri: {root / 'gallery'}\n  store_uri: {root / 'store'}\n  collections: [none]\n"
-    )
-    shape = ["--collection", "novak", "--max-steps", "2", *SMALL]
-    assert call("train", "--parameters", str(path), *shape, "--json") == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"trained": {}, "current": ["novak"]}
+def test_an_interrupted_command_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
 
-
-@pytest.mark.parametrize(("command", "model"), [("train", TrainConfig), ("stylize", StylizeConfig)])
-def test_every_field_is_an_option_with_its_description(command: str, model: type) -> None:
-    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "400", "TERMINAL_WIDTH": "400"}).output
-    text = " ".join(shown.replace("│", " ").split())
-    fields = _flatten(model)
-    assert len(fields) > 15
-    for name, field in fields.items():
-        assert field.description, name
-        assert " ".join(field.description.split()) in text, name
-
-
-def test_the_installed_command_says_what_it_can() -> None:
-    done = subprocess.run([Path(sys.executable).parent / "artbank", "--help"], capture_output=True, text=True)
-    assert done.returncode == 0
-    for command in ("train", "stylize", "banks", "export", "demo"):
-        assert command in done.stdout
+    monkeypatch.setattr("artbank_cli.main.build_config", interrupt)
+    ended = call("train", "G", "--store", "S")
+    assert ended.code == 130 and complaint(ended) == "artbank: interrupted; run the same command again to go on\n"

@@ -1,0 +1,93 @@
+"""What the tests of the networks share: the miniature base model, and tiny ones of the large ones' shapes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from artbank.bank import Bank
+from artbank.config import BankRecipe
+from artbank.diffusion import BaseModel
+from artbank.mini import WEIGHTS
+
+MakeBank = Callable[..., Bank]
+
+
+@pytest.fixture(scope="session")
+def base() -> BaseModel:
+    """The embedded base model; tests must leave it as it is."""
+    return BaseModel.load("mini", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def make_bank(base: BaseModel) -> MakeBank:
+    """Makes a bank of random words for the embedded base model."""
+
+    def make(num_tokens: int = 3, seed: int = 0, collection: str = "Novak") -> Bank:
+        vectors = torch.randn(num_tokens, base.text_width, generator=torch.Generator().manual_seed(seed))
+        recipe = BankRecipe(num_tokens=num_tokens)
+        return Bank("0" * 16, collection, base.id, base.hash, "f", recipe, vectors * base.vocabulary_rms)
+
+    return make
+
+
+@pytest.fixture(scope="session", params=["sd1", "sd2"])
+def large_shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model of few channels in the shape of Stable Diffusion 1.x or 2.x."""
+    return save_tiny(tmp_path_factory.mktemp("models") / request.param, second=request.param == "sd2")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small model; tests must copy it before they change it."""
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def save_tiny(folder: Path, *, second: bool = False) -> Path:
+    """Save a random model with the levels, the VAE factor, the scheduler and the heads of the large ones."""
+    torch.manual_seed(0)
+    width = 32 if second else 24
+    UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16, 16, 16),
+        norm_num_groups=4,
+        layers_per_block=1,
+        cross_attention_dim=width,
+        attention_head_dim=[1, 2, 2, 2] if second else 2,
+        use_linear_projection=second,
+    ).save_pretrained(folder / "unet")
+    AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+        sample_size=64,
+    ).save_pretrained(folder / "vae")
+    config = CLIPTextConfig(
+        vocab_size=924,
+        hidden_size=width,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        bos_token_id=922,
+        eos_token_id=923,
+        pad_token_id=923,
+        hidden_act="gelu" if second else "quick_gelu",
+    )
+    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    shutil.copytree(WEIGHTS / "tokenizer", folder / "tokenizer")
+    schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+    if second:
+        scheduler = DDIMScheduler(
+            **schedule, clip_sample=False, set_alpha_to_one=False, prediction_type="v_prediction"
+        )
+    else:
+        scheduler = PNDMScheduler(**schedule, skip_prk_steps=True, set_alpha_to_one=False)
+    scheduler.save_pretrained(folder / "scheduler")
+    return folder

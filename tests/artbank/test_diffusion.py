@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from artbank.bank import Bank
+from artbank.config import BankRecipe, StylizeRecipe
+from artbank.diffusion import SLOT, BaseModel, pick_device, to_pictures, to_tensor
+from artbank.errors import BaseModelError, ConfigError
+from artbank.models import resolve
+from artbank.storage import Store
+from artbank.stylization import Photo, Style, Stylizer
+from artbank.training import Training
+from artbank.views import encode_views
+
+UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    """A model's folder that the test may change."""
+    return Path(shutil.copytree(tiny, tmp_path / "model"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ARTBANK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/models"
+
+
+def upload(folder: Path, uri: str) -> Store:
+    store = Store.open(uri)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    store.write_many({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
+    return store
+
+
+def edit_json(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_models_of_the_large_shapes_learn_a_step_and_stylize_a_photo(large_shape: Path) -> None:
+    base = BaseModel.load(str(large_shape), device="cpu")
+    assert (base.latent_factor, base.size_multiple_px, base.native_px) == (8, 64, 64)
+    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    recipe = BankRecipe(num_tokens=2, max_steps=1, batch_size=2, num_crops=1)
+    views = encode_views(base, [picture], [None], recipe)
+    trained = Training(base, views, views, recipe, "a bank").run()
+    assert trained.history.best[1] < float("inf")
+    bank = Bank("a bank", "monet", base.id, base.hash, "f", recipe, trained.vectors)
+    for inversion in ("stochastic", "ddim"):
+        facts = {"steps": 4, "strength": 0.5, "guidance": 2.0, "inversion": inversion}
+        stylizer = Stylizer(base, [Style("monet", ((bank, 1.0),))], StylizeRecipe.model_validate(facts))
+        [found] = stylizer.stylize([Photo("a", picture)])
+        assert found.rgb is not None and found.rgb.shape == (64, 82, 3)
+
+
+@pytest.mark.parametrize("large_shape", ["sd1"], indirect=True)
+def test_a_scheduler_of_another_kind_gives_its_noise_schedule(large_shape: Path) -> None:
+    scheduler = BaseModel.load(str(large_shape), device="cpu").scheduler
+    assert type(scheduler).__name__ == "DDIMScheduler"
+    assert scheduler.alphas_cumprod[0].item() == pytest.approx(1 - 0.00085)
+
+
+def test_a_folder_that_lacks_parts_is_refused_with_their_names(copy: Path) -> None:
+    shutil.rmtree(copy / "vae")
+    (copy / TEXT).unlink()
+    with pytest.raises(BaseModelError, match=r"vae/config\.json.*vae/diffusion_pytorch_model.*text_encoder/model"):
+        BaseModel.load(str(copy), device="cpu")
+
+
+def test_pickled_weights_are_never_loaded(copy: Path) -> None:
+    model = torch.nn.Linear(1, 1)
+    (copy / UNET).unlink()
+    torch.save(model.state_dict(), (copy / UNET).with_suffix(".bin"))
+    with pytest.raises(BaseModelError, match="pickles, which are never loaded"):
+        BaseModel.load(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (UNET, b"\0" * 200),
+        (TEXT, b""),
+        ("vae/config.json", b"{"),
+        ("unet/config.json", b"[]"),
+        ("unet/config.json", b'{"_class_name": "UNet2DConditionModel", "block_out_channels": "wide"}'),
+        ("text_encoder/config.json", b'{"model_type": "clip_text_model", "hidden_size": 7}'),
+        ("tokenizer/tokenizer.json", b"{}"),
+        ("scheduler/scheduler_config.json", b"null"),
+    ],
+)
+def test_a_damaged_part_is_a_base_model_error_that_names_the_folder(copy: Path, name: str, content: bytes) -> None:
+    (copy / name).write_bytes(content)
+    with pytest.raises(BaseModelError, match="model.* cannot be loaded"):
+        BaseModel.load(str(copy), device="cpu")
+
+
+def test_a_file_cut_short_is_a_base_model_error(copy: Path) -> None:
+    (copy / UNET).write_bytes((copy / UNET).read_bytes()[:-100])
+    with pytest.raises(BaseModelError, match="cannot be loaded"):
+        BaseModel.load(str(copy), device="cpu")
+
+
+def test_parts_of_different_models_are_refused(copy: Path, large_shape: Path) -> None:
+    if large_shape.name == "sd1":
+        edit_json(copy / "scheduler/scheduler_config.json", prediction_type="sample")
+        with pytest.raises(BaseModelError, match="prediction type sample"):
+            BaseModel.load(str(copy), device="cpu")
+        return
+    shutil.rmtree(copy / "text_encoder")
+    shutil.copytree(large_shape / "text_encoder", copy / "text_encoder")
+    with pytest.raises(BaseModelError, match="width 24, the encoder gives 32"):
+        BaseModel.load(str(copy), device="cpu")
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_weights_that_come_as_fp16_variant_only_are_taken(copy: Path, tiny: Path, sharded: bool) -> None:
+    for name in (UNET, "vae/diffusion_pytorch_model.safetensors", TEXT):
+        (copy / name).rename((copy / name).with_suffix(".fp16.safetensors"))
+    if sharded:
+        (copy / UNET).with_suffix(".fp16.safetensors").unlink()
+        BaseModel.load(str(tiny), device="cpu").unet.save_pretrained(
+            copy / "unet", variant="fp16", max_shard_size="50KB"
+        )
+        assert len(list((copy / "unet").glob("*.safetensors"))) > 1
+    found, plain = (BaseModel.load(str(folder), device="cpu") for folder in (copy, tiny))
+    assert found.hash != plain.hash
+    assert torch.equal(found.unet.conv_in.weight, plain.unet.conv_in.weight)
+
+
+def test_a_model_has_the_same_hash_wherever_it_lies_and_another_where_a_byte_differs(copy: Path, tiny: Path) -> None:
+    (copy / "README.md").write_text("Not loaded.")
+    assert BaseModel.load(str(copy), device="cpu").hash == BaseModel.load(str(tiny), device="cpu").hash
+    edit_json(copy / "scheduler/scheduler_config.json", beta_end=0.013)
+    assert BaseModel.load(str(copy), device="cpu").hash != BaseModel.load(str(tiny), device="cpu").hash
+
+
+def test_a_model_in_a_store_is_fetched_once_and_again_where_its_copy_was_damaged(
+    tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = upload(tiny, "memory://models/tiny")
+    reads: list[str] = []
+    read = Store.read
+    monkeypatch.setattr(Store, "read", lambda self, key: reads.append(key) or read(self, key))
+    folder = resolve(store.uri)
+    assert folder.parent == cache
+    count = len(reads)
+    assert count >= 9
+    assert resolve(store.uri) == folder and len(reads) == count
+    (folder / UNET).write_bytes(b"cut")
+    assert resolve(store.uri) == folder and len(reads) == 2 * count
+    shutil.rmtree(folder / "vae")
+    assert resolve(store.uri) == folder and len(reads) == 3 * count
+    assert BaseModel.load(store.uri, device="cpu").hash == BaseModel.load(str(tiny), device="cpu").hash
+    assert {path.name for path in cache.iterdir()} == {folder.name, f"{folder.name}.sha256"}
+
+
+def test_a_store_without_a_whole_model_is_refused_and_leaves_nothing_behind(tiny: Path, cache: Path) -> None:
+    with pytest.raises(BaseModelError, match="no base model at memory://models/none"):
+        resolve("memory://models/none")
+    store = upload(tiny, "memory://models/part")
+    store.delete_many([UNET])
+    with pytest.raises(BaseModelError, match=r"lacks unet/diffusion_pytorch_model\.safetensors"):
+        resolve(store.uri)
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("source", ["nowhere", "./nowhere", "/nowhere/at/all", "a/b/c"])
+def test_a_name_that_is_no_model_is_refused_with_what_was_expected(source: str) -> None:
+    with pytest.raises(BaseModelError, match=r"expected 'mini', a folder, a store URI or a hub id"):
+        resolve(source)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=f"device {device} .*device=auto"):
+        pick_device(device)
+    assert pick_device("auto") == torch.device("cpu")
+
+
+def test_a_long_prompt_loses_words_and_never_the_style(base: BaseModel) -> None:
+    vectors = base.vocabulary[100:132].clone()
+    long = "a house beside a lake " * 40
+    styled, other = (
+        base.encode_prompts([f"{long}, in the style of {SLOT}"], v) for v in (vectors, vectors.flip(0))
+    )
+    assert styled.shape == (1, 77, base.text_width)
+    assert not torch.allclose(styled, other, atol=1e-3)
+    ids = base._tokenize(f"{SLOT} {long}", 32)
+    assert len(ids) == 77 and ids[-1] == base.tokenizer.eos_token_id
+    assert ids[1:33] == list(range(len(base.vocabulary), len(base.vocabulary) + 32))
+
+
+def test_vectors_of_known_words_encode_as_those_words(base: BaseModel) -> None:
+    said = base.encode_prompts(["a house, in the style of a lake"])
+    stands_for = base.encode_prompts([f"a house, in the style of {SLOT}"], base.encode_words("a lake"))
+    assert torch.allclose(said, stands_for, atol=1e-6)
+
+
+def test_a_prompt_without_a_style_to_put_in_or_with_two_places_is_refused(base: BaseModel) -> None:
+    with pytest.raises(ConfigError, match="none was given"):
+        base.encode_prompts([f"in the style of {SLOT}"])
+    with pytest.raises(ConfigError, match="2 times; once is the most"):
+        base.encode_prompts([f"{SLOT} and {SLOT}"], base.vocabulary[:1])
+    with pytest.raises(ConfigError, match="no word"):
+        base.encode_words(" ")
+
+
+def test_pictures_survive_the_way_to_tensors_and_back() -> None:
+    pictures = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    assert np.array_equal(to_pictures(to_tensor(list(pictures))), pictures)
+    assert not to_pictures(torch.full((1, 3, 2, 2), float("nan"))).any()
+
+
+def test_bfloat16_gives_nearly_what_float32_gives(base: BaseModel) -> None:
+    rough = BaseModel.load("mini", device="cpu", dtype="bfloat16")
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        fine = base.predict(latents, 500, base.encode_prompts(["a house"]))
+        found = rough.predict(latents, 500, rough.encode_prompts(["a house"]))
+    assert found.dtype == torch.float32
+    assert 0 < (found - fine).square().mean() < 0.01 * fine.square().mean()

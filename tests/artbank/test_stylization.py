@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artbank.bank import Bank
+from artbank.colour import Palette, keep_colours, match_palette
+from artbank.config import StylizeRecipe
+from artbank.diffusion import BaseModel
+from artbank.errors import BankError, ConfigError
+from artbank.framing import Frame
+from artbank.inversion import draw_noise, invert_ddim, photo_seed
+from artbank.mini.scenes import draw_scene
+from artbank.stylization import Photo, Style, Stylized, Stylizer, build_solver, count_evaluations, executed_timesteps
+
+MakeBank = Callable[..., Bank]
+FACTS = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32}
+LAB_STEP = 3.0  # what rounding to 8 bit and the edge of the gamut may move a mean by
+
+
+def picture(seed: int, width_px: int = 48, height_px: int = 32) -> np.ndarray:
+    return draw_scene(90_000_000 + seed, width_px=width_px, height_px=height_px).image
+
+
+def stylize(
+    base: BaseModel, photos: list[Photo], style: Style, *, batch_size: int = 8, **values: Any
+) -> dict[str, Stylized]:
+    stylizer = Stylizer(base, [style], StylizeRecipe(**FACTS | values))
+    return {found.key: found for found in stylizer.stylize(photos, batch_size=batch_size)}
+
+
+def pixels(base: BaseModel, style: Style, *, key: str = "a", seed: int = 0, **values: Any) -> np.ndarray:
+    rgb = stylize(base, [Photo(key, picture(seed))], style, **values)[key].rgb
+    assert rgb is not None
+    return rgb.astype(int)
+
+
+@pytest.fixture(scope="module")
+def novak(make_bank: MakeBank) -> Style:
+    return Style("novak", ((make_bank(), 1.0),))
+
+
+def test_a_photo_gives_the_same_picture_whatever_is_in_its_batch(base: BaseModel, novak: Style) -> None:
+    photos = [Photo(f"{i}", picture(i)) for i in range(3)] + [Photo("tall", picture(3, 32, 48))]
+    together = stylize(base, photos, novak)
+    reversed_in_twos = stylize(base, photos[::-1], novak, batch_size=2)
+    assert together.keys() == reversed_in_twos.keys() == {"0", "1", "2", "tall"}
+    for key, found in together.items():
+        assert found.rgb is not None and reversed_in_twos[key].rgb is not None
+        assert np.abs(found.rgb.astype(int) - reversed_in_twos[key].rgb).max() <= 2
+
+
+def test_another_key_or_another_run_seed_gives_another_picture(base: BaseModel, novak: Style) -> None:
+    first = pixels(base, novak)
+    assert np.array_equal(first, pixels(base, novak))
+    assert np.abs(first - pixels(base, novak, key="b")).max() > 2
+    assert np.abs(first - stylize(base, [Photo("a", picture(0))], novak, **{"seed": 1})["a"].rgb.astype(int)).max() > 2
+
+
+@given(seed=st.integers(0, 2**40), key=st.text(min_size=1))
+def test_a_photos_seed_fits_a_generator_and_hangs_on_run_and_key(seed: int, key: str) -> None:
+    found = photo_seed(seed, key)
+    assert 0 <= found < 2**63 and found == photo_seed(seed, key)
+    assert found not in (photo_seed(seed + 1, key), photo_seed(seed, key + "a"))
+
+
+def test_noise_is_standard_normal_and_each_samples_own() -> None:
+    both = draw_noise([1, 2], (4, 32, 32))
+    assert torch.equal(both[1:], draw_noise([2], (4, 32, 32)))
+    assert abs(both.mean()) < 0.05 and abs(both.std() - 1) < 0.05
+
+
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000), short=st.sampled_from([32, 128, 512]))
+def test_a_frame_keeps_the_aspect_ratio_and_pads_to_the_models_multiple(width: int, height: int, short: int) -> None:
+    frame = Frame.fit(width, height, short_px=short, multiple_px=16)
+    scale = frame.width_px / width if width > height else frame.height_px / height
+    assert abs(frame.width_px - max(width * scale, 1)) <= 1 and abs(frame.height_px - max(height * scale, 1)) <= 1
+    if max(width, height) <= 3 * min(width, height):
+        assert min(frame.width_px, frame.height_px) == short
+    else:
+        assert frame.width_px * frame.height_px < 4 * short**2 or min(frame.width_px, frame.height_px) == 1
+    for padded, side in ((frame.padded_width_px, frame.width_px), (frame.padded_height_px, frame.height_px)):
+        assert padded % 16 == 0 and 0 <= padded - side < 16
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (33, 47), (500, 20), (3, 200)])
+def test_cutting_undoes_the_padding(width: int, height: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    frame = Frame.fit(width, height, short_px=32, multiple_px=16)
+    working = frame.apply(photo)
+    assert working.shape == (frame.padded_height_px, frame.padded_width_px, 3)
+    assert frame.cut(working).shape == (frame.height_px, frame.width_px, 3)
+
+
+@pytest.mark.parametrize(("size", "shape"), [("working", (32, 45, 3)), ("original", (50, 71, 3))])
+def test_a_picture_has_the_size_that_was_asked_for(
+    base: BaseModel, size: str, shape: tuple[int, int, int], novak: Style
+) -> None:
+    photo = Photo("a", picture(0, 71, 50))
+    found = stylize(base, [photo], novak, size=size, guidance=1.0)["a"].rgb
+    assert found is not None and found.shape == shape and found.dtype == np.uint8
+
+
+def test_a_photo_of_one_pixel_and_a_long_strip_become_pictures(base: BaseModel, novak: Style) -> None:
+    shapes = {"dot": (1, 1), "strip": (4, 120)}
+    photos = [Photo(key, np.full((*shape, 3), 90, np.uint8)) for key, shape in shapes.items()]
+    found = stylize(base, photos, novak, size="original", guidance=1.0)
+    assert {key: f.rgb.shape[:2] for key, f in found.items() if f.rgb is not None} == shapes
+
+
+def test_at_style_weight_0_a_style_is_the_plain_prompt(base: BaseModel, novak: Style) -> None:
+    plain = pixels(base, Style("plain"))
+    assert np.array_equal(pixels(base, novak, style_weight=0.0), plain)
+    assert np.abs(pixels(base, novak) - plain).max() > 2
+
+
+def test_style_weight_and_mixes_interpolate_what_the_prompts_say(base: BaseModel, make_bank: MakeBank) -> None:
+    one, two = make_bank(seed=1), make_bank(seed=2)
+    styles = [
+        Style("one", ((one, 1.0),)),
+        Style("two", ((two, 1.0),)),
+        Style("mix", ((one, 0.3), (two, 0.7))),
+        Style("twice", ((one, 0.5), (one, 0.5))),
+    ]
+    whole = Stylizer(base, styles, StylizeRecipe())
+    prompts = whole.prompts
+    assert torch.allclose(prompts["mix"], 0.3 * prompts["one"] + 0.7 * prompts["two"], atol=1e-5)
+    assert torch.allclose(prompts["twice"], prompts["one"], atol=1e-6)
+    half = Stylizer(base, styles, StylizeRecipe(style_weight=0.5)).prompts["one"]
+    assert torch.allclose(half, (whole.neutral + prompts["one"]) / 2, atol=1e-5)
+
+
+def test_only_the_styles_asked_for_are_drawn(base: BaseModel, novak: Style) -> None:
+    stylizer = Stylizer(base, [novak, Style("plain")], StylizeRecipe(**FACTS))
+    photos = [Photo("a", picture(0))]
+    assert [found.style for found in stylizer.stylize(photos, styles=["plain"])] == ["plain"]
+    assert [found.style for found in stylizer.stylize(photos)] == ["novak", "plain"]
+
+
+def test_guidance_runs_in_its_interval_only_and_takes_two_evaluations_there(
+    base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    predict = BaseModel.predict
+
+    def counting(self: BaseModel, latents: torch.Tensor, timestep: int, prompts: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(latents))
+        return predict(self, latents, timestep, prompts)
+
+    monkeypatch.setattr(BaseModel, "predict", counting)
+    facts = {"steps": 8, "guidance_from": 0.25, "guidance_to": 0.75}
+    pixels(base, novak, **facts)
+    assert sizes == [1, 1, 2, 2, 1]  # the inversion, then four steps
+    assert sum(sizes) == count_evaluations(StylizeRecipe(**FACTS | facts))
+
+
+@pytest.mark.parametrize("inversion", ["stochastic", "gaussian", "ddim"])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_evaluations_foretold_are_those_that_are_run(
+    base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch, inversion: str, guidance: float
+) -> None:
+    count = 0
+    forward = base.unet.forward
+
+    def counting(sample: torch.Tensor, *args: Any, **named: Any) -> Any:
+        nonlocal count
+        count += len(sample)
+        return forward(sample, *args, **named)
+
+    monkeypatch.setattr(base.unet, "forward", counting)
+    pixels(base, novak, inversion=inversion, guidance=guidance)
+    assert count == count_evaluations(StylizeRecipe(**FACTS | {"inversion": inversion, "guidance": guidance}))
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm++2m", "unipc"])
+@pytest.mark.parametrize("steps", [1, 7, 50, StylizeRecipe.model_fields["steps"].metadata[1].le])
+def test_every_number_of_steps_runs_on_timesteps_that_fall_and_exist(base: BaseModel, solver: str, steps: int) -> None:
+    recipe = StylizeRecipe(solver=solver, steps=steps, strength=1.0)
+    timesteps = executed_timesteps(build_solver(base, recipe), recipe)
+    assert len(timesteps) == steps
+    assert all(0 <= t < base.num_train_timesteps for t in timesteps)
+    assert all(later < earlier for earlier, later in zip(timesteps, timesteps[1:], strict=False))
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm++2m", "unipc"])
+def test_more_strength_moves_a_photo_further(base: BaseModel, solver: str) -> None:
+    clean = base.encode_images(torch.from_numpy(picture(0)).permute(2, 0, 1)[None].float() / 127.5 - 1)[0]
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    moved = []
+    for strength in (0.1, 0.5, 0.9):
+        recipe = StylizeRecipe(solver=solver, steps=10, strength=strength, guidance=1.0, inversion="gaussian")
+        latents = Stylizer(base, [Style("plain")], recipe).stylize_latents(clean, noise, "plain")
+        moved.append((latents - clean).square().mean().item())
+    assert moved == sorted(moved) and moved[0] < moved[2] / 3
+
+
+def test_ddim_inversion_with_a_constant_prediction_follows_the_schedule(
+    base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With noise that does not change, every step down the path ends on q_sample of one clean image."""
+    clean, noise = (torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    monkeypatch.setattr(BaseModel, "predict", lambda self, latents, timestep, prompts: noise)
+    alphas, first = base.scheduler.alphas_cumprod, base.scheduler.final_alpha_cumprod
+    found = invert_ddim(base, clean, [601, 301, 1], base.encode_prompts(["a painting"]))
+    origin = (clean - (1 - first).sqrt() * noise) / first.sqrt()
+    assert torch.allclose(found, alphas[601].sqrt() * origin + (1 - alphas[601]).sqrt() * noise, atol=1e-5)
+
+
+def test_values_that_are_not_finite_give_no_picture_and_spare_the_batch(
+    base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = BaseModel.decode_latents
+
+    def break_first(self: BaseModel, latents: torch.Tensor) -> torch.Tensor:
+        images = decode(self, latents)
+        images[0, 0, 0, 0] = float("nan")
+        return images
+
+    monkeypatch.setattr(BaseModel, "decode_latents", break_first)
+    found = stylize(base, [Photo("a", picture(0)), Photo("b", picture(1))], novak)
+    assert found["a"].rgb is None and found["b"].rgb is not None
+
+
+def test_a_bank_of_another_model_and_colours_that_are_not_there_never_start(
+    base: BaseModel, make_bank: MakeBank, novak: Style
+) -> None:
+    foreign = dataclasses.replace(make_bank(), base_model_hash="0" * 64)
+    with pytest.raises(BankError, match="was trained on"):
+        Stylizer(base, [Style("novak", ((foreign, 1.0),))], StylizeRecipe())
+    with pytest.raises(ConfigError, match="style novak brings no colours"):
+        Stylizer(base, [novak], StylizeRecipe(colour="collection"))
+
+
+def test_kept_colours_are_the_photos_and_the_lightness_the_pictures() -> None:
+    photo, painted = picture(0), picture(1)
+    kept, of_photo, of_painted = (Palette.of([image]) for image in (keep_colours(painted, photo), photo, painted))
+    assert kept.mean[0] == pytest.approx(of_painted.mean[0], abs=LAB_STEP)
+    assert kept.mean[1:] == pytest.approx(of_photo.mean[1:], abs=LAB_STEP)
+    assert np.abs(keep_colours(photo, photo).astype(int) - photo).max() <= 1
+
+
+def test_a_matched_picture_has_the_collections_mean_and_spread() -> None:
+    palette = Palette((55.0, 6.0, -8.0), (12.0, 5.0, 6.0))
+    found = Palette.of([match_palette(picture(2), palette)])
+    assert found.mean == pytest.approx(palette.mean, abs=LAB_STEP)
+    assert found.std == pytest.approx(palette.std, abs=LAB_STEP)
+    flat = match_palette(np.full((8, 8, 3), 128, np.uint8), palette)
+    assert Palette.of([flat]).mean == pytest.approx(palette.mean, abs=1.0)
+
+
+def test_a_palette_of_several_images_is_that_of_all_their_pixels() -> None:
+    images = [picture(0), picture(1)]
+    assert Palette.of(images).std == pytest.approx(Palette.of([np.concatenate(images)]).std, rel=1e-3)
+    one, two = (Palette.of([image]) for image in images)
+    assert Palette.mix([(one, 1.0)]) == one
+    assert Palette.mix([(one, 0.25), (two, 0.75)]).mean[0] == pytest.approx(0.25 * one.mean[0] + 0.75 * two.mean[0])
+
+
+def test_the_colour_policies_act_on_the_picture(base: BaseModel, novak: Style) -> None:
+    style = dataclasses.replace(novak, palette=Palette((40.0, 20.0, 20.0), (10.0, 4.0, 4.0)))
+    means = {
+        colour: Palette.of([pixels(base, style, colour=colour).astype(np.uint8)]).mean
+        for colour in ("free", "keep", "collection")
+    }
+    photo = Palette.of([picture(0)])
+    assert means["keep"][1:] == pytest.approx(photo.mean[1:], abs=LAB_STEP)
+    assert means["collection"] == pytest.approx((40.0, 20.0, 20.0), abs=LAB_STEP)
+    assert means["free"] != pytest.approx(means["collection"], abs=LAB_STEP)
+
+
+@pytest.mark.parametrize("own", [{"strength": 0.5}, {"guidance": 2.0, "inversion": "ddim"}, {"solver": "unipc"}])
+def test_settings_that_the_paper_fixes_are_refused_by_name(own: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"leave out {', '.join(own)}"):
+        StylizeRecipe(paper=True, **own)
+    StylizeRecipe(paper=True, strength=0.7)
+
+
+def test_a_guidance_interval_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"guidance_from 0\.8 is above guidance_to 0\.2"):
+        StylizeRecipe(guidance_from=0.8, guidance_to=0.2)
