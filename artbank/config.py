@@ -88,8 +88,7 @@ class BankRecipe(_Recipe):
 class StylizeRecipe(_Recipe):
     """What shapes a stylized picture, besides the photo, the style and the base model."""
 
-    strength: float = Field(default=0.5, gt=0, le=1, description="Share of the noise schedule redone: 0 keeps the photo."
-    )
+    strength: float = Field(default=0.5, gt=0, le=1, description="Share of the noise schedule redone; 0 is the photo.")
     steps: int = Field(
         default=20, ge=1, le=1000, description="Solver steps of the whole schedule; `strength` of them run."
     )

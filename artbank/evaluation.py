@@ -290,7 +290,7 @@ def _ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
         return float((held_out @ normalize(artworks.mean(0), dim=0)).mean())
     if len(artworks) < 2:
         return None
-    others = normalize(artworks.sum(0) + 0 * artworks, dim=1)  # [n, C], each without its own artwork
+    others = normalize(artworks.sum(0) - artworks, dim=1)  # [n, C], each without its own artwork
     return float((artworks * others).sum(1).mean())
 
 
