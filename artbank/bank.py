@@ -132,13 +132,16 @@ class Bank:
         if vectors is None or vectors.ndim != 2 or vectors.dtype != torch.float32:
             found = None if vectors is None else (tuple(vectors.shape), vectors.dtype)
             raise BankError(f"bank file: expected float32 vectors [N, D], found {found}; train it again")
-        broken = [name for name, tensor in {"vectors": vectors, **tensors}.items() if not tensor.isfinite().all()]
+        broken = [name for name, tensor in {"vectors": vectors, **tensors}.items() if not _is_sound(tensor)]
         if broken:
-            raise BankError(f"bank {header['collection']}: {', '.join(broken)} hold values not finite; train it again")
+            names = ", ".join(broken)
+            raise BankError(
+                f"bank {header['collection']}: {names} hold values not finite or no float32; train it again"
+            )
         try:
             recipe = BankRecipe.model_validate_json(header["recipe"])
-            metrics = json.loads(header["metrics"])
-        except ValueError as error:
+            metrics = dict(json.loads(header["metrics"]))
+        except (ValueError, TypeError, RecursionError) as error:
             raise BankError(f"bank {header['collection']}: its header cannot be read: {error}") from error
         if len(vectors) != recipe.num_tokens:
             raise BankError(
@@ -185,7 +188,9 @@ def read_header(data: bytes) -> dict[str, str]:
         if len(data) > _LARGEST_BYTES or not 0 < size <= len(data) - 8:
             raise ValueError(f"a header of {size} bytes in a file of {len(data)}")
         header: Any = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-    except (ValueError, AttributeError) as error:
+        if not isinstance(header, dict):
+            raise ValueError("its metadata is no object")
+    except (ValueError, AttributeError, RecursionError) as error:
         raise BankError(f"this is no bank file: {error}; expected safetensors written by artbank") from error
     if header.get("schema") != SCHEMA:
         raise BankError(
@@ -199,5 +204,9 @@ def read_header(data: bytes) -> dict[str, str]:
 def _read_tensors(data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise BankError(f"bank file is damaged: {error}; fetch it again or train the bank again") from error
+
+
+def _is_sound(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and bool(tensor.isfinite().all())

@@ -90,7 +90,7 @@ class StylizeRecipe(_Recipe):
 
     strength: float = Field(default=0.5, gt=0, le=1, description="Share of the noise schedule redone; 0 is the photo.")
     steps: int = Field(
-        default=20, ge=1, le=1000, description="Solver steps of the whole schedule; `strength` of them run."
+        default=20, ge=1, le=500, description="Solver steps of the whole schedule; `strength` of them run."
     )
     guidance: float = Field(default=4.0, ge=1, le=50, description="Classifier-free guidance scale; 1 is without.")
     guidance_from: float = Field(

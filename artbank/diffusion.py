@@ -37,9 +37,11 @@ def pick_device(device: str = "auto") -> torch.device:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device {device} was asked for, but there is no CUDA device here; pass device=auto or cpu")
-    return torch.device(device)
+    place = torch.device(device)
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}
+    if (place.index or 0) >= there[place.type]:
+        raise ConfigError(f"device {device} was asked for, but there is none such here; pass device=auto or cpu")
+    return place
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
@@ -251,18 +253,25 @@ def to_pictures(images: Tensor) -> np.ndarray:
 
 
 def _load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
-    options: dict[str, Any] = {"use_safetensors": True, "torch_dtype": dtype, "local_files_only": True}
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     if chosen := variant(folder):
         options["variant"] = chosen
-    text = {**options, "dtype": options["torch_dtype"]}
-    del text["torch_dtype"]
     try:
-        return (
-            UNet2DConditionModel.from_pretrained(folder / "unet", **options),
-            AutoencoderKL.from_pretrained(folder / "vae", **options),
-            CLIPTextModel.from_pretrained(folder / "text_encoder", **text),
-            CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
-            DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        unet, of_unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **options)
+        vae, of_vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options)
+        text_encoder, of_text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+    except Exception as error:  # on damaged files these libraries raise whatever comes
         raise BaseModelError(f"base model folder {folder} cannot be loaded: {error}") from error
+    missing = [
+        f"{part} {name}"
+        for part, info in (("unet", of_unet), ("vae", of_vae), ("text_encoder", of_text))
+        for name in sorted(info["missing_keys"])
+    ]  # which they would leave random, with no more than a warning
+    if missing:
+        raise BaseModelError(
+            f"base model folder {folder} cannot be loaded: its weights lack {len(missing)} tensors, "
+            f"such as {', '.join(missing[:3])}; fetch it again"
+        )
+    return unet, vae, text_encoder, tokenizer, scheduler

@@ -22,9 +22,7 @@ FEWEST = 3
 _FEW = 10
 _NEAR_BITS = 10  # of 64: re-encodings differ by 2, other scans and crops of 2% by up to 10, other works by 14 or more
 _MARGIN = 0.1  # of the area; more of a plain page or mount is learned as part of the style
-_PLAIN_EDGE = (
-    0.95  # of the outermost pixels have one colour around a page; a flat sky is on three sides at most
-)
+_PLAIN_EDGE = 0.95  # of the outermost pixels have one colour around a page; a flat sky is on three sides at most
 _ONE_COLOUR = 16  # of 255, in each channel
 _OUTLIER = 3.0  # robust standard deviations from the median artwork; in galleries of one hand the farthest are at 2.4
 _SIDE_PX = 96

@@ -193,7 +193,7 @@ def _refusal(data: bytes) -> ImageError:
 
 
 def _allow(max_pixels: int) -> None:
-    """Raise Pillow's own limit to what a run asks for: some decoders mind it. It is the process's, so never lower it."""
+    """Raise Pillow's own limit, which some decoders mind, to a run's; it is the whole process's, so never lower it."""
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -83,8 +84,8 @@ def variant(folder: Path) -> str | None:
     """Return diffusers' variant of the weights in a folder: None for plain names, else such as `fp16`."""
     if all(_weights(folder / part, stem, plain=True) for part, stem in _WEIGHTS.items()):
         return None
-    names = [path.name for path in (folder / "unet").glob(f"{_WEIGHTS['unet']}.*.safetensors")]
-    return names[0].split(".")[1] if names else None
+    names = sorted(path.name for path in (folder / "unet").glob(f"{_WEIGHTS['unet']}.*.safetensors"))
+    return names[0].split(".")[1].split("-")[0] if names else None  # a shard is called stem.fp16-00001-of-00002
 
 
 def _weights(part: Path, stem: str, *, plain: bool = False) -> list[Path]:
@@ -94,7 +95,7 @@ def _weights(part: Path, stem: str, *, plain: bool = False) -> list[Path]:
 
 def _loaded_files(folder: Path) -> list[Path]:
     chosen = variant(folder)
-    files = [path for part in _PARTS for path in (folder / part).iterdir() if path.suffix in (".json", ".txt")]
+    files = [path for part in _PARTS for path in (folder / part).glob("*") if path.suffix in (".json", ".txt")]
     for part, stem in _WEIGHTS.items():
         plain = _weights(folder / part, stem, plain=True)
         files += plain if chosen is None else (folder / part).glob(f"{stem}.{chosen}*.safetensors")
@@ -149,17 +150,16 @@ def _fetch(uri: str) -> Path:
         return target
     logger.info("fetching base model %s to %s", uri, target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}-"))
-    for stored in wanted:
-        path = partial / stored.key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(store.read(stored.key))
-    check(partial)
-    digest = hash_folder(partial)
-    shutil.rmtree(target, ignore_errors=True)
-    try:
-        partial.replace(target)
-    except OSError:  # another process has just put the same files there
-        shutil.rmtree(partial)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
+        partial = Path(scratch) / name
+        for stored in wanted:
+            path = partial / stored.key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(store.read(stored.key))
+        check(partial)
+        digest = hash_folder(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process has just put the same files there
+            partial.replace(target)
     seal.write_text(digest)
     return target

@@ -141,7 +141,7 @@ def _check(folder: Path) -> None:
 def _hash(folder: Path) -> str:
     """Return the SHA-256, hex, over all that shapes a score: weights, configurations, tokenizer."""
     total = hashlib.sha256()
-    for path in sorted(path for pattern in ("*.safetensors",) for path in folder.glob(pattern)):
+    for path in sorted(path for pattern in _FETCHED for path in folder.glob(pattern)):
         with path.open("rb") as file:
             total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()

@@ -210,12 +210,13 @@ class Training:
             if header["identity"] != self.identity:
                 raise ValueError(f"it is of bank {header['identity']}, expected {self.identity}")
             history, step = json.loads(header["history"]), int(header["step"])
+            history["validation"] = [(int(step), float(loss)) for step, loss in history["validation"]]
+            self.history, self.step = History(**history), step
+            self.bank.load_state_dict(_below(tensors, "best."))
+            self.best = _copy(self.bank.state_dict())
             self.bank.load_state_dict(_below(tensors, "bank."))
-        except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise TrainingError(f"the checkpoint cannot be resumed from: {error}; delete it to start anew") from error
-        self.best = {n: t.to(self.base.device) for n, t in _below(tensors, "best.").items()}
-        history["validation"] = [(int(step), float(loss)) for step, loss in history["validation"]]
-        self.history, self.step = History(**history), step
         groups = self.optimizer.state_dict()["param_groups"]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "adam.").items():

@@ -31,6 +31,7 @@ ParametersOption = Annotated[
 ]
 
 _DEMO = Path("build/demo")
+_INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 banks_app = typer.Typer(help="Look into the catalog of banks and choose default versions.")
@@ -178,8 +179,10 @@ def main() -> None:
 def _run(command: Callable[[], Any]) -> int:
     """Run a command; every error that a person can act on becomes one line."""
     try:
-        result = command()
-        return result if isinstance(result, int) else 0
+        code = command()
+        if code == _INTERRUPTED:  # the parser's answer to Ctrl-C, without a word
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
     except typer.Exit as error:
         return error.exit_code
     except ConfigError as error:
@@ -187,7 +190,7 @@ def _run(command: Callable[[], Any]) -> int:
     except (ArtbankError, OSError) as error:
         return _complain(error, 1)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; run the same command again to go on", 130)
+        return _complain("interrupted; run the same command again to go on", _INTERRUPTED)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()

@@ -17,7 +17,7 @@ from artbank.errors import ConfigError
 
 Config = TypeVar("Config", bound=BaseModel)
 _SPELLED = {"store_uri": "--store", "collections": "--collection", "styles": "--style"}
-_SHOWN = {"archive_uri": "PHOTOS_URI"}
+_SHOWN = {"gallery_uri": "GALLERY_URI", "archive_uri": "PHOTOS_URI", "output_uri": "OUTPUT_URI"}  # no options
 
 
 def add_options(
@@ -104,7 +104,7 @@ def _owners(model: type[BaseModel], name: str) -> list[str]:
 def _parameter(name: str, field: FieldInfo, is_argument: bool) -> inspect.Parameter:
     text = field.description or ""
     if is_argument:
-        marker: Any = typer.Argument(help=text, metavar=_SHOWN.get(name, name.upper()), show_default=False)
+        marker: Any = typer.Argument(help=text, metavar=_SHOWN[name], show_default=False)
     else:
         spelled = _SPELLED.get(name, f"--{name.replace('_', '-')}")
         default = field.get_default(call_default_factory=True)

@@ -73,10 +73,10 @@ def main() -> None:
     """Run the comparison and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gallery", type=Path, help="folder of real artworks, as one more collection")
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--photos", type=int, default=4)
+    parser.add_argument("--photos", type=int, default=3)
     parser.add_argument("--tune", action="store_true", help="only try learning rates on the first painter")
     parser.add_argument(
         "--out", type=Path, default=Path("build/ablation.jsonl"), help="gets a line a run; resumed from"
@@ -144,7 +144,7 @@ def prepare(base: BaseModel, scorer: Scorer, name: str, artworks: Sequence[np.nd
 def make_recipe(attention: str, seed: int, options: argparse.Namespace, rate: float) -> BankRecipe:
     """Return the recipe of a run; patience never ends it, so that all train equally long."""
     facts = {"attention": attention, "seed": seed, "learning_rate": rate, "max_steps": options.steps}
-    return BankRecipe(**facts, batch_size=options.batch, validate_every=20, patience=10**6)
+    return BankRecipe(**facts, batch_size=options.batch, validate_every=10, patience=10**6)
 
 
 def train(base: BaseModel, subject: Subject, recipe: BankRecipe) -> Trained:

@@ -84,9 +84,7 @@ def save_tiny(folder: Path, *, second: bool = False) -> Path:
     shutil.copytree(WEIGHTS / "tokenizer", folder / "tokenizer")
     schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
     if second:
-        scheduler = DDIMScheduler(
-            **schedule, clip_sample=False, set_alpha_to_one=False, prediction_type="v_prediction"
-        )
+        scheduler = DDIMScheduler(**schedule, clip_sample=False, set_alpha_to_one=False, prediction_type="v_prediction")
     else:
         scheduler = PNDMScheduler(**schedule, skip_prk_steps=True, set_alpha_to_one=False)
     scheduler.save_pretrained(folder / "scheduler")

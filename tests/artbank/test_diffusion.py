@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from artbank.bank import Bank
@@ -119,6 +120,33 @@ def test_parts_of_different_models_are_refused(copy: Path, large_shape: Path) ->
         BaseModel.load(str(copy), device="cpu")
 
 
+@pytest.mark.parametrize(("name", "lost"), [(UNET, "conv_in.weight"), (TEXT, "embeddings.token_embedding.weight")])
+def test_weights_that_lack_a_tensor_are_refused_and_not_left_random(copy: Path, name: str, lost: str) -> None:
+    tensors = safetensors.torch.load_file(copy / name)
+    del tensors[lost]
+    safetensors.torch.save_file(tensors, copy / name, metadata={"format": "pt"})
+    with pytest.raises(BaseModelError, match=f"lack 1 tensors, such as {name.split('/')[0]} {lost}"):
+        BaseModel.load(str(copy), device="cpu")
+
+
+def test_the_names_of_tensors_in_the_first_releases_are_known(copy: Path, tiny: Path) -> None:
+    vae, text = "vae/diffusion_pytorch_model.safetensors", TEXT
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    tensors = safetensors.torch.load_file(copy / vae)
+    for new, former in old.items():
+        tensors = {name.replace(new, former): tensor for name, tensor in tensors.items()}
+    assert tensors.keys() != safetensors.torch.load_file(copy / vae).keys()
+    safetensors.torch.save_file(tensors, copy / vae, metadata={"format": "pt"})
+    tensors = safetensors.torch.load_file(copy / text)
+    tensors = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in tensors.items()}
+    tensors["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    safetensors.torch.save_file(tensors, copy / text, metadata={"format": "pt"})
+    found, plain = (BaseModel.load(str(folder), device="cpu") for folder in (copy, tiny))
+    for part in ("vae", "text_encoder"):
+        pairs = zip(getattr(found, part).parameters(), getattr(plain, part).parameters(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
 @pytest.mark.parametrize("sharded", [False, True])
 def test_weights_that_come_as_fp16_variant_only_are_taken(copy: Path, tiny: Path, sharded: bool) -> None:
     for name in (UNET, "vae/diffusion_pytorch_model.safetensors", TEXT):
@@ -180,6 +208,7 @@ def test_a_name_that_is_no_model_is_refused_with_what_was_expected(source: str) 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=f"device {device} .*device=auto"):
         pick_device(device)
@@ -189,9 +218,7 @@ def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.M
 def test_a_long_prompt_loses_words_and_never_the_style(base: BaseModel) -> None:
     vectors = base.vocabulary[100:132].clone()
     long = "a house beside a lake " * 40
-    styled, other = (
-        base.encode_prompts([f"{long}, in the style of {SLOT}"], v) for v in (vectors, vectors.flip(0))
-    )
+    styled, other = (base.encode_prompts([f"{long}, in the style of {SLOT}"], v) for v in (vectors, vectors.flip(0)))
     assert styled.shape == (1, 77, base.text_width)
     assert not torch.allclose(styled, other, atol=1e-3)
     ids = base._tokenize(f"{SLOT} {long}", 32)
