@@ -160,6 +160,7 @@ def quiet_prefect(home: Path | None = None) -> None:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "artbank",
         "PREFECT_LOGGING_LEVEL": level,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # its first start on a busy machine takes over 20
         "DO_NOT_TRACK": "1",
         **({"PREFECT_HOME": str(home)} if home else {}),
     }

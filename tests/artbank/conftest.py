@@ -16,6 +16,8 @@ from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.mini import WEIGHTS
 
+torch.set_num_threads(1)  # on a busy machine, threads that wait for each other in tiny layers take ten times as long
+
 MakeBank = Callable[..., Bank]
 
 

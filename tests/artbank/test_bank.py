@@ -1,6 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -8,10 +14,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artbank.bank import SCHEMA, Bank
+from artbank.attention import build_attention
+from artbank.bank import SCHEMA, Bank, TrainableBank
 from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import BankError
+from artbank.shelf import bank_key, load_bank
+from artbank.storage import Store
 
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, {}, {"steps": 3})
@@ -64,7 +73,136 @@ def test_a_damaged_byte_gives_a_bank_or_a_bank_error_and_nothing_else(at: int, v
         assert str(error)
 
 
-def test_a_bank_of_another_base_model_is_refused_with_both_named() -> None:
-    base = BaseModel.load("mini", device="cpu")
+def with_header(change: Callable[[Any], Any]) -> bytes:
+    """Return the file with another header, or another value for the whole of it."""
+    size = int.from_bytes(DATA[:8], "little")
+    header = json.dumps(change(json.loads(DATA[8 : 8 + size]))).encode()
+    return len(header).to_bytes(8, "little") + header + DATA[8 + size :]
+
+
+def with_metadata(**values: str) -> bytes:
+    return with_header(lambda header: header | {"__metadata__": header["__metadata__"] | values})
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((2**63).to_bytes(8, "little") + DATA[8:], "header of 9223372036854775808 bytes"),
+        (with_header(lambda header: []), "no bank file"),
+        (with_header(lambda header: header | {"__metadata__": []}), "no object"),
+        (with_header(lambda header: header | {"__metadata__": None}), "no object"),
+        ((200_000).to_bytes(8, "little") + b"[" * 200_000, "no bank file"),
+        (with_metadata(schema="artbank.bank/9"), "expected schema artbank.bank/1, found artbank.bank/9"),
+        (with_metadata(recipe="{}}"), "header cannot be read"),
+        (with_metadata(recipe='{"num_tokens": 99}'), "header cannot be read"),
+        (with_metadata(metrics="[1, 2]"), "header cannot be read"),
+        (with_metadata(metrics="7"), "header cannot be read"),
+        (with_metadata(metrics="[" * 100_000), "header cannot be read"),
+        (with_header(lambda header: header | {"vectors": {"dtype": "F32"}}), "damaged"),
+        (with_header(lambda h: h | {"vectors": h["vectors"] | {"data_offsets": [0, 2**40]}}), "damaged"),
+        (with_header(lambda h: h | {"vectors": h["vectors"] | {"shape": [2**40, 2**40]}}), "damaged"),
+        (with_header(lambda h: h | {"vectors": h["vectors"] | {"dtype": "F4"}}), "damaged"),
+    ],
+    ids=range(15),
+)
+def test_a_header_that_lies_is_refused_with_a_reason(data: bytes, said: str) -> None:
+    with pytest.raises(BankError, match=said):
+        Bank.from_bytes(data)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.float8_e4m3fn, torch.complex64, torch.bool])
+def test_a_training_state_of_other_numbers_is_refused_and_named(dtype: torch.dtype) -> None:
+    state = {"train.x": torch.zeros(4).to(dtype)}
+    with pytest.raises(BankError, match="train.x hold"):
+        Bank.from_bytes(dataclasses.replace(BANK, training_state=state).to_bytes())
+
+
+@settings(max_examples=200, deadline=None)
+@given(at=st.integers(0, len(DATA) - 1), mask=st.integers(1, 255), cut=st.booleans())
+def test_a_registered_bank_comes_whole_out_of_its_store_or_not_at_all(at: int, mask: int, cut: bool) -> None:
+    store = Store.open("memory://shelf")
+    record = SimpleNamespace(
+        collection="monet", bank_id=BANK.bank_id, version=1, weights_sha256=hashlib.sha256(DATA).hexdigest()
+    )
+    key = bank_key("monet", BANK.bank_id)
+    store.write(key, DATA)
+    assert torch.equal(load_bank(store, record).vectors, VECTORS)
+    store.write(key, DATA[:at] if cut else DATA[:at] + bytes([DATA[at] ^ mask]) + DATA[at + 1 :])
+    with pytest.raises(BankError, match="not the file that was registered"):
+        load_bank(store, record)
+    store.delete_many([key])
+    with pytest.raises(BankError, match="is gone from the store"):
+        load_bank(store, record)
+
+
+@pytest.mark.parametrize("attention", ["ssam", "self", "released", "none"])
+def test_a_bank_starts_near_its_word_and_is_drawn_from_its_seed(base: BaseModel, attention: str) -> None:
+    recipe = BankRecipe(num_tokens=4, attention=attention, init_word="lake", seed=3)
+    bank = TrainableBank.start(recipe, base)
+    other = TrainableBank.start(recipe.model_copy(update={"seed": 4}), base)
+    again = TrainableBank.start(recipe, base)
+    assert torch.equal(bank(), again()) and not torch.equal(bank(), other())
+    word = base.encode_words("lake").mean(0)
+    assert torch.cosine_similarity(bank.vectors * bank.unit, word[None]).min() > 0.98
+    assert bank.vectors.square().mean().sqrt().item() == pytest.approx(1, abs=0.05)
+    if attention != "released":  # which is no residual, so that it starts elsewhere
+        assert torch.equal(bank(), bank.vectors * bank.unit)
+
+
+def test_a_warm_start_takes_over_a_bank_of_equal_shapes_and_no_other(base: BaseModel) -> None:
+    trained = TrainableBank.start(BankRecipe(seed=1), base)
+    trained.attention.spatial_gate.data.fill_(0.5)
+    state = {f"train.{name}": tensor for name, tensor in trained.state_dict().items()}
+    bank = Bank("0" * 16, "monet", base.id, base.hash, "f", BankRecipe(), trained().detach(), state)
+    fresh = TrainableBank.start(BankRecipe(seed=2), base)
+    assert fresh.continue_from(Bank.from_bytes(bank.to_bytes()))
+    assert torch.equal(fresh(), trained())
+    for recipe in (BankRecipe(num_tokens=3), BankRecipe(attention="self")):
+        other = TrainableBank.start(recipe, base)
+        before = other().detach()
+        assert not other.continue_from(bank)
+        assert torch.equal(other(), before)
+    assert not fresh.continue_from(dataclasses.replace(bank, training_state={}))
+
+
+@pytest.mark.parametrize("collection", ["Novak", "van_Gogh.2", "a b"])
+def test_an_export_is_one_tensor_named_by_a_token_of_plain_letters(collection: str) -> None:
+    [(token, tensor)] = safetensors.torch.load(
+        dataclasses.replace(BANK, collection=collection).to_textual_inversion()
+    ).items()
+    assert re.fullmatch(r"<[a-z0-9-]+>", token)
+    assert torch.equal(tensor, VECTORS)
+
+
+@pytest.mark.parametrize("kind", ["ssam", "self", "released"])
+def test_an_attention_treats_vectors_alike_whatever_their_order(kind: str) -> None:
+    torch.manual_seed(0)
+    attention = build_attention(kind, 128)
+    for name, parameter in attention.named_parameters():
+        if name.endswith("gate"):
+            parameter.data.fill_(0.5)
+    vectors, order = torch.randn(6, 128), torch.tensor([3, 0, 5, 1, 4, 2])
+    assert torch.allclose(attention(vectors)[order], attention(vectors[order]), atol=1e-5)
+    assert not torch.allclose(attention(vectors), vectors, atol=0.1)
+
+
+@pytest.mark.parametrize("width", [64, 100, 192])
+@pytest.mark.parametrize("num_tokens", [1, 32])
+def test_an_attention_takes_any_width_and_number_of_vectors(width: int, num_tokens: int) -> None:
+    for kind in ("ssam", "self", "released", "none"):
+        found = build_attention(kind, width)(torch.randn(num_tokens, width))
+        assert found.shape == (num_tokens, width) and found.isfinite().all()
+
+
+def test_vectors_that_are_all_equal_keep_finite_gradients() -> None:
+    attention = build_attention("ssam", 64)
+    attention.spatial_gate.data.fill_(0.5)
+    attention.statistical_gate.data.fill_(0.5)
+    vectors = torch.ones(4, 64, requires_grad=True)
+    attention(vectors).square().sum().backward()
+    assert vectors.grad is not None and vectors.grad.isfinite().all()
+
+
+def test_a_bank_of_another_base_model_is_refused_with_both_named(base: BaseModel) -> None:
     with pytest.raises(BankError, match=r"trained on mini \(bbbbbbbbbbbb\), this run uses mini"):
         BANK.check_fits(base)

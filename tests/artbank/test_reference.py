@@ -26,11 +26,6 @@ from artbank.stylization import Photo, Style, Stylizer, count_evaluations
 from artbank.training import diffusion_loss
 
 
-@pytest.fixture(scope="module")
-def base() -> BaseModel:
-    return BaseModel.load("mini", device="cpu")
-
-
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:
     vectors = torch.randn(num_tokens, base.text_width, generator=torch.Generator().manual_seed(seed))
     recipe = BankRecipe(num_tokens=num_tokens)

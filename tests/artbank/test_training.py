@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from diffusers import DDIMScheduler
 
+from artbank.bank import Bank
 from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
 from artbank.mini.scenes import draw_scene
-from artbank.training import Training
+from artbank.training import Training, diffusion_loss
 from artbank.views import Views, encode_views
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolution_px=32, validate_every=2)
@@ -29,11 +35,6 @@ class Memory:
 
 class Killed(BaseException):
     """The process ends here."""
-
-
-@pytest.fixture(scope="module")
-def base() -> BaseModel:
-    return BaseModel.load("mini", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,84 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     monkeypatch.setattr(BaseModel, "predict", lambda self, latents, t, prompts: latents * prompts.sum() * float("nan"))
     with pytest.raises(TrainingError, match="learning_rate"):
         training.advance()
+
+
+def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
+    base: BaseModel, views: tuple[Views, Views]
+) -> None:
+    training = open_training(base, views)
+    training.bank.vectors.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingError, match="learning_rate"):
+        training.run()
+
+
+def test_a_warm_start_goes_on_from_an_older_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+    older = open_training(base, views).run()
+    bank = Bank("old", "monet", base.id, base.hash, "f", RECIPE, older.vectors, older.state)
+    training = open_training(base, views, RECIPE.model_copy(update={"seed": 5}))
+    training.start_from(bank)
+    found = training.run()
+    assert found.history.validation[0][1] == pytest.approx(older.history.best[1], rel=1e-5)
+    assert training.finish().vectors.shape == older.vectors.shape
+
+
+def test_min_snr_weighs_losses_by_the_papers_formula(base: BaseModel) -> None:
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = (torch.randn(3, 4, 8, 8, generator=generator) for _ in range(2))
+    timesteps, prompts = torch.tensor([10, 400, 900]), base.encode_prompts(["a house"] * 3)
+    alpha = base.scheduler.alphas_cumprod[timesteps].double()
+    snr = alpha / (1 - alpha)
+    for prediction, offset in (("epsilon", 0), ("v_prediction", 1)):
+        scheduler = DDIMScheduler.from_config(base.scheduler.config, prediction_type=prediction)
+        model = dataclasses.replace(base, scheduler=scheduler)
+        with torch.no_grad():
+            plain = diffusion_loss(model, latents, noise, timesteps, prompts)
+            weighed = diffusion_loss(model, latents, noise, timesteps, prompts, gamma=5.0)
+        expected = torch.minimum(snr, torch.tensor(5.0)) / (snr + offset)
+        assert torch.allclose((weighed / plain).double(), expected, rtol=1e-4)
+
+
+def test_noise_stays_below_the_strength_that_is_trained_for(
+    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    predict = BaseModel.predict
+
+    def watch(self: BaseModel, latents: torch.Tensor, timesteps: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        seen.extend(timesteps.tolist())
+        return predict(self, latents, timesteps, prompts)
+
+    monkeypatch.setattr(BaseModel, "predict", watch)
+    open_training(base, views, RECIPE.model_copy(update={"max_strength": 0.3, "batch_size": 4})).run()
+    assert len(seen) > 16 and max(seen) < 300 and max(seen) - min(seen) > 100
+
+
+@pytest.mark.parametrize(
+    "change", [{"history": "[]"}, {"history": "{}"}, {"history": '{"validation": 3}'}, {"step": "many"}]
+)
+def test_a_checkpoint_with_a_header_that_makes_no_sense_says_so(
+    base: BaseModel, views: tuple[Views, Views], change: dict[str, str]
+) -> None:
+    training = open_training(base, views)
+    data = training.checkpoint()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    broken = safetensors.torch.save(safetensors.torch.load(data), metadata=header | change)
+    with pytest.raises(TrainingError, match="delete it"):
+        training.restore(broken)
+
+
+def test_a_checkpoint_of_another_attention_says_so(base: BaseModel, views: tuple[Views, Views]) -> None:
+    data = open_training(base, views).checkpoint()
+    with pytest.raises(TrainingError, match="delete it"):
+        open_training(base, views, RECIPE.model_copy(update={"attention": "none"})).restore(data)
+
+
+def test_a_finished_training_that_is_run_again_gives_the_same_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+    keeper = Memory()
+    first = open_training(base, views).run(keeper, checkpoint_every=1)
+    again = open_training(base, views).run(keeper, checkpoint_every=1)
+    assert torch.equal(first.vectors, again.vectors)
+    assert first.history.train == again.history.train
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "garbage"])

@@ -220,11 +220,19 @@ def test_what_the_parser_cannot_read_ends_in_2(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["banks", "show", "monet"], ["banks", "promote", "novak@7"], ["banks", "retire", "monet"], ["export", "monet", "f"]]
-)  # fmt: skip
+    "words",
+    [
+        ["banks", "show", "monet"],
+        ["banks", "promote", "novak@7"],
+        ["banks", "retire", "monet"],
+        ["export", "monet", "f"],
+    ],
+)
 def test_a_bank_that_is_not_there_is_told_in_one_line_and_ends_in_1(world: Path, words: list[str]) -> None:
     ended = call(*words, "--store", world / "store")
-    assert ended.code == 1 and re.match(rf"artbank: no bank {words[-1] if words[0] == 'banks' else 'monet'} in .*novak", complaint(ended))
+    assert ended.code == 1 and re.match(
+        rf"artbank: no bank {words[-1] if words[0] == 'banks' else 'monet'} in .*novak", complaint(ended)
+    )
 
 
 def test_a_parameter_file_gives_what_the_options_do_not(world: Path, tmp_path: Path) -> None:
