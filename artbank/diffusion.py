@@ -257,9 +257,9 @@ def _load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
     if chosen := variant(folder):
         options["variant"] = chosen
     try:
-        unet, of_unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **options)
-        vae, of_vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options)
-        text_encoder, of_text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
+        unet, of_unet = _load(UNet2DConditionModel, folder / "unet", torch_dtype=dtype, **options)
+        vae, of_vae = _load(AutoencoderKL, folder / "vae", torch_dtype=dtype, **options)
+        text_encoder, of_text = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
     except Exception as error:  # on damaged files these libraries raise whatever comes
@@ -275,3 +275,8 @@ def _load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
             f"such as {', '.join(missing[:3])}; fetch it again"
         )
     return unet, vae, text_encoder, tokenizer, scheduler
+
+
+def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a network and what its weights lacked; the libraries' hints know only the network."""
+    return kind.from_pretrained(folder, **options)

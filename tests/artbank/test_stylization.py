@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from artbank.config import StylizeRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import BankError, ConfigError
 from artbank.framing import Frame
-from artbank.inversion import draw_noise, invert_ddim, photo_seed
+from artbank.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.mini.scenes import draw_scene
 from artbank.stylization import Photo, Style, Stylized, Stylizer, build_solver, count_evaluations, executed_timesteps
 
@@ -202,6 +203,19 @@ def test_more_strength_moves_a_photo_further(base: BaseModel, solver: str) -> No
         latents = Stylizer(base, [Style("plain")], recipe).stylize_latents(clean, noise, "plain")
         moved.append((latents - clean).square().mean().item())
     assert moved == sorted(moved) and moved[0] < moved[2] / 3
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_stochastic_inversion_by_a_model_that_sees_the_true_noise_is_q_sample(
+    base: BaseModel, monkeypatch: pytest.MonkeyPatch, prediction: str
+) -> None:
+    scheduler = DDIMScheduler.from_config(base.scheduler.config, prediction_type=prediction)
+    model = dataclasses.replace(base, scheduler=scheduler)
+    clean, noise = (torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    truth = noise if prediction == "epsilon" else scheduler.get_velocity(clean, noise, torch.tensor([500]))
+    monkeypatch.setattr(BaseModel, "predict", lambda self, latents, timestep, prompts: truth)
+    found = invert_stochastically(model, clean, noise, 500, base.encode_prompts(["a painting"]))
+    assert torch.allclose(found, scheduler.add_noise(clean, noise, torch.tensor([500])), atol=1e-5)
 
 
 def test_ddim_inversion_with_a_constant_prediction_follows_the_schedule(

@@ -117,6 +117,13 @@ def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
         training.run()
 
 
+def test_vectors_that_are_not_finite_make_no_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+    training = open_training(base, views)
+    training.best["vectors"][0, 0] = float("nan")
+    with pytest.raises(TrainingError, match="vectors are not finite"):
+        training.finish()
+
+
 def test_a_warm_start_goes_on_from_an_older_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
     older = open_training(base, views).run()
     bank = Bank("old", "monet", base.id, base.hash, "f", RECIPE, older.vectors, older.state)
