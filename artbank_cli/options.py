@@ -110,7 +110,7 @@ def _parameter(name: str, field: FieldInfo, is_argument: bool) -> inspect.Parame
         default = field.get_default(call_default_factory=True)
         shown = "" if field.is_required() or default in (None, "", ()) else f" (default: {_plain(default)})"
         both = f"{spelled}/--no-{spelled[2:]}" if field.annotation is bool else spelled
-        marker = typer.Option(both, help=text + shown, show_default=False)
+        marker = typer.Option(both, help=text + shown, show_default=False, metavar=_metavar(field.annotation))
     kind = Annotated[_option_type(field.annotation), marker]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
@@ -120,12 +120,17 @@ def _plain(value: Any) -> str:
 
 
 def _option_type(kind: Any) -> Any:
-    """Return the type that the parser reads: repeated for tuples, optional for all, since absent means the default."""
+    """Return what the parser reads: optional, since absent means the default; numbers are left to the model to read."""
     if get_origin(kind) is tuple:
         return list[str] | None
+    return bool | None if kind is bool else str | None
+
+
+def _metavar(kind: Any) -> str | None:
+    """Return what help calls the value of an option; None leaves it to the parser."""
     if get_origin(kind) in (Union, UnionType):
         kind = next(inner for inner in get_args(kind) if inner is not NoneType)
-    return kind | None if inspect.isclass(kind) else str | None
+    return f"<{kind.__name__}>" if kind in (int, float) else None
 
 
 def _explain(entry: Any) -> str:

@@ -189,6 +189,7 @@ def test_a_bank_is_exported_as_a_textual_inversion(
     ("words", "message"),
     [
         (["train", "GALLERY", "--store", "S", "--max-steps", "0"], "--max-steps 0: .*greater than or equal to 1"),
+        (["train", "GALLERY", "--store", "S", "--max-steps", "many"], "--max-steps many: .*should be a valid integer"),
         (["train", "GALLERY", "--store", "S", "--attention", "some"], "--attention some: .*'ssam', 'self', 'released'"),
         (["train", "GALLERY", "--store", "S", "--collection", "../up"], r"--collection \.\./up: .*match pattern"),
         (["train", "GALLERY", "--store", "s3://key:secret@bucket/x"], "--store .*: a URI holds no credentials"),
@@ -196,7 +197,7 @@ def test_a_bank_is_exported_as_a_textual_inversion(
         (["train", "--store", "S"], "GALLERY_URI is missing"),
         (["stylize", "PHOTOS", "--store", "S", "--style", "x"], "OUTPUT_URI is missing"),
         (["stylize", "PHOTOS", "OUT", "--store", "S"], "--style is missing"),
-        (["stylize", "P", "O", "--store", "S", "--style", "x", "--strength", "2"], "--strength 2.0: .*less than or eq"),
+        (["stylize", "P", "O", "--store", "S", "--style", "x", "--strength", "2"], "--strength 2: .*less than or eq"),
         (["stylize", "P", "O", "--store", "S", "--style", "x", "--style", "x"], "--style .*named twice in x, x"),
         (["banks"], "--store is missing; give the folder"),
         (["export", "novak", "file"], "--store is missing; give the folder"),
@@ -214,10 +215,9 @@ def test_a_wrong_parameter_is_told_in_one_line_and_ends_in_2(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "G", "--max-steps", "many"], "'many' is not a valid int"),
         (["train", "G", "--steps", "3"], "--steps"),
         (["paint"], "'paint'"),
-        (["banks", "show"], "'NAME'"),
+        (["banks", "show"], "'name'"),
     ],
 )
 def test_what_the_parser_cannot_read_ends_in_2(words: list[str], message: str) -> None:
