@@ -15,6 +15,7 @@ import rgw
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"  # the core logs outside of flow runs too
+os.environ["OMP_NUM_THREADS"] = "1"  # for child processes too: sums of other thread counts differ in their last bits
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads take no time from the other programs here
 os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = "artbank"  # likewise: as a deployment has it
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
