@@ -2,9 +2,9 @@
 
     python bench/attention_ablation.py --gallery FOLDER      with one more collection, a folder of real artworks
 
-For each collection, attention and seed a bank is trained for the same number of steps, each attention at the learning
-rate that suited it best on the first painter (`--tune` measures that), and photographs that no model has seen are
-stylized at two strengths. Prints the table of docs/paper-to-code.md. On 2 CPU cores a bank takes about 30 s.
+For each collection, attention and seed a bank is trained for the same number of steps at the rate in `RATES`, and
+photographs that no model has seen are stylized at two strengths. Of the rates only that of `none` was chosen among
+several, on the first painter; `--tune` tries others for each attention. Prints the table of docs/paper-to-code.md. It has not been run to its end.
 """
 
 from __future__ import annotations
