@@ -4,7 +4,8 @@
 
 For each collection, attention and seed a bank is trained for the same number of steps at the rate in `RATES`, and
 photographs that no model has seen are stylized at two strengths. Of the rates only that of `none` was chosen among
-several, on the first painter; `--tune` tries others for each attention. Prints the table of docs/paper-to-code.md. It has not been run to its end.
+several, on the first painter; `--tune` tries others for each attention. Prints the table
+of docs/paper-to-code.md. It has not been run to its end.
 """
 
 from __future__ import annotations
