@@ -29,6 +29,7 @@ class Schedule:
 
     Attributes:
         steps: Optimiser steps in all.
+        batch_size: Pictures a step.
         learning_rate: Peak of AdamW's rate, reached after `warmup` steps, then falling linearly to 0.
         warmup: Steps of linear rise.
         weight_decay: AdamW's decoupled decay.
@@ -37,6 +38,7 @@ class Schedule:
     """
 
     steps: int
+    batch_size: int
     learning_rate: float
     warmup: int = 100
     weight_decay: float = 0.01

@@ -16,24 +16,20 @@ from torch import Tensor, nn
 from artbank.mini import pretrain
 from artbank.mini.corpus import SCENES_PER_BLOCK, Corpus
 from artbank.mini.loop import LossFunction, Schedule, train
-from artbank.mini.networks import build_vae
+from artbank.mini.networks import build_scheduler, build_vae
 from artbank.mini.pretrain import PLANS, STAGES, Plan, Pretraining
 from artbank.mini.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
 
-THREE = Schedule(steps=3, learning_rate=1e-3, warmup=1, checkpoint_every=1)
-PLAN = Plan(
-    num_scenes=SCENES_PER_BLOCK,
-    vae=THREE,
-    clip=THREE,
-    judge=THREE,
-    unet=THREE,
-    refine=THREE,
-    vae_batch=4,
-    clip_batch=4,
-    judge_batch=4,
-    unet_batch=2,
-)
-LEARNED = {"vae": VaeStage, "clip": ClipStage, "judge": JudgeStage, "unet": UnetStage, "refine": UnetStage}
+THREE = Schedule(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, checkpoint_every=1)
+PLAN = Plan(SCENES_PER_BLOCK, vae=THREE, clip=THREE, vision=THREE, judge=THREE, unet=THREE, refine=THREE)
+LEARNED = {
+    "vae": VaeStage,
+    "clip": ClipStage,
+    "vision": ClipStage,
+    "judge": JudgeStage,
+    "unet": UnetStage,
+    "refine": UnetStage,
+}
 
 
 class Killed(BaseException):
@@ -96,6 +92,22 @@ def test_a_killed_stage_resumes_to_the_bits_of_one_that_was_not(
     assert all(torch.equal(resumed[key], never_killed[key]) for key in resumed)
 
 
+def test_the_vision_tower_learns_on_beside_the_text_tower_as_it_was(finished: Path) -> None:
+    before, after = (load_file(finished / folder / "model.safetensors") for folder in ("clip", "vision"))
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name].bfloat16(), after[name].bfloat16())}
+    assert "vision_model" in moved
+    assert not {"text_model", "text_projection"} & moved
+
+
+def test_the_timesteps_of_a_batch_are_spread_over_the_schedule() -> None:
+    generator = torch.Generator().manual_seed(0)
+    stage = UnetStage.__new__(UnetStage)
+    stage.scheduler = build_scheduler()
+    draws = torch.stack([stage._draw_timesteps(4, generator) for _ in range(500)])
+    assert (draws // 250 == torch.arange(4)).all()
+    assert draws[:, 0].float().std() == pytest.approx(250 / 12**0.5, rel=0.1)
+
+
 def test_training_changes_every_network(finished: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     initial = build_vae().bfloat16().float().state_dict()
@@ -115,7 +127,7 @@ def test_a_stage_stops_at_its_time_limit_and_goes_on_from_there(tmp_path: Path) 
 
 def test_a_loss_that_is_not_finite_stops_before_it_replaces_the_checkpoint(tmp_path: Path) -> None:
     layer, loss = _linear()
-    schedule = Schedule(steps=6, learning_rate=1e-3, warmup=1, checkpoint_every=2)
+    schedule = Schedule(steps=6, batch_size=4, learning_rate=1e-3, warmup=1, checkpoint_every=2)
 
     def breaking(generator: torch.Generator, progress: float) -> Tensor:
         return loss(generator, progress) * (float("nan") if progress > 0.4 else 1)
@@ -136,7 +148,7 @@ def test_checkpoints_come_in_files_below_16_mb(tmp_path: Path) -> None:
 
 
 def test_rates_rise_then_fall_to_zero() -> None:
-    schedule = Schedule(steps=100, learning_rate=1.0, warmup=10)
+    schedule = Schedule(steps=100, batch_size=4, learning_rate=1.0, warmup=10)
     rates = [schedule.rate(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1.0)
@@ -169,9 +181,8 @@ def test_the_command_line_reports_a_stage_that_ran_out_of_time(finished: Path, m
     assert pretrain.main(["corpus", *arguments]) == 0
 
 
-def test_every_learned_stage_has_a_schedule_and_a_batch_in_every_plan() -> None:
-    names = {field.name for field in fields(Plan)}
-    assert {*LEARNED, *(f"{name}_batch" for name in LEARNED if name != "refine")} < names
+def test_every_learned_stage_has_a_schedule() -> None:
+    assert {*LEARNED} < {field.name for field in fields(Plan)}
     assert set(LEARNED) < set(STAGES)
 
 

@@ -47,6 +47,10 @@ def test_every_subject_draws_in_every_light_at_any_shape(seed: int, subject: str
     assert scene.light in scene.caption
 
 
+def test_a_forest_may_have_bare_ground() -> None:
+    assert draw_scene(8215, width_px=144, height_px=144).subject == "a forest"  # no tuft of grass grows in this one
+
+
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_scene_is_textured_and_shaded_like_a_photograph(subject: str) -> None:
     for seed in (11, 12):

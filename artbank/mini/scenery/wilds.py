@@ -249,6 +249,8 @@ def paint_grass(
     size: int = 2,
 ) -> None:
     """Paint bent blades in place, lighter to their tips: `roots` [N, 2] px, `length` [N] px, `albedo` [3] or [N, 3]."""
+    if not len(roots):  # a forest may have bare ground
+        return
     order = np.argsort(roots[:, 1])
     roots, length = roots[order], length[order]
     albedo = np.broadcast_to(albedo, (len(roots), 3))[order]
