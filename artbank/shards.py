@@ -6,10 +6,11 @@ Pictures are written first and the part last, so a shard that was cut off is sim
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +30,11 @@ from artbank.styles import load_style
 from artbank.stylization import Photo, Stylized, Stylizer
 from artbank.worker import load_base, load_scorer
 
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Told of every picture of a shard: how many are done, and how many there are."""
+
 _CHUNK = 2  # batches of photos that are worked on together; as many again are being read ahead
 _NOT_FINITE = "the model gave values that are not finite; try dtype=float32"
 _REMOVED = "the file was removed while the run was on"
@@ -45,10 +51,18 @@ class OpenPhoto:
     digest: str
 
 
-def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int:
+def stylize_shard(
+    config: StylizeConfig, plan: StylizePlan, shard: Shard, progress: Progress = lambda done, total: None
+) -> int:
     """Stylize, score and write the photos of one shard, then commit its part.
 
     Running it twice writes the same objects, so a retry needs no clean-up; a shard whose part is there is left alone.
+
+    Args:
+        config: The run's.
+        plan: Likewise.
+        shard: What is to do.
+        progress: Called after every picture.
 
     Returns:
         Number of rows in the part; 0 where it was there already.
@@ -63,9 +77,13 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int
     worker = _open_worker(config, plan)
     results.begin(output, shard.id)
     known = manifest.read_known(output, shard)
+    asked = manifest.read_shard(output, shard)
+    total = sum(len(task.styles) for task in asked)
     rows: list[Result] = []
-    for tasks, data in _read_ahead(config, manifest.read_shard(output, shard)):
-        rows += worker.work(tasks, data, known)
+    for tasks, data in _read_ahead(config, asked):
+        rows.extend(worker.work(tasks, data, known, lambda done: progress(len(rows) + done, total)))
+        progress(len(rows), total)
+        logger.info("shard %s: %d of %d pictures", shard.id, len(rows), total)
     results.commit(output, shard.id, rows)
     return len(rows)
 
@@ -84,7 +102,11 @@ class ShardWorker:
         self.scorer = load_scorer(config)
 
     def work(
-        self, tasks: Sequence[PhotoTask], data: dict[str, bytes | Exception], known: dict[tuple[str, str], Result]
+        self,
+        tasks: Sequence[PhotoTask],
+        data: dict[str, bytes | Exception],
+        known: dict[tuple[str, str], Result],
+        tell: Callable[[int], None],
     ) -> list[Result]:
         """Do a few photos whole; returns a row for each photo and style that a task asks for.
 
@@ -92,6 +114,7 @@ class ShardWorker:
             tasks: The photos.
             data: Their files by key, or why they could not be read.
             known: Rows that are kept where a photo's content is still theirs; see `manifest.read_known`.
+            tell: Called after every picture with how many of these are done.
         """
         with ThreadPoolExecutor() as pool:
             opened = list(pool.map(lambda task: self._open(task, data[task.key], known), tasks))
@@ -101,7 +124,7 @@ class ShardWorker:
             if isinstance(photo, OpenPhoto):
                 groups[tuple(photo.task.styles)].append(photo)
         for styles, group in groups.items():
-            rows += self._stylize(group, styles)
+            rows.extend(self._stylize(group, styles, lambda done: tell(len(rows) + done)))
         return rows
 
     def _open(
@@ -123,10 +146,15 @@ class ShardWorker:
             return [self._row(task, style, digest, reason=error.reason) for style in task.styles]
         return OpenPhoto(task, picture, digest)
 
-    def _stylize(self, photos: Sequence[OpenPhoto], styles: tuple[str, ...]) -> list[Result]:
+    def _stylize(
+        self, photos: Sequence[OpenPhoto], styles: tuple[str, ...], tell: Callable[[int], None]
+    ) -> list[Result]:
         by_key, start = {photo.task.key: photo for photo in photos}, time.monotonic()
         asked = [Photo(photo.task.key, photo.picture.rgb) for photo in photos]
-        made = list(self.stylizer.stylize(asked, styles=styles, batch_size=self.config.batch_size))
+        made: list[Stylized] = []
+        for one in self.stylizer.stylize(asked, styles=styles, batch_size=self.config.batch_size):
+            made.append(one)
+            tell(len(made))
         seconds = (time.monotonic() - start) / max(len(made), 1)
         rows = []
         for style in styles:

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from artbank.config import StylizeConfig
 from artbank.records import Outcome
+from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int
     """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
     from artbank import shards
 
-    return shards.stylize_shard(config, plan, shard)
+    with show_progress(f"shard {shard.row_group + 1} of {len(plan.shards)}", "picture") as show:
+        return shards.stylize_shard(config, plan, shard, show)
 
 
 @task(**STORE_RETRIES, name="finish-archive", cache_policy=NO_CACHE)

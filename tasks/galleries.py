@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from tqdm import tqdm
 
 from artbank.config import TrainConfig
 from artbank.records import BankRecord
+from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
 
 if TYPE_CHECKING:
@@ -32,10 +32,5 @@ def train_collection(config: TrainConfig, job: TrainJob) -> BankRecord:
     """Train one collection's bank and register it; a retry resumes from its checkpoint."""
     from artbank import galleries
 
-    with tqdm(total=config.recipe.max_steps, desc=job.collection.name, unit="step", disable=None) as bar:
-
-        def show(step: int, steps: int, loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            bar.update(step - bar.n)
-
+    with show_progress(job.collection.name, "step") as show:
         return galleries.train_collection(config, job, show)

@@ -10,7 +10,7 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 import pytest
-from drawn import TRAIN, add_collection, draw_photo, listing, stylizing, training
+from drawn import STYLIZE, TRAIN, add_collection, draw_photo, listing, stylizing, training
 from PIL import Image
 from prefect import State
 from prefect.exceptions import ParameterTypeError
@@ -18,8 +18,10 @@ from runs import artifacts, id_of, read_run, run, task_runs
 
 import flows.stylize_archive
 from artbank import results, worker
+from artbank.archives import plan_archive
 from artbank.config import StylizeConfig
 from artbank.errors import CatalogError, ConfigError, ResultsError
+from artbank.shards import stylize_shard
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
@@ -142,6 +144,21 @@ def test_a_run_leaves_a_summary_a_contact_sheet_and_artifacts(stylized: Archive)
     link, text = artifacts(run_id)
     assert (text.key, text.data) == ("stylized", report)
     assert (link.key, outcome.places["contact sheet"] in str(link.data)) == ("contact-sheet", True)
+
+
+def test_what_is_done_of_a_shard_is_told_picture_by_picture_and_logged(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = archive.config("novak", "ferrante", recipe=STYLIZE.model_copy(update={"seed": 7}), batch_size=1)
+    plan, _ = plan_archive(config)
+    (shard,) = plan.shards
+    told: list[tuple[int, int]] = []
+    with caplog.at_level("INFO", "artbank.shards"):
+        assert stylize_shard(config, plan, shard, lambda done, total: told.append((done, total))) == 8
+    assert {total for _, total in told} == {8}
+    done = [done for done, _ in told]
+    assert done == sorted(done) and done[-1] == 8 and len(set(done)) >= 6
+    assert f"shard {shard.id}: 8 of 8 pictures" in caplog.text
 
 
 def test_run_and_task_names_tell_archive_and_shard(stylized: Archive) -> None:
