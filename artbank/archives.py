@@ -21,30 +21,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StylizePlan:
-    """What a run of `stylize_archive` will do; small enough to be sent to every worker.
+    """What a run of `stylize_archive` will do, but for its shards: as large for a million photos as for ten.
 
     Attributes:
         run_id: Names the run: its manifest, or the state of the results where nothing is to do.
         styles: Resolved.
         base_model_hash: Of the frozen model.
-        shards: What is to do.
         num_photos: Photos in the archive.
         num_tasks: Photos that lack a style.
+        num_shards: Shards that these are cut into.
     """
 
     run_id: str
     styles: tuple[StyleChoice, ...]
     base_model_hash: str
-    shards: tuple[Shard, ...]
     num_photos: int
     num_tasks: int
+    num_shards: int
 
 
-def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, pa.Table]:
+def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
     """List the archive, subtract what the results already hold, and cut the rest into shards.
 
     Returns:
-        The plan, and the archive's listing (key, size, etag).
+        The plan, its shards, and the archive's listing (key, size, etag).
 
     Raises:
         CatalogError: A style is not in the catalog.
@@ -66,4 +66,4 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, pa.Table]:
     shards = manifest.write_manifest(output, tasks, config.shard_size, recipes)
     run_id = shards[0].id.rpartition("-")[0] if shards else ""
     logger.info("%d photos, %d to do in %d shards", len(photos), len(tasks), len(shards))
-    return StylizePlan(run_id, styles, base_hash, tuple(shards), len(photos), len(tasks)), photos
+    return StylizePlan(run_id, styles, base_hash, len(photos), len(tasks), len(shards)), shards, photos

@@ -20,6 +20,7 @@ Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes a folder and a Hive partition
@@ -150,6 +151,14 @@ class RunConfig(Model):
         default="auto", description="CLIP of the scores: mini, a folder or a hub id; auto goes with the base."
     )
     max_megapixels: float = Field(default=100.0, gt=0, description="Larger images are refused before they are decoded.")
+    runner: Runner = Field(
+        default="auto",
+        description="Where the work goes: threads (this process), dask (processes of this machine, one a GPU), or the "
+        "address of a Dask scheduler; auto is dask where there are several GPUs, else threads.",
+    )
+    num_workers: int | None = Field(
+        default=None, ge=1, le=1024, description="Worker processes of runner dask; one a GPU, or one, by default."
+    )
 
     @property
     def max_pixels(self) -> int:

@@ -15,7 +15,7 @@ unless a shard was begun later that never got its part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -89,6 +89,12 @@ def commit(output: Store, shard_id: str, rows: Sequence[Result]) -> None:
 def is_committed(output: Store, shard_id: str) -> bool:
     """Tell whether a shard's part is there, and with it all its pictures."""
     return output.exists(part_key(shard_id))
+
+
+def uncommitted(output: Store, shard_ids: Iterable[str]) -> set[str]:
+    """Return those of some shards that have no part."""
+    parts = set(part_names(output))
+    return {shard_id for shard_id in shard_ids if f"part-{shard_id}.parquet" not in parts}
 
 
 def part_names(output: Store) -> list[str]:

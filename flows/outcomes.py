@@ -1,25 +1,57 @@
-"""What became of tasks that may fail without stopping the others."""
+"""Many tasks of one kind: a bounded number of them at a time, and what became of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
 
+Item = TypeVar("Item")
 
-def gather(futures: Mapping[str, PrefectFuture[Any]]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Wait for every future; returns the results of those that succeeded, and why the others did not."""
+IN_FLIGHT = 256
+"""Tasks that are submitted and not yet done: neither Prefect's server nor a scheduler ever holds more of a run."""
+
+
+def gather(
+    items: Mapping[str, Item], start: Callable[[Item], PrefectFuture[Any]], *, in_flight: int = IN_FLIGHT
+) -> tuple[dict[str, Any], dict[str, Exception]]:
+    """Start a task for every item, and wait for them all.
+
+    Args:
+        items: What is to do, by name.
+        start: Submits the task of one item.
+        in_flight: Tasks that may be submitted and not yet done.
+
+    Returns:
+        The results of the tasks that succeeded, and what the others raised; both by name, in the order of `items`.
+    """
     done: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    for name, future in futures.items():
+    failed: dict[str, Exception] = {}
+    waiting: deque[tuple[str, PrefectFuture[Any]]] = deque()
+
+    def settle() -> None:
+        name, future = waiting.popleft()
         try:
             done[name] = future.result()
         except Exception as error:  # whatever one task raises must not hide what the others came to
-            failed[name] = f"{type(error).__name__}: {error}"
+            failed[name] = error
+
+    for name, item in items.items():
+        if len(waiting) == in_flight:
+            settle()
+        waiting.append((name, start(item)))
+    while waiting:
+        settle()
     return done, failed
 
 
-def name_failures(failed: Mapping[str, str]) -> str:
+def explain(error: Exception) -> str:
+    """Return an error as `Kind: message`."""
+    return f"{type(error).__name__}: {error}"
+
+
+def name_failures(failed: Mapping[str, Exception]) -> str:
     """Return failures as `name (reason); name (reason)`."""
-    return "; ".join(f"{name} ({reason})" for name, reason in failed.items())
+    return "; ".join(f"{name} ({explain(error)})" for name, error in failed.items())

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError
-from flows.outcomes import gather, name_failures
-from tasks.archives import Outcome, finish_archive, plan_archive, stylize_shard
+from artbank.errors import ArtbankError, ResultsError
+from flows.outcomes import explain, gather, name_failures
+from tasks.archives import Outcome, find_uncommitted, finish_archive, plan_archive, stylize_shard
 from tasks.artifacts import show_outcome
+from tasks.runners import open_runner
 
-_RUNNER: Any = ThreadPoolTaskRunner(max_workers=1)  # one shard fills a device
+if TYPE_CHECKING:
+    from tasks.archives import Shard, StylizePlan
+
+_ROUNDS = 2
 
 
-@flow(
-    name="stylize-archive",
-    flow_run_name="stylize-archive {config.archive_uri}",
-    task_runner=_RUNNER,
-)
+@flow(name="stylize-archive", flow_run_name="stylize-archive {config.archive_uri}")
 def stylize_archive(config: StylizeConfig) -> Outcome:
     """Stylize every photo under `config.archive_uri` that lacks a picture; run it again to resume.
 
@@ -30,11 +30,32 @@ def stylize_archive(config: StylizeConfig) -> Outcome:
         ConfigError: A style cannot be read or does not fit the base model.
         BaseModelError: The base model is not there.
     """
-    plan, photos = plan_archive(config)
-    get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, len(plan.shards))
-    _, failed = gather({shard.id: stylize_shard.submit(config, plan, shard) for shard in plan.shards})
+    plan, shards, photos = plan_archive(config)
+    get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
+    failed = _stylize_shards(config, plan, shards) if shards else {}
     outcome = finish_archive(config, plan, photos)
     show_outcome(outcome)
     if failed:
-        raise ResultsError(f"{len(failed)} of {len(plan.shards)} shards failed: {name_failures(failed)}; run it again")
+        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {name_failures(failed)}; run it again")
     return outcome
+
+
+def _stylize_shards(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> dict[str, Exception]:
+    """Work on all shards; returns what those that still have no part after a second round have raised.
+
+    The store says what is done: a worker may have died after it had written a shard's part.
+    """
+    log, left = get_run_logger(), {shard.id: shard for shard in shards}
+    failed: dict[str, Exception] = {}
+    with open_runner(config) as submit:
+        for turn in range(_ROUNDS):
+            _, raised = gather(left, lambda shard: submit(stylize_shard, config=config, plan=plan, shard=shard))
+            still_open = find_uncommitted(config, list(raised)) if raised else set()
+            tried, failed = left, failed | raised
+            failed = {name: error for name, error in failed.items() if name in still_open or name not in tried}
+            left = {name: tried[name] for name in still_open if not isinstance(failed[name], ArtbankError)}
+            if not left:
+                break
+            for name in left:
+                log.warning("shard %s failed in round %d: %s", name, turn + 1, explain(failed[name]))
+    return failed

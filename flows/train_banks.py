@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from artbank.config import TrainConfig
 from artbank.errors import TrainBanksError
-from flows.outcomes import gather, name_failures
+from flows.outcomes import explain, gather, name_failures
 from tasks.artifacts import show_banks
 from tasks.galleries import plan_training, train_collection
+from tasks.runners import open_runner
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,7 @@ class TrainSummary:
     current: tuple[str, ...]
 
 
-_RUNNER: Any = ThreadPoolTaskRunner(max_workers=1)  # one training fills a device
-
-
-@flow(
-    name="train-banks",
-    flow_run_name="train-banks {config.gallery_uri}",
-    task_runner=_RUNNER,
-)
+@flow(name="train-banks", flow_run_name="train-banks {config.gallery_uri}")
 def train_banks(config: TrainConfig) -> TrainSummary:
     """Train a bank for every collection whose artworks, recipe or base model have none yet.
 
@@ -48,10 +40,12 @@ def train_banks(config: TrainConfig) -> TrainSummary:
     """
     plan = plan_training(config)
     get_run_logger().info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
-    futures = {job.collection.name: train_collection.submit(config, job) for job in plan.jobs}
-    trained, failed = gather(futures)
-    if trained or failed:
-        show_banks(list(trained.values()), plan.current, failed)
+    if not plan.jobs:
+        return TrainSummary({}, plan.current)
+    with open_runner(config) as submit:
+        jobs = {job.collection.name: job for job in plan.jobs}
+        trained, failed = gather(jobs, lambda job: submit(train_collection, config=config, job=job))
+    show_banks(list(trained.values()), plan.current, {name: explain(error) for name, error in failed.items()})
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {name_failures(failed)}")
     return TrainSummary({name: bank.version for name, bank in trained.items()}, plan.current)

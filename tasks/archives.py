@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @task(**STORE_RETRIES, name="plan-archive", cache_policy=NO_CACHE)
-def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, pa.Table]:
+def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
     """List the archive and cut what is to do into shards; see `artbank.archives.plan_archive`."""
     from artbank import archives
 
@@ -35,8 +35,17 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int
     """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
     from artbank import shards
 
-    with show_progress(f"shard {shard.row_group + 1} of {len(plan.shards)}", "picture") as show:
+    with show_progress(f"shard {shard.row_group + 1} of {plan.num_shards}", "picture") as show:
         return shards.stylize_shard(config, plan, shard, show)
+
+
+@task(**STORE_RETRIES, name="find-uncommitted", cache_policy=NO_CACHE)
+def find_uncommitted(config: StylizeConfig, shard_ids: list[str]) -> set[str]:
+    """Tell which of some shards have no part in the output."""
+    from artbank import results
+    from artbank.storage import Store
+
+    return results.uncommitted(Store.open(config.output_uri), shard_ids)
 
 
 @task(**STORE_RETRIES, name="finish-archive", cache_policy=NO_CACHE)

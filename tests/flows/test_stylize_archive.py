@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from drawn import STYLIZE, TRAIN, add_collection, draw_photo, listing, stylizing
 from PIL import Image
 from prefect import State
 from prefect.exceptions import ParameterTypeError
-from runs import artifacts, id_of, read_run, run, task_runs
+from runs import artifacts, id_of, log_of, read_run, run, task_runs
 
 import flows.stylize_archive
 from artbank import results, worker
@@ -89,17 +90,16 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows.stylize_archive, "stylize_shard", patient)
 
 
-def fail_once(function: Callable[..., Any], error: Exception) -> tuple[Callable[..., Any], list[int]]:
-    """Return a function whose first call fails, and a list that grows with each call."""
-    calls: list[int] = []
+def fail_on(function: Callable[..., Any], error: Exception, *numbers: int) -> Callable[..., Any]:
+    """Return a function of which some calls, counted from 1, fail."""
+    calls = count(1)
 
     def spy(*args: Any, **values: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 1:
+        if next(calls) in numbers:
             raise error
         return function(*args, **values)
 
-    return spy, calls
+    return spy
 
 
 def test_every_photo_has_one_row_in_every_style(stylized: Archive) -> None:
@@ -150,8 +150,7 @@ def test_what_is_done_of_a_shard_is_told_picture_by_picture_and_logged(
     archive: Archive, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = archive.config("novak", "ferrante", recipe=STYLIZE.model_copy(update={"seed": 7}), batch_size=1)
-    plan, _ = plan_archive(config)
-    (shard,) = plan.shards
+    plan, (shard,), _ = plan_archive(config)
     told: list[tuple[int, int]] = []
     with caplog.at_level("INFO", "artbank.shards"):
         assert stylize_shard(config, plan, shard, lambda done, total: told.append((done, total))) == 8
@@ -235,8 +234,8 @@ def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(archive.output)
-    commit, _ = fail_once(results.commit, RuntimeError("a power cut"))
-    monkeypatch.setattr(results, "commit", commit)
+    cut = fail_on(results.commit, RuntimeError("a power cut"), 1, 3)  # the first shard, in both rounds
+    monkeypatch.setattr(results, "commit", cut)
     broken = run(stylize_archive, archive.config(shard_size=2))
     with pytest.raises(ResultsError, match=r"1 of 2 shards failed: \w+-00000 \(RuntimeError: a power cut\); run it"):
         broken.result()
@@ -245,6 +244,31 @@ def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
     outcome = run(stylize_archive, archive.config(shard_size=2)).result()
     assert (outcome.num_done, outcome.num_failed, outcome.num_new) == (3, 1, 2)
     assert len(results.ledger(Store.open(str(archive.output)))) == len(archive.rows()) == 4
+
+
+def test_a_shard_whose_worker_was_lost_gets_a_second_round(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(archive.output)
+    monkeypatch.setattr(results, "commit", fail_on(results.commit, RuntimeError("the worker died"), 1))
+    state = run(stylize_archive, archive.config(shard_size=2))
+    assert (state.result().num_done, state.result().num_failed) == (3, 1)
+    assert any(
+        "-00000 failed in round 1: RuntimeError: the worker died" in line for line in log_of(id_of(state), "round")
+    )
+    assert len(task_runs(id_of(state), at_least=6)) == 6  # plan, three shards, what has no part, finish
+
+
+def test_a_shard_that_was_finished_before_its_worker_was_lost_is_done(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(archive.output)
+
+    def commit_and_die(*args: Any) -> None:
+        commit(*args)
+        raise RuntimeError("the worker died")
+
+    commit = results.commit
+    monkeypatch.setattr(results, "commit", commit_and_die)
+    assert run(stylize_archive, archive.config()).result().num_done == 3
 
 
 def test_trouble_with_the_store_is_tried_again(

@@ -1,0 +1,88 @@
+"""Where the tasks of a run go: threads of this process, worker processes of this machine, or a Dask cluster elsewhere.
+
+A worker is one process with one thread and one device. Clusters that are started elsewhere should be like that too:
+`dask worker ADDRESS --nthreads 1 --nworkers 1 --resources GPU=1`, one for each GPU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
+
+from artbank.config import RunConfig
+
+Submit = Callable[..., PrefectFuture[Any]]
+"""Starts a task with keyword arguments."""
+
+_SLOT = {"GPU": 1}  # a task takes all of a worker that has one
+_DASK = {
+    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
+    "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
+}
+
+
+@contextmanager
+def open_runner(config: RunConfig) -> Iterator[Submit]:
+    """Open the runner of a run inside a flow run; gives the function that starts a task on it."""
+    kind = config.runner
+    if kind == "auto":
+        kind = "dask" if count_gpus() > 1 else "threads"
+    if kind == "threads":
+        with ThreadPoolTaskRunner(max_workers=1) as threads:  # one shard, or one training, fills a device
+            yield lambda task, **parameters: threads.submit(task, parameters)
+        return
+    import dask
+    from prefect_dask import DaskTaskRunner
+
+    with dask.config.set(_DASK):
+        runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
+        with runner:
+            workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
+            slots = {"resources": _SLOT} if any("GPU" in worker["resources"] for worker in workers) else {}
+
+            def submit(task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
+                with dask.annotate(**slots):
+                    return runner.submit(task, parameters)
+
+            yield submit
+
+
+def count_gpus() -> int:
+    """Return the number of CUDA devices that this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _start(config: RunConfig) -> Callable[..., Any]:
+    """Return what starts a cluster on this machine: each worker sees one GPU, or has its share of the cores."""
+    gpus = _visible_gpus()
+    count = config.num_workers or max(len(gpus), 1)
+    cores = str(max((os.cpu_count() or 1) // count, 1))
+
+    def start(**_: Any) -> Any:
+        from distributed import Nanny, Scheduler, SpecCluster
+
+        workers = {}
+        for number in range(count):
+            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, "TQDM_DISABLE": "1"}
+            if gpus:
+                env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+            options = {"nthreads": 1, "resources": _SLOT, "env": env, "dashboard_address": None}
+            workers[number] = {"cls": Nanny, "options": options}
+        scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+        return SpecCluster(workers=workers, scheduler=scheduler)
+
+    return start
+
+
+def _visible_gpus() -> list[str]:
+    """Return the names of the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named[: count_gpus()] if named else [str(number) for number in range(count_gpus())]

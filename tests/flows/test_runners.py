@@ -1,0 +1,101 @@
+"""Runs on clusters of several processes: the same pictures, one model a process, nothing lost with a killed worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn import draw_photo, listing, stylizing, training
+from pydantic import ValidationError
+from runs import id_of, log_of, run
+
+from artbank import results
+from artbank.config import RunConfig
+from artbank.storage import Store
+from flows.stylize_archive import stylize_archive
+from flows.train_banks import train_banks
+from tasks.runners import _DASK, _start
+
+NUM_PHOTOS = 8
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("photos")
+    Store.open(str(root)).write_many({f"{seed}.jpg": draw_photo(seed) for seed in range(NUM_PHOTOS)})
+    return str(root)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained: Any, photos: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The pictures of a run in this process."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    assert run(stylize_archive, stylizing(photos, str(output), trained.store, "novak", shard_size=2)).is_completed()
+    return pictures(output)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two worker processes, as `runner="dask"` starts them, that outlive a run."""
+    import dask
+
+    with dask.config.set(_DASK), _start(RunConfig(num_workers=2))() as started:
+        yield started
+
+
+def pictures(output: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (output / "novak").iterdir()}
+
+
+def test_a_cluster_of_this_machine_gives_the_same_pictures_and_loads_a_model_in_each_process_once(
+    trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=2, runner="dask", num_workers=2)
+    state = run(stylize_archive, config)
+    assert state.is_completed(), state
+    assert pictures(tmp_path) == undisturbed
+    lines = log_of(id_of(state), "8 photos, 8 to do in 4 shards")
+    assert 1 <= sum("base model mini on cpu" in line for line in lines) <= 2
+
+
+def test_a_worker_that_is_killed_loses_nothing(
+    trained: Any, photos: str, undisturbed: dict[str, bytes], cluster: Any, tmp_path: Path
+) -> None:
+    output = Store.open(str(tmp_path))
+    victims: list[int] = []
+
+    def kill() -> None:
+        while len(results.broken_off(output)) < 2:  # then both are in the middle of one
+            time.sleep(0.01)
+        victims.extend(worker.process.pid for worker in list(cluster.workers.values())[:1])
+        os.kill(victims[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=2, runner=cluster.scheduler_address)
+    state = run(stylize_archive, config)
+    killer.join(5)
+    assert victims and state.is_completed(), state
+    assert pictures(tmp_path) == undisturbed
+    assert len(results.ledger(output)) == NUM_PHOTOS
+    assert results.broken_off(output) == {}
+    assert not [name for name in listing(tmp_path) if name.endswith(".tmp")]
+
+
+def test_banks_are_trained_on_a_cluster_too(trained: Any, cluster: Any, tmp_path: Path) -> None:
+    config = training(trained.gallery, str(tmp_path), runner=cluster.scheduler_address)
+    state = run(train_banks, config)
+    assert state.is_completed(), state
+    assert {path.name for path in (tmp_path / "banks").iterdir()} == {"ferrante", "novak"}
+
+
+@pytest.mark.parametrize("runner", ["ray", "tcp://", "tcp://user:secret@host:8786", "host:8786"])
+def test_a_runner_that_is_none_is_refused(runner: str) -> None:
+    with pytest.raises(ValidationError, match="runner"):
+        RunConfig(runner=runner)
