@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artbank import manifest
 from artbank.catalog import Catalog
@@ -13,10 +14,14 @@ from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
 from artbank.manifest import Shard
 from artbank.models import hash_folder, resolve
+from artbank.records import Forecast
+from artbank.report import forecast_markdown
 from artbank.storage import Store
 from artbank.styles import StyleChoice, resolve_styles
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = 5  # shards in a forecast
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,32 @@ class StylizePlan:
     num_shards: int
 
 
-def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
-    """List the archive, subtract what the results already hold, and cut the rest into shards.
+@dataclass(frozen=True)
+class Survey:
+    """What a run starts from; nothing is written yet.
 
-    Returns:
-        The plan, its shards, and the archive's listing (key, size, etag).
+    Attributes:
+        styles: Resolved.
+        base_model_hash: Of the frozen model.
+        photos: The archive's listing (key, size, etag), all of it.
+        done: What the results hold already, see `manifest.read_done`.
+        tasks: What is to do: rows of `PhotoTask`.
+    """
+
+    styles: tuple[StyleChoice, ...]
+    base_model_hash: str
+    photos: pa.Table
+    done: pa.Table
+    tasks: pa.Table
+
+    @property
+    def recipes(self) -> dict[str, str]:
+        """The recipe id of each style."""
+        return {style.name: style.recipe_id for style in self.styles}
+
+
+def survey_archive(config: StylizeConfig) -> Survey:
+    """List the archive and subtract what the results already hold.
 
     Raises:
         CatalogError: A style is not in the catalog.
@@ -59,11 +85,58 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
         )
     base_hash = hash_folder(resolve(config.base_model, config.revision))
     styles = resolve_styles(Catalog(Store.open(config.store_uri)), config.styles, config.recipe, base_hash)
-    photos = manifest.list_archive(archive)
+    photos, done = manifest.list_archive(archive), manifest.read_done(output)
+    chosen = manifest.choose(photos, include=config.include, exclude=config.exclude)
     recipes = {style.name: style.recipe_id for style in styles}
-    done = manifest.read_done(output)
-    tasks = manifest.plan(photos, done, recipes, retry_failed=config.retry_failed)
-    shards = manifest.write_manifest(output, tasks, config.shard_size, recipes)
+    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed)
+    return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit))
+
+
+def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
+    """Survey the archive and cut what is to do into shards, which are written down as a manifest.
+
+    Returns:
+        The plan, its shards, and the archive's listing (key, size, etag).
+
+    Raises:
+        Exception: Whatever `survey_archive` raises.
+    """
+    found = survey_archive(config)
+    shards = manifest.write_manifest(Store.open(config.output_uri), found.tasks, config.shard_size, found.recipes)
     run_id = shards[0].id.rpartition("-")[0] if shards else ""
-    logger.info("%d photos, %d to do in %d shards", len(photos), len(tasks), len(shards))
-    return StylizePlan(run_id, styles, base_hash, len(photos), len(tasks), len(shards)), shards, photos
+    num_photos, num_tasks = len(found.photos), len(found.tasks)
+    logger.info("%d photos, %d to do in %d shards", num_photos, num_tasks, len(shards))
+    plan = StylizePlan(run_id, found.styles, found.base_model_hash, num_photos, num_tasks, len(shards))
+    return plan, shards, found.photos
+
+
+def forecast_archive(config: StylizeConfig) -> Forecast:
+    """Tell what a run would do and how long one worker may take for it; nothing is written.
+
+    Raises:
+        Exception: Whatever `survey_archive` raises.
+    """
+    found = survey_archive(config)
+    tasks, size = found.tasks, config.shard_size
+    keys, starts = tasks["key"], range(0, len(tasks), size)
+    first = [(len(part), part[0].as_py(), part[-1].as_py()) for part in (keys.slice(s, size) for s in starts[:_SHOWN])]
+    num_pictures = pc.sum(pc.list_value_length(tasks["styles"])).as_py() or 0
+    each = _seconds_a_picture(found)
+    forecast = Forecast(
+        num_photos=len(found.photos),
+        num_tasks=len(tasks),
+        num_pictures=num_pictures,
+        num_shards=len(starts),
+        seconds_a_picture=each,
+        seconds=None if each is None else each * num_pictures,
+        first_shards=first,
+        text="",
+    )
+    return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
+
+
+def _seconds_a_picture(found: Survey) -> float | None:
+    """Return the mean over the pictures that are there, those of this run's recipes where there are any."""
+    made = found.done.filter(pc.field("status") == "done")
+    alike = made.filter(pc.field("recipe_id").isin(list(found.recipes.values())))
+    return pc.mean((alike if len(alike) else made)["seconds"]).as_py()

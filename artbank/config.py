@@ -199,6 +199,12 @@ class StylizeConfig(RunConfig):
         min_length=1, description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3."
     )
     recipe: StylizeRecipe = StylizeRecipe()
+    include: tuple[str, ...] = Field(
+        default=(), description="Photos to work on, as globs such as `2024/**/*.jpg`; all by default."
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="Photos to leave alone, as globs.")
+    limit: int | None = Field(default=None, ge=1, description="Most photos to work on in this run.")
+    dry_run: bool = Field(default=False, description="Tell what would be done and how long it may take; do nothing.")
     retry_failed: bool = Field(default=False, description="Try photos again that failed before and have not changed.")
     shard_size: int = Field(
         default=64, ge=1, le=4096, description="Photos in a shard: the unit of retry and of commit."

@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from fsspec.utils import glob_translate
 
 from artbank import results
 from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 
-DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "created_at")
+DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "seconds", "created_at")
 """Columns of the ledger that planning needs."""
 
 _LISTING = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
 _TIME = Result.SCHEMA.field("created_at").type
+_LISTED_AT_ONCE = 65_536
 _RECIPES = b"artbank.recipes"
 _TASK_KEYS = ["key", "size", "etag", "known_sha256"]
 
@@ -41,9 +45,26 @@ class Shard:
 
 
 def list_archive(archive: Store) -> pa.Table:
-    """List the files of an archive as key, size and etag, by key; hidden files and folders are left out."""
-    listed = archive.list()
-    return pa.table([[getattr(stored, name) for stored in listed] for name in _LISTING.names], schema=_LISTING)
+    """List the files of an archive as key, size and etag, by key; hidden files and folders are left out.
+
+    A million files take some 100 bytes each, here and while they are listed.
+    """
+    found, batches = archive.scan(), [_LISTING.empty_table()]
+    while some := list(islice(found, _LISTED_AT_ONCE)):
+        columns = [pa.array([getattr(stored, field.name) for stored in some], field.type) for field in _LISTING]
+        batches.append(pa.table(columns, schema=_LISTING))
+    return pa.concat_tables(batches).sort_by("key")
+
+
+def choose(photos: pa.Table, *, include: Sequence[str], exclude: Sequence[str]) -> pa.Table:
+    """Keep the photos of a listing that some glob includes, all where there is none, and no glob excludes.
+
+    `*` and `?` stay within a folder, `**` goes through any number of them: `2024/**/*.jpg`.
+    """
+    wanted, unwanted = (re.compile("|".join(map(glob_translate, globs)) or r"(?!)") for globs in (include, exclude))
+    keys = photos["key"].to_pylist() if include or exclude else []
+    kept = [bool((not include or wanted.match(key)) and not unwanted.match(key)) for key in keys]
+    return photos.filter(pa.array(kept, pa.bool_())) if include or exclude else photos
 
 
 def read_done(output: Store) -> pa.Table:

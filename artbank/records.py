@@ -226,3 +226,28 @@ class Outcome:
     num_new: int
     places: dict[str, str]
     text: str
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would do.
+
+    Attributes:
+        num_photos: Photos in the archive.
+        num_tasks: Photos that the run would work on.
+        num_pictures: Pictures that these lack.
+        num_shards: Shards that they would be cut into.
+        seconds_a_picture: Mean of the pictures that are there already; None where there are none.
+        seconds: That, times the pictures that lack: on one worker.
+        first_shards: Number of photos, first and last key of the first few shards.
+        text: All of it, Markdown.
+    """
+
+    num_photos: int
+    num_tasks: int
+    num_pictures: int
+    num_shards: int
+    seconds_a_picture: float | None
+    seconds: float | None
+    first_shards: list[tuple[int, str, str]]
+    text: str

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPException
+from itertools import islice
 from pathlib import Path
 
 from artbank.backends import Backend, Found
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _HASHED_BYTES = 64 * 2**20  # read at once to be hashed, where no single object is larger
+_SCANNED_AT_ONCE = 10_000
 _CREATE_ATTEMPTS = 3
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 _LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSYS, errno.EMSGSIZE)
@@ -111,9 +113,14 @@ class Store:
         return f"{self.uri}{separator}{check_key(key)}"
 
     def list(self, prefix: str = "", *, hash_content: bool = False) -> list[StoredObject]:
-        """List all objects below a folder, at any depth, by key; nothing where there is no such folder.
+        """List all objects below a folder, at any depth, by key; see `scan`."""
+        return sorted(self.scan(prefix, hash_content=hash_content), key=lambda stored: stored.key)
+
+    def scan(self, prefix: str = "", *, hash_content: bool = False) -> Iterator[StoredObject]:
+        """Go through all objects below a folder, at any depth, in any order; through nothing where there is no folder.
 
         Hidden ones, links of a local folder, and names that are no keys are left out; the latter two with a warning.
+        However many there are, a few thousand are in memory.
 
         Args:
             prefix: The folder, below this store; all of it by default. The keys start with it.
@@ -124,15 +131,19 @@ class Store:
             ConfigError: The prefix would lead elsewhere.
             FileNotFoundError: There is not even the bucket.
         """
-        found = [item for item in self._backend.walk(_folder(prefix)) if not is_hidden(item.key)]
-        fit = [item for item in found if find_fault(item.key) is None]
-        if len(fit) < len(found):
-            odd = next(item.key for item in found if find_fault(item.key) is not None)
-            logger.warning("%s: left out %d names such as %r; rename them", self.uri, len(found) - len(fit), odd)
-        hashed = self._hashes(item for item in fit if item.etag is None and (hash_content or item.changed_ns is None))
-        known = {item.key: item.etag or f"{item.size}-{item.changed_ns}" for item in fit} | hashed
-        objects = [StoredObject(item.key, item.size, etag) for item in fit if (etag := known[item.key]) is not None]
-        return sorted(objects, key=lambda stored: stored.key)
+        odd: list[str] = []
+        found = iter(self._backend.walk(_folder(prefix)))
+        while batch := list(islice(found, _SCANNED_AT_ONCE)):
+            shown = [item for item in batch if not is_hidden(item.key)]
+            fit = [item for item in shown if find_fault(item.key) is None]
+            odd += [item.key for item in shown if find_fault(item.key) is not None]
+            hashed = self._hashes(i for i in fit if i.etag is None and (hash_content or i.changed_ns is None))
+            known = {item.key: item.etag or f"{item.size}-{item.changed_ns}" for item in fit} | hashed
+            for item in fit:
+                if (etag := known[item.key]) is not None:
+                    yield StoredObject(item.key, item.size, etag)
+        if odd:
+            logger.warning("%s: left out %d names such as %r; rename them", self.uri, len(odd), odd[0])
 
     def folders(self, prefix: str = "") -> list[str]:
         """List the names of the folders one level below a folder, sorted, hidden ones left out.

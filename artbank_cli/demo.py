@@ -11,6 +11,7 @@ from artbank.config import BankRecipe, StylizeConfig, TrainConfig
 from artbank.images import Picture, encode
 from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.records import Outcome
 from artbank.storage import Store
 
 NUM_ARTWORKS = 16
@@ -40,6 +41,7 @@ def run_demo(folder: Path) -> str:
             styles=PAINTERS,
         )
     )
+    assert isinstance(outcome, Outcome)
     lines = [f"{outcome.num_done} pictures in {time.monotonic() - start:.0f} s"]
     return "\n".join([*lines, *(f"{what}: {where}" for what, where in outcome.places.items())])
 

@@ -58,11 +58,15 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
     quiet_prefect()
+    from artbank.records import Forecast
     from flows.stylize_archive import stylize_archive
 
     outcome = stylize_archive(config)
     if as_json:
         print(json.dumps({name: value for name, value in asdict(outcome).items() if name != "text"}))
+        return
+    if isinstance(outcome, Forecast):
+        print(outcome.text.strip())
         return
     print(f"{outcome.num_done} pictures are there, {outcome.num_failed} could not be made")
     print(f"{outcome.num_new} photos were worked on")

@@ -10,8 +10,16 @@ from prefect import flow, get_run_logger
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
 from flows.outcomes import explain, gather, name_failures
-from tasks.archives import Outcome, find_uncommitted, finish_archive, plan_archive, stylize_shard
-from tasks.artifacts import show_outcome
+from tasks.archives import (
+    Forecast,
+    Outcome,
+    find_uncommitted,
+    finish_archive,
+    forecast_archive,
+    plan_archive,
+    stylize_shard,
+)
+from tasks.artifacts import show_forecast, show_outcome
 from tasks.runners import open_runner
 
 if TYPE_CHECKING:
@@ -21,8 +29,10 @@ _ROUNDS = 2
 
 
 @flow(name="stylize-archive", flow_run_name="stylize-archive {config.archive_uri}")
-def stylize_archive(config: StylizeConfig) -> Outcome:
+def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
     """Stylize every photo under `config.archive_uri` that lacks a picture; run it again to resume.
+
+    With `config.dry_run` it only tells what it would do.
 
     Raises:
         ResultsError: Some shards could not be finished; names them. The others are committed.
@@ -30,6 +40,10 @@ def stylize_archive(config: StylizeConfig) -> Outcome:
         ConfigError: A style cannot be read or does not fit the base model.
         BaseModelError: The base model is not there.
     """
+    if config.dry_run:
+        forecast = forecast_archive(config)
+        show_forecast(forecast)
+        return forecast
     plan, shards, photos = plan_archive(config)
     get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
     failed = _stylize_shards(config, plan, shards) if shards else {}

@@ -11,7 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import StylizeConfig
-from artbank.records import Outcome
+from artbank.records import Forecast, Outcome
 from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
 
@@ -28,6 +28,14 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     from artbank import archives
 
     return archives.plan_archive(config)
+
+
+@task(**STORE_RETRIES, name="forecast-archive", cache_policy=NO_CACHE)
+def forecast_archive(config: StylizeConfig) -> Forecast:
+    """Tell what a run would do; see `artbank.archives.forecast_archive`."""
+    from artbank import archives
+
+    return archives.forecast_archive(config)
 
 
 @task(**STORE_RETRIES, name="stylize-shard", task_run_name="stylize-{shard.id}", cache_policy=NO_CACHE)

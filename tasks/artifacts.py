@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from artbank.records import BankRecord, Outcome
+from artbank.records import BankRecord, Forecast, Outcome
 
 
 def show_banks(trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str]) -> None:
@@ -26,6 +26,11 @@ def show_banks(trained: Sequence[BankRecord], current: Sequence[str], failed: Ma
     rows += [{"collection": name, "outcome": "up to date"} for name in current]
     rows += [{"collection": name, "outcome": f"failed: {reason}"} for name, reason in failed.items()]
     create_table_artifact(table=rows, key="banks", description="Banks of this run")
+
+
+def show_forecast(forecast: Forecast) -> None:
+    """Leave what a run would do."""
+    create_markdown_artifact(forecast.text, key="forecast", description="What a run would do")
 
 
 def show_outcome(outcome: Outcome) -> None:

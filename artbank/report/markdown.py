@@ -63,4 +63,7 @@ def seconds_text(seconds: float | None) -> str:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours < 48:
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    days, hours = divmod(hours, 24)
+    return f"{days} days {hours} h"

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.evaluation import summarize
+from artbank.records import Forecast
 from artbank.report.markdown import escape, score_text, seconds_text, share_text, table
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
@@ -63,6 +64,24 @@ def summary_markdown(summary: Mapping[str, Any], *, title: str, places: Mapping[
         _failures(summary),
         _worst(summary),
         "## Where things are\n\n" + table(["what", "where"], places.items(), numbers_from=2) if places else "",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def forecast_markdown(forecast: Forecast, *, title: str) -> str:
+    """Return what a run would do as Markdown; see `Forecast`."""
+    each, total = seconds_text(forecast.seconds_a_picture), seconds_text(forecast.seconds)
+    cost = f"About **{total}** on one worker: {each} a picture, the mean of those that are there."
+    if forecast.seconds is None:
+        cost = "How long it takes is not known yet: no picture is there to judge by. Do a few first, with `--limit`."
+    sections = [
+        f"# {escape(title)}",
+        f"{_number(forecast.num_photos, 'photo')}, of which **{forecast.num_tasks:,}** lack "
+        f"{_number(forecast.num_pictures, 'picture')}, in {_number(forecast.num_shards, 'shard')}.",
+        cost if forecast.num_pictures else "",
+        "## The first shards\n\n" + table(["photos", "from", "to"], forecast.first_shards, numbers_from=3)
+        if forecast.first_shards
+        else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 

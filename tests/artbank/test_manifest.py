@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START, result
 
-from artbank import manifest, results
+from artbank import manifest, results, storage
 from artbank.manifest import Shard
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
@@ -53,6 +53,35 @@ def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
     photos = manifest.list_archive(Store.open(str(tmp_path / "nowhere")))
     assert len(photos) == 0
     assert plan(photos, [], {"monet": "r1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "kept"),
+    [
+        ((), (), ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]),
+        (("*.jpg",), (), ["a.jpg"]),
+        (("**/*.jpg",), (), ["a.jpg", "x/a.jpg", "x/y/a.jpg"]),
+        (("x/**",), (), ["x/a.jpg", "x/y/a.jpg"]),
+        (("x/*", "?.png"), (), ["b.png", "x/a.jpg"]),
+        ((), ("x/**",), ["a.jpg", "b.png"]),
+        (("**/a.jpg",), ("x/y/*",), ["a.jpg", "x/a.jpg"]),
+        (("a.jp",), (), []),
+    ],
+)
+def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
+    keys = ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]
+    photos = pa.table({"key": keys, "size": [1] * 4, "etag": ["e"] * 4})
+    assert manifest.choose(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
+
+
+def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "_LISTED_AT_ONCE", 3)
+    monkeypatch.setattr(storage, "_SCANNED_AT_ONCE", 2)
+    archive = Store.open(store_uri)
+    archive.write_many({f"{n % 3}/{n}.jpg": b"x" * n for n in range(10)})
+    photos = manifest.list_archive(archive)
+    assert photos["key"].to_pylist() == sorted(f"{n % 3}/{n}.jpg" for n in range(10))
+    assert photos.to_pylist() == [vars(stored) for stored in archive.list()]
 
 
 def test_a_photo_lacks_the_styles_that_have_no_row_of_their_recipe() -> None:

@@ -140,6 +140,15 @@ def test_photos_become_pictures_and_the_places_are_told(world: Path, tmp_path: P
     assert (told["num_done"], told["num_failed"], told["num_new"]) == (2, 0, 0)
 
 
+def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path) -> None:
+    words = ["stylize", world / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", "--dry-run"]
+    ended = call(*words, *FAST, "--include", "roll 1/*")
+    assert ended.code == 0 and "2 photos, of which **1** lack 1 picture, in 1 shard." in ended.out
+    facts = json.loads(call(*words, *FAST, "--json").out)
+    assert (facts["num_tasks"], facts["first_shards"]) == (2, [[2, "a.jpg", "roll 1/b.png"]])
+    assert not (tmp_path / "out").exists()
+
+
 def test_banks_are_listed_for_people_and_for_scripts(world: Path) -> None:
     shown = call("banks", "--store", world / "store")
     assert shown.code == 0 and re.search(r"^novak@1 +default ", shown.out, re.MULTILINE)

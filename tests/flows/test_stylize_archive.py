@@ -230,6 +230,41 @@ def test_failed_photos_are_tried_again_only_where_that_is_asked_for(archive: Arc
     assert archive.rows()[BROKEN, "novak"]["status"] == "failed"
 
 
+def test_globs_and_a_limit_choose_what_is_worked_on_and_leave_the_other_rows(archive: Archive) -> None:
+    another = STYLIZE.model_copy(update={"seed": 5})
+    before = archive.rows()
+    chosen = run(stylize_archive, archive.config(recipe=another, include=("roll 1/**",), exclude=("**/*.jpg",)))
+    assert chosen.result().num_new == 2
+    after = archive.rows()
+    assert after.keys() == before.keys()
+    renewed = {key for key in after if after[key]["recipe_id"] != before[key]["recipe_id"]}
+    assert renewed == {(key, "novak") for key in PHOTOS if key.startswith("roll 1/")}
+    assert run(stylize_archive, archive.config(recipe=another, limit=1)).result().num_new == 1
+    assert run(stylize_archive, archive.config(recipe=another)).result().num_new == 1
+
+
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_load_base", no_model)
+    before = listing(archive.root)
+    config = archive.config("novak", "ferrante", recipe=STYLIZE.model_copy(update={"seed": 6}), shard_size=3)
+    state = run(stylize_archive, config.model_copy(update={"dry_run": True}))
+    forecast = state.result()
+    assert (forecast.num_photos, forecast.num_tasks, forecast.num_pictures, forecast.num_shards) == (4, 4, 8, 2)
+    assert forecast.first_shards == [(3, "a.jpg", "roll 1/torn.jpg"), (1, "roll 1/été/c.webp", "roll 1/été/c.webp")]
+    assert forecast.seconds == pytest.approx(8 * forecast.seconds_a_picture) and forecast.seconds > 0
+    assert [one.key for one in artifacts(id_of(state))] == ["forecast"]
+    assert listing(archive.root) == before
+
+
+def test_without_a_picture_a_dry_run_says_how_to_learn_the_cost(archive: Archive) -> None:
+    shutil.rmtree(archive.output)
+    forecast = run(stylize_archive, archive.config(dry_run=True)).result()
+    assert (forecast.seconds, archive.output.exists()) == (None, False)
+    assert "--limit" in forecast.text
+
+
 def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
