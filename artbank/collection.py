@@ -174,7 +174,7 @@ def _shrink(rgb: np.ndarray) -> np.ndarray:
 
 def _bytes(data: bytes | Exception) -> bytes:
     if isinstance(data, FileNotFoundError):
-        raise ImageError("removed since the gallery was listed")
+        raise ImageError("removed since the gallery was listed", "removed")
     if isinstance(data, Exception):
         raise data
     return data

@@ -2,7 +2,7 @@
 
     ArtbankError                deterministic: trying again gives it again, so nothing retries it
     ├── ConfigError             a parameter is wrong, or two do not go together
-    ├── ImageError              one image cannot be used; `reason` is what its result row says
+    ├── ImageError              one image cannot be used; `failure` and `reason` are what its result row says
     ├── CollectionError         a collection cannot be trained on
     ├── BaseModelError          a base model is missing a part, is damaged, or has another hash than asked for
     ├── BankError               a bank is missing, damaged, or was trained on another base model
@@ -17,6 +17,11 @@ heal by itself.
 
 from __future__ import annotations
 
+from typing import Literal
+
+Failure = Literal["unreadable", "unsupported", "too_large", "too_small", "removed", "out_of_memory", "not_finite"]
+"""Why there is no picture of a photo, as few words as can be counted; the row's reason says it to a person."""
+
 
 class ArtbankError(Exception):
     """Root of the errors that artbank raises of its own."""
@@ -29,10 +34,11 @@ class ConfigError(ArtbankError, ValueError):
 class ImageError(ArtbankError):
     """One image cannot be used."""
 
-    def __init__(self, reason: str):
-        """Say why, in words for whoever owns the file."""
+    def __init__(self, reason: str, failure: Failure = "unreadable"):
+        """Say why, in words for whoever owns the file, and in one that can be counted."""
         super().__init__(reason)
         self.reason = reason
+        self.failure: Failure = failure
 
 
 class CollectionError(ArtbankError):

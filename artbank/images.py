@@ -84,7 +84,7 @@ def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white") -> Picture:
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageError(_explain(error, image.format)) from error
+        raise _damage(error, image.format) from error
 
 
 def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
@@ -111,7 +111,9 @@ def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
         image.save(file, **options)
     except (OSError, ValueError) as error:
         height, width = picture.rgb.shape[:2]
-        raise ImageError(f"a picture of {width} x {height} px cannot be written as {options['format']}") from error
+        raise ImageError(
+            f"a picture of {width} x {height} px cannot be written as {options['format']}", "too_large"
+        ) from error
     return file.getvalue()
 
 
@@ -172,7 +174,7 @@ def _open(data: bytes) -> Image.Image:
             return factory(io.BytesIO(data), "")
         except Exception as error:
             if accept is not None:
-                raise ImageError(_explain(error, name)) from error
+                raise _damage(error, name) from error
     raise _refusal(data)
 
 
@@ -188,8 +190,8 @@ def _refusal(data: bytes) -> ImageError:
     }
     for kind, matches in kinds.items():
         if matches:
-            return ImageError(f"{kind} files cannot be read; save it as JPEG, PNG or TIFF")
-    return ImageError("not an image, or of a format that cannot be read")
+            return ImageError(f"{kind} files cannot be read; save it as JPEG, PNG or TIFF", "unsupported")
+    return ImageError("not an image, or of a format that cannot be read", "unsupported")
 
 
 def _allow(max_pixels: int) -> None:
@@ -203,10 +205,11 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
             f"image has {_megapixels(width * height)} MP ({width} x {height}), more than the limit of "
-            f"{_megapixels(max_pixels)} MP; raise max_megapixels to take it"
+            f"{_megapixels(max_pixels)} MP; raise max_megapixels to take it",
+            "too_large",
         )
     if min(width, height) < _SMALLEST_PX:
-        raise ImageError(f"too small: {width} x {height} px; at least {_SMALLEST_PX} px a side are needed")
+        raise ImageError(f"too small: {width} x {height} px; at least {_SMALLEST_PX} px a side are needed", "too_small")
 
 
 def _megapixels(pixels: int) -> str:
@@ -214,15 +217,18 @@ def _megapixels(pixels: int) -> str:
     return text.replace(",", " ")
 
 
-def _explain(error: Exception, kind: str | None) -> str:
+def _damage(error: Exception, kind: str | None) -> ImageError:
+    """Return what a decoder's error means to whoever owns the file."""
     text = str(error).lower()
     if isinstance(error, MemoryError):
-        return f"not enough memory to decode the {kind} file"
+        return ImageError(f"not enough memory to decode the {kind} file", "out_of_memory")
     if isinstance(error, Image.DecompressionBombError):
-        return f"the {kind} file claims far more pixels than an image has; save it anew or get another copy"
+        return ImageError(
+            f"the {kind} file claims far more pixels than an image has; save it anew or get another copy", "too_large"
+        )
     if "truncated" in text or isinstance(error, EOFError | struct.error):
-        return f"the {kind} file is truncated: it ends before its picture does; get a whole copy"
-    return f"the {kind} file is damaged, or of a kind that cannot be read; save it anew or get another copy"
+        return ImageError(f"the {kind} file is truncated: it ends before its picture does; get a whole copy")
+    return ImageError(f"the {kind} file is damaged, or of a kind that cannot be read; save it anew or get another copy")
 
 
 def _to_picture(image: Image.Image, alpha: Alpha) -> Picture:

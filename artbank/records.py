@@ -12,6 +12,8 @@ from typing import ClassVar, Literal, Self
 
 import pyarrow as pa
 
+from artbank.errors import Failure
+
 _TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
 _TIME = pa.timestamp("us", tz="UTC")
 _NAMED = pa.dictionary(pa.int32(), pa.string())  # what readers make of a `collection=` folder: both must be alike
@@ -147,7 +149,10 @@ class PhotoTask(_Row):
 
 @dataclass(frozen=True)
 class Result(_Row):
-    """What became of one photo in one style: a row of the results. What a failed one lacks is None."""
+    """What became of one photo in one style: a row of the results. What a failed one lacks is None.
+
+    `failure` is one of a few words, for counting; `reason` says the same to a person.
+    """
 
     key: str
     size: int
@@ -156,6 +161,7 @@ class Result(_Row):
     style: str
     recipe_id: str
     status: Literal["done", "failed"]
+    failure: Failure | None
     reason: str | None
     bank_ids: list[str]
     base_model: str
@@ -185,6 +191,7 @@ class Result(_Row):
             ("style", _TEXT),
             ("recipe_id", _TEXT),
             ("status", _TEXT),
+            ("failure", _TEXT),
             ("reason", _TEXT),
             ("file_name", _TEXT),
             ("width_px", _INT),

@@ -36,8 +36,8 @@ Progress = Callable[[int, int], None]
 """Told of every picture of a shard: how many are done, and how many there are."""
 
 _CHUNK = 2  # batches of photos that are worked on together; as many again are being read ahead
-_NOT_FINITE = "the model gave values that are not finite; try dtype=float32"
-_REMOVED = "the file was removed while the run was on"
+_NOT_FINITE = ImageError("the model gave values that are not finite; try dtype=float32", "not_finite")
+_REMOVED = ImageError("the file was removed while the run was on", "removed")
 
 Chunk = tuple[Sequence[PhotoTask], dict[str, bytes | Exception]]
 
@@ -132,7 +132,7 @@ class ShardWorker:
     ) -> OpenPhoto | list[Result]:
         """Decode a photo; its rows at once where it cannot be, or where older ones hold."""
         if isinstance(data, FileNotFoundError):
-            return [self._row(task, style, None, reason=_REMOVED) for style in task.styles]
+            return [self._row(task, style, None, error=_REMOVED) for style in task.styles]
         if isinstance(data, Exception):
             raise data
         digest = hashlib.sha256(data).hexdigest()
@@ -143,7 +143,7 @@ class ShardWorker:
         try:
             picture = decode(data, max_pixels=self.config.max_pixels, alpha=self.config.recipe.alpha)
         except ImageError as error:
-            return [self._row(task, style, digest, reason=error.reason) for style in task.styles]
+            return [self._row(task, style, digest, error=error) for style in task.styles]
         return OpenPhoto(task, picture, digest)
 
     def _stylize(
@@ -161,7 +161,7 @@ class ShardWorker:
             own = [(one, by_key[one.key]) for one in made if one.style == style]
             rows += self._finish(style, [(one, photo) for one, photo in own if one.rgb is not None], seconds)
             lost = [photo for one, photo in own if one.rgb is None]
-            rows += [self._row(photo.task, style, photo.digest, reason=_NOT_FINITE) for photo in lost]
+            rows += [self._row(photo.task, style, photo.digest, error=_NOT_FINITE) for photo in lost]
         return rows
 
     def _finish(self, style: str, made: Sequence[tuple[Stylized, OpenPhoto]], seconds: float) -> list[Result]:
@@ -191,7 +191,7 @@ class ShardWorker:
         return replace(row, file_name=name, width_px=width, height_px=height, seed=one.seed, **facts)
 
     def _row(
-        self, task: PhotoTask, style: str, digest: str | None, *, reason: str | None = None, seconds: float = 0.0
+        self, task: PhotoTask, style: str, digest: str | None, *, error: ImageError | None = None, seconds: float = 0.0
     ) -> Result:
         """Return a row that has what is known of every photo; scores and places are filled where there are any."""
         choice = self.choices[style]
@@ -202,8 +202,9 @@ class ShardWorker:
             sha256=digest,
             style=style,
             recipe_id=choice.recipe_id,
-            status="done" if reason is None else "failed",
-            reason=reason,
+            status="done" if error is None else "failed",
+            failure=None if error is None else error.failure,
+            reason=None if error is None else error.reason,
             bank_ids=choice.bank_ids,
             base_model=self.config.base_model,
             base_model_hash=self.plan.base_model_hash,

@@ -24,7 +24,7 @@ from artbank.mini.scenes import SUBJECTS
 SCALING_FACTOR = 0.18215  # Stable Diffusion's: code that forgets it fails on the miniature as it would on the original
 _CAPTION_DROPOUT = 0.1
 _BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
-_MIN_SNR, _MAX_GAIN = 5.0, 4.0
+_MAX_SNR = 5.0
 
 
 def crop_images(images: np.ndarray, picks: Tensor, side: int, generator: torch.Generator) -> Tensor:
@@ -145,8 +145,9 @@ class JudgeStage:
 class UnetStage:
     """Stable Diffusion's objective on cached latents: predict the noise at uniform t, weighted by t.
 
-    Source: Rombach et al., CVPR 2022, eq. 2; low noise weighs less by min-SNR (Hang et al., ICCV 2023, gamma 5). Ours:
-    high noise weighs up to 4 times more, as a velocity's error would, since a short run learns composition last.
+    Source: Rombach et al., CVPR 2022, eq. 2; low noise weighs less by min-SNR (Hang et al., ICCV 2023, gamma 5), high
+    noise as much as an error of the velocity would (Salimans and Ho, ICLR 2022, section 4): composition is drawn there,
+    and an error of the noise hardly shows it.
     """
 
     def __init__(
@@ -186,7 +187,7 @@ class UnetStage:
         predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).sample.float()
         error = ((predicted - noise.to(device)) ** 2).mean((1, 2, 3))  # [B]
         snr = compute_snr(self.scheduler, t)
-        weight = snr.clamp(max=_MIN_SNR) / snr * (1 + 1 / snr).clamp(max=_MAX_GAIN)
+        weight = snr.clamp(max=_MAX_SNR) / snr * (1 + 1 / snr)
         return (error * weight.to(device)).mean()
 
     def _draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:

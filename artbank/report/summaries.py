@@ -38,6 +38,7 @@ def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, 
         },
         "scorers": sorted(pc.unique(done["scorer"].drop_null()).to_pylist()),
         "styles": [_style(results, s, floors.get(s, (None, None))) for s in sorted(set(results["style"].to_pylist()))],
+        "failures": _tally(failed["failure"].fill_null("unreadable"), "failure"),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
         "failed": _first(failed, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"]),
@@ -151,11 +152,12 @@ def _failures(summary: Mapping[str, Any]) -> str:
     if not summary["failed"]:
         return ""
     reasons, listed = summary["reasons"], summary["failed"]
+    counts = ", ".join(f"{entry['count']:,} {entry['failure']}" for entry in summary["failures"])
     more = len(reasons) - NUM_LISTED
     shown = [(entry["reason"], entry["count"]) for entry in reasons[:NUM_LISTED]]
     rows = [(row["key"], row["style"], row["reason"] or "no reason was kept") for row in listed]
     return (
-        "## Failed\n\n"
+        f"## Failed\n\n{escape(counts)}\n\n"
         + table(["reason", "pictures"], shown)
         + (f"\n\nAnd {_number(more, 'other reason')}." if more > 0 else "")
         + f"\n\nThe first {len(listed)} of {summary['counts']['failed']}, by name:\n\n"

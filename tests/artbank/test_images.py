@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from artbank.errors import ImageError
+from artbank.errors import Failure, ImageError
 from artbank.images import WRITTEN_SUFFIXES, Picture, decode, encode, output_name, read_camera, resize
 
 NASTY = Path(__file__).parents[3] / "shared" / "data" / "nasty"
@@ -57,10 +57,15 @@ def save(pixels: np.ndarray | Image.Image, kind: str = "PNG", **options: Any) ->
     return file.getvalue()
 
 
-def reason_of(data: bytes, max_pixels: int = LIMIT) -> str:
+def refusal_of(data: bytes, max_pixels: int = LIMIT) -> ImageError:
     with pytest.raises(ImageError) as caught:
         decode(data, max_pixels=max_pixels)
-    return caught.value.reason
+    assert caught.value.failure in get_args(Failure)
+    return caught.value
+
+
+def reason_of(data: bytes, max_pixels: int = LIMIT) -> str:
+    return refusal_of(data, max_pixels).reason
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "TGA", "PPM", "JPEG2000"])
@@ -239,28 +244,31 @@ def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
 def test_the_limit_may_be_raised_above_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     data = save(Image.new("1", (20_000, 10_000)), "TIFF", compression="group4")
-    assert "200 MP" in reason_of(data, 199_999_999)
+    refusal = refusal_of(data, 199_999_999)
+    assert "200 MP" in refusal.reason and refusal.failure == "too_large"
     assert decode(data, max_pixels=200_000_000).rgb.shape == (10_000, 20_000, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 100), (65_536, 1)])
 def test_what_is_too_small_is_refused(size: tuple[int, int]) -> None:
-    assert reason_of(save(Image.new("L", size))).startswith(f"too small: {size[0]} x {size[1]} px")
+    refusal = refusal_of(save(Image.new("L", size)))
+    assert refusal.reason.startswith(f"too small: {size[0]} x {size[1]} px") and refusal.failure == "too_small"
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "words", "failure"),
     [
-        (b"", "empty file"),
-        (b"no picture at all", "not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "EPS files cannot be read"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC files cannot be read"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG files cannot be read"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "PNG file is"),
+        (b"", "empty file", "unreadable"),
+        (b"no picture at all", "not an image", "unsupported"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "EPS files cannot be read", "unsupported"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC files cannot be read", "unsupported"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG files cannot be read", "unsupported"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "PNG file is", "unreadable"),
     ],
 )
-def test_a_refusal_says_what_the_file_is(data: bytes, words: str) -> None:
-    assert words in reason_of(data)
+def test_a_refusal_says_what_the_file_is(data: bytes, words: str, failure: str) -> None:
+    refusal = refusal_of(data)
+    assert words in refusal.reason and refusal.failure == failure
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "TGA", "PPM"])

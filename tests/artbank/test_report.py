@@ -245,14 +245,19 @@ def test_a_summary_counts_and_spreads_by_style():
 
 def test_a_summary_lists_the_commonest_reasons_and_the_worst_pictures_first():
     rows = [result(f"{i:02}.jpg", clip_style=i / 100, flags=["flat"] if i < 2 else []) for i in range(30)]
-    rows += [result(f"x{i:02}.jpg", status="failed", reason=f"reason {i % 25}", clip_style=None) for i in range(40)]
+    for i in range(40):
+        kind = "too_large" if i < 3 else "unreadable"
+        facts = {"status": "failed", "reason": f"reason {i % 25}", "failure": kind, "clip_style": None}
+        rows.append(result(f"x{i:02}.jpg", **facts))
     summary = summarized(rows)
     assert [row["key"] for row in summary["worst"]] == [f"{i:02}.jpg" for i in range(20)]
     assert [row["key"] for row in summary["failed"]] == [f"x{i:02}.jpg" for i in range(20)]
     assert summary["reasons"][0] == {"reason": "reason 0", "count": 2} and len(summary["reasons"]) == 25
     assert summary["flags"] == [{"flag": "flat", "count": 2}]
+    assert summary["failures"] == [{"failure": "unreadable", "count": 37}, {"failure": "too_large", "count": 3}]
     text = summary_markdown(summary, title="t", places={})
     assert "And 5 other reasons." in text and "The first 20 of 40" in text and "2 flat" in text
+    assert "37 unreadable, 3 too\\_large" in text
 
 
 def test_a_report_has_a_line_for_each_style_and_measure():

@@ -125,7 +125,7 @@ def test_pictures_keep_the_names_and_the_tree_of_the_photos(stylized: Archive) -
 def test_a_broken_file_is_a_row_with_the_reason(stylized: Archive) -> None:
     row = stylized.rows()[BROKEN, "novak"]
     assert (row["status"], row["file_name"], row["clip_style"]) == ("failed", None, None)
-    assert row["reason"] and "\n" not in row["reason"]
+    assert row["reason"] and "\n" not in row["reason"] and row["failure"] == "unreadable"
 
 
 def test_a_run_leaves_a_summary_a_contact_sheet_and_artifacts(stylized: Archive) -> None:
