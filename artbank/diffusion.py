@@ -6,9 +6,10 @@ C latent channels (4), h x w latent size: image size divided by `latent_factor`.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -105,6 +106,12 @@ class BaseModel:
     def dtype(self) -> torch.dtype:
         """Precision of the networks."""
         return self.unet.dtype
+
+    @cached_property
+    def fine(self) -> BaseModel:
+        """The same model in float32, made when it is first asked for."""
+        parts = {name: copy.deepcopy(getattr(self, name)).float() for name in ("unet", "vae", "text_encoder")}
+        return replace(self, **parts)
 
     @property
     def latent_factor(self) -> int:

@@ -36,7 +36,6 @@ Progress = Callable[[int, int], None]
 """Told of every picture of a shard: how many are done, and how many there are."""
 
 _CHUNK = 2  # batches of photos that are worked on together; as many again are being read ahead
-_NOT_FINITE = ImageError("the model gave values that are not finite; try dtype=float32", "not_finite")
 _REMOVED = ImageError("the file was removed while the run was on", "removed")
 
 Chunk = tuple[Sequence[PhotoTask], dict[str, bytes | Exception]]
@@ -160,8 +159,7 @@ class ShardWorker:
         for style in styles:
             own = [(one, by_key[one.key]) for one in made if one.style == style]
             rows += self._finish(style, [(one, photo) for one, photo in own if one.rgb is not None], seconds)
-            lost = [photo for one, photo in own if one.rgb is None]
-            rows += [self._row(photo.task, style, photo.digest, error=_NOT_FINITE) for photo in lost]
+            rows += [self._row(photo.task, style, photo.digest, error=one.error) for one, photo in own if one.error]
         return rows
 
     def _finish(self, style: str, made: Sequence[tuple[Stylized, OpenPhoto]], seconds: float) -> list[Result]:

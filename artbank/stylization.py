@@ -8,9 +8,11 @@ another batch the same networks may sum in another order, which moves single pix
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -22,12 +24,16 @@ from artbank.bank import Bank
 from artbank.colour import Palette, keep_colours, match_palette
 from artbank.config import StylizeRecipe
 from artbank.diffusion import SLOT, BaseModel, to_pictures, to_tensor
-from artbank.errors import ConfigError
+from artbank.errors import ConfigError, ImageError
 from artbank.framing import Frame
 from artbank.images import resize
 from artbank.inversion import add_noise, draw_noise, invert_ddim, invert_stochastically, photo_seed
 
 Solver = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
+logger = logging.getLogger(__name__)
+
+_BLACK = 8  # of 255; a picture with nothing lighter is what a model in half precision gives when it overflows
+_NOT_FINITE = ImageError("the model gave no picture: values that are not finite, or black", "not_finite")
 _VAE_BATCH = 4  # decoding needs far more memory a sample than denoising
 
 
@@ -56,12 +62,16 @@ class Photo:
 
 @dataclass(frozen=True)
 class Stylized:
-    """One photo in one style; `rgb` is None where the model gave values that are not finite."""
+    """One photo in one style; `rgb` is None where there is no picture, and `error` says why."""
 
     key: str
     style: str
     seed: int
     rgb: np.ndarray | None = field(repr=False)
+    error: ImageError | None = None
+
+
+Batch = Sequence[tuple[Photo, Frame]]
 
 
 class Stylizer:
@@ -103,7 +113,7 @@ class Stylizer:
             buckets[frame.padded_width_px, frame.padded_height_px].append((photo, frame))
         for _, bucket in sorted(buckets.items()):
             for start in range(0, len(bucket), batch_size):
-                yield from self._stylize_batch(bucket[start : start + batch_size], wanted)
+                yield from self._stylize_patiently(bucket[start : start + batch_size], wanted)
 
     @torch.no_grad()
     def stylize_latents(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
@@ -136,7 +146,29 @@ class Stylizer:
             return invert_ddim(self.base, clean, timesteps, neutral)
         return add_noise(self.base, clean, noise, first)
 
-    def _stylize_batch(self, batch: Sequence[tuple[Photo, Frame]], styles: Sequence[Style]) -> Iterator[Stylized]:
+    def _stylize_patiently(self, batch: Batch, styles: Sequence[Style]) -> Iterator[Stylized]:
+        """Yield a batch in every style; halved, as often as it takes, where it does not fit in memory."""
+        left = list(styles)
+        try:
+            for made in self._stylize_batch(batch, styles):
+                whole = self._redraw_lost(batch, made)
+                left.pop(0)
+                yield from whole
+            return
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            logger.warning("%d pictures at once do not fit in memory: %s", len(batch), error)
+        # Not in the handler: the error holds on to what it happened in, and so to the memory.
+        if self.base.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(batch) == 1:
+            [(photo, frame)] = batch
+            yield from (self._lose(photo, style, _memory_error(frame)) for style in left)
+            return
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            yield from self._stylize_patiently(half, left)
+
+    def _stylize_batch(self, batch: Batch, styles: Sequence[Style]) -> Iterator[list[Stylized]]:
+        """Yield the pictures of a batch, style by style."""
         images = to_tensor([frame.apply(photo.rgb) for photo, frame in batch])
         clean = torch.cat([self.base.encode_images(part)[0] for part in images.split(_VAE_BATCH)])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo, _ in batch]
@@ -146,9 +178,33 @@ class Stylizer:
             decoded = torch.cat([self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)])
             finite = decoded.isfinite().flatten(1).all(1).tolist()
             pictures = to_pictures(decoded)
+            made = []
             for (photo, frame), seed, picture, is_finite in zip(batch, seeds, pictures, finite, strict=True):
-                rgb = self._finish(frame.cut(picture), photo.rgb, style) if is_finite else None
-                yield Stylized(photo.key, style.name, seed, rgb)
+                if is_finite and (picture.max() > _BLACK or photo.rgb.max() <= _BLACK):
+                    rgb = self._finish(frame.cut(picture), photo.rgb, style)
+                    made.append(Stylized(photo.key, style.name, seed, rgb))
+                else:
+                    made.append(self._lose(photo, style, _NOT_FINITE))
+            yield made
+
+    def _redraw_lost(self, batch: Batch, made: list[Stylized]) -> list[Stylized]:
+        """Draw once more in float32 what half precision has lost; as before where it was float32 already."""
+        lost = {one.key for one in made if one.rgb is None}
+        if not lost or self.base.dtype == torch.float32:
+            return made
+        logger.warning("%d pictures came out empty in %s and are drawn again in float32", len(lost), self.base.dtype)
+        again = [(photo, frame) for photo, frame in batch if photo.key in lost]
+        [style] = [style for style in self.styles if style.name == made[0].style]
+        [redrawn] = self._fine._stylize_batch(again, [style])
+        by_key = {one.key: one for one in redrawn}
+        return [by_key.get(one.key, one) for one in made]
+
+    @cached_property
+    def _fine(self) -> Stylizer:
+        return Stylizer(self.base.fine, self.styles, self.recipe)
+
+    def _lose(self, photo: Photo, style: Style, error: ImageError) -> Stylized:
+        return Stylized(photo.key, style.name, photo_seed(self.recipe.seed, photo.key), None, error)
 
     def _finish(self, picture: np.ndarray, photo: np.ndarray, style: Style) -> np.ndarray:
         height, width = picture.shape[:2]
@@ -167,6 +223,11 @@ class Stylizer:
         prompt = f"{self.recipe.prompt}, in the style of {SLOT}"
         parts = [weight * self.base.encode_prompts([prompt], bank.vectors) for bank, weight in style.banks]
         return torch.lerp(self.neutral, torch.stack(parts).sum(0), self.recipe.style_weight)
+
+
+def _memory_error(frame: Frame) -> ImageError:
+    size = f"{frame.padded_width_px} x {frame.padded_height_px} px"
+    return ImageError(f"not enough memory for one picture of {size}; lower resolution_px", "out_of_memory")
 
 
 def build_solver(base: BaseModel, recipe: StylizeRecipe) -> Solver:

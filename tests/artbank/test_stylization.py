@@ -243,6 +243,66 @@ def test_values_that_are_not_finite_give_no_picture_and_spare_the_batch(
     monkeypatch.setattr(BaseModel, "decode_latents", break_first)
     found = stylize(base, [Photo("a", picture(0)), Photo("b", picture(1))], novak)
     assert found["a"].rgb is None and found["b"].rgb is not None
+    assert found["a"].error and found["a"].error.failure == "not_finite"
+
+
+@pytest.mark.parametrize("value", [float("nan"), -5.0])
+def test_what_half_precision_loses_is_drawn_again_in_float32(
+    base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    decode = BaseModel.decode_latents
+
+    def overflow(self: BaseModel, latents: torch.Tensor) -> torch.Tensor:
+        images = decode(self, latents)
+        if self.dtype == torch.bfloat16:
+            images[1] = value
+        return images
+
+    rough = BaseModel.load("mini", device="cpu", dtype="bfloat16")
+    monkeypatch.setattr(BaseModel, "decode_latents", overflow)
+    photos = [Photo(key, picture(seed)) for seed, key in enumerate("abc")]
+    found, fine = stylize(rough, photos, novak), stylize(base, photos[1:2], novak)
+    assert all(one.rgb is not None and one.error is None for one in found.values())
+    assert found["b"].rgb is not None and fine["b"].rgb is not None
+    assert np.abs(found["b"].rgb.astype(int) - fine["b"].rgb).max() <= 1
+    assert list(found) == ["a", "b", "c"]
+
+
+def test_a_batch_that_does_not_fit_in_memory_is_halved_until_it_does(
+    base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, sizes = stylize(base, photos := [Photo(key, picture(ord(key))) for key in "abcdefg"], novak), []
+
+    def predict_few(self: BaseModel, latents: torch.Tensor, timestep: int, prompts: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(latents))
+        if len(latents) > 4:  # two photos in both guidance branches
+            raise torch.OutOfMemoryError("out of memory")
+        return predict(self, latents, timestep, prompts)
+
+    predict = BaseModel.predict
+    monkeypatch.setattr(BaseModel, "predict", predict_few)
+    found = stylize(base, photos, novak)
+    assert list(found) == list(whole) and max(sizes) > 4
+    for key, one in found.items():
+        other = whole[key].rgb
+        assert one.rgb is not None and other is not None
+        assert np.abs(one.rgb.astype(int) - other).max() <= 2
+
+
+def test_one_photo_that_does_not_fit_in_memory_is_lost_and_no_other(
+    base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode_small(self: BaseModel, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if images.shape[-1] > 64:
+            raise torch.OutOfMemoryError("out of memory")
+        return encode(self, images)
+
+    encode = BaseModel.encode_images
+    monkeypatch.setattr(BaseModel, "encode_images", encode_small)
+    found = stylize(base, [Photo("wide", picture(0, 96, 32)), Photo("b", picture(1))], novak)
+    assert found["b"].rgb is not None and found["wide"].rgb is None
+    assert found["wide"].error and found["wide"].error.failure == "out_of_memory"
+    assert "lower resolution_px" in found["wide"].error.reason
 
 
 def test_a_bank_of_another_model_and_colours_that_are_not_there_never_start(
