@@ -85,6 +85,25 @@ def read_done(output: Store) -> pa.Table:
     return done
 
 
+def settle(output: Store) -> None:
+    """Forget the shards that broke off, where all they had to do has been done since.
+
+    That is so where the current row of each photo and style is younger and asks for the same picture: whoever may still
+    be at such a shard writes the bytes that are there.
+    """
+    broken = results.broken_off(output)
+    done = results.current(results.ledger(output, DONE_COLUMNS)) if broken else None
+    for shard_id, begun_at in broken.items():
+        manifest_key, tasks = results.manifest_key(shard_id.rpartition("-")[0]), _tasks_of(output, shard_id)
+        recipes = json.loads(read_metadata(_read(output, manifest_key))[_RECIPES])
+        asked = {(task.key, style, task.etag, recipes[style]) for task in tasks for style in task.styles}
+        since = (pc.field("created_at") > pa.scalar(begun_at, _TIME)) & pc.field("key").isin([t.key for t in tasks])
+        assert done is not None
+        rows = done.filter(since).to_pylist()
+        if asked <= {(row["key"], row["style"], row["etag"], row["recipe_id"]) for row in rows}:
+            results.forget(output, shard_id)
+
+
 def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_failed: bool) -> pa.Table:
     """Return the rows of `PhotoTask` for all that lacks, by key.
 

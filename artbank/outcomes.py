@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import results
+from artbank import manifest, results
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
 from artbank.errors import ImageError
@@ -41,6 +41,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
         OSError: The store failed.
     """
     output, store = Store.open(config.output_uri), Store.open(config.store_uri)
+    manifest.settle(output)
     rows = results.write_view(output, photos)
     asked = rows.filter(
         pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))

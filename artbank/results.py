@@ -4,7 +4,7 @@
     <output>/results.parquet                one row for each photo of the archive and style
     <output>/metadata.parquet               the done ones, for readers of image folders
     <output>/results/part-<shard>.parquet   what one shard came to, never changed
-    <output>/results/_begun-<shard>         when a shard was begun
+    <output>/results/_begun-<shard>         when a shard was begun that is not done
     <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
     <output>/runs/<manifest>/...            summary, report and contact sheets of one run
 
@@ -77,13 +77,25 @@ def broken_off(output: Store) -> dict[str, datetime]:
     parts = output.child(PARTS)
     names = {stored.key for stored in parts.list()}
     shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
-    open_ones = {name: shard for name, shard in shards.items() if f"part-{shard}.parquet" not in names}
-    return {shard: datetime.fromisoformat(parts.read(name).decode()) for name, shard in open_ones.items()}
+    open_ones = [name for name, shard in shards.items() if f"part-{shard}.parquet" not in names]
+    begun = {}
+    for name, data in parts.read_many(open_ones).items():
+        if isinstance(data, bytes):
+            begun[shards[name]] = datetime.fromisoformat(data.decode())
+        elif not isinstance(data, FileNotFoundError):  # that one was done while we looked
+            raise data
+    return begun
+
+
+def forget(output: Store, shard_id: str) -> None:
+    """Delete the note that a shard was begun."""
+    output.delete_many([f"{PARTS}/{_BEGUN}{shard_id}"])
 
 
 def commit(output: Store, shard_id: str, rows: Sequence[Result]) -> None:
     """Write a shard's part, after its pictures; where another worker was first, its part stands."""
     output.create(part_key(shard_id), table_bytes(Result.to_table(rows)))
+    forget(output, shard_id)
 
 
 def is_committed(output: Store, shard_id: str) -> bool:

@@ -179,6 +179,11 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
     assert [task.key for task in manifest.read_shard(output, again)] == ["a.jpg"]
     results.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
     assert todo("r1") == []
+    manifest.settle(output)  # the other recipe's shard may have been at work later still
+    assert results.broken_off(output).keys() == {first.id}
+    results.commit(output, "m-1", [result("a.jpg", recipe_id="r2", created_at=START.replace(year=2101))])
+    manifest.settle(output)
+    assert results.broken_off(output) == {}
 
 
 STYLES = ("monet", "hokusai")

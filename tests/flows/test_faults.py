@@ -1,0 +1,131 @@
+"""What happens when things break: after each fault the outcome is that of an undisturbed run, to the byte."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import rgw
+import yaml
+from drawn import draw_photo, stylizing
+from flaky import FAULTS, run_flaky
+from runs import run
+
+from artbank import results
+from artbank.config import StylizeConfig
+from artbank.storage import Store
+from flows.stylize_archive import stylize_archive
+
+NUM_PHOTOS = 6
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("photos")
+    Store.open(str(root)).write_many({f"roll {i % 2}/{i}.jpg": draw_photo(i) for i in range(NUM_PHOTOS)})
+    return str(root)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained: Any, photos: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The pictures of a run to which nothing happened."""
+    output = str(tmp_path_factory.mktemp("undisturbed"))
+    assert run(stylize_archive, asked(photos, output, trained.store)).is_completed()
+    return pictures(output)
+
+
+def asked(photos: str, output: str, store: str) -> StylizeConfig:
+    return stylizing(photos, output, store, "novak", shard_size=2)
+
+
+def pictures(output: str) -> dict[str, bytes]:
+    store = Store.open(output)
+    found = store.read_many([stored.key for stored in store.list("novak")])
+    assert not [one for one in found.values() if isinstance(one, Exception)]
+    return {key: data for key, data in found.items() if isinstance(data, bytes)}
+
+
+def check_whole(output: str, undisturbed: dict[str, bytes]) -> None:
+    """Check that every photo has one row and its picture, and that nothing is begun and not done."""
+    store = Store.open(output)
+    assert pictures(output) == undisturbed
+    rows = results.current(results.ledger(store)).to_pylist()
+    assert sorted(row["file_name"] for row in rows) == sorted(undisturbed)
+    assert {row["status"] for row in rows} == {"done"}
+    assert not [stored.key for stored in store.list("results") if "part-" not in stored.key]
+
+
+def start_command(config: StylizeConfig, folder: Path, server: str) -> subprocess.Popen[bytes]:
+    """Start the command line with a config in a process of its own."""
+    parameters = folder / "parameters.yaml"
+    parameters.write_text(yaml.safe_dump({"config": config.model_dump(mode="json")}))
+    command = [sys.executable, "-m", "artbank_cli.main", "stylize", "--parameters", str(parameters)]
+    return subprocess.Popen(
+        [*command, config.archive_uri, config.output_uri], env=os.environ | {"PREFECT_API_URL": server}
+    )
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, "it never came to that"
+        time.sleep(0.01)
+
+
+def test_a_run_whose_process_is_killed_is_completed_by_the_next(
+    trained: Any, photos: str, undisturbed: dict[str, bytes], prefect_server: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    config = asked(photos, str(output), trained.store)
+    process = start_command(config, tmp_path, prefect_server)
+    wait_for(lambda: results.part_names(Store.open(str(output))) or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(results.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
+    assert run(stylize_archive, config).is_completed()
+    check_whole(str(output), undisturbed)
+
+
+def test_two_equal_runs_at_once_end_as_one(
+    trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    config, start = asked(photos, str(tmp_path), trained.store), threading.Barrier(2)
+
+    def take_part(_: int) -> Any:
+        start.wait()
+        return run(stylize_archive, config)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(state.is_completed() for state in pool.map(take_part, range(2)))
+    check_whole(str(tmp_path), undisturbed)
+    assert pq.read_table(tmp_path / "results.parquet").num_rows == NUM_PHOTOS
+
+
+def test_a_store_that_fails_every_tenth_request_delays_a_run_and_no_more(
+    trained: Any,
+    photos: str,
+    undisturbed: dict[str, bytes],
+    s3_store: str,
+    s3_endpoint: rgw.Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, bucket = Store.open(photos), Store.open(s3_store)
+    keys = [stored.key for stored in source.list()]
+    bucket.write_many({f"photos/{key}": source.read(key) for key in keys})
+    with run_flaky(s3_endpoint, share=0.1) as flaky:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
+        state = run(stylize_archive, asked(bucket.uri_of("photos"), bucket.uri_of("output"), trained.store))
+        assert state.is_completed(), state
+    assert sum(flaky.faults[fault] for fault in FAULTS) >= 3
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint.url)
+    check_whole(bucket.uri_of("output"), undisturbed)
