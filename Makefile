@@ -30,7 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
-# Pretrain the miniature base model: about 90 minutes on 2 CPU cores; run again to resume.
+# Pretrain the miniature base model: about three hours on 2 CPU cores with bf16 instructions; run again to resume.
 mini: $(READY)
 	$(BIN)/python -m artbank.mini.pretrain
 
