@@ -20,6 +20,7 @@ import typer
 
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.errors import ArtbankError, ConfigError
+from artbank.records import Forecast
 from artbank_cli.options import add_options, build_config
 
 StoreOption = Annotated[
@@ -58,7 +59,6 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
     quiet_prefect()
-    from artbank.records import Forecast
     from flows.stylize_archive import stylize_archive
 
     outcome = stylize_archive(config)
@@ -66,7 +66,7 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
         print(json.dumps({name: value for name, value in asdict(outcome).items() if name != "text"}))
         return
     if isinstance(outcome, Forecast):
-        print(outcome.text.strip())
+        _print_forecast(outcome)
         return
     print(f"{outcome.num_done} pictures are there, {outcome.num_failed} could not be made")
     print(f"{outcome.num_new} photos were worked on")
@@ -208,6 +208,20 @@ def _complain(error: object, code: int) -> int:
     text = " ".join(str(error).split()) or type(error).__name__
     print(f"artbank: {text}", file=sys.stderr)
     return code
+
+
+def _print_forecast(forecast: Forecast) -> None:
+    from artbank.report.markdown import seconds_text
+
+    print(f"photos: {forecast.num_photos:,}, of which to work on: {forecast.num_tasks:,}")
+    print(f"pictures to make: {forecast.num_pictures:,}, in shards: {forecast.num_shards:,}")
+    if forecast.seconds is not None:
+        each = seconds_text(forecast.seconds_a_picture)
+        print(f"about {seconds_text(forecast.seconds)} on one worker, at {each} a picture")
+    elif forecast.num_pictures:
+        print("how long it takes is not known before there are pictures: do a few first, with --limit")
+    for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
+        print(f"shard {number}: {num_photos}, from {first} to {last}")
 
 
 def _required(store: str | None) -> str:

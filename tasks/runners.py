@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
@@ -65,13 +66,15 @@ def _start(config: RunConfig) -> Callable[..., Any]:
     gpus = _visible_gpus()
     count = config.num_workers or max(len(gpus), 1)
     cores = str(max((os.cpu_count() or 1) // count, 1))
+    with get_client(sync_client=True) as client:
+        server = str(client.api_url).rstrip("/")  # the flow's own temporary one, perhaps: a worker must not start another
 
     def start(**_: Any) -> Any:
         from distributed import Nanny, Scheduler, SpecCluster
 
         workers = {}
         for number in range(count):
-            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, "TQDM_DISABLE": "1"}
+            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, "TQDM_DISABLE": "1", "PREFECT_API_URL": server}
             if gpus:
                 env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
             options = {"nthreads": 1, "resources": _SLOT, "env": env, "dashboard_address": None}
