@@ -67,7 +67,7 @@ def _start(config: RunConfig) -> Callable[..., Any]:
     count = config.num_workers or max(len(gpus), 1)
     cores = str(max((os.cpu_count() or 1) // count, 1))
     with get_client(sync_client=True) as client:
-        server = str(client.api_url).rstrip("/")  # the flow's own temporary one, perhaps: a worker must not start another
+        server = str(client.api_url).rstrip("/")  # perhaps temporary: a worker must not start another
 
     def start(**_: Any) -> Any:
         from distributed import Nanny, Scheduler, SpecCluster
