@@ -150,7 +150,7 @@ def export(name: str, file: str, store: StoreOption = None) -> None:
 def demo(
     folder: Annotated[Path, typer.Argument(help="Gets gallery, photos, store and output.")] = _DEMO,
 ) -> None:
-    """Train banks on three painters and stylize photos with them, all on the embedded model: about 5 minutes."""
+    """Train banks on three painters and stylize photos with them, all on the embedded model: 2 to 4 minutes."""
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 
