@@ -26,7 +26,7 @@ from artbank.config import StylizeConfig
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 
-NUM_PHOTOS = 6
+NUM_PHOTOS = 10
 
 
 @pytest.fixture(scope="module")
