@@ -19,8 +19,24 @@ from __future__ import annotations
 
 from typing import Literal
 
-Failure = Literal["unreadable", "unsupported", "too_large", "too_small", "removed", "out_of_memory", "not_finite"]
-"""Why there is no picture of a photo, as few words as can be counted; the row's reason says it to a person."""
+Failure = Literal[
+    "unreadable",
+    "unsupported",
+    "too_large",
+    "too_small",
+    "removed",
+    "timed_out",
+    "crashed",
+    "out_of_memory",
+    "not_finite",
+    "store_error",
+    "damaged",
+]
+"""Why there is no picture of a photo, as few words as can be counted; the row's reason says it to a person.
+
+`crashed` is a photo that a process died of, `store_error` one that its store does not give, `damaged` a picture that
+was there once and is not as it was written.
+"""
 
 
 class ArtbankError(Exception):

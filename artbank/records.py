@@ -151,7 +151,8 @@ class PhotoTask(_Row):
 class Result(_Row):
     """What became of one photo in one style: a row of the results. What a failed one lacks is None.
 
-    `failure` is one of a few words, for counting; `reason` says the same to a person.
+    `size`, `etag` and `sha256` are the photo's; `file_name`, `file_size` and `file_sha256` its picture's. `failure` is
+    one of a few words, for counting; `reason` says the same to a person.
     """
 
     key: str
@@ -170,6 +171,8 @@ class Result(_Row):
     seconds: float
     created_at: datetime
     file_name: str | None = None
+    file_size: int | None = None
+    file_sha256: str | None = None
     width_px: int | None = None
     height_px: int | None = None
     seed: int | None = None
@@ -194,6 +197,8 @@ class Result(_Row):
             ("failure", _TEXT),
             ("reason", _TEXT),
             ("file_name", _TEXT),
+            ("file_size", _INT),
+            ("file_sha256", _TEXT),
             ("width_px", _INT),
             ("height_px", _INT),
             ("seed", _INT),

@@ -170,12 +170,11 @@ class ShardWorker:
         scores = score(self.scorer, self.references[style], photos, pictures)
         names = [results.picture_key(style, output_name(one.key)) for one, _ in made]
         with ThreadPoolExecutor() as pool:
-            bodies = pool.map(self._encode, names, pictures, [photo.picture.alpha for _, photo in made])
+            bodies = list(pool.map(self._encode, names, pictures, [photo.picture.alpha for _, photo in made]))
             self.output.write_many(dict(zip(names, bodies, strict=True)))
-        return [
-            self._score_row(self._row(photo.task, style, photo.digest, seconds=seconds), one, name, marks)
-            for (one, photo), name, marks in zip(made, names, scores, strict=True)
-        ]
+        rows = [self._row(photo.task, style, photo.digest, seconds=seconds) for _, photo in made]
+        written = zip(rows, made, names, bodies, scores, strict=True)
+        return [self._score_row(row, one, name, body, marks) for row, (one, _), name, body, marks in written]
 
     def _encode(self, name: str, rgb: np.ndarray, alpha: np.ndarray | None) -> bytes:
         if alpha is not None:
@@ -183,10 +182,11 @@ class ShardWorker:
         suffix = name[name.rindex(".") :].lower()
         return encode(Picture(rgb, alpha), suffix, quality=self.config.recipe.quality)
 
-    def _score_row(self, row: Result, one: Stylized, name: str, scores: Scores) -> Result:
+    def _score_row(self, row: Result, one: Stylized, name: str, body: bytes, scores: Scores) -> Result:
         height, width = _pixels(one).shape[:2]
+        file = {"file_name": name, "file_size": len(body), "file_sha256": hashlib.sha256(body).hexdigest()}
         facts = {**vars(scores), "flags": list(scores.flags), "scorer": self.scorer.id}
-        return replace(row, file_name=name, width_px=width, height_px=height, seed=one.seed, **facts)
+        return replace(row, **file, width_px=width, height_px=height, seed=one.seed, **facts)
 
     def _row(
         self, task: PhotoTask, style: str, digest: str | None, *, error: ImageError | None = None, seconds: float = 0.0
