@@ -2,18 +2,18 @@
 
 The modules, lowest first; each imports only from those before it:
 
-    errors, config, records              words that everything shares
-    keys, backends, storage, parquet     objects in folders and buckets; tables as bytes
-    srgb, images, framing, colour        pictures
-    collection, doctor                   galleries
-    results, manifest, catalog           what was done, what is to do, which banks there are
-    mini, models, diffusion              the frozen base model
-    attention, bank, inversion           the style prompts and how they meet a photo
-    views, training, stylization         learning and using them
-    scorer, evaluation, report           what came of it
-    worker, shelf, styles                what a process keeps loaded; banks and styles out of a store
-    galleries                            one job whole: a gallery into banks
-    archives, shards, outcomes           the other: an archive into pictures
+    errors, config, records                             words that everything shares
+    keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
+    pipeline, srgb, images, framing, colour, codecs     pictures, and work on them that overlaps
+    collection, doctor                                  galleries
+    results, attempts, manifest, catalog                what was done, what is to do, which banks there are
+    mini, models, diffusion                             the frozen base model
+    attention, bank, inversion                          the style prompts and how they meet a photo
+    views, training, stylization                        learning and using them
+    scorer, evaluation, report                          what came of it
+    worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
+    galleries                                           one job whole: a gallery into banks
+    archives, opening, shards, outcomes                 the other: an archive into pictures
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import manifest
+from artbank import attempts, manifest
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
@@ -85,10 +85,12 @@ def survey_archive(config: StylizeConfig) -> Survey:
         )
     base_hash = hash_folder(resolve(config.base_model, config.revision))
     styles = resolve_styles(Catalog(Store.open(config.store_uri)), config.styles, config.recipe, base_hash)
-    photos, done = manifest.list_archive(archive), manifest.read_done(output)
+    broken = attempts.broken_off(output)
+    photos, done = manifest.list_archive(archive), manifest.read_done(output, broken)
     chosen = manifest.choose(photos, include=config.include, exclude=config.exclude)
     recipes = {style.name: style.recipe_id for style in styles}
-    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed)
+    strikes = manifest.count_strikes(output, broken)
+    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed, strikes=strikes)
     return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit))
 
 

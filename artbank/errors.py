@@ -11,8 +11,8 @@
     ├── TrainBanksError         some collections of a run failed; names them
     └── ResultsError            some shards of a run could not be finished, or a part cannot be read; names them
 
-What the store raises (`OSError` and its client's errors) is passed on as it is; `storage.is_transient` tells what may
-heal by itself.
+`StopRequested` is none of them: nothing is wrong, and whoever comes next goes on. What the store raises (`OSError` and
+its client's errors) is passed on as it is; `storage.is_transient` tells what may heal by itself.
 """
 
 from __future__ import annotations
@@ -83,3 +83,7 @@ class TrainBanksError(ArtbankError):
 
 class ResultsError(ArtbankError):
     """Some shards of a run could not be finished."""
+
+
+class StopRequested(Exception):
+    """The process is asked to end; what it was at is given back, and done by the next run."""

@@ -5,7 +5,7 @@ Shape legend: H x W the photo, h x w the working image, H' x W' the working imag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -47,6 +47,42 @@ class Frame:
     def cut(self, rgb: np.ndarray) -> np.ndarray:
         """Return the working image [h, w, 3] without its padding."""
         return rgb[: self.height_px, : self.width_px]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo at its working size: all that is kept of it in memory, however large its file was.
+
+    Attributes:
+        key: Its name in the archive.
+        frame: How it was brought to that size.
+        padded: The padded working image, uint8 [H', W', 3].
+        width_px: Of the photo itself.
+        height_px: Likewise.
+    """
+
+    key: str
+    frame: Frame
+    padded: np.ndarray = field(repr=False)
+    width_px: int
+    height_px: int
+
+    @classmethod
+    def fit(cls, key: str, rgb: np.ndarray, *, short_px: int, multiple_px: int) -> Photo:
+        """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.fit`."""
+        height, width = rgb.shape[:2]
+        frame = Frame.fit(width, height, short_px=short_px, multiple_px=multiple_px)
+        return cls(key, frame, frame.apply(rgb), width, height)
+
+    @property
+    def working(self) -> np.ndarray:
+        """The working image, uint8 [h, w, 3]."""
+        return self.frame.cut(self.padded)
+
+    @property
+    def bucket(self) -> tuple[int, int]:
+        """Width and height, px, that all photos of a batch share."""
+        return self.frame.padded_width_px, self.frame.padded_height_px
 
 
 def _round_up(side: int, multiple: int) -> int:

@@ -27,7 +27,7 @@ from artbank.report import bank_card, preview_grid
 from artbank.scorer import Scorer
 from artbank.shelf import BANK, CARD, HISTORY, PREVIEW, REFERENCE, Checkpoint, bank_key, load_bank
 from artbank.storage import Store
-from artbank.stylization import Photo, Style, Stylizer
+from artbank.stylization import Style, Stylizer
 from artbank.training import Progress, Trained, Training
 from artbank.views import encode_views
 from artbank.worker import load_base, load_scorer
@@ -140,7 +140,7 @@ def draw_samples(base: BaseModel, scorer: Scorer, bank: Bank, reference: StyleRe
     scenes = [draw_scene(_SCENE_SEED + i, subject, width_px=side, height_px=side) for i, subject in enumerate(subjects)]
     photos = [scene.image for scene in scenes]
     stylizer = Stylizer(base, [Style(bank.collection, ((bank, 1.0),), reference.palette)], StylizeRecipe())
-    made = stylizer.stylize([Photo(str(i), photo) for i, photo in enumerate(photos)])
+    made = stylizer.stylize([stylizer.fit(str(i), photo) for i, photo in enumerate(photos)])
     by_key = {one.key: one.rgb for one in made}
     pictures = [np.zeros_like(photo) if (rgb := by_key[str(i)]) is None else rgb for i, photo in enumerate(photos)]
     scores = score(scorer, reference, photos, pictures)

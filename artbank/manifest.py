@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
-from artbank import results
+from artbank import attempts, results
+from artbank.attempts import Mark
 from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
@@ -67,22 +68,35 @@ def choose(photos: pa.Table, *, include: Sequence[str], exclude: Sequence[str]) 
     return photos.filter(pa.array(kept, pa.bool_())) if include or exclude else photos
 
 
-def read_done(output: Store) -> pa.Table:
+def read_done(output: Store, broken: Mapping[str, Mark] | None = None) -> pa.Table:
     """Read the current rows, in `DONE_COLUMNS`, whose pictures are certainly theirs.
 
     A shard that broke off may have written pictures over those of older rows; these rows are left out.
+
+    Args:
+        output: Where the results are.
+        broken: From `attempts.broken_off`; looked up when None.
 
     Raises:
         ResultsError: A part cannot be read.
     """
     done = results.current(results.ledger(output, DONE_COLUMNS))
-    for shard_id, begun_at in results.broken_off(output).items():
+    for shard_id, mark in (attempts.broken_off(output) if broken is None else broken).items():
         names = [(task.key, style) for task in _tasks_of(output, shard_id) for style in task.styles]
         for style in {style for _, style in names}:
             keys = [key for key, other in names if other == style]
             overwritten = (pc.field("style") == style) & pc.field("key").isin(keys)
-            done = done.filter(~(overwritten & (pc.field("created_at") <= pa.scalar(begun_at, _TIME))))
+            done = done.filter(~(overwritten & (pc.field("created_at") <= pa.scalar(mark.begun_at, _TIME))))
     return done
+
+
+def count_strikes(output: Store, broken: Mapping[str, Mark]) -> dict[str, int]:
+    """Return the strikes against the photos of shards that broke off, by key; see `attempts`."""
+    strikes: dict[str, int] = {}
+    for shard_id, mark in broken.items():
+        for task in _tasks_of(output, shard_id):
+            strikes[task.key] = max(strikes.get(task.key, 0), task.strikes or 0, mark.count_strikes(task.key))
+    return {key: count for key, count in strikes.items() if count}
 
 
 def settle(output: Store) -> None:
@@ -91,20 +105,29 @@ def settle(output: Store) -> None:
     That is so where the current row of each photo and style is younger and asks for the same picture: whoever may still
     be at such a shard writes the bytes that are there.
     """
-    broken = results.broken_off(output)
+    broken = attempts.broken_off(output)
     done = results.current(results.ledger(output, DONE_COLUMNS)) if broken else None
-    for shard_id, begun_at in broken.items():
+    for shard_id, mark in broken.items():
         manifest_key, tasks = results.manifest_key(shard_id.rpartition("-")[0]), _tasks_of(output, shard_id)
         recipes = json.loads(read_metadata(_read(output, manifest_key))[_RECIPES])
         asked = {(task.key, style, task.etag, recipes[style]) for task in tasks for style in task.styles}
-        since = (pc.field("created_at") > pa.scalar(begun_at, _TIME)) & pc.field("key").isin([t.key for t in tasks])
+        since = (pc.field("created_at") > pa.scalar(mark.begun_at, _TIME)) & pc.field("key").isin(
+            [t.key for t in tasks]
+        )
         assert done is not None
         rows = done.filter(since).to_pylist()
         if asked <= {(row["key"], row["style"], row["etag"], row["recipe_id"]) for row in rows}:
-            results.forget(output, shard_id)
+            attempts.forget(output, [shard_id])
 
 
-def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_failed: bool) -> pa.Table:
+def plan(
+    photos: pa.Table,
+    done: pa.Table,
+    recipes: Mapping[str, str],
+    *,
+    retry_failed: bool,
+    strikes: Mapping[str, int] | None = None,
+) -> pa.Table:
     """Return the rows of `PhotoTask` for all that lacks, by key.
 
     A photo in a style is not lacking where its current row has the style's recipe and the photo's etag, and is done or,
@@ -117,11 +140,14 @@ def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_
         done: See `read_done`.
         recipes: The recipe id of each style to do.
         retry_failed: Whether failed photos are tried again.
+        strikes: See `count_strikes`.
     """
     lacking = [_lacking(photos, done, style, recipe, retry_failed) for style, recipe in sorted(recipes.items())]
     joined = pa.concat_tables([_no_tasks(), *lacking])
     grouped = joined.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
-    tasks = grouped.rename_columns([*_TASK_KEYS, "styles"]).select(PhotoTask.SCHEMA.names)
+    tasks = grouped.rename_columns([*_TASK_KEYS, "styles"])
+    against = [strikes.get(key) for key in tasks["key"].to_pylist()] if strikes else pa.nulls(len(tasks))
+    tasks = tasks.append_column("strikes", pa.array(against, pa.int64())).select(PhotoTask.SCHEMA.names)
     return tasks.sort_by([("key", "ascending"), ("known_sha256", "ascending")]).cast(PhotoTask.SCHEMA)
 
 

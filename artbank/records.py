@@ -133,16 +133,21 @@ class BankEvent(_Row):
 
 @dataclass(frozen=True)
 class PhotoTask(_Row):
-    """One photo of a manifest: the styles it lacks, and the content its older results were made from."""
+    """One photo of a manifest: the styles it lacks, and the content its older results were made from.
+
+    `strikes` counts what went wrong while it was worked on, see `attempts`; None where nothing did.
+    """
 
     key: str
     size: int
     etag: str
     styles: list[str]
     known_sha256: str | None
+    strikes: int | None = None
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
-        [("key", _TEXT), ("size", _INT), ("etag", _TEXT), ("styles", _TEXTS), ("known_sha256", _TEXT)],
+        [("key", _TEXT), ("size", _INT), ("etag", _TEXT), ("styles", _TEXTS), ("known_sha256", _TEXT)]
+        + [("strikes", _INT)],
         metadata={"artbank.schema": "manifest/1"},
     )
 

@@ -4,7 +4,7 @@
     <output>/results.parquet                one row for each photo of the archive and style
     <output>/metadata.parquet               the done ones, for readers of image folders
     <output>/results/part-<shard>.parquet   what one shard came to, never changed
-    <output>/results/_begun-<shard>         when a shard was begun that is not done
+    <output>/results/_begun-<shard>         the mark of a shard that was begun and is not done, see `attempts`
     <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
     <output>/runs/<manifest>/...            summary, report and contact sheets of one run
 
@@ -16,7 +16,6 @@ unless a shard was begun later that never got its part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +40,6 @@ METADATA_COLUMNS = (
     "ssim",
     "recipe_id",
 )
-_BEGUN = "_begun-"  # readers of Parquet folders leave names with an underscore out
 _PARTS_AT_ONCE = 512  # parts whose bytes are in memory together
 _ROWS_AT_ONCE = 16_384
 _REPEATED = ("recipe", "base_model", "base_model_hash")  # long texts, the same in most rows
@@ -67,35 +65,9 @@ def run_key(manifest_id: str, *parts: str) -> str:
     return "/".join(("runs", manifest_id, *parts))
 
 
-def begin(output: Store, shard_id: str, *, now: datetime | None = None) -> None:
-    """Note that a shard's pictures are about to be written, over older ones perhaps."""
-    output.write(f"{PARTS}/{_BEGUN}{shard_id}", (now or datetime.now(UTC)).isoformat().encode())
-
-
-def broken_off(output: Store) -> dict[str, datetime]:
-    """Return the shards that were begun and have no part, and when they were begun last."""
-    parts = output.child(PARTS)
-    names = {stored.key for stored in parts.list()}
-    shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
-    open_ones = [name for name, shard in shards.items() if f"part-{shard}.parquet" not in names]
-    begun = {}
-    for name, data in parts.read_many(open_ones).items():
-        if isinstance(data, bytes):
-            begun[shards[name]] = datetime.fromisoformat(data.decode())
-        elif not isinstance(data, FileNotFoundError):  # that one was done while we looked
-            raise data
-    return begun
-
-
-def forget(output: Store, shard_id: str) -> None:
-    """Delete the note that a shard was begun."""
-    output.delete_many([f"{PARTS}/{_BEGUN}{shard_id}"])
-
-
 def commit(output: Store, shard_id: str, rows: Sequence[Result]) -> None:
     """Write a shard's part, after its pictures; where another worker was first, its part stands."""
     output.create(part_key(shard_id), table_bytes(Result.to_table(rows)))
-    forget(output, shard_id)
 
 
 def is_committed(output: Store, shard_id: str) -> bool:

@@ -9,8 +9,7 @@ another batch the same networks may sum in another order, which moves single pix
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -25,9 +24,9 @@ from artbank.colour import Palette, keep_colours, match_palette
 from artbank.config import StylizeRecipe
 from artbank.diffusion import SLOT, BaseModel, to_pictures, to_tensor
 from artbank.errors import ConfigError, ImageError
-from artbank.framing import Frame
-from artbank.images import resize
+from artbank.framing import Photo
 from artbank.inversion import add_noise, draw_noise, invert_ddim, invert_stochastically, photo_seed
+from artbank.pipeline import batches
 
 Solver = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
 logger = logging.getLogger(__name__)
@@ -53,25 +52,17 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Photo:
-    """One photo to stylize: its key and pixels uint8 [H, W, 3]."""
-
-    key: str
-    rgb: np.ndarray = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Stylized:
-    """One photo in one style; `rgb` is None where there is no picture, and `error` says why."""
+    """One photo in one style, at its working size: uint8 [h, w, 3].
+
+    Where there is no picture `rgb` is None, and `error` says why.
+    """
 
     key: str
     style: str
     seed: int
     rgb: np.ndarray | None = field(repr=False)
     error: ImageError | None = None
-
-
-Batch = Sequence[tuple[Photo, Frame]]
 
 
 class Stylizer:
@@ -94,26 +85,36 @@ class Stylizer:
             self.neutral, self.negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
             self.prompts = {style.name: self._encode(style) for style in styles}  # each [1, L, D]
 
+    @property
+    def short_px(self) -> int:
+        """Short side of the working size, px."""
+        return self.recipe.resolution_px or self.base.native_px
+
+    def fit(self, key: str, rgb: np.ndarray) -> Photo:
+        """Bring a photo uint8 [H, W, 3] to the size that it is worked on."""
+        return Photo.fit(key, rgb, short_px=self.short_px, multiple_px=self.base.size_multiple_px)
+
     def stylize(
-        self, photos: Sequence[Photo], *, styles: Sequence[str] | None = None, batch_size: int = 8
+        self, photos: Iterable[Photo], *, styles: Sequence[str] | None = None, batch_size: int = 8
     ) -> Iterator[Stylized]:
-        """Yield every photo in every style, bucket by bucket of equal working size.
+        """Yield every photo in every style, batch by batch of equal working size.
 
         Args:
-            photos: In any order and of any sizes; 1 px a side at least.
+            photos: See `fit`; in any order and of any sizes.
             styles: Names of the styles wanted; all when None.
             batch_size: Photos that go through the model at once.
         """
-        wanted = [style for style in self.styles if styles is None or style.name in styles]
-        short = self.recipe.resolution_px or self.base.native_px
-        buckets: dict[tuple[int, int], list[tuple[Photo, Frame]]] = defaultdict(list)
-        for photo in photos:
-            height, width = photo.rgb.shape[:2]
-            frame = Frame.fit(width, height, short_px=short, multiple_px=self.base.size_multiple_px)
-            buckets[frame.padded_width_px, frame.padded_height_px].append((photo, frame))
-        for _, bucket in sorted(buckets.items()):
-            for start in range(0, len(bucket), batch_size):
-                yield from self._stylize_patiently(bucket[start : start + batch_size], wanted)
+        for batch in batches(photos, lambda photo: photo.bucket, batch_size):
+            yield from self.stylize_batch(batch, styles)
+
+    def stylize_batch(self, batch: Sequence[Photo], styles: Sequence[str] | None = None) -> Iterator[Stylized]:
+        """Yield a batch in every style; halved, as often as it takes, where it does not fit in memory.
+
+        Args:
+            batch: Photos of one bucket.
+            styles: Names of the styles wanted; all when None.
+        """
+        yield from self._stylize_patiently(batch, [s for s in self.styles if styles is None or s.name in styles])
 
     @torch.no_grad()
     def stylize_latents(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
@@ -146,8 +147,7 @@ class Stylizer:
             return invert_ddim(self.base, clean, timesteps, neutral)
         return add_noise(self.base, clean, noise, first)
 
-    def _stylize_patiently(self, batch: Batch, styles: Sequence[Style]) -> Iterator[Stylized]:
-        """Yield a batch in every style; halved, as often as it takes, where it does not fit in memory."""
+    def _stylize_patiently(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[Stylized]:
         left = list(styles)
         try:
             for made in self._stylize_batch(batch, styles):
@@ -161,17 +161,16 @@ class Stylizer:
         if self.base.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(batch) == 1:
-            [(photo, frame)] = batch
-            yield from (self._lose(photo, style, _memory_error(frame)) for style in left)
+            yield from (self._lose(batch[0], style, _memory_error(batch[0])) for style in left)
             return
         for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
             yield from self._stylize_patiently(half, left)
 
-    def _stylize_batch(self, batch: Batch, styles: Sequence[Style]) -> Iterator[list[Stylized]]:
+    def _stylize_batch(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[list[Stylized]]:
         """Yield the pictures of a batch, style by style."""
-        images = to_tensor([frame.apply(photo.rgb) for photo, frame in batch])
+        images = to_tensor([photo.padded for photo in batch])
         clean = torch.cat([self.base.encode_images(part)[0] for part in images.split(_VAE_BATCH)])
-        seeds = [photo_seed(self.recipe.seed, photo.key) for photo, _ in batch]
+        seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
         noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
         for style in styles:
             latents = self.stylize_latents(clean, noise, style.name)
@@ -179,21 +178,21 @@ class Stylizer:
             finite = decoded.isfinite().flatten(1).all(1).tolist()
             pictures = to_pictures(decoded)
             made = []
-            for (photo, frame), seed, picture, is_finite in zip(batch, seeds, pictures, finite, strict=True):
-                if is_finite and (picture.max() > _BLACK or photo.rgb.max() <= _BLACK):
-                    rgb = self._finish(frame.cut(picture), photo.rgb, style)
+            for photo, seed, picture, is_finite in zip(batch, seeds, pictures, finite, strict=True):
+                if is_finite and (picture.max() > _BLACK or photo.padded.max() <= _BLACK):
+                    rgb = self._colour(photo.frame.cut(picture), photo, style)
                     made.append(Stylized(photo.key, style.name, seed, rgb))
                 else:
                     made.append(self._lose(photo, style, _NOT_FINITE))
             yield made
 
-    def _redraw_lost(self, batch: Batch, made: list[Stylized]) -> list[Stylized]:
+    def _redraw_lost(self, batch: Sequence[Photo], made: list[Stylized]) -> list[Stylized]:
         """Draw once more in float32 what half precision has lost; as before where it was float32 already."""
         lost = {one.key for one in made if one.rgb is None}
         if not lost or self.base.dtype == torch.float32:
             return made
         logger.warning("%d pictures came out empty in %s and are drawn again in float32", len(lost), self.base.dtype)
-        again = [(photo, frame) for photo, frame in batch if photo.key in lost]
+        again = [photo for photo in batch if photo.key in lost]
         [style] = [style for style in self.styles if style.name == made[0].style]
         [redrawn] = self._fine._stylize_batch(again, [style])
         by_key = {one.key: one for one in redrawn}
@@ -206,14 +205,11 @@ class Stylizer:
     def _lose(self, photo: Photo, style: Style, error: ImageError) -> Stylized:
         return Stylized(photo.key, style.name, photo_seed(self.recipe.seed, photo.key), None, error)
 
-    def _finish(self, picture: np.ndarray, photo: np.ndarray, style: Style) -> np.ndarray:
-        height, width = picture.shape[:2]
+    def _colour(self, picture: np.ndarray, photo: Photo, style: Style) -> np.ndarray:
         if self.recipe.colour == "keep":
-            picture = keep_colours(picture, resize(photo, width, height))
+            picture = keep_colours(picture, photo.working)
         elif self.recipe.colour == "collection" and style.palette is not None:
             picture = match_palette(picture, style.palette)
-        if self.recipe.size == "original":
-            return resize(picture, photo.shape[1], photo.shape[0])
         return np.ascontiguousarray(picture)
 
     def _encode(self, style: Style) -> Tensor:
@@ -225,8 +221,8 @@ class Stylizer:
         return torch.lerp(self.neutral, torch.stack(parts).sum(0), self.recipe.style_weight)
 
 
-def _memory_error(frame: Frame) -> ImageError:
-    size = f"{frame.padded_width_px} x {frame.padded_height_px} px"
+def _memory_error(photo: Photo) -> ImageError:
+    size = f"{photo.frame.padded_width_px} x {photo.frame.padded_height_px} px"
     return ImageError(f"not enough memory for one picture of {size}; lower resolution_px", "out_of_memory")
 
 

@@ -1,4 +1,4 @@
-"""What a worker process keeps loaded: one base model and one scorer, whatever number of tasks it runs."""
+"""What a worker process keeps loaded: one base model, one scorer, one pool of decoders, whatever it runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import torch
 
+from artbank.codecs import Codecs
 from artbank.config import RunConfig
 from artbank.diffusion import BaseModel
 from artbank.models import MINI, resolve
@@ -42,6 +43,19 @@ def load_scorer(choice: RunConfig) -> Scorer:
         source = MINI if choice.base_model == MINI else str(beside) if beside.is_dir() else _LARGE_CLIP
     with _LOADING:
         return _load_scorer(source, device)
+
+
+def load_codecs() -> Codecs:
+    """Return the processes that decode and encode for this one.
+
+    Raises:
+        ConfigError: This process may have no children of its own.
+    """
+    with _LOADING:
+        return _load_codecs()
+
+
+_load_codecs = lru_cache(maxsize=1)(Codecs)
 
 
 @lru_cache(maxsize=1)

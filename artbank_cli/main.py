@@ -1,7 +1,7 @@
 """`artbank`: train banks, stylize archives, look into the catalog, export, and a demonstration of it all.
 
-Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted. What scripts read goes to standard
-output, everything else to standard error.
+Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
+to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -32,7 +33,7 @@ ParametersOption = Annotated[
 ]
 
 _DEMO = Path("build/demo")
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 banks_app = typer.Typer(help="Look into the catalog of banks and choose default versions.")
@@ -179,6 +180,7 @@ def quiet_prefect(home: Path | None = None) -> None:
 def main() -> None:
     """Run the command line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(_run(partial(app, standalone_mode=False)))
 
 
@@ -197,11 +199,20 @@ def _run(command: Callable[[], Any]) -> int:
         return _complain(error, 1)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; run the same command again to go on", _INTERRUPTED)
+    except SystemExit as error:
+        if error.code != _TERMINATED:
+            raise
+        return _complain("terminated; run the same command again to go on", _TERMINATED)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()
             return error.exit_code
         raise
+
+
+def _end(*_: object) -> None:
+    """End as by Ctrl-C, so that what is under way is given back; what is left is done by the same command."""
+    raise SystemExit(_TERMINATED)
 
 
 def _complain(error: object, code: int) -> int:

@@ -31,7 +31,7 @@ from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import SUBJECTS, draw_scene
 from artbank.scorer import Scorer
 from artbank.storage import Store
-from artbank.stylization import Photo, Style, Stylizer
+from artbank.stylization import Style, Stylizer
 from artbank.training import Trained, Training
 from artbank.views import Views, encode_views
 
@@ -166,7 +166,9 @@ def measure(
     gain, ssim = {}, {}
     for strength in STRENGTHS:
         stylizer = Stylizer(base, [Style(subject.name, ((bank, 1.0),))], StylizeRecipe(strength=strength, seed=seed))
-        made = {one.key: one.rgb for one in stylizer.stylize([Photo(str(i), p) for i, p in enumerate(subject.photos)])}
+        made = {
+            one.key: one.rgb for one in stylizer.stylize(stylizer.fit(str(i), p) for i, p in enumerate(subject.photos))
+        }
         pictures = [made[str(i)] for i in range(len(subject.photos))]
         scores = score(scorer, subject.reference, subject.photos, [p for p in pictures if p is not None])
         floor, ceiling = fmean(s.clip_style_floor for s in scores), subject.reference.ceiling or 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
@@ -12,6 +13,9 @@ Item = TypeVar("Item")
 
 IN_FLIGHT = 256
 """Tasks that are submitted and not yet done: neither Prefect's server nor a scheduler ever holds more of a run."""
+
+
+_NAMED = 10  # failures in a message
 
 
 def gather(
@@ -53,5 +57,7 @@ def explain(error: Exception) -> str:
 
 
 def name_failures(failed: Mapping[str, Exception]) -> str:
-    """Return failures as `name (reason); name (reason)`."""
-    return "; ".join(f"{name} ({explain(error)})" for name, error in failed.items())
+    """Return failures as `name (reason); name (reason)`, of many the first few."""
+    named = [f"{name} ({explain(error)})" for name, error in islice(failed.items(), _NAMED)]
+    more = [f"and {len(failed) - _NAMED} more"] if len(failed) > _NAMED else []
+    return "; ".join([*named, *more])

@@ -25,7 +25,8 @@ from tasks.runners import open_runner
 if TYPE_CHECKING:
     from tasks.archives import Shard, StylizePlan
 
-_ROUNDS = 2
+_ROUNDS = 6  # a photo that ends every process that works on it is found out in the fourth attempt, see `attempts`
+_FEW = 16  # shards that are worth more than two rounds: where there are more, it is not the photos
 
 
 @flow(name="stylize-archive", flow_run_name="stylize-archive {config.archive_uri}")
@@ -55,7 +56,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
 
 
 def _stylize_shards(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> dict[str, Exception]:
-    """Work on all shards; returns what those that still have no part after a second round have raised.
+    """Work on all shards; returns what those that still have no part after some rounds have raised.
 
     The store says what is done: a worker may have died after it had written a shard's part.
     """
@@ -68,7 +69,7 @@ def _stylize_shards(config: StylizeConfig, plan: StylizePlan, shards: Sequence[S
             tried, failed = left, failed | raised
             failed = {name: error for name, error in failed.items() if name in still_open or name not in tried}
             left = {name: tried[name] for name in still_open if not isinstance(failed[name], ArtbankError)}
-            if not left:
+            if not left or (turn and len(left) > _FEW):
                 break
             for name in left:
                 log.warning("shard %s failed in round %d: %s", name, turn + 1, explain(failed[name]))

@@ -14,6 +14,7 @@ from artbank.config import StylizeConfig
 from artbank.records import Forecast, Outcome
 from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
+from tasks.stops import should_stop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +45,7 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int
     from artbank import shards
 
     with show_progress(f"shard {shard.row_group + 1} of {plan.num_shards}", "picture") as show:
-        return shards.stylize_shard(config, plan, shard, show)
+        return shards.stylize_shard(config, plan, shard, show, should_stop)
 
 
 @task(**STORE_RETRIES, name="find-uncommitted", cache_policy=NO_CACHE)

@@ -7,10 +7,15 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from artbank.errors import StopRequested
+from tasks.stops import should_stop
+
 
 @contextmanager
 def show_progress(name: str, unit: str) -> Iterator[Callable[..., None]]:
     """Show a bar; gives a function to be called with how much is done, how much there is, and the loss if there is one.
+
+    The function raises StopRequested where the task ought to stop.
 
     Args:
         name: Stands before the bar.
@@ -19,6 +24,8 @@ def show_progress(name: str, unit: str) -> Iterator[Callable[..., None]]:
     with tqdm(desc=name, unit=unit, disable=None) as bar:
 
         def show(done: int, total: int, loss: float | None = None) -> None:
+            if should_stop():
+                raise StopRequested("the process was asked to end; run again to go on")
             bar.total = total
             if loss is not None:
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)

@@ -1,7 +1,8 @@
 """Where the tasks of a run go: threads of this process, worker processes of this machine, or a Dask cluster elsewhere.
 
 A worker is one process with one thread and one device. Clusters that are started elsewhere should be like that too:
-`dask worker ADDRESS --nthreads 1 --nworkers 1 --resources GPU=1`, one for each GPU.
+`DASK_DISTRIBUTED__WORKER__DAEMON=False dask worker ADDRESS --nthreads 1 --nworkers 1 --resources GPU=1`, one for each
+GPU.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.config import RunConfig
+from tasks.stops import stop_on_error
 
 Submit = Callable[..., PrefectFuture[Any]]
 """Starts a task with keyword arguments."""
@@ -25,6 +27,7 @@ _SLOT = {"GPU": 1}  # a task takes all of a worker that has one
 _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
+    "distributed.worker.daemon": False,  # they start processes of their own, which decode
 }
 
 
@@ -35,7 +38,8 @@ def open_runner(config: RunConfig) -> Iterator[Submit]:
     if kind == "auto":
         kind = "dask" if count_gpus() > 1 else "threads"
     if kind == "threads":
-        with ThreadPoolTaskRunner(max_workers=1) as threads:  # one shard, or one training, fills a device
+        # One shard, or one training, fills a device.
+        with ThreadPoolTaskRunner(max_workers=1) as threads, stop_on_error():
             yield lambda task, **parameters: threads.submit(task, parameters)
         return
     import dask
@@ -43,7 +47,7 @@ def open_runner(config: RunConfig) -> Iterator[Submit]:
 
     with dask.config.set(_DASK):
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
-        with runner:
+        with runner, stop_on_error():
             workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
             slots = {"resources": _SLOT} if any("GPU" in worker["resources"] for worker in workers) else {}
 

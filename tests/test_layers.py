@@ -23,16 +23,16 @@ FORBIDDEN = {
 ORDER = [
     *("errors", "config", "records"),
     *("keys", "backends", "storage", "parquet"),
-    *("srgb", "images", "framing", "colour"),
+    *("pipeline", "srgb", "images", "framing", "colour", "codecs"),
     *("collection", "doctor"),
-    *("results", "manifest", "catalog"),
+    *("results", "attempts", "manifest", "catalog"),
     *("mini", "models", "diffusion"),
     *("attention", "bank", "inversion"),
     *("views", "training", "stylization"),
     *("scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
     "galleries",
-    *("archives", "shards", "outcomes"),
+    *("archives", "opening", "shards", "outcomes"),
 ]
 """The modules of the core, lowest first."""
 

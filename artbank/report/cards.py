@@ -18,12 +18,12 @@ from PIL import Image
 from artbank.bank import Bank
 from artbank.config import StylizeRecipe
 from artbank.diffusion import BaseModel
-from artbank.stylization import Photo, Style, Stylizer
+from artbank.stylization import Style, Stylizer
 
 with fsspec.open({weights}, "rb") as file:
     bank = Bank.from_bytes(file.read())
 stylizer = Stylizer(BaseModel.load({base}), [Style(bank.collection, ((bank, 1.0),))], StylizeRecipe())
-photo = Photo("photo.jpg", np.asarray(Image.open("photo.jpg").convert("RGB")))
+photo = stylizer.fit("photo.jpg", np.asarray(Image.open("photo.jpg").convert("RGB")))
 for picture in stylizer.stylize([photo]):
     Image.fromarray(picture.rgb).save("stylized.png")
 """

@@ -15,7 +15,7 @@ from artbank.diffusion import SLOT, BaseModel, pick_device, to_pictures, to_tens
 from artbank.errors import BaseModelError, ConfigError
 from artbank.models import resolve
 from artbank.storage import Store
-from artbank.stylization import Photo, Style, Stylizer
+from artbank.stylization import Style, Stylizer
 from artbank.training import Training
 from artbank.views import encode_views
 
@@ -57,7 +57,7 @@ def test_models_of_the_large_shapes_learn_a_step_and_stylize_a_photo(large_shape
     for inversion in ("stochastic", "ddim"):
         facts = {"steps": 4, "strength": 0.5, "guidance": 2.0, "inversion": inversion}
         stylizer = Stylizer(base, [Style("monet", ((bank, 1.0),))], StylizeRecipe.model_validate(facts))
-        [found] = stylizer.stylize([Photo("a", picture)])
+        [found] = stylizer.stylize([stylizer.fit("a", picture)])
         assert found.rgb is not None and found.rgb.shape == (64, 82, 3)
 
 

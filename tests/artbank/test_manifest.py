@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START, result
 
-from artbank import manifest, results, storage
+from artbank import attempts, manifest, results, storage
 from artbank.manifest import Shard
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
@@ -170,20 +170,20 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
         return manifest.write_manifest(output, tasks, shard_size, {"monet": recipe})
 
     (shard,) = todo("r1", 2)
-    results.begin(output, shard.id)
+    attempts.begin(output, shard.id, {})
     results.commit(output, shard.id, [result(key) for key in ("a.jpg", "b.jpg")])
     assert todo("r1") == []
     first, _ = todo("r2")
-    results.begin(output, first.id)
+    attempts.begin(output, first.id, {})
     (again,) = todo("r1")
     assert [task.key for task in manifest.read_shard(output, again)] == ["a.jpg"]
     results.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
     assert todo("r1") == []
     manifest.settle(output)  # the other recipe's shard may have been at work later still
-    assert results.broken_off(output).keys() == {first.id}
+    assert attempts.broken_off(output).keys() == {first.id}
     results.commit(output, "m-1", [result("a.jpg", recipe_id="r2", created_at=START.replace(year=2101))])
     manifest.settle(output)
-    assert results.broken_off(output) == {}
+    assert attempts.broken_off(output) == {}
 
 
 STYLES = ("monet", "hokusai")
@@ -255,7 +255,7 @@ class Simulation:
     def work(self, shard: Shard, recipes: Mapping[str, str], *, commit: bool = True) -> set[tuple[str, str]]:
         """Do a shard; returns what was stylized, without what was found to be unchanged."""
         self.now += timedelta(minutes=1)
-        results.begin(self.output, shard.id, now=self.now)
+        attempts.begin(self.output, shard.id, {}, now=self.now)
         self.now += timedelta(minutes=1)
         known, rows, redone = manifest.read_known(self.output, shard), [], set()
         for task in manifest.read_shard(self.output, shard):

@@ -22,7 +22,7 @@ from artbank.diffusion import SLOT, BaseModel
 from artbank.inversion import add_noise, invert_stochastically
 from artbank.mini import WEIGHTS
 from artbank.mini.scenes import draw_scene
-from artbank.stylization import Photo, Style, Stylizer, count_evaluations
+from artbank.stylization import Style, Stylizer, count_evaluations
 from artbank.training import diffusion_loss
 
 
@@ -200,8 +200,8 @@ def test_the_papers_settings_take_71_evaluations_and_start_below_their_inversion
     monkeypatch.setattr(BaseModel, "predict", counting)
     recipe = StylizeRecipe(paper=True, resolution_px=32)
     style = Style("Novak", ((make_bank(base, 1), 1.0),))
-    photo = Photo("a", draw_scene(70_000_002, width_px=32, height_px=32).image)
-    list(Stylizer(base, [style], recipe).stylize([photo]))
+    stylizer = Stylizer(base, [style], recipe)
+    list(stylizer.stylize([stylizer.fit("a", draw_scene(70_000_002, width_px=32, height_px=32).image)]))
     assert sum(size for _, size in seen) == 71 == count_evaluations(recipe)
     assert [timestep for timestep, _ in seen[:2]] == [700, 681]
     with pytest.raises(ValueError, match="steps"):

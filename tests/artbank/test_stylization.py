@@ -19,7 +19,7 @@ from artbank.errors import BankError, ConfigError
 from artbank.framing import Frame
 from artbank.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.mini.scenes import draw_scene
-from artbank.stylization import Photo, Style, Stylized, Stylizer, build_solver, count_evaluations, executed_timesteps
+from artbank.stylization import Style, Stylized, Stylizer, build_solver, count_evaluations, executed_timesteps
 
 MakeBank = Callable[..., Bank]
 FACTS = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32}
@@ -32,14 +32,17 @@ def picture(seed: int, width_px: int = 48, height_px: int = 32) -> np.ndarray:
 
 
 def stylize(
-    base: BaseModel, photos: list[Photo], style: Style, *, batch_size: int = 8, **values: Any
+    base: BaseModel, photos: list[tuple[str, np.ndarray]], style: Style, *, batch_size: int = 8, **values: Any
 ) -> dict[str, Stylized]:
     stylizer = Stylizer(base, [style], StylizeRecipe(**FACTS | values))
-    return {found.key: found for found in stylizer.stylize(photos, batch_size=batch_size)}
+    return {
+        found.key: found
+        for found in stylizer.stylize([stylizer.fit(*photo) for photo in photos], batch_size=batch_size)
+    }
 
 
 def pixels(base: BaseModel, style: Style, *, key: str = "a", seed: int = 0, **values: Any) -> np.ndarray:
-    rgb = stylize(base, [Photo(key, picture(seed))], style, **values)[key].rgb
+    rgb = stylize(base, [(key, picture(seed))], style, **values)[key].rgb
     assert rgb is not None
     return rgb.astype(int)
 
@@ -50,7 +53,7 @@ def novak(make_bank: MakeBank) -> Style:
 
 
 def test_a_photo_gives_the_same_picture_whatever_is_in_its_batch(base: BaseModel, novak: Style) -> None:
-    photos = [Photo(f"{i}", picture(i)) for i in range(3)] + [Photo("tall", picture(3, 32, 48))]
+    photos = [(f"{i}", picture(i)) for i in range(3)] + [("tall", picture(3, 32, 48))]
     together = stylize(base, photos, novak)
     reversed_in_twos = stylize(base, photos[::-1], novak, batch_size=2)
     assert together.keys() == reversed_in_twos.keys() == {"0", "1", "2", "tall"}
@@ -63,7 +66,7 @@ def test_another_key_or_another_run_seed_gives_another_picture(base: BaseModel, 
     first = pixels(base, novak)
     assert np.array_equal(first, pixels(base, novak))
     assert np.abs(first - pixels(base, novak, key="b")).max() > 2
-    assert np.abs(first - stylize(base, [Photo("a", picture(0))], novak, **{"seed": 1})["a"].rgb.astype(int)).max() > 2
+    assert np.abs(first - stylize(base, [("a", picture(0))], novak, **{"seed": 1})["a"].rgb.astype(int)).max() > 2
 
 
 @given(seed=st.integers(0, 2**40), key=st.text(min_size=1))
@@ -101,19 +104,15 @@ def test_cutting_undoes_the_padding(width: int, height: int) -> None:
     assert frame.cut(working).shape == (frame.height_px, frame.width_px, 3)
 
 
-@pytest.mark.parametrize(("size", "shape"), [("working", (32, 45, 3)), ("original", (50, 71, 3))])
-def test_a_picture_has_the_size_that_was_asked_for(
-    base: BaseModel, size: str, shape: tuple[int, int, int], novak: Style
-) -> None:
-    photo = Photo("a", picture(0, 71, 50))
-    found = stylize(base, [photo], novak, size=size, guidance=1.0)["a"].rgb
-    assert found is not None and found.shape == shape and found.dtype == np.uint8
+def test_a_picture_has_the_working_size(base: BaseModel, novak: Style) -> None:
+    found = stylize(base, [("a", picture(0, 71, 50))], novak, guidance=1.0)["a"].rgb
+    assert found is not None and found.shape == (32, 45, 3) and found.dtype == np.uint8
 
 
 def test_a_photo_of_one_pixel_and_a_long_strip_become_pictures(base: BaseModel, novak: Style) -> None:
-    shapes = {"dot": (1, 1), "strip": (4, 120)}
-    photos = [Photo(key, np.full((*shape, 3), 90, np.uint8)) for key, shape in shapes.items()]
-    found = stylize(base, photos, novak, size="original", guidance=1.0)
+    shapes = {"dot": (32, 32), "strip": (10, 304)}
+    photos = [("dot", np.full((1, 1, 3), 90, np.uint8)), ("strip", np.full((4, 120, 3), 90, np.uint8))]
+    found = stylize(base, photos, novak, guidance=1.0)
     assert {key: f.rgb.shape[:2] for key, f in found.items() if f.rgb is not None} == shapes
 
 
@@ -141,7 +140,7 @@ def test_style_weight_and_mixes_interpolate_what_the_prompts_say(base: BaseModel
 
 def test_only_the_styles_asked_for_are_drawn(base: BaseModel, novak: Style) -> None:
     stylizer = Stylizer(base, [novak, Style("plain")], StylizeRecipe(**FACTS))
-    photos = [Photo("a", picture(0))]
+    photos = [stylizer.fit("a", picture(0))]
     assert [found.style for found in stylizer.stylize(photos, styles=["plain"])] == ["plain"]
     assert [found.style for found in stylizer.stylize(photos)] == ["novak", "plain"]
 
@@ -241,7 +240,7 @@ def test_values_that_are_not_finite_give_no_picture_and_spare_the_batch(
         return images
 
     monkeypatch.setattr(BaseModel, "decode_latents", break_first)
-    found = stylize(base, [Photo("a", picture(0)), Photo("b", picture(1))], novak)
+    found = stylize(base, [("a", picture(0)), ("b", picture(1))], novak)
     assert found["a"].rgb is None and found["b"].rgb is not None
     assert found["a"].error and found["a"].error.failure == "not_finite"
 
@@ -260,7 +259,7 @@ def test_what_half_precision_loses_is_drawn_again_in_float32(
 
     rough = BaseModel.load("mini", device="cpu", dtype="bfloat16")
     monkeypatch.setattr(BaseModel, "decode_latents", overflow)
-    photos = [Photo(key, picture(seed)) for seed, key in enumerate("abc")]
+    photos = [(key, picture(seed)) for seed, key in enumerate("abc")]
     found, fine = stylize(rough, photos, novak), stylize(base, photos[1:2], novak)
     assert all(one.rgb is not None and one.error is None for one in found.values())
     assert found["b"].rgb is not None and fine["b"].rgb is not None
@@ -271,7 +270,7 @@ def test_what_half_precision_loses_is_drawn_again_in_float32(
 def test_a_batch_that_does_not_fit_in_memory_is_halved_until_it_does(
     base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, sizes = stylize(base, photos := [Photo(key, picture(ord(key))) for key in "abcdefg"], novak), []
+    whole, sizes = stylize(base, photos := [(key, picture(ord(key))) for key in "abcdefg"], novak), []
 
     def predict_few(self: BaseModel, latents: torch.Tensor, timestep: int, prompts: torch.Tensor) -> torch.Tensor:
         sizes.append(len(latents))
@@ -299,7 +298,7 @@ def test_one_photo_that_does_not_fit_in_memory_is_lost_and_no_other(
 
     encode = BaseModel.encode_images
     monkeypatch.setattr(BaseModel, "encode_images", encode_small)
-    found = stylize(base, [Photo("wide", picture(0, 96, 32)), Photo("b", picture(1))], novak)
+    found = stylize(base, [("wide", picture(0, 96, 32)), ("b", picture(1))], novak)
     assert found["b"].rgb is not None and found["wide"].rgb is None
     assert found["wide"].error and found["wide"].error.failure == "out_of_memory"
     assert "lower resolution_px" in found["wide"].error.reason

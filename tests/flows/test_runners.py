@@ -15,7 +15,7 @@ from drawn import draw_photo, listing, stylizing, training
 from pydantic import ValidationError
 from runs import id_of, log_of, run
 
-from artbank import results
+from artbank import attempts, results
 from artbank.config import RunConfig
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
@@ -71,7 +71,7 @@ def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(
     victims: list[int] = []
 
     def kill() -> None:
-        while not results.broken_off(output):
+        while not attempts.broken_off(output):
             time.sleep(0.01)
         victims.extend(worker.process.pid for worker in cluster.workers.values())  # one of them is in the middle of it
         for victim in victims:

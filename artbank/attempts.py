@@ -1,0 +1,142 @@
+"""Shards that were begun: who works on one leaves a mark; who finds one knows that somebody did not come to an end.
+
+A photo of which processes die would take its shard with it again and again. So the mark counts strikes against photos,
+and a shard that was broken off is done more and more carefully:
+
+    strikes  was in                           what is done with it
+    0        nothing that ended badly         nothing special
+    1        a shard that was broken off      its batch is noted in the mark before it is begun
+    2, 3     a noted batch, or alone          alone: in the same batch, with blank photos in place of the others
+    4        alone, twice                     it is lost: a failed row
+
+Batches keep their composition all the while, and so the other photos' pictures their bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from artbank.results import PARTS
+from artbank.storage import Store
+
+LOST = 4
+"""Strikes after which a photo is not tried again."""
+
+_BEGUN = "_begun-"  # readers of Parquet folders leave names with an underscore out
+_ALONE = 2
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One attempt at a shard.
+
+    Attributes:
+        begun_at: When it was begun.
+        number: How many attempts there were, this one included.
+        floor: Strikes against each photo that has no more.
+        strikes: Strikes against single photos, by key.
+        at: Keys of the photos that are worked on now, if that was noted.
+        is_given_back: Whether the attempt was ended by whoever made it.
+    """
+
+    begun_at: datetime
+    number: int = 1
+    floor: int = 0
+    strikes: Mapping[str, int] = field(default_factory=dict)
+    at: Sequence[str] = ()
+    is_given_back: bool = False
+
+    def count_strikes(self, key: str) -> int:
+        """Return the strikes against a photo for whoever comes after this attempt."""
+        known = max(self.strikes.get(key, 0), self.floor)
+        if self.is_given_back:
+            return known
+        return max(known, 1) + (key in self.at)
+
+    def to_bytes(self) -> bytes:
+        """Return the mark as JSON."""
+        return json.dumps({**vars(self), "begun_at": self.begun_at.isoformat(), "at": list(self.at)}).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Mark:
+        """Read a mark."""
+        facts = json.loads(data)
+        return cls(**{**facts, "begun_at": datetime.fromisoformat(facts["begun_at"])})
+
+
+class Attempt:
+    """This process's attempt at a shard; keeps its mark up to date."""
+
+    def __init__(self, output: Store, shard_id: str, mark: Mark):
+        """Use `begin` instead."""
+        self.mark = mark
+        self._output, self._key = output, _mark_key(shard_id)
+
+    def strikes(self, key: str) -> int:
+        """Return the strikes against a photo."""
+        return max(self.mark.strikes.get(key, 0), self.mark.floor)
+
+    def turns(self, keys: Sequence[str]) -> Iterator[set[str]]:
+        """Yield which photos of a batch are done at a time, having noted them where that is called for."""
+        suspects = [key for key in keys if _ALONE <= self.strikes(key) < LOST]
+        for turn in ({key for key in keys if self.strikes(key) < _ALONE}, *({key} for key in suspects)):
+            if turn:
+                if self.mark.floor or self.mark.strikes:
+                    self._write(replace(self.mark, at=sorted(turn)))
+                yield turn
+
+    def give_back(self) -> None:
+        """Say that nobody works on the shard any more, and that no photo is to blame."""
+        self._write(replace(self.mark, at=(), is_given_back=True))
+
+    def _write(self, mark: Mark) -> None:
+        self.mark = mark
+        self._output.write(self._key, mark.to_bytes())
+
+
+def begin(output: Store, shard_id: str, strikes: Mapping[str, int], *, now: datetime | None = None) -> Attempt:
+    """Leave a mark that a shard's pictures are about to be written, over older ones perhaps.
+
+    Args:
+        output: Where the results are.
+        shard_id: The shard.
+        strikes: What is known against its photos already; all of them, by key.
+        now: For tests.
+    """
+    try:
+        last = Mark.from_bytes(output.read(_mark_key(shard_id)))
+    except FileNotFoundError:
+        last = Mark(datetime.min.replace(tzinfo=UTC), number=0, is_given_back=True)
+    counted = {key: max(known, last.count_strikes(key)) for key, known in strikes.items()}
+    floor = min(counted.values(), default=0)
+    raised = {key: count for key, count in counted.items() if count > floor}
+    mark = Mark(now or datetime.now(UTC), last.number + 1, floor, raised)
+    output.write(_mark_key(shard_id), mark.to_bytes())
+    return Attempt(output, shard_id, mark)
+
+
+def broken_off(output: Store) -> dict[str, Mark]:
+    """Return the marks of the shards that were begun and have no part."""
+    parts = output.child(PARTS)
+    names = {stored.key for stored in parts.list()}
+    shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
+    open_ones = [name for name, shard in shards.items() if f"part-{shard}.parquet" not in names]
+    marks = {}
+    for name, data in parts.read_many(open_ones).items():
+        if isinstance(data, bytes):
+            marks[shards[name]] = Mark.from_bytes(data)
+        elif not isinstance(data, FileNotFoundError):  # that one was done while we looked
+            raise data
+    return marks
+
+
+def forget(output: Store, shard_ids: Iterable[str]) -> None:
+    """Delete the marks of shards."""
+    output.delete_many([_mark_key(shard_id) for shard_id in shard_ids])
+
+
+def _mark_key(shard_id: str) -> str:
+    return f"{PARTS}/{_BEGUN}{shard_id}"

@@ -1,0 +1,165 @@
+"""Photos out of files and pictures into files, in processes of their own.
+
+What crashes a decoder, or never ends in it, takes no more with it than that process, which is replaced; a large photo
+is in the memory of one of them only, and comes back at its working size.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from pebble import ProcessExpired, ProcessPool
+
+from artbank.config import Alpha, OutputSize
+from artbank.errors import ConfigError, ImageError
+from artbank.framing import Photo
+from artbank.images import Picture, decode, encode, resize
+from artbank.pipeline import Waits
+
+Outcome = TypeVar("Outcome")
+
+_MOST_PROCESSES = 8
+_ENCODE_SECONDS = 600.0  # far above what the largest picture takes: only what would never end is cut off
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the photos of a run are opened.
+
+    Attributes:
+        max_pixels: Larger ones are refused before they are decoded.
+        alpha: What becomes of transparency.
+        size: At which size the pictures will be written, and transparency is kept.
+        short_px: Short side of the working size.
+        multiple_px: What its padded sides are multiples of.
+        seconds: Longest that decoding may take.
+    """
+
+    max_pixels: int
+    alpha: Alpha
+    size: OutputSize
+    short_px: int
+    multiple_px: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OpenPhoto:
+    """A photo at its working size, and its alpha uint8 at the size of the output, None where it is opaque."""
+
+    photo: Photo
+    alpha: np.ndarray | None
+
+
+class Codecs:
+    """A pool of processes that decode and encode; they are started with the first work, and end with this process."""
+
+    def __init__(self, num_processes: int | None = None):
+        """Prepare the pool.
+
+        Args:
+            num_processes: One for each core that this process may use, 8 at most, by default.
+
+        Raises:
+            ConfigError: This process may have no children of its own.
+        """
+        if multiprocessing.current_process().daemon:
+            raise ConfigError(
+                "expected a process that may start others, found a daemonic one; "
+                "start Dask's workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
+            )
+        # Not forked: this process has threads, and what they hold would stay held in the child.
+        context: Any = multiprocessing.get_context("spawn")
+        self._pool = ProcessPool(max_workers=num_processes or count_cores(), context=context)
+
+    def open(self, key: str, data: bytes, reading: Reading) -> Waits[OpenPhoto]:
+        """Begin to decode a photo and to bring it to its working size.
+
+        Returns:
+            What waits for it; raises ImageError where the photo cannot be used.
+        """
+        return self._start(open_photo, (key, data, reading), reading.seconds)
+
+    def make(
+        self, rgb: np.ndarray, alpha: np.ndarray | None, size: tuple[int, int], suffix: str, quality: int
+    ) -> Waits[bytes]:
+        """Begin to encode a picture; see `make_file`.
+
+        Returns:
+            What waits for the file; raises ImageError where the format cannot hold the picture.
+        """
+        return self._start(make_file, (rgb, alpha, size, suffix, quality), _ENCODE_SECONDS)
+
+    def close(self) -> None:
+        """End the processes, whatever they are at."""
+        self._pool.stop()
+        self._pool.join()
+
+    def _start(self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float) -> Waits[Outcome]:
+        future = self._pool.schedule(work, args=args, timeout=seconds)
+
+        def wait() -> Outcome:
+            try:
+                return future.result()
+            except ProcessExpired:  # not certainly for what is in the file: once more
+                again = self._pool.schedule(work, args=args, timeout=seconds)
+            except TimeoutError as error:
+                raise ImageError(
+                    f"not done after {seconds:g} s; save it anew or get another copy", "timed_out"
+                ) from error
+            try:
+                return again.result()
+            except (ProcessExpired, TimeoutError) as error:
+                raise ImageError(
+                    "the process that opened the file crashed, twice; save it anew or get another copy", "crashed"
+                ) from error
+
+        return wait
+
+
+def open_photo(key: str, data: bytes, reading: Reading) -> OpenPhoto:
+    """Decode a photo and bring it to its working size.
+
+    Raises:
+        ImageError: It cannot be used.
+    """
+    picture = decode(data, max_pixels=reading.max_pixels, alpha=reading.alpha)
+    photo = Photo.fit(key, picture.rgb, short_px=reading.short_px, multiple_px=reading.multiple_px)
+    alpha = picture.alpha
+    if alpha is not None and reading.size == "working":
+        alpha = _resize_alpha(alpha, photo.frame.width_px, photo.frame.height_px)
+    return OpenPhoto(photo, alpha)
+
+
+def make_file(rgb: np.ndarray, alpha: np.ndarray | None, size: tuple[int, int], suffix: str, quality: int) -> bytes:
+    """Encode a picture at a size.
+
+    Args:
+        rgb: uint8 [h, w, 3].
+        alpha: uint8 [H, W] or None.
+        size: Width W and height H of the file, px.
+        suffix: Chooses the format, see `images.encode`.
+        quality: 1..100.
+
+    Raises:
+        ImageError: The format cannot hold a picture of that size.
+    """
+    if alpha is not None:
+        alpha = _resize_alpha(alpha, *size)
+    return encode(Picture(resize(rgb, *size), alpha), suffix, quality=quality)
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process has for itself: 1..8."""
+    mine = os.environ.get("OMP_NUM_THREADS", "")
+    cores = int(mine) if mine.isdecimal() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return min(max(cores or os.cpu_count() or 1, 1), _MOST_PROCESSES)
+
+
+def _resize_alpha(alpha: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+    return resize(np.repeat(alpha[..., None], 3, 2), width_px, height_px)[..., 0]
