@@ -13,7 +13,7 @@ The modules, lowest first; each imports only from those before it:
     scorer, evaluation, report                          what came of it
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
     galleries                                           one job whole: a gallery into banks
-    archives, opening, shards, outcomes                 the other: an archive into pictures
+    archives, opening, stages, shards, outcomes         the other: an archive into pictures
 """
 
 from __future__ import annotations

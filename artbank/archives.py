@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,6 +56,7 @@ class Survey:
         photos: The archive's listing (key, size, etag), all of it.
         done: What the results hold already, see `manifest.read_done`.
         tasks: What is to do: rows of `PhotoTask`.
+        latest: See `manifest.find_latest`.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -62,6 +64,7 @@ class Survey:
     photos: pa.Table
     done: pa.Table
     tasks: pa.Table
+    latest: datetime | None
 
     @property
     def recipes(self) -> dict[str, str]:
@@ -91,7 +94,8 @@ def survey_archive(config: StylizeConfig) -> Survey:
     recipes = {style.name: style.recipe_id for style in styles}
     strikes = manifest.count_strikes(output, broken)
     tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed, strikes=strikes)
-    return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit))
+    latest = manifest.find_latest(done, broken)
+    return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest)
 
 
 def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
@@ -104,7 +108,8 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
         Exception: Whatever `survey_archive` raises.
     """
     found = survey_archive(config)
-    shards = manifest.write_manifest(Store.open(config.output_uri), found.tasks, config.shard_size, found.recipes)
+    output = Store.open(config.output_uri)
+    shards = manifest.write_manifest(output, found.tasks, config.shard_size, found.recipes, after=found.latest)
     run_id = shards[0].id.rpartition("-")[0] if shards else ""
     num_photos, num_tasks = len(found.photos), len(found.tasks)
     logger.info("%d photos, %d to do in %d shards", num_photos, num_tasks, len(shards))

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from artbank.results import PARTS
 from artbank.storage import Store
@@ -27,6 +27,7 @@ LOST = 4
 
 _BEGUN = "_begun-"  # readers of Parquet folders leave names with an underscore out
 _ALONE = 2
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ class Attempt:
         """Return the strikes against a photo."""
         return max(self.mark.strikes.get(key, 0), self.mark.floor)
 
+    def now(self) -> datetime:
+        """Return the time for a row: this machine's, but later than all that was known when the run was planned."""
+        return max(datetime.now(UTC), self.mark.begun_at)
+
     def turns(self, keys: Sequence[str]) -> Iterator[set[str]]:
         """Yield which photos of a batch are done at a time, having noted them where that is called for."""
         suspects = [key for key in keys if _ALONE <= self.strikes(key) < LOST]
@@ -87,6 +92,11 @@ class Attempt:
                 if self.mark.floor or self.mark.strikes:
                     self._write(replace(self.mark, at=sorted(turn)))
                 yield turn
+
+    def rest(self) -> None:
+        """Note that no photo is worked on any more."""
+        if self.mark.at:
+            self._write(replace(self.mark, at=()))
 
     def give_back(self) -> None:
         """Say that nobody works on the shard any more, and that no photo is to blame."""
@@ -97,14 +107,22 @@ class Attempt:
         self._output.write(self._key, mark.to_bytes())
 
 
-def begin(output: Store, shard_id: str, strikes: Mapping[str, int], *, now: datetime | None = None) -> Attempt:
+def begin(
+    output: Store,
+    shard_id: str,
+    strikes: Mapping[str, int],
+    *,
+    after: datetime | None = None,
+    now: datetime | None = None,
+) -> Attempt:
     """Leave a mark that a shard's pictures are about to be written, over older ones perhaps.
 
     Args:
         output: Where the results are.
         shard_id: The shard.
         strikes: What is known against its photos already; all of them, by key.
-        now: For tests.
+        after: What the attempt must be younger than, however this machine's clock is set.
+        now: This machine's time, for tests.
     """
     try:
         last = Mark.from_bytes(output.read(_mark_key(shard_id)))
@@ -113,7 +131,10 @@ def begin(output: Store, shard_id: str, strikes: Mapping[str, int], *, now: date
     counted = {key: max(known, last.count_strikes(key)) for key, known in strikes.items()}
     floor = min(counted.values(), default=0)
     raised = {key: count for key, count in counted.items() if count > floor}
-    mark = Mark(now or datetime.now(UTC), last.number + 1, floor, raised)
+    begun_at = now or datetime.now(UTC)
+    if after is not None:
+        begun_at = max(begun_at, after + _TICK)
+    mark = Mark(begun_at, last.number + 1, floor, raised)
     output.write(_mark_key(shard_id), mark.to_bytes())
     return Attempt(output, shard_id, mark)
 

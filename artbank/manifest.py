@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
@@ -31,7 +32,7 @@ DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "second
 _LISTING = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
 _TIME = Result.SCHEMA.field("created_at").type
 _LISTED_AT_ONCE = 65_536
-_RECIPES = b"artbank.recipes"
+_RECIPES, _AFTER = b"artbank.recipes", b"artbank.after"
 _TASK_KEYS = ["key", "size", "etag", "known_sha256"]
 
 
@@ -151,7 +152,21 @@ def plan(
     return tasks.sort_by([("key", "ascending"), ("known_sha256", "ascending")]).cast(PhotoTask.SCHEMA)
 
 
-def write_manifest(output: Store, tasks: pa.Table, shard_size: int, recipes: Mapping[str, str]) -> list[Shard]:
+def find_latest(done: pa.Table, broken: Mapping[str, Mark]) -> datetime | None:
+    """Return the latest time that rows and marks tell: what comes of a plan must be younger, whatever clocks say."""
+    times = [mark.begun_at for mark in broken.values()]
+    newest = pc.max(done["created_at"]).as_py()
+    return max([*times, *([newest] if newest else [])], default=None)
+
+
+def write_manifest(
+    output: Store,
+    tasks: pa.Table,
+    shard_size: int,
+    recipes: Mapping[str, str],
+    *,
+    after: datetime | None = None,
+) -> list[Shard]:
     """Freeze the tasks of a run; without tasks nothing is written.
 
     Args:
@@ -159,12 +174,14 @@ def write_manifest(output: Store, tasks: pa.Table, shard_size: int, recipes: Map
         tasks: See `plan`.
         shard_size: Tasks in a shard, 1 or more.
         recipes: The recipe id of each style.
+        after: See `find_latest`.
     """
     if not len(tasks):
         return []
     facts = {
         **(PhotoTask.SCHEMA.metadata or {}),
         _RECIPES: json.dumps(recipes, sort_keys=True).encode(),
+        _AFTER: after.isoformat().encode() if after else b"",
         b"artbank.ledger": hashlib.sha256("\n".join(results.part_names(output)).encode()).hexdigest().encode(),
     }
     data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
@@ -185,6 +202,16 @@ def read_shard(output: Store, shard: Shard) -> list[PhotoTask]:
     """
     data = _read(output, shard.manifest_key)
     return PhotoTask.from_table(read_row_group(data, PhotoTask.SCHEMA, shard.row_group))
+
+
+def read_after(output: Store, shard: Shard) -> datetime | None:
+    """Return what the rows of a shard must be younger than; None where there was nothing.
+
+    Raises:
+        FileNotFoundError: Its manifest is gone; plan again.
+    """
+    text = read_metadata(_read(output, shard.manifest_key)).get(_AFTER, b"").decode()
+    return datetime.fromisoformat(text) if text else None
 
 
 def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:

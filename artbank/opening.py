@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from artbank.attempts import Attempt
 from artbank.codecs import Codecs, Reading
 from artbank.errors import ImageError
 from artbank.framing import Photo
@@ -20,6 +21,7 @@ from artbank.storage import Store, is_transient
 
 _READERS = 16
 _BYTES_AHEAD = 256 * 2**20  # files that are read and not decoded yet; one larger than that is alone
+_PATIENCE = 4  # attempts at a shard before a file that the store does not give is one failed row
 _REMOVED = ImageError("the file was removed while the run was on", "removed")
 
 Known = Mapping[tuple[str, str], Result]
@@ -82,21 +84,25 @@ class PhotoOpener:
         self._archive, self._codecs, self._reading = archive, codecs, reading
         self._max_bytes, self._count = max_bytes, count
 
-    def open(self, tasks: Sequence[PhotoTask], known: Known, *, is_patient: bool) -> Iterator[Opened | Refused | Kept]:
-        """Yield what comes of each photo, in order.
+    def open(self, tasks: Sequence[PhotoTask], known: Known, attempt: Attempt) -> Iterator[Opened | Refused | Kept]:
+        """Yield what comes of each photo, in order; at last those that the store does not give.
 
         Args:
             tasks: The photos.
             known: Rows that are kept where a photo's content is still theirs; see `manifest.read_known`.
-            is_patient: Whether to raise where the store fails in a way that may heal; else the photo is refused.
+            attempt: The shard's; in its fourth, photos that the store still does not give are refused.
 
         Raises:
             OSError: The store failed.
         """
-        limits = {"count": self._count, "weight": _BYTES_AHEAD}
+        limits: dict[str, Any] = {"count": self._count, "weight": _BYTES_AHEAD}
+        aside: list[_File] = []
         with ThreadPoolExecutor(_READERS) as readers:
             files = ahead(tasks, lambda task: readers.submit(self._read, task).result, weigh=_weigh_task, **limits)
-            yield from ahead(files, partial(self._decode, known, is_patient), weigh=_weigh_file, **limits)
+            given = _set_aside(files, aside, is_patient=attempt.mark.number < _PATIENCE)
+            yield from ahead(given, partial(self._decode, known, attempt), weigh=_weigh_file, **limits)
+        for file in aside:
+            yield Refused(file.task, None, _explain(file.data))
 
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:
@@ -104,11 +110,11 @@ class PhotoOpener:
         data = self._archive.read_many([task.key])[task.key]
         return _File(task, data, hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "")
 
-    def _decode(self, known: Known, is_patient: bool, file: _File) -> Waits[Opened | Refused | Kept]:
+    def _decode(self, known: Known, attempt: Attempt, file: _File) -> Waits[Opened | Refused | Kept]:
         if not isinstance(file.data, bytes):
-            refused = Refused(file.task, None, _explain(file.data, is_patient))
+            refused = Refused(file.task, None, _explain(file.data))
             return lambda: refused
-        if (rows := _find_older(file, known)) is not None:
+        if (rows := _find_older(file, known, attempt)) is not None:
             kept = Kept(file.task, rows)
             return lambda: kept
         wait = self._codecs.open(file.task.key, file.data, self._reading)
@@ -123,13 +129,33 @@ def _settle(task: PhotoTask, digest: str, wait: Waits) -> Opened | Refused:
     return Opened(task, digest, found.photo, found.alpha)
 
 
-def _explain(error: Exception, is_patient: bool) -> ImageError:
-    """Return why a file could not be had; raises what may heal, or is about the archive and not the file."""
+def _set_aside(files: Iterable[_File], aside: list[_File], *, is_patient: bool) -> Iterator[_File]:
+    """Yield the files but those that the store may give another time: these raise if `is_patient`, else go to `aside`.
+
+    A store that gives nothing at all is down; then its error is raised.
+    """
+    num_given = 0
+    for file in files:
+        if not (isinstance(file.data, Exception) and is_transient(file.data)):
+            num_given += 1
+            yield file
+        elif is_patient:
+            raise file.data
+        else:
+            aside.append(file)
+    if aside and not num_given:
+        assert isinstance(aside[0].data, Exception)
+        raise aside[0].data
+
+
+def _explain(error: bytes | Exception) -> ImageError:
+    """Return why a file could not be had; raises what is about more than the file."""
     if isinstance(error, ImageError):
         return error
     if isinstance(error, FileNotFoundError):
         return _REMOVED
-    if is_patient and is_transient(error) or not isinstance(error, OSError):
+    assert isinstance(error, Exception)
+    if not isinstance(error, OSError) and not is_transient(error):
         raise error
     return ImageError(f"the store does not give the file ({error}); see whether it can be read there", "store_error")
 
@@ -139,13 +165,13 @@ def _too_large(size: int, limit: int) -> ImageError:
     return ImageError(f"{text}; raise max_megabytes to take it", "too_large")
 
 
-def _find_older(file: _File, known: Known) -> list[Result] | None:
+def _find_older(file: _File, known: Known, attempt: Attempt) -> list[Result] | None:
     """Return the older rows of a photo, renewed, where its content is still that which they were made from."""
     task = file.task
     older = [known.get((task.key, style)) for style in task.styles]
     if file.digest != task.known_sha256 or None in older:
         return None
-    renewed = {"etag": task.etag, "size": task.size, "created_at": datetime.now(UTC)}
+    renewed = {"etag": task.etag, "size": task.size, "created_at": attempt.now()}
     return [replace(row, **renewed) for row in older if row is not None]
 
 

@@ -32,7 +32,7 @@ ORDER = [
     *("scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
     "galleries",
-    *("archives", "opening", "shards", "outcomes"),
+    *("archives", "opening", "stages", "shards", "outcomes"),
 ]
 """The modules of the core, lowest first."""
 

@@ -1,0 +1,229 @@
+"""The stages that a shard's photos go through: opened, drawn, scored, encoded, written.
+
+They overlap: while the model draws one batch, the photos of the next are read and decoded, and the pictures of the last
+encoded and written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from artbank import attempts, results
+from artbank.archives import StylizePlan
+from artbank.attempts import Attempt
+from artbank.codecs import Reading
+from artbank.config import StylizeConfig
+from artbank.errors import ImageError, StopRequested
+from artbank.evaluation import Scores, score
+from artbank.framing import Photo
+from artbank.images import output_name
+from artbank.opening import Kept, Known, Opened, PhotoOpener, Refused
+from artbank.pipeline import Waits, ahead, batches
+from artbank.records import PhotoTask, Result
+from artbank.storage import Store
+from artbank.styles import load_style
+from artbank.stylization import Stylized, Stylizer
+from artbank.worker import load_base, load_codecs, load_scorer
+
+_WRITES = 4  # batches that are encoded and written while the model draws the next
+_CRASHED = (
+    "a process ended {} times while this photo was worked on, twice while it was alone; look into the worker's log"
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture and its photo, on the way to the output."""
+
+    opened: Opened
+    one: Stylized
+    scores: Scores
+    seconds: float
+
+
+class Workshop:
+    """What a process needs for the shards of one run: model, styles, scorer and decoders, loaded once."""
+
+    def __init__(self, config: StylizeConfig, plan: StylizePlan):
+        """Load it all.
+
+        Raises:
+            BankError: A bank is missing, damaged, or was trained on another base model.
+            OSError: The store failed.
+        """
+        self.config, self.plan = config, plan
+        self.output, store = Store.open(config.output_uri), Store.open(config.store_uri)
+        self.choices = {choice.name: choice for choice in plan.styles}
+        loaded = [load_style(store, choice) for choice in plan.styles]
+        self.references = {style.name: reference for style, reference in loaded}
+        self.stylizer = Stylizer(load_base(config), [style for style, _ in loaded], config.recipe)
+        self.scorer, self.codecs = load_scorer(config), load_codecs()
+        archive, count = Store.open(config.archive_uri), 2 * config.batch_size
+        self.opener = PhotoOpener(archive, self.codecs, self._reading(), max_bytes=config.max_bytes, count=count)
+
+    def _reading(self) -> Reading:
+        config, base = self.config, self.stylizer.base
+        return Reading(
+            max_pixels=config.max_pixels,
+            alpha=config.recipe.alpha,
+            size=config.recipe.size,
+            short_px=self.stylizer.short_px,
+            multiple_px=base.size_multiple_px,
+            seconds=config.decode_seconds,
+        )
+
+
+class ShardWork:
+    """The work on one shard."""
+
+    def __init__(self, shop: Workshop, attempt: Attempt, should_stop: Callable[[], bool]):
+        """Take what is needed.
+
+        Args:
+            shop: Of the run.
+            attempt: Knows what is against the photos.
+            should_stop: Asked before every batch.
+        """
+        self._shop, self._attempt, self._should_stop = shop, attempt, should_stop
+        self._apart: list[Result] = []  # rows of photos that get no picture
+
+    def run(self, tasks: Sequence[PhotoTask], known: Known) -> Iterator[list[Result]]:
+        """Do the photos of a shard; yields their rows as they are finished, one for each style that a task asks for.
+
+        Args:
+            tasks: The photos.
+            known: Rows that are kept where a photo's content is still theirs; see `manifest.read_known`.
+
+        Raises:
+            OSError: The store failed.
+            StopRequested: `should_stop` said so.
+        """
+        size = self._shop.config.batch_size
+        opened = self._sort_out(self._shop.opener.open(tasks, known, self._attempt))
+        drawn = (some for batch in batches(opened, _kind, size, most=4 * size) for some in self._draw(batch))
+        with ThreadPoolExecutor(_WRITES) as writers:
+            yield from ahead(drawn, lambda some: self._start_writing(writers, some), count=_WRITES)
+        self._attempt.rest()
+        if self._apart:
+            yield self._apart
+
+    def _sort_out(self, found: Iterable[Opened | Refused | Kept]) -> Iterator[Opened]:
+        """Yield the photos that can be stylized."""
+        for one in found:
+            if isinstance(one, Opened):
+                yield one
+            elif isinstance(one, Kept):
+                self._apart += one.rows
+            else:
+                self._lose(one.task, one.task.styles, one.digest, one.error)
+
+    def _draw(self, batch: list[Opened]) -> Iterator[list[Drawn]]:
+        """Yield the pictures of a batch, style by style; strikes against a photo decide how it is tried."""
+        styles = batch[0].task.styles
+        for one in batch:
+            if (strikes := self._attempt.strikes(one.photo.key)) >= attempts.LOST:
+                self._lose(one.task, styles, one.digest, ImageError(_CRASHED.format(strikes), "crashed"))
+        for turn in self._attempt.turns([one.photo.key for one in batch]):
+            if self._should_stop():
+                raise StopRequested("the process was asked to end; run again to go on")
+            yield from self._draw_some(batch, styles, turn)
+
+    def _draw_some(self, batch: list[Opened], styles: Sequence[str], turn: set[str]) -> Iterator[list[Drawn]]:
+        """Draw the photos of a batch whose turn it is; the others are blank meanwhile."""
+        start, own = time.monotonic(), {one.photo.key: one for one in batch if one.photo.key in turn}
+        photos = [one.photo if one.photo.key in turn else _blank(one.photo) for one in batch]
+        made = [one for one in self._shop.stylizer.stylize_batch(photos, styles) if one.key in turn]
+        seconds = (time.monotonic() - start) / max(len(made), 1)
+        for one in made:
+            if one.error is not None:
+                self._lose(own[one.key].task, [one.style], own[one.key].digest, one.error)
+        for style in styles:
+            yield self._score(
+                style, [(own[one.key], one) for one in made if one.style == style and not one.error], seconds
+            )
+
+    def _score(self, style: str, made: Sequence[tuple[Opened, Stylized]], seconds: float) -> list[Drawn]:
+        photos, pictures = [photo.photo.working for photo, _ in made], [_pixels(one) for _, one in made]
+        scores = score(self._shop.scorer, self._shop.references[style], photos, pictures) if made else []
+        return [Drawn(photo, one, marks, seconds) for (photo, one), marks in zip(made, scores, strict=True)]
+
+    def _start_writing(self, writers: ThreadPoolExecutor, drawn: Sequence[Drawn]) -> Waits[list[Result]]:
+        bodies = [self._encode(one) for one in drawn]
+        return writers.submit(self._write, drawn, bodies).result
+
+    def _encode(self, drawn: Drawn) -> Waits[bytes]:
+        recipe, photo, rgb = self._shop.config.recipe, drawn.opened.photo, _pixels(drawn.one)
+        size = (photo.width_px, photo.height_px) if recipe.size == "original" else (rgb.shape[1], rgb.shape[0])
+        name = output_name(photo.key)
+        suffix = name[name.rindex(".") :]
+        return self._shop.codecs.make(rgb, drawn.opened.alpha, size, suffix, recipe.quality)
+
+    def _write(self, drawn: Sequence[Drawn], bodies: Sequence[Waits[bytes]]) -> list[Result]:
+        """Write pictures of one style; returns their rows."""
+        rows, files = [], {}
+        for one, wait in zip(drawn, bodies, strict=True):
+            photo, style = one.opened, one.one.style
+            try:
+                body = wait()
+            except ImageError as error:
+                rows.append(self._row(photo.task, style, photo.digest, error=error))
+                continue
+            name = results.picture_key(style, output_name(photo.photo.key))
+            files[name] = body
+            rows.append(self._done_row(one, name, body))
+        self._shop.output.write_many(files)
+        return rows
+
+    def _done_row(self, drawn: Drawn, name: str, body: bytes) -> Result:
+        photo, rgb = drawn.opened.photo, _pixels(drawn.one)
+        is_original = self._shop.config.recipe.size == "original"
+        width, height = (photo.width_px, photo.height_px) if is_original else (rgb.shape[1], rgb.shape[0])
+        row = self._row(drawn.opened.task, drawn.one.style, drawn.opened.digest, seconds=drawn.seconds)
+        file = {"file_name": name, "file_size": len(body), "file_sha256": hashlib.sha256(body).hexdigest()}
+        facts = {**vars(drawn.scores), "flags": list(drawn.scores.flags), "scorer": self._shop.scorer.id}
+        return replace(row, **file, width_px=width, height_px=height, seed=drawn.one.seed, **facts)
+
+    def _row(
+        self, task: PhotoTask, style: str, digest: str | None, *, error: ImageError | None = None, seconds: float = 0.0
+    ) -> Result:
+        """Return a row that has what is known of every photo; scores and places are filled where there are any."""
+        choice = self._shop.choices[style]
+        return Result(
+            key=task.key,
+            size=task.size,
+            etag=task.etag,
+            sha256=digest,
+            style=style,
+            recipe_id=choice.recipe_id,
+            status="done" if error is None else "failed",
+            failure=None if error is None else error.failure,
+            reason=None if error is None else error.reason,
+            bank_ids=choice.bank_ids,
+            base_model=self._shop.config.base_model,
+            base_model_hash=self._shop.plan.base_model_hash,
+            recipe=self._shop.config.recipe.model_dump_json(),
+            seconds=seconds,
+            created_at=self._attempt.now(),
+        )
+
+    def _lose(self, task: PhotoTask, styles: Iterable[str], digest: str | None, error: ImageError) -> None:
+        self._apart += [self._row(task, style, digest, error=error) for style in styles]
+
+
+def _kind(opened: Opened) -> tuple[tuple[str, ...], tuple[int, int]]:
+    return tuple(opened.task.styles), opened.photo.bucket
+
+
+def _blank(photo: Photo) -> Photo:
+    return replace(photo, padded=np.zeros_like(photo.padded))
+
+
+def _pixels(one: Stylized) -> np.ndarray:
+    assert one.rgb is not None
+    return one.rgb

@@ -1,0 +1,154 @@
+"""Decoders are processes of their own: what they die of, or never end with, is one photo's failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import Process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from drawn import draw_photo
+
+from artbank.codecs import Codecs, Reading, count_cores, make_file, open_photo
+from artbank.errors import ConfigError, ImageError
+from artbank.images import Picture, decode, encode
+
+READING = Reading(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
+
+
+def die(how: int) -> None:
+    os.kill(os.getpid(), how)
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def die_once(folder: str) -> str:
+    mark = Path(folder) / "died"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return "done"
+
+
+@pytest.fixture(scope="module")
+def codecs() -> Iterator[Codecs]:
+    found = Codecs(1)
+    yield found
+    found.close()
+
+
+def test_a_photo_comes_back_at_its_working_size_as_it_would_in_this_process(codecs: Codecs) -> None:
+    data = draw_photo(0)
+    found, own = codecs.open("a.jpg", data, READING)(), open_photo("a.jpg", data, READING)
+    assert (found.photo.width_px, found.photo.height_px, found.alpha) == (96, 64, None)
+    assert np.array_equal(found.photo.padded, own.photo.padded) and found.photo.frame == own.photo.frame
+    assert found.photo.working.shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize(("size", "shape"), [("working", (32, 64)), ("original", (50, 100))])
+def test_transparency_has_the_size_of_the_output(size: Any, shape: tuple[int, int]) -> None:
+    rgb, alpha = np.full((50, 100, 3), 90, np.uint8), np.full((50, 100), 255, np.uint8)
+    alpha[:, :50] = 0
+    data = encode(Picture(rgb, alpha), ".png", quality=92)
+    reading = Reading(max_pixels=10**6, alpha="keep", size=size, short_px=32, multiple_px=8, seconds=60)
+    found = open_photo("a.png", data, reading).alpha
+    assert found is not None and found.shape == shape
+    assert found[0, 0] == 0 and found[-1, -1] == 255
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_file_has_the_size_that_was_asked_for(codecs: Codecs, suffix: str) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    alpha = np.full((20, 30), 255, np.uint8)
+    data = codecs.make(rgb, alpha, (71, 50), suffix, 92)()
+    assert data == make_file(rgb, alpha, (71, 50), suffix, 92)
+    assert decode(data, max_pixels=10**6).rgb.shape == (50, 71, 3)
+
+
+def test_a_photo_that_cannot_be_decoded_says_so_across_processes(codecs: Codecs) -> None:
+    with pytest.raises(ImageError, match="truncated") as caught:
+        codecs.open("a.jpg", draw_photo(0)[:400], READING)()
+    assert (caught.value.failure, caught.value.reason) == ("unreadable", str(caught.value))
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_photo_that_crashes_its_decoder_is_one_failure_and_others_go_on(codecs: Codecs, how: int) -> None:
+    waits = [
+        codecs.open("a.jpg", draw_photo(0), READING),
+        codecs._start(die, (how,), 60),
+        codecs.open("b.jpg", draw_photo(1), READING),
+    ]
+    assert waits[0]().photo.key == "a.jpg"
+    with pytest.raises(ImageError, match="crashed, twice") as caught:
+        waits[1]()
+    assert caught.value.failure == "crashed"
+    assert waits[2]().photo.key == "b.jpg"
+
+
+def test_a_decoder_that_was_killed_once_gets_its_photo_again(codecs: Codecs, tmp_path: Path) -> None:
+    assert codecs._start(die_once, (str(tmp_path),), 60)() == "done"
+
+
+def test_a_photo_that_takes_too_long_is_given_up_and_others_go_on(codecs: Codecs) -> None:
+    slow, next_one = codecs._start(sleep, (60,), 0.5), codecs.open("a.jpg", draw_photo(0), READING)
+    start = time.monotonic()
+    with pytest.raises(ImageError, match=r"not done after 0.5 s") as caught:
+        slow()
+    assert caught.value.failure == "timed_out" and time.monotonic() - start < 20
+    assert next_one().photo.key == "a.jpg"
+
+
+def _refuse(answer: str) -> None:
+    try:
+        Codecs(1)
+    except ConfigError as error:
+        Path(answer).write_text(str(error))
+
+
+def test_a_process_that_may_have_no_children_is_told_how_to_be_started(tmp_path: Path) -> None:
+    child = Process(target=_refuse, args=(str(tmp_path / "answer"),), daemon=True)
+    child.start()
+    child.join(60)
+    assert "DASK_DISTRIBUTED__WORKER__DAEMON=False" in (tmp_path / "answer").read_text()
+
+
+_OWNER = """
+import sys, time
+from artbank.codecs import Codecs
+if __name__ == "__main__":
+    codecs = Codecs(2)
+    codecs._start(time.sleep, (0,), 60)()
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_decoders_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(_OWNER)
+    owner = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert owner.stdout is not None and owner.stdout.readline() == b"ready\n"
+    children = psutil.Process(owner.pid).children(recursive=True)
+    assert len(children) >= 2
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_the_cores_that_a_process_has_for_itself_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert count_cores() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "96")
+    assert count_cores() == 8
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert 1 <= count_cores() <= 8
