@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,21 +27,39 @@ FAULTS = ("500", "503", "reset", "lost answer")
 
 @dataclass
 class FlakyStore:
-    """The endpoint to be used instead of the server's, and how often each fault came."""
+    """A store that can be made worse while it runs.
+
+    Attributes:
+        endpoint: To be used instead of the server's.
+        share: Of the requests that fail, 0..1.
+        delay_seconds: What every request takes longer.
+        is_down: Whether every connection is reset.
+        lost_key: What is part of the names of objects that always give a 500.
+        faults: How often each fault came.
+    """
 
     endpoint: rgw.Endpoint
+    share: float = 0.0
+    delay_seconds: float = 0.0
+    is_down: bool = False
+    lost_key: str = ""
     faults: Counter[str] = field(default_factory=Counter)
 
 
 @contextmanager
-def run_flaky(server: rgw.Endpoint, share: float, seed: int = 0) -> Iterator[FlakyStore]:
+def run_flaky(server: rgw.Endpoint, share: float = 0.0, seed: int = 0) -> Iterator[FlakyStore]:
     """Run a proxy that fails a share of the requests, 0..1; it ends with the block."""
     rng, lock = random.Random(seed), threading.Lock()
-    store = FlakyStore(rgw.Endpoint("", server.access_key, server.secret_key))
+    store = FlakyStore(rgw.Endpoint("", server.access_key, server.secret_key), share)
 
-    def draw() -> str:
+    def draw(path: str) -> str:
+        time.sleep(store.delay_seconds)
         with lock:
-            fault = rng.choice(FAULTS) if rng.random() < share else ""
+            fault = rng.choice(FAULTS) if rng.random() < store.share else ""
+            if store.is_down:
+                fault = "reset"
+            elif store.lost_key and store.lost_key in path:
+                fault = "500"
             store.faults[fault] += 1
         return fault
 
@@ -56,13 +75,13 @@ def run_flaky(server: rgw.Endpoint, share: float, seed: int = 0) -> Iterator[Fla
         proxy.server_close()
 
 
-def _make_handler(upstream: str, draw: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
+def _make_handler(upstream: str, draw: Callable[[str], str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            fault = draw()
+            fault = draw(self.path)
             if fault in ("500", "503"):
                 return self.answer(int(fault), _SLOW_DOWN if fault == "503" else _INTERNAL)
             if fault == "reset":
