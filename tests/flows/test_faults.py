@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,10 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import rgw
-import yaml
 from drawn import draw_photo, stylizing
 from flaky import FAULTS, run_flaky
 from runs import run
+from wholes import check_whole, pictures, start_command, wait_for
 
 from artbank import results
 from artbank.config import StylizeConfig
@@ -46,40 +41,6 @@ def undisturbed(trained: Any, photos: str, tmp_path_factory: pytest.TempPathFact
 
 def asked(photos: str, output: str, store: str) -> StylizeConfig:
     return stylizing(photos, output, store, "novak", shard_size=2)
-
-
-def pictures(output: str) -> dict[str, bytes]:
-    store = Store.open(output)
-    found = store.read_many([stored.key for stored in store.list("novak")])
-    assert not [one for one in found.values() if isinstance(one, Exception)]
-    return {key: data for key, data in found.items() if isinstance(data, bytes)}
-
-
-def check_whole(output: str, undisturbed: dict[str, bytes]) -> None:
-    """Check that every photo has one row and its picture, and that nothing is begun and not done."""
-    store = Store.open(output)
-    assert pictures(output) == undisturbed
-    rows = results.current(results.ledger(store)).to_pylist()
-    assert sorted(row["file_name"] for row in rows) == sorted(undisturbed)
-    assert {row["status"] for row in rows} == {"done"}
-    assert not [stored.key for stored in store.list("results") if "part-" not in stored.key]
-
-
-def start_command(config: StylizeConfig, folder: Path, server: str) -> subprocess.Popen[bytes]:
-    """Start the command line with a config in a process of its own."""
-    parameters = folder / "parameters.yaml"
-    parameters.write_text(yaml.safe_dump({"config": config.model_dump(mode="json")}))
-    command = [sys.executable, "-m", "artbank_cli.main", "stylize", "--parameters", str(parameters)]
-    return subprocess.Popen(
-        [*command, config.archive_uri, config.output_uri], env=os.environ | {"PREFECT_API_URL": server}
-    )
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "it never came to that"
-        time.sleep(0.01)
 
 
 def test_a_run_whose_process_is_killed_is_completed_by_the_next(

@@ -1,0 +1,61 @@
+"""What an undisturbed run leaves, and runs by the command line that are disturbed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from artbank import results
+from artbank.config import StylizeConfig
+from artbank.storage import Store
+
+
+def pictures(output: str) -> dict[str, bytes]:
+    store = Store.open(output)
+    found = store.read_many([stored.key for stored in store.list("novak")])
+    assert not [one for one in found.values() if isinstance(one, Exception)]
+    return {key: data for key, data in found.items() if isinstance(data, bytes)}
+
+
+def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None = None) -> None:
+    """Check that every photo has one row and its picture, and that nothing temporary is left.
+
+    Args:
+        output: Where the results are.
+        undisturbed: Pictures of a run to which nothing happened, by name.
+        lost: Key of the one photo that is a failed row.
+    """
+    store = Store.open(output)
+    expected = {name: data for name, data in undisturbed.items() if lost is None or not name.endswith(f"/{lost}")}
+    assert pictures(output) == expected
+    rows = results.current(results.ledger(store)).to_pylist()
+    assert len({row["key"] for row in rows}) == len(rows) == len(undisturbed)
+    assert sorted(row["file_name"] for row in rows if row["status"] == "done") == sorted(expected)
+    assert [row["key"] for row in rows if row["status"] != "done"] == ([] if lost is None else [lost])
+    assert not [stored.key for stored in store.list("results") if "part-" not in stored.key]
+    if "://" not in output:
+        assert not [name for _, _, names in os.walk(output) for name in names if name.startswith(".")]
+
+
+def start_command(config: StylizeConfig, folder: Path, server: str) -> subprocess.Popen[bytes]:
+    """Start the command line with a config in a process of its own."""
+    parameters = folder / "parameters.yaml"
+    parameters.write_text(yaml.safe_dump({"config": config.model_dump(mode="json")}))
+    command = [sys.executable, "-m", "artbank_cli.main", "stylize", "--parameters", str(parameters)]
+    return subprocess.Popen(
+        [*command, config.archive_uri, config.output_uri], env=os.environ | {"PREFECT_API_URL": server}
+    )
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, "it never came to that"
+        time.sleep(0.01)
