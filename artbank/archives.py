@@ -85,10 +85,10 @@ def survey_archive(config: StylizeConfig) -> Survey:
         )
     base_hash = hash_folder(resolve(config.base_model, config.revision))
     styles = resolve_styles(Catalog(Store.open(config.store_uri)), config.styles, config.recipe, base_hash)
-    photos, done = manifest.list_archive(archive), manifest.read_done(output)
+    photos, done = manifest.list_archive(archive), manifest.read_done(output, keep_failed=config.retry_failed)
     chosen = manifest.choose(photos, include=config.include, exclude=config.exclude)
     recipes = {style.name: style.recipe_id for style in styles}
-    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed)
+    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed, failures=config.failures)
     return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit))
 
 

@@ -214,6 +214,8 @@ def test_a_bank_is_exported_as_a_textual_inversion(
         (["stylize", "PHOTOS", "OUT", "--store", "S"], "--style is missing"),
         (["stylize", "P", "O", "--store", "S", "--style", "x", "--strength", "2"], "--strength 2: .*less than or eq"),
         (["stylize", "P", "O", "--store", "S", "--style", "x", "--style", "x"], "--style .*named twice in x, x"),
+        (["stylize", "P", "O", "--store", "S", "--style", "x", "--failure", "odd"], "--failure odd: .*'unreadable'"),
+        (["stylize", "P", "O", "--store", "S", "--style", "x", "--failure", "damaged"], "--failure .*add retry_failed"),
         (["banks"], "--store is missing; give the folder"),
         (["export", "novak", "file"], "--store is missing; give the folder"),
     ],
