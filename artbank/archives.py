@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import manifest
+from artbank import manifest, results
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
@@ -102,8 +102,11 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
         Exception: Whatever `survey_archive` raises.
     """
     found = survey_archive(config)
-    shards = manifest.write_manifest(Store.open(config.output_uri), found.tasks, config.shard_size, found.recipes)
+    output = Store.open(config.output_uri)
+    shards = manifest.write_manifest(output, found.tasks, config.shard_size, found.recipes)
     run_id = shards[0].id.rpartition("-")[0] if shards else ""
+    if run_id:
+        output.create(results.run_key(run_id, results.CONFIG), _absolute(config).model_dump_json(indent=1).encode())
     num_photos, num_tasks = len(found.photos), len(found.tasks)
     logger.info("%d photos, %d to do in %d shards", num_photos, num_tasks, len(shards))
     plan = StylizePlan(run_id, found.styles, found.base_model_hash, num_photos, num_tasks, len(shards))
@@ -133,6 +136,12 @@ def forecast_archive(config: StylizeConfig) -> Forecast:
         text="",
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
+
+
+def _absolute(config: StylizeConfig) -> StylizeConfig:
+    """Return the config with URIs that lead to the same places from any folder of this machine."""
+    uris = {name: Store.open(getattr(config, name)).uri for name in ("archive_uri", "output_uri", "store_uri")}
+    return config.model_copy(update=uris)
 
 
 def _seconds_a_picture(found: Survey) -> float | None:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from artbank import results
-from artbank.errors import Failure
-from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
+from artbank.errors import Failure, ResultsError
+from artbank.parquet import read_metadata, read_row_group, read_table, row_group_sizes, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 
@@ -122,9 +123,9 @@ def plan(
     """Return the rows of `PhotoTask` for all that lacks, by key.
 
     A photo in a style is not lacking where its current row has the style's recipe and the photo's etag, and is done or
-    failed for a reason that lies in the photo. If only the etag is another, `known_sha256` says the content that its row was made
-    from: who finds the same content in the photo need not do it again. A photo of which some styles have such a row and
-    others have none comes as two tasks.
+    failed for a reason that lies in the photo. If only the etag is another, `known_sha256` says the content that its
+    row was made from: who finds the same content in the photo need not do it again. A photo of which some styles have
+    such a row and others have none comes as two tasks.
 
     With `retry_failed` it is the other way round: what has a row of the style's recipe that failed is to do, and
     nothing else.
@@ -199,6 +200,30 @@ def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
     known = _read_known(output, shard.manifest_key)
     rows = Result.from_table(known.filter(pc.field("key").isin([task.key for task in tasks])))
     return {(r.key, r.style): r for r in rows if wanted.get((r.key, r.style)) == (r.sha256, r.recipe_id)}
+
+
+def read_asked(manifest_id: str, data: bytes) -> tuple[pa.Table, dict[str, str]]:
+    """Return what a manifest's shards were to do, one row for each photo and style, and its recipe ids by style.
+
+    Args:
+        manifest_id: Its name, which is the hash of its bytes.
+        data: Its bytes.
+
+    Returns:
+        Columns `shard`, `key`, `size`, `etag` and `style`; the recipe ids.
+
+    Raises:
+        ResultsError: The bytes are not those that the manifest was named by.
+    """
+    if hashlib.sha256(data).hexdigest()[:16] != manifest_id:
+        raise ResultsError(f"manifest {manifest_id} is not the file that it was written as")
+    tasks = read_table(data, PhotoTask.SCHEMA, ["key", "size", "etag", "styles"]).combine_chunks()
+    sizes = row_group_sizes(data)
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    ids = pa.array([f"{manifest_id}-{number:05d}" for number in range(len(sizes))], pa.string())
+    owner = pc.list_parent_indices(tasks["styles"])
+    asked = tasks.drop_columns(["styles"]).append_column("shard", ids.take(pa.array(numbers))).take(owner)
+    return asked.append_column("style", pc.list_flatten(tasks["styles"])), json.loads(read_metadata(data)[_RECIPES])
 
 
 def _tasks_of(output: Store, shard_id: str) -> list[PhotoTask]:

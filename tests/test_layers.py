@@ -33,6 +33,7 @@ ORDER = [
     *("worker", "shelf", "styles"),
     "galleries",
     *("archives", "shards", "outcomes"),
+    "verification",
 ]
 """The modules of the core, lowest first."""
 
