@@ -78,7 +78,7 @@ class Holdings:
     @cached_property
     def current(self) -> pa.Table:
         """The row written last of each photo and style, bad parts left out; sorted by both."""
-        good = self.rows.filter(~is_in("shard", self.bad_parts))
+        good = self.rows.filter(~is_in("shard", self.bad_parts)) if self.bad_parts else self.rows
         return results.current(good).sort_by([(name, "ascending") for name in PAIR])
 
     @cached_property

@@ -22,6 +22,7 @@ _BYTES_AT_ONCE = 64 * 2**20  # twice that is in memory: one batch is read while 
 _FILES_AT_ONCE = 512
 _MAX_PIXELS = 2**30  # ours are never refused for their size
 _AGAIN_SECONDS = 2.0
+_LOOKED_AT = ["key", "style", "file_name", "file_size", "file_sha256"]
 _FAULT = [("kind", pa.string()), ("text", pa.string())]
 
 
@@ -39,7 +40,7 @@ def find_faults(output: Store, done: pa.Table, files: pa.Table, *, quick: bool, 
         The rows of pictures that are not as they should be, with `kind` and `text`.
     """
     sizes = files.select(["key", "size"]).rename_columns(["file_name", "found_size"])
-    seen = done.drop_columns(["size"]).join(sizes, "file_name", join_type="left outer").combine_chunks()
+    seen = done.select(_LOOKED_AT).join(sizes, "file_name", join_type="left outer").combine_chunks()
     there = seen.filter(pc.field("found_size").is_valid())
     fit = pc.coalesce(there["file_size"], there["found_size"])
     same = pc.and_(pc.equal(fit, there["found_size"]), pc.greater(there["found_size"], 0))
@@ -50,7 +51,8 @@ def find_faults(output: Store, done: pa.Table, files: pa.Table, *, quick: bool, 
     ]
     if not quick:
         faults += _read_faults(output, sound, progress)
-    return pa.concat_tables(faults).drop_columns(["found_size"])
+    found = pa.concat_tables(faults).select(["key", "style", "kind", "text"])
+    return found.join(done.filter(pc.field("key").isin(found["key"].combine_chunks())), ["key", "style"])
 
 
 def _read_faults(output: Store, rows: pa.Table, progress: Progress) -> Iterator[pa.Table]:

@@ -113,7 +113,7 @@ def test_help_shows_the_description_of_every_field(command: str, monkeypatch: py
 def test_the_command_itself_tells_what_it_can_do() -> None:
     done = subprocess.run([Path(sys.executable).with_name("artbank"), "--help"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(command in done.stdout for command in ("train", "stylize", "banks", "export", "demo"))
+    assert all(command in done.stdout for command in ("train", "stylize", "verify", "banks", "export", "demo"))
 
 
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
