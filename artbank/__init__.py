@@ -14,6 +14,7 @@ The modules, lowest first; each imports only from those before it:
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
     galleries                                           one job whole: a gallery into banks
     archives, opening, stages, shards, outcomes         the other: an archive into pictures
+    verification                                        whether an output is still what was written
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import attempts, manifest
+from artbank import attempts, manifest, results
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
@@ -88,12 +88,16 @@ def survey_archive(config: StylizeConfig) -> Survey:
         )
     base_hash = hash_folder(resolve(config.base_model, config.revision))
     styles = resolve_styles(Catalog(Store.open(config.store_uri)), config.styles, config.recipe, base_hash)
-    broken = attempts.broken_off(output)
-    photos, done = manifest.list_archive(archive), manifest.read_done(output, broken)
-    chosen = manifest.choose(photos, include=config.include, exclude=config.exclude)
-    recipes = {style.name: style.recipe_id for style in styles}
-    strikes = manifest.count_strikes(output, broken)
-    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed, strikes=strikes)
+    broken, recipes = attempts.broken_off(output), {style.name: style.recipe_id for style in styles}
+    photos, done = manifest.list_archive(archive), manifest.read_done(output, broken, keep_failed=config.retry_failed)
+    tasks = manifest.plan(
+        manifest.choose(photos, include=config.include, exclude=config.exclude),
+        done,
+        recipes,
+        retry_failed=config.retry_failed,
+        failures=config.failures,
+        strikes=manifest.count_strikes(output, broken),
+    )
     latest = manifest.find_latest(done, broken)
     return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest)
 
@@ -111,6 +115,8 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     output = Store.open(config.output_uri)
     shards = manifest.write_manifest(output, found.tasks, config.shard_size, found.recipes, after=found.latest)
     run_id = shards[0].id.rpartition("-")[0] if shards else ""
+    if run_id:
+        output.create(results.run_key(run_id, results.CONFIG), _absolute(config).model_dump_json(indent=1).encode())
     num_photos, num_tasks = len(found.photos), len(found.tasks)
     logger.info("%d photos, %d to do in %d shards", num_photos, num_tasks, len(shards))
     plan = StylizePlan(run_id, found.styles, found.base_model_hash, num_photos, num_tasks, len(shards))
@@ -140,6 +146,12 @@ def forecast_archive(config: StylizeConfig) -> Forecast:
         text="",
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
+
+
+def _absolute(config: StylizeConfig) -> StylizeConfig:
+    """Return the config with URIs that lead to the same places from any folder of this machine."""
+    uris = {name: Store.open(getattr(config, name)).uri for name in ("archive_uri", "output_uri", "store_uri")}
+    return config.model_copy(update=uris)
 
 
 def _seconds_a_picture(found: Survey) -> float | None:

@@ -11,7 +11,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from artbank.errors import Failure
 
 Attention = Literal["ssam", "self", "released", "none"]
 Inversion = Literal["stochastic", "gaussian", "ddim"]
@@ -211,7 +213,10 @@ class StylizeConfig(RunConfig):
     exclude: tuple[str, ...] = Field(default=(), description="Photos to leave alone, as globs.")
     limit: int | None = Field(default=None, ge=1, description="Most photos to work on in this run.")
     dry_run: bool = Field(default=False, description="Tell what would be done and how long it may take; do nothing.")
-    retry_failed: bool = Field(default=False, description="Try photos again that failed before and have not changed.")
+    retry_failed: bool = Field(default=False, description="Try again the photos that failed, and no others.")
+    failures: tuple[Failure, ...] = Field(
+        default=(), description="Kinds of failure to try again with retry_failed; all by default."
+    )
     shard_size: int = Field(
         default=64, ge=1, le=4096, description="Photos in a shard: the unit of retry and of commit."
     )
@@ -226,3 +231,15 @@ class StylizeConfig(RunConfig):
         if len(set(styles)) < len(styles):
             raise ValueError(f"a style is named twice in {', '.join(styles)}; name each once")
         return styles
+
+    @field_validator("failures")
+    @classmethod
+    def _only_with_retry(cls, failures: tuple[Failure, ...], info: ValidationInfo) -> tuple[Failure, ...]:
+        if failures and not info.data.get("retry_failed"):
+            raise ValueError("kinds of failure are for a run that tries failed photos again; add retry_failed")
+        return failures
+
+
+def style_folder(style: str) -> str:
+    """Return the name of a style as its folder and its rows have it."""
+    return style.replace(" ", "").replace(":", "_")

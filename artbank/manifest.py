@@ -16,19 +16,22 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from artbank import attempts, results
 from artbank.attempts import Mark
-from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
+from artbank.errors import Failure, ResultsError
+from artbank.parquet import read_metadata, read_row_group, read_table, row_group_sizes, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 
-DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "seconds", "created_at")
+DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at")
 """Columns of the ledger that planning needs."""
 
+_PASSING = ["store_error", "damaged"]  # failures that say nothing about the photo: they never count as done
 _LISTING = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
 _TIME = Result.SCHEMA.field("created_at").type
 _LISTED_AT_ONCE = 65_536
@@ -69,7 +72,7 @@ def choose(photos: pa.Table, *, include: Sequence[str], exclude: Sequence[str]) 
     return photos.filter(pa.array(kept, pa.bool_())) if include or exclude else photos
 
 
-def read_done(output: Store, broken: Mapping[str, Mark] | None = None) -> pa.Table:
+def read_done(output: Store, broken: Mapping[str, Mark] | None = None, *, keep_failed: bool = False) -> pa.Table:
     """Read the current rows, in `DONE_COLUMNS`, whose pictures are certainly theirs.
 
     A shard that broke off may have written pictures over those of older rows; these rows are left out.
@@ -77,6 +80,7 @@ def read_done(output: Store, broken: Mapping[str, Mark] | None = None) -> pa.Tab
     Args:
         output: Where the results are.
         broken: From `attempts.broken_off`; looked up when None.
+        keep_failed: Keep failed rows all the same: there is no picture of theirs to be written over.
 
     Raises:
         ResultsError: A part cannot be read.
@@ -87,7 +91,8 @@ def read_done(output: Store, broken: Mapping[str, Mark] | None = None) -> pa.Tab
         for style in {style for _, style in names}:
             keys = [key for key, other in names if other == style]
             overwritten = (pc.field("style") == style) & pc.field("key").isin(keys)
-            done = done.filter(~(overwritten & (pc.field("created_at") <= pa.scalar(mark.begun_at, _TIME))))
+            overwritten &= pc.field("created_at") <= pa.scalar(mark.begun_at, _TIME)
+            done = done.filter(~(overwritten & (pc.field("status") == "done") if keep_failed else overwritten))
     return done
 
 
@@ -127,23 +132,31 @@ def plan(
     recipes: Mapping[str, str],
     *,
     retry_failed: bool,
+    failures: Sequence[Failure] = (),
     strikes: Mapping[str, int] | None = None,
 ) -> pa.Table:
     """Return the rows of `PhotoTask` for all that lacks, by key.
 
-    A photo in a style is not lacking where its current row has the style's recipe and the photo's etag, and is done or,
-    unless `retry_failed`, failed. If only the etag is another, `known_sha256` says the content that its row was made
-    from: who finds the same content in the photo need not do it again. A photo of which some styles have such a row and
-    others have none comes as two tasks.
+    A photo in a style is not lacking where its current row has the style's recipe and the photo's etag, and is done or
+    failed for a reason that lies in the photo. If only the etag is another, `known_sha256` says the content that its
+    row was made from: who finds the same content in the photo need not do it again. A photo of which some styles have
+    such a row and others have none comes as two tasks.
+
+    With `retry_failed` it is the other way round: what has a row of the style's recipe that failed is to do, and
+    nothing else.
 
     Args:
         photos: The archive, see `list_archive`.
         done: See `read_done`.
         recipes: The recipe id of each style to do.
-        retry_failed: Whether failed photos are tried again.
+        retry_failed: Whether failed photos are tried again, and only they.
+        failures: The kinds of failure that are; all where there is none.
         strikes: See `count_strikes`.
     """
-    lacking = [_lacking(photos, done, style, recipe, retry_failed) for style, recipe in sorted(recipes.items())]
+    if retry_failed:
+        lacking = [_failed(photos, done, style, recipe, failures) for style, recipe in sorted(recipes.items())]
+    else:
+        lacking = [_lacking(photos, done, style, recipe) for style, recipe in sorted(recipes.items())]
     joined = pa.concat_tables([_no_tasks(), *lacking])
     grouped = joined.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
     tasks = grouped.rename_columns([*_TASK_KEYS, "styles"])
@@ -233,6 +246,30 @@ def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
     return {(r.key, r.style): r for r in rows if wanted.get((r.key, r.style)) == (r.sha256, r.recipe_id)}
 
 
+def read_asked(manifest_id: str, data: bytes) -> tuple[pa.Table, dict[str, str]]:
+    """Return what a manifest's shards were to do, one row for each photo and style, and its recipe ids by style.
+
+    Args:
+        manifest_id: Its name, which is the hash of its bytes.
+        data: Its bytes.
+
+    Returns:
+        Columns `shard`, `key`, `size`, `etag` and `style`; the recipe ids.
+
+    Raises:
+        ResultsError: The bytes are not those that the manifest was named by.
+    """
+    if hashlib.sha256(data).hexdigest()[:16] != manifest_id:
+        raise ResultsError(f"manifest {manifest_id} is not the file that it was written as")
+    tasks = read_table(data, PhotoTask.SCHEMA, ["key", "size", "etag", "styles"]).combine_chunks()
+    sizes = row_group_sizes(data)
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    ids = pa.array([f"{manifest_id}-{number:05d}" for number in range(len(sizes))], pa.string())
+    owner = pc.list_parent_indices(tasks["styles"])
+    asked = tasks.drop_columns(["styles"]).append_column("shard", ids.take(pa.array(numbers))).take(owner)
+    return asked.append_column("style", pc.list_flatten(tasks["styles"])), json.loads(read_metadata(data)[_RECIPES])
+
+
 def _tasks_of(output: Store, shard_id: str) -> list[PhotoTask]:
     manifest_id, _, number = shard_id.rpartition("-")
     return read_shard(output, Shard(shard_id, results.manifest_key(manifest_id), int(number), 0))
@@ -250,10 +287,18 @@ def _read_known(output: Store, manifest_key: str) -> pa.Table:
     return results.current(results.ledger(output)).filter(pc.field("key").isin(keys))
 
 
-def _lacking(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, retry_failed: bool) -> pa.Table:
+def _failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, failures: Sequence[Failure]) -> pa.Table:
+    wanted = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id) & (pc.field("status") == "failed")
+    if failures:
+        wanted &= pc.field("failure").isin(list(failures))
+    failed = photos.filter(pc.field("key").isin(done.filter(wanted)["key"].combine_chunks()))
+    failed = failed.select(_LISTING.names).append_column("known_sha256", pa.nulls(len(failed), pa.string()))
+    return failed.append_column("style", pa.repeat(pa.scalar(style), len(failed)))
+
+
+def _lacking(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) -> pa.Table:
     valid = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
-    if retry_failed:
-        valid &= pc.field("status") == "done"
+    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(_PASSING)
     rows = done.filter(valid).select(["key", "etag", "sha256"]).rename_columns(["key", "done_etag", "known_sha256"])
     joined = photos.select(_LISTING.names).join(rows, "key", join_type="left outer")
     differs = pc.field("done_etag").is_null() | (pc.field("etag") != pc.field("done_etag"))

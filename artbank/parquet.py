@@ -51,6 +51,16 @@ def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
     return conform(file.read_row_group(row_group), schema)
 
 
+def row_group_sizes(data: bytes) -> list[int]:
+    """Return how many rows each row group of a file has.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file.
+    """
+    facts = pq.read_metadata(pa.BufferReader(data))
+    return [facts.row_group(number).num_rows for number in range(facts.num_row_groups)]
+
+
 def read_metadata(data: bytes) -> dict[bytes, bytes]:
     """Read what a file's schema says beside its columns.
 

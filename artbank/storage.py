@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPException
 from itertools import islice
@@ -144,6 +145,15 @@ class Store:
                     yield StoredObject(item.key, item.size, etag)
         if odd:
             logger.warning("%s: left out %d names such as %r; rename them", self.uri, len(odd), odd[0])
+
+    def leftovers(self, *, older_than_seconds: float) -> list[str]:
+        """List the hidden files that writes which were cut off have left behind, as `delete_many` takes them.
+
+        Args:
+            older_than_seconds: Younger ones are left out: they may belong to a write that is under way.
+        """
+        newest = (time.time() - older_than_seconds) * 1e9
+        return sorted(item.key for item in self._backend.leftovers() if (item.changed_ns or newest) < newest)
 
     def folders(self, prefix: str = "") -> list[str]:
         """List the names of the folders one level below a folder, sorted, hidden ones left out.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artbank.catalog import Catalog
-from artbank.config import StylizeRecipe
+from artbank.config import StylizeRecipe, style_folder
 from artbank.errors import ConfigError
 from artbank.evaluation import StyleReference
 from artbank.records import BankRecord
@@ -104,4 +104,4 @@ def _resolve(catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash
             )
     facts = [recipe.digest(), base_model_hash, *([bank.weights_sha256, round(weight, 6)] for bank, weight in banks)]
     recipe_id = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return StyleChoice(spec.replace(" ", "").replace(":", "_"), banks, recipe_id)
+    return StyleChoice(style_folder(spec), banks, recipe_id)

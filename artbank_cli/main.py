@@ -1,4 +1,4 @@
-"""`artbank`: train banks, stylize archives, look into the catalog, export, and a demonstration of it all.
+"""`artbank`: train banks, stylize archives, verify what came out, look into the catalog, export, and a demonstration.
 
 Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
 to standard output, everything else to standard error.
@@ -145,6 +145,26 @@ def export(name: str, file: str, store: StoreOption = None) -> None:
     folder, _, last = file.rpartition("/")
     Store.open(folder or ("/" if file.startswith("/") else ".")).write(last, bank.to_textual_inversion())
     print(file)
+
+
+@app.command()
+def verify(
+    output_uri: Annotated[str, typer.Argument(metavar="OUTPUT_URI", help="What `stylize` has written to.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Compare names and sizes; read no picture.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Draw again what is wrong, and nothing else.")] = False,
+    parameters: Annotated[
+        Path | None,
+        typer.Option("--parameters", help="YAML or JSON file to repair by, for styles whose runs left no parameters."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that every picture, row and table of an output is as it was written; not while a run is at work on it."""
+    from artbank_cli.verify import check
+
+    given = build_config(StylizeConfig, {"output_uri": output_uri}, parameters) if parameters else None
+    quiet_prefect()
+    if not check(output_uri, quick=quick, repair=repair, given=given, as_json=as_json):
+        raise typer.Exit(1)
 
 
 @app.command()

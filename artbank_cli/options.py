@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from artbank.errors import ConfigError
 
 Config = TypeVar("Config", bound=BaseModel)
-_SPELLED = {"store_uri": "--store", "collections": "--collection", "styles": "--style"}
+_SPELLED = {"store_uri": "--store", "collections": "--collection", "styles": "--style", "failures": "--failure"}
 _SHOWN = {"gallery_uri": "GALLERY_URI", "archive_uri": "PHOTOS_URI", "output_uri": "OUTPUT_URI"}  # no options
 
 

@@ -55,7 +55,8 @@ def finish(photos: pa.Table) -> pa.Table:
     facts = {"sha256": "0" * 64, "style": "monet", "recipe_id": "r1", "status": "done", "seconds": 0.1}
     columns = {name: pa.repeat(pa.scalar(value), len(photos)) for name, value in facts.items()}
     when = pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), len(photos))
-    done = {"key": photos["key"], "etag": photos["etag"], **columns, "created_at": when}
+    columns |= {"failure": pa.nulls(len(photos), pa.string()), "created_at": when}
+    done = {"key": photos["key"], "etag": photos["etag"], **columns}
     return pa.table({name: done[name] for name in manifest.DONE_COLUMNS})
 
 

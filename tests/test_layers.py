@@ -33,6 +33,7 @@ ORDER = [
     *("worker", "shelf", "styles"),
     "galleries",
     *("archives", "opening", "stages", "shards", "outcomes"),
+    "verification",
 ]
 """The modules of the core, lowest first."""
 

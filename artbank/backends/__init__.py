@@ -41,6 +41,10 @@ class Backend(Protocol):
         """List everything below `prefix`, in any order; nothing where there is no such folder."""
         ...
 
+    def leftovers(self) -> Iterable[Found]:
+        """List the hidden files of writes that were cut off, in any order; nothing where a write leaves none."""
+        ...
+
     def folders(self, prefix: str) -> Iterable[str]:
         """List the names of the folders one level below `prefix`, in any order."""
         ...

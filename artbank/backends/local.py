@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
 _NUM_THREADS = 16
+_PARTIAL = re.compile(r"\.[0-9a-f]{32}\.tmp")  # what `_beside` writes to
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,15 @@ class LocalBackend:
 
     def walk(self, prefix: str) -> Iterator[Found]:
         """See `Backend.walk`."""
-        waiting = [prefix]
-        while waiting:
-            folder = waiting.pop()
-            for entry in self._scan(folder):
-                key = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(key)
-                elif (found := _found(key, entry)) is not None:
-                    yield found
+        for key, entry in self._entries(prefix):
+            if (found := _found(key, entry)) is not None:
+                yield found
+
+    def leftovers(self) -> Iterator[Found]:
+        """See `Backend.leftovers`."""
+        for key, entry in self._entries("", partial=True):
+            if _PARTIAL.fullmatch(entry.name) and (found := _found(key, entry)) is not None:
+                yield found
 
     def folders(self, prefix: str) -> list[str]:
         """See `Backend.folders`; a folder counts although nothing is in it."""
@@ -77,10 +79,23 @@ class LocalBackend:
         """See `Backend.delete_many`; folders that are empty then stay."""
         list(_in_threads(self._delete, keys))
 
-    def _scan(self, folder: str) -> list[os.DirEntry[str]]:
+    def _entries(self, prefix: str, *, partial: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Go through all files below a folder, with their keys."""
+        waiting = [prefix]
+        while waiting:
+            folder = waiting.pop()
+            for entry in self._scan(folder, partial=partial):
+                key = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(key)
+                else:
+                    yield key, entry
+
+    def _scan(self, folder: str, *, partial: bool = False) -> list[os.DirEntry[str]]:
+        """List a folder without what is hidden, but for the files of writes under way if these are asked for."""
         try:
             with os.scandir(self.root / folder) as entries:
-                seen = [entry for entry in entries if not entry.name.startswith(".")]
+                seen = [e for e in entries if not e.name.startswith(".") or (partial and _PARTIAL.fullmatch(e.name))]
         except FileNotFoundError:
             return []
         except NotADirectoryError:

@@ -37,6 +37,10 @@ class FsspecBackend:
                 etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
                 yield Found(path[len(self._root) + 1 :], info["size"], etag or None, _changed_ns(info))
 
+    def leftovers(self) -> tuple[Found, ...]:
+        """See `Backend.leftovers`."""
+        return ()
+
     def folders(self, prefix: str) -> list[str]:
         """See `Backend.folders`."""
         try:

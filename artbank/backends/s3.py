@@ -60,6 +60,10 @@ class S3Backend:
                     etag = entry["ETag"].strip('"')
                     yield Found(entry["Key"][skip:], entry["Size"], etag, nanoseconds(entry["LastModified"]))
 
+    def leftovers(self) -> tuple[Found, ...]:
+        """See `Backend.leftovers`: an object is there once its PUT is done."""
+        return ()
+
     def folders(self, prefix: str) -> Iterator[str]:
         """See `Backend.folders`.
 

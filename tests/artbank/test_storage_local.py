@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,3 +154,17 @@ def _existing(paths: Iterator[Path]) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             path.stat()
             yield path
+
+
+def test_only_what_a_cut_off_write_left_long_ago_is_a_leftover(tmp_path: Path):
+    store = Store.open(str(tmp_path))
+    names = [f".{'a1' * 16}.tmp", f"deep/.{'b2' * 16}.tmp", f"young/.{'c3' * 16}.tmp"]
+    for name in (*names, ".hidden", f".{'d4' * 16}.txt", f".hidden folder/.{'e5' * 16}.tmp", "shown.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+        if not name.startswith("young"):
+            os.utime(tmp_path / name, (time.time() - 90,) * 2)
+    assert store.leftovers(older_than_seconds=60) == names[:2]
+    assert keys_of(store) == ["shown.tmp"]
+    store.delete_many(names[:2])
+    assert store.leftovers(older_than_seconds=60) == []

@@ -113,7 +113,7 @@ def test_help_shows_the_description_of_every_field(command: str, monkeypatch: py
 def test_the_command_itself_tells_what_it_can_do() -> None:
     done = subprocess.run([Path(sys.executable).with_name("artbank"), "--help"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(command in done.stdout for command in ("train", "stylize", "banks", "export", "demo"))
+    assert all(command in done.stdout for command in ("train", "stylize", "verify", "banks", "export", "demo"))
 
 
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
@@ -214,6 +214,8 @@ def test_a_bank_is_exported_as_a_textual_inversion(
         (["stylize", "PHOTOS", "OUT", "--store", "S"], "--style is missing"),
         (["stylize", "P", "O", "--store", "S", "--style", "x", "--strength", "2"], "--strength 2: .*less than or eq"),
         (["stylize", "P", "O", "--store", "S", "--style", "x", "--style", "x"], "--style .*named twice in x, x"),
+        (["stylize", "P", "O", "--store", "S", "--style", "x", "--failure", "odd"], "--failure odd: .*'unreadable'"),
+        (["stylize", "P", "O", "--store", "S", "--style", "x", "--failure", "damaged"], "--failure .*add retry_failed"),
         (["banks"], "--store is missing; give the folder"),
         (["export", "novak", "file"], "--store is missing; give the folder"),
     ],

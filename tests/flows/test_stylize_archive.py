@@ -226,7 +226,11 @@ def test_another_recipe_does_all_anew(archive: Archive) -> None:
 
 def test_failed_photos_are_tried_again_only_where_that_is_asked_for(archive: Archive) -> None:
     assert run(stylize_archive, archive.config()).result().num_new == 0
+    (archive.photos / "new.jpg").write_bytes(draw_photo(7))
     assert run(stylize_archive, archive.config(retry_failed=True)).result().num_new == 1
+    other = archive.config(retry_failed=True, failures=("too_large",))
+    assert run(stylize_archive, other).result().num_new == 0
+    assert ("new.jpg", "novak") not in archive.rows()
     assert archive.rows()[BROKEN, "novak"]["status"] == "failed"
 
 

@@ -1,0 +1,125 @@
+"""What verifying an output costs: so many pictures in one style, in shards of 64, all as it should be.
+
+    python bench/verifying.py --pictures 1000000
+
+The output is made up in memory, with pictures of a kilobyte: how fast a store lists and reads is not in these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from artbank import manifest, results
+from artbank.parquet import conform
+from artbank.records import PhotoTask, Result, StoredObject
+from artbank.verification import verify
+
+SHARD = 64
+RECIPES = {"monet": "r1"}
+PICTURE = bytes(1024)
+
+
+class MadeUpOutput:
+    """As much of a store as a verification needs: tables that were written, and one picture under all other names."""
+
+    uri = "made-up"
+
+    def __init__(self, num_pictures: int):
+        self.num_pictures = num_pictures
+        self.written: dict[str, bytes] = {}
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Keep a table."""
+        self.written[key] = data
+        return True
+
+    write = create
+
+    def child(self, _: str) -> MadeUpOutput:
+        """Return what planning asks for the parts' names."""
+        return MadeUpOutput(0)
+
+    def list(self) -> list[StoredObject]:
+        """Return that there is none yet."""
+        return []
+
+    def scan(self) -> Iterator[StoredObject]:
+        """Yield what was written, and the pictures in folders of a thousand."""
+        yield from (StoredObject(key, len(data), "") for key, data in self.written.items())
+        yield from (StoredObject(f"monet/{photo(i)}", len(PICTURE), "") for i in range(self.num_pictures))
+
+    def leftovers(self, **_: float) -> list[str]:
+        """Return that there are none."""
+        return []
+
+    def read(self, key: str) -> bytes:
+        """Return a table."""
+        return self.written[key]
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return tables or pictures."""
+        return {key: self.written.get(key, PICTURE) for key in keys}
+
+
+def main() -> None:
+    """Print seconds, and the process's peak memory after each step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=1_000_000)
+    output: Any = MadeUpOutput(parser.parse_args().pictures)
+    measure("made up", lambda: fill(output))
+    for quick in (True, False):
+        report = measure("verified, quick" if quick else "verified", lambda quick=quick: verify(output, quick=quick))
+        assert report.counts == {}, report.counts
+
+
+def measure(what: str, work: Any) -> Any:
+    """Run a step and print what it took."""
+    start, cpu = time.monotonic(), time.process_time()
+    found = work()
+    cpu = time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{what}: {time.monotonic() - start:.1f} s ({cpu:.1f} s of CPU), peak {peak:.2f} GB", flush=True)
+    return found
+
+
+def fill(output: Any) -> None:
+    """Write manifest, parts and tables of a run that did everything."""
+    count = output.num_pictures
+    keys = pa.array([photo(i) for i in range(count)], pa.string())
+    facts = {"size": pa.repeat(1, count), "etag": pa.repeat("e", count), "known_sha256": pa.nulls(count, pa.string())}
+    styles = pa.ListArray.from_arrays(pa.array(range(count + 1), pa.int32()), pa.repeat("monet", count))
+    tasks = conform(pa.table({"key": keys, "styles": styles, **facts}), PhotoTask.SCHEMA)
+    shards = manifest.write_manifest(output, tasks, SHARD, RECIPES)
+    rows = finish(tasks)
+    for number, shard in enumerate(shards):
+        output.create(results.part_key(shard.id), results.table_bytes(rows.slice(number * SHARD, SHARD)))
+    output.write(results.RESULTS, results.table_bytes(rows, row_group_size=16_384))
+    output.write(results.METADATA, results.table_bytes(rows.select(results.METADATA_COLUMNS)))
+
+
+def finish(tasks: pa.Table) -> pa.Table:
+    """Return the rows of a ledger in which all photos are done."""
+    facts = {"style": "monet", "recipe_id": "r1", "status": "done", "recipe": "{}", "base_model": "mini"}
+    facts |= {"file_size": len(PICTURE), "file_sha256": hashlib.sha256(PICTURE).hexdigest()}
+    columns = {name: pa.repeat(pa.scalar(value), len(tasks)) for name, value in facts.items()}
+    columns["created_at"] = pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), len(tasks))
+    names = pa.array([f"monet/{key}" for key in tasks["key"].to_pylist()], pa.string())
+    known = {name: tasks[name] for name in ("key", "size", "etag")}
+    return conform(pa.table({**known, "file_name": names, **columns}), Result.SCHEMA)
+
+
+def photo(number: int) -> str:
+    """Return the key of a photo."""
+    return f"archive/roll {number // 1000:04d}/photo-{number:07d}.jpg"
+
+
+if __name__ == "__main__":
+    main()
