@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from artbank import results
-from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
+from artbank.parquet import read_metadata, read_row_group, read_row_group_sizes, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 
@@ -143,12 +143,17 @@ def write_manifest(output: Store, tasks: pa.Table, shard_size: int, recipes: Map
     }
     data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
     manifest_id = hashlib.sha256(data).hexdigest()[:16]
-    key = results.manifest_key(manifest_id)
-    output.create(key, data)
-    return [
-        Shard(f"{manifest_id}-{number:05d}", key, number, min(shard_size, len(tasks) - start))
-        for number, start in enumerate(range(0, len(tasks), shard_size))
-    ]
+    output.create(results.manifest_key(manifest_id), data)
+    return _shards(manifest_id, data)
+
+
+def read_shards(output: Store, manifest_id: str) -> list[Shard]:
+    """Return the shards of a manifest that is there.
+
+    Raises:
+        FileNotFoundError: It is not.
+    """
+    return _shards(manifest_id, _read(output, results.manifest_key(manifest_id)))
 
 
 def read_shard(output: Store, shard: Shard) -> list[PhotoTask]:
@@ -178,6 +183,12 @@ def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
     known = _read_known(output, shard.manifest_key)
     rows = Result.from_table(known.filter(pc.field("key").isin([task.key for task in tasks])))
     return {(r.key, r.style): r for r in rows if wanted.get((r.key, r.style)) == (r.sha256, r.recipe_id)}
+
+
+def _shards(manifest_id: str, data: bytes) -> list[Shard]:
+    key = results.manifest_key(manifest_id)
+    sizes = enumerate(read_row_group_sizes(data))
+    return [Shard(f"{manifest_id}-{number:05d}", key, number, size) for number, size in sizes]
 
 
 def _tasks_of(output: Store, shard_id: str) -> list[PhotoTask]:

@@ -60,6 +60,16 @@ def read_metadata(data: bytes) -> dict[bytes, bytes]:
     return pq.read_schema(pa.BufferReader(data)).metadata or {}
 
 
+def read_row_group_sizes(data: bytes) -> list[int]:
+    """Read how many rows each row group has.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file.
+    """
+    found = pq.read_metadata(pa.BufferReader(data))
+    return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+
+
 def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows under `schema`, or those of its columns that are named; lacking ones are null.
 

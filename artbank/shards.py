@@ -20,7 +20,7 @@ import numpy as np
 from artbank import manifest, results
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
-from artbank.errors import ImageError
+from artbank.errors import BaseModelError, ImageError
 from artbank.evaluation import Scores, score
 from artbank.images import Picture, decode, encode, output_name, resize
 from artbank.manifest import Shard
@@ -68,6 +68,7 @@ def stylize_shard(
 
     Raises:
         BankError: A bank is missing, damaged, or was trained on another base model.
+        BaseModelError: The base model is not there, or is another than the run was planned with.
         OSError: The store failed.
     """
     output = Store.open(config.output_uri)
@@ -97,7 +98,13 @@ class ShardWorker:
         self.choices = {choice.name: choice for choice in plan.styles}
         loaded = [load_style(store, choice) for choice in plan.styles]
         self.references = {style.name: reference for style, reference in loaded}
-        self.stylizer = Stylizer(load_base(config), [style for style, _ in loaded], config.recipe)
+        base = load_base(config)
+        if base.hash != plan.base_model_hash:
+            raise BaseModelError(
+                f"this run was planned with base model {config.base_model} of hash {plan.base_model_hash[:12]}, "
+                f"here it is {base.hash[:12]}; give all machines the same files"
+            )
+        self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
         self.scorer = load_scorer(config)
 
     def work(
