@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,7 +30,8 @@ from runs import id_of, log_of, read_run, run
 from artbank import results
 from artbank.archives import plan_archive
 from artbank.config import StylizeConfig
-from artbank.errors import ConfigError, ResultsError
+from artbank.errors import BaseModelError, ConfigError, ResultsError
+from artbank.shards import stylize_shard
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.stylize_shards import stylize_shards
@@ -164,6 +166,15 @@ def test_a_range_whose_run_has_ended_is_not_begun(config: StylizeConfig, deploye
     waiting = read_run(begin())
     state = run_flow(stylize_shards, waiting, parameters, return_type="state")
     assert state.is_cancelled() and "has ended" in str(state.message)
+    assert parts(config) == []
+
+
+def test_a_machine_with_another_base_model_than_the_plan_draws_nothing(config: StylizeConfig) -> None:
+    plan, shards, _ = plan_archive(config)
+    with pytest.raises(
+        BaseModelError, match=r"planned with base model mini of hash 000000000000, here it is \w{12}; give"
+    ):
+        stylize_shard(config, replace(plan, base_model_hash="0" * 64), shards[0])
     assert parts(config) == []
 
 
