@@ -11,6 +11,7 @@ from drawn import TRAIN, add_collection, training
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings.models.flows import FlowsSettings
 from prefect.workers.process import ProcessWorker
 from runs import log_of, read_run
 
@@ -93,6 +94,6 @@ def test_what_takes_silent_runs_for_crashed_is_created_by_prefects_own_command(
     call_prefect(prefect_server, "automation", "create", "--from-file", "deployments/lost-runs.yaml")
     with get_client(sync_client=True) as client:
         [found] = client.read_automations_by_name("artbank-lost-runs")
-    assert (found.enabled, found.trigger.within.total_seconds()) == (True, 300)
-    for entry in deployments().values():
-        assert int(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) * 3 <= 300
+    assert found.enabled
+    heartbeat_seconds = FlowsSettings.model_fields["heartbeat_frequency"].default
+    assert found.trigger.within.total_seconds() > 3 * heartbeat_seconds  # a late one must not end a run that is well

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,26 +84,26 @@ def started_by(run_id: UUID) -> list[FlowRun]:
         return sorted(client.read_flow_runs(flow_run_filter=wanted), key=lambda one: one.created or 0)
 
 
-def running() -> dict[UUID, int]:
-    """Return the processes of this machine that work on a flow run of a pool."""
-    mark, found = b"PREFECT__FLOW_RUN_ID=", {}
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            values = environ.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        found |= {UUID(v.removeprefix(mark).decode()): int(environ.parent.name) for v in values if v.startswith(mark)}
+def children(worker: int) -> dict[UUID, int]:
+    """Return the pids of the processes that a worker has started, by the flow run that each works on."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            named = re.search(rb"PREFECT__FLOW_RUN_ID=([^\0]+)", (process / "environ").read_bytes())
+            if parent == worker and named:
+                found[UUID(named[1].decode())] = int(process.name)
     return found
 
 
-def kill_in_the_middle(config: StylizeConfig, victims: list[UUID]) -> None:
+def kill_in_the_middle(config: StylizeConfig, worker: int, victims: list[UUID]) -> None:
     """Kill the process that works on the first shard to be begun, without a word to anyone."""
     output = Store.open(config.output_uri)
     while not (begun := results.broken_off(output)):
         time.sleep(0.01)
     number = int(next(iter(begun)).rpartition("-")[2])
     with get_client(sync_client=True) as client:
-        for run_id, pid in running().items():
+        for run_id, pid in children(worker).items():
             first = client.read_flow_run(run_id).parameters["first"]
             if first <= number < first + 2:
                 os.kill(pid, signal.SIGKILL)
@@ -113,7 +115,7 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
 ) -> None:
     monkeypatch.setattr(ranges, "POLL_SECONDS", 0.3)
     victims: list[UUID] = []
-    killer = threading.Thread(target=kill_in_the_middle, args=(config, victims), daemon=True)
+    killer = threading.Thread(target=kill_in_the_middle, args=(config, pool, victims), daemon=True)
     killer.start()
     state = run(stylize_archive, config)
     killer.join(5)
