@@ -60,9 +60,11 @@ class FlowRunFuture:
 
     def cancel(self) -> None:
         """Ask for its end, if that has not come."""
+        seen = self.run.state
+        if (seen is not None and seen.is_final()) or self._read_state().is_final():
+            return
         with get_client(sync_client=True) as client:
-            if not self._read_state().is_final():
-                client.set_flow_run_state(self.run.id, Cancelling(message="the run it belongs to was stopped"))
+            client.set_flow_run_state(self.run.id, Cancelling(message="the run it belongs to was stopped"))
 
     def _read_state(self) -> State[Any]:
         with get_client(sync_client=True) as client:
