@@ -17,9 +17,13 @@ $(READY): pyproject.toml requirements.txt
 demo: $(READY)
 	$(BIN)/artbank demo build/demo
 
-# Put both flows on a process work pool of the Prefect server at PREFECT_API_URL.
+# Put the flows on work pools of the Prefect server at PREFECT_API_URL. A pool `gpu` that is there, of whatever type, is
+# left as it is.
 deploy: $(READY)
 	$(BIN)/prefect work-pool create artbank --type process --overwrite
+	$(BIN)/prefect work-pool inspect gpu > /dev/null 2>&1 || $(BIN)/prefect work-pool create gpu --type process
+	$(BIN)/prefect automation inspect artbank-lost-runs > /dev/null 2>&1 || \
+		$(BIN)/prefect automation create --from-file deployments/lost-runs.yaml
 	$(BIN)/prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
 
 test: $(READY) lint

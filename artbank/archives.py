@@ -8,17 +8,18 @@ from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter, ValidationError
 
 from artbank import attempts, manifest, results
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.errors import ConfigError
+from artbank.errors import ConfigError, ResultsError
 from artbank.manifest import Shard
 from artbank.models import hash_folder, resolve
 from artbank.records import Forecast
 from artbank.report import forecast_markdown
 from artbank.storage import Store
-from artbank.styles import StyleChoice, resolve_styles
+from artbank.styles import StyleChoice, hash_recipe, resolve_styles
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,9 @@ class StylizePlan:
     num_photos: int
     num_tasks: int
     num_shards: int
+
+
+_PLAN_FORMAT = TypeAdapter(StylizePlan)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def survey_archive(config: StylizeConfig) -> Survey:
 
 
 def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
-    """Survey the archive and cut what is to do into shards, which are written down as a manifest.
+    """Survey the archive and cut what is to do into shards; they are written down as a manifest, the plan beside it.
 
     Returns:
         The plan, its shards, and the archive's listing (key, size, etag).
@@ -120,7 +124,49 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     num_photos, num_tasks = len(found.photos), len(found.tasks)
     logger.info("%d photos, %d to do in %d shards", num_photos, num_tasks, len(shards))
     plan = StylizePlan(run_id, found.styles, found.base_model_hash, num_photos, num_tasks, len(shards))
+    if shards:  # of equal runs the first one's plan stays: what they differ in shapes no picture
+        output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
     return plan, shards, found.photos
+
+
+def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tuple[StylizePlan, list[Shard]]:
+    """Read the plan of a run out of its output, and a range of its shards.
+
+    Args:
+        config: The run's, but for where and how fast it works.
+        run_id: See `StylizePlan`.
+        first: Number of the first shard, from 0.
+        count: Shards of the range.
+
+    Raises:
+        ConfigError: The run has fewer shards, or was planned with another recipe.
+        ResultsError: There is no such plan, or it cannot be read.
+        OSError: The store failed.
+    """
+    output = Store.open(config.output_uri)
+    try:
+        plan = _PLAN_FORMAT.validate_json(output.read(plan_key(run_id)))
+        shards = manifest.read_shards(output, run_id)
+    except FileNotFoundError as error:
+        raise ResultsError(
+            f"expected a planned run {run_id} in {output.uri}, found none; run stylize-archive"
+        ) from error
+    except ValidationError as error:
+        raise ResultsError(
+            f"{output.uri_of(plan_key(run_id))} should be a run's plan, but cannot be read "
+            f"({error.errors()[0]['msg']}); delete it and run stylize-archive again"
+        ) from error
+    if first + count > len(shards):
+        raise ConfigError(f"run {run_id} has {len(shards)} shards, {first} to {first + count - 1} are asked for")
+    for style in plan.styles:
+        if style.recipe_id != hash_recipe(config.recipe, plan.base_model_hash, style.banks):
+            raise ConfigError(f"run {run_id} was planned with another recipe for style {style.name}; pass its own")
+    return plan, shards[first : first + count]
+
+
+def plan_key(run_id: str) -> str:
+    """Return where the plan of a run lies."""
+    return results.run_key(run_id, "plan.json")
 
 
 def forecast_archive(config: StylizeConfig) -> Forecast:

@@ -23,6 +23,9 @@ OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
+ShardRunner = Annotated[
+    str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+|deployment:[^/\s]+/[^/\s]+)$")
+]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes a folder and a Hive partition
@@ -224,6 +227,24 @@ class StylizeConfig(RunConfig):
     decode_seconds: float = Field(
         default=120.0, gt=0, description="Longest that decoding one photo may take; then it fails."
     )
+    runner: ShardRunner = Field(
+        default="auto",
+        description="Where the work goes: threads (this process), dask (processes of this machine, one a GPU), the "
+        "address of a Dask scheduler, or deployment:FLOW/DEPLOYMENT (flow runs on its work pool, a range of shards "
+        "each); auto is dask where there are several GPUs, else threads.",
+    )
+    shards_per_run: int = Field(
+        default=16,  # minutes of a GPU: a flow run takes a minute or so to start a process and to load the model
+        ge=1,
+        le=4096,
+        description="Shards of one flow run, with runner deployment:FLOW/DEPLOYMENT.",
+    )
+
+    @property
+    def deployment(self) -> str | None:
+        """The FLOW/DEPLOYMENT that works on ranges of shards, if one does."""
+        kind, _, name = self.runner.partition("deployment:")
+        return None if kind else name
 
     @field_validator("styles")
     @classmethod

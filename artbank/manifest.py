@@ -24,7 +24,7 @@ from fsspec.utils import glob_translate
 from artbank import attempts, results
 from artbank.attempts import Mark
 from artbank.errors import Failure, ResultsError
-from artbank.parquet import read_metadata, read_row_group, read_table, row_group_sizes, table_bytes
+from artbank.parquet import read_metadata, read_row_group, read_row_group_sizes, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 
@@ -199,12 +199,17 @@ def write_manifest(
     }
     data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
     manifest_id = hashlib.sha256(data).hexdigest()[:16]
-    key = results.manifest_key(manifest_id)
-    output.create(key, data)
-    return [
-        Shard(f"{manifest_id}-{number:05d}", key, number, min(shard_size, len(tasks) - start))
-        for number, start in enumerate(range(0, len(tasks), shard_size))
-    ]
+    output.create(results.manifest_key(manifest_id), data)
+    return _shards(manifest_id, data)
+
+
+def read_shards(output: Store, manifest_id: str) -> list[Shard]:
+    """Return the shards of a manifest that is there.
+
+    Raises:
+        FileNotFoundError: It is not.
+    """
+    return _shards(manifest_id, _read(output, results.manifest_key(manifest_id)))
 
 
 def read_shard(output: Store, shard: Shard) -> list[PhotoTask]:
@@ -262,12 +267,18 @@ def read_asked(manifest_id: str, data: bytes) -> tuple[pa.Table, dict[str, str]]
     if hashlib.sha256(data).hexdigest()[:16] != manifest_id:
         raise ResultsError(f"manifest {manifest_id} is not the file that it was written as")
     tasks = read_table(data, PhotoTask.SCHEMA, ["key", "size", "etag", "styles"]).combine_chunks()
-    sizes = row_group_sizes(data)
+    sizes = read_row_group_sizes(data)
     numbers = np.repeat(np.arange(len(sizes)), sizes)
     ids = pa.array([f"{manifest_id}-{number:05d}" for number in range(len(sizes))], pa.string())
     owner = pc.list_parent_indices(tasks["styles"])
     asked = tasks.drop_columns(["styles"]).append_column("shard", ids.take(pa.array(numbers))).take(owner)
     return asked.append_column("style", pc.list_flatten(tasks["styles"])), json.loads(read_metadata(data)[_RECIPES])
+
+
+def _shards(manifest_id: str, data: bytes) -> list[Shard]:
+    key = results.manifest_key(manifest_id)
+    sizes = enumerate(read_row_group_sizes(data))
+    return [Shard(f"{manifest_id}-{number:05d}", key, number, size) for number, size in sizes]
 
 
 def _tasks_of(output: Store, shard_id: str) -> list[PhotoTask]:

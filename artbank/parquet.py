@@ -51,16 +51,6 @@ def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
     return conform(file.read_row_group(row_group), schema)
 
 
-def row_group_sizes(data: bytes) -> list[int]:
-    """Return how many rows each row group of a file has.
-
-    Raises:
-        pa.ArrowException: The bytes are no Parquet file.
-    """
-    facts = pq.read_metadata(pa.BufferReader(data))
-    return [facts.row_group(number).num_rows for number in range(facts.num_row_groups)]
-
-
 def read_metadata(data: bytes) -> dict[bytes, bytes]:
     """Read what a file's schema says beside its columns.
 
@@ -68,6 +58,16 @@ def read_metadata(data: bytes) -> dict[bytes, bytes]:
         pa.ArrowException: The bytes are no Parquet file.
     """
     return pq.read_schema(pa.BufferReader(data)).metadata or {}
+
+
+def read_row_group_sizes(data: bytes) -> list[int]:
+    """Read how many rows each row group has.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file.
+    """
+    found = pq.read_metadata(pa.BufferReader(data))
+    return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
 
 
 def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:

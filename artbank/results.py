@@ -6,7 +6,7 @@
     <output>/results/part-<shard>.parquet   what one shard came to, never changed
     <output>/results/_begun-<shard>         the mark of a shard that was begun and is not done, see `attempts`
     <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
-    <output>/runs/<manifest>/...            config, summary and contact sheet of one run
+    <output>/runs/<manifest>/...            config, plan, summary, report and contact sheet of one run
 
 A shard's part is written after its pictures, so who sees a part may trust its pictures. All the parts together are the
 ledger. Of one photo and style, the row written last is the current one: its recipe made the picture that is there,

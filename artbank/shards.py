@@ -50,6 +50,7 @@ def stylize_shard(
 
     Raises:
         BankError: A bank is missing, damaged, or was trained on another base model.
+        BaseModelError: The base model is not there, or is another than the run was planned with.
         OSError: The store failed.
         StopRequested: `should_stop` said so.
     """

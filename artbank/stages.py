@@ -19,7 +19,7 @@ from artbank.archives import StylizePlan
 from artbank.attempts import Attempt
 from artbank.codecs import Reading
 from artbank.config import StylizeConfig
-from artbank.errors import ImageError, StopRequested
+from artbank.errors import BaseModelError, ImageError, StopRequested
 from artbank.evaluation import Scores, score
 from artbank.framing import Photo
 from artbank.images import output_name
@@ -55,6 +55,7 @@ class Workshop:
 
         Raises:
             BankError: A bank is missing, damaged, or was trained on another base model.
+            BaseModelError: The base model is not there, or is another than the run was planned with.
             OSError: The store failed.
         """
         self.config, self.plan = config, plan
@@ -62,7 +63,13 @@ class Workshop:
         self.choices = {choice.name: choice for choice in plan.styles}
         loaded = [load_style(store, choice) for choice in plan.styles]
         self.references = {style.name: reference for style, reference in loaded}
-        self.stylizer = Stylizer(load_base(config), [style for style, _ in loaded], config.recipe)
+        base = load_base(config)
+        if base.hash != plan.base_model_hash:
+            raise BaseModelError(
+                f"this run was planned with base model {config.base_model} of hash {plan.base_model_hash[:12]}, "
+                f"here it is {base.hash[:12]}; give all machines the same files"
+            )
+        self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
         self.scorer, self.codecs = load_scorer(config), load_codecs()
         archive, count = Store.open(config.archive_uri), 2 * config.batch_size
         self.opener = PhotoOpener(archive, self.codecs, self._reading(), max_bytes=config.max_bytes, count=count)

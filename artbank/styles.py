@@ -80,6 +80,12 @@ def parse_style(spec: str) -> list[tuple[str, float]]:
     return [(name, share / total) for name, share in parts]
 
 
+def hash_recipe(recipe: StylizeRecipe, base_model_hash: str, banks: Sequence[tuple[BankRecord, float]]) -> str:
+    """Return the recipe id of a style, see `StyleChoice`."""
+    facts = [recipe.digest(), base_model_hash, *([bank.weights_sha256, round(weight, 6)] for bank, weight in banks)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
 def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference]:
     """Fetch the banks of a style, and what their collections look like.
 
@@ -102,6 +108,4 @@ def _resolve(catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash
                 f"({bank.base_model_hash[:12]}), this run uses ({base_model_hash[:12]}); "
                 f"train it again or pass base_model={bank.base_model}"
             )
-    facts = [recipe.digest(), base_model_hash, *([bank.weights_sha256, round(weight, 6)] for bank, weight in banks)]
-    recipe_id = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return StyleChoice(style_folder(spec), banks, recipe_id)
+    return StyleChoice(style_folder(spec), banks, hash_recipe(recipe, base_model_hash, banks))

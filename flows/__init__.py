@@ -1,1 +1,1 @@
-"""Prefect flows: `train_banks` and `stylize_archive`."""
+"""Prefect flows: `train_banks`, `stylize_archive`, and `stylize_shards`, which the latter has run on a work pool."""

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any, TypeVar
-
-from prefect.futures import PrefectFuture
+from typing import Any, Protocol, TypeVar
 
 Item = TypeVar("Item")
 
 IN_FLIGHT = 256
-"""Tasks that are submitted and not yet done: neither Prefect's server nor a scheduler ever holds more of a run."""
+"""Tasks, or flow runs, that are submitted and not yet done: no server and no scheduler ever holds more of a run."""
+
+
+class Future(Protocol):
+    """What was started and comes to a result or to an error."""
+
+    def result(self) -> Any:
+        """Wait for the result; raises what went wrong."""
 
 
 _NAMED = 10  # failures in a message
 
 
 def gather(
-    items: Mapping[str, Item], start: Callable[[Item], PrefectFuture[Any]], *, in_flight: int = IN_FLIGHT
+    items: Mapping[str, Item], start: Callable[[Item], Future], *, in_flight: int = IN_FLIGHT
 ) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Start a task for every item, and wait for them all.
 
@@ -33,7 +38,7 @@ def gather(
     """
     done: dict[str, Any] = {}
     failed: dict[str, Exception] = {}
-    waiting: deque[tuple[str, PrefectFuture[Any]]] = deque()
+    waiting: deque[tuple[str, Future]] = deque()
 
     def settle() -> None:
         name, future = waiting.popleft()

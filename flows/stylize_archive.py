@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
-from flows.outcomes import explain, gather, name_failures
+from flows.outcomes import Future, explain, gather, name_failures
 from tasks.archives import (
     Forecast,
     Outcome,
@@ -20,6 +21,7 @@ from tasks.archives import (
     stylize_shard,
 )
 from tasks.artifacts import show_forecast, show_outcome
+from tasks.ranges import cut_ranges, open_deployment
 from tasks.runners import open_runner
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
         return forecast
     plan, shards, photos = plan_archive(config)
     get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
-    failed = _stylize_shards(config, plan, shards) if shards else {}
+    failed = work_off(config, plan, shards) if shards else {}
     outcome = finish_archive(config, plan, photos)
     show_outcome(outcome)
     if failed:
@@ -55,16 +57,20 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
     return outcome
 
 
-def _stylize_shards(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> dict[str, Exception]:
-    """Work on all shards; returns what those that still have no part after some rounds have raised.
+def work_off(
+    config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard], *, rounds: int = _ROUNDS
+) -> dict[str, Exception]:
+    """Work on all shards; returns what those that still have no part after the last round have raised, by id.
 
     The store says what is done: a worker may have died after it had written a shard's part.
     """
     log, left = get_run_logger(), {shard.id: shard for shard in shards}
     failed: dict[str, Exception] = {}
-    with open_runner(config) as submit:
-        for turn in range(_ROUNDS):
-            _, raised = gather(left, lambda shard: submit(stylize_shard, config=config, plan=plan, shard=shard))
+    with _open_runner(config, plan) as (size, start):
+        for turn in range(rounds):
+            ranges = cut_ranges(left.values(), size)
+            _, broken = gather(ranges, start)
+            raised = {shard.id: error for name, error in broken.items() for shard in ranges[name]}
             still_open = find_uncommitted(config, list(raised)) if raised else set()
             tried, failed = left, failed | raised
             failed = {name: error for name, error in failed.items() if name in still_open or name not in tried}
@@ -74,3 +80,20 @@ def _stylize_shards(config: StylizeConfig, plan: StylizePlan, shards: Sequence[S
             for name in left:
                 log.warning("shard %s failed in round %d: %s", name, turn + 1, explain(failed[name]))
     return failed
+
+
+@contextmanager
+def _open_runner(config: StylizeConfig, plan: StylizePlan) -> Iterator[tuple[int, Callable[[Sequence[Shard]], Future]]]:
+    """Open the runner of a run; gives how many shards it takes at a time, and what starts the work on them."""
+    if config.deployment is None:
+        with open_runner(config) as submit:
+            yield 1, lambda shards: submit(stylize_shard, config=config, plan=plan, shard=shards[0])
+        return
+    told = {"config": config.model_dump(mode="json"), "run_id": plan.run_id}
+    with open_deployment(config.deployment) as start:
+
+        def start_range(shards: Sequence[Shard]) -> Future:
+            first, last = shards[0].row_group, shards[-1].row_group
+            return start({**told, "first": first, "count": last - first + 1})
+
+        yield config.shards_per_run, start_range

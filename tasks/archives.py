@@ -31,6 +31,14 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     return archives.plan_archive(config)
 
 
+@task(**STORE_RETRIES, name="load-range", cache_policy=NO_CACHE)
+def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tuple[StylizePlan, list[Shard]]:
+    """Read a run's plan and a range of its shards; see `artbank.archives.load_range`."""
+    from artbank import archives
+
+    return archives.load_range(config, run_id, first, count)
+
+
 @task(**STORE_RETRIES, name="forecast-archive", cache_policy=NO_CACHE)
 def forecast_archive(config: StylizeConfig) -> Forecast:
     """Tell what a run would do; see `artbank.archives.forecast_archive`."""

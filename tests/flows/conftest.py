@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deploying import FILE, call_prefect, deployments, read_flow
 from drawn import add_collection, training
 from prefect import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from runs import run
 
 from artbank.storage import Store
@@ -52,3 +55,14 @@ def place(trained: Place, tmp_path: Path) -> Place:
     for name in ("gallery", "store"):
         shutil.copytree(trained.root / name, tmp_path / name)
     return Place(tmp_path, trained.state)
+
+
+@pytest.fixture(scope="session")
+def deployed(_server: None, prefect_server: str) -> dict[str, Any]:
+    """All flows on the pools of the file, put there by Prefect's own command; the deployments by name."""
+    entries = deployments()
+    with get_client(sync_client=True) as client:
+        for name in ("artbank", "gpu"):
+            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+        call_prefect(prefect_server, "--no-prompt", "deploy", "--all", "--prefect-file", FILE)
+        return {name: client.read_deployment_by_name(f"{read_flow(entries[name]).name}/{name}") for name in entries}

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from deploying import FILE, PLACES, ROOT, call_prefect, deployments, read_flow
 from drawn import TRAIN, add_collection, training
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings.models.flows import FlowsSettings
 from prefect.workers.process import ProcessWorker
 from runs import log_of, read_run
 
@@ -24,48 +19,14 @@ from artbank.catalog import Catalog
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.storage import Store
 
-ROOT = Path(__file__).parents[2]
-FILE = "deployments/prefect.yaml"
 CONFIGS = {"train-banks": TrainConfig, "stylize-archive": StylizeConfig}
-PLACES = {
-    "ARTBANK_HOME": str(ROOT),
-    "ARTBANK_GALLERY": "s3://art/gallery",
-    "ARTBANK_STORE": "s3://art/store",
-    "ARTBANK_PHOTOS": "s3://art/photos",
-    "ARTBANK_OUTPUT": "s3://art/output",
-    "ARTBANK_STYLE": "monet",
-}
+FLOWS = {**{name: name for name in CONFIGS}, "gpu": "stylize-shards"}
 
 
-def deployments() -> dict[str, dict[str, Any]]:
-    text = re.sub(r"\{\{ \$(\w+) \}\}", lambda found: PLACES[found[1]], (ROOT / FILE).read_text())
-    return {entry["name"]: entry for entry in yaml.safe_load(text)["deployments"]}
-
-
-def read_flow(entry: dict[str, Any]) -> Flow[Any, Any]:
-    path, name = entry["entrypoint"].split(":")
-    assert (ROOT / path).is_file()
-    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
-
-
-@pytest.fixture(scope="module")
-def deployed(_server: None, prefect_server: str) -> Iterator[dict[str, Any]]:
-    """Both flows on the pool of the file, put there by Prefect's own command; ids by name."""
-    entries = deployments()
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name="artbank", type="process"))
-        command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", FILE]
-        env = os.environ | PLACES | {"PREFECT_API_URL": prefect_server}
-        done = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        found = {name: client.read_deployment_by_name(f"{read_flow(entries[name]).name}/{name}") for name in entries}
-        yield found
-
-
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", FLOWS)
 def test_a_deployment_names_a_flow_that_is_there(name: str) -> None:
     found = read_flow(deployments()[name])
-    assert isinstance(found, Flow) and found.name == name
+    assert isinstance(found, Flow) and found.name == FLOWS[name]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -76,18 +37,20 @@ def test_the_parameters_of_a_deployment_are_those_of_its_flow(name: str) -> None
     assert config.store_uri == PLACES["ARTBANK_STORE"]
 
 
-def test_the_file_has_both_flows_and_every_place_comes_from_the_environment() -> None:
-    assert deployments().keys() == CONFIGS.keys()
+def test_the_file_has_all_flows_and_every_place_comes_from_the_environment() -> None:
+    assert deployments().keys() == FLOWS.keys()
     assert set(re.findall(r"\$(ARTBANK_\w+)", (ROOT / FILE).read_text())) == PLACES.keys()
 
 
 def test_prefects_own_command_deploys_them(deployed: dict[str, Any]) -> None:
     assert {name: one.parameters for name, one in deployed.items()} == {
-        name: entry["parameters"] for name, entry in deployments().items()
+        name: entry.get("parameters", {}) for name, entry in deployments().items()
     }
-    assert {(one.work_pool_name, one.concurrency_options.collision_strategy) for one in deployed.values()} == {
-        ("artbank", "ENQUEUE")
-    }
+    assert {deployed[name].concurrency_options.collision_strategy for name in CONFIGS} == {"ENQUEUE"}
+    assert {name: one.work_pool_name for name, one in deployed.items()} == {
+        **dict.fromkeys(CONFIGS, "artbank"), "gpu": "gpu",
+    }  # fmt: skip
+    assert deployed["gpu"].global_concurrency_limit is None  # as many at once as the pool's workers take
     assert [schedule.schedule.cron for schedule in deployed["train-banks"].schedules] == ["0 2 * * *"]
 
 
@@ -123,3 +86,14 @@ def test_a_worker_of_the_pool_trains_a_bank(deployed: dict[str, Any], tmp_path: 
     assert state and state.is_completed(), state
     assert [bank.version for bank in Catalog(Store.open(config.store_uri)).banks()] == [1]
     assert any(line.startswith("artbank.training: step 1") for line in log_of(run.id, "registered novak@1"))
+
+
+def test_what_takes_silent_runs_for_crashed_is_created_by_prefects_own_command(
+    _server: None, prefect_server: str
+) -> None:
+    call_prefect(prefect_server, "automation", "create", "--from-file", "deployments/lost-runs.yaml")
+    with get_client(sync_client=True) as client:
+        [found] = client.read_automations_by_name("artbank-lost-runs")
+    assert found.enabled
+    heartbeat_seconds = FlowsSettings.model_fields["heartbeat_frequency"].default
+    assert found.trigger.within.total_seconds() > 3 * heartbeat_seconds  # a late one must not end a run that is well

@@ -95,7 +95,9 @@ def test_banks_are_trained_on_a_cluster_too(trained: Any, cluster: Any, tmp_path
     assert {path.name for path in (tmp_path / "banks").iterdir()} == {"ferrante", "novak"}
 
 
-@pytest.mark.parametrize("runner", ["ray", "tcp://", "tcp://user:secret@host:8786", "host:8786"])
+@pytest.mark.parametrize("runner", ["ray", "tcp://", "tcp://user:secret@host:8786", "host:8786", "deployment:gpu"])
 def test_a_runner_that_is_none_is_refused(runner: str) -> None:
     with pytest.raises(ValidationError, match="runner"):
         RunConfig(runner=runner)
+    with pytest.raises(ValidationError, match="runner"):
+        stylizing("photos", "output", "store", "novak", runner=runner)

@@ -1,0 +1,46 @@
+"""A range of the shards of one run, on the machine that this flow run was given."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import State, flow
+from prefect.states import Cancelled
+from pydantic import Field
+
+from artbank.config import StylizeConfig
+from artbank.errors import ResultsError
+from flows.outcomes import name_failures
+from flows.stylize_archive import work_off
+from tasks.archives import load_range
+from tasks.ranges import is_abandoned
+
+Number = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+@flow(name="stylize-shards", flow_run_name="stylize-shards {run_id} {first}+{count}")
+def stylize_shards(config: StylizeConfig, run_id: str, first: Number, count: Count) -> State[None] | None:
+    """Stylize some shards of a run that `stylize-archive` has planned; those that have a part are left alone.
+
+    It starts these flow runs by itself, with `config.runner` deployment:stylize-shards/..., and waits for them. What
+    ends after `stylize-archive` did, or fails here, is for its next run.
+
+    Args:
+        config: That of the run; where its runner is a deployment, this machine's own takes its place.
+        run_id: Names the run: a file of `manifests/`.
+        first: Number of the first shard, from 0.
+        count: Number of shards.
+
+    Raises:
+        ResultsError: Some shards could not be finished; names them. Or the run's plan is not there.
+        ConfigError: The run has fewer shards, or was planned with another recipe.
+    """
+    if is_abandoned():
+        return Cancelled(message="the stylize-archive run that asked for it has ended")
+    plan, shards = load_range(config, run_id, first, count)
+    local = config.model_copy(update={"runner": "auto"}) if config.deployment else config
+    failed = work_off(local, plan, shards, rounds=1)  # a second round is stylize-archive's, on other machines perhaps
+    if failed:
+        raise ResultsError(f"{len(failed)} of {len(shards)} shards failed: {name_failures(failed)}")
+    return None

@@ -1,0 +1,46 @@
+"""The deployments as their file has them, put on the server by Prefect's own command."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import Flow
+
+ROOT = Path(__file__).parents[2]
+FILE = "deployments/prefect.yaml"
+PLACES = {
+    "ARTBANK_HOME": str(ROOT),
+    "ARTBANK_GALLERY": "s3://art/gallery",
+    "ARTBANK_STORE": "s3://art/store",
+    "ARTBANK_PHOTOS": "s3://art/photos",
+    "ARTBANK_OUTPUT": "s3://art/output",
+    "ARTBANK_STYLE": "monet",
+}
+
+
+def deployments() -> dict[str, dict[str, Any]]:
+    """Return the entries of the file by name."""
+    text = re.sub(r"\{\{ \$(\w+) \}\}", lambda found: PLACES[found[1]], (ROOT / FILE).read_text())
+    return {entry["name"]: entry for entry in yaml.safe_load(text)["deployments"]}
+
+
+def read_flow(entry: dict[str, Any]) -> Flow[Any, Any]:
+    """Import the flow of an entry."""
+    path, name = entry["entrypoint"].split(":")
+    assert (ROOT / path).is_file()
+    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+
+
+def call_prefect(server: str, *words: str) -> str:
+    """Run Prefect's command in the checkout, and return what it printed."""
+    env = os.environ | PLACES | {"PREFECT_API_URL": server}
+    done = subprocess.run([sys.executable, "-m", "prefect", *words], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
