@@ -6,6 +6,7 @@ The modules, lowest first; each imports only from those before it:
     keys, backends, storage, parquet     objects in folders and buckets; tables as bytes
     srgb, images, framing, colour        pictures
     collection, doctor                   galleries
+    names                                what the pictures are called
     results, manifest, catalog           what was done, what is to do, which banks there are
     mini, models, diffusion              the frozen base model
     attention, bank, inversion           the style prompts and how they meet a photo

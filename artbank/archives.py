@@ -88,7 +88,7 @@ def survey_archive(config: StylizeConfig) -> Survey:
     photos, done = manifest.list_archive(archive), manifest.read_done(output)
     chosen = manifest.choose(photos, include=config.include, exclude=config.exclude)
     recipes = {style.name: style.recipe_id for style in styles}
-    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed)
+    tasks = manifest.plan(chosen, done, recipes, retry_failed=config.retry_failed, archive=photos)
     return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit))
 
 

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from artbank import results
+from artbank.names import find_ambiguous
 from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
@@ -104,7 +105,14 @@ def settle(output: Store) -> None:
             results.forget(output, shard_id)
 
 
-def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_failed: bool) -> pa.Table:
+def plan(
+    photos: pa.Table,
+    done: pa.Table,
+    recipes: Mapping[str, str],
+    *,
+    retry_failed: bool,
+    archive: pa.Table | None = None,
+) -> pa.Table:
     """Return the rows of `PhotoTask` for all that lacks, by key.
 
     A photo in a style is not lacking where its current row has the style's recipe and the photo's etag, and is done or,
@@ -112,16 +120,21 @@ def plan(photos: pa.Table, done: pa.Table, recipes: Mapping[str, str], *, retry_
     from: who finds the same content in the photo need not do it again. A photo of which some styles have such a row and
     others have none comes as two tasks.
 
+    Whether a name is ambiguous is a matter of all photos, and of those that are done and gone: they may come back.
+
     Args:
-        photos: The archive, see `list_archive`.
+        photos: The archive, or what is chosen of it; see `list_archive` and `choose`.
         done: See `read_done`.
         recipes: The recipe id of each style to do.
         retry_failed: Whether failed photos are tried again.
+        archive: All of the archive; `photos` when None.
     """
     lacking = [_lacking(photos, done, style, recipe, retry_failed) for style, recipe in sorted(recipes.items())]
     joined = pa.concat_tables([_no_tasks(), *lacking])
     grouped = joined.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
-    tasks = grouped.rename_columns([*_TASK_KEYS, "styles"]).select(PhotoTask.SCHEMA.names)
+    tasks = grouped.rename_columns([*_TASK_KEYS, "styles"])
+    marks = _mark_ambiguous(tasks, photos if archive is None else archive, done)
+    tasks = tasks.append_column("is_ambiguous", marks).select(PhotoTask.SCHEMA.names)
     return tasks.sort_by([("key", "ascending"), ("known_sha256", "ascending")]).cast(PhotoTask.SCHEMA)
 
 
@@ -206,6 +219,13 @@ def _lacking(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, retry
     differs = pc.field("done_etag").is_null() | (pc.field("etag") != pc.field("done_etag"))
     lacking = joined.filter(differs).select(_TASK_KEYS)
     return lacking.append_column("style", pa.repeat(pa.scalar(style), len(lacking)))
+
+
+def _mark_ambiguous(tasks: pa.Table, archive: pa.Table, done: pa.Table) -> pa.ChunkedArray:
+    if not len(tasks):
+        return pa.chunked_array([], pa.bool_())
+    keys = pa.chunked_array([*archive["key"].chunks, *done["key"].chunks], pa.string())
+    return pc.is_in(tasks["key"], value_set=find_ambiguous(keys))
 
 
 def _no_tasks() -> pa.Table:

@@ -133,16 +133,27 @@ class BankEvent(_Row):
 
 @dataclass(frozen=True)
 class PhotoTask(_Row):
-    """One photo of a manifest: the styles it lacks, and the content its older results were made from."""
+    """One photo of a manifest: the styles it lacks, and the content its older results were made from.
+
+    `is_ambiguous` tells that its picture's name is marked, see `names`; None, in manifests of older versions, is False.
+    """
 
     key: str
     size: int
     etag: str
     styles: list[str]
     known_sha256: str | None
+    is_ambiguous: bool | None = None
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
-        [("key", _TEXT), ("size", _INT), ("etag", _TEXT), ("styles", _TEXTS), ("known_sha256", _TEXT)],
+        [
+            ("key", _TEXT),
+            ("size", _INT),
+            ("etag", _TEXT),
+            ("styles", _TEXTS),
+            ("known_sha256", _TEXT),
+            ("is_ambiguous", pa.bool_()),
+        ],
         metadata={"artbank.schema": "manifest/1"},
     )
 

@@ -22,8 +22,9 @@ from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
 from artbank.errors import ImageError
 from artbank.evaluation import Scores, score
-from artbank.images import Picture, decode, encode, output_name, resize
+from artbank.images import Picture, decode, encode, resize
 from artbank.manifest import Shard
+from artbank.names import output_name
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 from artbank.styles import load_style
@@ -168,7 +169,8 @@ class ShardWorker:
             return []
         photos, pictures = [photo.picture.rgb for _, photo in made], [_pixels(one) for one, _ in made]
         scores = score(self.scorer, self.references[style], photos, pictures)
-        names = [results.picture_key(style, output_name(one.key)) for one, _ in made]
+        own = [output_name(one.key, is_ambiguous=bool(photo.task.is_ambiguous)) for one, photo in made]
+        names = [results.picture_key(style, name) for name in own]
         with ThreadPoolExecutor() as pool:
             bodies = list(pool.map(self._encode, names, pictures, [photo.picture.alpha for _, photo in made]))
             self.output.write_many(dict(zip(names, bodies, strict=True)))

@@ -25,6 +25,7 @@ ORDER = [
     *("keys", "backends", "storage", "parquet"),
     *("srgb", "images", "framing", "colour"),
     *("collection", "doctor"),
+    "names",
     *("results", "manifest", "catalog"),
     *("mini", "models", "diffusion"),
     *("attention", "bank", "inversion"),
