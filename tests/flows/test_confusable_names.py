@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from drawn import draw_photo, listing, stylizing
 from runs import run
 
+from artbank.archives import survey_archive
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 
@@ -43,3 +44,11 @@ def test_photos_whose_names_are_alike_or_too_long_all_get_pictures(trained: Any,
     assert set(names) == {f"novak/{name}" for name in there} and before.items() < there.items()
     assert len(seen_elsewhere(names)) == len(KEYS)
     assert run(stylize_archive, config).result().num_new == 0
+
+
+def test_a_photo_chosen_by_a_glob_is_told_from_those_that_were_not(trained: Any, tmp_path: Path) -> None:
+    Store.open(str(tmp_path / "photos")).write_many({"A.jpg": b"1", "a.jpg": b"2"})
+    config = stylizing(str(tmp_path / "photos"), str(tmp_path / "output"), trained.store, "novak", include=("a.jpg",))
+    assert survey_archive(config).tasks.select(["key", "is_ambiguous"]).to_pylist() == [
+        {"key": "a.jpg", "is_ambiguous": True}
+    ]
