@@ -101,6 +101,7 @@ def survey_archive(config: StylizeConfig) -> Survey:
         retry_failed=config.retry_failed,
         failures=config.failures,
         strikes=manifest.count_strikes(output, broken),
+        archive=photos,
     )
     latest = manifest.find_latest(done, broken)
     return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest)

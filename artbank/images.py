@@ -13,7 +13,6 @@ import logging
 import struct
 import warnings
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -122,28 +121,6 @@ def resize(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
     if rgb.shape[:2] == (height_px, width_px):
         return rgb
     return np.asarray(Image.fromarray(rgb).resize((width_px, height_px), Image.Resampling.LANCZOS))
-
-
-def output_name(key: str) -> str:
-    """Return where the picture of a photo goes below its style's folder.
-
-    JPEG, PNG and WebP keep their name; other image files get `.png` added, and names that are of no image `.image.png`.
-    No two keys share a name: what already looks like an added name (`scan.tif.png`) gets one more `.png`.
-    """
-    folder, slash, name = key.rpartition("/")
-    bare = name
-    while bare.endswith(".png") and bare != ".png":
-        bare = bare[: -len(".png")]
-    suffix = _suffix(bare)
-    if suffix in READ_SUFFIXES or (bare.endswith(".image") and bare != name):
-        name += ".png"
-    elif bare == name and suffix not in WRITTEN_SUFFIXES:
-        name += ".image.png"
-    return folder + slash + name
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
 
 
 def read_camera(data: bytes) -> str | None:

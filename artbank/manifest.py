@@ -24,6 +24,7 @@ from fsspec.utils import glob_translate
 from artbank import attempts, results
 from artbank.attempts import Mark
 from artbank.errors import Failure, ResultsError
+from artbank.names import find_ambiguous
 from artbank.parquet import read_metadata, read_row_group, read_row_group_sizes, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
@@ -134,6 +135,7 @@ def plan(
     retry_failed: bool,
     failures: Sequence[Failure] = (),
     strikes: Mapping[str, int] | None = None,
+    archive: pa.Table | None = None,
 ) -> pa.Table:
     """Return the rows of `PhotoTask` for all that lacks, by key.
 
@@ -145,13 +147,16 @@ def plan(
     With `retry_failed` it is the other way round: what has a row of the style's recipe that failed is to do, and
     nothing else.
 
+    Whether a name is ambiguous is a matter of all photos, and of those that are done and gone: they may come back.
+
     Args:
-        photos: The archive, see `list_archive`.
+        photos: The archive, or what is chosen of it; see `list_archive` and `choose`.
         done: See `read_done`.
         recipes: The recipe id of each style to do.
         retry_failed: Whether failed photos are tried again, and only they.
         failures: The kinds of failure that are; all where there is none.
         strikes: See `count_strikes`.
+        archive: All of the archive; `photos` when None.
     """
     if retry_failed:
         lacking = [_failed(photos, done, style, recipe, failures) for style, recipe in sorted(recipes.items())]
@@ -161,7 +166,9 @@ def plan(
     grouped = joined.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
     tasks = grouped.rename_columns([*_TASK_KEYS, "styles"])
     against = [strikes.get(key) for key in tasks["key"].to_pylist()] if strikes else pa.nulls(len(tasks))
-    tasks = tasks.append_column("strikes", pa.array(against, pa.int64())).select(PhotoTask.SCHEMA.names)
+    tasks = tasks.append_column("strikes", pa.array(against, pa.int64()))
+    marks = _mark_ambiguous(tasks, photos if archive is None else archive, done)
+    tasks = tasks.append_column("is_ambiguous", marks).select(PhotoTask.SCHEMA.names)
     return tasks.sort_by([("key", "ascending"), ("known_sha256", "ascending")]).cast(PhotoTask.SCHEMA)
 
 
@@ -315,6 +322,13 @@ def _lacking(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) -> pa
     differs = pc.field("done_etag").is_null() | (pc.field("etag") != pc.field("done_etag"))
     lacking = joined.filter(differs).select(_TASK_KEYS)
     return lacking.append_column("style", pa.repeat(pa.scalar(style), len(lacking)))
+
+
+def _mark_ambiguous(tasks: pa.Table, archive: pa.Table, done: pa.Table) -> pa.ChunkedArray:
+    if not len(tasks):
+        return pa.chunked_array([], pa.bool_())
+    keys = pa.chunked_array([*archive["key"].chunks, *done["key"].chunks], pa.string())
+    return pc.is_in(tasks["key"], value_set=find_ambiguous(keys))
 
 
 def _no_tasks() -> pa.Table:

@@ -136,6 +136,7 @@ class PhotoTask(_Row):
     """One photo of a manifest: the styles it lacks, and the content its older results were made from.
 
     `strikes` counts what went wrong while it was worked on, see `attempts`; None where nothing did.
+    `is_ambiguous` tells that its picture's name is marked, see `names`; None, in manifests of older versions, is False.
     """
 
     key: str
@@ -144,10 +145,18 @@ class PhotoTask(_Row):
     styles: list[str]
     known_sha256: str | None
     strikes: int | None = None
+    is_ambiguous: bool | None = None
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
-        [("key", _TEXT), ("size", _INT), ("etag", _TEXT), ("styles", _TEXTS), ("known_sha256", _TEXT)]
-        + [("strikes", _INT)],
+        [
+            ("key", _TEXT),
+            ("size", _INT),
+            ("etag", _TEXT),
+            ("styles", _TEXTS),
+            ("known_sha256", _TEXT),
+            ("strikes", _INT),
+            ("is_ambiguous", pa.bool_()),
+        ],
         metadata={"artbank.schema": "manifest/1"},
     )
 

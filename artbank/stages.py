@@ -22,7 +22,7 @@ from artbank.config import StylizeConfig
 from artbank.errors import BaseModelError, ImageError, StopRequested
 from artbank.evaluation import Scores, score
 from artbank.framing import Photo
-from artbank.images import output_name
+from artbank.names import output_name
 from artbank.opening import Kept, Known, Opened, PhotoOpener, Refused
 from artbank.pipeline import Waits, ahead, batches
 from artbank.records import PhotoTask, Result
@@ -181,7 +181,7 @@ class ShardWork:
             except ImageError as error:
                 rows.append(self._row(photo.task, style, photo.digest, error=error))
                 continue
-            name = results.picture_key(style, output_name(photo.photo.key))
+            name = results.picture_key(style, output_name(photo.photo.key, is_ambiguous=bool(photo.task.is_ambiguous)))
             files[name] = body
             rows.append(self._done_row(one, name, body))
         self._shop.output.write_many(files)

@@ -8,17 +8,17 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from artbank.errors import Failure, ImageError
-from artbank.images import WRITTEN_SUFFIXES, Picture, decode, encode, output_name, read_camera, resize
+from artbank.images import WRITTEN_SUFFIXES, Picture, decode, encode, read_camera, resize
 
 NASTY = Path(__file__).parents[3] / "shared" / "data" / "nasty"
 LIMIT = 1_000_000
@@ -332,43 +332,6 @@ def test_shrinking_averages() -> None:
     stripes[:, ::2] = 255
     assert np.abs(resize(stripes, 16, 8)[:, 2:-2].astype(int) - 128).max() <= 3
     assert resize(stripes, 16, 8).shape == (8, 16, 3)
-
-
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [
-        ("a/photo.jpg", "a/photo.jpg"),
-        ("a/PHOTO.JPEG", "a/PHOTO.JPEG"),
-        ("2024.05.01.png", "2024.05.01.png"),
-        ("scan.tif", "scan.tif.png"),
-        ("scan.tif.png", "scan.tif.png.png"),
-        ("b.c/untitled", "b.c/untitled.image.png"),
-        ("untitled.image.png", "untitled.image.png.png"),
-        ("mr. smith", "mr. smith.image.png"),
-    ],
-)
-def test_names_of_pictures(key: str, name: str) -> None:
-    assert output_name(key) == name
-
-
-PIECES = st.sampled_from(
-    ["a", "b", ".", "..", ".png", ".PNG", ".jpg", ".Jpeg", ".webp", ".tif", ".TIF", ".image", ".txt", " "]
-)
-NAMES = st.lists(PIECES, min_size=1, max_size=7).map("".join)
-KEYS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
-
-
-@given(st.sets(KEYS, min_size=2, max_size=40))
-@example({"a", "a.image", "a.png", "a.image.png", "a.image.image.png", "a.tif", "a.tif.png", "a.tif.png.png", ".png"})
-def test_no_two_photos_share_the_name_of_their_pictures(keys: set[str]) -> None:
-    assert len({output_name(key) for key in keys}) == len(keys)
-
-
-@given(KEYS)
-def test_a_picture_stays_in_its_folder_and_has_a_suffix_that_can_be_written(key: str) -> None:
-    name = output_name(key)
-    assert name.rpartition("/")[0] == key.rpartition("/")[0]
-    assert PurePosixPath(name).suffix.lower() in WRITTEN_SUFFIXES
 
 
 def test_a_camera_is_told_from_a_scanner_by_its_exposure() -> None:

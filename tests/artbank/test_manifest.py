@@ -151,6 +151,36 @@ def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> No
         attempts.begin(output, shard.id, {})
 
 
+def ambiguous(photos: pa.Table, rows: Sequence[Result] = (), archive: pa.Table | None = None) -> dict[str, bool | None]:
+    """Plan one style; returns what is to do, and whether its name is ambiguous."""
+    done = results.current(Result.to_table(rows)).select(manifest.DONE_COLUMNS)
+    tasks = manifest.plan(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
+    return {task.key: task.is_ambiguous for task in PhotoTask.from_table(tasks)}
+
+
+def test_photos_whose_names_may_be_confused_are_told() -> None:
+    assert ambiguous(listing(a="e1", A="e1", b="e1")) == {"A.jpg": True, "a.jpg": True, "b.jpg": False}
+
+
+def test_names_are_ambiguous_by_the_whole_archive_and_not_by_what_is_chosen() -> None:
+    archive = listing(a="e1", A="e1", b="e1")
+    chosen = manifest.choose(archive, include=["a*", "b*"], exclude=[])
+    assert ambiguous(chosen, archive=archive) == {"a.jpg": True, "b.jpg": False}
+
+
+def test_a_photo_that_is_done_is_not_redone_for_another_of_nearly_its_name() -> None:
+    rows = [result("a.jpg")]
+    assert ambiguous(listing(a="e1", A="e1"), rows) == {"A.jpg": True}
+    assert ambiguous(listing(A="e1"), rows) == {"A.jpg": True}  # the other's picture stays, and it may come back
+    assert ambiguous(listing(a="e1"), rows) == {}
+
+
+def test_manifests_of_older_versions_are_read(output: Store) -> None:
+    older = make_tasks(3).drop_columns("is_ambiguous")
+    (shard,) = manifest.write_manifest(output, older, 3, {"monet": "r1"})
+    assert [task.is_ambiguous for task in manifest.read_shard(output, shard)] == [None] * 3
+
+
 def make_tasks(count: int) -> pa.Table:
     return PhotoTask.to_table(PhotoTask(f"{n:03d}.jpg", 1, "e", ["monet"], None) for n in range(count))
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artbank.errors import ConfigError
+from artbank.keys import find_fault
 from artbank.storage import Store
 
 ODD_KEYS = [
@@ -30,6 +31,9 @@ ODD_KEYS = [
     "quote'\"<&>",
     "~",
     "$HOME",
+    "a\uff0f\uff0e\uff0e\u2215look/\u2024\u2024/alike",
+    "\u202egnp.exe\u202c \u2066a\u2069",
+    "mis\x85read",
     "deep/" * 60 + "end",
     "n" * 255,
 ]
@@ -154,6 +158,17 @@ def test_any_text_is_refused_or_stays_below_the_store(key: str):
         return
     assert os.path.normpath(path) == path
     assert path.startswith("/some/store/")
+
+
+@pytest.mark.parametrize("key", ["a\\b", "..\\x", "c:x", "c:/x", "a:stream", ".. /x", "a/. ./x", "a/...", " "])
+def test_what_windows_would_lead_elsewhere_is_no_key_there(key: str):
+    assert find_fault(key, is_windows=True) is not None
+    assert find_fault(key, is_windows=False) is None
+
+
+def test_other_keys_are_keys_on_windows_too():
+    for key in ("a.jpg", "a b/..c", "a./b", ".hidden", "été/日本.png"):
+        assert find_fault(key, is_windows=True) is None
 
 
 def test_a_local_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
