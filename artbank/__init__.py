@@ -6,7 +6,7 @@ The modules, lowest first; each imports only from those before it:
     keys, backends, storage, parquet     objects in folders and buckets; tables as bytes
     srgb, images, framing, colour        pictures
     collection, doctor                   galleries
-    results, manifest, catalog           what was done, what is to do, which banks there are
+    snapshots, results, manifest, catalog    what was done, what is to do, which banks there are
     mini, models, diffusion              the frozen base model
     attention, bank, inversion           the style prompts and how they meet a photo
     views, training, stylization         learning and using them

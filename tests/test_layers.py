@@ -25,7 +25,7 @@ ORDER = [
     *("keys", "backends", "storage", "parquet"),
     *("srgb", "images", "framing", "colour"),
     *("collection", "doctor"),
-    *("results", "manifest", "catalog"),
+    *("snapshots", "results", "manifest", "catalog"),
     *("mini", "models", "diffusion"),
     *("attention", "bank", "inversion"),
     *("views", "training", "stylization"),
