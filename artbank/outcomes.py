@@ -76,7 +76,7 @@ def _draw_sheet(config: StylizeConfig, plan: StylizePlan, rows: pa.Table) -> byt
     archive, output = Store.open(config.archive_uri), Store.open(config.output_uri)
     done = rows.filter(pc.equal(rows["status"], "done")).select(["key", "style", "file_name"])
     names = pc.unique(done["key"])
-    keys = names.take(pa.array(range(0, len(names), max(-(-len(names) // _SHEET_ROWS), 1)))).to_pylist()
+    keys = names.take(np.arange(0, len(names), max(-(-len(names) // _SHEET_ROWS), 1))).to_pylist()
     shown = done.filter(pc.is_in(done["key"], value_set=pa.array(keys, pa.string()))).to_pylist()
     files = {(row["key"], row["style"]): row["file_name"] for row in shown}
     photos, pictures = archive.read_many(keys), output.read_many(list(files.values()))
