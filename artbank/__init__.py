@@ -6,7 +6,8 @@ The modules, lowest first; each imports only from those before it:
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     pipeline, srgb, images, framing, colour, codecs     pictures, and work on them that overlaps
     collection, doctor                                  galleries
-    names, results, attempts, manifest, catalog         what was done, what is to do, which banks there are
+    names, snapshots, results, attempts                 what was done
+    manifest, catalog                                   what is to do, which banks there are
     mini, models, diffusion                             the frozen base model
     attention, bank, inversion                          the style prompts and how they meet a photo
     views, training, stylization                        learning and using them

@@ -255,9 +255,10 @@ def sanity_flags(image: np.ndarray) -> tuple[str, ...]:
     return ("flat",) if seen.reshape(-1, 3).std(0).max() < _FLAT else ()
 
 
-def summarize(values: Sequence[float | None], floor: float | None, ceiling: float | None) -> Spread:
+def summarize(values: Sequence[float | None] | np.ndarray, floor: float | None, ceiling: float | None) -> Spread:
     """Summarize one measure; values that are None or not finite are left out."""
-    kept = np.array([value for value in values if value is not None and np.isfinite(value)], np.float64)
+    given = np.asarray(values, np.float64)  # None becomes NaN
+    kept = given[np.isfinite(given)]
     if not len(kept):
         return Spread(0, None, None, None, None, floor, ceiling, None)
     mean, (p5, median, p95) = float(kept.mean()), np.percentile(kept, (5, 50, 95)).tolist()

@@ -53,7 +53,7 @@ class Shard:
 def list_archive(archive: Store) -> pa.Table:
     """List the files of an archive as key, size and etag, by key; hidden files and folders are left out.
 
-    A million files take 3 s beside what the store takes, and 0.3 GB at the peak (`bench/planning.py`).
+    What a million files take is in docs/design.md.
     """
     found, batches = archive.scan(), [_LISTING.empty_table()]
     while some := list(islice(found, _LISTED_AT_ONCE)):

@@ -18,12 +18,13 @@ from artbank.config import StylizeConfig
 from artbank.errors import ImageError
 from artbank.images import decode
 from artbank.records import Outcome
-from artbank.report import contact_sheet, results_summary, summary_markdown
+from artbank.report import SUMMARY_COLUMNS, contact_sheet, results_summary, summary_markdown
 from artbank.shelf import load_reference
 from artbank.storage import Store
 from artbank.styles import StyleChoice
 
 _SHEET_ROWS = 16
+_TOLD = (*SUMMARY_COLUMNS, "recipe_id", "clip_style_floor")  # columns of the results that the outcome follows from
 
 
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -> Outcome:
@@ -42,7 +43,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
     """
     output, store = Store.open(config.output_uri), Store.open(config.store_uri)
     manifest.settle(output)
-    rows = results.write_view(output, photos)
+    rows = results.write_view(output, photos, columns=_TOLD)
     asked = rows.filter(
         pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))
     )
@@ -74,8 +75,8 @@ def _draw_sheet(config: StylizeConfig, plan: StylizePlan, rows: pa.Table) -> byt
     """Draw photos spread evenly over the archive, each beside its pictures."""
     archive, output = Store.open(config.archive_uri), Store.open(config.output_uri)
     done = rows.filter(pc.equal(rows["status"], "done")).select(["key", "style", "file_name"])
-    keys = pc.unique(done["key"]).to_pylist()
-    keys = keys[:: max(-(-len(keys) // _SHEET_ROWS), 1)]
+    names = pc.unique(done["key"])
+    keys = names.take(np.arange(0, len(names), max(-(-len(names) // _SHEET_ROWS), 1))).to_pylist()
     shown = done.filter(pc.is_in(done["key"], value_set=pa.array(keys, pa.string()))).to_pylist()
     files = {(row["key"], row["style"]): row["file_name"] for row in shown}
     photos, pictures = archive.read_many(keys), output.read_many(list(files.values()))

@@ -24,6 +24,23 @@ def table_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def row_groups_bytes(table: pa.Table, schema: pa.Schema, row_group_size: int) -> bytes:
+    """Write a table under another schema, of which a row group at a time is in memory.
+
+    A text that many rows share is one in memory where the table has it as a dictionary and `schema` as a string.
+
+    Args:
+        table: Has the columns of `schema`, as those types or as what can be cast to them.
+        schema: What the file says, its metadata included.
+        row_group_size: Rows in a row group.
+    """
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for start in range(0, len(table), row_group_size):
+            writer.write_table(conform(table.slice(start, row_group_size), schema).combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
 def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a table as rows of `schema`, whichever version of it they were written under.
 
@@ -35,7 +52,9 @@ def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = N
     Raises:
         pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
     """
-    return conform(_read(pq.ParquetFile(pa.BufferReader(data)), schema, columns), schema, columns)
+    shared = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
+    return conform(_read(file, schema, columns), schema, columns)
 
 
 def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
@@ -51,13 +70,22 @@ def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
     return conform(file.read_row_group(row_group), schema)
 
 
+def read_schema(data: bytes) -> pa.Schema:
+    """Read the columns of a file.
+
+    Raises:
+        pa.ArrowException: The bytes are no Parquet file.
+    """
+    return pq.read_schema(pa.BufferReader(data))
+
+
 def read_metadata(data: bytes) -> dict[bytes, bytes]:
     """Read what a file's schema says beside its columns.
 
     Raises:
         pa.ArrowException: The bytes are no Parquet file.
     """
-    return pq.read_schema(pa.BufferReader(data)).metadata or {}
+    return read_schema(data).metadata or {}
 
 
 def read_row_group_sizes(data: bytes) -> list[int]:

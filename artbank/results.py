@@ -5,6 +5,7 @@
     <output>/metadata.parquet               the done ones, for readers of image folders
     <output>/results/part-<shard>.parquet   what one shard came to, never changed
     <output>/results/_begun-<shard>         the mark of a shard that was begun and is not done, see `attempts`
+    <output>/results/_snapshots/...         many parts in one object, see `snapshots`
     <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
     <output>/runs/<manifest>/...            config, plan, summary, report and contact sheet of one run
 
@@ -15,14 +16,16 @@ unless a shard was begun later that never got its part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank.errors import ResultsError
-from artbank.parquet import conform, read_table, table_bytes
+from artbank import snapshots
+from artbank.parquet import conform, read_metadata, read_table, row_groups_bytes, table_bytes
 from artbank.records import Result
 from artbank.storage import Store
 
@@ -41,9 +44,12 @@ METADATA_COLUMNS = (
     "ssim",
     "recipe_id",
 )
-_PARTS_AT_ONCE = 512  # parts whose bytes are in memory together
 _ROWS_AT_ONCE = 16_384
-_REPEATED = ("recipe", "base_model", "base_model_hash")  # long texts, the same in most rows
+_ORIGIN = b"artbank.origin"
+_NAMES = ["key", "style"]
+_REPEATED = ("recipe_id", "scorer", "base_model", "base_model_hash", "recipe")  # texts that are the same in most rows
+_TEXTS = pa.dictionary(pa.int32(), pa.string())
+_LEAN = pa.schema([field.with_type(_TEXTS) if field.name in _REPEATED else field for field in Result.SCHEMA])
 
 
 def picture_key(style: str, name: str) -> str:
@@ -84,8 +90,7 @@ def uncommitted(output: Store, shard_ids: Iterable[str]) -> set[str]:
 
 def part_names(output: Store) -> list[str]:
     """Return the file names of all parts, sorted."""
-    names = (stored.key for stored in output.child(PARTS).list())
-    return sorted(name for name in names if name.startswith("part-") and name.endswith(".parquet"))
+    return list(snapshots.take_inventory(output.child(PARTS)).etags)
 
 
 def ledger(output: Store, columns: Sequence[str] | None = None) -> pa.Table:
@@ -98,33 +103,24 @@ def ledger(output: Store, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         ResultsError: A part cannot be read.
     """
-    parts, names = output.child(PARTS), part_names(output)
-    tables = [conform(Result.to_table([]), Result.SCHEMA, columns)]
-    for start in range(0, len(names), _PARTS_AT_ONCE):
-        found = parts.read_many(names[start : start + _PARTS_AT_ONCE])
-        tables += [_parse(parts, name, data, columns) for name, data in sorted(found.items())]
-    return pa.concat_tables(tables)
+    return snapshots.collect(output.child(PARTS), Result.SCHEMA, columns).rows
 
 
 def current(ledger: pa.Table) -> pa.Table:
     """Keep the row written last of each photo and style; of rows of one moment, the last in the ledger's order."""
-    order = ledger["created_at"].cast(pa.int64()).to_numpy().argsort(kind="stable")
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    ranked = ledger.select(["key", "style"]).append_column("rank", pa.array(rank))
-    latest = ranked.group_by(["key", "style"]).aggregate([("rank", "max")])["rank_max"].to_numpy()
-    kept = np.zeros(len(order), bool)
-    kept[order[latest]] = True
-    return ledger.filter(pa.array(kept))
+    return ledger.filter(pa.array(_is_current(ledger)))
 
 
-def write_view(output: Store, photos: pa.Table, styles: Sequence[str] | None = None) -> pa.Table:
-    """Bring `results.parquet` and `metadata.parquet` up to the ledger; what has not changed is not written.
+def write_view(
+    output: Store, photos: pa.Table, styles: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Bring `results.parquet` and `metadata.parquet` up to the ledger; where they are, nothing is written.
 
     Args:
         output: Where the results are.
         photos: The archive as it is listed now, with a column `key`; rows of other photos are left out.
         styles: Styles to keep; all that the ledger knows when None.
+        columns: Columns of `Result` to return; all when None.
 
     Returns:
         The rows of `results.parquet`, by photo and style.
@@ -132,41 +128,69 @@ def write_view(output: Store, photos: pa.Table, styles: Sequence[str] | None = N
     Raises:
         ResultsError: A part cannot be read.
     """
-    kept = pc.field("key").isin(photos["key"].combine_chunks())
-    if styles is not None:
-        kept &= pc.field("style").isin(list(styles))
-    rows = _sort(current(ledger(output)).filter(kept))
-    _replace(output, RESULTS, table_bytes(rows, row_group_size=_ROWS_AT_ONCE))
-    done = rows.filter(pc.field("status") == "done").select(METADATA_COLUMNS)
-    _replace(output, METADATA, table_bytes(done.replace_schema_metadata()))
-    return rows
+    origin = _origin(snapshots.take_inventory(output.child(PARTS)), photos, styles)
+    rows = _read_view(output, origin, columns)
+    if rows is None:
+        rows, origin = _make_view(output, photos, styles)
+        done = rows.filter(pc.field("status") == "done").select(METADATA_COLUMNS)
+        _write(output, METADATA, done, {_ORIGIN: origin})
+        _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _ORIGIN: origin})
+    return conform(rows, Result.SCHEMA, columns)
 
 
-def _parse(parts: Store, name: str, data: bytes | Exception, columns: Sequence[str] | None) -> pa.Table:
-    if isinstance(data, Exception):
-        raise data
+def _is_current(ledger: pa.Table) -> np.ndarray:
+    order = ledger["created_at"].cast(pa.int64()).to_numpy().argsort(kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    ranked = ledger.select(_NAMES).append_column("rank", pa.array(rank))
+    latest = ranked.group_by(_NAMES).aggregate([("rank", "max")])["rank_max"].to_numpy()
+    kept = np.zeros(len(order), bool)
+    kept[order[latest]] = True
+    return kept
+
+
+def _origin(inventory: snapshots.Inventory, photos: pa.Table, styles: Sequence[str] | None) -> bytes:
+    """Return a hash of all that a view follows from."""
+    facts = [str(Result.SCHEMA), METADATA_COLUMNS, inventory.etags, None if styles is None else list(styles)]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    keys = photos["key"].combine_chunks()
+    for start in range(0, len(keys), _ROWS_AT_ONCE):
+        some = keys.slice(start, _ROWS_AT_ONCE)
+        joined = pc.binary_join(pa.ListArray.from_arrays([0, len(some)], some), "\n")
+        digest.update(b"\n" + joined[0].as_py().encode())
+    return digest.hexdigest().encode()
+
+
+def _read_view(output: Store, origin: bytes, columns: Sequence[str] | None) -> pa.Table | None:
+    """Read `results.parquet`, or return None where it or `metadata.parquet` is of another origin."""
     try:
+        for name in (METADATA, RESULTS):
+            data = output.read(name)
+            if read_metadata(data).get(_ORIGIN) != origin:
+                return None
         return read_table(data, Result.SCHEMA, columns)
-    except (pa.ArrowException, OSError) as error:
-        raise ResultsError(
-            f"{parts.uri_of(name)} should be a shard's part, but cannot be read ({error}); "
-            "delete it and run again, which stylizes its photos anew"
-        ) from error
+    except (OSError, pa.ArrowException):  # not there or damaged: it is made anew
+        return None
 
 
-def _sort(rows: pa.Table) -> pa.Table:
-    # Sorting joins the chunks of a text column into one, which must stay under 2 GiB: a million recipes would not.
-    for name in _REPEATED:
-        rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].dictionary_encode())
-    rows = rows.sort_by([("key", "ascending"), ("style", "ascending")])
-    starts = range(0, max(len(rows), 1), _ROWS_AT_ONCE)
-    return pa.concat_tables([conform(rows.slice(start, _ROWS_AT_ONCE), Result.SCHEMA) for start in starts])
+def _make_view(output: Store, photos: pa.Table, styles: Sequence[str] | None) -> tuple[pa.Table, bytes]:
+    """Return the rows of `results.parquet`, long texts as dictionaries, and what they follow from."""
+    parts = output.child(PARTS)
+    collected = snapshots.collect(parts, _LEAN)
+    snapshots.compact(parts, collected)
+    ledger = collected.rows.unify_dictionaries()
+    kept = _is_current(ledger) & _is_in(ledger["key"], photos["key"].combine_chunks())
+    if styles is not None:
+        kept &= _is_in(ledger["style"], pa.array(styles, pa.string()))
+    [places] = kept.nonzero()
+    order = pc.sort_indices(ledger.select(_NAMES).take(places), [(name, "ascending") for name in _NAMES])
+    return ledger.take(places[order]), _origin(collected.inventory, photos, styles)
 
 
-def _replace(output: Store, key: str, data: bytes) -> None:
-    try:
-        if output.read(key) == data:
-            return
-    except FileNotFoundError:
-        pass
-    output.write(key, data)
+def _is_in(values: pa.ChunkedArray, wanted: pa.Array) -> np.ndarray:
+    return pc.is_in(values, value_set=wanted).to_numpy()
+
+
+def _write(output: Store, key: str, rows: pa.Table, facts: Mapping[bytes, bytes]) -> None:
+    schema = pa.schema([Result.SCHEMA.field(name) for name in rows.column_names], facts)
+    output.write(key, row_groups_bytes(rows, schema, _ROWS_AT_ONCE))

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from artbank.report.cards import bank_card
 from artbank.report.sheets import contact_sheet, preview_grid
-from artbank.report.summaries import forecast_markdown, results_summary, summary_markdown
+from artbank.report.summaries import SUMMARY_COLUMNS, forecast_markdown, results_summary, summary_markdown
 
-__all__ = ["bank_card", "contact_sheet", "forecast_markdown", "preview_grid", "results_summary", "summary_markdown"]
+__all__ = [
+    "SUMMARY_COLUMNS",
+    "bank_card",
+    "contact_sheet",
+    "forecast_markdown",
+    "preview_grid",
+    "results_summary",
+    "summary_markdown",
+]

@@ -14,6 +14,11 @@ from artbank.records import Forecast
 from artbank.report.markdown import escape, score_text, seconds_text, share_text, table
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
+SUMMARY_COLUMNS = (
+    *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "file_name"),
+    *MEASURES,
+)
+"""Columns of the results that a summary needs."""
 NUM_LISTED = 20
 _FIGURES = ("mean", "median", "p5", "p95", "floor", "ceiling")
 _LISTED = ("clip_style", "clip_content", "ssim")
@@ -23,7 +28,7 @@ def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, 
     """Summarize a run's results; the outcome goes into JSON as it is.
 
     Args:
-        results: Rows of `Result`, one for each photo and style.
+        results: Rows of `Result`, one for each photo and style, in `SUMMARY_COLUMNS` at least.
         floors: Floor and ceiling of `clip_style` for each style; a style that is not in it has neither.
     """
     done, failed = (results.filter(pc.equal(results["status"], status)) for status in ("done", "failed"))
@@ -37,7 +42,9 @@ def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, 
             "median": pc.quantile(done["seconds"], 0.5)[0].as_py(),
         },
         "scorers": sorted(pc.unique(done["scorer"].drop_null()).to_pylist()),
-        "styles": [_style(results, s, floors.get(s, (None, None))) for s in sorted(set(results["style"].to_pylist()))],
+        "styles": [
+            _style(results, s, floors.get(s, (None, None))) for s in sorted(pc.unique(results["style"]).to_pylist())
+        ],
         "failures": _tally(failed["failure"].fill_null("unreadable"), "failure"),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
@@ -91,7 +98,7 @@ def _style(results: pa.Table, style: str, bounds: tuple[float | None, float | No
     rows = results.filter(pc.equal(results["style"], style))
     done = rows.filter(pc.equal(rows["status"], "done"))
     spreads = {
-        measure: summarize(done[measure].to_pylist(), *(bounds if measure == "clip_style" else (None, None)))
+        measure: summarize(done[measure].to_numpy(), *(bounds if measure == "clip_style" else (None, None)))
         for measure in MEASURES
     }
     return {
@@ -110,7 +117,8 @@ def _tally(values: pa.ChunkedArray, name: str) -> list[dict[str, Any]]:
 
 
 def _first(rows: pa.Table, order: list[tuple[str, str]], columns: list[str]) -> list[dict[str, Any]]:
-    return rows.sort_by(order).select(columns).slice(0, NUM_LISTED).to_pylist()
+    first = pc.select_k_unstable(rows.select([name for name, _ in order]), NUM_LISTED, sort_keys=order)
+    return rows.select(columns).take(first).to_pylist()
 
 
 def _counts(summary: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rows import result
 
-from artbank import results
+from artbank import results, snapshots
 from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.storage import Store
@@ -96,7 +96,7 @@ def test_the_view_has_one_row_for_each_photo_still_there_and_style(output: Store
 
 def test_a_view_larger_than_a_row_group_is_whole_and_sorted(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "_ROWS_AT_ONCE", 3)
-    monkeypatch.setattr(results, "_PARTS_AT_ONCE", 2)
+    monkeypatch.setattr(snapshots, "_PARTS_AT_ONCE", 2)
     for number in range(5):
         rows = [result(f"{number + 5 * i}.jpg", recipe=f"{i}") for i in range(2)]
         results.commit(output, f"m-{number:05d}", rows)
@@ -124,6 +124,46 @@ def test_a_view_that_has_not_changed_is_not_written(output: Store) -> None:
     assert output.list() == before
     results.write_view(output, photos())
     assert output.list() != before
+
+
+@pytest.mark.parametrize("name", [results.RESULTS, results.METADATA])
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_view_of_which_a_table_is_lost_or_damaged_is_made_anew(output: Store, name: str, lost: bool) -> None:
+    results.commit(output, "m-00000", [result("a.jpg")])
+    rows = results.write_view(output, photos("a.jpg"))
+    tables = {key: output.read(key) for key in (results.RESULTS, results.METADATA)}
+    output.delete_many([name]) if lost else output.write(name, tables[name][:-5])
+    assert results.write_view(output, photos("a.jpg")).equals(rows)
+    assert {key: output.read(key) for key in tables} == tables
+
+
+def test_a_view_whose_tables_two_runs_wrote_is_made_anew(output: Store) -> None:
+    results.commit(output, "m-00000", [result("a.jpg"), result("b.jpg")])
+    results.write_view(output, photos("a.jpg", "b.jpg"))
+    other = output.read(results.METADATA)
+    results.write_view(output, photos("a.jpg"))
+    output.write(results.METADATA, other)
+    results.write_view(output, photos("a.jpg"))
+    assert view(output, results.METADATA)["key"].to_pylist() == ["a.jpg"]
+
+
+def test_a_view_follows_every_photo_style_and_part(output: Store) -> None:
+    def found(*keys: str, styles: list[str] | None = None) -> list[tuple[str, str]]:
+        rows = results.write_view(output, photos(*keys), styles, ["style", "key"])
+        assert rows.column_names == ["style", "key"]
+        assert rows.equals(view(output).select(["style", "key"]))
+        return [(row["key"], row["style"]) for row in rows.to_pylist()]
+
+    results.commit(output, "m-00000", [result("a.jpg"), result("b.jpg", "hokusai")])
+    assert found("a.jpg", "b.jpg", styles=["monet"]) == [("a.jpg", "monet")]
+    assert found("a.jpg", "b.jpg") == [("a.jpg", "monet"), ("b.jpg", "hokusai")]
+    assert found("a.jpg", "b.jpg", styles=["hokusai"]) == [("b.jpg", "hokusai")]
+    assert found("a.jpg") == [("a.jpg", "monet")]
+    assert found("a.jpgb.jpg") == []
+    results.commit(output, "m-00001", [result("b.jpg")])
+    assert found("b.jpg") == [("b.jpg", "hokusai"), ("b.jpg", "monet")]
+    output.delete_many([results.part_key("m-00000")])
+    assert found("b.jpg") == [("b.jpg", "monet")]
 
 
 def picture(colour: int) -> bytes:

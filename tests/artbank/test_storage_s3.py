@@ -12,6 +12,8 @@ import pytest
 import rgw
 from s3fs import S3FileSystem
 
+from artbank.backends import nanoseconds, s3
+from artbank.backends.s3 import S3Backend
 from artbank.storage import Store, is_transient
 
 
@@ -52,6 +54,33 @@ def test_more_objects_than_one_page_or_one_request_holds(s3_store: str):
     assert store.read_many(list(some)) == some
     store.delete_many(list(objects))
     assert store.list() == []
+
+
+ODD_KEYS = ["a b", "a+b", "a%20b", "é/ü", "<&>", "x*?[1]", "q'\"", "c/d e/f"]
+
+
+@pytest.mark.parametrize("server", ["s3_endpoint", "moto_endpoint"])
+def test_a_page_is_read_as_the_client_reads_it(
+    request: pytest.FixtureRequest, use_endpoint: Callable[[rgw.Endpoint], str], server: str
+):
+    endpoint = request.getfixturevalue(server)
+    uri = use_endpoint(endpoint)
+    Store.open(uri).write_many({key: key.encode() for key in ODD_KEYS})
+    own = S3FileSystem(endpoint_url=endpoint.url, skip_instance_cache=True)
+    page = own.call_s3("list_objects_v2", Bucket=uri.removeprefix("s3://"))
+    wanted = {e["Key"]: (e["Size"], e["ETag"].strip('"'), nanoseconds(e["LastModified"])) for e in page["Contents"]}
+    found = S3Backend(uri.removeprefix("s3://"), "", endpoint.url).walk("")
+    assert {one.key: (one.size, one.etag, one.changed_ns) for one in found} == wanted
+    assert wanted.keys() == {*ODD_KEYS}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<List", b"<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>", b"<Error/>"]
+)
+def test_a_page_that_looks_odd_is_left_to_the_client(body: bytes):
+    response, custom = {"body": body}, {}
+    s3._read_contents(response_dict=response, customized_response_dict=custom)
+    assert (response, custom) == ({"body": body}, {})
 
 
 def test_wrong_credentials_are_no_right(s3_store: str, monkeypatch: pytest.MonkeyPatch, s3_endpoint: rgw.Endpoint):

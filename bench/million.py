@@ -1,0 +1,205 @@
+"""What a run costs over an archive of a million photos that is finished, and over one that has grown since.
+
+    python bench/million.py --at FOLDER                                  all of it below that folder
+    python bench/million.py --at FOLDER --output s3://bucket/output      the results in a bucket
+
+The archive is made for real: a file for each photo (an empty one, for nothing here looks into it), a bank of a few
+steps, a manifest, and a part for each shard with rows as long as those of a run. Only the pictures are not made. Five
+runs follow, each in a process of its own: the one that finishes the archive, two that find nothing to do, one that
+finds some thousand photos more, and a last one that finds nothing. It prints the seconds of every step, those of this
+process's CPU among them, and the process's peak memory so far. The run that finishes the archive has the making of its
+parts in its whole process, and in no step.
+
+    python bench/million.py --list s3://bucket/photos                    how long a store takes to list what is there
+
+A million photos take a million inodes and 1 GB, and all of it ten minutes on 2 CPU cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from artbank import archives, galleries, manifest, outcomes, results
+from artbank.archives import StylizePlan
+from artbank.config import BankRecipe, StylizeConfig, TrainConfig
+from artbank.images import Picture, encode
+from artbank.mini.painters import HELD_OUT, paint
+from artbank.mini.scenes import draw_scene
+from artbank.parquet import read_table, table_bytes
+from artbank.records import PhotoTask, Result
+from artbank.storage import Store
+
+STEPS = (
+    (manifest, "list_archive"),
+    (manifest, "read_done"),
+    (manifest, "plan"),
+    (manifest, "write_manifest"),
+    (manifest, "settle"),
+    (results, "write_view"),
+    (outcomes, "results_summary"),
+)
+"""What a run does beside the shards: timed each, where they are called."""
+SCORES = ("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction", "ssim")
+_PHOTOS_IN_A_FOLDER = 1000
+_PARTS_AT_ONCE = 256
+
+
+def main() -> None:
+    """Make what lacks, and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--at", help="a folder of this machine")
+    parser.add_argument("--output", help="where the results go; a folder of it by default")
+    parser.add_argument("--photos", type=int, default=1_000_000)
+    parser.add_argument("--added", type=int, default=3_000)
+    parser.add_argument("--list", help="a store to be listed, and nothing else")
+    parser.add_argument("--child", choices=("train", "run", "commit"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.list:
+        measure("list_archive", manifest.list_archive)(Store.open(asked.list))
+    elif asked.child == "train":
+        train(asked.at)
+    elif asked.child == "run":
+        run(configure(asked))
+    elif asked.child == "commit":
+        commit(configure(asked), pickle.load(sys.stdin.buffer))
+    else:
+        measure_all(asked)
+
+
+def configure(asked: argparse.Namespace) -> StylizeConfig:
+    """Return the run that is measured."""
+    facts = {"archive_uri": f"{asked.at}/archive", "store_uri": f"{asked.at}/store", "styles": (HELD_OUT[0],)}
+    return StylizeConfig.model_validate({**facts, "output_uri": asked.output or f"{asked.at}/output"})
+
+
+def measure_all(asked: argparse.Namespace) -> None:
+    """Make the archive and do the five runs."""
+    start_child("train")
+    add_photos(Path(asked.at) / "archive", "archive", asked.photos)
+    for title in ("the run that finishes it", "nothing to do", "nothing to do again"):
+        print(f"\n{title}", flush=True)
+        measure("whole process", start_child)("run")
+    add_photos(Path(asked.at) / "archive", f"added {time.time_ns()}", asked.added)
+    for title in (f"{asked.added:,} photos more", "nothing to do after that"):
+        print(f"\n{title}", flush=True)
+        measure("whole process", start_child)("run")
+
+
+def start_child(job: str, told: bytes | None = None) -> None:
+    """Do one job in a process of its own."""
+    subprocess.run([sys.executable, *sys.argv, "--child", job], input=told, check=True)
+
+
+def run(config: StylizeConfig) -> None:
+    """Plan, let another process commit the shards, and finish."""
+    for module, name in STEPS:
+        setattr(module, name, measure(name, getattr(module, name)))
+    plan, shards, photos = measure("plan_archive", archives.plan_archive)(config)
+    if shards:
+        start_child("commit", pickle.dumps(plan))
+    outcome = measure("finish_archive", outcomes.finish_archive)(config, plan, photos)
+    print(f"  {len(photos):,} photos, {plan.num_tasks:,} to do, {outcome.num_done:,} done")
+
+
+def measure(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that also prints what it took."""
+
+    def measured(*args: Any, **values: Any) -> Any:
+        start, cpu_start = time.perf_counter(), time.process_time()
+        outcome = work(*args, **values)
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        print(f"  {name:16}{seconds:7.1f} s, {cpu_seconds:6.1f} of CPU, peak {peak_mb():7,.0f} MB", flush=True)
+        return outcome
+
+    return measured
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has held (Linux); `getrusage` would tell of its parent's too."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def train(at: str) -> None:
+    """Train a bank of a few steps, for the run to have a style."""
+    name, gallery = HELD_OUT[0], Store.open(f"{at}/gallery")
+    pictures = [paint(draw_scene(i, width_px=96, height_px=64).image, name, i) for i in range(4)]
+    gallery.write_many(
+        {f"{name}/{i}.png": encode(Picture(p, None), ".png", quality=92) for i, p in enumerate(pictures)}
+    )
+    recipe = BankRecipe(max_steps=2, batch_size=1, num_crops=1, resolution_px=32, num_tokens=2, validate_every=2)
+    config = TrainConfig(gallery_uri=f"{at}/gallery", store_uri=f"{at}/store", recipe=recipe, num_samples=1)
+    for job in galleries.plan_training(config).jobs:
+        galleries.train_collection(config, job)
+
+
+def add_photos(archive: Path, name: str, count: int) -> None:
+    """Make empty files in folders of a thousand; folders that are there are left as they are."""
+    for start in range(0, count, _PHOTOS_IN_A_FOLDER):
+        folder = archive / name / f"roll {start // _PHOTOS_IN_A_FOLDER:04d}"
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            for number in range(start, min(start + _PHOTOS_IN_A_FOLDER, count)):
+                (folder / f"photo-{number:07d}.jpg").touch()
+
+
+def commit(config: StylizeConfig, plan: StylizePlan) -> None:
+    """Write the parts of a run's shards as their workers would have, many at once."""
+    output = Store.open(config.output_uri)
+    tasks, size = read_table(output.read(results.manifest_key(plan.run_id)), PhotoTask.SCHEMA), config.shard_size
+    for first in range(0, plan.num_shards, _PARTS_AT_ONCE):
+        rows = make_rows(config, plan, tasks.slice(first * size, _PARTS_AT_ONCE * size))
+        numbers = range(first, min(first + _PARTS_AT_ONCE, plan.num_shards))
+        bodies = [table_bytes(rows.slice((number - first) * size, size)) for number in numbers]
+        keys = [results.part_key(f"{plan.run_id}-{number:05d}") for number in numbers]
+        output.write_many(dict(zip(keys, bodies, strict=True)))
+
+
+def make_rows(config: StylizeConfig, plan: StylizePlan, tasks: pa.Table) -> pa.Table:
+    """Return rows of `Result` that are made up but for what names the work; one photo in a thousand has failed."""
+    count, [style], random = len(tasks), plan.styles, np.random.default_rng()
+    keys, done = tasks["key"].to_pylist(), random.integers(1000, size=count) > 0
+    facts: dict[str, Any] = {name: tasks[name] for name in ("key", "size", "etag")}
+    facts |= {name: random.uniform(-1, 1, count) for name in SCORES}
+    facts |= {
+        "sha256": [hashlib.sha256(key.encode()).hexdigest() for key in keys],
+        "file_sha256": [random.bytes(32).hex() for _ in keys],
+        "file_name": [f"{style.name}/{key}" for key in keys],
+        "file_size": random.integers(50_000, 500_000, count),
+        "seed": random.integers(2**62, size=count),
+        "seconds": random.uniform(0.1, 0.2, count),
+        "failure": np.where(done, None, "unreadable"),
+        "reason": np.where(done, None, "cannot identify image file"),
+        "status": np.where(done, "done", "failed"),
+    }
+    same = {
+        "style": style.name,
+        "recipe_id": style.recipe_id,
+        "bank_ids": style.bank_ids,
+        "base_model": config.base_model,
+        "base_model_hash": plan.base_model_hash,
+        "recipe": config.recipe.model_dump_json(),
+        "scorer": "openai/clip-vit-large-patch14@0a1b2c3d4e5f",
+        "flags": [],
+        "width_px": 512,
+        "height_px": 384,
+        "created_at": datetime.now(UTC),
+    }
+    facts |= {name: pa.repeat(pa.scalar(value, Result.SCHEMA.field(name).type), count) for name, value in same.items()}
+    return pa.table({name: facts[name] for name in Result.SCHEMA.names}, schema=Result.SCHEMA)
+
+
+if __name__ == "__main__":
+    main()
