@@ -34,6 +34,7 @@ class FlakyStore:
         share: Of the requests that fail, 0..1.
         delay_seconds: What every request takes longer.
         is_down: Whether every connection is reset.
+        stall_seconds: What the requests that fail wait for their answer before the connection is cut, if not 0.
         lost_key: What is part of the names of objects that always give a 500.
         faults: How often each fault came.
     """
@@ -42,6 +43,7 @@ class FlakyStore:
     share: float = 0.0
     delay_seconds: float = 0.0
     is_down: bool = False
+    stall_seconds: float = 0.0
     lost_key: str = ""
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -61,6 +63,9 @@ def run_flaky(server: rgw.Endpoint, share: float = 0.0, seed: int = 0) -> Iterat
             elif store.lost_key and store.lost_key in path:
                 fault = "500"
             store.faults[fault] += 1
+        if fault and store.stall_seconds:
+            time.sleep(store.stall_seconds)
+            return "reset"
         return fault
 
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(urlsplit(server.url).netloc, draw))

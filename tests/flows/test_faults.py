@@ -17,6 +17,7 @@ from runs import run
 from wholes import check_whole, pictures, start_command, wait_for
 
 from artbank import results
+from artbank.backends import s3
 from artbank.config import StylizeConfig
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
@@ -84,6 +85,27 @@ def test_a_store_that_fails_every_tenth_request_delays_a_run_and_no_more(
     keys = [stored.key for stored in source.list()]
     bucket.write_many({f"photos/{key}": source.read(key) for key in keys})
     with run_flaky(s3_endpoint, share=0.1) as flaky:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
+        state = run(stylize_archive, asked(bucket.uri_of("photos"), bucket.uri_of("output"), trained.store))
+        assert state.is_completed(), state
+    assert sum(flaky.faults[fault] for fault in FAULTS) >= 3
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint.url)
+    check_whole(bucket.uri_of("output"), undisturbed)
+
+
+def test_a_store_that_now_and_then_never_answers_delays_a_run_and_no_more(
+    trained: Any,
+    photos: str,
+    undisturbed: dict[str, bytes],
+    s3_store: str,
+    s3_endpoint: rgw.Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, bucket = Store.open(photos), Store.open(s3_store)
+    bucket.write_many({f"photos/{stored.key}": source.read(stored.key) for stored in source.list()})
+    monkeypatch.setitem(s3._CLIENT, "read_timeout", 1)  # half a minute would be much for a test
+    with run_flaky(s3_endpoint, share=0.08) as flaky:
+        flaky.stall_seconds = 3.0
         monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
         state = run(stylize_archive, asked(bucket.uri_of("photos"), bucket.uri_of("output"), trained.store))
         assert state.is_completed(), state

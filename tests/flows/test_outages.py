@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import rgw
-from drawn import draw_photo, stylizing
+from drawn import TRAIN, draw_photo, stylizing, training
 from flaky import run_flaky
 from runs import run
 from wholes import check_whole, pictures, start_command, wait_for
@@ -141,6 +141,20 @@ def test_a_clock_that_is_days_behind_undoes_nothing(
     assert run(stylize_archive, config).result().num_new == NUM_PHOTOS
     check_whole(str(tmp_path), undisturbed)
     assert run(stylize_archive, config).result().num_new == 0
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, _TERMINATED), (signal.SIGINT, 130)])
+def test_a_training_that_is_asked_to_end_does_so_at_its_next_step_and_keeps_its_checkpoint(
+    trained: Any, prefect_server: str, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    recipe = {**TRAIN.model_dump(), "max_steps": 100_000, "patience": 100_000}
+    config = training(trained.gallery, str(tmp_path / "store"), recipe=recipe, checkpoint_every=2)
+    process = start_command(config, tmp_path, prefect_server)
+    wait_for(lambda: Store.open(config.store_uri).list("checkpoints") or process.poll() is not None)
+    start = time.monotonic()
+    process.send_signal(sent)
+    assert process.wait(30) == code and time.monotonic() - start < 30
+    assert Store.open(config.store_uri).list("checkpoints")
 
 
 @pytest.mark.parametrize("runner", ["threads", "dask"])

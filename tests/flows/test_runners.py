@@ -88,6 +88,35 @@ def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(
     assert not [name for name in listing(tmp_path) if "_begun" in name]
 
 
+def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
+    trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    import dask
+    from distributed import Client
+
+    output = Store.open(str(tmp_path))
+
+    def close_one() -> None:
+        with Client(address) as client:
+            while not (busy := [name for name, tasks in client.processing().items() if tasks]):
+                time.sleep(0.01)
+            while not attempts.broken_off(output):
+                time.sleep(0.01)
+            client.retire_workers(busy[:1])
+
+    with dask.config.set(_DASK), _start(RunConfig(num_workers=2))() as cluster:
+        address = cluster.scheduler_address
+        closer = threading.Thread(target=close_one, daemon=True)
+        closer.start()
+        config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=4, batch_size=1, runner=address)
+        state = run(stylize_archive, config)
+        closer.join(30)
+    assert state.is_completed(), state
+    assert any("is given back" in line for line in log_of(id_of(state), "is given back"))
+    assert pictures(tmp_path).keys() == undisturbed.keys()
+    assert len(results.ledger(output)) == NUM_PHOTOS and attempts.broken_off(output) == {}
+
+
 def test_banks_are_trained_on_a_cluster_too(trained: Any, cluster: Any, tmp_path: Path) -> None:
     config = training(trained.gallery, str(tmp_path), runner=cluster.scheduler_address)
     state = run(train_banks, config)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from artbank import results
-from artbank.config import StylizeConfig
+from artbank.config import StylizeConfig, TrainConfig
 from artbank.storage import Store
 
 
@@ -44,14 +44,16 @@ def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None 
         assert not [name for _, _, names in os.walk(output) for name in names if name.startswith(".")]
 
 
-def start_command(config: StylizeConfig, folder: Path, server: str) -> subprocess.Popen[bytes]:
+def start_command(config: StylizeConfig | TrainConfig, folder: Path, server: str) -> subprocess.Popen[bytes]:
     """Start the command line with a config in a process of its own."""
     parameters = folder / "parameters.yaml"
     parameters.write_text(yaml.safe_dump({"config": config.model_dump(mode="json")}))
-    command = [sys.executable, "-m", "artbank_cli.main", "stylize", "--parameters", str(parameters)]
-    return subprocess.Popen(
-        [*command, config.archive_uri, config.output_uri], env=os.environ | {"PREFECT_API_URL": server}
-    )
+    if isinstance(config, StylizeConfig):
+        asked = ["stylize", config.archive_uri, config.output_uri]
+    else:
+        asked = ["train", config.gallery_uri]
+    command = [sys.executable, "-m", "artbank_cli.main", *asked, "--parameters", str(parameters)]
+    return subprocess.Popen(command, env=os.environ | {"PREFECT_API_URL": server})
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
