@@ -4,7 +4,8 @@ The modules, lowest first; each imports only from those before it:
 
     errors, config, records              words that everything shares
     keys, backends, storage, parquet     objects in folders and buckets; tables as bytes
-    srgb, images, framing, colour        pictures
+    bombs, srgb                          what image files may cost, and their colours
+    images, framing, colour              pictures
     collection, doctor                   galleries
     results, manifest, catalog           what was done, what is to do, which banks there are
     mini, models, diffusion              the frozen base model

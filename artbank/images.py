@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from artbank.bombs import check_cost
 from artbank.config import Alpha
 from artbank.errors import ImageError
 from artbank.srgb import lay_on_white, split_alpha, to_8_bit, to_srgb
@@ -74,10 +75,11 @@ def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white") -> Picture:
     Raises:
         ImageError: The image cannot be used; `reason` says why.
     """
+    _allow(max_pixels)
     image = _open(data)
     try:
         _check_size(image, max_pixels)
-        _allow(max_pixels)
+        check_cost(image, data, max_pixels)
         image.load()
         _check_size(image, max_pixels)  # a frame may be larger than the header of its file said
         return _to_picture(image, alpha)

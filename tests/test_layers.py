@@ -23,7 +23,8 @@ FORBIDDEN = {
 ORDER = [
     *("errors", "config", "records"),
     *("keys", "backends", "storage", "parquet"),
-    *("srgb", "images", "framing", "colour"),
+    *("bombs", "srgb"),
+    *("images", "framing", "colour"),
     *("collection", "doctor"),
     *("results", "manifest", "catalog"),
     *("mini", "models", "diffusion"),
