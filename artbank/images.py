@@ -151,7 +151,7 @@ def _suffix(name: str) -> str:
 def read_camera(data: bytes) -> str | None:
     """Return maker and model where a file says that a camera exposed it; scanners leave no exposure time."""
     try:
-        exif = _open(data).getexif()
+        exif = Image.Image.getexif(_open(data))  # a PNG's own would decode it, of whatever size it is
         if _EXPOSURE_TIME not in exif.get_ifd(_EXIF_IFD):
             return None
         return " ".join(str(exif[tag]).strip(" \0") for tag in (_MAKE, _MODEL) if tag in exif) or "a camera"
