@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from artbank import results
+from artbank.errors import ResultsError
 from artbank.parquet import read_metadata, read_row_group, read_table, table_bytes
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
@@ -133,6 +134,9 @@ def write_manifest(output: Store, tasks: pa.Table, shard_size: int, recipes: Map
         tasks: See `plan`.
         shard_size: Tasks in a shard, 1 or more.
         recipes: The recipe id of each style.
+
+    Raises:
+        ResultsError: There is a damaged manifest of that name.
     """
     if not len(tasks):
         return []
@@ -142,9 +146,10 @@ def write_manifest(output: Store, tasks: pa.Table, shard_size: int, recipes: Map
         b"artbank.ledger": hashlib.sha256("\n".join(results.part_names(output)).encode()).hexdigest().encode(),
     }
     data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
-    manifest_id = hashlib.sha256(data).hexdigest()[:16]
+    manifest_id = _id_of(data)
     key = results.manifest_key(manifest_id)
-    output.create(key, data)
+    if not output.create(key, data):
+        raise _damaged(output, key)
     return [
         Shard(f"{manifest_id}-{number:05d}", key, number, min(shard_size, len(tasks) - start))
         for number, start in enumerate(range(0, len(tasks), shard_size))
@@ -156,6 +161,7 @@ def read_shard(output: Store, shard: Shard) -> list[PhotoTask]:
 
     Raises:
         FileNotFoundError: Its manifest is gone; plan again.
+        ResultsError: Its manifest is damaged.
     """
     data = _read(output, shard.manifest_key)
     return PhotoTask.from_table(read_row_group(data, PhotoTask.SCHEMA, shard.row_group))
@@ -168,7 +174,7 @@ def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
 
     Raises:
         FileNotFoundError: The shard's manifest is gone; plan again.
-        ResultsError: A part cannot be read.
+        ResultsError: A part cannot be read, or the manifest is damaged.
     """
     tasks = [task for task in read_shard(output, shard) if task.known_sha256 is not None]
     if not tasks:
@@ -185,9 +191,23 @@ def _tasks_of(output: Store, shard_id: str) -> list[PhotoTask]:
     return read_shard(output, Shard(shard_id, results.manifest_key(manifest_id), int(number), 0))
 
 
+def _id_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _damaged(output: Store, key: str) -> ResultsError:
+    return ResultsError(
+        f"{output.uri_of(key)} should be the manifest whose hash its name is, but has other bytes; restore it, or "
+        "delete it with the notes results/_begun-* that have its name, and run again"
+    )
+
+
 @lru_cache(maxsize=1)  # the next shard of this process is most likely of the same manifest, which never changes
 def _read(output: Store, key: str) -> bytes:
-    return output.read(key)
+    data = output.read(key)
+    if key != results.manifest_key(_id_of(data)):
+        raise _damaged(output, key)
+    return data
 
 
 @lru_cache(maxsize=1)  # all parts are read for it, so once for all shards of a run and not for each

@@ -6,7 +6,8 @@ abort the interpreter when it exits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,22 +34,24 @@ def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = N
         columns: Names of `schema` to read; all when None.
 
     Raises:
-        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
+        pa.ArrowException: The bytes are no sound Parquet file, or a column is of another type.
     """
-    return conform(_read(pq.ParquetFile(pa.BufferReader(data)), schema, columns), schema, columns)
+    with _parsing():
+        return conform(_read(pq.ParquetFile(pa.BufferReader(data)), schema, columns), schema, columns)
 
 
 def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
     """Read one row group, counted from 0, as rows of `schema`.
 
     Raises:
-        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
+        pa.ArrowException: The bytes are no sound Parquet file, or a column is of another type.
         IndexError: There are fewer row groups.
     """
-    file = pq.ParquetFile(pa.BufferReader(data))
-    if row_group >= file.num_row_groups:
-        raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
-    return conform(file.read_row_group(row_group), schema)
+    with _parsing():
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if row_group >= file.num_row_groups:
+            raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
+        return conform(_sound(file.read_row_group(row_group)), schema)
 
 
 def read_metadata(data: bytes) -> dict[bytes, bytes]:
@@ -57,7 +60,8 @@ def read_metadata(data: bytes) -> dict[bytes, bytes]:
     Raises:
         pa.ArrowException: The bytes are no Parquet file.
     """
-    return pq.read_schema(pa.BufferReader(data)).metadata or {}
+    with _parsing():
+        return pq.read_schema(pa.BufferReader(data)).metadata or {}
 
 
 def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
@@ -76,4 +80,18 @@ def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = 
 
 def _read(file: pq.ParquetFile, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
     wanted = schema.names if columns is None else columns
-    return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
+    return _sound(file.read(columns=[name for name in wanted if name in file.schema_arrow.names]))
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    table.validate(full=True)  # readers take any bytes for text, and those of Python fail on them later
+    return table
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Tell damage from a failing store, whose errors are `OSError` as well."""
+    try:
+        yield
+    except OSError as error:
+        raise pa.ArrowInvalid(str(error)) from error

@@ -73,7 +73,11 @@ def begin(output: Store, shard_id: str, *, now: datetime | None = None) -> None:
 
 
 def broken_off(output: Store) -> dict[str, datetime]:
-    """Return the shards that were begun and have no part, and when they were begun last."""
+    """Return the shards that were begun and have no part, and when they were begun last.
+
+    Raises:
+        ResultsError: A note of when cannot be read.
+    """
     parts = output.child(PARTS)
     names = {stored.key for stored in parts.list()}
     shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
@@ -81,7 +85,7 @@ def broken_off(output: Store) -> dict[str, datetime]:
     begun = {}
     for name, data in parts.read_many(open_ones).items():
         if isinstance(data, bytes):
-            begun[shards[name]] = datetime.fromisoformat(data.decode())
+            begun[shards[name]] = _parse_time(parts, name, data)
         elif not isinstance(data, FileNotFoundError):  # that one was done while we looked
             raise data
     return begun
@@ -169,12 +173,22 @@ def write_view(output: Store, photos: pa.Table, styles: Sequence[str] | None = N
     return rows
 
 
+def _parse_time(parts: Store, name: str, data: bytes) -> datetime:
+    try:
+        return datetime.fromisoformat(data.decode())
+    except ValueError as error:
+        raise ResultsError(
+            f"{parts.uri_of(name)} should hold the time when a shard was begun, but cannot be read ({error}); "
+            "write that time into it"
+        ) from error
+
+
 def _parse(parts: Store, name: str, data: bytes | Exception, columns: Sequence[str] | None) -> pa.Table:
     if isinstance(data, Exception):
         raise data
     try:
         return read_table(data, Result.SCHEMA, columns)
-    except (pa.ArrowException, OSError) as error:
+    except pa.ArrowException as error:
         raise ResultsError(
             f"{parts.uri_of(name)} should be a shard's part, but cannot be read ({error}); "
             "delete it and run again, which stylizes its photos anew"
