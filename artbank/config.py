@@ -151,6 +151,7 @@ class RunConfig(Model):
         default="auto", description="CLIP of the scores: mini, a folder or a hub id; auto goes with the base."
     )
     max_megapixels: float = Field(default=100.0, gt=0, description="Larger images are refused before they are decoded.")
+    max_megabytes: float = Field(default=1000.0, gt=0, description="Larger files are refused before they are read.")
     runner: Runner = Field(
         default="auto",
         description="Where the work goes: threads (this process), dask (processes of this machine, one a GPU), or the "
@@ -164,6 +165,11 @@ class RunConfig(Model):
     def max_pixels(self) -> int:
         """The same limit in pixels."""
         return round(self.max_megapixels * 1e6)
+
+    @property
+    def max_bytes(self) -> int:
+        """The limit of a file in bytes."""
+        return round(self.max_megabytes * 1e6)
 
     @field_validator("gallery_uri", "store_uri", "archive_uri", "output_uri", check_fields=False)
     @classmethod

@@ -54,6 +54,20 @@ def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
         return conform(_sound(file.read_row_group(row_group)), schema)
 
 
+def read_columns(data: bytes, names: Sequence[str], *, most_rows: int) -> pa.Table:
+    """Read those of some columns that are there, of whatever types, from a file that anyone may have written.
+
+    Raises:
+        pa.ArrowException: The bytes are no sound Parquet file.
+        ValueError: It has more rows.
+    """
+    with _parsing():
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows > most_rows:
+            raise ValueError(f"{file.metadata.num_rows} rows, more than {most_rows}")
+        return _sound(file.read(columns=[name for name in names if name in file.schema_arrow.names]))
+
+
 def read_metadata(data: bytes) -> dict[bytes, bytes]:
     """Read what a file's schema says beside its columns.
 
@@ -90,8 +104,8 @@ def _sound(table: pa.Table) -> pa.Table:
 
 @contextmanager
 def _parsing() -> Iterator[None]:
-    """Tell damage from a failing store, whose errors are `OSError` as well."""
+    """Make one error of all that damage gives; some are `OSError`, as those of a failing store."""
     try:
         yield
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
         raise pa.ArrowInvalid(str(error)) from error
