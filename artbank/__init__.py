@@ -2,7 +2,8 @@
 
 The modules, lowest first; each imports only from those before it:
 
-    errors, config, records              words that everything shares
+    errors, credentials                  what goes wrong, and what nobody may read of it
+    config, records                      words that everything shares
     keys, backends, storage, parquet     objects in folders and buckets; tables as bytes
     bombs, srgb                          what image files may cost, and their colours
     images, framing, colour              pictures

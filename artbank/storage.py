@@ -20,6 +20,7 @@ from artbank.backends import Backend, Found
 from artbank.backends.local import LocalBackend
 from artbank.backends.other import FsspecBackend
 from artbank.backends.s3 import S3Backend
+from artbank.credentials import hide, holds_secret
 from artbank.errors import ArtbankError, ConfigError
 from artbank.keys import check_key, find_fault, is_hidden, key_error
 from artbank.records import StoredObject
@@ -53,8 +54,12 @@ class Store:
                 credentials of S3 come from the environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on).
 
         Raises:
-            ConfigError: The URI names no folder, or its kind is not known here.
+            ConfigError: The URI names no folder or holds credentials, or its kind is not known here.
         """
+        if holds_secret(uri):
+            raise ConfigError(
+                f"{hide(uri)} holds credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID"
+            )
         protocol, rest = uri.split("://", 1) if _PROTOCOL.match(uri) else ("file", uri)
         if protocol in ("file", "local"):
             return cls._open_local(rest)

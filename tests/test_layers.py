@@ -21,7 +21,8 @@ FORBIDDEN = {
     "artbank_cli": (),
 }
 ORDER = [
-    *("errors", "config", "records"),
+    *("errors", "credentials"),
+    *("config", "records"),
     *("keys", "backends", "storage", "parquet"),
     *("bombs", "srgb"),
     *("images", "framing", "colour"),
