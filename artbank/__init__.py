@@ -2,9 +2,11 @@
 
 The modules, lowest first; each imports only from those before it:
 
-    errors, config, records                             words that everything shares
+    errors, credentials                                 what goes wrong, and what nobody may read of it
+    config, records                                     words that everything shares
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
-    pipeline, srgb, images, framing, colour, codecs     pictures, and work on them that overlaps
+    pipeline, bombs, srgb                               work that overlaps; what image files may cost; colours
+    images, framing, colour, codecs                     pictures
     collection, doctor                                  galleries
     names, snapshots, results, attempts                 what was done
     manifest, catalog                                   what is to do, which banks there are

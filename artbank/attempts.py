@@ -14,11 +14,13 @@ Batches keep their composition all the while, and so the other photos' pictures 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from pydantic import TypeAdapter, ValidationError
+
+from artbank.errors import ResultsError
 from artbank.results import PARTS
 from artbank.storage import Store
 
@@ -59,13 +61,26 @@ class Mark:
 
     def to_bytes(self) -> bytes:
         """Return the mark as JSON."""
-        return json.dumps({**vars(self), "begun_at": self.begun_at.isoformat(), "at": list(self.at)}).encode()
+        return _FORMAT.dump_json(self)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Mark:
-        """Read a mark."""
-        facts = json.loads(data)
-        return cls(**{**facts, "begun_at": datetime.fromisoformat(facts["begun_at"])})
+        """Read a mark.
+
+        Raises:
+            ResultsError: It is damaged.
+        """
+        try:
+            mark = _FORMAT.validate_json(data)
+        except ValidationError as error:
+            raise ResultsError(
+                f"expected the mark of a shard that was begun (results/_begun-*), found {error.errors()[0]['msg']}; "
+                "`artbank verify --repair` deletes it and has its photos done again"
+            ) from error
+        return mark
+
+
+_FORMAT = TypeAdapter(Mark)
 
 
 class Attempt:

@@ -203,7 +203,7 @@ class Catalog:
         where = store.uri_of(key)
         try:
             rows = kind.from_table(read_table(data, kind.SCHEMA))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, ValueError, OverflowError) as error:
             raise _damaged(where, f"it is no readable Parquet file of that kind ({error})") from error
         if len(rows) != 1:
             raise _damaged(where, f"it holds {len(rows)} rows")

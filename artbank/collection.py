@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -21,11 +21,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from artbank.config import COLLECTION_NAME
 from artbank.errors import CollectionError, ImageError
 from artbank.images import IMAGE_SUFFIXES, decode, read_camera, resize
+from artbank.parquet import read_columns
 from artbank.records import StoredObject
 from artbank.storage import Store
 
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _LONGEST_CAPTION = 500  # characters; a prompt has 77 tokens
 _READ_AT_ONCE = 32  # artworks whose bytes are in memory together
+_BYTES_AT_ONCE = 256 * 2**20  # likewise; the last of them may go beyond
+_MOST_ROWS = 1_000_000  # of a table of captions
 _DECODED_AT_ONCE = 4  # each may need a few bytes for every one of `max_pixels`
 _SHORT_SIDE_PX = 2560  # the largest crop that a recipe can ask for, at its largest zoom
 
@@ -105,7 +107,9 @@ def scan(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
     return collections
 
 
-def pull(gallery: Store, collection: Collection, *, max_pixels: int) -> tuple[list[Artwork], list[Finding]]:
+def pull(
+    gallery: Store, collection: Collection, *, max_pixels: int, max_bytes: int = 10**9
+) -> tuple[list[Artwork], list[Finding]]:
     """Read and decode the artworks of a collection; files that cannot be read become findings.
 
     Artworks with a short side above 2560 px are shrunk to it, so that a gallery of large scans fits in memory.
@@ -114,15 +118,16 @@ def pull(gallery: Store, collection: Collection, *, max_pixels: int) -> tuple[li
         gallery: The root.
         collection: From `scan`.
         max_pixels: Larger images are refused.
+        max_bytes: Larger files are not read.
 
     Raises:
         OSError: The store failed.
     """
-    captions, findings = _read_captions(gallery, collection)
+    captions, findings = _read_captions(gallery, collection, max_bytes)
+    findings += [_refuse(stored, max_bytes) for stored in collection.artworks if stored.size > max_bytes]
     artworks = []
-    keys = [stored.key for stored in collection.artworks]
-    for start in range(0, len(keys), _READ_AT_ONCE):
-        data = gallery.read_many(keys[start : start + _READ_AT_ONCE])
+    for keys in _batches(stored for stored in collection.artworks if stored.size <= max_bytes):
+        data = gallery.read_many(keys)
         with ThreadPoolExecutor(_DECODED_AT_ONCE) as pool:
             outcomes = pool.map(_open, data, data.values(), repeat(max_pixels))
         for key, outcome in zip(data, outcomes, strict=True):
@@ -131,6 +136,26 @@ def pull(gallery: Store, collection: Collection, *, max_pixels: int) -> tuple[li
             else:
                 artworks.append(Artwork(key, outcome, captions.get(key), read_camera(_bytes(data[key]))))
     return artworks, findings
+
+
+def _batches(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
+    """Yield the keys of artworks that may be in memory together."""
+    keys, size = [], 0
+    for stored in artworks:
+        keys.append(stored.key)
+        size += stored.size
+        if len(keys) == _READ_AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield keys
+            keys, size = [], 0
+    if keys:
+        yield keys
+
+
+def _refuse(stored: StoredObject, max_bytes: int) -> Finding:
+    kind = "unreadable" if PurePosixPath(stored.key).suffix.lower() in IMAGE_SUFFIXES else "captions"
+    found = f"its file has {stored.size / 1e6:,.0f} MB, more than the limit of {max_bytes / 1e6:,.0f} MB"
+    message = f"{stored.key} is not read ({found}); it is left out: raise max_megabytes, replace or remove it"
+    return Finding(kind, message, (stored.key,))
 
 
 def _is_fit(name: str) -> bool:
@@ -180,17 +205,17 @@ def _bytes(data: bytes | Exception) -> bytes:
     return data
 
 
-def _read_captions(gallery: Store, collection: Collection) -> tuple[dict[str, str], list[Finding]]:
+def _read_captions(gallery: Store, collection: Collection, max_bytes: int) -> tuple[dict[str, str], list[Finding]]:
     """Return captions by artwork key, a text file beside an artwork before a table; and what cannot be read."""
-    data = gallery.read_many([stored.key for stored in collection.sidecars])
+    data = gallery.read_many([stored.key for stored in collection.sidecars if stored.size <= max_bytes])
     known = {stored.key for stored in collection.artworks}
     captions: dict[str, str] = {}
-    findings = []
+    findings = [_refuse(stored, max_bytes) for stored in collection.sidecars if stored.size > max_bytes]
     for key in sorted(data, key=lambda key: key.endswith(".txt")):
         try:
             body = _bytes(data[key])
             found = _parse_text(key, body, known) if key.endswith(".txt") else _parse_table(key, body)
-        except (ImageError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        except (ImageError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
             reason = f"no column {error}" if isinstance(error, KeyError) else str(error)
             message = f"captions in {key} cannot be read ({reason}); expected UTF-8, columns file_name and caption"
             findings.append(Finding("captions", message, (key,)))
@@ -215,6 +240,6 @@ def _parse_table(key: str, body: bytes) -> dict[str, str]:
     elif key.endswith(".jsonl"):
         rows = [json.loads(line) for line in body.decode("utf-8-sig").splitlines() if line.strip()]
     else:
-        rows = pq.read_table(io.BytesIO(body)).to_pylist()
+        rows = read_columns(body, ("file_name", "caption", "text"), most_rows=_MOST_ROWS).to_pylist()
     folder = PurePosixPath(key).parent
     return {str(folder / row["file_name"]): str(row.get("caption") or row.get("text") or "") for row in rows}

@@ -11,8 +11,18 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from artbank.credentials import NO_USER, hide, holds_secret
 from artbank.errors import Failure
 
 Attention = Literal["ssam", "self", "released", "none"]
@@ -21,6 +31,7 @@ Solver = Literal["ddim", "dpm++2m", "unipc"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
+Uri = Annotated[str, Field(json_schema_extra={"pattern": NO_USER})]  # so that Prefect keeps no run with a password
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
 ShardRunner = Annotated[
@@ -29,6 +40,7 @@ ShardRunner = Annotated[
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes a folder and a Hive partition
+_PLACES = ("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer")
 RECIPE_VERSION = 1
 """Version of the code behind a recipe: raised when the same recipe would give another bank or other pixels."""
 
@@ -144,7 +156,7 @@ class StylizeRecipe(_Recipe):
 class RunConfig(Model):
     """What both runs are told of the frozen models and their input."""
 
-    base_model: str = Field(
+    base_model: Uri = Field(
         default="mini", min_length=1, description="`mini` (the embedded one), a folder, a store URI or a hub id."
     )
     revision: str | None = Field(default=None, description="Revision of a hub id: a commit, tag or branch.")
@@ -152,7 +164,7 @@ class RunConfig(Model):
     dtype: Dtype = Field(
         default="auto", description="Precision of the frozen model; auto is bfloat16 on CUDA, else float32."
     )
-    scorer: str = Field(
+    scorer: Uri = Field(
         default="auto", description="CLIP of the scores: mini, a folder or a hub id; auto goes with the base."
     )
     max_megapixels: float = Field(default=100.0, gt=0, description="Larger images are refused before they are decoded.")
@@ -176,19 +188,31 @@ class RunConfig(Model):
         """The limit of a file in bytes."""
         return round(self.max_megabytes * 1e6)
 
-    @field_validator("gallery_uri", "store_uri", "archive_uri", "output_uri", check_fields=False)
+    @field_validator(
+        "gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", check_fields=False
+    )
     @classmethod
     def _no_secret(cls, uri: str) -> str:
-        if "://" in uri and "@" in uri.split("://", 1)[1].split("/", 1)[0]:
+        if holds_secret(uri):
             raise ValueError("a URI holds no credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID")
         return uri
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_no_secret(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Hide credentials in errors, which quote what they are about."""
+        try:
+            return read(values)
+        except ValidationError as error:
+            told: list[Any] = [entry | {"input": hide(entry["input"])} for entry in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, told) from None
 
 
 class TrainConfig(RunConfig):
     """A run of `train_banks`: one bank for each collection that needs one."""
 
-    gallery_uri: str = Field(min_length=1, description="Folder or s3:// prefix with a folder a collection.")
-    store_uri: str = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
+    gallery_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix with a folder a collection.")
+    store_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
     collections: tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...] = Field(
         default=(), description="Collections to look at; all by default."
     )
@@ -203,9 +227,9 @@ class TrainConfig(RunConfig):
 class StylizeConfig(RunConfig):
     """A run of `stylize_archive`: every photo in every style, once."""
 
-    archive_uri: str = Field(min_length=1, description="Folder or s3:// prefix of the photos.")
-    output_uri: str = Field(min_length=1, description="Folder or s3:// prefix that gets one tree of pictures a style.")
-    store_uri: str = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
+    archive_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix of the photos.")
+    output_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix that gets one tree of pictures a style.")
+    store_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
     styles: tuple[str, ...] = Field(
         min_length=1, description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3."
     )

@@ -9,7 +9,7 @@
     ├── CatalogError            the catalog holds no such collection or version, or a row that cannot be read
     ├── TrainingError           a training cannot go on: its loss is not finite, or its checkpoint is of another run
     ├── TrainBanksError         some collections of a run failed; names them
-    └── ResultsError            some shards of a run could not be finished, or a part cannot be read; names them
+    └── ResultsError            shards of a run could not be finished, a part or a manifest cannot be read; names them
 
 `StopRequested` is none of them: nothing is wrong, and whoever comes next goes on. What the store raises (`OSError` and
 its client's errors) is passed on as it is; `storage.is_transient` tells what may heal by itself.

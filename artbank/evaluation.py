@@ -118,8 +118,10 @@ class StyleReference:
             if not torch.stack([mean, text]).isfinite().all():
                 raise ValueError("vectors that are not finite")
             ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
+            if not np.isfinite([*palette.mean, *palette.std, ceiling or 0.0]).all():
+                raise ValueError("colours or a ceiling that are not finite")
             return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise BankError(f"expected a style reference of schema {SCHEMA}, found {error}; evaluate again") from error
 
 

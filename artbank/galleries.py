@@ -151,7 +151,7 @@ def draw_samples(base: BaseModel, scorer: Scorer, bank: Bank, reference: StyleRe
 
 def _prepare(config: TrainConfig, job: TrainJob, base: BaseModel) -> tuple[list[Artwork], list[Finding]]:
     gallery = Store.open(config.gallery_uri)
-    artworks, unreadable = pull(gallery, job.collection, max_pixels=config.max_pixels)
+    artworks, unreadable = pull(gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes)
     findings = [*unreadable, *examine(artworks, smallest_px=config.recipe.resolution_px or base.native_px)]
     for finding in findings:
         logger.warning("%s: %s", job.collection.name, finding.message)

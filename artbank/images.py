@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from artbank.bombs import check_cost
 from artbank.config import Alpha
 from artbank.errors import ImageError
 from artbank.srgb import lay_on_white, split_alpha, to_8_bit, to_srgb
@@ -73,10 +74,11 @@ def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white") -> Picture:
     Raises:
         ImageError: The image cannot be used; `reason` says why.
     """
+    _allow(max_pixels)
     image = _open(data)
     try:
         _check_size(image, max_pixels)
-        _allow(max_pixels)
+        check_cost(image, data, max_pixels)
         image.load()
         _check_size(image, max_pixels)  # a frame may be larger than the header of its file said
         return _to_picture(image, alpha)
@@ -126,7 +128,7 @@ def resize(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
 def read_camera(data: bytes) -> str | None:
     """Return maker and model where a file says that a camera exposed it; scanners leave no exposure time."""
     try:
-        exif = _open(data).getexif()
+        exif = Image.Image.getexif(_open(data))  # a PNG's own would decode it, of whatever size it is
         if _EXPOSURE_TIME not in exif.get_ifd(_EXIF_IFD):
             return None
         return " ".join(str(exif[tag]).strip(" \0") for tag in (_MAKE, _MODEL) if tag in exif) or "a camera"

@@ -195,6 +195,9 @@ def write_manifest(
         shard_size: Tasks in a shard, 1 or more.
         recipes: The recipe id of each style.
         after: See `find_latest`.
+
+    Raises:
+        ResultsError: There is a damaged manifest of that name.
     """
     if not len(tasks):
         return []
@@ -205,8 +208,10 @@ def write_manifest(
         b"artbank.ledger": hashlib.sha256("\n".join(results.part_names(output)).encode()).hexdigest().encode(),
     }
     data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
-    manifest_id = hashlib.sha256(data).hexdigest()[:16]
-    output.create(results.manifest_key(manifest_id), data)
+    manifest_id = _id_of(data)
+    key = results.manifest_key(manifest_id)
+    if not output.create(key, data):
+        raise _damaged(output, key)
     return _shards(manifest_id, data)
 
 
@@ -215,6 +220,7 @@ def read_shards(output: Store, manifest_id: str) -> list[Shard]:
 
     Raises:
         FileNotFoundError: It is not.
+        ResultsError: It is damaged.
     """
     return _shards(manifest_id, _read(output, results.manifest_key(manifest_id)))
 
@@ -224,6 +230,7 @@ def read_shard(output: Store, shard: Shard) -> list[PhotoTask]:
 
     Raises:
         FileNotFoundError: Its manifest is gone; plan again.
+        ResultsError: Its manifest is damaged.
     """
     data = _read(output, shard.manifest_key)
     return PhotoTask.from_table(read_row_group(data, PhotoTask.SCHEMA, shard.row_group))
@@ -246,7 +253,7 @@ def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
 
     Raises:
         FileNotFoundError: The shard's manifest is gone; plan again.
-        ResultsError: A part cannot be read.
+        ResultsError: A part cannot be read, or the manifest is damaged.
     """
     tasks = [task for task in read_shard(output, shard) if task.known_sha256 is not None]
     if not tasks:
@@ -271,7 +278,7 @@ def read_asked(manifest_id: str, data: bytes) -> tuple[pa.Table, dict[str, str]]
     Raises:
         ResultsError: The bytes are not those that the manifest was named by.
     """
-    if hashlib.sha256(data).hexdigest()[:16] != manifest_id:
+    if _id_of(data) != manifest_id:
         raise ResultsError(f"manifest {manifest_id} is not the file that it was written as")
     tasks = read_table(data, PhotoTask.SCHEMA, ["key", "size", "etag", "styles"]).combine_chunks()
     sizes = read_row_group_sizes(data)
@@ -293,9 +300,23 @@ def _tasks_of(output: Store, shard_id: str) -> list[PhotoTask]:
     return read_shard(output, Shard(shard_id, results.manifest_key(manifest_id), int(number), 0))
 
 
+def _id_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _damaged(output: Store, key: str) -> ResultsError:
+    return ResultsError(
+        f"{output.uri_of(key)} should be the manifest whose hash its name is, but has other bytes; restore it, or "
+        "delete it with the notes results/_begun-* that have its name, and run again"
+    )
+
+
 @lru_cache(maxsize=1)  # the next shard of this process is most likely of the same manifest, which never changes
 def _read(output: Store, key: str) -> bytes:
-    return output.read(key)
+    data = output.read(key)
+    if key != results.manifest_key(_id_of(data)):
+        raise _damaged(output, key)
+    return data
 
 
 @lru_cache(maxsize=1)  # all parts are read for it, so once for all shards of a run and not for each

@@ -54,8 +54,10 @@ def check(folder: Path) -> None:
     """Check that a folder holds every part of a Stable Diffusion, with safetensors weights.
 
     Raises:
-        BaseModelError: Names what is missing.
+        BaseModelError: Names what is missing, or what is no safetensors.
     """
+    for part in _WEIGHTS:
+        check_shards(folder / part)
     missing = [name for name in _CONFIGS if not (folder / name).is_file()]
     missing += [f"{part}/{stem}.safetensors" for part, stem in _WEIGHTS.items() if not _weights(folder / part, stem)]
     if not missing:
@@ -68,6 +70,25 @@ def check(folder: Path) -> None:
         f"base model folder {folder} lacks {', '.join(missing)}; "
         f"expected a Stable Diffusion in diffusers' layout{advice}"
     )
+
+
+def check_shards(folder: Path) -> None:
+    """Check that weights in several files are safetensors, all beside their index.
+
+    What an index names is opened by its suffix, as a pickle too, although safetensors were asked for.
+
+    Raises:
+        BaseModelError: They are not, or an index cannot be read.
+    """
+    for index in folder.glob("*.safetensors.index*.json"):
+        try:
+            names = {str(name) for name in json.loads(index.read_text("utf-8"))["weight_map"].values()}
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise BaseModelError(f"{index} cannot be loaded: expected a map of weights, found {error!r}") from error
+        if odd := sorted(name for name in names if "/" in name or "\\" in name or not name.endswith(".safetensors")):
+            raise BaseModelError(
+                f"{index} names {odd[0]}; expected safetensors files beside it, for pickles are never loaded"
+            )
 
 
 def hash_folder(folder: Path) -> str:

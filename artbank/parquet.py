@@ -6,7 +6,8 @@ abort the interpreter when it exits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,24 +51,40 @@ def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = N
         columns: Names of `schema` to read; all when None.
 
     Raises:
-        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
+        pa.ArrowException: The bytes are no sound Parquet file, or a column is of another type.
     """
     shared = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
-    return conform(_read(file, schema, columns), schema, columns)
+    with _parsing():
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
+        return conform(_read(file, schema, columns), schema, columns)
 
 
 def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
     """Read one row group, counted from 0, as rows of `schema`.
 
     Raises:
-        pa.ArrowException: The bytes are no Parquet file, or a column is of another type.
+        pa.ArrowException: The bytes are no sound Parquet file, or a column is of another type.
         IndexError: There are fewer row groups.
     """
-    file = pq.ParquetFile(pa.BufferReader(data))
-    if row_group >= file.num_row_groups:
-        raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
-    return conform(file.read_row_group(row_group), schema)
+    with _parsing():
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if row_group >= file.num_row_groups:
+            raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
+        return conform(_sound(file.read_row_group(row_group)), schema)
+
+
+def read_columns(data: bytes, names: Sequence[str], *, most_rows: int) -> pa.Table:
+    """Read those of some columns that are there, of whatever types, from a file that anyone may have written.
+
+    Raises:
+        pa.ArrowException: The bytes are no sound Parquet file.
+        ValueError: It has more rows.
+    """
+    with _parsing():
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows > most_rows:
+            raise ValueError(f"{file.metadata.num_rows} rows, more than {most_rows}")
+        return _sound(file.read(columns=[name for name in names if name in file.schema_arrow.names]))
 
 
 def read_schema(data: bytes) -> pa.Schema:
@@ -76,7 +93,8 @@ def read_schema(data: bytes) -> pa.Schema:
     Raises:
         pa.ArrowException: The bytes are no Parquet file.
     """
-    return pq.read_schema(pa.BufferReader(data))
+    with _parsing():
+        return pq.read_schema(pa.BufferReader(data))
 
 
 def read_metadata(data: bytes) -> dict[bytes, bytes]:
@@ -94,8 +112,9 @@ def read_row_group_sizes(data: bytes) -> list[int]:
     Raises:
         pa.ArrowException: The bytes are no Parquet file.
     """
-    found = pq.read_metadata(pa.BufferReader(data))
-    return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+    with _parsing():
+        found = pq.read_metadata(pa.BufferReader(data))
+        return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
 
 
 def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
@@ -114,4 +133,18 @@ def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = 
 
 def _read(file: pq.ParquetFile, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
     wanted = schema.names if columns is None else columns
-    return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
+    return _sound(file.read(columns=[name for name in wanted if name in file.schema_arrow.names]))
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    table.validate(full=True)  # readers take any bytes for text, and those of Python fail on them later
+    return table
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Make one error of all that damage gives; some are `OSError`, as those of a failing store."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise pa.ArrowInvalid(str(error)) from error

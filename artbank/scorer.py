@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,12 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
+from artbank.models import check_shards
 
 MINI = "mini"
 _BATCH_SIZE = 32
 _FETCHED = ["*.json", "*.txt", "*.safetensors"]  # never pickles, never code
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _PARTS: dict[str, tuple[str, ...]] = {
     "config.json": ("config.json",),
     "weights as safetensors": ("model*.safetensors",),
@@ -53,10 +56,10 @@ class Scorer:
         try:
             self._processor = AutoImageProcessor.from_pretrained(
                 folder,
-                local_files_only=True,
+                **_LOCAL,
                 backend="pil",  # torchvision resizes a little differently, and is not everywhere
             )
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
             clip, loaded = _load_clip(folder)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise BaseModelError(f"scorer folder {folder} cannot be read: {error}; fetch it again") from error
@@ -121,11 +124,12 @@ class Scorer:
 
 def _load_clip(folder: Path) -> tuple[CLIPModel, dict[str, set[str]]]:
     return CLIPModel.from_pretrained(  # pyright: ignore[reportReturnType]
-        folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        folder, use_safetensors=True, **_LOCAL, dtype=torch.float32, output_loading_info=True
     )
 
 
 def _check(folder: Path) -> None:
+    check_shards(folder)
     missing = [part for part, names in _PARTS.items() if not any(any(folder.glob(name)) for name in names)]
     if missing:
         advice = "; its weights are pickles, which are never loaded" if any(folder.glob("*.bin")) else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ from artbank.backends import Backend, Found
 from artbank.backends.local import LocalBackend
 from artbank.backends.other import FsspecBackend
 from artbank.backends.s3 import S3Backend
+from artbank.credentials import hide, holds_secret
 from artbank.errors import ArtbankError, ConfigError
 from artbank.keys import check_key, find_fault, is_hidden, key_error
 from artbank.records import StoredObject
@@ -29,7 +29,6 @@ from artbank.records import StoredObject
 logger = logging.getLogger(__name__)
 
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
-_HASHED_BYTES = 64 * 2**20  # read at once to be hashed, where no single object is larger
 _SCANNED_AT_ONCE = 10_000
 _CREATE_ATTEMPTS = 3
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
@@ -56,8 +55,12 @@ class Store:
                 credentials of S3 come from the environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on).
 
         Raises:
-            ConfigError: The URI names no folder, or its kind is not known here.
+            ConfigError: The URI names no folder or holds credentials, or its kind is not known here.
         """
+        if holds_secret(uri):
+            raise ConfigError(
+                f"{hide(uri)} holds credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID"
+            )
         protocol, rest = uri.split("://", 1) if _PROTOCOL.match(uri) else ("file", uri)
         if protocol in ("file", "local"):
             return cls._open_local(rest)
@@ -235,11 +238,10 @@ class Store:
 
     def _hashes(self, found: Iterable[Found]) -> dict[str, str | None]:
         hashes: dict[str, str | None] = {}
-        for batch in _batches(found):
-            for key, outcome in self._backend.read_many([item.key for item in batch]).items():
-                if isinstance(outcome, Exception) and not isinstance(outcome, FileNotFoundError):
-                    raise outcome
-                hashes[key] = hashlib.sha256(outcome).hexdigest() if isinstance(outcome, bytes) else None
+        for key, outcome in self._backend.hash_many([item.key for item in found]).items():
+            if isinstance(outcome, Exception) and not isinstance(outcome, FileNotFoundError):
+                raise outcome
+            hashes[key] = outcome if isinstance(outcome, str) else None
         return hashes
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -281,19 +283,6 @@ def _is_client_error(error: BaseException) -> bool:
     )
     transient = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, ConnectionFailure)
     return isinstance(error, transient) and not isinstance(error, lasting)
-
-
-def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:
-    batch: list[Found] = []
-    size = 0
-    for item in found:
-        if batch and size + item.size > _HASHED_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += item.size
-    if batch:
-        yield batch
 
 
 def _folder(prefix: str) -> str:

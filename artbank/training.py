@@ -36,6 +36,7 @@ Progress = Callable[[int, int, float], None]
 
 _WARMUP = 10
 _BETAS = (0.9, 0.99)
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of AdamW
 _VALIDATION_LEVELS = 4  # noise levels at which each held-out view is judged
 _VALIDATION_VIEWS = 8
 _STEP_SEEDS, _VALIDATION_SEED = 1_000_003, 7_919
@@ -60,6 +61,17 @@ class History:
     def best(self) -> tuple[int, float]:
         """Step and loss of the best validation."""
         return min(self.validation, key=lambda entry: (entry[1], entry[0]))
+
+    @classmethod
+    def parse(cls, text: str) -> History:
+        """Read a history back from JSON.
+
+        Raises:
+            ValueError, TypeError, KeyError, ArithmeticError, RecursionError: It is none.
+        """
+        facts = json.loads(text)
+        validation = [(int(step), float(loss)) for step, loss in facts["validation"]]
+        return cls([float(loss) for loss in facts["train"]], validation, float(facts["seconds"]))
 
     def stale(self) -> int:
         """Return the validations since the best one."""
@@ -209,21 +221,33 @@ class Training:
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
             if header["identity"] != self.identity:
                 raise ValueError(f"it is of bank {header['identity']}, expected {self.identity}")
-            history, step = json.loads(header["history"]), int(header["step"])
-            history["validation"] = [(int(step), float(loss)) for step, loss in history["validation"]]
-            self.history, self.step = History(**history), step
+            if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+                raise ValueError(f"{', '.join(broken)} hold values that are not finite")
+            self.step, self.history = int(header["step"]), History.parse(header["history"])
+            if self.step != len(self.history.train):
+                raise ValueError(f"it tells of {len(self.history.train)} losses in {self.step} steps")
             self.bank.load_state_dict(_below(tensors, "best."))
             self.best = _copy(self.bank.state_dict())
             self.bank.load_state_dict(_below(tensors, "bank."))
-        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            self._restore_optimizer(_below(tensors, "adam."))
+        except (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as error:
             raise TrainingError(f"the checkpoint cannot be resumed from: {error}; delete it to start anew") from error
-        groups = self.optimizer.state_dict()["param_groups"]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "adam.").items():
-            number, moment = name.split(".", 1)
-            moments.setdefault(int(number), {})[moment] = tensor
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         logger.info("resuming at step %d of %d", self.step, self.recipe.max_steps)
+
+    def _restore_optimizer(self, moments: dict[str, Tensor]) -> None:
+        """Take over AdamW's moments, named `<parameter's number>.<moment>`, where they fit its parameters."""
+        state: dict[int, dict[str, Tensor]] = {}
+        shapes = [parameter.shape for parameter in self.bank.parameters()]
+        for name, tensor in moments.items():
+            number, moment = name.split(".", 1)
+            if tensor.shape != (() if moment == "step" else shapes[int(number)]):
+                raise ValueError(f"{name} is of shape {tuple(tensor.shape)}")
+            state.setdefault(int(number), {})[moment] = tensor
+        if state and {number: set(kept) for number, kept in state.items()} != dict.fromkeys(
+            range(len(shapes)), _MOMENTS
+        ):
+            raise ValueError("the optimiser's moments are not complete")
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
     def _loss(self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompts: list[str]) -> Tensor:
         device = self.base.device

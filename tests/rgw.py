@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret"
+ACCESS_KEY, SECRET_KEY = "testaccess", "a+secret/that-nobody+tells"  # told apart from all else by its words
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "setpriv")
 _START_SECONDS = 90
 

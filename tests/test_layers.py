@@ -21,9 +21,11 @@ FORBIDDEN = {
     "artbank_cli": (),
 }
 ORDER = [
-    *("errors", "config", "records"),
+    *("errors", "credentials"),
+    *("config", "records"),
     *("keys", "backends", "storage", "parquet"),
-    *("pipeline", "srgb", "images", "framing", "colour", "codecs"),
+    *("pipeline", "bombs", "srgb"),
+    *("images", "framing", "colour", "codecs"),
     *("collection", "doctor"),
     *("names", "snapshots", "results", "attempts", "manifest", "catalog"),
     *("mini", "models", "diffusion"),

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class Backend(Protocol):
         """Read several objects at once; an error takes the place of the bytes."""
         ...
 
+    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+        """Return the SHA-256, hex, of several objects; an error takes the place of one.
+
+        However large they are, little of them is in memory.
+        """
+        ...
+
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """Write several objects at once, each whole or not at all."""
         ...
@@ -70,8 +79,8 @@ class Backend(Protocol):
         ...
 
 
-def attempt(read: Callable[[str], bytes], key: str) -> bytes | Exception:
-    """Read one object, or return the error that came instead."""
+def attempt(read: Callable[[str], _Outcome], key: str) -> _Outcome | Exception:
+    """Return what one object gives, or the error that came instead."""
     try:
         return read(key)
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,6 +64,10 @@ class LocalBackend:
         """See `Backend.read_many`."""
         return dict(zip(keys, _in_threads(lambda key: attempt(self._read, key), keys), strict=True))
 
+    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+        """See `Backend.hash_many`."""
+        return dict(zip(keys, _in_threads(lambda key: attempt(self._hash, key), keys), strict=True))
+
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """See `Backend.write_many`."""
         list(_in_threads(lambda item: self._write(*item), objects.items()))
@@ -107,9 +113,19 @@ class LocalBackend:
             logger.warning("left out %d links such as %s; put what they lead to in their place", len(links), links[0])
         return seen
 
+    def _hash(self, key: str) -> str:
+        with self._opened(key) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def _read(self, key: str) -> bytes:
+        with self._opened(key) as file:
+            return file.read()
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[BufferedReader]:
         try:
-            return (self.root / key).read_bytes()
+            with (self.root / key).open("rb") as file:
+                yield file
         except NotADirectoryError as error:
             raise FileNotFoundError(error.errno, "a folder of its name is a file", str(self.root / key)) from error
 

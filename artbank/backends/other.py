@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -57,6 +58,10 @@ class FsspecBackend:
         """See `Backend.read_many`."""
         return {key: attempt(lambda key: self._fs.cat_file(self._path(key)), key) for key in keys}
 
+    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+        """See `Backend.hash_many`."""
+        return {key: attempt(self._hash, key) for key in keys}
+
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """See `Backend.write_many`."""
         for key, data in objects.items():
@@ -76,6 +81,10 @@ class FsspecBackend:
         for key in keys:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(self._path(key))
+
+    def _hash(self, key: str) -> str:
+        with self._fs.open(self._path(key), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}" if key else self._root

@@ -146,6 +146,33 @@ def test_an_artwork_above_the_limit_is_a_finding(gallery: Store) -> None:
     assert len(artworks) == 2 and "more than the limit" in finding.message
 
 
+@pytest.mark.parametrize("name", ["huge.tif", "metadata.csv", "0.txt"])
+def test_a_file_above_the_limit_is_a_finding_and_never_read(
+    gallery: Store, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    gallery.write(f"monet/{name}", bytes(2_000_000))
+    collection, asked, read_many = only(gallery), [], Store.read_many
+
+    def spy(store: Store, keys: list[str]) -> dict[str, bytes | Exception]:
+        asked.extend(keys)
+        return read_many(store, keys)
+
+    monkeypatch.setattr(Store, "read_many", spy)
+    artworks, [finding] = pull(gallery, collection, max_pixels=10**6, max_bytes=1_000_000)
+    assert len(artworks) == 3 and finding.keys == (f"monet/{name}",) and finding.keys[0] not in asked
+    said = f"monet/{name} is not read (its file has 2 MB, more than the limit of 1 MB); it is left out: raise max_meg"
+    assert finding.message.startswith(said)
+
+
+def test_few_bytes_are_in_memory_together(gallery: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [stored.size for stored in only(gallery).artworks]
+    monkeypatch.setattr("artbank.collection._BYTES_AT_ONCE", sizes[0] + 1)
+    asked, read_many = [], Store.read_many
+    monkeypatch.setattr(Store, "read_many", lambda store, keys: asked.append(len(keys)) or read_many(store, keys))
+    artworks, _ = pull(gallery, only(gallery), max_pixels=10**6)
+    assert len(artworks) == 3 and asked == [0, 2, 1]
+
+
 def test_an_artwork_removed_since_the_scan_is_a_finding_and_a_failing_store_an_error(
     gallery: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

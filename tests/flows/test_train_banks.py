@@ -146,6 +146,18 @@ def test_a_failing_collection_is_named_and_spares_the_others(tmp_path: Path) -> 
     assert failed.run_count == 1  # what is deterministic is not tried again
 
 
+def test_an_artwork_above_the_limit_of_bytes_is_left_out_and_named(tmp_path: Path) -> None:
+    gallery, store = str(tmp_path / "gallery"), str(tmp_path / "store")
+    add_collection(Store.open(gallery), "novak", count=3)
+    Path(gallery, "novak", "huge.tif").write_bytes(bytes(3_000_000))
+    assert run(train_banks, training(gallery, store, max_megabytes=2)).result().trained == {"novak": 1}
+    [bank] = Catalog(Store.open(store)).banks()
+    assert bank.num_artworks == 3
+    assert any(
+        "novak/huge.tif is not read (its file has 3 MB, more than the limit of 2 MB)" in w for w in bank.warnings
+    )
+
+
 def test_a_training_that_was_killed_ends_in_the_same_vectors(
     trained: Any, place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,147 @@
+"""Small image files of every format that is read, drawn by code: seeds of the fuzz tests, and parts of bombs."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms, PngImagePlugin
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+WIDTH_PX, HEIGHT_PX = 20, 12
+
+
+def save(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return an image as a file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def draw(mode: str = "RGB", width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> Image.Image:
+    """Return a picture of colours that all differ, in a mode of Pillow's."""
+    values = np.arange(width_px * height_px * 3).reshape(height_px, width_px, 3) * 7 % 256
+    image = Image.fromarray(values.astype(np.uint8))
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        return ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "RGB", "LAB"))
+    if mode == "I;16":
+        return Image.fromarray((values[..., 0] * 257).astype(np.uint16))
+    return image.convert(mode)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width_px: int, height_px: int, *chunks: bytes, body: bytes | None = None) -> bytes:
+    """Return a black PNG with some chunks more."""
+    header = struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes((3 * width_px + 1) * height_px)) if body is None else body
+    return PNG_START + b"".join((chunk(b"IHDR", header), *chunks, chunk(b"IDAT", data), chunk(b"IEND", b"")))
+
+
+def mend_png(data: bytes) -> bytes:
+    """Return a PNG with the checksums that its chunks should have, so that decoders look at what is in them."""
+    if not data.startswith(PNG_START):
+        return data
+    out, at = [PNG_START], len(PNG_START)
+    while at + 8 <= len(data):
+        [size] = struct.unpack_from(">I", data, at)
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        whole = len(body) == size
+        out.append(chunk(kind, body) if whole else data[at:])
+        at = at + 12 + size if whole else len(data)
+    return b"".join(out)
+
+
+def tiff(*entries: tuple[int, int, int, int], data: bytes = b"") -> bytes:
+    """Return a TIFF of tags (number, type, count, value); `data` follows the table."""
+    table = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + b"\0\0\0\0" + data
+
+
+def gray_tiff(width_px: int, height_px: int, *entries: tuple[int, int, int, int], compression: int = 1) -> bytes:
+    """Return a gray TIFF with some tags more, and a kilobyte of zeros for its pixels."""
+    usual = [(256, 4, 1, width_px), (257, 4, 1, height_px), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1)]
+    return tiff(*usual, (277, 3, 1, 1), *entries, data=bytes(1024))
+
+
+def psd(width_px: int, height_px: int, *, channels: int = 3, resources: bytes = b"", compression: int = 0) -> bytes:
+    """Return a black Photoshop document without layers."""
+    header = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", channels, height_px, width_px, 8, 3)
+    sections = struct.pack(">II", 0, len(resources)) + resources + struct.pack(">I", 0)
+    pixels = bytes(min(channels * width_px * height_px, 10_000))
+    return header + sections + struct.pack(">H", compression) + pixels
+
+
+def bmp(width_px: int, height_px: int, *, bits: int = 24, compression: int = 0, data: bytes = b"") -> bytes:
+    """Return a BMP whose pixels are `data`."""
+    header = struct.pack("<IiiHHIIiiII", 40, width_px, height_px, 1, bits, compression, 0, 0, 0, 0, 0)
+    palette = bytes(4 << bits) if bits <= 8 else b""
+    return b"BM" + struct.pack("<IHHI", 54 + len(palette + data), 0, 0, 54 + len(palette)) + header + palette + data
+
+
+def tga(width_px: int, height_px: int, *, kind: int = 2, data: bytes = b"") -> bytes:
+    """Return a TGA whose pixels are `data`."""
+    return bytes([0, 0, kind]) + bytes(9) + struct.pack("<HHBB", width_px, height_px, 24, 0) + data
+
+
+def exif() -> Image.Exif:
+    """Return what a camera writes, as far as it is read."""
+    found = Image.Exif()
+    found[0x010F], found[0x0110], found[0x0112] = "Maker", "Model 1", 6
+    found.get_ifd(0x8769)[0x829A] = 0.01
+    return found
+
+
+def seeds() -> dict[str, bytes]:
+    """Return a file or more of every format that is read, by format and kind."""
+    rgb, profile = draw(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    frames: dict[str, Any] = {"save_all": True, "append_images": [rgb.transpose(Image.Transpose.ROTATE_180)]}
+    text = PngImagePlugin.PngInfo()
+    text.add_text("title", "a title", zip=True)
+    text.add_itxt("author", "an author", zip=True)
+    files = {
+        "JPEG": save(rgb, "JPEG", exif=exif(), icc_profile=profile),
+        "JPEG progressive": save(rgb, "JPEG", progressive=True),
+        "JPEG gray": save(draw("L"), "JPEG"),
+        "JPEG CMYK": save(draw("CMYK"), "JPEG"),
+        "JPEG MPO": save(rgb, "MPO", **frames),
+        "PNG": save(draw("RGBA"), "PNG", exif=exif(), icc_profile=profile, pnginfo=text),
+        "PNG palette": save(draw("P"), "PNG", transparency=3),
+        "PNG deep": save(draw("I;16"), "PNG"),
+        "PNG bits": save(draw("1"), "PNG", bits=1),
+        "PNG animated": save(rgb, "PNG", **frames),
+        "WEBP": save(draw("RGBA"), "WEBP", exif=exif(), icc_profile=profile),
+        "WEBP lossless": save(rgb, "WEBP", lossless=True),
+        "WEBP animated": save(rgb, "WEBP", **frames),
+        "AVIF": save(draw("RGBA"), "AVIF", exif=exif()),
+        "AVIF animated": save(rgb, "AVIF", **frames),
+        "TIFF": save(rgb, "TIFF", exif=exif(), icc_profile=profile),
+        "TIFF big": save(rgb, "TIFF", big_tiff=True),
+        "TIFF deep": save(draw("I;16"), "TIFF"),
+        "TIFF floats": save(draw("F"), "TIFF"),
+        "TIFF Lab": save(draw("LAB"), "TIFF"),
+        "TIFF group4": save(draw("1"), "TIFF", compression="group4"),
+        "GIF": save(draw("P"), "GIF", transparency=3, comment=b"a comment"),
+        "GIF animated": save(rgb, "GIF", **frames),
+        "BMP": save(rgb, "BMP"),
+        "BMP palette": save(draw("P"), "BMP"),
+        "BMP runs": bmp(16, 16, bits=8, compression=1, data=b"\x10\x01\0\0" * 16 + b"\0\1"),
+        "DIB": save(rgb, "DIB"),
+        "JPEG2000": save(draw("RGBA"), "JPEG2000"),
+        "JPEG2000 codestream": save(rgb, "JPEG2000", no_jp2=True, tile_size=(16, 16), num_resolutions=2),
+        "PPM": save(rgb, "PPM"),
+        "PPM gray": save(draw("L"), "PPM"),
+        "PPM plain": b"P3 16 16 255\n" + b"12 0 255 " * 256,
+        "PSD": psd(16, 16),
+        "TGA": save(rgb, "TGA"),
+        "TGA runs": save(draw("P"), "TGA", rle=True),
+    }
+    packed = ("packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg")
+    return files | {f"TIFF {name}": save(rgb, "TIFF", compression=name) for name in packed}
