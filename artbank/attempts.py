@@ -64,8 +64,8 @@ class Mark:
         return _FORMAT.dump_json(self)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Mark:
-        """Read a mark.
+    def from_bytes(cls, data: bytes, name: str = "it") -> Mark:
+        """Read a mark; `name` is where it was.
 
         Raises:
             ResultsError: It is damaged.
@@ -73,9 +73,10 @@ class Mark:
         try:
             mark = _FORMAT.validate_json(data)
         except ValidationError as error:
+            why = error.errors()[0]["msg"]
             raise ResultsError(
-                f"expected the mark of a shard that was begun (results/_begun-*), found {error.errors()[0]['msg']}; "
-                "`artbank verify --repair` deletes it and has its photos done again"
+                f"{name} should be the mark of a shard that was begun, but cannot be read ({why}); "
+                "delete it, then let `artbank verify --repair` find pictures that were written over"
             ) from error
         return mark
 
@@ -94,6 +95,11 @@ class Attempt:
     def strikes(self, key: str) -> int:
         """Return the strikes against a photo."""
         return max(self.mark.strikes.get(key, 0), self.mark.floor)
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether something went wrong with these photos before."""
+        return self.mark.number > 1 or self.mark.floor > 0 or bool(self.mark.strikes)
 
     def now(self) -> datetime:
         """Return the time for a row: this machine's, but later than all that was known when the run was planned."""
@@ -140,7 +146,7 @@ def begin(
         now: This machine's time, for tests.
     """
     try:
-        last = Mark.from_bytes(output.read(_mark_key(shard_id)))
+        last = Mark.from_bytes(output.read(_mark_key(shard_id)), output.uri_of(_mark_key(shard_id)))
     except FileNotFoundError:
         last = Mark(datetime.min.replace(tzinfo=UTC), number=0, is_given_back=True)
     counted = {key: max(known, last.count_strikes(key)) for key, known in strikes.items()}
@@ -155,7 +161,11 @@ def begin(
 
 
 def broken_off(output: Store) -> dict[str, Mark]:
-    """Return the marks of the shards that were begun and have no part."""
+    """Return the marks of the shards that were begun and have no part.
+
+    Raises:
+        ResultsError: A mark is damaged.
+    """
     parts = output.child(PARTS)
     names = {stored.key for stored in parts.list()}
     shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
@@ -163,7 +173,7 @@ def broken_off(output: Store) -> dict[str, Mark]:
     marks = {}
     for name, data in parts.read_many(open_ones).items():
         if isinstance(data, bytes):
-            marks[shards[name]] = Mark.from_bytes(data)
+            marks[shards[name]] = Mark.from_bytes(data, parts.uri_of(name))
         elif not isinstance(data, FileNotFoundError):  # that one was done while we looked
             raise data
     return marks

@@ -43,6 +43,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
     """
     output, store = Store.open(config.output_uri), Store.open(config.store_uri)
     manifest.settle(output)
+    output.sweep(("", results.PARTS, results.MANIFESTS))
     rows = results.write_view(output, photos, columns=_TOLD)
     asked = rows.filter(
         pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))

@@ -53,9 +53,11 @@ def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = N
     Raises:
         pa.ArrowException: The bytes are no sound Parquet file, or a column is of another type.
     """
-    shared = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     with _parsing():
-        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
+        facts = pq.read_metadata(pa.BufferReader(data))
+        there = set(facts.schema.to_arrow_schema().names)
+        shared = [field.name for field in schema if pa.types.is_dictionary(field.type) and field.name in there]
+        file = pq.ParquetFile(pa.BufferReader(data), metadata=facts, read_dictionary=shared)
         return conform(_read(file, schema, columns), schema, columns)
 
 

@@ -33,6 +33,7 @@ RESULTS = "results.parquet"
 METADATA = "metadata.parquet"
 CONFIG = "config.json"  # of a run, in its folder
 PARTS = "results"
+MANIFESTS = "manifests"
 METADATA_COLUMNS = (
     "file_name",
     "key",
@@ -64,7 +65,7 @@ def part_key(shard_id: str) -> str:
 
 def manifest_key(manifest_id: str) -> str:
     """Return where a manifest lies."""
-    return f"manifests/{manifest_id}.parquet"
+    return f"{MANIFESTS}/{manifest_id}.parquet"
 
 
 def run_key(manifest_id: str, *parts: str) -> str:

@@ -78,6 +78,8 @@ def stylize_shard(
         raise
     results.commit(output, shard.id, rows)
     attempts.forget(output, [shard.id])
+    if attempt.is_careful:  # somebody may have been killed while writing
+        output.sweep({row.file_name.rpartition("/")[0] for row in rows if row.file_name})
     return len(rows)
 
 

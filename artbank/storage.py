@@ -153,10 +153,16 @@ class Store:
         """List the hidden files that writes which were cut off have left behind, as `delete_many` takes them.
 
         Args:
-            older_than_seconds: Younger ones are left out: they may belong to a write that is under way.
+            older_than_seconds: Younger ones are left out, as they may belong to a write that is under way, unless
+                their process is known to be gone.
         """
         newest = (time.time() - older_than_seconds) * 1e9
-        return sorted(item.key for item in self._backend.leftovers() if (item.changed_ns or newest) < newest)
+        found = ((item.key, item.changed_ns) for item in self._backend.leftovers())
+        return sorted(key for key, changed_ns in found if changed_ns is not None and changed_ns < newest)
+
+    def sweep(self, folders: Iterable[str]) -> None:
+        """Delete the hidden files that writes of processes which are gone have left in some folders, not below them."""
+        self.delete_many([item.key for item in self._backend.leftovers(folders) if item.changed_ns == 0])
 
     def folders(self, prefix: str = "") -> list[str]:
         """List the names of the folders one level below a folder, sorted, hidden ones left out.

@@ -43,8 +43,15 @@ class Backend(Protocol):
         """List everything below `prefix`, in any order; nothing where there is no such folder."""
         ...
 
-    def leftovers(self) -> Iterable[Found]:
-        """List the hidden files of writes that were cut off, in any order; nothing where a write leaves none."""
+    def leftovers(self, folders: Iterable[str] | None = None) -> Iterable[Found]:
+        """List the hidden files of writes that were cut off or are under way, in any order.
+
+        Args:
+            folders: Those to look into, and not below them; None for all there are.
+
+        Returns:
+            Nothing where a write leaves none. `changed_ns` is 0 where the process that wrote is known to be gone.
+        """
         ...
 
     def folders(self, prefix: str) -> Iterable[str]:

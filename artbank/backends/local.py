@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import logging
 import os
+import platform
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +23,10 @@ logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
 _NUM_THREADS = 16
-_PARTIAL = re.compile(r"\.[0-9a-f]{32}\.tmp")  # what `_beside` writes to
+_PARTIAL = re.compile(
+    r"\.[0-9a-f]{16}([0-9a-f]{8})([0-9a-f]{8})\.tmp"
+)  # what `_beside` writes to: by chance, host, process
+_THIS_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,16 @@ class LocalBackend:
             if (found := _found(key, entry)) is not None:
                 yield found
 
-    def leftovers(self) -> Iterator[Found]:
+    def leftovers(self, folders: Iterable[str] | None = None) -> Iterator[Found]:
         """See `Backend.leftovers`."""
-        for key, entry in self._entries("", partial=True):
-            if _PARTIAL.fullmatch(entry.name) and (found := _found(key, entry)) is not None:
-                yield found
+        if folders is None:
+            entries = self._entries("", partial=True)
+        else:
+            entries = ((f"{f}/{e.name}".lstrip("/"), e) for f in folders for e in self._scan(f, partial=True))
+        for key, entry in entries:
+            if (named := _PARTIAL.fullmatch(entry.name)) and (found := _found(key, entry)) is not None:
+                is_dead = named[1] == _THIS_HOST and not _is_alive(int(named[2], 16))
+                yield replace(found, changed_ns=0) if is_dead else found
 
     def folders(self, prefix: str) -> list[str]:
         """See `Backend.folders`; a folder counts although nothing is in it."""
@@ -140,7 +149,7 @@ class LocalBackend:
     @contextlib.contextmanager
     def _beside(self, key: str, data: bytes) -> Iterator[Path]:
         # Not the object's name with an ending: that one may be as long as names get already.
-        partial = (self.root / key).with_name(f".{uuid.uuid4().hex}.tmp")
+        partial = (self.root / key).with_name(f".{uuid.uuid4().hex[:16]}{_THIS_HOST}{os.getpid():08x}.tmp")
         try:
             try:
                 partial.write_bytes(data)
@@ -161,6 +170,16 @@ def _found(key: str, entry: os.DirEntry[str]) -> Found | None:
     except FileNotFoundError:  # deleted since its folder was read
         return None
     return Found(key, status.st_size, None, status.st_mtime_ns)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _in_threads(work: Callable[[_Item], _Outcome], items: Iterable[_Item]) -> Iterator[_Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ class FsspecBackend:
                 etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
                 yield Found(path[len(self._root) + 1 :], info["size"], etag or None, _changed_ns(info))
 
-    def leftovers(self) -> tuple[Found, ...]:
+    def leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
         """See `Backend.leftovers`."""
         return ()
 

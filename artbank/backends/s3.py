@@ -8,7 +8,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -63,7 +63,7 @@ class S3Backend:
                     etag = entry["ETag"].strip('"')
                     yield Found(entry["Key"][skip:], entry["Size"], etag, nanoseconds(entry["LastModified"]))
 
-    def leftovers(self) -> tuple[Found, ...]:
+    def leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
         """See `Backend.leftovers`: an object is there once its PUT is done."""
         return ()
 

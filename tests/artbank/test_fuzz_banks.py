@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import bank_record, result
 
-from artbank import manifest, results
+from artbank import attempts, manifest, results
 from artbank.bank import Bank
 from artbank.catalog import Catalog
 from artbank.colour import Palette
@@ -301,5 +301,5 @@ def test_a_damaged_manifest_is_refused_by_its_name(data: st.DataObject) -> None:
 def test_a_damaged_note_of_a_begun_shard_is_named(tmp_path: Path, note: bytes) -> None:
     output = Store.open(str(tmp_path))
     output.write("results/_begun-0000000000000000-00001", note)
-    with pytest.raises(ResultsError, match="_begun-0000000000000000-00001 should hold the time"):
-        results.broken_off(output)
+    with pytest.raises(ResultsError, match="_begun-0000000000000000-00001 should be the mark"):
+        attempts.broken_off(output)

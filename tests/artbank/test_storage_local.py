@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -161,3 +162,18 @@ def test_only_what_a_cut_off_write_left_long_ago_is_a_leftover(tmp_path: Path):
     assert keys_of(store) == ["shown.tmp"]
     store.delete_many(names[:2])
     assert store.leftovers(older_than_seconds=60) == []
+
+
+def test_what_a_killed_process_left_is_swept_at_once_and_nothing_else(tmp_path: Path):
+    store, child = Store.open(str(tmp_path)), subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    chance, here = "0123456789abcdef", hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    dead = f".{chance}{here}{child.pid:08x}.tmp"
+    alive, elsewhere = f".{chance}{here}{os.getpid():08x}.tmp", f".{chance}{'0' * 8}{child.pid:08x}.tmp"
+    for name in (dead, alive, elsewhere, f"deep/{dead}", f"other/{dead}"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    assert store.leftovers(older_than_seconds=60) == [dead, f"deep/{dead}", f"other/{dead}"]
+    store.sweep(("", "deep", "not there"))
+    assert {path.name for path in tmp_path.glob(".*.tmp")} == {alive, elsewhere}
+    assert store.leftovers(older_than_seconds=60) == [f"other/{dead}"]
