@@ -23,7 +23,7 @@ from tasks.stops import stop_on_error
 Submit = Callable[..., PrefectFuture[Any]]
 """Starts a task with keyword arguments."""
 
-_SLOT = {"GPU": 1}  # a task takes all of a worker that has one
+_SLOT = {"GPU": 1}  # a task takes all of a worker of several threads that has one
 _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
@@ -49,7 +49,9 @@ def open_runner(config: RunConfig) -> Iterator[Submit]:
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
         with runner, stop_on_error():
             workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
-            slots = {"resources": _SLOT} if any("GPU" in worker["resources"] for worker in workers) else {}
+            # What is bound to a resource is sent to a worker at once, however busy that one is, and blamed with it.
+            is_shared = any(worker["nthreads"] > 1 for worker in workers)
+            slots = {"resources": _SLOT} if is_shared and any("GPU" in w["resources"] for w in workers) else {}
 
             def submit(task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
                 with dask.annotate(**slots):

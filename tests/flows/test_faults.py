@@ -104,7 +104,7 @@ def test_a_store_that_now_and_then_never_answers_delays_a_run_and_no_more(
     source, bucket = Store.open(photos), Store.open(s3_store)
     bucket.write_many({f"photos/{stored.key}": source.read(stored.key) for stored in source.list()})
     monkeypatch.setitem(s3._CLIENT, "read_timeout", 1)  # half a minute would be much for a test
-    with run_flaky(s3_endpoint, share=0.08) as flaky:
+    with run_flaky(s3_endpoint, share=0.15) as flaky:
         flaky.stall_seconds = 3.0
         monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
         state = run(stylize_archive, asked(bucket.uri_of("photos"), bucket.uri_of("output"), trained.store))
