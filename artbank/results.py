@@ -1,8 +1,9 @@
 """What became of every photo: parts that are only added, and the tables of the present that follow from them.
 
     <output>/<style>/<photo>                pictures; the newest recipe's stands
+    <output>/<style>/<shard>.tar, .parquet  or all that a shard made in a style, see `containers`
     <output>/results.parquet                one row for each photo of the archive and style
-    <output>/metadata.parquet               the done ones, for readers of image folders
+    <output>/metadata.parquet               the done ones, for readers of image folders; without those in containers
     <output>/results/part-<shard>.parquet   what one shard came to, never changed
     <output>/results/_begun-<shard>         the mark of a shard that was begun and is not done, see `attempts`
     <output>/results/_snapshots/...         many parts in one object, see `snapshots`
@@ -24,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import snapshots
+from artbank import containers, snapshots
 from artbank.parquet import conform, read_metadata, read_table, row_groups_bytes, table_bytes
 from artbank.records import Result
 from artbank.storage import Store
@@ -114,7 +115,7 @@ def current(ledger: pa.Table) -> pa.Table:
 def write_view(
     output: Store, photos: pa.Table, styles: Sequence[str] | None = None, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Bring `results.parquet` and `metadata.parquet` up to the ledger; where they are, nothing is written.
+    """Bring `results.parquet`, `metadata.parquet` and containers up to the ledger; where they are, nothing is written.
 
     Args:
         output: Where the results are.
@@ -132,10 +133,15 @@ def write_view(
     rows = _read_view(output, origin, columns)
     if rows is None:
         rows, origin = _make_view(output, photos, styles)
-        done = rows.filter(pc.field("status") == "done").select(METADATA_COLUMNS)
-        _write(output, METADATA, done, {_ORIGIN: origin})
+        _write(output, METADATA, make_metadata(rows), {_ORIGIN: origin})
         _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _ORIGIN: origin})
     return conform(rows, Result.SCHEMA, columns)
+
+
+def make_metadata(rows: pa.Table) -> pa.Table:
+    """Return the rows of `metadata.parquet`, in `METADATA_COLUMNS`, of those of `results.parquet`."""
+    done = rows.filter(pc.field("status") == "done")
+    return done.filter(containers.are_images(done["file_name"])).select(METADATA_COLUMNS)
 
 
 def _is_current(ledger: pa.Table) -> np.ndarray:
@@ -179,7 +185,9 @@ def _make_view(output: Store, photos: pa.Table, styles: Sequence[str] | None) ->
     collected = snapshots.collect(parts, _LEAN)
     snapshots.compact(parts, collected)
     ledger = collected.rows.unify_dictionaries()
-    kept = _is_current(ledger) & _is_in(ledger["key"], photos["key"].combine_chunks())
+    current = _is_current(ledger)
+    containers.drop_stale(output, parts, collected, current)
+    kept = current & _is_in(ledger["key"], photos["key"].combine_chunks())
     if styles is not None:
         kept &= _is_in(ledger["style"], pa.array(styles, pa.string()))
     [places] = kept.nonzero()

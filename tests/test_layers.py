@@ -25,7 +25,7 @@ ORDER = [
     *("keys", "backends", "storage", "parquet"),
     *("pipeline", "srgb", "images", "framing", "colour", "codecs"),
     *("collection", "doctor"),
-    *("names", "snapshots", "results", "attempts", "manifest", "catalog"),
+    *("names", "snapshots", "containers", "results", "attempts", "manifest", "catalog"),
     *("mini", "models", "diffusion"),
     *("attention", "bank", "inversion"),
     *("views", "training", "stylization"),
