@@ -6,7 +6,8 @@ The modules, lowest first; each imports only from those before it:
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     pipeline, srgb, images, framing, colour, codecs     pictures, and work on them that overlaps
     collection, doctor                                  galleries
-    names, snapshots, containers, results, attempts     what was done
+    names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
+    results, attempts                                   what was done
     manifest, catalog                                   what is to do, which banks there are
     mini, models, diffusion                             the frozen base model
     attention, bank, inversion                          the style prompts and how they meet a photo

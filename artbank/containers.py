@@ -2,12 +2,9 @@
 
     <output>/<style>/<shard>.tar        WebDataset: `<16 hex digits of its key>.jpg` and `.json` of each picture
     <output>/<style>/<shard>.parquet    a row for each picture; the column `image` is what `datasets` takes for images
-    <output>/results/_trimmed.json      size and number of pictures of the containers that were written anew
 
 A container is written once all its pictures are there, before its shard's part, and the same pictures and rows give the
-same bytes. A row's `file_name` is then its container's; its `file_size` and `file_sha256` are its picture's. When rows
-of other shards take their place, pictures are taken out of a container, so that who reads all of a style's containers
-sees every picture once.
+same bytes. A row's `file_name` is then its container's; its `file_size` and `file_sha256` are its picture's.
 """
 
 from __future__ import annotations
@@ -15,15 +12,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 import re
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -31,10 +26,7 @@ import pyarrow.parquet as pq
 from artbank.config import OutputFormat
 from artbank.errors import ImageError
 from artbank.records import Result
-from artbank.snapshots import Collected
 from artbank.storage import Store
-
-logger = logging.getLogger(__name__)
 
 COLUMNS = (
     *("key", "style", "width_px", "height_px", "seed", "recipe_id"),
@@ -44,12 +36,10 @@ COLUMNS = (
 
 _SUFFIXES: dict[OutputFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 _CONTAINER = r"\.(tar|parquet)$"  # no picture's own name ends so, see `names`
-_SHARD = re.compile(r"[0-9a-f]{16}-\d{5,}")
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 _FEATURES = json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})  # `datasets` finds the others itself
 _SCHEMA = pa.schema([_IMAGE, *map(Result.SCHEMA.field, COLUMNS)], {"huggingface": _FEATURES})
 _ROWS_IN_GROUP, _BYTES_IN_GROUP = 100, 100_000_000  # readers of Parquet hold a row group in memory
-_TRIMMED = "_trimmed.json"
 
 
 @dataclass(frozen=True)
@@ -138,108 +128,6 @@ def read_pictures(output: Store, rows: Iterable[Mapping[str, Any]]) -> dict[tupl
         held = _open(output, name)
         found |= {pair: held.get(pair[0], _ABSENT) if isinstance(held, dict) else held for pair in pairs}
     return found
-
-
-def drop_stale(output: Store, parts: Store, collected: Collected, is_current: np.ndarray) -> None:
-    """Take out of the containers what no current row names there; delete those of which nothing is left.
-
-    Every picture of a current row is there before, after and meanwhile. A container is read only where rows say that
-    something is to be taken out, and once: what it came to is noted.
-
-    Args:
-        output: Where the containers are.
-        parts: The folder of the parts.
-        collected: The ledger, with `key`, `status` and `file_name`.
-        is_current: Which of its rows are.
-
-    Raises:
-        OSError: The store failed.
-    """
-    named = _name_members(collected.rows, is_current)
-    if not len(named):
-        return
-    sizes, counts = _list_containers(output, named), _count_members(named)
-    loose = [name for name in sizes if name not in counts]
-    begun = _find_shards(parts) if loose else set()  # listed after the containers: who writes one has left a mark
-    unused = [name for name in loose if _shard_of(name) not in begun]
-    unused += [name for name in sizes if name in counts and not counts[name][1]]
-    output.delete_many(unused)
-    touched = {
-        name: now
-        for name, (ever, now) in counts.items()
-        if name in sizes and now and (ever != now or f"part-{_shard_of(name)}.parquet" not in collected.inventory.etags)
-    }
-    if touched:
-        _trim(output, parts, named, {name: (sizes[name], now) for name, now in touched.items()})
-
-
-def _trim(output: Store, parts: Store, named: pa.Table, touched: Mapping[str, tuple[int, int]]) -> None:
-    """Write containers anew that hold more than their rows say, by their sizes and numbers of pictures."""
-    known = _read_trimmed(parts)
-    trimmed = {name: facts for name, facts in touched.items() if known.get(name) == [*facts]}
-    for name, keys in _wanted_keys(named, touched.keys() - trimmed.keys()).items():
-        try:
-            samples = unpack(name, output.read(name))
-        except (FileNotFoundError, ImageError) as error:
-            logger.warning("%s cannot be read, see to it by `artbank verify`: %s", output.uri_of(name), error)
-            continue
-        kept = [sample for sample in samples if sample.key in keys]
-        data = pack(name, kept)
-        if len(kept) < len(samples):
-            output.write(name, data)
-        if len(kept) == len(keys):
-            trimmed[name] = (len(data), len(kept))
-    if (facts := {name: [*trimmed[name]] for name in sorted(trimmed)}) != known:
-        parts.write(_TRIMMED, json.dumps(facts).encode())
-
-
-def _name_members(ledger: pa.Table, is_current: np.ndarray) -> pa.Table:
-    """Return `file_name` and `key` of all that containers were ever said to hold, and whether a current row says so."""
-    rows = ledger.select(["file_name", "key", "status"]).append_column("current", pa.array(is_current))
-    rows = rows.filter(pc.invert(are_images(rows["file_name"]))).filter(pc.field("status") == "done")
-    named = rows.group_by(["file_name", "key"], use_threads=False).aggregate([("current", "any")])
-    return named.rename_columns(["file_name", "key", "current"])
-
-
-def _count_members(named: pa.Table) -> dict[str, tuple[int, int]]:
-    """Return how many pictures each container was ever said to hold, and how many it is by current rows."""
-    counted = named.group_by("file_name").aggregate([("key", "count"), ("current", "sum")]).to_pylist()
-    return {row["file_name"]: (row["key_count"], row["current_sum"]) for row in counted}
-
-
-def _wanted_keys(named: pa.Table, names: Collection[str]) -> dict[str, set[str]]:
-    chosen = named.filter(pc.field("current") & pc.field("file_name").isin(pa.array(list(names), pa.string())))
-    keys: dict[str, set[str]] = {}
-    for row in chosen.to_pylist():
-        keys.setdefault(row["file_name"], set()).add(row["key"])
-    return keys
-
-
-def _list_containers(output: Store, named: pa.Table) -> dict[str, int]:
-    """Return the sizes of the containers that are there, in the folders of the styles that have some."""
-    styles = {name.partition("/")[0] for name in pc.unique(named["file_name"]).to_pylist()}
-    listed = [stored for style in sorted(styles) for stored in output.scan(style)]
-    return {found.key: found.size for found in listed if found.key.count("/") == 1 and _is_ours(found.key)}
-
-
-def _is_ours(key: str) -> bool:
-    return is_container(key) and _SHARD.fullmatch(_shard_of(key)) is not None
-
-
-def _shard_of(name: str) -> str:
-    return PurePosixPath(name).stem
-
-
-def _find_shards(parts: Store) -> set[str]:
-    """Return the ids of all shards that have a part or a mark."""
-    return {shard for stored in parts.scan() for shard in _SHARD.findall(stored.key)}
-
-
-def _read_trimmed(parts: Store) -> dict[str, list[int]]:
-    try:
-        return json.loads(parts.read(_TRIMMED))
-    except (FileNotFoundError, ValueError):  # what it says is found out again
-        return {}
 
 
 def _open(output: Store, name: str) -> dict[str, bytes] | Exception:

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import containers, snapshots
+from artbank import containers, snapshots, trimming
 from artbank.parquet import conform, read_metadata, read_table, row_groups_bytes, table_bytes
 from artbank.records import Result
 from artbank.storage import Store
@@ -132,9 +132,7 @@ def write_view(
     origin = _origin(snapshots.take_inventory(output.child(PARTS)), photos, styles)
     rows = _read_view(output, origin, columns)
     if rows is None:
-        rows, origin = _make_view(output, photos, styles)
-        _write(output, METADATA, make_metadata(rows), {_ORIGIN: origin})
-        _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _ORIGIN: origin})
+        rows = _make_view(output, photos, styles)
     return conform(rows, Result.SCHEMA, columns)
 
 
@@ -179,20 +177,36 @@ def _read_view(output: Store, origin: bytes, columns: Sequence[str] | None) -> p
         return None
 
 
-def _make_view(output: Store, photos: pa.Table, styles: Sequence[str] | None) -> tuple[pa.Table, bytes]:
-    """Return the rows of `results.parquet`, long texts as dictionaries, and what they follow from."""
+def _make_view(output: Store, photos: pa.Table, styles: Sequence[str] | None) -> pa.Table:
+    """Write the tables; returns the rows of `results.parquet`, long texts as dictionaries.
+
+    Nothing is taken out of containers before `results.parquet` has stopped to name it, and `metadata.parquet` is last:
+    who finds it of the same origin knows that all is done.
+    """
+    rows, members, inventory = _collect_view(output, photos, styles)
+    origin = _origin(inventory, photos, styles)
+    _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _ORIGIN: origin})
+    trimming.drop_stale(output, output.child(PARTS), members, inventory)
+    _write(output, METADATA, make_metadata(rows), {_ORIGIN: origin})
+    return rows
+
+
+def _collect_view(
+    output: Store, photos: pa.Table, styles: Sequence[str] | None
+) -> tuple[pa.Table, pa.Table, snapshots.Inventory]:
+    """Return the rows of `results.parquet`, what containers should hold, and the parts that both follow from."""
     parts = output.child(PARTS)
     collected = snapshots.collect(parts, _LEAN)
     snapshots.compact(parts, collected)
     ledger = collected.rows.unify_dictionaries()
-    current = _is_current(ledger)
-    containers.drop_stale(output, parts, collected, current)
-    kept = current & _is_in(ledger["key"], photos["key"].combine_chunks())
+    kept = _is_current(ledger)
+    members = trimming.name_members(ledger, kept)
+    kept = kept & _is_in(ledger["key"], photos["key"].combine_chunks())
     if styles is not None:
         kept &= _is_in(ledger["style"], pa.array(styles, pa.string()))
     [places] = kept.nonzero()
     order = pc.sort_indices(ledger.select(_NAMES).take(places), [(name, "ascending") for name in _NAMES])
-    return ledger.take(places[order]), _origin(collected.inventory, photos, styles)
+    return ledger.take(places[order]), members, collected.inventory
 
 
 def _is_in(values: pa.ChunkedArray, wanted: pa.Array) -> np.ndarray:

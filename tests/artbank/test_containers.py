@@ -39,7 +39,8 @@ def picture(key: str, number: int = 0) -> bytes:
     """Return a picture whose colour tells of which photo it is; PNG ones are transparent in parts."""
     sink = io.BytesIO()
     red = hashlib.sha256(key.encode()).digest()[0]
-    image_format = {"jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}.get(output_name(key).lower().rpartition(".")[2], "PNG")
+    suffix = output_name(key).lower().rpartition(".")[2]
+    image_format = {"jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}.get(suffix, "PNG")
     colour = (red, number, 0, 128) if image_format == "PNG" else (red, number, 0)
     Image.new("RGBA" if image_format == "PNG" else "RGB", (8, 8), colour).save(sink, image_format, quality=100)
     return sink.getvalue()
@@ -204,6 +205,27 @@ def test_the_container_of_a_shard_that_never_got_its_part_is_deleted_once_nobody
     finish(output)
     assert not output.exists(f"monet/{OTHER}.tar") and all(map(output.exists, strange))
     assert held(output, NAMES[0]).keys() == set(KEYS)
+
+
+def test_the_table_names_nothing_that_is_taken_out_and_a_finish_that_broke_off_is_gone_on_with(
+    output: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(output, NAMES[0], *KEYS)
+    finish(output)
+    newer = f"monet/{OTHER}.tar"
+    fill(output, newer, *KEYS, minute=1)
+
+    def fail(self: Store, keys: Any) -> None:
+        names = pq.read_table(pa.BufferReader(output.read(results.RESULTS)))["file_name"].to_pylist()
+        if NAMES[0] in keys:
+            assert set(names) == {newer}
+            raise ConnectionError("the store is gone")
+
+    with monkeypatch.context() as broken, pytest.raises(ConnectionError):
+        broken.setattr(Store, "delete_many", fail)
+        finish(output)
+    finish(output)
+    assert not output.exists(NAMES[0]) and output.exists(newer)
 
 
 def test_a_container_whose_part_was_deleted_is_looked_into(output: Store) -> None:
