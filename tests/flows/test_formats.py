@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import webdataset
 from drawn import draw_photo, stylizing
 from PIL import Image
 from runs import run
@@ -24,6 +25,7 @@ from artbank_cli.main import main
 from flows.stylize_archive import stylize_archive
 
 KEYS = ("a.jpg", "roll 1/b.png", "roll 2/b.png", "été.webp", "torn.jpg")
+README = Path(__file__).parents[2] / "README.md"
 SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
 
 
@@ -37,12 +39,19 @@ def see(output: Store, form: str, folder: Path) -> list[tuple[str, bytes]]:
     copies = Store.open(str(folder / "copies"))
     copies.delete_many([stored.key for stored in copies.list()])
     copies.write_many({name: output.read(name) for name in names})
-    paths = [f"{copies.uri}/{name}" for name in names]
+    told = {"pictures": None}
+    with patch.object(datasets.config, "HF_DATASETS_CACHE", str(folder / "cache")):
+        exec(how_to_load(form).replace("OUTPUT/monet", f"{copies.uri}/novak"), told)
     if form == "parquet":
-        found = datasets.load_dataset("parquet", data_files=paths, split="train", cache_dir=str(folder / "cache"))
-        return [(one["key"], one["image"].convert("RGB").tobytes()) for one in found]
-    found = webdataset.WebDataset(paths, shardshuffle=False).decode("pil").rename(image="jpg;png;webp")
-    return [(one["json"]["key"], one["image"].tobytes()) for one in found]
+        return [(one["key"], one["image"].convert("RGB").tobytes()) for one in told["pictures"] or ()]
+    return [(one["json"]["key"], one["image"].tobytes()) for one in told["pictures"] or ()]
+
+
+def how_to_load(form: str) -> str:
+    """Return what README says of it."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    [block] = [block for block in blocks if f"/*.{SUFFIXES[form]}" in block and "OUTPUT/" in block]
+    return block
 
 
 def rows(output: Store) -> dict[str, dict[str, Any]]:
