@@ -8,7 +8,8 @@ The modules, lowest first; each imports only from those before it:
     pipeline, bombs, srgb                               work that overlaps; what image files may cost; colours
     images, framing, colour, codecs                     pictures
     collection, doctor                                  galleries
-    names, snapshots, results, attempts                 what was done
+    names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
+    results, attempts                                   what was done
     manifest, catalog                                   what is to do, which banks there are
     mini, models, diffusion                             the frozen base model
     attention, bank, inversion                          the style prompts and how they meet a photo

@@ -32,6 +32,7 @@ Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
 Uri = Annotated[str, Field(json_schema_extra={"pattern": NO_USER})]  # so that Prefect keeps no run with a password
+OutputFormat = Literal["images", "webdataset", "parquet"]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
 ShardRunner = Annotated[
@@ -246,6 +247,11 @@ class StylizeConfig(RunConfig):
     )
     shard_size: int = Field(
         default=64, ge=1, le=4096, description="Photos in a shard: the unit of retry and of commit."
+    )
+    format: OutputFormat = Field(
+        default="images",
+        description="What pictures are written as: images, files of their own; or one file for each shard and style, "
+        "webdataset (tar) or parquet, for which a shard's pictures must fit in memory. What is done stays as it is.",
     )
     batch_size: int = Field(default=8, ge=1, le=1024, description="Pictures that go through the model at once.")
     decode_seconds: float = Field(

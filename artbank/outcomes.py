@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from artbank import manifest, results
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
+from artbank.containers import read_pictures
 from artbank.errors import ImageError
 from artbank.images import decode
 from artbank.records import Outcome
@@ -79,14 +80,13 @@ def _draw_sheet(config: StylizeConfig, plan: StylizePlan, rows: pa.Table) -> byt
     names = pc.unique(done["key"])
     keys = names.take(np.arange(0, len(names), max(-(-len(names) // _SHEET_ROWS), 1))).to_pylist()
     shown = done.filter(pc.is_in(done["key"], value_set=pa.array(keys, pa.string()))).to_pylist()
-    files = {(row["key"], row["style"]): row["file_name"] for row in shown}
-    photos, pictures = archive.read_many(keys), output.read_many(list(files.values()))
+    photos, pictures = archive.read_many(keys), read_pictures(output, shown)
     lines = []
     for key in keys:
         cells = [("photo", _open(photos[key], config))]
         for choice in plan.styles:
-            name = files.get((key, choice.name))
-            cells.append((choice.name, None if name is None else _open(pictures[name], config)))
+            data = pictures.get((key, choice.name))
+            cells.append((choice.name, None if data is None else _open(data, config)))
         lines.append((key, cells))
     return contact_sheet(lines)
 

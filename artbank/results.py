@@ -1,8 +1,9 @@
 """What became of every photo: parts that are only added, and the tables of the present that follow from them.
 
     <output>/<style>/<photo>                pictures; the newest recipe's stands
+    <output>/<style>/<shard>.tar, .parquet  or all that a shard made in a style, see `containers`
     <output>/results.parquet                one row for each photo of the archive and style
-    <output>/metadata.parquet               the done ones, for readers of image folders
+    <output>/metadata.parquet               the done ones, for readers of image folders; without those in containers
     <output>/results/part-<shard>.parquet   what one shard came to, never changed
     <output>/results/_begun-<shard>         the mark of a shard that was begun and is not done, see `attempts`
     <output>/results/_snapshots/...         many parts in one object, see `snapshots`
@@ -24,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import snapshots
+from artbank import containers, snapshots, trimming
 from artbank.parquet import conform, read_metadata, read_table, row_groups_bytes, table_bytes
 from artbank.records import Result
 from artbank.storage import Store
@@ -115,7 +116,7 @@ def current(ledger: pa.Table) -> pa.Table:
 def write_view(
     output: Store, photos: pa.Table, styles: Sequence[str] | None = None, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Bring `results.parquet` and `metadata.parquet` up to the ledger; where they are, nothing is written.
+    """Bring `results.parquet`, `metadata.parquet` and containers up to the ledger; where they are, nothing is written.
 
     Args:
         output: Where the results are.
@@ -132,11 +133,14 @@ def write_view(
     origin = _origin(snapshots.take_inventory(output.child(PARTS)), photos, styles)
     rows = _read_view(output, origin, columns)
     if rows is None:
-        rows, origin = _make_view(output, photos, styles)
-        done = rows.filter(pc.field("status") == "done").select(METADATA_COLUMNS)
-        _write(output, METADATA, done, {_ORIGIN: origin})
-        _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _ORIGIN: origin})
+        rows = _make_view(output, photos, styles)
     return conform(rows, Result.SCHEMA, columns)
+
+
+def make_metadata(rows: pa.Table) -> pa.Table:
+    """Return the rows of `metadata.parquet`, in `METADATA_COLUMNS`, of those of `results.parquet`."""
+    done = rows.filter(pc.field("status") == "done")
+    return done.filter(containers.are_images(done["file_name"])).select(METADATA_COLUMNS)
 
 
 def _is_current(ledger: pa.Table) -> np.ndarray:
@@ -174,18 +178,36 @@ def _read_view(output: Store, origin: bytes, columns: Sequence[str] | None) -> p
         return None
 
 
-def _make_view(output: Store, photos: pa.Table, styles: Sequence[str] | None) -> tuple[pa.Table, bytes]:
-    """Return the rows of `results.parquet`, long texts as dictionaries, and what they follow from."""
+def _make_view(output: Store, photos: pa.Table, styles: Sequence[str] | None) -> pa.Table:
+    """Write the tables; returns the rows of `results.parquet`, long texts as dictionaries.
+
+    Nothing is taken out of containers before `results.parquet` has stopped to name it, and `metadata.parquet` is last:
+    who finds it of the same origin knows that all is done.
+    """
+    rows, members, inventory = _collect_view(output, photos, styles)
+    origin = _origin(inventory, photos, styles)
+    _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _ORIGIN: origin})
+    trimming.drop_stale(output, output.child(PARTS), members, inventory)
+    _write(output, METADATA, make_metadata(rows), {_ORIGIN: origin})
+    return rows
+
+
+def _collect_view(
+    output: Store, photos: pa.Table, styles: Sequence[str] | None
+) -> tuple[pa.Table, pa.Table, snapshots.Inventory]:
+    """Return the rows of `results.parquet`, what containers should hold, and the parts that both follow from."""
     parts = output.child(PARTS)
     collected = snapshots.collect(parts, _LEAN)
     snapshots.compact(parts, collected)
     ledger = collected.rows.unify_dictionaries()
-    kept = _is_current(ledger) & _is_in(ledger["key"], photos["key"].combine_chunks())
+    kept = _is_current(ledger)
+    members = trimming.name_members(ledger, kept)
+    kept = kept & _is_in(ledger["key"], photos["key"].combine_chunks())
     if styles is not None:
         kept &= _is_in(ledger["style"], pa.array(styles, pa.string()))
     [places] = kept.nonzero()
     order = pc.sort_indices(ledger.select(_NAMES).take(places), [(name, "ascending") for name in _NAMES])
-    return ledger.take(places[order]), _origin(collected.inventory, photos, styles)
+    return ledger.take(places[order]), members, collected.inventory
 
 
 def _is_in(values: pa.ChunkedArray, wanted: pa.Array) -> np.ndarray:

@@ -60,9 +60,10 @@ def stylize_shard(
     shop, asked = _open_workshop(config, plan), manifest.read_shard(output, shard)
     strikes, after = {task.key: task.strikes or 0 for task in asked}, manifest.read_after(output, shard)
     attempt = attempts.begin(output, shard.id, strikes, after=after)
+    work = ShardWork(shop, shard.id, attempt, should_stop)
     total, rows, told = sum(len(task.styles) for task in asked), [], time.monotonic()
     try:
-        for some in ShardWork(shop, attempt, should_stop).run(asked, manifest.read_known(output, shard)):
+        for some in work.run(asked, manifest.read_known(output, shard)):
             rows += some
             progress(len(rows), total)
             if len(rows) == total or time.monotonic() - told > _TOLD_SECONDS:

@@ -19,6 +19,7 @@ from artbank.archives import StylizePlan
 from artbank.attempts import Attempt
 from artbank.codecs import Reading
 from artbank.config import StylizeConfig
+from artbank.containers import Sample, container_key, pack
 from artbank.errors import BaseModelError, ImageError, StopRequested
 from artbank.evaluation import Scores, score
 from artbank.framing import Photo
@@ -89,15 +90,17 @@ class Workshop:
 class ShardWork:
     """The work on one shard."""
 
-    def __init__(self, shop: Workshop, attempt: Attempt, should_stop: Callable[[], bool]):
+    def __init__(self, shop: Workshop, shard_id: str, attempt: Attempt, should_stop: Callable[[], bool]):
         """Take what is needed.
 
         Args:
             shop: Of the run.
+            shard_id: The shard.
             attempt: Knows what is against the photos.
             should_stop: Asked before every batch.
         """
-        self._shop, self._attempt, self._should_stop = shop, attempt, should_stop
+        self._shop, self._shard_id, self._attempt, self._should_stop = shop, shard_id, attempt, should_stop
+        self._held: list[Sample] = []  # pictures that go into containers
         self._apart: list[Result] = []  # rows of photos that get no picture
 
     def run(self, tasks: Sequence[PhotoTask], known: Known) -> Iterator[list[Result]]:
@@ -117,6 +120,7 @@ class ShardWork:
         with ThreadPoolExecutor(_WRITES) as writers:
             yield from ahead(drawn, lambda some: self._start_writing(writers, some), count=_WRITES)
         self._attempt.rest()
+        self._write_containers()
         if self._apart:
             yield self._apart
 
@@ -172,8 +176,8 @@ class ShardWork:
         return self._shop.codecs.make(rgb, drawn.opened.alpha, size, suffix, recipe.quality)
 
     def _write(self, drawn: Sequence[Drawn], bodies: Sequence[Waits[bytes]]) -> list[Result]:
-        """Write pictures of one style; returns their rows."""
-        rows, files = [], {}
+        """Write pictures of one style, or hold them for their container; returns their rows."""
+        rows, made = [], []
         for one, wait in zip(drawn, bodies, strict=True):
             photo, style = one.opened, one.one.style
             try:
@@ -181,11 +185,28 @@ class ShardWork:
             except ImageError as error:
                 rows.append(self._row(photo.task, style, photo.digest, error=error))
                 continue
-            name = results.picture_key(style, output_name(photo.photo.key, is_ambiguous=bool(photo.task.is_ambiguous)))
-            files[name] = body
-            rows.append(self._done_row(one, name, body))
-        self._shop.output.write_many(files)
+            name = output_name(photo.photo.key, is_ambiguous=bool(photo.task.is_ambiguous))
+            rows.append(self._done_row(one, self._place(style, name), body))
+            made.append(Sample.of(rows[-1], name, body))
+        if self._shop.config.format == "images":
+            self._shop.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})
+        else:
+            self._held.extend(made)
         return rows
+
+    def _place(self, style: str, name: str) -> str:
+        output_format = self._shop.config.format
+        if output_format == "images":
+            return results.picture_key(style, name)
+        return container_key(style, self._shard_id, output_format)
+
+    def _write_containers(self) -> None:
+        """Write what is held, unless another worker was first: pictures may have been taken out of its containers."""
+        if not self._held or results.is_committed(self._shop.output, self._shard_id):
+            return
+        for style in sorted({sample.facts["style"] for sample in self._held}):
+            name = self._place(style, "")
+            self._shop.output.write(name, pack(name, (s for s in self._held if s.facts["style"] == style)))
 
     def _done_row(self, drawn: Drawn, name: str, body: bytes) -> Result:
         photo, rgb = drawn.opened.photo, _pixels(drawn.one)

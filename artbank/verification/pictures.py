@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artbank.containers import are_images, read_pictures
 from artbank.errors import ImageError
 from artbank.images import decode
 from artbank.storage import Store, is_transient
@@ -18,11 +19,15 @@ from artbank.storage import Store, is_transient
 Progress = Callable[[int, int], None]
 """Told how many pictures are looked at, and how many there are."""
 
+Pictures = dict[tuple[str, str], bytes | Exception]
+"""Their bytes, or what keeps us from them, by key and style."""
+
 _BYTES_AT_ONCE = 64 * 2**20  # twice that is in memory: one batch is read while another is hashed
 _FILES_AT_ONCE = 512
 _MAX_PIXELS = 2**30  # ours are never refused for their size
 _AGAIN_SECONDS = 2.0
 _LOOKED_AT = ["key", "style", "file_name", "file_size", "file_sha256"]
+_PLACE = ["key", "style", "file_name"]
 _FAULT = [("kind", pa.string()), ("text", pa.string())]
 
 
@@ -42,7 +47,8 @@ def find_faults(output: Store, done: pa.Table, files: pa.Table, *, quick: bool, 
     sizes = files.select(["key", "size"]).rename_columns(["file_name", "found_size"])
     seen = done.select(_LOOKED_AT).join(sizes, "file_name", join_type="left outer").combine_chunks()
     there = seen.filter(pc.field("found_size").is_valid())
-    fit = pc.coalesce(there["file_size"], there["found_size"])
+    own_size = pc.if_else(are_images(there["file_name"]), there["file_size"], None)  # not that of a container
+    fit = pc.coalesce(own_size, there["found_size"])
     same = pc.and_(pc.equal(fit, there["found_size"]), pc.greater(there["found_size"], 0))
     odd, sound = there.filter(pc.invert(same)), there.filter(same).sort_by("file_name")
     faults = [
@@ -59,13 +65,13 @@ def _read_faults(output: Store, rows: pa.Table, progress: Progress) -> Iterator[
     looked_at = 0
     with ThreadPoolExecutor() as pool:
         for batch, data in _read_ahead(output, rows):
-            names, digests = batch["file_name"].to_pylist(), batch["file_sha256"].to_pylist()
-            found = list(pool.map(_fault, [data[name] for name in names], digests))
+            digests = batch["file_sha256"].to_pylist()
+            found = list(pool.map(_fault, [data[pair] for pair in _pairs(batch)], digests))
             bad = [number for number, fault in enumerate(found) if fault]
             faults = [fault for fault in found if fault]
             columns = [pa.array([fault[place] for fault in faults], pa.string()) for place in (0, 1)]
             yield _append(batch.take(pa.array(bad, pa.int64())), *columns)
-            looked_at += len(names)
+            looked_at += len(batch)
             progress(looked_at, len(rows))
 
 
@@ -73,6 +79,8 @@ def _fault(data: bytes | Exception, digest: str | None) -> tuple[str, str] | Non
     """Return kind and text of what is wrong with a file; without a digest it must be an image."""
     if isinstance(data, FileNotFoundError):
         return "missing_picture", "is not there"
+    if isinstance(data, ImageError):
+        return "damaged_picture", data.reason
     if isinstance(data, Exception):
         return "unread_picture", f"the store does not give it: {data}"
     if digest is not None:
@@ -85,8 +93,8 @@ def _fault(data: bytes | Exception, digest: str | None) -> tuple[str, str] | Non
     return None
 
 
-def _read_ahead(output: Store, rows: pa.Table) -> Iterator[tuple[pa.Table, dict[str, bytes | Exception]]]:
-    """Yield rows in batches with their files' bytes, the next batch being read meanwhile."""
+def _read_ahead(output: Store, rows: pa.Table) -> Iterator[tuple[pa.Table, Pictures]]:
+    """Yield rows in batches with their pictures, the next batch being read meanwhile."""
     batches = list(_batches(rows))
     with ThreadPoolExecutor(1) as reader:
         ahead = reader.submit(_read, output, batches[0]) if batches else None
@@ -97,25 +105,36 @@ def _read_ahead(output: Store, rows: pa.Table) -> Iterator[tuple[pa.Table, dict[
             yield batch, data
 
 
-def _read(output: Store, batch: pa.Table) -> dict[str, bytes | Exception]:
-    found = output.read_many(batch["file_name"].to_pylist())
-    again = [name for name, data in found.items() if isinstance(data, Exception) and is_transient(data)]
+def _read(output: Store, batch: pa.Table) -> Pictures:
+    found = read_pictures(output, batch.select(_PLACE).to_pylist())
+    again = [pair for pair, data in found.items() if isinstance(data, Exception) and is_transient(data)]
     if again:
         time.sleep(_AGAIN_SECONDS)
-        found |= output.read_many(again)
+        rows = zip(_pairs(batch), batch.select(_PLACE).to_pylist(), strict=True)
+        found |= read_pictures(output, [row for pair, row in rows if pair in set(again)])
     return found
 
 
 def _batches(rows: pa.Table) -> Iterator[pa.Table]:
-    """Cut rows where so many files, or their bytes, are together; a larger file is a batch of its own."""
-    ends = np.cumsum(rows["found_size"].to_numpy())
+    """Cut rows, sorted by their files, where so many files, or their bytes, are together.
+
+    A larger file is a batch of its own; all rows of a container are in the same batch.
+    """
+    names = rows["file_name"].combine_chunks().dictionary_encode().indices.to_numpy()
+    firsts = np.flatnonzero(np.diff(names, prepend=-1))  # a file's first row
+    ends = np.cumsum(rows["found_size"].to_numpy()[firsts])
+    starts = [*firsts.tolist(), len(rows)]
     start = 0
-    while start < len(rows):
+    while start < len(firsts):
         before = ends[start - 1] if start else 0
         fitting = int(np.searchsorted(ends, before + _BYTES_AT_ONCE, side="right"))
         stop = min(max(fitting, start + 1), start + _FILES_AT_ONCE)
-        yield rows.slice(start, stop - start)
+        yield rows.slice(starts[start], starts[stop] - starts[start])
         start = stop
+
+
+def _pairs(rows: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(rows["key"].to_pylist(), rows["style"].to_pylist(), strict=True))
 
 
 def _tell(rows: pa.Table, kind: str, text: Callable[[dict[str, int]], str]) -> pa.Table:

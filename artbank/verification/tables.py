@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from artbank.parquet import read_table
 from artbank.records import Result
-from artbank.results import METADATA, METADATA_COLUMNS, RESULTS
+from artbank.results import METADATA, METADATA_COLUMNS, RESULTS, make_metadata
 from artbank.verification.holdings import PAIR, Holdings, is_in
 
 _COMPARED = [
@@ -33,11 +33,10 @@ def find_stale(stock: Holdings) -> Iterator[tuple[str, str]]:
     if fault := _compare(stock, table):
         yield RESULTS, fault
     metadata = _read(stock, METADATA, METADATA_COLUMNS) if METADATA in names else "is not there"
-    done = table.filter(pc.field("status") == "done").select(METADATA_COLUMNS)
     if isinstance(metadata, str):
         yield METADATA, metadata
-    elif not metadata.equals(done):
-        yield METADATA, "has not the rows that are done in results.parquet"
+    elif not metadata.equals(make_metadata(table)):
+        yield METADATA, "has not the pictures that are done in results.parquet"
 
 
 def _compare(stock: Holdings, table: pa.Table) -> str | None:

@@ -242,3 +242,31 @@ def test_another_worker_may_be_at_the_same_shard(photos: Store, shelf: str) -> N
 
     assert stylize_shard(config, plan, shard, interfere) == 6 and again == [6]
     assert len(rows(config)) == 6
+
+
+@pytest.mark.parametrize("form", ["webdataset", "parquet"])
+def test_who_comes_late_leaves_the_containers_of_a_shard_alone(photos: Store, shelf: str, form: str) -> None:
+    """Pictures may have been taken out of them since."""
+    config = asked(photos, shelf, format=form)
+    plan, [shard], _ = plan_archive(config)
+    trimmed: list[Path] = []
+
+    def interfere(done: int, total: int) -> None:
+        if not trimmed:
+            trimmed.append(Path())
+            assert stylize_shard(config, plan, shard) == 6
+            [trimmed[0]] = (Path(config.output_uri) / "novak").iterdir()
+            trimmed[0].write_bytes(b"trimmed")
+
+    assert stylize_shard(config, plan, shard, interfere) == 6
+    assert trimmed[0].read_bytes() == b"trimmed"
+
+
+def test_no_container_is_written_before_all_its_pictures_are_there(photos: Store, shelf: str) -> None:
+    config, asks = asked(photos, shelf, format="webdataset"), iter([False, True])
+    plan, [shard], _ = plan_archive(config)
+    with pytest.raises(StopRequested):
+        stylize_shard(config, plan, shard, should_stop=lambda: next(asks))
+    assert not (Path(config.output_uri) / "novak").exists()
+    names = {row.file_name for row in work(config).values()}
+    assert names == {f"novak/{name}" for name in pictures(config)} and len(names) == 1
