@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from drawn import TRAIN
 from fuzz import damaged, fuzzed
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rows import bank_record, result
 
@@ -248,6 +248,7 @@ ROW = table_bytes(BankRecord.to_table([bank_record(version=1)]))
 
 
 @fuzzed(400)
+@example(PART.replace(b"etag", b"\xf3tag"))
 @given(damaged([PART, ROW, table_bytes(Result.to_table([]))]))
 def test_a_damaged_part_is_rows_or_a_results_error(data: bytes) -> None:
     output = Store.open("memory://fuzzed-parts")
