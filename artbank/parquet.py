@@ -148,5 +148,5 @@ def _parsing() -> Iterator[None]:
     """Make one error of all that damage gives; some are `OSError`, as those of a failing store."""
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeError) as error:
         raise pa.ArrowInvalid(str(error)) from error

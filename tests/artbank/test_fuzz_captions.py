@@ -45,7 +45,7 @@ def check(name: str, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", SEEDS)
-@fuzzed(100)
+@fuzzed(50)
 @given(data=st.data())
 def test_damaged_captions_cost_no_artwork(name: str, data: st.DataObject) -> None:
     check(name, data.draw(damaged(SEEDS[name])))

@@ -66,14 +66,14 @@ def test_there_is_a_seed_of_every_format_that_is_read_and_all_are_read() -> None
         check_picture(decode(data, max_pixels=LIMIT))
 
 
-@fuzzed(600)
+@fuzzed(300)
 @given(damaged(list(SEEDS.values())))
 def test_a_damaged_file_of_any_format_is_a_picture_or_a_reason(data: bytes) -> None:
     check(data)
 
 
 @pytest.mark.parametrize("kind", _FORMATS)
-@fuzzed(200)
+@fuzzed(100)
 @given(st.data())
 def test_a_damaged_file_is_a_picture_or_a_reason(kind: str, data: st.DataObject) -> None:
     own = [file for name, file in SEEDS.items() if name.split()[0] == kind]
