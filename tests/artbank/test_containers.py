@@ -23,6 +23,7 @@ from artbank.errors import ImageError
 from artbank.names import output_name
 from artbank.records import Result
 from artbank.storage import Store
+from artbank.verification import pictures, verify
 
 SHARD = "0123456789abcdef-00000"
 OTHER = "0123456789abcdef-00001"
@@ -54,9 +55,9 @@ def row_of(key: str, name: str, data: bytes, **values: Any) -> Result:
 
 def fill(output: Store, name: str, *keys: str, number: int = 0, minute: int = 0) -> None:
     """Do what a shard does: write its container, then its part."""
-    pictures = {key: picture(key, number) for key in keys}
-    rows = [row_of(key, name, data, minute=minute) for key, data in pictures.items()]
-    output.write(name, pack(name, (Sample.of(r, output_name(r.key), pictures[r.key]) for r in rows)))
+    drawn = {key: picture(key, number) for key in keys}
+    rows = [row_of(key, name, data, minute=minute) for key, data in drawn.items()]
+    output.write(name, pack(name, (Sample.of(r, output_name(r.key), drawn[r.key]) for r in rows)))
     results.commit(output, Path(name).stem, rows)
 
 
@@ -242,6 +243,28 @@ def test_a_damaged_container_stops_nothing_and_is_left_as_it_is(output: Store) -
     fill(output, f"monet/{OTHER}.tar", KEYS[0], minute=1)
     assert len(finish(output)) == len(KEYS)
     assert output.read(NAMES[0]) == b"torn"
+
+
+def test_a_verification_reads_each_container_once_and_names_the_one_picture_that_is_not_as_it_was(
+    output: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(output, NAMES[0], *KEYS[:4])
+    fill(output, f"monet/{OTHER}.parquet", *KEYS[4:])
+    finish(output)
+    torn = bytearray(output.read(NAMES[0]))
+    torn[torn.index(picture(KEYS[1])) + 20] ^= 1
+    output.write(NAMES[0], bytes(torn))
+    monkeypatch.setattr(pictures, "_BYTES_AT_ONCE", 1)
+    read: list[str] = []
+    read_many = Store.read_many
+    monkeypatch.setattr(Store, "read_many", lambda self, keys: read.extend(keys) or read_many(self, keys))
+    told: list[tuple[int, int]] = []
+    report = verify(output, progress=lambda done, total: told.append((done, total)))
+    assert [(row["kind"], row["key"]) for row in report.problems.to_pylist()] == [("damaged_picture", KEYS[1])]
+    assert told == [(4, 6), (6, 6)] and sorted(name for name in read if "monet/" in name) == [
+        NAMES[0],
+        f"monet/{OTHER}.parquet",
+    ]
 
 
 def test_readers_of_image_folders_are_told_of_images_alone(output: Store) -> None:
