@@ -10,7 +10,7 @@ The modules, lowest first; each imports only from those before it:
     collection, doctor                                  galleries
     names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
     results, attempts                                   what was done
-    manifest, catalog                                   what is to do, which banks there are
+    manifest, planning, catalog                         what is to do, which banks there are
     mini, models, diffusion                             the frozen base model
     attention, bank, inversion                          the style prompts and how they meet a photo
     views, training, stylization                        learning and using them

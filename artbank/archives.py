@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from artbank import attempts, manifest, results
+from artbank import attempts, manifest, planning, results
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError, ResultsError
@@ -58,9 +58,9 @@ class Survey:
         styles: Resolved.
         base_model_hash: Of the frozen model.
         photos: The archive's listing (key, size, etag), all of it.
-        done: What the results hold already, see `manifest.read_done`.
+        done: What the results hold already, see `planning.read_done`.
         tasks: What is to do: rows of `PhotoTask`.
-        latest: See `manifest.find_latest`.
+        latest: See `planning.find_latest`.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -93,17 +93,17 @@ def survey_archive(config: StylizeConfig) -> Survey:
     base_hash = hash_folder(resolve(config.base_model, config.revision))
     styles = resolve_styles(Catalog(Store.open(config.store_uri)), config.styles, config.recipe, base_hash)
     broken, recipes = attempts.broken_off(output), {style.name: style.recipe_id for style in styles}
-    photos, done = manifest.list_archive(archive), manifest.read_done(output, broken, keep_failed=config.retry_failed)
-    tasks = manifest.plan(
-        manifest.choose(photos, include=config.include, exclude=config.exclude),
+    photos, done = planning.list_archive(archive), planning.read_done(output, broken, keep_failed=config.retry_failed)
+    tasks = planning.plan(
+        planning.choose(photos, include=config.include, exclude=config.exclude),
         done,
         recipes,
         retry_failed=config.retry_failed,
         failures=config.failures,
-        strikes=manifest.count_strikes(output, broken),
+        strikes=planning.count_strikes(output, broken),
         archive=photos,
     )
-    latest = manifest.find_latest(done, broken)
+    latest = planning.find_latest(done, broken)
     return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import manifest, results
+from artbank import planning, results
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
 from artbank.containers import read_pictures
@@ -43,7 +43,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
         OSError: The store failed.
     """
     output, store = Store.open(config.output_uri), Store.open(config.store_uri)
-    manifest.settle(output)
+    planning.settle(output)
     output.sweep(("", results.PARTS, results.MANIFESTS))
     rows = results.write_view(output, photos, columns=_TOLD)
     asked = rows.filter(

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from artbank import archives, galleries, manifest, outcomes, results
+from artbank import archives, galleries, manifest, outcomes, planning, results
 from artbank.archives import StylizePlan
 from artbank.config import BankRecipe, StylizeConfig, TrainConfig
 from artbank.images import Picture, encode
@@ -42,11 +42,11 @@ from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 
 STEPS = (
-    (manifest, "list_archive"),
-    (manifest, "read_done"),
-    (manifest, "plan"),
+    (planning, "list_archive"),
+    (planning, "read_done"),
+    (planning, "plan"),
     (manifest, "write_manifest"),
-    (manifest, "settle"),
+    (planning, "settle"),
     (results, "write_view"),
     (outcomes, "results_summary"),
 )
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--child", choices=("train", "run", "commit"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.list:
-        measure("list_archive", manifest.list_archive)(Store.open(asked.list))
+        measure("list_archive", planning.list_archive)(Store.open(asked.list))
     elif asked.child == "train":
         train(asked.at)
     elif asked.child == "run":

@@ -28,7 +28,7 @@ ORDER = [
     *("images", "framing", "colour", "codecs"),
     *("collection", "doctor"),
     *("names", "snapshots", "containers", "trimming"),
-    *("results", "attempts", "manifest", "catalog"),
+    *("results", "attempts", "manifest", "planning", "catalog"),
     *("mini", "models", "diffusion"),
     *("attention", "bank", "inversion"),
     *("views", "training", "stylization"),

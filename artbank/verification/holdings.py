@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from artbank import manifest, results
+from artbank import manifest, planning, results
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.parquet import conform, read_table
@@ -103,7 +103,7 @@ class Holdings:
             return None
         uri = list(self.configs.values())[-1].archive_uri
         try:
-            found = manifest.list_archive(Store.open(uri))
+            found = planning.list_archive(Store.open(uri))
         except Exception as error:  # whatever keeps us from it, the output can be looked at without
             logger.warning("the archive %s cannot be listed: %s", uri, error)
             return None
@@ -126,7 +126,7 @@ def take_stock(output: Store) -> Holdings:
     Raises:
         OSError: The store failed.
     """
-    files = manifest.list_archive(output).select(["key", "size"])
+    files = planning.list_archive(output).select(["key", "size"])
     asked, recipes, bad_manifests = _read_manifests(output, names_in(files, "manifests/", ".parquet"))
     rows, bad_parts = _read_parts(output, names_in(files, "results/part-", ".parquet"))
     bad_parts |= _find_wrong(asked, rows)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import manifest, results
+from artbank import planning, results
 from artbank.config import StylizeConfig, style_folder
 from artbank.errors import ResultsError
 from artbank.parquet import read_table
@@ -97,7 +97,7 @@ def finish(report: Report, repair: Repair) -> list[str]:
     photos = report.stock.list_photos()
     left = [f"{name}: the store does not give it" for name in _named(report, "unread_picture")]
     if photos is not None:
-        manifest.settle(output)
+        planning.settle(output)
         results.write_view(output, photos)
     elif _named(report, "stale_table") and not repair.configs:  # a run writes them
         left.append("the tables are not up to the parts, and the archive is not known: run stylize again")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START, result
 
-from artbank import attempts, manifest, results, storage
+from artbank import attempts, manifest, planning, results, storage
 from artbank.errors import Failure
 from artbank.manifest import Shard
 from artbank.records import PhotoTask, Result
@@ -43,22 +43,22 @@ def plan(
     retry: bool = False,
     failures: Sequence[Failure] = (),
 ) -> list[tuple]:
-    done = results.current(Result.to_table(rows)).select(manifest.DONE_COLUMNS)
-    tasks = PhotoTask.from_table(manifest.plan(photos, done, recipes, retry_failed=retry, failures=failures))
+    done = results.current(Result.to_table(rows)).select(planning.DONE_COLUMNS)
+    tasks = PhotoTask.from_table(planning.plan(photos, done, recipes, retry_failed=retry, failures=failures))
     return [(task.key, task.etag, task.styles, task.known_sha256) for task in tasks]
 
 
 def test_an_archive_is_listed_without_what_is_hidden(store_uri: str) -> None:
     archive = Store.open(store_uri)
     archive.write_many({"b.jpg": b"22", "a/b.jpg": b"1", ".trash/c.jpg": b"1", "a/.hidden": b"1"})
-    photos = manifest.list_archive(archive)
+    photos = planning.list_archive(archive)
     assert photos["key"].to_pylist() == ["a/b.jpg", "b.jpg"]
     assert photos["size"].to_pylist() == [1, 2]
     assert photos["etag"].to_pylist() == [stored.etag for stored in archive.list()]
 
 
 def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    photos = manifest.list_archive(Store.open(str(tmp_path / "nowhere")))
+    photos = planning.list_archive(Store.open(str(tmp_path / "nowhere")))
     assert len(photos) == 0
     assert plan(photos, [], {"monet": "r1"}) == []
 
@@ -79,15 +79,15 @@ def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
     keys = ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]
     photos = pa.table({"key": keys, "size": [1] * 4, "etag": ["e"] * 4})
-    assert manifest.choose(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
+    assert planning.choose(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
 
 
 def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "_LISTED_AT_ONCE", 3)
+    monkeypatch.setattr(planning, "_LISTED_AT_ONCE", 3)
     monkeypatch.setattr(storage, "_SCANNED_AT_ONCE", 2)
     archive = Store.open(store_uri)
     archive.write_many({f"{n % 3}/{n}.jpg": b"x" * n for n in range(10)})
-    photos = manifest.list_archive(archive)
+    photos = planning.list_archive(archive)
     assert photos["key"].to_pylist() == sorted(f"{n % 3}/{n}.jpg" for n in range(10))
     assert photos.to_pylist() == [vars(stored) for stored in archive.list()]
 
@@ -144,8 +144,8 @@ def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> No
     photos = listing(a="e1", b="e1")
     results.commit(output, "m-00000", [result("a.jpg", status="failed"), result("b.jpg")])
     for _ in range(2):
-        done = manifest.read_done(output, keep_failed=True)
-        tasks = manifest.plan(photos, done, {"monet": "r1"}, retry_failed=True)
+        done = planning.read_done(output, keep_failed=True)
+        tasks = planning.plan(photos, done, {"monet": "r1"}, retry_failed=True)
         assert tasks["key"].to_pylist() == ["a.jpg"]
         (shard,) = manifest.write_manifest(output, tasks, 4, {"monet": "r1"})
         attempts.begin(output, shard.id, {})
@@ -153,8 +153,8 @@ def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> No
 
 def ambiguous(photos: pa.Table, rows: Sequence[Result] = (), archive: pa.Table | None = None) -> dict[str, bool | None]:
     """Plan one style; returns what is to do, and whether its name is ambiguous."""
-    done = results.current(Result.to_table(rows)).select(manifest.DONE_COLUMNS)
-    tasks = manifest.plan(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
+    done = results.current(Result.to_table(rows)).select(planning.DONE_COLUMNS)
+    tasks = planning.plan(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
     return {task.key: task.is_ambiguous for task in PhotoTask.from_table(tasks)}
 
 
@@ -164,7 +164,7 @@ def test_photos_whose_names_may_be_confused_are_told() -> None:
 
 def test_names_are_ambiguous_by_the_whole_archive_and_not_by_what_is_chosen() -> None:
     archive = listing(a="e1", A="e1", b="e1")
-    chosen = manifest.choose(archive, include=["a*", "b*"], exclude=[])
+    chosen = planning.choose(archive, include=["a*", "b*"], exclude=[])
     assert ambiguous(chosen, archive=archive) == {"a.jpg": True, "b.jpg": False}
 
 
@@ -207,7 +207,7 @@ def test_a_manifest_is_named_by_all_that_makes_its_work(output: Store) -> None:
 def test_the_same_work_coming_up_again_is_not_taken_for_done(output: Store) -> None:
     photos = listing(a="e1")
     for number in range(3):  # fails every time
-        tasks = manifest.plan(photos, manifest.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
+        tasks = planning.plan(photos, planning.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
         (shard,) = manifest.write_manifest(output, tasks, 3, {"monet": "r1"})
         assert not results.is_committed(output, shard.id)
         results.commit(output, shard.id, [result(status="failed")])
@@ -227,7 +227,7 @@ def test_rows_of_photos_known_by_their_content_are_found(output: Store) -> None:
     kept = result("c.jpg", sha256="s3")
     results.commit(output, "m-00000", [result(), result("a.jpg", "hokusai"), kept])
     recipes = {"monet": "r1", "hokusai": "r2"}
-    tasks = manifest.plan(listing(a="e1", b="e1", c="e2"), manifest.read_done(output), recipes, retry_failed=False)
+    tasks = planning.plan(listing(a="e1", b="e1", c="e2"), planning.read_done(output), recipes, retry_failed=False)
     (shard,) = manifest.write_manifest(output, tasks, 10, recipes)
     assert manifest.read_known(output, shard) == {("c.jpg", "monet"): kept}
 
@@ -236,7 +236,7 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
     photos = listing(a="e1", b="e1")
 
     def todo(recipe: str, shard_size: int = 1) -> list[Shard]:
-        tasks = manifest.plan(photos, manifest.read_done(output), {"monet": recipe}, retry_failed=False)
+        tasks = planning.plan(photos, planning.read_done(output), {"monet": recipe}, retry_failed=False)
         return manifest.write_manifest(output, tasks, shard_size, {"monet": recipe})
 
     (shard,) = todo("r1", 2)
@@ -249,10 +249,10 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
     assert [task.key for task in manifest.read_shard(output, again)] == ["a.jpg"]
     results.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
     assert todo("r1") == []
-    manifest.settle(output)  # the other recipe's shard may have been at work later still
+    planning.settle(output)  # the other recipe's shard may have been at work later still
     assert attempts.broken_off(output).keys() == {first.id}
     results.commit(output, "m-1", [result("a.jpg", recipe_id="r2", created_at=START.replace(year=2101))])
-    manifest.settle(output)
+    planning.settle(output)
     assert attempts.broken_off(output) == {}
 
 
@@ -320,8 +320,8 @@ class Simulation:
             self.check(recipes)
 
     def plan(self, recipes: Mapping[str, str], retry_failed: bool) -> list[Shard]:
-        done = manifest.read_done(self.output, keep_failed=retry_failed)
-        tasks = manifest.plan(self.listing(), done, recipes, retry_failed=retry_failed)
+        done = planning.read_done(self.output, keep_failed=retry_failed)
+        tasks = planning.plan(self.listing(), done, recipes, retry_failed=retry_failed)
         return manifest.write_manifest(self.output, tasks, 2, recipes)
 
     def work(self, shard: Shard, recipes: Mapping[str, str], *, commit: bool = True) -> set[tuple[str, str]]:

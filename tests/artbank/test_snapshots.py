@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from rows import result
 
-from artbank import manifest, results, snapshots
+from artbank import planning, results, snapshots
 from artbank.backends.local import LocalBackend
 from artbank.parquet import row_groups_bytes, table_bytes
 from artbank.records import Result
@@ -79,7 +79,7 @@ def test_planning_reads_the_snapshots_and_the_parts_that_came_after(output: Stor
     assert len(keys) == 20 // FULL
     commit(output, range(20, 22))
     asked_for.clear()
-    assert len(manifest.read_done(output)) == 2 * 22
+    assert len(planning.read_done(output)) == 2 * 22
     loose = [f"part-m-{number:05d}.parquet" for number in (18, 19, 20, 21)]
     assert sorted(asked_for) == sorted([*(Path(key).name for key in keys), *loose])
 
