@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -73,9 +76,8 @@ class Codecs:
                 "expected a process that may start others, found a daemonic one; "
                 "start Dask's workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
             )
-        # Not forked: this process has threads, and what they hold would stay held in the child.
-        context: Any = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(max_workers=num_processes or count_cores(), context=context)
+        self._num_processes, self._lock = num_processes or count_cores(), threading.Lock()
+        self._pool = self._make_pool()
 
     def open(self, key: str, data: bytes, reading: Reading) -> Waits[OpenPhoto]:
         """Begin to decode a photo and to bring it to its working size.
@@ -101,25 +103,39 @@ class Codecs:
         self._pool.join()
 
     def _start(self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float) -> Waits[Outcome]:
-        future = self._pool.schedule(work, args=args, timeout=seconds)
+        future = self._schedule(work, args, seconds)
 
         def wait() -> Outcome:
             try:
                 return future.result()
-            except ProcessExpired:  # not certainly for what is in the file: once more
-                again = self._pool.schedule(work, args=args, timeout=seconds)
+            except (ProcessExpired, BrokenProcessPool, CancelledError):  # not certainly for what is in the file
+                again = self._schedule(work, args, seconds)
             except TimeoutError as error:
                 raise ImageError(
                     f"not done after {seconds:g} s; save it anew or get another copy", "timed_out"
                 ) from error
             try:
                 return again.result()
-            except (ProcessExpired, TimeoutError) as error:
+            except (ProcessExpired, BrokenProcessPool, TimeoutError) as error:
                 raise ImageError(
                     "the process that opened the file crashed, twice; save it anew or get another copy", "crashed"
                 ) from error
 
         return wait
+
+    def _schedule(self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float) -> Any:
+        """Give work to the pool; to a new one where it is broken, as by a process that died with nothing to do."""
+        with self._lock:
+            try:
+                return self._pool.schedule(work, args=args, timeout=seconds)
+            except RuntimeError:
+                self._pool = self._make_pool()
+                return self._pool.schedule(work, args=args, timeout=seconds)
+
+    def _make_pool(self) -> ProcessPool:
+        # Not forked: this process has threads, and what they hold would stay held in the child.
+        context: Any = multiprocessing.get_context("spawn")
+        return ProcessPool(max_workers=self._num_processes, context=context)
 
 
 def open_photo(key: str, data: bytes, reading: Reading) -> OpenPhoto:

@@ -99,6 +99,18 @@ def test_a_decoder_that_was_killed_once_gets_its_photo_again(codecs: Codecs, tmp
     assert codecs._start(die_once, (str(tmp_path),), 60)() == "done"
 
 
+def test_a_decoder_that_dies_with_nothing_to_do_is_replaced() -> None:
+    codecs, own = Codecs(1), psutil.Process()
+    before = {child.pid for child in own.children()}
+    codecs.open("a.jpg", draw_photo(0), READING)()
+    [idle] = [child for child in own.children() if child.pid not in before and "spawn_main" in str(child.cmdline())]
+    idle.kill()
+    for _ in range(3):
+        time.sleep(0.3)
+        assert codecs.open("b.jpg", draw_photo(1), READING)().photo.key == "b.jpg"
+    codecs.close()
+
+
 def test_a_photo_that_takes_too_long_is_given_up_and_others_go_on(codecs: Codecs) -> None:
     slow, next_one = codecs._start(sleep, (60,), 0.5), codecs.open("a.jpg", draw_photo(0), READING)
     start = time.monotonic()

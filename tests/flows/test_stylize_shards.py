@@ -28,6 +28,7 @@ from prefect.exceptions import ParameterTypeError
 from prefect.flow_engine import run_flow
 from pydantic import ValidationError
 from runs import id_of, log_of, read_run, run
+from wholes import heed_interrupts
 
 from artbank import results
 from artbank.archives import plan_archive
@@ -62,7 +63,7 @@ def pool(deployed: dict[str, Any], prefect_server: str) -> Iterator[int]:
     """A worker of the pool, for two flow runs at once; its pid."""
     env = os.environ | {"PREFECT_API_URL": prefect_server, "PREFECT_WORKER_QUERY_SECONDS": "1"}
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--limit", "2"]
-    with subprocess.Popen(command, env=env) as worker:
+    with subprocess.Popen(command, env=env, preexec_fn=heed_interrupts) as worker:
         yield worker.pid
         worker.terminate()
 

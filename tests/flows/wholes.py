@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -53,7 +54,12 @@ def start_command(config: StylizeConfig | TrainConfig, folder: Path, server: str
     else:
         asked = ["train", config.gallery_uri]
     command = [sys.executable, "-m", "artbank_cli.main", *asked, "--parameters", str(parameters)]
-    return subprocess.Popen(command, env=os.environ | {"PREFECT_API_URL": server})
+    return subprocess.Popen(command, env=os.environ | {"PREFECT_API_URL": server}, preexec_fn=heed_interrupts)
+
+
+def heed_interrupts() -> None:
+    """Have SIGINT end this process, as at a terminal: who runs in the background inherits that it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
