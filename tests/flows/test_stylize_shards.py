@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from runs import id_of, log_of, read_run, run
 from wholes import heed_interrupts
 
-from artbank import results
+from artbank import attempts, results
 from artbank.archives import plan_archive
 from artbank.config import StylizeConfig
 from artbank.errors import BaseModelError, ConfigError, ResultsError
@@ -100,7 +100,7 @@ def children(worker: int) -> dict[UUID, int]:
 def kill_in_the_middle(config: StylizeConfig, worker: int, victims: list[UUID]) -> None:
     """Kill the process that works on the first shard to be begun, without a word to anyone."""
     output = Store.open(config.output_uri)
-    while not (begun := results.broken_off(output)):
+    while not (begun := attempts.broken_off(output)):
         time.sleep(0.01)
     number = int(next(iter(begun)).rpartition("-")[2])
     with get_client(sync_client=True) as client:
