@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
 from drawn import draw_photo, stylizing
 from runs import run
 from wholes import check_whole, pictures

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
 import pytest
 from drawn import draw_photo, listing, stylizing, training
 from pydantic import ValidationError
