@@ -166,6 +166,17 @@ def broken_off(output: Store) -> dict[str, Mark]:
     Raises:
         ResultsError: A mark is damaged.
     """
+    return find_marks(output)[0]
+
+
+def find_marks(output: Store) -> tuple[dict[str, Mark], list[str]]:
+    """Return the marks of `broken_off`, and the ids of the shards whose part is there beside their mark.
+
+    A process that is killed between its part and its mark leaves the latter.
+
+    Raises:
+        ResultsError: A mark is damaged.
+    """
     parts = output.child(PARTS)
     names = {stored.key for stored in parts.list()}
     shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
@@ -176,7 +187,7 @@ def broken_off(output: Store) -> dict[str, Mark]:
             marks[shards[name]] = Mark.from_bytes(data, parts.uri_of(name))
         elif not isinstance(data, FileNotFoundError):  # that one was done while we looked
             raise data
-    return marks
+    return marks, sorted(shards[name] for name in shards.keys() - set(open_ones))
 
 
 def forget(output: Store, shard_ids: Iterable[str]) -> None:

@@ -137,12 +137,13 @@ def plan(
 
 
 def settle(output: Store) -> None:
-    """Forget the shards that broke off, where all they had to do has been done since.
+    """Forget the shards that are done, and those that broke off where all they had to do has been done since.
 
-    That is so where the current row of each photo and style is younger and asks for the same picture: whoever may still
-    be at such a shard writes the bytes that are there.
+    The latter is so where the current row of each photo and style is younger and asks for the same picture: whoever may
+    still be at such a shard writes the bytes that are there.
     """
-    broken = attempts.broken_off(output)
+    broken, finished = attempts.find_marks(output)
+    attempts.forget(output, finished)
     done = results.current(results.ledger(output, DONE_COLUMNS)) if broken else None
     for shard_id, mark in broken.items():
         tasks, recipes = manifest.read_tasks(output, shard_id), manifest.read_recipes(output, shard_id)

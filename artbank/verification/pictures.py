@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from artbank.containers import are_images, read_pictures
 from artbank.errors import ImageError
 from artbank.images import decode
+from artbank.pipeline import ahead
 from artbank.storage import Store, is_transient
 
 Progress = Callable[[int, int], None]
@@ -95,24 +96,18 @@ def _fault(data: bytes | Exception, digest: str | None) -> tuple[str, str] | Non
 
 def _read_ahead(output: Store, rows: pa.Table) -> Iterator[tuple[pa.Table, Pictures]]:
     """Yield rows in batches with their pictures, the next batch being read meanwhile."""
-    batches = list(_batches(rows))
     with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(_read, output, batches[0]) if batches else None
-        for number, batch in enumerate(batches):
-            assert ahead is not None
-            data = ahead.result()
-            ahead = reader.submit(_read, output, batches[number + 1]) if number + 1 < len(batches) else None
-            yield batch, data
+        yield from ahead(_batches(rows), lambda batch: reader.submit(_read, output, batch).result, count=1)
 
 
-def _read(output: Store, batch: pa.Table) -> Pictures:
+def _read(output: Store, batch: pa.Table) -> tuple[pa.Table, Pictures]:
     found = read_pictures(output, batch.select(_PLACE).to_pylist())
     again = [pair for pair, data in found.items() if isinstance(data, Exception) and is_transient(data)]
     if again:
         time.sleep(_AGAIN_SECONDS)
         rows = zip(_pairs(batch), batch.select(_PLACE).to_pylist(), strict=True)
         found |= read_pictures(output, [row for pair, row in rows if pair in set(again)])
-    return found
+    return batch, found
 
 
 def _batches(rows: pa.Table) -> Iterator[pa.Table]:

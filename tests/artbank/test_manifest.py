@@ -256,6 +256,13 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
     assert attempts.broken_off(output) == {}
 
 
+def test_the_mark_of_a_shard_whose_worker_died_right_after_its_part_is_deleted(output: Store) -> None:
+    attempts.begin(output, "m-0", {})
+    results.commit(output, "m-0", [result("a.jpg")])
+    planning.settle(output)
+    assert not [stored.key for stored in output.list() if "_begun" in stored.key]
+
+
 STYLES = ("monet", "hokusai")
 KEYS = st.sampled_from(["a.jpg", "b/c.jpg", "d.jpg", "é f.png"])
 EDITS = st.one_of(

@@ -14,7 +14,7 @@ import rgw
 from drawn import draw_photo, stylizing
 from flaky import FAULTS, run_flaky
 from runs import run
-from wholes import check_whole, pictures, start_command, wait_for
+from wholes import check_whole, copy_photos, pictures, start_command, wait_for
 
 from artbank import results
 from artbank.backends import s3
@@ -81,9 +81,7 @@ def test_a_store_that_fails_every_tenth_request_delays_a_run_and_no_more(
     s3_endpoint: rgw.Endpoint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source, bucket = Store.open(photos), Store.open(s3_store)
-    keys = [stored.key for stored in source.list()]
-    bucket.write_many({f"photos/{key}": source.read(key) for key in keys})
+    bucket = copy_photos(photos, s3_store)
     with run_flaky(s3_endpoint, share=0.1) as flaky:
         monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
         state = run(stylize_archive, asked(bucket.uri_of("photos"), bucket.uri_of("output"), trained.store))
@@ -101,8 +99,7 @@ def test_a_store_that_now_and_then_never_answers_delays_a_run_and_no_more(
     s3_endpoint: rgw.Endpoint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source, bucket = Store.open(photos), Store.open(s3_store)
-    bucket.write_many({f"photos/{stored.key}": source.read(stored.key) for stored in source.list()})
+    bucket = copy_photos(photos, s3_store)
     monkeypatch.setitem(s3._CLIENT, "read_timeout", 1)  # half a minute would be much for a test
     with run_flaky(s3_endpoint, share=0.15) as flaky:
         flaky.stall_seconds = 3.0

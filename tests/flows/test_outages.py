@@ -19,7 +19,7 @@ import rgw
 from drawn import TRAIN, draw_photo, stylizing, training
 from flaky import run_flaky
 from runs import run
-from wholes import check_whole, pictures, start_command, wait_for
+from wholes import check_whole, copy_photos, pictures, start_command, wait_for
 
 from artbank import attempts, results
 from artbank.config import StylizeConfig
@@ -76,8 +76,7 @@ def test_a_store_that_is_down_for_half_a_minute_delays_a_run_and_no_more(
     s3_endpoint: rgw.Endpoint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source, bucket = Store.open(photos), Store.open(s3_store)
-    bucket.write_many({f"photos/{stored.key}": source.read(stored.key) for stored in source.list()})
+    bucket = copy_photos(photos, s3_store)
     with run_flaky(s3_endpoint) as flaky:
         monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
 

@@ -25,6 +25,13 @@ def pictures(output: str) -> dict[str, bytes]:
     return {key: data for key, data in found.items() if isinstance(data, bytes)}
 
 
+def copy_photos(photos: str, bucket_uri: str) -> Store:
+    """Copy photos into the folder `photos` of a bucket; returns the bucket."""
+    source, bucket = Store.open(photos), Store.open(bucket_uri)
+    bucket.write_many({f"photos/{stored.key}": source.read(stored.key) for stored in source.list()})
+    return bucket
+
+
 def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None = None) -> None:
     """Check that every photo has one row and its picture, and that nothing temporary is left.
 
