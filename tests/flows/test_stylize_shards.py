@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -187,7 +188,8 @@ def test_ranges_that_wait_when_their_run_is_stopped_are_cancelled(
     def stop(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ranges.time, "sleep", stop)  # no worker is there: the run would wait for one
+    # No worker is there: the run would wait for one. Not `time.sleep` itself, which every thread here uses.
+    monkeypatch.setattr(ranges, "time", SimpleNamespace(sleep=stop))
     started: list[UUID] = []
 
     @flow
