@@ -35,7 +35,7 @@ ORDER = [
     *("training", "stylization"),
     *("scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
-    "galleries",
+    *("registering", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
     "verification",
 ]
