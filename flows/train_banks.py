@@ -84,11 +84,9 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
 
         groups = cut_groups(list(jobs), config.banks_at_once, runner.num_workers)
         told, broken = gather(groups, start)
-        suspects = [
-            key for key, error in broken.items() if len(groups[key]) > 1 and not isinstance(error, ArtbankError)
-        ]
+        suspects = [key for key in broken if len(groups[key]) > 1 and not isinstance(broken[key], ArtbankError)]
         for key in suspects:
-            get_run_logger().warning("%s: trained one by one, for together: %s", key, explain(broken[key]))
+            get_run_logger().warning("%s failed together and are trained one by one: %s", key, explain(broken[key]))
         told_alone, broken_alone = gather({name: [name] for key in suspects for name in groups[key]}, start)
     ends = {name: error for key, error in broken.items() for name in groups[key]} | broken_alone
     for group in (*told.values(), *told_alone.values()):

@@ -20,7 +20,7 @@ from artbank.cohort import Trained, train_together
 from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
-from artbank.joint import SAMPLES_AT_ONCE, learn
+from artbank.joint import SAMPLES_AT_ONCE, diffusion_loss, learn
 from artbank.mini.scenes import draw_scene
 from artbank.training import Training
 from artbank.views import Views, encode_views
@@ -206,6 +206,23 @@ def test_a_damaged_checkpoint_ends_its_bank_alone(base: BaseModel, views: list[t
     assert isinstance(train_together(open_all(base, views[:1], RECIPE), keepers[1:2])[0], TrainingError)
 
 
+@pytest.mark.parametrize("gamma", [None, 5.0])
+def test_gradients_among_others_are_those_of_each_banks_own_mean_loss(
+    base: BaseModel, views: list[tuple[Views, Views]], gamma: float | None
+) -> None:
+    recipes = [vary(batch_size=size, min_snr_gamma=gamma) for size in (3, 1, 4)]
+    found = learn_once(base, open_all(base, views, *recipes), gamma)
+    losses, gradients = [], []
+    for member in open_gates(open_all(base, views, *recipes)):
+        batch = member.draw()
+        prompts = base.encode_prompts(batch.prompts, member.bank())
+        loss = diffusion_loss(base, batch.latents, batch.noise, batch.timesteps, prompts, gamma).mean()
+        loss.backward()
+        losses.append(loss.detach())
+        gradients += [p.grad.flatten() for p in member.bank.parameters() if p.grad is not None]
+    assert torch.allclose(found, torch.cat([torch.stack(losses), *gradients]), rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("most", [1, 4, 5, 100])
 def test_gradients_do_not_depend_on_how_many_samples_go_through_at_once(
     base: BaseModel, views: list[tuple[Views, Views]], most: int, monkeypatch: pytest.MonkeyPatch
@@ -310,14 +327,21 @@ def test_banks_share_the_time(base: BaseModel, views: list[tuple[Views, Views]])
     assert seconds[1] < seconds[0] == pytest.approx(seconds[2])
 
 
-def learn_once(base: BaseModel, members: Sequence[Training]) -> Tensor:
+def learn_once(base: BaseModel, members: list[Training], gamma: float | None = None) -> Tensor:
     """Return losses and gradients of a step, in one line."""
-    for member in members:
-        for parameter in member.bank.parameters():
-            torch.nn.init.ones_(parameter) if parameter.ndim == 0 else None  # open gates, so that all gradients flow
-    losses = learn(base, [member.bank for member in members], [member.draw() for member in members])
+    open_gates(members)
+    losses = learn(base, [member.bank for member in members], [member.draw() for member in members], gamma)
     gradients = [p.grad.flatten() for member in members for p in member.bank.parameters() if p.grad is not None]
     return torch.cat([losses, *gradients])
+
+
+def open_gates(members: list[Training]) -> list[Training]:
+    """Open the attention's gates, so that gradients flow to all of it."""
+    for member in members:
+        for parameter in member.bank.parameters():
+            if parameter.ndim == 0:
+                torch.nn.init.ones_(parameter)
+    return members
 
 
 def watch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
