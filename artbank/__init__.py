@@ -13,10 +13,11 @@ The modules, lowest first; each imports only from those before it:
     manifest, planning, catalog                         what is to do, which banks there are
     mini, models, denoiser, diffusion                   the frozen base model
     attention, bank, inversion, solvers                 the style prompts and how they meet a photo
-    views, training, stylization                        learning and using them
+    views, batches, joint, checkpoints, cohort          what banks learn from, several at once
+    training, stylization                               learning and using them
     scorer, evaluation, report                          what came of it
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
-    galleries                                           one job whole: a gallery into banks
+    registering, galleries                              one job whole: a gallery into banks
     archives, opening, stages, shards, outcomes         the other: an archive into pictures
     verification                                        whether an output is still what was written
 """

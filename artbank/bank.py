@@ -1,6 +1,6 @@
 """The Implicit Style Prompt Bank of one collection: as it trains, and as it is kept.
 
-Shape legend: N vectors in a bank, D width of a text embedding (768 for Stable Diffusion 1.x).
+Shape legend: S banks, N vectors in each, D width of a text embedding (768 for Stable Diffusion 1.x).
 
 Source: ArtBank, Zhang et al., AAAI 2024, section "Implicit Style Prompt Bank".
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from artbank.attention import build_attention
 from artbank.config import BankRecipe
@@ -77,6 +78,16 @@ class TrainableBank(nn.Module):
             return False
         self.load_state_dict(state)
         return True
+
+
+def shape_together(banks: Sequence[TrainableBank]) -> Tensor:
+    """Return the vectors [S, N, D] of several banks of one shape, by one call of their attention.
+
+    Gradients flow to each bank's own parameters.
+    """
+    own = [dict(bank.named_parameters()) for bank in banks]
+    stacked = {name: torch.stack([parameters[name] for parameters in own]) for name in own[0]}
+    return torch.vmap(lambda parameters: functional_call(banks[0], parameters, ()))(stacked)
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,9 @@ class TrainConfig(RunConfig):
     )
     force: bool = Field(default=False, description="Train anew although nothing changed; adds a version.")
     recipe: BankRecipe = BankRecipe()
+    banks_at_once: int = Field(
+        default=4, ge=1, le=64, description="Most collections whose banks are trained in the same batches."
+    )
     checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints in the store.")
     num_samples: int = Field(
         default=4, ge=1, le=64, description="Pictures drawn with a new bank for its scores and preview."

@@ -49,6 +49,7 @@ class Denoiser:
             compile_after: Calls with latents of one shape after which it is compiled for that shape; never when None.
         """
         self.unet: Any = unet
+        self._device, self._dtype = unet.device, unet.dtype  # asking takes a millisecond
         self._attentions = [
             block.attn2 for transformer in _transformers(unet) for block in transformer.transformer_blocks
         ]
@@ -59,19 +60,19 @@ class Denoiser:
 
     def remember(self, prompts: Tensor) -> Memory:
         """Return the keys and values of prompts [G, L, D]; gradients flow to them."""
-        prompts = prompts.to(self.unet.dtype)
+        prompts = prompts.to(self._dtype)
         return Memory(tuple((_heads(a, a.to_k(prompts)), _heads(a, a.to_v(prompts))) for a in self._attentions))
 
     def embed_time(self, timestep: int) -> Tensor:
         """Return the embedding [1, E] of a timestep, computed once."""
         if timestep not in self._times:
             with torch.no_grad():
-                self._times[timestep] = self.embed_times(torch.tensor([timestep], device=self.unet.device))
+                self._times[timestep] = self.embed_times(torch.tensor([timestep], device=self._device))
         return self._times[timestep]
 
     def embed_times(self, timesteps: Tensor) -> Tensor:
         """Return the embeddings [B, E] of timesteps [B]."""
-        return self.unet.time_embedding(self.unet.time_proj(timesteps).to(self.unet.dtype))
+        return self.unet.time_embedding(self.unet.time_proj(timesteps).to(self._dtype))
 
     def __call__(self, latents: Tensor, times: Tensor, memory: Memory, *, num_prompts: int = 1) -> Tensor:
         """Return what the UNet predicts for every sample under its prompts, float32 [P * B, C, h, w], prompt by prompt.
@@ -82,7 +83,7 @@ class Denoiser:
             memory: Of G prompts: G = P, or G = P * B.
             num_prompts: P.
         """
-        sample = latents.to(self.unet.dtype).contiguous(memory_format=torch.channels_last)
+        sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
         # A copy in any case: a CUDA graph gives every result in the same place.
         return self._forward(self.unet, sample, times, memory.pairs, num_prompts).to(torch.float32, copy=True)
 

@@ -111,14 +111,14 @@ class BaseModel:
         logger.info("base model %s on %s in %s", source, place, precision)
         return model
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Where the networks are; asking the UNet takes a millisecond each time."""
         return self.unet.device
 
-    @property
+    @cached_property
     def dtype(self) -> torch.dtype:
-        """Precision of the networks."""
+        """Precision of the networks; likewise."""
         return self.unet.dtype
 
     @cached_property
@@ -126,6 +126,11 @@ class BaseModel:
         """The same model in float32, made when it is first asked for."""
         parts = {name: copy.deepcopy(getattr(self, name)).float() for name in ("unet", "vae", "text_encoder")}
         return replace(self, **parts, compile_after=None)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the UNet is compiled for whatever shape comes."""
+        return self.compile_after == 0
 
     @cached_property
     def denoiser(self) -> Denoiser:
@@ -183,7 +188,9 @@ class BaseModel:
             raise ConfigError(f"{words!r} holds no word; give at least one")
         return self.vocabulary[torch.tensor(ids, device=self.device)].float()
 
-    def encode_prompts(self, prompts: Sequence[str], vectors: Tensor | None = None) -> Tensor:
+    def encode_prompts(
+        self, prompts: Sequence[str], vectors: Tensor | None = None, places: Sequence[int] | None = None
+    ) -> Tensor:
         """Encode prompts, in which `{style}` stands for the rows of `vectors`.
 
         The vectors are words beyond the vocabulary, as in textual inversion (Gal et al., ICLR 2023), and gradients flow
@@ -191,18 +198,24 @@ class BaseModel:
 
         Args:
             prompts: B texts; those that are too long lose words, never the style.
-            vectors: [K, D] in the vocabulary's own scale; None where no prompt holds `{style}`.
+            vectors: [K, D] in the vocabulary's own scale, [S, K, D] of S styles; None where no prompt holds `{style}`.
+            places: Which of the S styles each prompt is in, the first by default.
 
         Returns:
             [B, L, D] in the model's precision.
         """
-        count = 0 if vectors is None else len(vectors)
-        ids = torch.tensor([self._tokenize(prompt, count) for prompt in prompts], device=self.device)  # [B, L]
+        count = 0 if vectors is None else vectors.shape[-2]
+        owned = zip(prompts, places or [0] * len(prompts), strict=True)
+        ids = self.send(torch.tensor([self._tokenize(prompt, count, place) for prompt, place in owned]))  # [B, L]
         if vectors is None:
             return self.text_encoder(ids).last_hidden_state
-        weight = torch.cat([self.vocabulary, vectors.to(self.device, self.vocabulary.dtype)])  # [V + K, D]
-        embedding = {self._embedding_name: weight}
-        return functional_call(self.text_encoder, embedding, (ids,)).last_hidden_state
+        own = vectors.flatten(0, -2).to(self.device, self.vocabulary.dtype)  # [S * K, D]
+        table = {self._embedding_name: torch.cat([self.vocabulary, own])}  # [V + S * K, D]
+        return functional_call(self.text_encoder, table, (ids,)).last_hidden_state
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the model's device; CUDA copies it when its turn comes, and nobody waits for it."""
+        return (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True)
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -250,8 +263,8 @@ class BaseModel:
         table = self.text_encoder.get_input_embeddings()
         return next(f"{name}.weight" for name, module in self.text_encoder.named_modules() if module is table)
 
-    def _tokenize(self, prompt: str, count: int) -> list[int]:
-        """Return the L token ids of a prompt; `{style}` becomes `count` ids from V on."""
+    def _tokenize(self, prompt: str, count: int, place: int = 0) -> list[int]:
+        """Return the L token ids of a prompt; `{style}` becomes `count` ids from V + `place` * `count` on."""
         tokenizer, length = self.tokenizer, self.tokenizer.model_max_length
         texts = prompt.split(SLOT)
         if len(texts) > 1 and not count:
@@ -259,7 +272,7 @@ class BaseModel:
         if len(texts) > 2:
             raise ConfigError(f"prompt {prompt!r} holds {SLOT} {len(texts) - 1} times; once is the most")
         parts = [tokenizer(text, add_special_tokens=False).input_ids if text.strip() else [] for text in texts]
-        style = list(range(len(self.vocabulary), len(self.vocabulary) + count)) if len(texts) > 1 else []
+        style = [len(self.vocabulary) + place * count + i for i in range(count)] if len(texts) > 1 else []
         room = length - 2 - len(style)
         after = parts[1][:room] if len(parts) > 1 else []
         before = parts[0][: room - len(after)]

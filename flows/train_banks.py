@@ -1,17 +1,25 @@
-"""Galleries into banks: one bank for each collection that needs one."""
+"""Galleries into banks: one bank for each collection that needs one, several trained in the same batches."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
 from artbank.config import TrainConfig
-from artbank.errors import TrainBanksError
-from flows.outcomes import explain, gather, name_failures
+from artbank.errors import ArtbankError, TrainBanksError
+from flows.outcomes import Future, explain, gather, name_failures
 from tasks.artifacts import show_banks
-from tasks.galleries import plan_training, train_collection
+from tasks.galleries import plan_training, train_collections
 from tasks.runners import open_runner
+
+if TYPE_CHECKING:
+    from tasks.galleries import TrainJob
+
+_NAMED = 3  # collections in the name of a group
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,50 @@ def train_banks(config: TrainConfig) -> TrainSummary:
     get_run_logger().info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     if not plan.jobs:
         return TrainSummary({}, plan.current)
-    with open_runner(config) as submit:
-        jobs = {job.collection.name: job for job in plan.jobs}
-        trained, failed = gather(jobs, lambda job: submit(train_collection, config=config, job=job))
+    ends = _train(config, {job.collection.name: job for job in plan.jobs})
+    failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
+    trained = {name: end for name, end in ends.items() if name not in failed}
     show_banks(list(trained.values()), plan.current, {name: explain(error) for name, error in failed.items()})
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {name_failures(failed)}")
     return TrainSummary({name: bank.version for name, bank in trained.items()}, plan.current)
+
+
+def cut_groups(names: Sequence[str], most: int, num_workers: int) -> dict[str, Sequence[str]]:
+    """Cut collections into groups of nearly equal size, each under a name of its own.
+
+    Args:
+        names: Of the collections.
+        most: Largest size of a group.
+        num_workers: There are at least as many groups, where there are as many collections.
+    """
+    count = max(-(-len(names) // most), min(num_workers, len(names)))
+    groups = [names[first:end] for first, end in pairwise(len(names) * i // count for i in range(count + 1))]
+    return {_name(group): group for group in groups}
+
+
+def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
+    """Train all collections; returns each one's record, or what went wrong with it.
+
+    Where a group failed as a whole, its collections are tried by themselves: one may be the cause.
+    """
+    with open_runner(config) as runner:
+
+        def start(group: Sequence[str]) -> Future:
+            return runner(train_collections, config=config, jobs=[jobs[name] for name in group], name=_name(group))
+
+        groups = cut_groups(list(jobs), config.banks_at_once, runner.num_workers)
+        told, broken = gather(groups, start)
+        suspects = [key for key in broken if len(groups[key]) > 1 and not isinstance(broken[key], ArtbankError)]
+        for key in suspects:
+            get_run_logger().warning("%s failed together and are trained one by one: %s", key, explain(broken[key]))
+        told_alone, broken_alone = gather({name: [name] for key in suspects for name in groups[key]}, start)
+    ends = {name: error for key, error in broken.items() for name in groups[key]} | broken_alone
+    for group in (*told.values(), *told_alone.values()):
+        ends |= group
+    return {name: ends[name] for name in jobs}
+
+
+def _name(group: Sequence[str]) -> str:
+    more = f" and {len(group) - _NAMED} more" if len(group) > _NAMED else ""
+    return ", ".join(group[:_NAMED]) + more

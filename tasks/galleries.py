@@ -5,6 +5,7 @@ The core is imported where a task runs: to deploy or to schedule a flow takes no
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -16,7 +17,8 @@ from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
 
 if TYPE_CHECKING:
-    from artbank.galleries import TrainJob, TrainPlan
+    from artbank.galleries import TrainPlan
+    from artbank.registering import TrainJob
 
 
 @task(**STORE_RETRIES, name="plan-training", cache_policy=NO_CACHE)
@@ -27,10 +29,19 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     return galleries.plan_training(config)
 
 
-@task(**STORE_RETRIES, name="train-bank", task_run_name="train-{job.collection.name}", cache_policy=NO_CACHE)
-def train_collection(config: TrainConfig, job: TrainJob) -> BankRecord:
-    """Train one collection's bank and register it; a retry resumes from its checkpoint."""
+@task(**STORE_RETRIES, name="train-collections", task_run_name="train-{name}", cache_policy=NO_CACHE)
+def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> Mapping[str, BankRecord | Exception]:
+    """Train and register the banks of a group of collections; a retry resumes from their checkpoints.
+
+    Args:
+        config: Of the run.
+        jobs: The group.
+        name: Of the group, for people.
+
+    Returns:
+        What became of each collection, by name.
+    """
     from artbank import galleries
 
-    with show_progress(job.collection.name, "step") as show:
-        return galleries.train_collection(config, job, show)
+    with show_progress(name, "step") as show:
+        return galleries.train_collections(config, jobs, show)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from prefect.client.orchestration import get_client
@@ -20,8 +21,22 @@ from prefect.tasks import Task
 from artbank.config import RunConfig
 from tasks.stops import stop_on_error
 
-Submit = Callable[..., PrefectFuture[Any]]
-"""Starts a task with keyword arguments."""
+
+@dataclass(frozen=True)
+class Runner:
+    """Called with a task and keyword arguments, it starts the task.
+
+    Attributes:
+        num_workers: Tasks that it works on at a time, one on each device.
+    """
+
+    submit: Callable[..., PrefectFuture[Any]]
+    num_workers: int
+
+    def __call__(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
+        """Start a task."""
+        return self.submit(task, **parameters)
+
 
 _SLOT = {"GPU": 1}  # a task takes all of a worker of several threads that has one
 _DASK = {
@@ -32,15 +47,15 @@ _DASK = {
 
 
 @contextmanager
-def open_runner(config: RunConfig) -> Iterator[Submit]:
-    """Open the runner of a run inside a flow run; gives the function that starts a task on it."""
+def open_runner(config: RunConfig) -> Iterator[Runner]:
+    """Open the runner of a run inside a flow run."""
     kind = config.runner
     if kind == "auto":
         kind = "dask" if count_gpus() > 1 else "threads"
     if kind == "threads":
         # One shard, or one training, fills a device.
         with ThreadPoolTaskRunner(max_workers=1) as threads, stop_on_error():
-            yield lambda task, **parameters: threads.submit(task, parameters)
+            yield Runner(lambda task, **parameters: threads.submit(task, parameters), 1)
         return
     import dask
     from prefect_dask import DaskTaskRunner
@@ -51,13 +66,14 @@ def open_runner(config: RunConfig) -> Iterator[Submit]:
             workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
             # What is bound to a resource is sent to a worker at once, however busy that one is, and blamed with it.
             is_shared = any(worker["nthreads"] > 1 for worker in workers)
-            slots = {"resources": _SLOT} if is_shared and any("GPU" in w["resources"] for w in workers) else {}
+            with_gpu = [worker for worker in workers if "GPU" in worker["resources"]]
+            slots = {"resources": _SLOT} if is_shared and with_gpu else {}
 
             def submit(task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
                 with dask.annotate(**slots):
                     return runner.submit(task, parameters)
 
-            yield submit
+            yield Runner(submit, max(len(with_gpu) if slots else len(workers), 1))
 
 
 def count_gpus() -> int:

@@ -31,10 +31,11 @@ ORDER = [
     *("results", "attempts", "manifest", "planning", "catalog"),
     *("mini", "models", "denoiser", "diffusion"),
     *("attention", "bank", "inversion", "solvers"),
-    *("views", "training", "stylization"),
+    *("views", "batches", "joint", "checkpoints", "cohort"),
+    *("training", "stylization"),
     *("scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
-    "galleries",
+    *("registering", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
     "verification",
 ]

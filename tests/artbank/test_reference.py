@@ -21,11 +21,11 @@ from artbank.bank import Bank, TrainableBank
 from artbank.config import BankRecipe, StylizeRecipe
 from artbank.diffusion import SLOT, BaseModel
 from artbank.inversion import add_noise, invert_stochastically
+from artbank.joint import diffusion_loss
 from artbank.mini import WEIGHTS
 from artbank.mini.scenes import draw_scene
 from artbank.solvers import count_evaluations
 from artbank.stylization import Style, Stylizer
-from artbank.training import diffusion_loss
 
 
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:

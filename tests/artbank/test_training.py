@@ -13,8 +13,9 @@ from artbank.bank import Bank
 from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
+from artbank.joint import diffusion_loss
 from artbank.mini.scenes import draw_scene
-from artbank.training import Training, diffusion_loss
+from artbank.training import Training
 from artbank.views import Views, encode_views
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolution_px=32, validate_every=2)
@@ -85,15 +86,13 @@ def test_patience_ends_a_training_and_the_best_step_is_kept(
     training = open_training(
         base, views, RECIPE.model_copy(update={"max_steps": 50, "validate_every": 1, "patience": 2})
     )
-    losses, states = iter([3.0, 2.0, 1.0, 5.0, 5.0, 0.0]), []
+    losses, states, note = iter([3.0, 2.0, 1.0, 5.0, 5.0, 0.0]), [], training.note_validation
 
-    def validate() -> None:
+    def validate(_: float) -> None:
         states.append(training.bank.vectors.detach().clone())
-        training.history.validation.append((training.step, next(losses)))
-        if training.history.best[0] == training.step:
-            training.best = {name: tensor.clone() for name, tensor in training.bank.state_dict().items()}
+        note(next(losses))
 
-    monkeypatch.setattr(training, "_validate", validate)
+    monkeypatch.setattr(training, "note_validation", validate)
     trained = training.run()
     assert len(trained.history.train) == 4
     assert torch.equal(trained.state["train.vectors"], states[2])

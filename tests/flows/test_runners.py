@@ -14,7 +14,7 @@ import distributed  # noqa: F401 - before its settings are set for a while: else
 import pytest
 from drawn import draw_photo, listing, stylizing, training
 from pydantic import ValidationError
-from runs import id_of, log_of, run
+from runs import id_of, log_of, run, task_runs
 
 from artbank import attempts, results
 from artbank.config import RunConfig
@@ -147,6 +147,8 @@ def test_banks_are_trained_on_a_cluster_too(trained: Any, cluster: Any, tmp_path
     state = run(train_banks, config)
     assert state.is_completed(), state
     assert {path.name for path in (tmp_path / "banks").iterdir()} == {"ferrante", "novak"}
+    names = [one.name for one in task_runs(id_of(state), at_least=3)]
+    assert names[-2:] == ["train-ferrante", "train-novak"]  # one for each worker, though both may be trained together
 
 
 @pytest.mark.parametrize("runner", ["ray", "tcp://", "tcp://user:secret@host:8786", "host:8786", "deployment:gpu"])

@@ -9,11 +9,11 @@ from prefect import flow, task
 
 from artbank.errors import BankError, ConfigError
 from tasks.archives import finish_archive, plan_archive, stylize_shard
-from tasks.galleries import plan_training, train_collection
+from tasks.galleries import plan_training, train_collections
 from tasks.retries import STORE_RETRIES
 
 AT_ONCE = {**STORE_RETRIES, "retry_delay_seconds": 0, "retry_jitter_factor": 0}
-TASKS = (plan_training, train_collection, plan_archive, stylize_shard, finish_archive)
+TASKS = (plan_training, train_collections, plan_archive, stylize_shard, finish_archive)
 
 
 def count_tries(*errors: BaseException) -> tuple[int, Any]:
