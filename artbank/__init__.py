@@ -5,17 +5,17 @@ The modules, lowest first; each imports only from those before it:
     errors, credentials                                 what goes wrong, and what nobody may read of it
     config, records                                     words that everything shares
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
-    pipeline, bombs, srgb                               work that overlaps; what image files may cost; colours
-    images, framing, colour, codecs                     pictures
+    pipeline, bombs, reducing, srgb                     work that overlaps; what image files may cost; colours
+    images, framing, colour, structure, codecs          pictures
     collection, doctor                                  galleries
     names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
     results, attempts                                   what was done
     manifest, planning, catalog                         what is to do, which banks there are
-    mini, models, denoiser, diffusion                   the frozen base model
+    mini, models, denoiser, diffusion, transfer         the frozen base model; pictures to its device and back
     attention, bank, inversion, solvers                 the style prompts and how they meet a photo
     views, batches, joint, checkpoints, cohort          what banks learn from, several at once
     training, stylization                               learning and using them
-    scorer, evaluation, report                          what came of it
+    sight, scorer, evaluation, report                   what came of it
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
     registering, galleries                              one job whole: a gallery into banks
     archives, opening, stages, shards, outcomes         the other: an archive into pictures

@@ -1,4 +1,4 @@
-"""Photos out of files and pictures into files, in processes of their own.
+"""Photos out of files and pictures into files, with what is measured pixel by pixel, in processes of their own.
 
 What crashes a decoder, or never ends in it, takes no more with it than that process, which is replaced; a large photo
 is in the memory of one of them only, and comes back at its working size.
@@ -20,9 +20,10 @@ from pebble import ProcessExpired, ProcessPool
 
 from artbank.config import Alpha, OutputSize
 from artbank.errors import ConfigError, ImageError
-from artbank.framing import Photo
+from artbank.framing import Frame, Photo
 from artbank.images import Picture, decode, encode, resize
 from artbank.pipeline import Waits
+from artbank.structure import sanity_flags, ssim_luma
 
 Outcome = TypeVar("Outcome")
 
@@ -59,6 +60,36 @@ class OpenPhoto:
     alpha: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class Making:
+    """A picture to be encoded, and what it is compared with.
+
+    Attributes:
+        rgb: uint8 [h, w, 3].
+        photo: Its photo at the working size, uint8 [h, w, 3].
+        alpha: uint8 [H, W] or None.
+        size: Width W and height H of the file, px.
+        suffix: Chooses the format, see `images.encode`.
+        quality: 1..100.
+    """
+
+    rgb: np.ndarray
+    photo: np.ndarray
+    alpha: np.ndarray | None
+    size: tuple[int, int]
+    suffix: str
+    quality: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture's file, and its scores out of `structure`."""
+
+    data: bytes
+    ssim: float
+    flags: tuple[str, ...]
+
+
 class Codecs:
     """A pool of processes that decode and encode; they are started with the first work, and end with this process."""
 
@@ -87,15 +118,13 @@ class Codecs:
         """
         return self._start(open_photo, (key, data, reading), reading.seconds)
 
-    def make(
-        self, rgb: np.ndarray, alpha: np.ndarray | None, size: tuple[int, int], suffix: str, quality: int
-    ) -> Waits[bytes]:
-        """Begin to encode a picture; see `make_file`.
+    def make(self, making: Making) -> Waits[Made]:
+        """Begin to encode a picture and to look at it.
 
         Returns:
-            What waits for the file; raises ImageError where the format cannot hold the picture.
+            What waits for it; raises ImageError where the format cannot hold the picture.
         """
-        return self._start(make_file, (rgb, alpha, size, suffix, quality), _ENCODE_SECONDS)
+        return self._start(make_picture, (making,), _ENCODE_SECONDS)
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
@@ -144,30 +173,31 @@ def open_photo(key: str, data: bytes, reading: Reading) -> OpenPhoto:
     Raises:
         ImageError: It cannot be used.
     """
-    picture = decode(data, max_pixels=reading.max_pixels, alpha=reading.alpha)
-    photo = Photo.fit(key, picture.rgb, short_px=reading.short_px, multiple_px=reading.multiple_px)
+    sizes = {"short_px": reading.short_px, "multiple_px": reading.multiple_px}
+    picture = decode(
+        data,
+        max_pixels=reading.max_pixels,
+        alpha=reading.alpha,
+        fit=lambda width, height: Frame.fit(width, height, **sizes).size_px,
+    )
+    photo = Photo.fit(key, picture.rgb, whole_px=picture.whole_px, **sizes)
     alpha = picture.alpha
     if alpha is not None and reading.size == "working":
         alpha = _resize_alpha(alpha, photo.frame.width_px, photo.frame.height_px)
     return OpenPhoto(photo, alpha)
 
 
-def make_file(rgb: np.ndarray, alpha: np.ndarray | None, size: tuple[int, int], suffix: str, quality: int) -> bytes:
-    """Encode a picture at a size.
-
-    Args:
-        rgb: uint8 [h, w, 3].
-        alpha: uint8 [H, W] or None.
-        size: Width W and height H of the file, px.
-        suffix: Chooses the format, see `images.encode`.
-        quality: 1..100.
+def make_picture(making: Making) -> Made:
+    """Encode a picture at its file's size, and look at it at its own.
 
     Raises:
         ImageError: The format cannot hold a picture of that size.
     """
+    rgb, alpha = making.rgb, making.alpha
     if alpha is not None:
-        alpha = _resize_alpha(alpha, *size)
-    return encode(Picture(resize(rgb, *size), alpha), suffix, quality=quality)
+        alpha = _resize_alpha(alpha, *making.size)
+    data = encode(Picture(resize(rgb, *making.size), alpha), making.suffix, quality=making.quality)
+    return Made(data, ssim_luma(rgb, making.photo), sanity_flags(rgb))
 
 
 def count_cores() -> int:

@@ -306,12 +306,6 @@ def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def to_pictures(images: Tensor) -> np.ndarray:
-    """Return images [B, 3, H, W], about -1..1, as pictures uint8 [B, H, W, 3]; not finite becomes black."""
-    scaled = (images.nan_to_num(-1, 1, -1).clamp(-1, 1) + 1) * 127.5
-    return scaled.round().byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
 def _load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     if chosen := variant(folder):

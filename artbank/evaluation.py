@@ -19,28 +19,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from skimage.metrics import structural_similarity
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from artbank.colour import Palette
 from artbank.errors import BankError, ConfigError
 from artbank.scorer import Scorer
+from artbank.structure import sanity_flags, ssim_luma
 
 SCHEMA = "artbank.style-reference/1"
 TEXT = "a painting in the style of {}"
 _STILL = 1e-4  # a shorter step in CLIP's space is rounding, and has no direction
-_WINDOW_PX = 11  # of SSIM
-_SSIM: Any = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-_LONGEST_PX = 1024
-_DARK, _BRIGHT, _FLAT = 8, 247, 2.0  # of 255; the last is a standard deviation
 
 
 @dataclass(frozen=True)
@@ -126,11 +120,11 @@ class StyleReference:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What one stylized picture scores; see the module.
+class Cosines:
+    """What CLIP sees in one stylized picture; see the module.
 
     `clip_style_floor` is what the photo itself has as `clip_style`. `clip_direction` is None where the picture is, to
-    the scorer, the photo itself. `flags` come from `sanity_flags`.
+    the scorer, the photo itself.
     """
 
     clip_style: float
@@ -138,6 +132,12 @@ class Scores:
     clip_text: float
     clip_content: float
     clip_direction: float | None
+
+
+@dataclass(frozen=True)
+class Scores(Cosines):
+    """What one stylized picture scores: its cosines, and what `structure` finds."""
+
     ssim: float
     flags: tuple[str, ...]
 
@@ -208,12 +208,32 @@ def score(
     Raises:
         ConfigError: The reference was measured by another scorer.
     """
+    before, after = scorer.embed_images(photos), scorer.embed_images(stylized)
+    cosines = compare(scorer, reference, before, after, photo_mean)
+    pairs = zip(cosines, stylized, photos, strict=True)
+    return [Scores(**vars(one), ssim=ssim_luma(y, c), flags=sanity_flags(y)) for one, y, c in pairs]
+
+
+def compare(
+    scorer: Scorer, reference: StyleReference, before: Tensor, after: Tensor, photo_mean: Tensor | None = None
+) -> list[Cosines]:
+    """Compare pictures with their photos and one style, as `score` does, by their unit embeddings.
+
+    Args:
+        scorer: That embedded them.
+        reference: The style.
+        before: [n, C], of the photos.
+        after: [n, C], of the pictures.
+        photo_mean: See `score`.
+
+    Raises:
+        ConfigError: The reference was measured by another scorer.
+    """
     if scorer.id != reference.scorer:
         raise ConfigError(
             f"style {reference.collection} was measured by scorer {reference.scorer}, this run uses {scorer.id}; "
             "pass that scorer, or evaluate the bank again"
         )
-    before, after = scorer.embed_images(photos), scorer.embed_images(stylized)  # each [n, C]
     moved = after - before
     wanted = reference.mean - (before if photo_mean is None else photo_mean)  # [n, C] or [C]
     directions = (normalize(moved, dim=1) * normalize(wanted, dim=-1)).sum(1)
@@ -223,38 +243,8 @@ def score(
         (after @ reference.text).tolist(),
         (after * before).sum(1).tolist(),
         [d if far else None for d, far in zip(directions.tolist(), moved.norm(dim=1) > _STILL, strict=True)],
-        [ssim_luma(picture, photo) for picture, photo in zip(stylized, photos, strict=True)],
-        [sanity_flags(picture) for picture in stylized],
     )
-    return [Scores(*values) for values in zip(*columns, strict=True)]
-
-
-def ssim_luma(picture: np.ndarray, photo: np.ndarray) -> float:
-    """Return the structural similarity of two lumas, -1..1, with the photo brought to the picture's size.
-
-    Both are looked at with at most 1024 px a side: what is finer is brush, not structure. Sides below 11 px are padded
-    by their edge.
-
-    Source: Wang et al., IEEE TIP 2004, with its Gaussian window of 11 px and sigma 1.5.
-    """
-    height, width = picture.shape[:2]
-    scale = min(_LONGEST_PX / max(height, width), 1.0)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    lumas = [_luma(image, size) for image in (picture, photo)]
-    similarity: Any = structural_similarity(*lumas, **_SSIM)  # its hints tell of maps that were not asked for
-    return float(similarity)
-
-
-def sanity_flags(image: np.ndarray) -> tuple[str, ...]:
-    """Return what is wrong with a picture at first sight: `black`, `white` or `flat` (one colour); else nothing."""
-    stride = max(max(image.shape) // 256, 1)  # a sample tells as much
-    seen = image[::stride, ::stride]
-    low, high = np.percentile(seen, (0.1, 99.9))
-    if high <= _DARK:
-        return ("black",)
-    if low >= _BRIGHT:
-        return ("white",)
-    return ("flat",) if seen.reshape(-1, 3).std(0).max() < _FLAT else ()
+    return [Cosines(*values) for values in zip(*columns, strict=True)]
 
 
 def summarize(values: Sequence[float | None] | np.ndarray, floor: float | None, ceiling: float | None) -> Spread:
@@ -268,15 +258,6 @@ def summarize(values: Sequence[float | None] | np.ndarray, floor: float | None, 
     if floor is not None and ceiling is not None and ceiling > floor:
         gain = (mean - floor) / (ceiling - floor)
     return Spread(len(kept), mean, median, p5, p95, floor, ceiling, gain)
-
-
-def _luma(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the luma of an image at a size (width, height), 0..1, no side below the window's."""
-    if (image.shape[1], image.shape[0]) != size:
-        shrinks = image.shape[0] * image.shape[1] > size[0] * size[1]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    return np.pad(luma, [(0, max(_WINDOW_PX - side, 0)) for side in luma.shape], "edge")
 
 
 def _ceiling(artworks: Tensor, held_out: Tensor) -> float | None:

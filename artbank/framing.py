@@ -38,6 +38,11 @@ class Frame:
         width, height = (max(round(side * scale), 1) for side in (width_px, height_px))
         return cls(width, height, _round_up(width, multiple_px), _round_up(height, multiple_px))
 
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the working image."""
+        return self.width_px, self.height_px
+
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         """Return the padded working image, uint8 [H', W', 3], of a photo uint8 [H, W, 3]."""
         working = resize(rgb, self.width_px, self.height_px)
@@ -68,9 +73,14 @@ class Photo:
     height_px: int
 
     @classmethod
-    def fit(cls, key: str, rgb: np.ndarray, *, short_px: int, multiple_px: int) -> Photo:
-        """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.fit`."""
-        height, width = rgb.shape[:2]
+    def fit(
+        cls, key: str, rgb: np.ndarray, *, short_px: int, multiple_px: int, whole_px: tuple[int, int] | None = None
+    ) -> Photo:
+        """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.fit`.
+
+        One that was reduced when it was decoded is framed by `whole_px`, its file's width and height.
+        """
+        height, width = rgb.shape[:2] if whole_px is None else whole_px[::-1]
         frame = Frame.fit(width, height, short_px=short_px, multiple_px=multiple_px)
         return cls(key, frame, frame.apply(rgb), width, height)
 

@@ -12,6 +12,7 @@ import io
 import logging
 import struct
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from PIL import Image
 from artbank.bombs import check_cost
 from artbank.config import Alpha
 from artbank.errors import ImageError
+from artbank.reducing import Box, reduce_decoding
 from artbank.srgb import lay_on_white, split_alpha, to_8_bit, to_srgb
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
 
 # Pillow warns of odd metadata, which is of no matter here; `catch_warnings` is not safe in threads, so for good.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -57,19 +60,28 @@ class Picture:
     Attributes:
         rgb: uint8 [H, W, 3].
         alpha: uint8 [H, W] where transparency was asked for and there is some, else None.
+        whole_px: Width and height, px, of the file's own picture, where this one was shrunk by `decode`.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
+    whole_px: tuple[int, int] | None = None
 
 
-def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white") -> Picture:
+Fit = Callable[[int, int], tuple[int, int]]
+"""Tells to which width and height, px, a picture of some width and height will be shrunk, whichever way it lies."""
+
+
+def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white", fit: Fit | None = None) -> Picture:
     """Decode the first frame of an image file: upright, in sRGB, 8 bit.
 
     Args:
         data: The file.
         max_pixels: Larger images are refused before they are decoded.
         alpha: `white` lays transparent images on white, `keep` returns their transparency.
+        fit: Given where the picture is needed at no other size than this tells; then it has it, unless its transparency
+            is kept. It is what `resize` makes of the whole, or within 50 dB of that: JPEGs much larger are not decoded
+            whole, see `reducing`.
 
     Raises:
         ImageError: The image cannot be used; `reason` says why.
@@ -79,9 +91,11 @@ def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white") -> Picture:
     try:
         _check_size(image, max_pixels)
         check_cost(image, data, max_pixels)
+        whole, wanted = image.size, fit(*image.size) if fit else image.size
+        box = reduce_decoding(image, len(data), wanted, _SMALLEST_PX)
         image.load()
         _check_size(image, max_pixels)  # a frame may be larger than the header of its file said
-        return _to_picture(image, alpha)
+        return _to_picture(image, alpha, fit) if box is None else _to_reduced(image, wanted, box, whole)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
@@ -122,7 +136,7 @@ def resize(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
     """Resize a picture uint8 [H, W, 3] with Lanczos' filter, which averages where it shrinks."""
     if rgb.shape[:2] == (height_px, width_px):
         return rgb
-    return np.asarray(Image.fromarray(rgb).resize((width_px, height_px), Image.Resampling.LANCZOS))
+    return np.asarray(_shrink(Image.fromarray(rgb), (width_px, height_px)))
 
 
 def read_camera(data: bytes) -> str | None:
@@ -210,26 +224,46 @@ def _damage(error: Exception, kind: str | None) -> ImageError:
     return ImageError(f"the {kind} file is damaged, or of a kind that cannot be read; save it anew or get another copy")
 
 
-def _to_picture(image: Image.Image, alpha: Alpha) -> Picture:
+def _to_picture(image: Image.Image, alpha: Alpha, fit: Fit | None) -> Picture:
     profile = image.info.get("icc_profile")
     colour, opacity = split_alpha(to_8_bit(_upright(image)))
     colour = to_srgb(colour, profile)
-    if opacity is None:
+    if opacity is not None and alpha == "keep":
+        rgb = np.array(colour)
+        rgb[opacity == 0] = 255  # what nobody was meant to see
+        return Picture(rgb, opacity)
+    if opacity is not None:
+        colour = lay_on_white(colour, opacity)
+    if fit is None:
         return Picture(np.array(colour))
-    if alpha == "white":
-        return Picture(np.array(lay_on_white(colour, opacity)))
-    rgb = np.array(colour)
-    rgb[opacity == 0] = 255  # what nobody was meant to see
-    return Picture(rgb, opacity)
+    return Picture(np.array(_shrink(colour, fit(*colour.size))), whole_px=colour.size)
+
+
+def _to_reduced(image: Image.Image, wanted: tuple[int, int], box: Box, whole: tuple[int, int]) -> Picture:
+    """Shrink what is left of a JPEG before it is turned: `wanted`, `box` and `whole` are as the file lies."""
+    colour = _shrink(to_srgb(image, image.info.get("icc_profile")), wanted, box)
+    turn, (width, height) = _read_turn(image), whole
+    if turn is None:
+        return Picture(np.array(colour), whole_px=whole)
+    return Picture(np.array(colour.transpose(turn)), whole_px=(height, width) if turn in _ON_ITS_SIDE else whole)
+
+
+def _shrink(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, box)
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    turn = _read_turn(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _read_turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what makes an image upright, by its EXIF."""
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception as error:  # broken EXIF is no reason to lose a picture
         logger.debug("taken as upright, its EXIF cannot be read: %s", error)
-        return image
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+        return None
 
 
 def _with_alpha(picture: Picture) -> Image.Image:

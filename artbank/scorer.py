@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
@@ -22,6 +21,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.models import check_shards
+from artbank.sight import Sight
 
 MINI = "mini"
 _BATCH_SIZE = 32
@@ -54,11 +54,8 @@ class Scorer:
         self.id = f"{name}@{_hash(folder)[:12]}"
         self.device = device
         try:
-            self._processor = AutoImageProcessor.from_pretrained(
-                folder,
-                **_LOCAL,
-                backend="pil",  # torchvision resizes a little differently, and is not everywhere
-            )
+            # Read only: torchvision, which another backend takes, is not everywhere.
+            self._sight = Sight.of(AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil"))
             self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
             clip, loaded = _load_clip(folder)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -68,7 +65,6 @@ class Scorer:
         self._clip = clip.eval().requires_grad_(False)
         self._clip.to(device)  # pyright: ignore[reportArgumentType]
         self._width = clip.visual_projection.out_features
-        self._side_px: int = clip.config.vision_config.image_size  # pyright: ignore[reportAttributeAccessIssue]
 
     @classmethod
     def load(cls, source: str, device: torch.device) -> Scorer:
@@ -91,14 +87,20 @@ class Scorer:
             raise BaseModelError(f"scorer {source!r} is no folder; expected 'mini', a folder or a hub id owner/name")
         return cls(_download(name, revision or None), name, device)
 
-    @torch.no_grad()
     def embed_images(self, images: Sequence[np.ndarray]) -> Tensor:
         """Return unit embeddings of pictures of any sizes, float32 [n, C] on CPU; none depends on the others."""
+        return self.embed_tensors([torch.tensor(image).permute(2, 0, 1) for image in images])
+
+    @torch.no_grad()
+    def embed_tensors(self, images: Sequence[Tensor]) -> Tensor:
+        """Return the same of pictures uint8 [3, H, W] on any device; those on the scorer's never leave it."""
         embedded = [torch.empty(0, self._width)]
+        place = (
+            self.device if self.device.type == "cuda" else torch.device("cpu")
+        )  # not every other one has the filters
         for start in range(0, len(images), _BATCH_SIZE):
-            batch = [self._reduce(image) for image in images[start : start + _BATCH_SIZE]]
-            pixels = self._processor(images=batch, return_tensors="pt")["pixel_values"]
-            embedded.append(self._clip.get_image_features(pixels.to(self.device)).pooler_output.cpu())
+            seen = self._sight.look([image.to(place) for image in images[start : start + _BATCH_SIZE]])
+            embedded.append(self._clip.get_image_features(seen.to(self.device)).pooler_output.cpu())
         return torch.nn.functional.normalize(torch.cat(embedded), dim=1)
 
     @torch.no_grad()
@@ -111,15 +113,6 @@ class Scorer:
             tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=longest, return_tensors="pt")
             embedded.append(self._clip.get_text_features(**tokens.to(self.device)).pooler_output.cpu())
         return torch.nn.functional.normalize(torch.cat(embedded), dim=1)
-
-    def _reduce(self, image: np.ndarray) -> Image.Image:
-        """Shrink a large picture by a whole factor, to no less than twice what CLIP sees.
-
-        With a photo of 12 megapixels this embeds in a quarter of the time.
-        """
-        picture = Image.fromarray(image)
-        factor = min(picture.size) // (2 * self._side_px)
-        return picture.reduce(factor) if factor > 1 else picture
 
 
 def _load_clip(folder: Path) -> tuple[CLIPModel, dict[str, set[str]]]:

@@ -13,15 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from artbank import attempts, results
 from artbank.archives import StylizePlan
 from artbank.attempts import Attempt
-from artbank.codecs import Reading
+from artbank.codecs import Made, Making, Reading
 from artbank.config import StylizeConfig
 from artbank.containers import Sample, container_key, pack
 from artbank.errors import BaseModelError, ImageError, StopRequested
-from artbank.evaluation import Scores, score
+from artbank.evaluation import Cosines, Scores, compare
 from artbank.framing import Photo
 from artbank.names import output_name
 from artbank.opening import Kept, Known, Opened, PhotoOpener, Refused
@@ -30,6 +32,7 @@ from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 from artbank.styles import load_style
 from artbank.stylization import Stylized, Stylizer
+from artbank.transfer import upload
 from artbank.worker import load_base, load_codecs, load_scorer
 
 _WRITES = 4  # batches that are encoded and written while the model draws the next
@@ -44,7 +47,7 @@ class Drawn:
 
     opened: Opened
     one: Stylized
-    scores: Scores
+    cosines: Cosines
     seconds: float
 
 
@@ -154,40 +157,55 @@ class ShardWork:
         for one in made:
             if one.error is not None:
                 self._lose(own[one.key].task, [one.style], own[one.key].digest, one.error)
+        seen = self._see(list(own.values()))
         for style in styles:
-            yield self._score(
-                style, [(own[one.key], one) for one in made if one.style == style and not one.error], seconds
-            )
+            of_style = [(own[one.key], one) for one in made if one.style == style and not one.error]
+            yield self._score(style, of_style, seen, seconds)
 
-    def _score(self, style: str, made: Sequence[tuple[Opened, Stylized]], seconds: float) -> list[Drawn]:
-        photos, pictures = [photo.photo.working for photo, _ in made], [_pixels(one) for _, one in made]
-        scores = score(self._shop.scorer, self._shop.references[style], photos, pictures) if made else []
-        return [Drawn(photo, one, marks, seconds) for (photo, one), marks in zip(made, scores, strict=True)]
+    def _see(self, photos: Sequence[Opened]) -> dict[str, Tensor]:
+        """Return what the scorer sees in photos of one bucket, by their keys: once for all styles."""
+        if not photos:
+            return {}
+        scorer, own = self._shop.scorer, [one.photo for one in photos]
+        images = upload([photo.padded for photo in own], scorer.device)
+        cut = [image[:, : one.frame.height_px, : one.frame.width_px] for image, one in zip(images, own, strict=True)]
+        return dict(zip((photo.key for photo in own), scorer.embed_tensors(cut), strict=True))
+
+    def _score(
+        self, style: str, made: Sequence[tuple[Opened, Stylized]], seen: dict[str, Tensor], seconds: float
+    ) -> list[Drawn]:
+        if not made:
+            return []
+        shop, before = self._shop, torch.stack([seen[one.key] for _, one in made])
+        after = shop.scorer.embed_tensors([_picture(one) for _, one in made])
+        cosines = compare(shop.scorer, shop.references[style], before, after)
+        pairs = zip(made, cosines, strict=True)
+        return [Drawn(photo, replace(one, on_device=None), marks, seconds) for (photo, one), marks in pairs]
 
     def _start_writing(self, writers: ThreadPoolExecutor, drawn: Sequence[Drawn]) -> Waits[list[Result]]:
-        bodies = [self._encode(one) for one in drawn]
-        return writers.submit(self._write, drawn, bodies).result
+        waits = [self._encode(one) for one in drawn]
+        return writers.submit(self._write, drawn, waits).result
 
-    def _encode(self, drawn: Drawn) -> Waits[bytes]:
+    def _encode(self, drawn: Drawn) -> Waits[Made]:
         recipe, photo, rgb = self._shop.config.recipe, drawn.opened.photo, _pixels(drawn.one)
         size = (photo.width_px, photo.height_px) if recipe.size == "original" else (rgb.shape[1], rgb.shape[0])
         name = output_name(photo.key)
         suffix = name[name.rindex(".") :]
-        return self._shop.codecs.make(rgb, drawn.opened.alpha, size, suffix, recipe.quality)
+        return self._shop.codecs.make(Making(rgb, photo.working, drawn.opened.alpha, size, suffix, recipe.quality))
 
-    def _write(self, drawn: Sequence[Drawn], bodies: Sequence[Waits[bytes]]) -> list[Result]:
+    def _write(self, drawn: Sequence[Drawn], waits: Sequence[Waits[Made]]) -> list[Result]:
         """Write pictures of one style, or hold them for their container; returns their rows."""
         rows, made = [], []
-        for one, wait in zip(drawn, bodies, strict=True):
+        for one, wait in zip(drawn, waits, strict=True):
             photo, style = one.opened, one.one.style
             try:
-                body = wait()
+                file = wait()
             except ImageError as error:
                 rows.append(self._row(photo.task, style, photo.digest, error=error))
                 continue
             name = output_name(photo.photo.key, is_ambiguous=bool(photo.task.is_ambiguous))
-            rows.append(self._done_row(one, self._place(style, name), body))
-            made.append(Sample.of(rows[-1], name, body))
+            rows.append(self._done_row(one, self._place(style, name), file))
+            made.append(Sample.of(rows[-1], name, file.data))
         if self._shop.config.format == "images":
             self._shop.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})
         else:
@@ -208,13 +226,15 @@ class ShardWork:
             name = self._place(style, "")
             self._shop.output.write(name, pack(name, (s for s in self._held if s.facts["style"] == style)))
 
-    def _done_row(self, drawn: Drawn, name: str, body: bytes) -> Result:
+    def _done_row(self, drawn: Drawn, name: str, made: Made) -> Result:
         photo, rgb = drawn.opened.photo, _pixels(drawn.one)
         is_original = self._shop.config.recipe.size == "original"
         width, height = (photo.width_px, photo.height_px) if is_original else (rgb.shape[1], rgb.shape[0])
         row = self._row(drawn.opened.task, drawn.one.style, drawn.opened.digest, seconds=drawn.seconds)
-        file = {"file_name": name, "file_size": len(body), "file_sha256": hashlib.sha256(body).hexdigest()}
-        facts = {**vars(drawn.scores), "flags": list(drawn.scores.flags), "scorer": self._shop.scorer.id}
+        digest = hashlib.sha256(made.data).hexdigest()
+        file = {"file_name": name, "file_size": len(made.data), "file_sha256": digest}
+        scores = Scores(**vars(drawn.cosines), ssim=made.ssim, flags=made.flags)
+        facts = {**vars(scores), "flags": list(scores.flags), "scorer": self._shop.scorer.id}
         return replace(row, **file, width_px=width, height_px=height, seed=drawn.one.seed, **facts)
 
     def _row(
@@ -255,3 +275,8 @@ def _blank(photo: Photo) -> Photo:
 def _pixels(one: Stylized) -> np.ndarray:
     assert one.rgb is not None
     return one.rgb
+
+
+def _picture(one: Stylized) -> Tensor:
+    """Return a picture uint8 [3, h, w], from the model's device where it is there."""
+    return torch.from_numpy(_pixels(one)).permute(2, 0, 1) if one.on_device is None else one.on_device

@@ -20,12 +20,13 @@ from torch import Tensor
 from artbank.bank import Bank
 from artbank.colour import Palette, keep_colours, match_palette
 from artbank.config import StylizeRecipe
-from artbank.diffusion import SLOT, BaseModel, to_pictures, to_tensor
+from artbank.diffusion import SLOT, BaseModel
 from artbank.errors import ConfigError, ImageError
 from artbank.framing import Photo
 from artbank.inversion import add_noise, draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.pipeline import batches
 from artbank.solvers import SolverTable, is_guided
+from artbank.transfer import download, to_8_bit, to_images, upload
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class Style:
 class Stylized:
     """One photo in one style, at its working size: uint8 [h, w, 3].
 
-    Where there is no picture `rgb` is None, and `error` says why.
+    Where there is no picture `rgb` is None, and `error` says why. `on_device` is the same picture where the model drew
+    it, uint8 [3, h, w]; None if its colours were changed since.
     """
 
     key: str
@@ -61,6 +63,7 @@ class Stylized:
     seed: int
     rgb: np.ndarray | None = field(repr=False)
     error: ImageError | None = None
+    on_device: Tensor | None = field(default=None, repr=False, compare=False)
 
 
 class Stylizer:
@@ -167,23 +170,29 @@ class Stylizer:
 
     def _stylize_batch(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[list[Stylized]]:
         """Yield the pictures of a batch, style by style."""
-        images = to_tensor([photo.padded for photo in batch])
-        clean = torch.cat([self.base.encode_images(part)[0] for part in images.split(_VAE_BATCH)])
+        images = upload([photo.padded for photo in batch], self.base.device)
+        clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in images.split(_VAE_BATCH)])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
         noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
         for style in styles:
             latents = self.stylize_latents(clean, noise, style.name)
-            decoded = torch.cat([self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)])
-            finite = decoded.isfinite().flatten(1).all(1).tolist()
-            pictures = to_pictures(decoded)
-            made = []
-            for photo, seed, picture, is_finite in zip(batch, seeds, pictures, finite, strict=True):
-                if is_finite and (picture.max() > _BLACK or photo.padded.max() <= _BLACK):
-                    rgb = self._colour(photo.frame.cut(picture), photo, style)
-                    made.append(Stylized(photo.key, style.name, seed, rgb))
-                else:
-                    made.append(self._lose(photo, style, _NOT_FINITE))
-            yield made
+            yield self._finish(batch, style, [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)])
+
+    def _finish(self, batch: Sequence[Photo], style: Style, decoded: Sequence[Tensor]) -> list[Stylized]:
+        """Make pictures of what the model drew, images [B, 3, H', W'] in parts."""
+        finite = torch.cat([part.isfinite().flatten(1).all(1) for part in decoded])
+        drawn = torch.cat([to_8_bit(part) for part in decoded])
+        pictures, seed = download(drawn), self.recipe.seed
+        made = []
+        for photo, image, picture, is_finite in zip(batch, drawn, pictures, finite.tolist(), strict=True):
+            if is_finite and (picture.max() > _BLACK or photo.padded.max() <= _BLACK):
+                frame, own = photo.frame, self.recipe.colour == "free"
+                rgb = self._colour(frame.cut(picture), photo, style)
+                on_device = image[:, : frame.height_px, : frame.width_px] if own else None
+                made.append(Stylized(photo.key, style.name, photo_seed(seed, photo.key), rgb, on_device=on_device))
+            else:
+                made.append(self._lose(photo, style, _NOT_FINITE))
+        return made
 
     def _redraw_lost(self, batch: Sequence[Photo], made: list[Stylized]) -> list[Stylized]:
         """Draw once more in float32 what half precision has lost; as before where it was float32 already."""

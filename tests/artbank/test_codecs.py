@@ -17,9 +17,10 @@ import psutil
 import pytest
 from drawn import draw_photo
 
-from artbank.codecs import Codecs, Reading, count_cores, make_file, open_photo
+from artbank.codecs import Codecs, Making, Reading, count_cores, make_picture, open_photo
 from artbank.errors import ConfigError, ImageError
 from artbank.images import Picture, decode, encode
+from artbank.structure import sanity_flags, ssim_luma
 
 READING = Reading(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
 
@@ -70,9 +71,18 @@ def test_transparency_has_the_size_of_the_output(size: Any, shape: tuple[int, in
 def test_a_file_has_the_size_that_was_asked_for(codecs: Codecs, suffix: str) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     alpha = np.full((20, 30), 255, np.uint8)
-    data = codecs.make(rgb, alpha, (71, 50), suffix, 92)()
-    assert data == make_file(rgb, alpha, (71, 50), suffix, 92)
-    assert decode(data, max_pixels=10**6).rgb.shape == (50, 71, 3)
+    making = Making(rgb, rgb, alpha, (71, 50), suffix, 92)
+    made = codecs.make(making)()
+    assert made == make_picture(making)
+    assert decode(made.data, max_pixels=10**6).rgb.shape == (50, 71, 3)
+
+
+def test_a_picture_is_looked_at_where_it_is_encoded(codecs: Codecs) -> None:
+    photo = decode(draw_photo(0), max_pixels=10**6).rgb
+    dark = np.zeros_like(photo)
+    for rgb, flags in ((photo, ()), (255 - photo, ()), (dark, ("black",))):
+        made = codecs.make(Making(rgb, photo, None, (96, 64), ".jpg", 92))()
+        assert (made.ssim, made.flags) == (ssim_luma(rgb, photo), flags) == (made.ssim, sanity_flags(rgb))
 
 
 def test_a_photo_that_cannot_be_decoded_says_so_across_processes(codecs: Codecs) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from artbank.bank import Bank
 from artbank.config import BankRecipe, StylizeRecipe
-from artbank.diffusion import SLOT, BaseModel, pick_device, to_pictures, to_tensor
+from artbank.diffusion import SLOT, BaseModel, pick_device
 from artbank.errors import BaseModelError, ConfigError
 from artbank.models import resolve
 from artbank.storage import Store
@@ -239,12 +239,6 @@ def test_a_prompt_without_a_style_to_put_in_or_with_two_places_is_refused(base: 
         base.encode_prompts([f"{SLOT} and {SLOT}"], base.vocabulary[:1])
     with pytest.raises(ConfigError, match="no word"):
         base.encode_words(" ")
-
-
-def test_pictures_survive_the_way_to_tensors_and_back() -> None:
-    pictures = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
-    assert np.array_equal(to_pictures(to_tensor(list(pictures))), pictures)
-    assert not to_pictures(torch.full((1, 3, 2, 2), float("nan"))).any()
 
 
 def test_bfloat16_gives_nearly_what_float32_gives(base: BaseModel) -> None:

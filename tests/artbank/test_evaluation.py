@@ -14,7 +14,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from transformers import AutoImageProcessor
 
+from artbank import sight
 from artbank.colour import Palette
 from artbank.errors import BankError, BaseModelError, ConfigError
 from artbank.evaluation import (
@@ -127,6 +130,41 @@ def test_pictures_of_any_shape_are_embedded(scorer):
 def test_a_large_picture_embeds_as_its_reduction_does(scorer, photos):
     large = cv2.resize(photos[0], None, fx=9, fy=9, interpolation=cv2.INTER_CUBIC)
     assert scorer.embed_images([large])[0] @ scorer.embed_images([photos[0]])[0] > 0.97
+
+
+def _see_with_pillow(scorer: Scorer, images: list[np.ndarray]) -> torch.Tensor:
+    """Return unit embeddings by way of Pillow and transformers, as the references of older banks were made."""
+    processor = AutoImageProcessor.from_pretrained(WEIGHTS / "clip", local_files_only=True, backend="pil")
+    pictures = [Image.fromarray(image) for image in images]
+    reduced = [p.reduce(max(min(p.size) // (2 * processor.size["shortest_edge"]), 1)) for p in pictures]
+    pixels = processor(images=reduced, return_tensors="pt")["pixel_values"]
+    return torch.nn.functional.normalize(scorer._clip.get_image_features(pixels).pooler_output, dim=1)
+
+
+def test_pictures_are_seen_as_pillow_and_transformers_show_them(scorer, photos, painted):
+    large = [
+        cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_CUBIC)
+        for image, k in zip(photos, (3, 4.3, 7, 0.3), strict=True)
+    ]
+    images = [*photos, *painted, *large]
+    cosines = (scorer.embed_images(images) * _see_with_pillow(scorer, images)).sum(1)
+    assert cosines.min() > 1 - 1e-4
+
+
+def test_a_picture_is_seen_alike_in_float_arithmetic_as_on_a_gpu(scorer, photos, monkeypatch):
+    images = [torch.tensor(image).permute(2, 0, 1) for image in photos]
+    expected, resize = scorer._sight.look(images), sight.interpolate
+    monkeypatch.setattr(sight, "interpolate", lambda batch, **options: resize(batch.float(), **options))
+    assert (scorer._sight.look(images) - expected).abs().max() <= 1.01 * 2 / 255
+
+
+def test_an_image_processor_that_does_something_else_is_refused(tmp_path):
+    folder = shutil.copytree(WEIGHTS / "clip", tmp_path / "clip")
+    config = json.loads((folder / "processor_config.json").read_text())
+    config["image_processor"]["do_center_crop"] = False
+    (folder / "processor_config.json").write_text(json.dumps(config))
+    with pytest.raises(BaseModelError, match="expected an image processor"):
+        Scorer.load(str(folder), CPU)
 
 
 def test_nothing_embeds_to_nothing(scorer):

@@ -44,6 +44,10 @@ def check(data: bytes) -> None:
             check_picture(decode(data, max_pixels=LIMIT, alpha=alpha))
         except ImageError as error:
             check_reason(error)
+    try:
+        assert decode(data, max_pixels=LIMIT, fit=lambda width, height: (2, 3)).rgb.size == 2 * 3 * 3
+    except ImageError as error:
+        check_reason(error)
     assert isinstance(read_camera(data), str | None)
     assert time.process_time() - start < MOST_SECONDS
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from artbank.config import PRESETS, StylizeRecipe
-from artbank.diffusion import SLOT, BaseModel, to_pictures, to_tensor
+from artbank.diffusion import SLOT, BaseModel, to_tensor
 from artbank.inversion import draw_noise, photo_seed
 from artbank.mini.scenes import draw_scene
 from artbank.solvers import build_scheduler, executed_timesteps, is_guided
 from artbank.stylization import Style, Stylizer
+from artbank.transfer import download, to_8_bit
 
 SIDE_PX = 64
 
@@ -53,4 +54,4 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
             without = predict(latents, timestep, negative)
             predicted = without + recipe.guidance * (predicted - without)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
-    return to_pictures(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
+    return download(to_8_bit(base.vae.decode(latents / base.vae.config.scaling_factor).sample))

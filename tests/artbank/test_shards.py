@@ -22,11 +22,16 @@ from artbank import attempts, results
 from artbank.archives import plan_archive
 from artbank.config import StylizeConfig
 from artbank.errors import StopRequested
+from artbank.evaluation import Cosines, Scores, score
 from artbank.galleries import plan_training, train_collection
+from artbank.images import decode, resize
 from artbank.records import Result
+from artbank.scorer import Scorer
 from artbank.shards import stylize_shard
 from artbank.storage import Store
+from artbank.styles import load_style
 from artbank.stylization import Stylizer
+from artbank.worker import load_scorer
 
 CRASHES = Path(__file__).parent / "crashes"
 _SCRIPT = """
@@ -99,6 +104,41 @@ def test_a_row_says_what_its_file_is(photos: Store, shelf: str) -> None:
     for row in work(config).values():
         data = (Path(config.output_uri) / str(row.file_name)).read_bytes()
         assert (row.file_size, row.file_sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("colour", ["free", "keep"])
+def test_a_row_has_the_scores_that_its_picture_has_by_itself(shelf: str, tmp_path: Path, colour: str) -> None:
+    photos = Store.open(str(tmp_path / "photos"))
+    photos.write_many({f"{seed}.png": draw_photo(seed, ".png") for seed in range(3)})
+    config = asked(photos, shelf, recipe=STYLIZE.model_copy(update={"colour": colour}))
+    plan, _, _ = plan_archive(config)
+    _, reference = load_style(Store.open(shelf), plan.styles[0])
+    for row in work(config).values():
+        picture = decode((Path(config.output_uri) / str(row.file_name)).read_bytes(), max_pixels=10**6).rgb
+        photo = resize(decode(photos.read(row.key), max_pixels=10**6).rgb, row.width_px, row.height_px)
+        [expected] = score(load_scorer(config), reference, [photo], [picture])
+        found = Scores(
+            **{name: getattr(row, name) for name in vars(expected) if name != "flags"}, flags=tuple(row.flags)
+        )
+        assert (found.ssim, found.flags) == (expected.ssim, expected.flags)
+        for name in vars(Cosines(*[0.0] * 5)):
+            assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-5), name
+
+
+def test_the_scorer_looks_at_a_photo_once_whatever_the_styles(
+    photos: Store, shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, seen = Scorer.embed_tensors, []
+
+    def watch(self: Scorer, images: Any) -> Any:
+        seen.append(len(images))
+        return look(self, images)
+
+    config = stylizing(photos.uri, str(tmp_path / "output"), shelf, "novak", "novak:0.7+novak@1:0.3", batch_size=6)
+    plan, [shard], _ = plan_archive(config)
+    monkeypatch.setattr(Scorer, "embed_tensors", watch)
+    assert stylize_shard(config, plan, shard) == 12
+    assert seen == [6, 6, 6]
 
 
 def test_pictures_at_the_photos_own_size_say_so(photos: Store, shelf: str) -> None:

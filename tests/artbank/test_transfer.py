@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from artbank.transfer import download, to_8_bit, to_images, upload
+
+CPU = torch.device("cpu")
+
+
+def test_pictures_survive_the_way_to_a_device_and_back() -> None:
+    pictures = np.arange(2 * 8 * 16 * 3, dtype=np.uint8).reshape(2, 8, 16, 3)
+    there = upload(list(pictures), CPU)
+    assert there.dtype == torch.uint8 and there.shape == (2, 3, 8, 16)
+    assert torch.equal(to_images(there)[0, 1], torch.from_numpy(pictures[0, ..., 1]) / 127.5 - 1)
+    assert np.array_equal(download(to_8_bit(to_images(there))), pictures)
+
+
+def test_what_is_not_finite_is_black_and_what_is_too_bright_is_white() -> None:
+    values = torch.tensor([float("nan"), float("-inf"), float("inf"), -3.0, 3.0]).expand(1, 3, 1, 5)
+    assert download(to_8_bit(values))[0, 0, :, 0].tolist() == [0, 0, 255, 0, 255]
