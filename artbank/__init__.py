@@ -11,8 +11,8 @@ The modules, lowest first; each imports only from those before it:
     names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
     results, attempts                                   what was done
     manifest, planning, catalog                         what is to do, which banks there are
-    mini, models, diffusion                             the frozen base model
-    attention, bank, inversion                          the style prompts and how they meet a photo
+    mini, models, denoiser, diffusion                   the frozen base model
+    attention, bank, inversion, solvers                 the style prompts and how they meet a photo
     views, training, stylization                        learning and using them
     scorer, evaluation, report                          what came of it
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store

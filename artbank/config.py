@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,7 @@ from artbank.errors import Failure
 Attention = Literal["ssam", "self", "released", "none"]
 Inversion = Literal["stochastic", "gaussian", "ddim"]
 Solver = Literal["ddim", "dpm++2m", "unipc"]
+Preset = Literal["paper", "exact", "balanced", "fast"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
@@ -39,11 +40,10 @@ ShardRunner = Annotated[
     str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+|deployment:[^/\s]+/[^/\s]+)$")
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Compiling = Literal["auto", "on", "off"]
 
 COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes a folder and a Hive partition
 _PLACES = ("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer")
-RECIPE_VERSION = 1
-"""Version of the code behind a recipe: raised when the same recipe would give another bank or other pixels."""
 
 
 class Model(BaseModel):
@@ -53,18 +53,31 @@ class Model(BaseModel):
 
 
 class _Recipe(Model):
+    VERSION: ClassVar[int]
+    """Version of the code behind a recipe: raised when the same recipe would give another bank or other pixels."""
+
     def digest(self) -> str:
         """Return 16 hex digits that are equal exactly where two recipes ask for the same."""
-        facts = {"version": RECIPE_VERSION, **self.model_dump(mode="json")}
+        facts = {"version": self.VERSION, **self.model_dump(mode="json", exclude={"preset"})}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
-"""What `paper` stands for. Source: ArtBank, section "Implementation details", and the authors' released settings."""
+"""The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {**PAPER, "aligned": False},
+    "exact": PAPER,
+    "balanced": {},
+    "fast": {"steps": 10, "solver": "unipc", "guidance_to": 0.6},
+}
+"""What a recipe starts from, where it is not the default."""
 
 
 class BankRecipe(_Recipe):
     """What shapes a bank, besides the artworks and the base model."""
+
+    VERSION = 1
 
     num_tokens: int = Field(
         default=8, ge=1, le=32, description="Vectors in a bank, each the size of one word of the prompt."
@@ -107,6 +120,13 @@ class BankRecipe(_Recipe):
 class StylizeRecipe(_Recipe):
     """What shapes a stylized picture, besides the photo, the style and the base model."""
 
+    VERSION = 2
+
+    preset: Preset = Field(
+        default="balanced",
+        description="What is not given follows it: `paper` (to the letter, 71 UNet evaluations a picture), `exact` "
+        "(the same, but denoising starts where noising ended), `balanced`, or `fast` (10 steps, some of them guided).",
+    )
     strength: float = Field(default=0.5, gt=0, le=1, description="Share of the noise schedule redone; 0 is the photo.")
     steps: int = Field(
         default=20, ge=1, le=500, description="Solver steps of the whole schedule; `strength` of them run."
@@ -122,6 +142,9 @@ class StylizeRecipe(_Recipe):
         default="stochastic", description="How the photo is noised; stochastic keeps its structure."
     )
     solver: Solver = Field(default="dpm++2m", description="Solver of the denoising.")
+    aligned: bool = Field(
+        default=True, description="Noise the photo to where denoising starts; the paper's release noises it further."
+    )
     style_weight: float = Field(
         default=1.0, ge=0, le=2, description="0 is the neutral prompt, 1 the style, more exaggerates."
     )
@@ -132,20 +155,19 @@ class StylizeRecipe(_Recipe):
     resolution_px: int | None = Field(default=None, ge=32, le=4096, description="Short side of the working size, px.")
     alpha: Alpha = Field(default="white", description="Transparency: laid on white, or kept in formats that have it.")
     quality: int = Field(default=92, ge=1, le=100, description="Quality of JPEG and WebP output.")
-    paper: bool = Field(default=False, description="The paper's settings to the letter: 71 UNet evaluations a photo.")
     seed: int = Field(default=0, ge=0, description="Seed of the run; each photo's own follows from it and its key.")
 
     @model_validator(mode="before")
     @classmethod
-    def _follow_paper(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("paper") not in (True, "true", "True", 1):
+    def _follow_preset(cls, values: Any) -> Any:
+        name = values.get("preset", "balanced") if isinstance(values, dict) else None
+        if not isinstance(name, str) or name not in PRESETS:
             return values
-        own = [name for name, value in PAPER.items() if name in values and values[name] != value]
-        if own:
-            raise ValueError(
-                f"paper=true fixes {', '.join(f'{n}={PAPER[n]}' for n in own)}; leave out {', '.join(own)}"
-            )
-        return {**values, **PAPER}
+        own = [field for field, value in PRESETS[name].items() if field in values and values[field] != value]
+        if own and name == "paper":
+            fixed = ", ".join(f"{field}={PRESETS[name][field]}" for field in own)
+            raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(own)}, or take preset exact")
+        return {**PRESETS[name], **values}
 
     @model_validator(mode="after")
     def _order_guidance(self) -> Self:
@@ -164,6 +186,11 @@ class RunConfig(Model):
     device: Device = Field(default="auto", description="auto, cpu, mps, cuda or cuda:N.")
     dtype: Dtype = Field(
         default="auto", description="Precision of the frozen model; auto is bfloat16 on CUDA, else float32."
+    )
+    compiling: Compiling = Field(
+        default="auto",
+        description="Compile the UNet, which takes minutes for each size of pictures: on, off, or auto, which is for "
+        "sizes that come often, on CUDA.",
     )
     scorer: Uri = Field(
         default="auto", description="CLIP of the scores: mini, a folder or a hub id; auto goes with the base."

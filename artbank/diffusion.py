@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from artbank.denoiser import Denoiser, Memory, find_obstacle
 from artbank.errors import BaseModelError, ConfigError
 from artbank.models import hash_folder, resolve, variant
 
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 SLOT = "{style}"
 """Stands in a prompt for the vectors of a bank."""
+
+_OFTEN = 1000  # calls of one shape, after which the minutes that compiling takes are won back in a large archive
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -59,6 +62,7 @@ class BaseModel:
     Attributes:
         id: What it was asked for by.
         hash: SHA-256, hex, of the files it was loaded from.
+        compile_after: When the UNet is compiled; see `denoiser.Denoiser`.
     """
 
     id: str
@@ -68,10 +72,17 @@ class BaseModel:
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
+    compile_after: int | None = None
 
     @classmethod
     def load(
-        cls, source: str = "mini", *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+        cls,
+        source: str = "mini",
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        compiling: str = "auto",
     ) -> BaseModel:
         """Load a base model and freeze it.
 
@@ -80,6 +91,7 @@ class BaseModel:
             revision: Commit, tag or branch of a hub id.
             device: See `pick_device`.
             dtype: See `pick_dtype`.
+            compiling: `on`: every size of images at once; `off`; `auto`: on CUDA those that come often.
 
         Raises:
             BaseModelError: It is not there, lacks a part, or its parts do not fit each other.
@@ -88,12 +100,14 @@ class BaseModel:
         """
         folder = resolve(source, revision)
         place, precision = pick_device(device), pick_dtype(dtype, pick_device(device))
-        model = cls(source, hash_folder(folder), *_load_parts(folder, precision))
+        after = {"on": 0, "off": None, "auto": _OFTEN if place.type == "cuda" else None}[compiling]
+        model = cls(source, hash_folder(folder), *_load_parts(folder, precision), compile_after=after)
         model._check_fit(folder)
         parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
         for module in parts:
             nn.Module.to(module.requires_grad_(False).eval(), place)
-        nn.Module.to(parts[0], memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        for module in parts[:2]:
+            nn.Module.to(module, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         logger.info("base model %s on %s in %s", source, place, precision)
         return model
 
@@ -111,7 +125,12 @@ class BaseModel:
     def fine(self) -> BaseModel:
         """The same model in float32, made when it is first asked for."""
         parts = {name: copy.deepcopy(getattr(self, name)).float() for name in ("unet", "vae", "text_encoder")}
-        return replace(self, **parts)
+        return replace(self, **parts, compile_after=None)
+
+    @cached_property
+    def denoiser(self) -> Denoiser:
+        """The UNet as it is run."""
+        return Denoiser(self.unet, compile_after=self.compile_after)
 
     @property
     def latent_factor(self) -> int:
@@ -188,26 +207,43 @@ class BaseModel:
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the standard deviation, each [B, C, h, w] float32 and scaled, of images' latents."""
-        posterior = self.vae.encode(images.to(self.device, self.vae.dtype)).latent_dist
+        pixels = images.to(self.device, self.vae.dtype).contiguous(memory_format=torch.channels_last)
+        posterior = self.vae.encode(pixels).latent_dist
         scale = self.vae.config.scaling_factor
         return posterior.mean.float() * scale, posterior.std.float() * scale
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Return images [B, 3, H, W] float32, about -1..1, of scaled latents."""
-        return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.float()
+        scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+        return self.vae.decode(scaled.contiguous(memory_format=torch.channels_last)).sample.float()
 
-    def predict(self, latents: Tensor, timesteps: Tensor | int, prompts: Tensor) -> Tensor:
-        """Return what the UNet predicts, float32 [B, C, h, w], for latents of the same shape and prompts [B, L, D]."""
-        sample = latents.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return self.unet(sample, timesteps, prompts, return_dict=False)[0].float()
+    def predict(
+        self, latents: Tensor, timesteps: Tensor | int, prompts: Tensor | Memory, *, num_prompts: int = 1
+    ) -> Tensor:
+        """Return what the UNet predicts for samples, float32 [P * B, C, h, w], prompt by prompt.
+
+        Args:
+            latents: [B, C, h, w].
+            timesteps: [B], or one for all, 0..999.
+            prompts: Encoded, [B, L, D], or [P, L, D] for all samples; or what the UNet remembers of them.
+            num_prompts: P, under each of which every sample is looked at; 1 where each has its own.
+        """
+        memory = prompts if isinstance(prompts, Memory) else self.denoiser.remember(prompts)
+        embed = self.denoiser.embed_time if isinstance(timesteps, int) else self.denoiser.embed_times
+        return self.denoiser(latents, embed(cast(Any, timesteps)), memory, num_prompts=num_prompts)
 
     def noise_of(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
         """Return the noise in `latents` at a timestep that a prediction implies, whatever the prediction type."""
         if self.prediction_type == "epsilon":
             return predicted
-        alpha = self.scheduler.alphas_cumprod[timestep].to(latents)
-        return alpha.sqrt() * predicted + (1 - alpha).sqrt() * latents
+        signal, noise = self.scale(timestep)
+        return signal * predicted + noise * latents
+
+    def scale(self, timestep: int) -> tuple[float, float]:
+        """Return how much of image and of noise there is at a timestep: sqrt(abar_t) and sqrt(1 - abar_t)."""
+        alpha = self.scheduler.alphas_cumprod[timestep].item()
+        return alpha**0.5, (1 - alpha) ** 0.5
 
     @cached_property
     def _embedding_name(self) -> str:
@@ -235,6 +271,10 @@ class BaseModel:
         if unet.cross_attention_dim != width:
             raise BaseModelError(
                 f"{folder}: the UNet attends to text of width {unet.cross_attention_dim}, the encoder gives {width}"
+            )
+        if obstacle := find_obstacle(self.unet):
+            raise BaseModelError(
+                f"{folder}: the UNet has {obstacle}; only Stable Diffusion 1.x and 2.x shapes are taken"
             )
         if unet.in_channels != self.vae.config.latent_channels:
             channels = self.vae.config.latent_channels

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from artbank.denoiser import Memory
 from artbank.diffusion import BaseModel
 
 
@@ -29,12 +30,14 @@ def draw_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
 
 def add_noise(base: BaseModel, clean: Tensor, noise: Tensor, timestep: int) -> Tensor:
     """Return q_sample: sqrt(abar_t) clean + sqrt(1 - abar_t) noise."""
-    alpha = base.scheduler.alphas_cumprod[timestep].to(clean)
-    return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+    of_image, of_noise = base.scale(timestep)
+    return of_image * clean + of_noise * noise
 
 
 @torch.no_grad()
-def invert_stochastically(base: BaseModel, clean: Tensor, noise: Tensor, timestep: int, prompts: Tensor) -> Tensor:
+def invert_stochastically(
+    base: BaseModel, clean: Tensor, noise: Tensor, timestep: int, prompts: Tensor | Memory
+) -> Tensor:
     """Noise latents with the noise that the model sees in them: one evaluation, which keeps the photo's structure.
 
     Args:
@@ -42,7 +45,7 @@ def invert_stochastically(base: BaseModel, clean: Tensor, noise: Tensor, timeste
         clean: [B, C, h, w].
         noise: Random noise of that shape, in which the model looks for structure.
         timestep: Where denoising will start.
-        prompts: [B, L, D], in the style.
+        prompts: Encoded, in the style; see `BaseModel.predict`.
     """
     noised = add_noise(base, clean, noise, timestep)
     predicted = base.noise_of(base.predict(noised, timestep, prompts), noised, timestep)
@@ -50,20 +53,20 @@ def invert_stochastically(base: BaseModel, clean: Tensor, noise: Tensor, timeste
 
 
 @torch.no_grad()
-def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompts: Tensor) -> Tensor:
+def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompts: Tensor | Memory) -> Tensor:
     """Run DDIM backwards (Song et al., ICLR 2021, eq. 14): deterministic, one evaluation a step.
 
     Args:
         base: The frozen model.
         clean: [B, C, h, w].
         timesteps: Those that denoising will execute, falling.
-        prompts: [B, L, D], neutral: what the photo is.
+        prompts: Encoded, neutral: what the photo is; see `BaseModel.predict`.
     """
-    latents = clean
-    alpha = base.scheduler.final_alpha_cumprod.to(clean)
+    latents, alpha = clean, base.scheduler.final_alpha_cumprod.item()
+    of_image, of_noise = alpha**0.5, (1 - alpha) ** 0.5
     for timestep in reversed(timesteps):
         noise = base.noise_of(base.predict(latents, timestep, prompts), latents, timestep)
-        origin = (latents - (1 - alpha).sqrt() * noise) / alpha.sqrt()
-        alpha = base.scheduler.alphas_cumprod[timestep].to(clean)
-        latents = alpha.sqrt() * origin + (1 - alpha).sqrt() * noise
+        origin = (latents - of_noise * noise) / of_image
+        of_image, of_noise = base.scale(timestep)
+        latents = of_image * origin + of_noise * noise
     return latents

@@ -12,11 +12,9 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
 from artbank.bank import Bank
@@ -27,8 +25,8 @@ from artbank.errors import ConfigError, ImageError
 from artbank.framing import Photo
 from artbank.inversion import add_noise, draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.pipeline import batches
+from artbank.solvers import SolverTable, is_guided
 
-Solver = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
 logger = logging.getLogger(__name__)
 
 _BLACK = 8  # of 255; a picture with nothing lighter is what a model in half precision gives when it overflows
@@ -82,8 +80,13 @@ class Stylizer:
                 raise ConfigError(f"style {style.name} brings no colours; pass colour=free or keep")
         self.base, self.styles, self.recipe = base, tuple(styles), recipe
         with torch.no_grad():
-            self.neutral, self.negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
+            self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
             self.prompts = {style.name: self._encode(style) for style in styles}  # each [1, L, D]
+            remember = base.denoiser.remember
+            self._neutral = remember(self.neutral)
+            self._styled = {name: remember(prompt) for name, prompt in self.prompts.items()}
+            self._guided = {name: remember(torch.cat([negative, prompt])) for name, prompt in self.prompts.items()}
+        self._solver = SolverTable.of(base.scheduler, recipe, base.device)
 
     @property
     def short_px(self) -> int:
@@ -119,32 +122,28 @@ class Stylizer:
     @torch.no_grad()
     def stylize_latents(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
         """Invert latents [B, C, h, w] and denoise them in a style; `noise` has their shape."""
-        recipe, size = self.recipe, len(clean)
-        solver = build_solver(self.base, recipe)
-        timesteps = executed_timesteps(solver, recipe)
-        styled, neutral, negative = (p.expand(size, -1, -1) for p in (self.prompts[style], self.neutral, self.negative))
-        latents = self._invert(clean, noise, timesteps, styled, neutral)
-        for step, timestep in enumerate(timesteps):
-            share = step / len(timesteps)
-            if recipe.guidance > 1 and recipe.guidance_from <= share < recipe.guidance_to:
-                both = self.base.predict(torch.cat([latents] * 2), timestep, torch.cat([negative, styled]))
-                without, within = both.chunk(2)
-                predicted = without + recipe.guidance * (within - without)
-            else:
-                predicted = self.base.predict(latents, timestep, styled)
-            latents = solver.step(predicted, timestep, latents, return_dict=False)[0]
+        latents = self._invert(clean, noise, style)
+        history = torch.empty(len(self._solver.timesteps) + 1, *latents.shape, device=latents.device)
+        history[0] = latents
+        for step, timestep in enumerate(self._solver.timesteps):
+            history[step + 1] = self._predict(latents, step, timestep, style)
+            latents = self._solver.advance(history, step)
         return latents
 
-    def _invert(
-        self, clean: Tensor, noise: Tensor, timesteps: Sequence[int], styled: Tensor, neutral: Tensor
-    ) -> Tensor:
-        first = timesteps[0]
-        if self.recipe.paper:  # the release noises to the strength itself, and denoises from the grid step below it
+    def _predict(self, latents: Tensor, step: int, timestep: int, style: str) -> Tensor:
+        if not is_guided(self.recipe, step):
+            return self.base.predict(latents, timestep, self._styled[style])
+        without, within = self.base.predict(latents, timestep, self._guided[style], num_prompts=2).chunk(2)
+        return torch.lerp(without, within, self.recipe.guidance)
+
+    def _invert(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
+        first = self._solver.timesteps[0]
+        if not self.recipe.aligned:
             first = round(self.recipe.strength * self.base.num_train_timesteps)
         if self.recipe.inversion == "stochastic":
-            return invert_stochastically(self.base, clean, noise, first, styled)
+            return invert_stochastically(self.base, clean, noise, first, self._styled[style])
         if self.recipe.inversion == "ddim":
-            return invert_ddim(self.base, clean, timesteps, neutral)
+            return invert_ddim(self.base, clean, self._solver.timesteps, self._neutral)
         return add_noise(self.base, clean, noise, first)
 
     def _stylize_patiently(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[Stylized]:
@@ -224,33 +223,3 @@ class Stylizer:
 def _memory_error(photo: Photo) -> ImageError:
     size = f"{photo.frame.padded_width_px} x {photo.frame.padded_height_px} px"
     return ImageError(f"not enough memory for one picture of {size}; lower resolution_px", "out_of_memory")
-
-
-def build_solver(base: BaseModel, recipe: StylizeRecipe) -> Solver:
-    """Build the solver of a recipe on the base model's noise schedule, set to its steps."""
-    config: Any = base.scheduler.config
-    if recipe.solver == "ddim":
-        solver = DDIMScheduler.from_config(config)
-    elif recipe.solver == "unipc":
-        solver = UniPCMultistepScheduler.from_config(config)
-    else:
-        solver = DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++", solver_order=2)
-    solver.set_timesteps(recipe.steps)
-    return cast(Solver, solver)
-
-
-def executed_timesteps(solver: Solver, recipe: StylizeRecipe) -> list[int]:
-    """Return the timesteps that a strength executes, falling, and let the solver begin there."""
-    count = min(max(int(recipe.steps * recipe.strength + 1e-9), 1), recipe.steps)
-    begin = len(solver.timesteps) - count
-    if hasattr(solver, "set_begin_index"):
-        solver.set_begin_index(begin)
-    return [int(timestep) for timestep in solver.timesteps[begin:]]
-
-
-def count_evaluations(recipe: StylizeRecipe) -> int:
-    """Return the UNet evaluations that one picture takes; a guided step takes two."""
-    count = min(max(int(recipe.steps * recipe.strength + 1e-9), 1), recipe.steps)
-    guided = [recipe.guidance > 1 and recipe.guidance_from <= i / count < recipe.guidance_to for i in range(count)]
-    inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]
-    return count + sum(guided) + inversion

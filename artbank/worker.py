@@ -26,7 +26,7 @@ def load_base(choice: RunConfig) -> BaseModel:
         OSError: The store or the hub failed.
     """
     with _LOADING:  # threads that ask at once must not load it twice
-        return _load_base(choice.base_model, choice.revision, choice.device, choice.dtype)
+        return _load_base(choice.base_model, choice.revision, choice.device, choice.dtype, choice.compiling)
 
 
 def load_scorer(choice: RunConfig) -> Scorer:
@@ -59,8 +59,8 @@ _load_codecs = lru_cache(maxsize=1)(Codecs)
 
 
 @lru_cache(maxsize=1)
-def _load_base(source: str, revision: str | None, device: str, dtype: str) -> BaseModel:
-    return BaseModel.load(source, revision=revision, device=device, dtype=dtype)
+def _load_base(source: str, revision: str | None, device: str, dtype: str, compiling: str) -> BaseModel:
+    return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling)
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,8 @@ from artbank.diffusion import SLOT, BaseModel
 from artbank.inversion import add_noise, invert_stochastically
 from artbank.mini import WEIGHTS
 from artbank.mini.scenes import draw_scene
-from artbank.stylization import Style, Stylizer, count_evaluations
+from artbank.solvers import count_evaluations
+from artbank.stylization import Style, Stylizer
 from artbank.training import diffusion_loss
 
 
@@ -193,19 +195,20 @@ def test_the_papers_settings_take_71_evaluations_and_start_below_their_inversion
     seen: list[tuple[int, int]] = []
     predict = BaseModel.predict
 
-    def counting(self: BaseModel, latents: Tensor, timestep: int, prompts: Tensor) -> Tensor:
-        seen.append((int(timestep), len(latents)))
-        return predict(self, latents, timestep, prompts)
+    def counting(self: BaseModel, latents: Tensor, timestep: int, *args: Any, **named: Any) -> Tensor:
+        predicted = predict(self, latents, timestep, *args, **named)
+        seen.append((timestep, len(predicted)))
+        return predicted
 
     monkeypatch.setattr(BaseModel, "predict", counting)
-    recipe = StylizeRecipe(paper=True, resolution_px=32)
+    recipe = StylizeRecipe(preset="paper", resolution_px=32)
     style = Style("Novak", ((make_bank(base, 1), 1.0),))
     stylizer = Stylizer(base, [style], recipe)
     list(stylizer.stylize([stylizer.fit("a", draw_scene(70_000_002, width_px=32, height_px=32).image)]))
     assert sum(size for _, size in seen) == 71 == count_evaluations(recipe)
     assert [timestep for timestep, _ in seen[:2]] == [700, 681]
     with pytest.raises(ValueError, match="steps"):
-        StylizeRecipe(paper=True, steps=20)
+        StylizeRecipe(preset="paper", steps=20)
 
 
 def test_an_exported_bank_means_the_same_to_diffusers(base: BaseModel, tmp_path: Path) -> None:

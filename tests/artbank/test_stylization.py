@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from artbank.bank import Bank
 from artbank.colour import Palette, keep_colours, match_palette
-from artbank.config import StylizeRecipe
+from artbank.config import PRESETS, StylizeRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import BankError, ConfigError
 from artbank.framing import Frame
 from artbank.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.mini.scenes import draw_scene
-from artbank.stylization import Style, Stylized, Stylizer, build_solver, count_evaluations, executed_timesteps
+from artbank.solvers import count_evaluations
+from artbank.stylization import Style, Stylized, Stylizer
 
 MakeBank = Callable[..., Bank]
 FACTS = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32}
@@ -151,9 +152,10 @@ def test_guidance_runs_in_its_interval_only_and_takes_two_evaluations_there(
     sizes: list[int] = []
     predict = BaseModel.predict
 
-    def counting(self: BaseModel, latents: torch.Tensor, timestep: int, prompts: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(latents))
-        return predict(self, latents, timestep, prompts)
+    def counting(self: BaseModel, *args: Any, **named: Any) -> torch.Tensor:
+        predicted = predict(self, *args, **named)
+        sizes.append(len(predicted))
+        return predicted
 
     monkeypatch.setattr(BaseModel, "predict", counting)
     facts = {"steps": 8, "guidance_from": 0.25, "guidance_to": 0.75}
@@ -168,28 +170,16 @@ def test_the_evaluations_foretold_are_those_that_are_run(
     base: BaseModel, novak: Style, monkeypatch: pytest.MonkeyPatch, inversion: str, guidance: float
 ) -> None:
     count = 0
-    forward = base.unet.forward
+    forward = base.unet.conv_out.forward
 
-    def counting(sample: torch.Tensor, *args: Any, **named: Any) -> Any:
+    def counting(x: torch.Tensor) -> torch.Tensor:
         nonlocal count
-        count += len(sample)
-        return forward(sample, *args, **named)
+        count += len(x)
+        return forward(x)
 
-    monkeypatch.setattr(base.unet, "forward", counting)
+    monkeypatch.setattr(base.unet.conv_out, "forward", counting)
     pixels(base, novak, inversion=inversion, guidance=guidance)
     assert count == count_evaluations(StylizeRecipe(**FACTS | {"inversion": inversion, "guidance": guidance}))
-
-
-@pytest.mark.parametrize("solver", ["ddim", "dpm++2m", "unipc"])
-@pytest.mark.parametrize("steps", [1, 7, 50, MOST_STEPS])
-def test_every_number_of_steps_runs_on_timesteps_that_fall_and_exist(base: BaseModel, solver: str, steps: int) -> None:
-    recipe = StylizeRecipe(solver=solver, steps=steps, strength=1.0)
-    timesteps = executed_timesteps(build_solver(base, recipe), recipe)
-    assert len(timesteps) == steps
-    assert all(0 <= t < base.num_train_timesteps for t in timesteps)
-    assert all(later < earlier for earlier, later in zip(timesteps, timesteps[1:], strict=False))
-    with pytest.raises(ValueError, match="steps"):
-        StylizeRecipe(steps=MOST_STEPS + 1)
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpm++2m", "unipc"])
@@ -272,16 +262,16 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved_until_it_does(
 ) -> None:
     whole, sizes = stylize(base, photos := [(key, picture(ord(key))) for key in "abcdefg"], novak), []
 
-    def predict_few(self: BaseModel, latents: torch.Tensor, timestep: int, prompts: torch.Tensor) -> torch.Tensor:
+    def predict_few(self: BaseModel, latents: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
         sizes.append(len(latents))
-        if len(latents) > 4:  # two photos in both guidance branches
+        if len(latents) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return predict(self, latents, timestep, prompts)
+        return predict(self, latents, *args, **named)
 
     predict = BaseModel.predict
     monkeypatch.setattr(BaseModel, "predict", predict_few)
     found = stylize(base, photos, novak)
-    assert list(found) == list(whole) and max(sizes) > 4
+    assert list(found) == list(whole) and max(sizes) > 2
     for key, one in found.items():
         other = whole[key].rgb
         assert one.rgb is not None and other is not None
@@ -351,11 +341,22 @@ def test_the_colour_policies_act_on_the_picture(base: BaseModel, novak: Style) -
     assert means["free"] != pytest.approx(means["collection"], abs=LAB_STEP)
 
 
-@pytest.mark.parametrize("own", [{"strength": 0.5}, {"guidance": 2.0, "inversion": "ddim"}, {"solver": "unipc"}])
+@pytest.mark.parametrize("own", [{"strength": 0.5}, {"guidance": 2.0, "inversion": "ddim"}, {"aligned": True}])
 def test_settings_that_the_paper_fixes_are_refused_by_name(own: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"leave out {', '.join(own)}"):
-        StylizeRecipe(paper=True, **own)
-    StylizeRecipe(paper=True, strength=0.7)
+        StylizeRecipe(preset="paper", **own)
+    StylizeRecipe(preset="paper", strength=0.7)
+
+
+def test_a_preset_is_where_a_recipe_starts_from_and_no_part_of_what_it_is() -> None:
+    fast = StylizeRecipe(preset="fast")
+    assert fast.steps < StylizeRecipe().steps == StylizeRecipe(preset="balanced").steps
+    assert StylizeRecipe(preset="fast", steps=12).steps == 12
+    assert StylizeRecipe(**StylizeRecipe(preset="fast", seed=3).model_dump()).seed == 3
+    assert StylizeRecipe(**fast.model_dump(exclude={"preset"})).digest() == fast.digest()
+    assert len({StylizeRecipe(preset=name).digest() for name in PRESETS}) == len(PRESETS) == 4
+    with pytest.raises(ValueError, match="preset"):
+        StylizeRecipe(preset="slow")
 
 
 def test_a_guidance_interval_that_ends_before_it_begins_is_refused() -> None:

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from artbank.denoiser import Compiled, Denoiser, _forward, _kind, find_obstacle
+from artbank.diffusion import BaseModel
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "1.x": {
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "attention_head_dim": 4,
+    },
+    "2.x": {
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "attention_head_dim": (2, 4, 4),
+        "use_linear_projection": True,
+        "transformer_layers_per_block": 2,
+        "upcast_attention": True,
+    },
+    "late cross-attention": {
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "attention_head_dim": 8,
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def _compile_anew() -> Iterator[None]:
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture(params=SHAPES)
+def unet(request: pytest.FixtureRequest) -> UNet2DConditionModel:
+    return build(**SHAPES[request.param])
+
+
+def build(**facts: Any) -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    common = {"block_out_channels": (16, 32, 32), "cross_attention_dim": 24, "norm_num_groups": 8}
+    return UNet2DConditionModel(**{**common, "layers_per_block": 2, **facts}).eval().requires_grad_(False)
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_several_prompts_at_once_predict_what_the_library_does_for_each(unet: UNet2DConditionModel) -> None:
+    denoiser, latents, prompts = Denoiser(unet), draw(3, 4, 16, 8), draw(2, 7, 24, seed=1)
+    found = denoiser(latents, denoiser.embed_time(300), denoiser.remember(prompts), num_prompts=2)
+    expected = [unet(latents, 300, prompt.expand(3, -1, -1)).sample for prompt in prompts.split(1)]
+    assert torch.allclose(found, torch.cat(expected), atol=1e-5)
+    assert not torch.allclose(*found.chunk(2), atol=1e-3)
+
+
+def test_samples_with_a_timestep_and_a_prompt_each_predict_what_the_library_does(unet: UNet2DConditionModel) -> None:
+    denoiser, latents, prompts = Denoiser(unet), draw(3, 4, 8, 8), draw(3, 7, 24, seed=1).requires_grad_()
+    timesteps, own = torch.tensor([0, 400, 999]), prompts.detach().clone().requires_grad_()
+    found = denoiser(latents, denoiser.embed_times(timesteps), denoiser.remember(prompts))
+    expected = unet(latents, timesteps, own).sample
+    assert torch.allclose(found, expected, atol=1e-5)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    assert prompts.grad is not None and own.grad is not None
+    assert torch.allclose(prompts.grad, own.grad, rtol=1e-3, atol=1e-4 * own.grad.abs().max().item())
+
+
+def test_the_start_of_the_network_runs_once_for_both_prompts() -> None:
+    unet, rows = build(**SHAPES["late cross-attention"]), []
+    for part in (unet.conv_in, unet.down_blocks[0], unet.down_blocks[1].resnets[0], unet.conv_out):
+        for module in [*getattr(part, "resnets", []), part]:
+            module.register_forward_hook(lambda *found: rows.append(len(found[2])))
+    denoiser = Denoiser(unet)
+    denoiser(draw(3, 4, 8, 8), denoiser.embed_time(1), denoiser.remember(draw(2, 7, 24)), num_prompts=2)
+    assert rows == [3, 3, 3, 3, 6]
+
+
+def test_keys_and_values_of_prompts_are_computed_once_and_not_at_each_step(unet: UNet2DConditionModel) -> None:
+    count = 0
+
+    def counting(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    for name, module in unet.named_modules():
+        if name.endswith(("attn2.to_k", "attn2.to_v")):
+            module.register_forward_hook(counting)
+    denoiser = Denoiser(unet)
+    memory = denoiser.remember(draw(1, 7, 24))
+    once = count
+    for timestep in (900, 500):
+        denoiser(draw(2, 4, 8, 8), denoiser.embed_time(timestep), memory)
+    assert count == once == 2 * len(memory.pairs) > 0
+
+
+@pytest.mark.parametrize(("shape", "num_prompts"), [("1.x", 1), ("2.x", 2)])
+def test_the_network_compiles_as_one_graph_forward_and_backward(shape: str, num_prompts: int) -> None:
+    plain, denoiser = (Denoiser(build(**SHAPES[shape] | {"layers_per_block": 1})) for _ in range(2))
+    denoiser._forward = compiled = Compiled(_forward, _kind, mode=None, backend="aot_eager")
+    results = []
+    for one in (plain, denoiser):
+        prompts = draw(num_prompts, 7, 24).requires_grad_()
+        found = one(draw(2, 4, 8, 8), one.embed_time(7), one.remember(prompts), num_prompts=num_prompts)
+        found.square().sum().backward()
+        results.append((found.detach(), prompts.grad))
+    assert compiled.kinds and compiled._compiled is not compiled._function
+    for expected, found in zip(*results, strict=True):
+        assert expected is not None and found is not None
+        assert torch.allclose(expected, found, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
+
+
+def fail_with(error: Exception) -> Any:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return lambda graph, examples: fail
+
+
+def test_only_shapes_that_come_often_are_compiled_and_no_more_than_are_kept() -> None:
+    built: list[Any] = []
+
+    def build_nothing(graph: Any, examples: Any) -> Any:
+        built.append([tuple(example.shape) for example in examples])
+        return graph.forward
+
+    negate = Compiled(torch.neg, lambda x: x.shape, after=2, mode=None, backend=build_nothing)
+    for _ in range(4):
+        for size in (3, 4):
+            assert negate(torch.ones(size)).sum() == -size
+        built.append("round")
+    assert built == ["round", "round", [(3,)], [(4,)], "round", "round"]
+    for size in range(5, 40):
+        for _ in range(3):
+            assert negate(torch.ones(size)).sum() == -size
+    assert len(negate.kinds) == 8
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    compiled = Compiled(torch.neg, len, mode=None, backend=fail_with(RuntimeError("no compiler here")))
+    assert compiled(torch.ones(2)).tolist() == compiled(torch.ones(2)).tolist() == [-1, -1]
+    assert caplog.text.count("no compiler here") == 1
+
+
+def test_memory_that_does_not_suffice_is_no_reason_to_run_uncompiled() -> None:
+    compiled = Compiled(torch.neg, len, mode=None, backend=fail_with(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(torch.OutOfMemoryError):
+        compiled(torch.ones(2))
+
+
+def test_a_network_of_another_kind_is_named(base: BaseModel) -> None:
+    assert find_obstacle(base.unet) is None
+    assert find_obstacle(build(**SHAPES["1.x"], class_embed_type="timestep")) == "class_embed_type"
+    assert find_obstacle(build(**SHAPES["1.x"] | {"mid_block_type": "UNetMidBlock2D"})) == "UNetMidBlock2D"

@@ -1,0 +1,56 @@
+"""The presets against the plain path: diffusers' own network and scheduler, one call for each prompt and step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from artbank.config import PRESETS, StylizeRecipe
+from artbank.diffusion import SLOT, BaseModel, to_pictures, to_tensor
+from artbank.inversion import draw_noise, photo_seed
+from artbank.mini.scenes import draw_scene
+from artbank.solvers import build_scheduler, executed_timesteps, is_guided
+from artbank.stylization import Style, Stylizer
+
+SIDE_PX = 64
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_gives_the_pictures_of_the_plain_path(base: BaseModel, make_bank: Any, preset: Any) -> None:
+    recipe, bank = StylizeRecipe(preset=preset, resolution_px=SIDE_PX), make_bank()
+    photos = {f"{i}": draw_scene(96_000_000 + i, width_px=SIDE_PX, height_px=SIDE_PX).image for i in range(2)}
+    stylizer = Stylizer(base, [Style("novak", ((bank, 1.0),))], recipe)
+    found = list(stylizer.stylize([stylizer.fit(*photo) for photo in photos.items()]))
+    plain = stylize_plainly(base, recipe, bank.vectors, photos)
+    for one, expected in zip(found, plain, strict=True):
+        assert one.rgb is not None
+        assert np.abs(one.rgb.astype(int) - expected).max() <= 2
+
+
+@torch.no_grad()
+def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos: dict[str, np.ndarray]) -> np.ndarray:
+    said = f"{recipe.prompt}, in the style of {SLOT}"
+    styled, negative = base.encode_prompts([said], bank), base.encode_prompts([recipe.negative_prompt])
+
+    def predict(latents: Tensor, timestep: int, prompt: Tensor) -> Tensor:
+        return base.unet(latents, timestep, prompt.expand(len(latents), -1, -1)).sample
+
+    images = to_tensor(list(photos.values()))
+    clean = base.vae.encode(images).latent_dist.mean * base.vae.config.scaling_factor
+    noise = draw_noise([photo_seed(recipe.seed, key) for key in photos], tuple(clean.shape[1:]))
+    scheduler = build_scheduler(base.scheduler, recipe)
+    timesteps = executed_timesteps(scheduler, recipe)
+    first = torch.tensor([timesteps[0] if recipe.aligned else 700])
+    noise = predict(base.scheduler.add_noise(clean, noise, first), int(first), styled)
+    latents = base.scheduler.add_noise(clean, noise, first)
+    for step, timestep in enumerate(timesteps):
+        predicted = predict(latents, timestep, styled)
+        if is_guided(recipe, step):
+            without = predict(latents, timestep, negative)
+            predicted = without + recipe.guidance * (predicted - without)
+        latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
+    return to_pictures(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
