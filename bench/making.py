@@ -214,5 +214,3 @@ def _write_artworks(folder: Path, count: int, side_px: int) -> list[Path]:
         painted = paint(scene.image, HELD_OUT[0], number)
         Image.fromarray(painted).resize((side_px, side_px), Image.Resampling.BICUBIC).save(path, "JPEG", quality=92)
     return paths
-
-

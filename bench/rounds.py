@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 
-from bench.peers.counting import Counts, check, count_trained, counting
+from bench.peers.counting import check, count_trained, counting
 from bench.peers.kit import Contender
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,14 @@ class Row:
     unet: float
     trained: int
     costs: list[Cost] = field(default_factory=list)
-    made: Sequence[Any] = field(default=(), repr=False)
+    album: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, contender: Contender) -> Row:
+        """Return an empty row."""
+        expected, trained = contender.expected, count_trained(contender.optimizer)
+        dtype = str(expected.dtype).removeprefix("torch.")
+        return cls(contender.name, contender.batch, dtype, expected.unet, trained, album=contender.album)
 
     @property
     def seconds(self) -> float:
@@ -98,6 +106,7 @@ class Table:
 
     rows: dict[str, Row]
     notes: list[str]
+    rounds: int
 
     def __getitem__(self, name: str) -> Row:
         return self.rows[name]
@@ -117,22 +126,20 @@ def compete(contenders: Mapping[str, Contender], device: torch.device, budget: f
     Raises:
         CountError: One does not do what it says.
     """
-    start, notes, kept = time.monotonic(), [], dict(contenders)
-    rows, costs = {}, {}
+    start, notes, kept, rows, costs = time.monotonic(), [], {}, {}, {}
     for key, contender in contenders.items():
-        warmed = _warm_up(key, contender, device, notes)
-        if warmed is None:
-            kept.pop(key)
-            continue
-        kept[key], rows[key], costs[key] = warmed
+        if (fitting := _fit(contender, device, notes)) is not None:
+            kept[key], costs[key] = fitting
+            rows[key] = Row.of(kept[key])
+            logger.info("%s: %.1f s a unit of work", key, costs[key])
     chosen, rounds = plan_rounds(costs, budget - (time.monotonic() - start))
-    notes += [f"{rows[key].name}: left out, its {costs[key]:.1f} s a unit do not fit" for key in costs.keys() - chosen]
+    notes += [f"{rows[key].name}: left out, {costs[key]:.1f} s a unit do not fit" for key in costs if key not in chosen]
     for _ in range(rounds):
         for key in chosen:
-            rows[key].costs.append(measure(kept[key], device, rows[key])[0])
+            rows[key].costs.append(measure(kept[key], device)[0])
     for contender in kept.values():
         contender.close()
-    return Table({key: rows[key] for key in contenders if key in chosen}, notes)
+    return Table({key: rows[key] for key in chosen}, notes, rounds)
 
 
 def plan_rounds(costs: Mapping[str, float], budget: float) -> tuple[list[str], int]:
@@ -151,8 +158,8 @@ def plan_rounds(costs: Mapping[str, float], budget: float) -> tuple[list[str], i
     return list(chosen), min(int(budget / sum(chosen.values())), MOST_ROUNDS)
 
 
-def measure(contender: Contender, device: torch.device, row: Row | None = None) -> tuple[Cost, Counts]:
-    """Run a unit of work and check what was counted.
+def measure(contender: Contender, device: torch.device) -> tuple[Cost, int]:
+    """Run a unit of work and check what was counted; returns its cost and the images or samples that were done.
 
     Raises:
         CountError: It did not do what it says.
@@ -162,37 +169,23 @@ def measure(contender: Contender, device: torch.device, row: Row | None = None) 
         made = contender.work()
         wall, gpu = watch.stop()
         used = cpu_seconds() - before
-    check(contender.name, contender.expected, counts, len(made), count_trained(contender.optimizer))
-    if row is not None:
-        row.made = made
-    seconds = wall if device.type == "cuda" else used
     number = len(made)
-    return Cost(seconds / number, wall / number, None if gpu is None else gpu / number), counts
+    check(contender.name, contender.expected, counts, number, count_trained(contender.optimizer))
+    seconds = wall if device.type == "cuda" else used
+    return Cost(seconds / number, wall / number, None if gpu is None else gpu / number), number
 
 
-def _warm_up(
-    key: str, contender: Contender, device: torch.device, notes: list[str]
-) -> tuple[Contender, Row, float] | None:
-    """Run a contender once or, where that compiles, twice; halve its batch while it does not fit."""
-    while True:
-        try:
-            _, counts = measure(contender, device)
-            start = time.monotonic()
-            if device.type == "cuda":
-                measure(contender, device)
-                start, seconds = 0.0, time.monotonic() - start
-            else:
-                seconds = _last_wall[0]
-            break
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            notes.append(f"{contender.name}: batch {contender.batch} does not fit in memory")
-            if contender.smaller is None:
-                return None
-            contender = contender.smaller()
-    trained, dtype = count_trained(contender.optimizer), str(contender.expected.dtype).removeprefix("torch.")
-    logger.info("%s (%s): %.1f s a unit", key, contender.name, seconds)
-    return contender, Row(contender.name, contender.batch, dtype, contender.expected.unet, trained), seconds
+def _fit(contender: Contender, device: torch.device, notes: list[str]) -> tuple[Contender, float] | None:
+    """Warm a contender up, with half its batch as often as it does not fit; returns it and the seconds of a unit."""
+    try:
+        cost, number = measure(contender, device)
+        if device.type == "cuda":  # the first unit compiles
+            cost, number = measure(contender, device)
+        return contender, cost.wall * number
+    except torch.OutOfMemoryError:
+        notes.append(f"{contender.name}: batch {contender.batch} does not fit in the memory of the card")
+    torch.cuda.empty_cache()
+    return None if contender.smaller is None else _fit(contender.smaller(), device, notes)
 
 
 class _Watch:
@@ -217,7 +210,9 @@ class _Watch:
 
 def cpu_seconds() -> float:
     """Return the CPU seconds of this process and of its children, those that still run too."""
-    return time.process_time() + sum(_ticks_of(child) for child in _children(os.getpid())) / os.sysconf("SC_CLK_TCK")
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    running = sum(_ticks_of(child) for child in _children(os.getpid())) / os.sysconf("SC_CLK_TCK")
+    return time.process_time() + ended.ru_utime + ended.ru_stime + running
 
 
 def _children(parent: int) -> list[int]:

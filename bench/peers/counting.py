@@ -32,7 +32,7 @@ class Expected:
     """
 
     unet: float
-    unet_batch: int
+    unet_batch: int | None
     dtype: torch.dtype
     vae_encode: float | None = 0
     vae_decode: float | None = 0
@@ -84,7 +84,7 @@ def check(name: str, expected: Expected, counts: Counts, num_done: int, trained:
         wanted = getattr(expected, role)
         if wanted is not None and abs(counts.each(role, num_done) - wanted) > 1e-6:
             found[f"{role} an image or sample"] = (wanted, counts.each(role, num_done))
-    if counts.unet_batch != expected.unet_batch:
+    if expected.unet_batch not in (None, counts.unet_batch):
         found["batch of the UNet"] = (expected.unet_batch, counts.unet_batch)
     if counts.dtypes != {expected.dtype}:
         found["dtype of the UNet"] = ({expected.dtype}, counts.dtypes)
@@ -109,7 +109,7 @@ def _make_hook(counts: Counts, role: str) -> Any:
         counts.samples[role] += len(tensor)
         if role == "unet":
             counts.unet_batch = max(counts.unet_batch, len(tensor))
-            counts.dtypes.add(tensor.dtype)
+            counts.dtypes.add(getattr(module, "computes_in", tensor.dtype))
 
     return hook
 

@@ -1,8 +1,8 @@
 """diffusers' textual_inversion example as shipped, re-created from its described behaviour.
 
-Batch 16, float32, artworks decoded, resized and mirrored in the main process for every sample, VAE encoding in the loop,
-a placeholder of one vector added to the vocabulary, AdamW (5e-4, weight decay 0.01) over the whole embedding table, whose
-other rows are put back after each step. Its periodic validation pictures are off by default, and are here.
+Batch 16, float32, artworks decoded, resized and mirrored in the main process for every sample, VAE encoding in the
+loop, a placeholder of one vector added to the vocabulary, AdamW (5e-4, weight decay 0.01) over the whole embedding
+table, whose other rows are put back after each step. Its periodic validation pictures are off by default, and are here.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class Contender:
         optimizer: What is trained; None where nothing is.
         smaller: Makes the same with half the batch, for a card on which this one does not fit.
         close: Lets go of threads and files.
+        album: Pictures by the names of their photos, where those are kept for scoring.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Contender:
     optimizer: torch.optim.Optimizer | None = None
     smaller: Callable[[], Contender] | None = None
     close: Callable[[], None] = field(default=lambda: None)
+    album: dict[str, Image.Image] = field(default_factory=dict)
 
 
 @dataclass

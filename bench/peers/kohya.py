@@ -32,8 +32,10 @@ class Script:
 
     @torch.no_grad()
     def _cache(self) -> Tensor:
-        images = [to_batch([read_square(p, self.kit.side_px)], self.kit.device, self.kit.brain) for p in self.kit.artworks]
-        return torch.cat([self.parts.encode(image) for image in images])
+        kit, latents = self.kit, []
+        for path in kit.artworks:
+            latents.append(self.parts.encode(to_batch([read_square(path, kit.side_px)], kit.device, kit.brain)))
+        return torch.cat(latents)
 
     def work(self) -> Sequence[float]:
         """Take the steps of a unit; returns a loss for each sample."""
@@ -52,8 +54,6 @@ class Script:
 def training(kit: Kit, *, batch: int, steps: int) -> Contender:
     """Return the script as a contender."""
     loop = Script(kit, batch=batch, steps=steps)
-    expected = Expected(
-        unet=1, unet_batch=batch, dtype=kit.brain, text=1, trained=loop.placeholder.table.numel()
-    )
+    expected = Expected(unet=1, unet_batch=batch, dtype=kit.brain, text=1, trained=loop.placeholder.table.numel())
     name = f"kohya sd-scripts, cached latents, batch {batch}"
     return Contender(name, loop.work, loop.parts.watched, expected, batch, loop.placeholder.optimizer)

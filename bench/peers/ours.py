@@ -1,17 +1,17 @@
 """artbank itself, through its public functions, counted like its peers.
 
 Training is measured with its validation: a unit of s steps at the default batch validates once, on so many held-out
-views that their share of the samples is that of the defaults. Stylizing from pictures is the model alone. Stylizing from
-files is a shard of a run, by the stages of the pipeline: read, decoded, drawn, scored, encoded, written, and its part of
-the results committed. Peers neither score nor keep results.
+views that their share of the samples is that of the defaults. Stylizing from pictures is the model alone. Stylizing
+from files is a shard of a run, by the stages of the pipeline: read, decoded, drawn, scored, encoded, written, and its
+part of the results committed. Peers neither score nor keep results.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import importlib
+import importlib.util
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +22,21 @@ from PIL import Image
 from artbank import attempts, manifest, results
 from artbank.archives import plan_archive
 from artbank.config import BankRecipe, StylizeConfig, StylizeRecipe
+from artbank.denoiser import Denoiser
 from artbank.diffusion import BaseModel
 from artbank.framing import Photo
+from artbank.solvers import count_evaluations
 from artbank.stages import ShardWork, Workshop
 from artbank.storage import Store
-from artbank.stylization import Style, Stylizer, count_evaluations
+from artbank.stylization import Style, Stylizer
 from artbank.training import Training
 from artbank.views import Views, encode_views
 from artbank.worker import load_base
 from bench.peers.counting import Expected, count_trained
 from bench.peers.kit import STRENGTH, Contender, Kit
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"},
-    "exact": {"steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"},
-    "balanced": {"steps": 20, "guidance": 4.0, "inversion": "stochastic", "solver": "dpm++2m"},
-    "fast": {"steps": 10, "guidance": 4.0, "inversion": "stochastic", "solver": "dpm++2m"},
-}
-"""What stands for a preset in a version of artbank that has none."""
+COHORTS = importlib.util.find_spec("artbank.cohort") is not None
+"""Whether this version of artbank trains several banks in the same batches."""
 MOST_UNITS = 12
 BATCH = 8
 _VALIDATED_SHARE = 0.16  # 8 views at 4 noise levels every 25 steps of 8 samples, by the defaults
@@ -48,27 +45,55 @@ _NOISE_LEVELS = 4
 
 def preset(name: str) -> StylizeRecipe:
     """Return a preset of artbank's at the strength that all are measured at."""
-    if "preset" in StylizeRecipe.model_fields:
-        return StylizeRecipe.model_validate({"preset": name, "strength": STRENGTH})
-    if name == "paper":
-        return StylizeRecipe(paper=True)
-    return StylizeRecipe.model_validate({**PRESETS[name], "strength": STRENGTH})
+    return StylizeRecipe.model_validate({"preset": name, "strength": STRENGTH})
 
 
 def plain(*, steps: int, guidance: float, solver: str) -> StylizeRecipe:
     """Return a recipe that does what an img2img pipeline does: noise, no inversion, guidance all the way."""
     facts = {"steps": steps, "guidance": guidance, "solver": solver, "inversion": "gaussian", "strength": STRENGTH}
-    return StylizeRecipe.model_validate(facts)
+    return StylizeRecipe.model_validate({"preset": "balanced", **facts})
 
 
-def load(kit: Kit) -> BaseModel:
-    """Return artbank's own copy of the base model, in the precision that it picks."""
-    return load_base(run_config(kit))
+class Tap(torch.nn.Module):
+    """artbank's own way through the UNet, as a module that can be hooked, compiled or not."""
+
+    def __init__(self, denoiser: Denoiser):
+        """Take it."""
+        super().__init__()
+        self.taken = [denoiser]  # in a list: its networks are not this module's
+        self.computes_in = denoiser.unet.dtype
+
+    def __getattr__(self, name: str) -> Any:
+        taken = self.__dict__.get("taken")
+        return super().__getattr__(name) if taken is None or not hasattr(taken[0], name) else getattr(taken[0], name)
+
+    def forward(self, *args: Any, **options: Any) -> torch.Tensor:
+        """Predict."""
+        return self.taken[0](*args, **options)
+
+
+def load(kit: Kit, *, compiled: bool = False) -> BaseModel:
+    """Return artbank's own copy of the base model, in the precision that it picks.
+
+    Args:
+        kit: Where it is.
+        compiled: The one that stylizes on CUDA, compiled at the first call of each size, as an archive's would soon be.
+    """
+    base = load_base(run_config(kit)) if compiled else _load_plain(kit.source, str(kit.device))
+    if not isinstance(base.denoiser, Tap):
+        vars(base)["denoiser"] = Tap(base.denoiser)
+    return base
+
+
+@lru_cache(maxsize=1)
+def _load_plain(source: str, device: str) -> BaseModel:
+    return BaseModel.load(source, device=device, compiling="off")
 
 
 def run_config(kit: Kit, **values: Any) -> StylizeConfig:
     """Return the configuration of a run over the kit's photos."""
-    facts = {"base_model": kit.source, "device": str(kit.device), "store_uri": kit.store_uri}
+    compiling = "on" if kit.device.type == "cuda" else "off"
+    facts = {"base_model": kit.source, "device": str(kit.device), "store_uri": kit.store_uri, "compiling": compiling}
     places = {"archive_uri": str(kit.scratch / "archive"), "output_uri": str(kit.scratch / "output")}
     return StylizeConfig.model_validate({**facts, **places, "styles": (kit.bank.collection,), **values})
 
@@ -76,7 +101,8 @@ def run_config(kit: Kit, **values: Any) -> StylizeConfig:
 def watch(base: BaseModel) -> dict[str, torch.nn.Module]:
     """Return the modules to count."""
     vae = {"vae_encode": base.vae.encoder, "vae_decode": base.vae.decoder}
-    return {"unet": base.unet, **vae, "text": base.text_encoder}
+    tap: Any = base.denoiser
+    return {"unet": tap, **vae, "text": base.text_encoder}
 
 
 def read_views(kit: Kit, base: BaseModel, count: int) -> Views:
@@ -109,23 +135,58 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     )
     name = f"artbank, batch {batch}" + (", with its validation" if validates else "")
 
-    def work() -> Sequence[float]:
-        return [loss for _ in range(steps) for loss in [trainer.advance()] * batch]
+    def work() -> Sequence[int]:
+        take_steps([trainer], steps)
+        return range(samples)
 
     return Contender(name, work, watch(base), expected, batch, trainer.optimizer)
 
 
-def drawing(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int) -> Contender:
-    """Return the model alone, over `count` photos at their working size."""
+def take_steps(trainers: Sequence[Training], steps: int) -> None:
+    """Take steps with one bank, or with several in the same batches."""
+    if COHORTS:
+        cohort = importlib.import_module("artbank.cohort").Cohort(trainers)
+        for _ in range(steps):
+            cohort.step()
+        cohort.settle()
+        return
+    [trainer] = trainers
+    for _ in range(steps):
+        trainer.advance()
+
+
+def joint_training(kit: Kit, *, banks: int, batch: int, steps: int) -> Contender:
+    """Return a training of several banks in the same batches."""
     base = load(kit)
+    views, often = read_views(kit, base, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
+    recipes = [BankRecipe.model_validate({"batch_size": batch, "seed": seed, **often}) for seed in range(banks)]
+    trainers = [Training(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
+    samples = banks * batch * steps
+    trained = count_trained(trainers[0].optimizer)
+    expected = Expected(unet=1, unet_batch=None, dtype=base.dtype, text=None, trained=trained)
+
+    def work() -> Sequence[int]:
+        take_steps(trainers, steps)
+        return range(samples)
+
+    name = f"artbank, {banks} banks, batch {batch} each"
+    return Contender(name, work, watch(base), expected, batch, trainers[0].optimizer)
+
+
+def drawing(
+    kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int, compiled: bool | None = None
+) -> Contender:
+    """Return the model alone, over `count` photos at their working size."""
+    base = load(kit, compiled=batch > 1 if compiled is None else compiled)
     stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),))], recipe)
-    photos = [fit(stylizer, kit, i) for i in range(count)]
+    photos, album = [fit(stylizer, kit, i) for i in range(count)], {}
 
-    def work() -> Sequence[Image.Image]:
+    def work() -> Sequence[np.ndarray]:
         made = {one.key: one.rgb for one in stylizer.stylize(photos, batch_size=batch)}
-        return [Image.fromarray(_there(made[photo.key])) for photo in photos]
+        album.update({key: Image.fromarray(_there(rgb)) for key, rgb in made.items()})
+        return list(made.values())
 
-    return Contender(name, work, watch(base), expect(base, recipe, batch), batch)
+    return Contender(name, work, watch(base), expect(base, recipe, batch), batch, album=album)
 
 
 def fit(stylizer: Stylizer, kit: Kit, number: int) -> Photo:
@@ -152,6 +213,7 @@ class Run:
         facts = {"archive_uri": str(archive), "output_uri": str(output), "recipe": recipe}
         self.config = run_config(kit, **facts, batch_size=batch, shard_size=count)
         self.plan, shards, _ = plan_archive(self.config)
+        load(kit, compiled=True)
         self.shop, self.output = Workshop(self.config, self.plan), Store.open(str(output))
         self._shards = iter(shards)
 
@@ -183,7 +245,7 @@ def _fill(archive: Path, photos: Sequence[Path], count: int) -> None:
     for number in range(count):
         source, target = photos[number % len(photos)], archive / f"{number:05d}.jpg"
         if not target.exists():
-            partial(os.link if os.stat(source).st_dev == os.stat(archive).st_dev else shutil.copyfile, source)(target)
+            target.hardlink_to(source)
 
 
 def _there(rgb: np.ndarray | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The ArtBank paper's released script, re-created from the description of what it does.
 
-Training: float32, batch 1, 512 px by stretching, mirrored at random, VAE encoding in every step, CLIP's vision tower and
-a mapper run beside to no effect, one vector of D entries behind two attention layers and a linear one, caption `*`,
+Training: float32, batch 1, 512 px by stretching, mirrored at random, VAE encoding in every step, CLIP's vision tower
+and a mapper run beside to no effect, one vector of D entries behind two attention layers and a linear one, caption `*`,
 AdamW at 1e-4. Every 200 steps an image log of 600 UNet evaluations: 200 DDIM steps without guidance and 200 with it. A
 unit of s steps runs s of each, so its share of the log exactly; the log's decodings (under 2 % of it) are left out.
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,8 @@ def training(kit: Kit, *, logs: bool, steps: int) -> Contender:
     loop = Training(kit, logs=logs, steps=steps)
     width = loop.vector.shape[1]
     trained = width + 7 * (width * width + width)
-    expected = Expected(
-        unet=1 + 3 * logs, unet_batch=1 + logs, dtype=torch.float32, vae_encode=1, text=1 + logs, clip=1, trained=trained
-    )
+    each = {"unet": 1 + 3 * logs, "unet_batch": 1 + logs, "vae_encode": 1, "text": 1 + logs, "clip": 1}
+    expected = Expected(**each, dtype=torch.float32, trained=trained)
     watched = {**loop.parts.watched, "clip": kit.vision}
     name = "released ArtBank, with its image log" if logs else "released ArtBank, without its image log"
     return Contender(name, loop.work, watched, expected, 1, loop.optimizer)
@@ -198,19 +198,20 @@ class Stylizing:
 
 def stylizing(kit: Kit, *, count: int, files: bool) -> Contender:
     """Return the released inference over `count` photos, from files or from decoded pictures."""
-    script = Stylizing(kit)
+    script, album, turn = Stylizing(kit), {}, cycle(range(len(kit.photos)))
     target = kit.scratch / "released"
     target.mkdir(parents=True, exist_ok=True)
 
     def from_files() -> list[Image.Image]:
-        return [script.stylize_file(path, target / path.name) for path in kit.photos[:count]]
+        paths = [kit.photos[number] for number in islice(turn, count)]
+        return [script.stylize_file(path, target / path.name) for path in paths]
 
     def from_pictures() -> list[Image.Image]:
-        pairs = zip(kit.pictures[:count], kit.photos[:count], strict=True)
-        return [script.stylize(picture, path.name) for picture, path in pairs]
+        numbers = list(islice(turn, count))
+        made = [script.stylize(kit.pictures[number], kit.photos[number].name) for number in numbers]
+        album.update({kit.photos[number].name: picture for number, picture in zip(numbers, made, strict=True)})
+        return made
 
-    expected = Expected(
-        unet=EVALUATIONS, unet_batch=2, dtype=kit.half, vae_encode=2, vae_decode=1, text=2
-    )
+    expected = Expected(unet=EVALUATIONS, unet_batch=2, dtype=kit.half, vae_encode=2, vae_decode=1, text=2)
     work = from_files if files else from_pictures
-    return Contender("released ArtBank", work, script.parts.watched, expected, 1)
+    return Contender("released ArtBank", work, script.parts.watched, expected, 1, album=album)
