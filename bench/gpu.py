@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from artbank.evaluation import score
+from artbank.worker import load_scorer
 from bench import hardware
 from bench.peers import ours
 from bench.peers.kit import Kit
@@ -74,7 +75,7 @@ def idle_share(kit: Kit, peak: float) -> dict[str, float]:
 
 def scoring_seconds(kit: Kit) -> float:
     """Return the seconds that the scores of one picture take."""
-    scorer = ours.load_scorer(ours.run_config(kit))
+    scorer = load_scorer(ours.run_config(kit))
     pictures = [np.asarray(picture) for picture in kit.pictures]
     seconds = hardware.best_seconds(lambda: score(scorer, kit.reference, pictures, pictures), kit.device, repeats=3)
     torch.cuda.empty_cache()

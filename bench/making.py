@@ -32,7 +32,7 @@ from bench.peers.kit import Kit
 
 PHOTO_PX = 3464  # a square of 12 MP, which no peer has to stretch
 _PHOTO_SEED, _ARTWORK_SEED = 61_000_000, 51_000_000
-_DRAWN_PX, _GRAIN = 256, 5.0
+_DRAWN_PX, _GRAIN, _GRAIN_PX = 192, 5.0, 512
 _COLLECTION = "bench"
 
 
@@ -202,8 +202,10 @@ def _write_photo(target: Path, source: Path | int, side_px: int) -> None:
         return
     scene = draw_scene(_PHOTO_SEED + source, SUBJECTS[source % len(SUBJECTS)], width_px=_DRAWN_PX, height_px=_DRAWN_PX)
     large = np.asarray(Image.fromarray(scene.image).resize((side_px, side_px), Image.Resampling.BICUBIC), np.float32)
-    grain = np.random.default_rng(source).standard_normal((side_px, side_px, 1), np.float32) * _GRAIN
-    Image.fromarray(np.clip(large + grain, 0, 255).astype(np.uint8)).save(target, "JPEG", quality=92)
+    grain = np.random.default_rng(source).standard_normal((_GRAIN_PX, _GRAIN_PX, 1), np.float32) * _GRAIN
+    times = -(-side_px // _GRAIN_PX)
+    pixels = large + np.tile(grain, (times, times, 1))[:side_px, :side_px]
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(target, "JPEG", quality=92)
 
 
 def _write_artworks(folder: Path, count: int, side_px: int) -> list[Path]:

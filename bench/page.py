@@ -67,14 +67,12 @@ class Report:
         return (
             f"Measured on {date.today().isoformat()} by `{self.command}`, in one process, with the same weights and "
             f"the same images, in interleaved rounds. Seconds are those of {measured}, medians over the rounds. A "
-            "ratio is how many times what artbank costs the other one does: the median of the pairs within a round, and their "
-            f"range. What each contender does was counted while it was measured.\n\n{facts}"
+            "ratio is how many times what artbank costs the other one does: the median of the pairs within a round, "
+            f"and their range. What each contender does was counted while it was measured.\n\n{facts}"
         )
 
     def _shipped(self) -> list[str]:
-        files = (
-            "Stylizing, from 12 MP JPEG files to JPEG files; artbank also scores each picture and keeps its results:"
-        )
+        files = "Stylizing, from JPEG files to JPEG files; artbank also scores each picture and keeps its results:"
         return [
             "## A. As shipped",
             *self._table("training", tables.SHIPPED_TRAINING, "sample", "Training, each with its own habits:"),

@@ -112,7 +112,9 @@ class Table:
         return self.rows[name]
 
 
-def compete(contenders: Mapping[str, Contender], device: torch.device, budget: float) -> Table:
+def compete(
+    contenders: Mapping[str, Contender], device: torch.device, budget: float, rounds: int | None = None
+) -> Table:
     """Measure contenders in interleaved rounds, within a budget.
 
     Each is run once to warm up and to be checked; then the number of rounds follows from what that took. Where not even
@@ -122,6 +124,7 @@ def compete(contenders: Mapping[str, Contender], device: torch.device, budget: f
         contenders: By a short name, those of artbank beginning with `ours`.
         device: Where they run.
         budget: Seconds of the clock.
+        rounds: As many, whatever the budget, and with all.
 
     Raises:
         CountError: One does not do what it says.
@@ -132,14 +135,14 @@ def compete(contenders: Mapping[str, Contender], device: torch.device, budget: f
             kept[key], costs[key] = fitting
             rows[key] = Row.of(kept[key])
             logger.info("%s: %.1f s a unit of work", key, costs[key])
-    chosen, rounds = plan_rounds(costs, budget - (time.monotonic() - start))
+    chosen, planned = plan_rounds(costs, budget - (time.monotonic() - start)) if rounds is None else ([*costs], rounds)
     notes += [f"{rows[key].name}: left out, {costs[key]:.1f} s a unit do not fit" for key in costs if key not in chosen]
-    for _ in range(rounds):
+    for _ in range(planned):
         for key in chosen:
             rows[key].costs.append(measure(kept[key], device)[0])
     for contender in kept.values():
         contender.close()
-    return Table({key: rows[key] for key in chosen}, notes, rounds)
+    return Table({key: rows[key] for key in chosen}, notes, planned)
 
 
 def plan_rounds(costs: Mapping[str, float], budget: float) -> tuple[list[str], int]:

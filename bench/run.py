@@ -48,6 +48,8 @@ def read_options(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", choices=("auto", "mini", "sd15", "tiny"), default="auto")
     parser.add_argument("--budget", type=float, default=570.0, help="seconds for all of it")
     parser.add_argument("--photos", type=Path, help="folder of own photos, which are cut square")
+    parser.add_argument("--rounds", type=int, help="as many, whatever the budget; all that fit by default")
+    parser.add_argument("--num-photos", type=int, default=16, help="photos in the archive")
     parser.add_argument("--photo-px", type=int, default=3464, help="side of the drawn photos")
     parser.add_argument("--threads", type=int, default=1, help="torch's, on CPU; idle ones burn CPU seconds")
     parser.add_argument("--suites", default="training,pictures,files,scaling", help="which parts to measure")
@@ -75,10 +77,10 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
+    from artbank.worker import load_scorer
     from bench import gpu, hardware, scaling, suites, tables
-    from bench.making import make_kit
     from bench.page import Report
-    from bench.peers import ours
+    from bench.peers.ours import run_config
 
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
@@ -86,16 +88,16 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     end, is_cuda = time.monotonic() + options.budget, options.device.startswith("cuda")
     if not is_cuda:
         torch.set_num_threads(options.threads)
-    kit = make_kit(scratch, options.device, _shapes(options), own_photos=options.photos, photo_px=options.photo_px)
+    kit = _make(options, scratch)
     command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
     report = Report(command, hardware.describe_machine(kit.device), is_cuda)
     report.figures |= gpu.measure_peaks(kit)
     left, wanted = end - time.monotonic(), options.suites.split(",")
     for name, make in _suites().items():
         if name in wanted:
-            report.suites[name] = suites.run(make, kit, SHARES[name] * left)
+            report.suites[name] = suites.run(make, kit, SHARES[name] * left, options.rounds)
     if kit.source == "mini" and "pictures" in report.suites:
-        scorer = ours.load_scorer(ours.run_config(kit))
+        scorer = load_scorer(run_config(kit))
         report.quality = tables.matched(report.suites["pictures"], kit, scorer, report.clock)
     report.figures |= gpu.measure_figures(kit, report.suites, report.figures, end)
     if "scaling" in wanted:
@@ -110,13 +112,15 @@ def _suites() -> dict:
     return {"training": suites.training_suite, "pictures": suites.pictures_suite, "files": suites.files_suite}
 
 
-def _shapes(options: argparse.Namespace) -> object:
-    from bench.making import SD15, TINY
+def _make(options: argparse.Namespace, scratch: Path) -> Kit:
+    from bench.making import SD15, TINY, make_kit
 
     model = options.model
     if model == "auto":
         model = "sd15" if options.device.startswith("cuda") else "mini"
-    return {"mini": None, "sd15": SD15, "tiny": TINY}[model]
+    shapes, photos = {"mini": None, "sd15": SD15, "tiny": TINY}[model], {"own_photos": options.photos}
+    photos |= {"num_photos": options.num_photos, "photo_px": options.photo_px}
+    return make_kit(scratch, options.device, shapes, steps=60 if shapes is None else 4, **photos)
 
 
 def _tell(kit: Kit) -> list[str]:

@@ -6,6 +6,7 @@ pictures takes half a minute there; both sides of a comparison have the same.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -109,6 +110,7 @@ def files_suite(kit: Kit, sizes: Sizes) -> Suite:
     }
 
 
-def run(make: Callable[[Kit, Sizes], Suite], kit: Kit, budget: float) -> Table:
-    """Measure a suite within a budget, s; its making counts."""
-    return compete(make(kit, Sizes.on(kit.device)), kit.device, budget)
+def run(make: Callable[[Kit, Sizes], Suite], kit: Kit, budget: float, rounds: int | None = None) -> Table:
+    """Measure a suite within a budget, s, in which its making counts; see `compete`."""
+    start, suite = time.monotonic(), make(kit, Sizes.on(kit.device))
+    return compete(suite, kit.device, budget - (time.monotonic() - start), rounds)

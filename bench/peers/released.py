@@ -88,7 +88,7 @@ class Training:
         self.mapper = nn.Linear(kit.vision.config.hidden_size, width).to(kit.device)
         self.optimizer = train_only([self.vector, *self.attention.parameters()], 1e-4)
         self.artworks = [to_batch([read_square(p, kit.side_px)], kit.device, torch.float32) for p in kit.artworks[:8]]
-        self.sampler = DDIMScheduler.from_config(self.parts.scheduler.config)
+        self.sampler = DDIMScheduler.from_config(self.parts.scheduler.config, clip_sample=False)
         self.sampler.set_timesteps(LOG_STEPS)
         self.done = 0
 
@@ -156,7 +156,7 @@ class Stylizing:
         self.kit, self.parts = kit, kit.parts(torch.float32).own_text_encoder()
         self.stars = StarEncoder(self.parts)
         self.vectors = kit.bank.vectors.to(kit.device)
-        self.sampler = DDIMScheduler.from_config(self.parts.scheduler.config)
+        self.sampler = DDIMScheduler.from_config(self.parts.scheduler.config, clip_sample=False)
         self.sampler.set_timesteps(STEPS)
 
     def stylize_file(self, path: Path, target: Path) -> Image.Image:
