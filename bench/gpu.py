@@ -57,7 +57,7 @@ def eight_banks(kit: Kit, peak: float) -> dict[str, float]:
     """Return the seconds of eight banks of a thousand steps each, extrapolated from a window; empty if not possible."""
     if not ours.COHORTS:
         return {}
-    contender = ours.joint_training(kit, banks=NUM_BANKS, batch=BANK_BATCH, steps=_WINDOW)
+    contender = ours.joint_training(kit, banks=NUM_BANKS, batch=BANK_BATCH, steps=_WINDOW, compiled=True)
     measure(contender, kit.device)
     seconds = measure(contender, kit.device)[0].seconds
     return {
@@ -68,7 +68,7 @@ def eight_banks(kit: Kit, peak: float) -> dict[str, float]:
 
 def idle_share(kit: Kit, peak: float) -> dict[str, float]:
     """Return the share of a run from files to files in which the GPU idles, once all is warm."""
-    run = ours.Run(kit, "idle", ours.preset("exact"), batch=16, count=48)
+    run = ours.Run(kit, "idle", ours.preset("balanced"), batch=16, count=64)
     run.work()
     return {"idle share": hardware.idle_share(run.work)}
 

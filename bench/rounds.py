@@ -24,7 +24,7 @@ from bench.peers.kit import Contender
 
 logger = logging.getLogger(__name__)
 
-LEAST_ROUNDS, MOST_ROUNDS = 3, 9
+LEAST_ROUNDS, MOST_ROUNDS = 2, 9
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def compete(
     """Measure contenders in interleaved rounds, within a budget.
 
     Each is run once to warm up and to be checked; then the number of rounds follows from what that took. Where not even
-    three rounds fit, the slowest are left out, and a note tells so; `ours` never are.
+    two rounds fit, the slowest are left out, and a note tells so; `ours` never are.
 
     Args:
         contenders: By a short name, those of artbank beginning with `ours`.
@@ -182,7 +182,7 @@ def _fit(contender: Contender, device: torch.device, notes: list[str]) -> tuple[
     """Warm a contender up, with half its batch as often as it does not fit; returns it and the seconds of a unit."""
     try:
         cost, number = measure(contender, device)
-        if device.type == "cuda":  # the first unit compiles
+        if contender.compiles:
             cost, number = measure(contender, device)
         return contender, cost.wall * number
     except torch.OutOfMemoryError:

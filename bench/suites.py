@@ -42,7 +42,7 @@ class Sizes:
     @classmethod
     def on(cls, device: torch.device) -> Sizes:
         """Return the sizes that suit a device."""
-        return cls(16, 3, 4, 24) if device.type == "cuda" else cls(8, 2, 1, 6)
+        return cls(16, 2, 3, 16) if device.type == "cuda" else cls(8, 2, 1, 6)
 
 
 def training_suite(kit: Kit, sizes: Sizes) -> Suite:

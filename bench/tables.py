@@ -72,7 +72,7 @@ def markdown(table: Table, lines: Sequence[Line], unit: str, clock: str) -> str:
     return "\n".join([head, "|---|---:|---:|---|---:|---:|---|---:|", *shown])
 
 
-def matched(table: Table, kit: Kit, scorer: Scorer, clock: str) -> str:
+def matched(table: Table, kit: Kit, scorer: Scorer | None, clock: str) -> str:
     """Return the presets beside the released script, each with what the scorer says of both on the same photos."""
     head = (
         f"| what | evaluations | {clock} an image | ratio (range) | photos | style gain, theirs | style gain, ours "
@@ -83,8 +83,7 @@ def matched(table: Table, kit: Kit, scorer: Scorer, clock: str) -> str:
         if line.key in table.rows and line.against in table.rows:
             theirs, own = table[line.key], table[line.against]
             names = sorted(theirs.album.keys() & own.album.keys())
-            (gain, ssim), (own_gain, own_ssim) = (judge(row, names, kit, scorer) for row in (theirs, own))
-            marks = f"{len(names)} | {gain:.2f} | {own_gain:.2f} | {ssim:.2f} | {own_ssim:.2f}"
+            marks = " | ".join([str(len(names)), *_marks(theirs, own, names, kit, scorer)])
             shown.append(f"| {own.name} | {own.unet:g} | {own.seconds:.3g} | {ratio(theirs, own)} | {marks} |")
     return "\n".join(shown)
 
@@ -97,6 +96,13 @@ def judge(row: Row, names: Sequence[str], kit: Kit, scorer: Scorer) -> tuple[flo
     )
     floor, ceiling = fmean(s.clip_style_floor for s in scores), kit.reference.ceiling or 1.0
     return (fmean(s.clip_style for s in scores) - floor) / (ceiling - floor), fmean(s.ssim for s in scores)
+
+
+def _marks(theirs: Row, own: Row, names: Sequence[str], kit: Kit, scorer: Scorer | None) -> list[str]:
+    if scorer is None:
+        return ["-"] * 4
+    (gain, ssim), (own_gain, own_ssim) = (judge(row, names, kit, scorer) for row in (theirs, own))
+    return [f"{mark:.2f}" for mark in (gain, own_gain, ssim, own_ssim)]
 
 
 def _each(unit: str) -> str:

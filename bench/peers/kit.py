@@ -40,6 +40,7 @@ class Contender:
         batch: Images or samples in a call, as its user thinks of them.
         optimizer: What is trained; None where nothing is.
         smaller: Makes the same with half the batch, for a card on which this one does not fit.
+        compiles: Whether the first unit compiles something, so that only the second tells what one costs.
         close: Lets go of threads and files.
         album: Pictures by the names of their photos, where those are kept for scoring.
     """
@@ -51,6 +52,7 @@ class Contender:
     batch: int
     optimizer: torch.optim.Optimizer | None = None
     smaller: Callable[[], Contender] | None = None
+    compiles: bool = False
     close: Callable[[], None] = field(default=lambda: None)
     album: dict[str, Image.Image] = field(default_factory=dict)
 
@@ -141,6 +143,12 @@ class Kit:
     def brain(self) -> torch.dtype:
         """What `bf16` comes to here: bfloat16 on CUDA, float32 on CPU."""
         return torch.bfloat16 if self.device.type == "cuda" else torch.float32
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The UNet as a user who knows the documentation compiles it: half precision, channels last, one graph."""
+        own = copy.deepcopy(self.parts(self.half).unet).to(memory_format=torch.channels_last)
+        return torch.compile(own, fullgraph=True)
 
     @cached_property
     def vision(self) -> nn.Module:

@@ -155,9 +155,9 @@ def take_steps(trainers: Sequence[Training], steps: int) -> None:
         trainer.advance()
 
 
-def joint_training(kit: Kit, *, banks: int, batch: int, steps: int) -> Contender:
+def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bool = False) -> Contender:
     """Return a training of several banks in the same batches."""
-    base = load(kit)
+    base = load(kit, compiled=compiled)
     views, often = read_views(kit, base, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
     recipes = [BankRecipe.model_validate({"batch_size": batch, "seed": seed, **often}) for seed in range(banks)]
     trainers = [Training(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
@@ -177,7 +177,8 @@ def drawing(
     kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int, compiled: bool | None = None
 ) -> Contender:
     """Return the model alone, over `count` photos at their working size."""
-    base = load(kit, compiled=batch > 1 if compiled is None else compiled)
+    compiled = kit.device.type == "cuda" and batch > 1 if compiled is None else compiled
+    base = load(kit, compiled=compiled)
     stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),))], recipe)
     photos, album = [fit(stylizer, kit, i) for i in range(count)], {}
 
@@ -186,7 +187,7 @@ def drawing(
         album.update({key: Image.fromarray(_there(rgb)) for key, rgb in made.items()})
         return list(made.values())
 
-    return Contender(name, work, watch(base), expect(base, recipe, batch), batch, album=album)
+    return Contender(name, work, watch(base), expect(base, recipe, batch), batch, compiles=compiled, album=album)
 
 
 def fit(stylizer: Stylizer, kit: Kit, number: int) -> Photo:

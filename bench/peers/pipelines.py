@@ -11,7 +11,6 @@ safety checker is left out, which is in their favour.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionImg2ImgPipeline
 from PIL import Image
 
@@ -72,15 +70,14 @@ class Img2Img:
             parts.tokenizer,
             parts.unet,
             scheduler,
-            safety_checker=None,  # pyright: ignore[reportArgumentType]
-            feature_extractor=None,  # pyright: ignore[reportArgumentType]
+            safety_checker=None,
+            feature_extractor=None,
             requires_safety_checker=False,
         )
         self.pipeline.set_progress_bar_config(disable=True)
         self.pipeline.load_textual_inversion({_WORD: kit.bank.vectors.cpu()})
         if usage.compiled:
-            own = copy.deepcopy(parts.unet).to(memory_format=torch.channels_last)
-            self.pipeline.unet = torch.compile(own)
+            self.pipeline.unet = kit.compiled
         self.parts = parts
         self.target = kit.scratch / f"pipeline-{usage.name.replace(' ', '-').replace('/', '-')}"
         self.target.mkdir(parents=True, exist_ok=True)
@@ -107,7 +104,7 @@ class Img2Img:
         options: dict[str, Any] = {"strength": STRENGTH, "num_inference_steps": self.usage.steps}
         prompts = [f"{STYLED} {_WORD}"] * len(pictures)
         made = self.pipeline(prompts, list(pictures), guidance_scale=self.usage.guidance, **options)
-        return made.images  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
+        return made.images
 
     def _convert(self, paths: Sequence[Path]) -> list[Image.Image]:
         made = self._call([read_square(path, self.kit.side_px) for path in paths])
@@ -144,7 +141,7 @@ def stylizing(kit: Kit, usage: Usage) -> Contender:
     )
     watched = {**user.parts.watched, "unet": user.pipeline.unet}
     close = user.pool.shutdown if user.pool else lambda: None
-    return Contender(usage.name, user.work, watched, expected, usage.batch, close=close)
+    return Contender(usage.name, user.work, watched, expected, usage.batch, compiles=usage.compiled, close=close)
 
 
 def _ahead(reads: Iterator[Future[Image.Image]], batch: int) -> Iterator[list[Image.Image]]:

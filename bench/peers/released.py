@@ -64,6 +64,8 @@ class StarEncoder:
         return self.parts.text_encoder(self.parts.tokenize([text])).last_hidden_state
 
     def _replace(self, module: nn.Module, args: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
+        if not len(self.vectors):
+            return embedded
         stars = (args[0] == self._star)[..., None].expand_as(embedded)
         return embedded.masked_scatter(stars, self.vectors.to(embedded))
 
