@@ -89,7 +89,7 @@ def make_kit(
     photos = _write_photos(scratch / "photos", num_photos, photo_px, own_photos)
     artworks = _write_artworks(scratch / "gallery" / _COLLECTION, num_artworks, 4 * _side(folder))
     source, store = "mini" if shapes is None else str(folder), str(scratch / "store")
-    recipe = BankRecipe(max_steps=steps, patience=10**6, num_crops=2)
+    recipe = BankRecipe(max_steps=steps, patience=10**6, num_crops=2, validate_every=50, learning_rate=1e-2)
     facts = {"gallery_uri": str(scratch / "gallery"), "store_uri": store, "base_model": source, "recipe": recipe}
     config = TrainConfig(**facts, device=str(place), num_samples=1)
     [job] = plan_training(config).jobs

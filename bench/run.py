@@ -49,7 +49,7 @@ def read_options(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=570.0, help="seconds for all of it")
     parser.add_argument("--photos", type=Path, help="folder of own photos, which are cut square")
     parser.add_argument("--rounds", type=int, help="as many, whatever the budget; all that fit by default")
-    parser.add_argument("--num-photos", type=int, default=16, help="photos in the archive")
+    parser.add_argument("--num-photos", type=int, help="photos to draw; 8 on CPU, 16 on CUDA by default")
     parser.add_argument("--photo-px", type=int, default=3464, help="side of the drawn photos")
     parser.add_argument("--threads", type=int, default=1, help="torch's, on CPU; idle ones burn CPU seconds")
     parser.add_argument("--suites", default="training,pictures,files,scaling", help="which parts to measure")
@@ -126,8 +126,9 @@ def _make(options: argparse.Namespace, scratch: Path) -> Kit:
     if model == "auto":
         model = "sd15" if options.device.startswith("cuda") else "mini"
     shapes, photos = {"mini": None, "sd15": SD15, "tiny": TINY}[model], {"own_photos": options.photos}
-    photos |= {"num_photos": options.num_photos, "photo_px": options.photo_px}
-    return make_kit(scratch, options.device, shapes, steps=60 if shapes is None else 4, **photos)
+    most = 16 if options.device.startswith("cuda") else 8
+    photos |= {"num_photos": options.num_photos or most, "photo_px": options.photo_px}
+    return make_kit(scratch, options.device, shapes, steps=100 if shapes is None else 4, **photos)
 
 
 def _tell(kit: Kit) -> list[str]:

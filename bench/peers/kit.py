@@ -99,7 +99,7 @@ class Parts:
         return self.vae.decode(latents / self.vae.config.scaling_factor).sample
 
 
-@dataclass
+@dataclass(eq=False)
 class Kit:
     """What everybody starts from: one folder of weights, one bank, the same photos and artworks.
 

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,11 @@ def watch(base: BaseModel) -> dict[str, torch.nn.Module]:
     return {"unet": tap, **vae, "text": base.text_encoder}
 
 
-def read_views(kit: Kit, base: BaseModel, count: int) -> Views:
+@lru_cache(maxsize=1)
+def read_views(kit: Kit, count: int) -> Views:
     """Encode the views of some artworks, which is done once for a bank."""
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in kit.artworks[:count]]
-    return encode_views(base, pictures, [None] * len(pictures), BankRecipe())
+    return encode_views(load(kit), pictures, [None] * len(pictures), BankRecipe())
 
 
 def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
@@ -121,7 +123,7 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
         validates: Whether a unit holds its share of the validation.
     """
     base = load(kit)
-    views, num_held = read_views(kit, base, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
+    views, num_held = read_views(kit, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
     held = Views(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
     often = {"validate_every": steps if validates else 10**6, "patience": 10**6, "max_steps": 100_000}
     trainer = Training(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
@@ -158,7 +160,7 @@ def take_steps(trainers: Sequence[Training], steps: int) -> None:
 def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bool = False) -> Contender:
     """Return a training of several banks in the same batches."""
     base = load(kit, compiled=compiled)
-    views, often = read_views(kit, base, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
+    views, often = read_views(kit, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
     recipes = [BankRecipe.model_validate({"batch_size": batch, "seed": seed, **often}) for seed in range(banks)]
     trainers = [Training(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
     samples = banks * batch * steps
@@ -180,10 +182,11 @@ def drawing(
     compiled = kit.device.type == "cuda" and batch > 1 if compiled is None else compiled
     base = load(kit, compiled=compiled)
     stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),))], recipe)
-    photos, album = [fit(stylizer, kit, i) for i in range(count)], {}
+    photos = cycle([fit(stylizer, kit, i) for i in range(max(count, len(kit.photos)))])
+    album: dict[str, Image.Image] = {}
 
-    def work() -> Sequence[np.ndarray]:
-        made = {one.key: one.rgb for one in stylizer.stylize(photos, batch_size=batch)}
+    def work() -> Sequence[Any]:
+        made = {one.key: one.rgb for one in stylizer.stylize(islice(photos, count), batch_size=batch)}
         album.update({key: Image.fromarray(_there(rgb)) for key, rgb in made.items()})
         return list(made.values())
 
