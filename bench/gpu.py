@@ -47,9 +47,9 @@ def measure_figures(
         found["scoring share"] = scoring_seconds(kit) / pictures["ours-exact"].seconds
     if training and "ours-16" in training.rows:
         found["training peak share"] = hardware.training_flops() / training["ours-16"].seconds / peak
-    for name, work in {"eight banks": eight_banks, "idle share": idle_share}.items():
+    for work in (eight_banks, idle_share):
         if time.monotonic() < end:
-            found |= work(kit, peak) if name == "eight banks" else {name: work(kit, peak)[name]}
+            found |= work(kit, peak)
     return found
 
 

@@ -130,7 +130,7 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     samples = batch * steps
     expected = Expected(
         unet=1 + (len(held) * _NOISE_LEVELS / samples if validates else 0),
-        unet_batch=max(batch, len(held) if validates else 0),
+        unet_batch=None if COHORTS else max(batch, len(held) if validates else 0),  # cohorts choose it by the device
         dtype=base.dtype,
         text=None,  # a text is encoded once, however many samples of a batch say it
         trained=count_trained(trainer.optimizer),
