@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint deploy mini mini-eval mini-sheets lock clean
+.PHONY: demo test lint bench deploy mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
@@ -33,6 +33,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
+
+# artbank beside its peers on the embedded model: about ten minutes. On a GPU: bench/run.py --device cuda --budget 540.
+bench: $(READY)
+	$(BIN)/python bench/run.py --budget 570 --out build/bench/performance.md
 
 # Pretrain the miniature base model: about three hours on 2 CPU cores with bf16 instructions; run again to resume.
 mini: $(READY)

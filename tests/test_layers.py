@@ -13,12 +13,13 @@ import pytest
 import artbank
 
 ROOT = Path(artbank.__file__).parent.parent
-PACKAGES = ("artbank", "tasks", "flows", "artbank_cli")
+PACKAGES = ("artbank", "tasks", "flows", "artbank_cli", "bench/peers")
 FORBIDDEN = {
-    "artbank": ("prefect", "tasks", "flows", "artbank_cli"),
-    "tasks": ("flows", "artbank_cli"),
-    "flows": ("torch", "diffusers", "transformers", "pyarrow", "fsspec", "s3fs", "artbank_cli"),
-    "artbank_cli": (),
+    "artbank": ("prefect", "tasks", "flows", "artbank_cli", "bench"),
+    "tasks": ("flows", "artbank_cli", "bench"),
+    "flows": ("torch", "diffusers", "transformers", "pyarrow", "fsspec", "s3fs", "artbank_cli", "bench"),
+    "artbank_cli": ("bench",),
+    "bench/peers": ("prefect", "tasks", "flows", "artbank_cli"),
 }
 ORDER = [
     *("errors", "credentials"),

@@ -1,0 +1,119 @@
+"""The page: what was measured, on what, and by which command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from bench import gates, tables
+from bench.rounds import Table
+from bench.scaling import Curve, plot
+
+
+@dataclass
+class Report:
+    """All that came of a run.
+
+    Attributes:
+        command: How it was started.
+        machine: What it ran on.
+        is_cuda: Whether on a GPU.
+        suites: `training`, `pictures` and `files`.
+        quality: The table of the presets with their scores; empty where scores mean nothing.
+        figures: Single figures by name.
+        curves: Of the scaling.
+        notes: What a reader must know.
+    """
+
+    command: str
+    machine: Mapping[str, str]
+    is_cuda: bool
+    suites: dict[str, Table] = field(default_factory=dict)
+    quality: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def clock(self) -> str:
+        """What seconds are."""
+        return "s" if self.is_cuda else "CPU-s"
+
+    def markdown(self, plots: Sequence[Path] = ()) -> str:
+        """Return the page."""
+        parts = ["# Performance", self._head(), *self._shipped(), *self._equal(), *self._matched()]
+        parts += ["## Targets", gates.judge(gates.CUDA if self.is_cuda else gates.CPU, self.suites, self.figures)]
+        if self.figures:
+            parts += ["## Figures", "\n".join(f"- {name}: {value:.4g}" for name, value in self.figures.items())]
+        parts += ["## Scaling", *(curve.markdown(self.clock) for curve in self.curves)]
+        parts += [f"![{path.stem}]({path.parent.name}/{path.name})" for path in plots]
+        parts += ["## Notes", "\n".join(f"- {note}" for note in self._notes())]
+        return "\n\n".join(parts) + "\n"
+
+    def write(self, target: Path) -> None:
+        """Write the page, its figures as JSON beside it, and the plots into a folder of its name."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        plots = plot(self.curves, target.with_suffix(""), self.clock)
+        target.write_text(self.markdown(plots))
+        target.with_suffix(".json").write_text(json.dumps(self._facts(), indent=1))
+
+    def _head(self) -> str:
+        facts = "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
+        measured = "the clock" if self.is_cuda else "this process and its children on the CPU"
+        return (
+            f"Measured on {date.today().isoformat()} by `{self.command}`, in one process, with the same weights and "
+            f"the same images, in interleaved rounds. Seconds are those of {measured}, medians over the rounds. A "
+            "ratio is how many times what artbank costs the other one does: the median of the pairs within a round, "
+            f"and their range. What each contender does was counted while it was measured.\n\n{facts}"
+        )
+
+    def _shipped(self) -> list[str]:
+        files = "Stylizing, from JPEG files to JPEG files; artbank also scores each picture and keeps its results:"
+        return [
+            "## A. As shipped",
+            *self._table("training", tables.SHIPPED_TRAINING, "sample", "Training, each with its own habits:"),
+            *self._table("files", tables.SHIPPED_FILES, "image", files),
+        ]
+
+    def _equal(self) -> list[str]:
+        return [
+            "## B. Equal work",
+            *self._table("training", tables.EQUAL_TRAINING, "sample", "Training, batches of the same size:"),
+            *self._table("pictures", tables.EQUAL_PICTURES, "image", "Stylizing decoded pictures, the model alone:"),
+            *self._table("files", tables.EQUAL_FILES, "image", "Stylizing files, equal evaluations:"),
+        ]
+
+    def _matched(self) -> list[str]:
+        said = "Presets beside the released script, from pictures, by the same bank on the same photos:"
+        return ["## C. Quality-matched", said, self.quality] if self.quality else []
+
+    def _table(self, suite: str, lines: Sequence[tables.Line], unit: str, said: str) -> list[str]:
+        if suite not in self.suites:
+            return []
+        return [said, tables.markdown(self.suites[suite], lines, unit, self.clock)]
+
+    def _notes(self) -> list[str]:
+        rounds = ", ".join(f"{name} {table.rounds}" for name, table in self.suites.items())
+        return [f"rounds: {rounds}", *self.notes, *(note for table in self.suites.values() for note in table.notes)]
+
+    def _facts(self) -> dict[str, Any]:
+        rows = {
+            suite: {
+                key: {name: value for name, value in asdict_row(row).items() if name != "album"}
+                for key, row in table.rows.items()
+            }
+            for suite, table in self.suites.items()
+        }
+        curves = {curve.title: curve.points for curve in self.curves}
+        return {"machine": dict(self.machine), "suites": rows, "figures": self.figures, "scaling": curves}
+
+
+def asdict_row(row: Any) -> dict[str, Any]:
+    """Return a row's facts without its pictures."""
+    return {**{name: value for name, value in vars(row).items() if name not in ("album", "costs")}} | {
+        "costs": [asdict(cost) for cost in row.costs]
+    }

@@ -1,0 +1,120 @@
+"""What goes through the networks, counted by forward hooks: one mechanism for the peers and for artbank.
+
+A count is in samples, not in calls: a UNet call with a batch of 16 is 16 evaluations, a guided one on 8 photos too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROLES = ("unet", "vae_encode", "vae_decode", "text", "clip")
+
+
+class CountError(AssertionError):
+    """A contender did not do what it says it does."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a contender must be counted at, for each image or sample; None is not checked.
+
+    Attributes:
+        unet: UNet evaluations; `vae_encode` and the others likewise through their networks.
+        unet_batch: Largest batch of a UNet call, guidance's doubling included.
+        dtype: What the UNet computes in.
+        trained: Parameters that the optimiser holds; 0 where nothing is trained.
+    """
+
+    unet: float
+    unet_batch: int | None
+    dtype: torch.dtype
+    vae_encode: float | None = 0
+    vae_decode: float | None = 0
+    text: float | None = 0
+    clip: float | None = 0
+    trained: int = 0
+
+
+@dataclass
+class Counts:
+    """What was counted, in samples by role, and what the UNet's calls were like."""
+
+    samples: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
+    unet_batch: int = 0
+    dtypes: set[torch.dtype] = field(default_factory=set)
+
+    def each(self, role: str, num_done: int) -> float:
+        """Return the count of a role for each of the images or samples that were done."""
+        return self.samples[role] / num_done
+
+
+@contextmanager
+def counting(watched: Mapping[str, nn.Module]) -> Iterator[Counts]:
+    """Count what goes through modules while in the context.
+
+    Args:
+        watched: Modules by role; the VAE's are its `encoder` and `decoder`.
+
+    Raises:
+        KeyError: A role is none of `ROLES`.
+    """
+    counts = Counts()
+    hooks = [module.register_forward_hook(_make_hook(counts, role)) for role, module in watched.items()]
+    try:
+        yield counts
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def check(name: str, expected: Expected, counts: Counts, num_done: int, trained: int = 0) -> None:
+    """Compare counts with what a contender says of itself.
+
+    Raises:
+        CountError: They differ; names each difference.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for role in ROLES:
+        wanted = getattr(expected, role)
+        if wanted is not None and abs(counts.each(role, num_done) - wanted) > 1e-6:
+            found[f"{role} an image or sample"] = (wanted, counts.each(role, num_done))
+    if expected.unet_batch not in (None, counts.unet_batch):
+        found["batch of the UNet"] = (expected.unet_batch, counts.unet_batch)
+    if counts.dtypes != {expected.dtype}:
+        found["dtype of the UNet"] = ({expected.dtype}, counts.dtypes)
+    if trained != expected.trained:
+        found["trained parameters"] = (expected.trained, trained)
+    if found:
+        told = "; ".join(f"{what}: expected {wanted}, counted {got}" for what, (wanted, got) in found.items())
+        raise CountError(f"{name} does not do what it is described to do: {told}; its figures would be worth nothing")
+
+
+def count_trained(optimizer: torch.optim.Optimizer | None) -> int:
+    """Return the number of parameters that an optimiser holds."""
+    groups = [] if optimizer is None else optimizer.param_groups
+    return sum(parameter.numel() for group in groups for parameter in group["params"])
+
+
+def _make_hook(counts: Counts, role: str) -> Any:
+    counts.samples[role] += 0
+
+    def hook(module: nn.Module, args: Any, output: Any) -> None:
+        tensor = _first_tensor(output)
+        counts.samples[role] += len(tensor)
+        if role == "unet":
+            counts.unet_batch = max(counts.unet_batch, len(tensor))
+            counts.dtypes.add(getattr(module, "computes_in", tensor.dtype))
+
+    return hook
+
+
+def _first_tensor(output: Any) -> Tensor:
+    while not isinstance(output, Tensor):
+        output = next(iter(output.values())) if isinstance(output, Mapping) else output[0]
+    return output

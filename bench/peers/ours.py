@@ -1,0 +1,258 @@
+"""artbank itself, through its public functions, counted like its peers.
+
+Training is measured with its validation: a unit of s steps at the default batch validates once, on so many held-out
+views that their share of the samples is that of the defaults. Stylizing from pictures is the model alone. Stylizing
+from files is a shard of a run, by the stages of the pipeline: read, decoded, drawn, scored, encoded, written, and its
+part of the results committed. Peers neither score nor keep results.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from artbank import attempts, manifest, results
+from artbank.archives import plan_archive
+from artbank.config import BankRecipe, StylizeConfig, StylizeRecipe
+from artbank.denoiser import Denoiser
+from artbank.diffusion import BaseModel
+from artbank.framing import Photo
+from artbank.solvers import count_evaluations
+from artbank.stages import ShardWork, Workshop
+from artbank.storage import Store
+from artbank.stylization import Style, Stylizer
+from artbank.training import Training
+from artbank.views import Views, encode_views
+from artbank.worker import load_base
+from bench.peers.counting import Expected, count_trained
+from bench.peers.kit import STRENGTH, Contender, Kit
+
+COHORTS = importlib.util.find_spec("artbank.cohort") is not None
+"""Whether this version of artbank trains several banks in the same batches."""
+MOST_UNITS = 12
+BATCH = 8
+_VALIDATED_SHARE = 0.16  # 8 views at 4 noise levels every 25 steps of 8 samples, by the defaults
+_NOISE_LEVELS = 4
+
+
+def preset(name: str) -> StylizeRecipe:
+    """Return a preset of artbank's at the strength that all are measured at."""
+    return StylizeRecipe.model_validate({"preset": name, "strength": STRENGTH})
+
+
+def plain(*, steps: int, guidance: float, solver: str) -> StylizeRecipe:
+    """Return a recipe that does what an img2img pipeline does: noise, no inversion, guidance all the way."""
+    facts = {"steps": steps, "guidance": guidance, "solver": solver, "inversion": "gaussian", "strength": STRENGTH}
+    return StylizeRecipe.model_validate({"preset": "balanced", **facts})
+
+
+class Tap(torch.nn.Module):
+    """artbank's own way through the UNet, as a module that can be hooked, compiled or not."""
+
+    def __init__(self, denoiser: Denoiser):
+        """Take it."""
+        super().__init__()
+        self.taken = [denoiser]  # in a list: its networks are not this module's
+        self.computes_in = denoiser.unet.dtype
+
+    def __getattr__(self, name: str) -> Any:
+        taken = self.__dict__.get("taken")
+        return super().__getattr__(name) if taken is None or not hasattr(taken[0], name) else getattr(taken[0], name)
+
+    def forward(self, *args: Any, **options: Any) -> torch.Tensor:
+        """Predict."""
+        return self.taken[0](*args, **options)
+
+
+def load(kit: Kit, *, compiled: bool = False) -> BaseModel:
+    """Return artbank's own copy of the base model, in the precision that it picks.
+
+    Args:
+        kit: Where it is.
+        compiled: The one that stylizes on CUDA, compiled at the first call of each size, as an archive's would soon be.
+    """
+    base = load_base(run_config(kit)) if compiled else _load_plain(kit.source, str(kit.device))
+    if not isinstance(base.denoiser, Tap):
+        vars(base)["denoiser"] = Tap(base.denoiser)
+    return base
+
+
+@lru_cache(maxsize=1)
+def _load_plain(source: str, device: str) -> BaseModel:
+    return BaseModel.load(source, device=device, compiling="off")
+
+
+def run_config(kit: Kit, **values: Any) -> StylizeConfig:
+    """Return the configuration of a run over the kit's photos."""
+    compiling = "on" if kit.device.type == "cuda" else "off"
+    facts = {"base_model": kit.source, "device": str(kit.device), "store_uri": kit.store_uri, "compiling": compiling}
+    places = {"archive_uri": str(kit.scratch / "archive"), "output_uri": str(kit.scratch / "output")}
+    return StylizeConfig.model_validate({**facts, **places, "styles": (kit.bank.collection,), **values})
+
+
+def watch(base: BaseModel) -> dict[str, torch.nn.Module]:
+    """Return the modules to count."""
+    vae = {"vae_encode": base.vae.encoder, "vae_decode": base.vae.decoder}
+    tap: Any = base.denoiser
+    return {"unet": tap, **vae, "text": base.text_encoder}
+
+
+@lru_cache(maxsize=1)
+def read_views(kit: Kit, count: int) -> Views:
+    """Encode the views of some artworks, which is done once for a bank."""
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in kit.artworks[:count]]
+    return encode_views(load(kit), pictures, [None] * len(pictures), BankRecipe())
+
+
+def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
+    """Return a training of one bank.
+
+    Args:
+        kit: What to train on.
+        batch: Samples in a step.
+        steps: Of one unit of work.
+        validates: Whether a unit holds its share of the validation.
+    """
+    base = load(kit)
+    views, num_held = read_views(kit, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
+    held = Views(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
+    often = {"validate_every": steps if validates else 10**6, "patience": 10**6, "max_steps": 100_000}
+    trainer = Training(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
+    samples = batch * steps
+    expected = Expected(
+        unet=1 + (len(held) * _NOISE_LEVELS / samples if validates else 0),
+        unet_batch=None if COHORTS else max(batch, len(held) if validates else 0),  # cohorts choose it by the device
+        dtype=base.dtype,
+        text=None,  # a text is encoded once, however many samples of a batch say it
+        trained=count_trained(trainer.optimizer),
+    )
+    name = f"artbank, batch {batch}" + (", with its validation" if validates else "")
+
+    def work() -> Sequence[int]:
+        take_steps([trainer], steps)
+        return range(samples)
+
+    return Contender(name, work, watch(base), expected, batch, trainer.optimizer)
+
+
+def take_steps(trainers: Sequence[Training], steps: int) -> None:
+    """Take steps with one bank, or with several in the same batches."""
+    if COHORTS:
+        cohort = importlib.import_module("artbank.cohort").Cohort(trainers)
+        for _ in range(steps):
+            cohort.step()
+        cohort.settle()
+        return
+    [trainer] = trainers
+    for _ in range(steps):
+        trainer.advance()
+
+
+def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bool = False) -> Contender:
+    """Return a training of several banks in the same batches."""
+    base = load(kit, compiled=compiled)
+    views, often = read_views(kit, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
+    recipes = [BankRecipe.model_validate({"batch_size": batch, "seed": seed, **often}) for seed in range(banks)]
+    trainers = [Training(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
+    samples = banks * batch * steps
+    trained = count_trained(trainers[0].optimizer)
+    expected = Expected(unet=1, unet_batch=None, dtype=base.dtype, text=None, trained=trained)
+
+    def work() -> Sequence[int]:
+        take_steps(trainers, steps)
+        return range(samples)
+
+    name = f"artbank, {banks} banks, batch {batch} each"
+    return Contender(name, work, watch(base), expected, batch, trainers[0].optimizer)
+
+
+def drawing(
+    kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int, compiled: bool | None = None
+) -> Contender:
+    """Return the model alone, over `count` photos at their working size."""
+    compiled = kit.device.type == "cuda" and batch > 1 if compiled is None else compiled
+    base = load(kit, compiled=compiled)
+    stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),))], recipe)
+    photos = cycle([fit(stylizer, kit, i) for i in range(max(count, len(kit.photos)))])
+    album: dict[str, Image.Image] = {}
+
+    def work() -> Sequence[Any]:
+        made = {one.key: one.rgb for one in stylizer.stylize(islice(photos, count), batch_size=batch)}
+        album.update({key: Image.fromarray(_there(rgb)) for key, rgb in made.items()})
+        return list(made.values())
+
+    return Contender(name, work, watch(base), expect(base, recipe, batch), batch, compiles=compiled, album=album)
+
+
+def fit(stylizer: Stylizer, kit: Kit, number: int) -> Photo:
+    """Return a photo of the kit as the peers see it, at the working size; numbers beyond the photos start anew."""
+    path, picture = kit.photos[number % len(kit.photos)], kit.pictures[number % len(kit.pictures)]
+    turn = number // len(kit.photos)
+    return stylizer.fit(f"{turn}/{path.name}" if turn else path.name, np.asarray(picture))
+
+
+def expect(base: BaseModel, recipe: StylizeRecipe, batch: int) -> Expected:
+    """Return what a recipe must be counted at."""
+    batches = batch * (2 if recipe.guidance > 1 else 1)
+    return Expected(count_evaluations(recipe), batches, base.dtype, vae_encode=1, vae_decode=1)
+
+
+class Run:
+    """A run over an archive, worked off shard by shard: one is a unit of work."""
+
+    def __init__(self, kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int):
+        """Plan it: an archive of as many shards of `count` photos as there may be units."""
+        archive = kit.scratch / f"archive-{count}"
+        _fill(archive, kit.photos, count * MOST_UNITS)
+        output = kit.scratch / f"output-{name.replace(' ', '-').replace(',', '')}"
+        facts = {"archive_uri": str(archive), "output_uri": str(output), "recipe": recipe}
+        self.config = run_config(kit, **facts, batch_size=batch, shard_size=count)
+        self.plan, shards, _ = plan_archive(self.config)
+        load(kit, compiled=True)
+        self.shop, self.output = Workshop(self.config, self.plan), Store.open(str(output))
+        self._shards = iter(shards)
+
+    def work(self) -> Sequence[Any]:
+        """Do the next shard, from its mark to its part."""
+        shard = next(self._shards)
+        asked = manifest.read_shard(self.output, shard)
+        attempt = attempts.begin(self.output, shard.id, {}, after=manifest.read_after(self.output, shard))
+        work = ShardWork(self.shop, shard.id, attempt, lambda: False)
+        rows = [row for some in work.run(asked, manifest.read_known(self.output, shard)) for row in some]
+        results.commit(self.output, shard.id, rows)
+        attempts.forget(self.output, [shard.id])
+        if lost := [row.reason for row in rows if row.status != "done"]:
+            raise RuntimeError(f"expected pictures of all photos, found {len(lost)} failures, such as {lost[0]}")
+        return rows
+
+
+def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int) -> Contender:
+    """Return a run from files to files, `count` photos a unit; each photo and each picture is scored."""
+    run = Run(kit, name, recipe, batch=batch, count=count)
+    base, expected = run.shop.stylizer.base, expect(run.shop.stylizer.base, recipe, batch)
+    expected = Expected(**{**vars(expected), "clip": 2})
+    watched = {**watch(base), "clip": run.shop.scorer._clip.vision_model}  # the one network that has no public name
+    return Contender(name, run.work, watched, expected, batch)
+
+
+def _fill(archive: Path, photos: Sequence[Path], count: int) -> None:
+    archive.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        source, target = photos[number % len(photos)], archive / f"{number:05d}.jpg"
+        if not target.exists():
+            target.hardlink_to(source)
+
+
+def _there(rgb: np.ndarray | None) -> np.ndarray:
+    if rgb is None:
+        raise RuntimeError("expected a picture of every photo, found one without; see the log")
+    return rgb

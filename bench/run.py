@@ -1,0 +1,150 @@
+"""artbank measured against its peers: same process, same weights, same images, interleaved rounds.
+
+    python bench/run.py                                         the embedded model on CPU, ten minutes
+    python bench/run.py --device cuda --budget 540              random weights of Stable Diffusion 1.5's shapes on a GPU
+    python bench/run.py --out docs/performance.md               writes the page, its figures as JSON and its plots
+
+Needs neither Prefect nor a network. Prints three tables that are never mixed (as shipped, equal work, quality-matched),
+the targets, and how the cost scales.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # nothing heavy above: the processes that decode photos import this file too
+    from bench.page import Report
+    from bench.peers.kit import Kit
+
+ROOT = Path(__file__).parents[1]
+SHARES = {"training": 0.17, "pictures": 0.33, "files": 0.38, "others": 0.12}
+"""Of the time that is left when all is made. What one needs less the next ones have more."""
+
+
+def main() -> None:
+    """Measure, print, and write the page where that is asked for."""
+    options = read_options()
+    prepare_process(options)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        report = measure_all(options, Path(name))
+    print(report.markdown())
+    if options.out:
+        report.write(options.out)
+
+
+def read_options(args: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--model", choices=("auto", "mini", "sd15", "tiny"), default="auto")
+    parser.add_argument("--budget", type=float, default=570.0, help="seconds for all of it")
+    parser.add_argument("--photos", type=Path, help="folder of own photos, which are cut square")
+    parser.add_argument("--rounds", type=int, help="as many, whatever the budget; all that fit by default")
+    parser.add_argument("--num-photos", type=int, help="photos to draw; 8 on CPU, 16 on CUDA by default")
+    parser.add_argument("--photo-px", type=int, default=3464, help="side of the drawn photos")
+    parser.add_argument("--threads", type=int, default=1, help="torch's, on CPU; idle ones burn CPU seconds")
+    parser.add_argument("--suites", default="training,pictures,files,scaling", help="which parts to measure")
+    parser.add_argument("--out", type=Path, help="the page, such as docs/performance.md")
+    return parser.parse_args(args)
+
+
+def prepare_process(options: argparse.Namespace) -> None:
+    """Set what libraries read when they are first imported, and let artbank be found where it is not installed."""
+    logging.basicConfig(level=logging.INFO, format="%(relativeCreated)8d ms %(message)s", stream=sys.stderr)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if options.device == "cpu":
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "bench")]
+    try:
+        importlib.metadata.version("artbank")
+    except importlib.metadata.PackageNotFoundError:
+        sys.path.append(_describe_package(Path(tempfile.mkdtemp(prefix="artbank-"))))
+
+
+def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
+    """Make all that is needed and measure it within the budget."""
+    import torch
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    from artbank.worker import load_scorer
+    from bench import gpu, hardware, scaling, suites, tables
+    from bench.page import Report
+    from bench.peers.ours import run_config
+
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    end, is_cuda = time.monotonic() + options.budget, options.device.startswith("cuda")
+    if not is_cuda:
+        torch.set_num_threads(options.threads)
+    kit = _make(options, scratch)
+    command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
+    report = Report(command, hardware.describe_machine(kit.device), is_cuda)
+    report.figures |= gpu.measure_peaks(kit)
+    wanted, makers = options.suites.split(","), _suites()
+    for name in (name for name in SHARES if name in wanted):
+        budget = share_out(name, wanted, end - time.monotonic())
+        report.suites[name] = suites.run(makers[name], kit, budget, options.rounds)
+    if "pictures" in report.suites:
+        scorer = load_scorer(run_config(kit)) if kit.source == "mini" else None
+        report.quality = tables.matched(report.suites["pictures"], kit, scorer, report.clock)
+    report.figures |= gpu.measure_figures(kit, report.suites, report.figures, end)
+    if "scaling" in wanted:
+        report.curves = scaling.measure_curves(kit, max(end - time.monotonic(), 0.0))
+    report.notes += _tell(kit)
+    return report
+
+
+def share_out(name: str, wanted: list[str], left: float) -> float:
+    """Return the part of the time left, s, that a suite has; those after it have the rest."""
+    order = list(SHARES)
+    later = [other for other in order[order.index(name) :] if other in wanted or other == "others"]
+    return left * SHARES[name] / sum(SHARES[other] for other in later)
+
+
+def _suites() -> dict:
+    from bench import suites
+
+    return {"training": suites.training_suite, "pictures": suites.pictures_suite, "files": suites.files_suite}
+
+
+def _make(options: argparse.Namespace, scratch: Path) -> Kit:
+    from bench.making import SD15, TINY, make_kit
+
+    model = options.model
+    if model == "auto":
+        model = "sd15" if options.device.startswith("cuda") else "mini"
+    shapes, photos = {"mini": None, "sd15": SD15, "tiny": TINY}[model], {"own_photos": options.photos}
+    most = 16 if options.device.startswith("cuda") else 8
+    photos |= {"num_photos": options.num_photos or most, "photo_px": options.photo_px}
+    return make_kit(scratch, options.device, shapes, steps=100 if shapes is None else 4, **photos)
+
+
+def _tell(kit: Kit) -> list[str]:
+    notes = ["the released script's image log is measured by its share: s steps run s/200 of it, without its decodings"]
+    if kit.source != "mini":
+        notes.append("weights are random in the shapes of Stable Diffusion 1.5, so pictures mean nothing here")
+    return notes
+
+
+def _describe_package(folder: Path) -> str:
+    """Write what `importlib.metadata` asks of an installed package; returns the folder to look in."""
+    info = folder / "artbank-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: artbank\nVersion: 0\n")
+    return str(folder)
+
+
+if __name__ == "__main__":
+    main()
