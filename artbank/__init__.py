@@ -3,7 +3,7 @@
 The modules, lowest first; each imports only from those before it:
 
     errors, credentials                                 what goes wrong, and what nobody may read of it
-    config, records                                     words that everything shares
+    recipes, config, records                            words that everything shares
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     pipeline, bombs, reducing, srgb                     work that overlaps; what image files may cost; colours
     images, framing, colour, structure, codecs          pictures
@@ -11,7 +11,8 @@ The modules, lowest first; each imports only from those before it:
     names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
     results, attempts                                   what was done
     manifest, planning, catalog                         what is to do, which banks there are
-    mini, models, denoiser, diffusion, transfer         the frozen base model; pictures to its device and back
+    mini, models, loading, denoiser, diffusion          the frozen base model
+    transfer                                            pictures to its device and back
     attention, bank, inversion, solvers                 the style prompts and how they meet a photo
     views, batches, joint, checkpoints, cohort          what banks learn from, several at once
     training, stylization                               learning and using them
@@ -24,6 +25,9 @@ The modules, lowest first; each imports only from those before it:
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("artbank")
+try:
+    __version__ = version("artbank")
+except PackageNotFoundError:  # run from a checkout
+    __version__ = "0+checkout"

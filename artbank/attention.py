@@ -92,7 +92,7 @@ class ReleasedAttention(nn.Module):
 
 
 def build_attention(kind: str, width: int) -> nn.Module:
-    """Build the module of that name, see `config.Attention`; `none` leaves the vectors as they are."""
+    """Build the module of that name, see `recipes.Attention`; `none` leaves the vectors as they are."""
     kinds = {"ssam": SpatialStatisticalAttention, "self": SelfAttention, "released": ReleasedAttention}
     return kinds[kind](width) if kind in kinds else nn.Identity()
 

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from artbank.attention import build_attention
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import BankError
+from artbank.recipes import BankRecipe
 
 SCHEMA = "artbank.bank/1"
 _HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")

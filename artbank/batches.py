@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from artbank.config import BankRecipe
+from artbank.recipes import BankRecipe
 from artbank.views import TEMPLATES, Views
 
 _LEVELS = 4  # of noise, at which each view is judged

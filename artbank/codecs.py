@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
-from artbank.config import Alpha, OutputSize
 from artbank.errors import ConfigError, ImageError
 from artbank.framing import Frame, Photo
 from artbank.images import Picture, decode, encode, resize
 from artbank.pipeline import Waits
+from artbank.recipes import Alpha, OutputSize
 from artbank.structure import sanity_flags, ssim_luma
 
 Outcome = TypeVar("Outcome")

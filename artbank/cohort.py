@@ -22,10 +22,10 @@ from torch import Tensor
 from artbank.bank import TrainableBank
 from artbank.batches import Batch
 from artbank.checkpoints import History, Keeper
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
 from artbank.joint import judge, learn
+from artbank.recipes import BankRecipe
 
 logger = logging.getLogger(__name__)
 

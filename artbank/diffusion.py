@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
@@ -23,7 +22,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from artbank.denoiser import Denoiser, Memory, find_obstacle
 from artbank.errors import BaseModelError, ConfigError
-from artbank.models import hash_folder, resolve, variant
+from artbank.loading import load_parts
+from artbank.models import hash_folder, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class BaseModel:
         folder = resolve(source, revision)
         place, precision = pick_device(device), pick_dtype(dtype, pick_device(device))
         after = {"on": 0, "off": None, "auto": _OFTEN if place.type == "cuda" else None}[compiling]
-        model = cls(source, hash_folder(folder), *_load_parts(folder, precision), compile_after=after)
+        model = cls(source, hash_folder(folder), *load_parts(folder, precision), compile_after=after)
         model._check_fit(folder)
         parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
         for module in parts:
@@ -113,7 +113,7 @@ class BaseModel:
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the networks are; asking the UNet takes a millisecond each time."""
+        """Where the networks are; the UNet takes a millisecond to tell."""
         return self.unet.device
 
     @cached_property
@@ -299,38 +299,3 @@ class BaseModel:
             raise BaseModelError(
                 f"{folder}: prediction type {self.prediction_type} is neither epsilon nor v_prediction"
             )
-
-
-def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
-    """Return pictures of one size as a tensor [B, 3, H, W], -1..1."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
-    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-    if chosen := variant(folder):
-        options["variant"] = chosen
-    try:
-        unet, of_unet = _load(UNet2DConditionModel, folder / "unet", torch_dtype=dtype, **options)
-        vae, of_vae = _load(AutoencoderKL, folder / "vae", torch_dtype=dtype, **options)
-        text_encoder, of_text = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    except Exception as error:  # on damaged files these libraries raise whatever comes
-        raise BaseModelError(f"base model folder {folder} cannot be loaded: {error}") from error
-    missing = [
-        f"{part} {name}"
-        for part, info in (("unet", of_unet), ("vae", of_vae), ("text_encoder", of_text))
-        for name in sorted(info["missing_keys"])
-    ]  # which they would leave random, with no more than a warning
-    if missing:
-        raise BaseModelError(
-            f"base model folder {folder} cannot be loaded: its weights lack {len(missing)} tensors, "
-            f"such as {', '.join(missing[:3])}; fetch it again"
-        )
-    return unet, vae, text_encoder, tokenizer, scheduler
-
-
-def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """Return a network and what its weights lacked; the libraries' hints know only the network."""
-    return kind.from_pretrained(folder, **options)

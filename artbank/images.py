@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from artbank.bombs import check_cost
-from artbank.config import Alpha
 from artbank.errors import ImageError
+from artbank.recipes import Alpha
 from artbank.reducing import Box, reduce_decoding
 from artbank.srgb import lay_on_white, split_alpha, to_8_bit, to_srgb
 

@@ -17,10 +17,11 @@ from artbank.bank import Bank
 from artbank.catalog import Catalog
 from artbank.cohort import Trained
 from artbank.collection import Collection
-from artbank.config import StylizeRecipe, TrainConfig
+from artbank.config import TrainConfig
 from artbank.diffusion import BaseModel
 from artbank.evaluation import Spread, StyleReference, score, summarize
 from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report import bank_card, preview_grid
 from artbank.scorer import Scorer

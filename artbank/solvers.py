@@ -16,7 +16,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
-from artbank.config import StylizeRecipe
+from artbank.recipes import StylizeRecipe
 
 Scheduler = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
 _LINEAR = {"thresholding": False, "clip_sample": False}  # neither is meant for latents

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artbank.catalog import Catalog
-from artbank.config import StylizeRecipe, style_folder
+from artbank.config import style_folder
 from artbank.errors import ConfigError
 from artbank.evaluation import StyleReference
+from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.shelf import load_bank, load_reference
 from artbank.storage import Store

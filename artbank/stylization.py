@@ -19,12 +19,12 @@ from torch import Tensor
 
 from artbank.bank import Bank
 from artbank.colour import Palette, keep_colours, match_palette
-from artbank.config import StylizeRecipe
 from artbank.diffusion import SLOT, BaseModel
 from artbank.errors import ConfigError, ImageError
 from artbank.framing import Photo
 from artbank.inversion import add_noise, draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.pipeline import batches
+from artbank.recipes import StylizeRecipe
 from artbank.solvers import SolverTable, is_guided
 from artbank.transfer import download, to_8_bit, to_images, upload
 

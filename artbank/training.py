@@ -20,9 +20,9 @@ from artbank.bank import Bank, TrainableBank
 from artbank.batches import Batch, draw_batch, fix_validation
 from artbank.checkpoints import Checkpoint, History, Keeper, refuse_damage
 from artbank.cohort import Cohort, Progress, Trained, train_together
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
+from artbank.recipes import BankRecipe
 from artbank.views import Views
 
 logger = logging.getLogger(__name__)

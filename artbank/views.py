@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artbank.config import BankRecipe
-from artbank.diffusion import SLOT, BaseModel, to_tensor
+from artbank.diffusion import SLOT, BaseModel
 from artbank.images import resize
+from artbank.recipes import BankRecipe
+from artbank.transfer import to_images, upload
 
 STYLE_ALONE = f"in the style of {SLOT}"
 TEMPLATES = ("a painting", "a picture", "an artwork", "a scene", "a detail of a painting", "a drawing", "a print")
@@ -72,12 +73,12 @@ def encode_views(
     for number, picture in enumerate(pictures):
         rng = np.random.default_rng([recipe.seed, number])
         crops = [_crop(picture, side, rng if i else None) for i in range(recipe.num_crops)]
-        images = to_tensor([turned for crop in crops for turned in (crop, crop[:, ::-1])])
-        for part in images.split(_ENCODE_BATCH):
-            mean, std = base.encode_images(part)
+        views = upload([turned for crop in crops for turned in (crop, crop[:, ::-1])], base.device)
+        for part in views.split(_ENCODE_BATCH):
+            mean, std = base.encode_images(to_images(part))
             means.append(mean.cpu())
             stds.append(std.cpu())
-        owners += [number] * len(images)
+        owners += [number] * len(views)
     said = tuple(None if caption is None else caption.replace(SLOT, "") for caption in captions)
     return Views(torch.cat(means), torch.cat(stds), torch.tensor(owners), said)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from artbank.config import BankRecipe, StylizeConfig, TrainConfig
+from artbank.config import StylizeConfig, TrainConfig
 from artbank.images import Picture, encode
 from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.recipes import BankRecipe
 from artbank.records import Outcome
 from artbank.storage import Store
 

@@ -24,11 +24,11 @@ import numpy as np
 
 from artbank.bank import Bank
 from artbank.collection import pull, scan
-from artbank.config import BankRecipe, StylizeRecipe
 from artbank.diffusion import BaseModel
 from artbank.evaluation import StyleReference, describe, score
 from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scorer import Scorer
 from artbank.storage import Store
 from artbank.stylization import Style, Stylizer

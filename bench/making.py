@@ -20,12 +20,13 @@ from PIL import Image, ImageOps
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig
 
 from artbank.catalog import Catalog
-from artbank.config import BankRecipe, TrainConfig
+from artbank.config import TrainConfig
 from artbank.diffusion import pick_device
 from artbank.galleries import plan_training, train_collection
 from artbank.mini import WEIGHTS
 from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.recipes import BankRecipe
 from artbank.shelf import load_bank, load_reference
 from artbank.storage import Store
 from bench.peers.kit import Kit

@@ -33,11 +33,12 @@ import pyarrow as pa
 
 from artbank import archives, galleries, manifest, outcomes, planning, results
 from artbank.archives import StylizePlan
-from artbank.config import BankRecipe, StylizeConfig, TrainConfig
+from artbank.config import StylizeConfig, TrainConfig
 from artbank.images import Picture, encode
 from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import draw_scene
 from artbank.parquet import read_table, table_bytes
+from artbank.recipes import BankRecipe
 from artbank.records import PhotoTask, Result
 from artbank.storage import Store
 

@@ -11,7 +11,6 @@ the targets, and how the cost scales.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import logging
 import os
 import shlex
@@ -65,10 +64,6 @@ def prepare_process(options: argparse.Namespace) -> None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "bench")]
-    try:
-        importlib.metadata.version("artbank")
-    except importlib.metadata.PackageNotFoundError:
-        sys.path.append(_describe_package(Path(tempfile.mkdtemp(prefix="artbank-"))))
 
 
 def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
@@ -136,14 +131,6 @@ def _tell(kit: Kit) -> list[str]:
     if kit.source != "mini":
         notes.append("weights are random in the shapes of Stable Diffusion 1.5, so pictures mean nothing here")
     return notes
-
-
-def _describe_package(folder: Path) -> str:
-    """Write what `importlib.metadata` asks of an installed package; returns the folder to look in."""
-    info = folder / "artbank-0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: artbank\nVersion: 0\n")
-    return str(folder)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from artbank.config import StylizeRecipe
+from artbank.recipes import StylizeRecipe
 from bench.peers import ours
 from bench.peers.kit import STRENGTH, Contender, Kit
 from bench.rounds import measure

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from artbank.config import BankRecipe, StylizeConfig, StylizeRecipe, TrainConfig
+from artbank.config import StylizeConfig, TrainConfig
 from artbank.images import Picture, encode
 from artbank.mini.painters import paint
 from artbank.mini.scenes import draw_scene
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.storage import Store
 
 TRAIN = BankRecipe(max_steps=3, batch_size=1, num_crops=1, resolution_px=32, num_tokens=2, validate_every=2)

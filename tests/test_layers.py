@@ -23,14 +23,15 @@ FORBIDDEN = {
 }
 ORDER = [
     *("errors", "credentials"),
-    *("config", "records"),
+    *("recipes", "config", "records"),
     *("keys", "backends", "storage", "parquet"),
     *("pipeline", "bombs", "reducing", "srgb"),
     *("images", "framing", "colour", "structure", "codecs"),
     *("collection", "doctor"),
     *("names", "snapshots", "containers", "trimming"),
     *("results", "attempts", "manifest", "planning", "catalog"),
-    *("mini", "models", "denoiser", "diffusion", "transfer"),
+    *("mini", "models", "loading", "denoiser", "diffusion"),
+    "transfer",
     *("attention", "bank", "inversion", "solvers"),
     *("views", "batches", "joint", "checkpoints", "cohort"),
     *("training", "stylization"),

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from artbank.bank import Bank
-from artbank.config import StylizeRecipe
+from artbank.recipes import StylizeRecipe
 from artbank.diffusion import BaseModel
 from artbank.stylization import Style, Stylizer
 

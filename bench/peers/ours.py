@@ -22,10 +22,11 @@ from PIL import Image
 
 from artbank import attempts, manifest, results
 from artbank.archives import plan_archive
-from artbank.config import BankRecipe, StylizeConfig, StylizeRecipe
+from artbank.config import StylizeConfig
 from artbank.denoiser import Denoiser
 from artbank.diffusion import BaseModel
 from artbank.framing import Photo
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.solvers import count_evaluations
 from artbank.stages import ShardWork, Workshop
 from artbank.storage import Store
@@ -44,9 +45,9 @@ _VALIDATED_SHARE = 0.16  # 8 views at 4 noise levels every 25 steps of 8 samples
 _NOISE_LEVELS = 4
 
 
-def preset(name: str) -> StylizeRecipe:
-    """Return a preset of artbank's at the strength that all are measured at."""
-    return StylizeRecipe.model_validate({"preset": name, "strength": STRENGTH})
+def preset(name: str, **values: float) -> StylizeRecipe:
+    """Return a preset of artbank's at the strength that all are measured at, but for some values."""
+    return StylizeRecipe.model_validate({"preset": name, "strength": STRENGTH, **values})
 
 
 def plain(*, steps: int, guidance: float, solver: str) -> StylizeRecipe:

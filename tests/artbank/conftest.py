@@ -12,9 +12,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditi
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from artbank.bank import Bank
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.mini import WEIGHTS
+from artbank.recipes import BankRecipe
 
 torch.set_num_threads(1)  # on a busy machine, threads that wait for each other in tiny layers take ten times as long
 

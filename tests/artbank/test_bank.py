@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from artbank.attention import build_attention
 from artbank.bank import SCHEMA, Bank, TrainableBank
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import BankError
+from artbank.recipes import BankRecipe
 from artbank.shelf import bank_key, load_bank
 from artbank.storage import Store
 

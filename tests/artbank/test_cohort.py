@@ -17,11 +17,11 @@ from torch import Tensor
 
 from artbank.bank import shape_together
 from artbank.cohort import Trained, train_together
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
 from artbank.joint import SAMPLES_AT_ONCE, diffusion_loss, learn
 from artbank.mini.scenes import draw_scene
+from artbank.recipes import BankRecipe
 from artbank.training import Training
 from artbank.views import Views, encode_views
 

@@ -10,10 +10,10 @@ import safetensors.torch
 import torch
 
 from artbank.bank import Bank
-from artbank.config import BankRecipe, StylizeRecipe
 from artbank.diffusion import SLOT, BaseModel, pick_device
 from artbank.errors import BaseModelError, ConfigError
 from artbank.models import resolve
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.storage import Store
 from artbank.stylization import Style, Stylizer
 from artbank.training import Training

@@ -26,11 +26,11 @@ from artbank import attempts, manifest, results
 from artbank.bank import Bank
 from artbank.catalog import Catalog
 from artbank.colour import Palette
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import BankError, CatalogError, ResultsError, TrainingError
 from artbank.evaluation import StyleReference
 from artbank.parquet import read_table, table_bytes
+from artbank.recipes import BankRecipe
 from artbank.records import BankRecord, PhotoTask, Result
 from artbank.shelf import bank_key, load_bank
 from artbank.storage import Store

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from artbank.config import PRESETS, StylizeRecipe
-from artbank.diffusion import SLOT, BaseModel, to_tensor
+from artbank.diffusion import SLOT, BaseModel
 from artbank.inversion import draw_noise, photo_seed
 from artbank.mini.scenes import draw_scene
+from artbank.recipes import PRESETS, StylizeRecipe
 from artbank.solvers import build_scheduler, executed_timesteps, is_guided
 from artbank.stylization import Style, Stylizer
-from artbank.transfer import download, to_8_bit
+from artbank.transfer import download, to_8_bit, to_images, upload
 
 SIDE_PX = 64
 
@@ -40,7 +40,7 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
     def predict(latents: Tensor, timestep: int, prompt: Tensor) -> Tensor:
         return base.unet(latents, timestep, prompt.expand(len(latents), -1, -1)).sample
 
-    images = to_tensor(list(photos.values()))
+    images = to_images(upload(list(photos.values()), base.device))
     clean = base.vae.encode(images).latent_dist.mean * base.vae.config.scaling_factor
     noise = draw_noise([photo_seed(recipe.seed, key) for key in photos], tuple(clean.shape[1:]))
     scheduler = build_scheduler(base.scheduler, recipe)

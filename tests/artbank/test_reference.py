@@ -18,12 +18,12 @@ from torch import Tensor
 
 from artbank.attention import SpatialStatisticalAttention, build_attention
 from artbank.bank import Bank, TrainableBank
-from artbank.config import BankRecipe, StylizeRecipe
 from artbank.diffusion import SLOT, BaseModel
 from artbank.inversion import add_noise, invert_stochastically
 from artbank.joint import diffusion_loss
 from artbank.mini import WEIGHTS
 from artbank.mini.scenes import draw_scene
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.solvers import count_evaluations
 from artbank.stylization import Style, Stylizer
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from artbank.config import StylizeRecipe
 from artbank.diffusion import BaseModel
+from artbank.recipes import StylizeRecipe
 from artbank.solvers import SolverTable, build_scheduler, executed_timesteps
 
 SOLVERS = ["ddim", "dpm++2m", "unipc"]

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from artbank.bank import Bank
 from artbank.colour import Palette, keep_colours, match_palette
-from artbank.config import PRESETS, StylizeRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import BankError, ConfigError
 from artbank.framing import Frame
 from artbank.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.mini.scenes import draw_scene
+from artbank.recipes import PRESETS, StylizeRecipe
 from artbank.solvers import count_evaluations
 from artbank.stylization import Style, Stylized, Stylizer
 

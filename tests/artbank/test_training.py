@@ -10,11 +10,11 @@ import torch
 from diffusers import DDIMScheduler
 
 from artbank.bank import Bank
-from artbank.config import BankRecipe
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
 from artbank.joint import diffusion_loss
 from artbank.mini.scenes import draw_scene
+from artbank.recipes import BankRecipe
 from artbank.training import Training
 from artbank.views import Views, encode_views
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from artbank.config import BankRecipe, StylizeConfig, StylizeRecipe, TrainConfig
+from artbank.config import StylizeConfig, TrainConfig
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks

@@ -1,0 +1,48 @@
+"""The parts of a Stable Diffusion out of a checked local folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from artbank.errors import BaseModelError
+from artbank.models import variant
+
+
+def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
+    """Load UNet, VAE, text encoder, tokenizer and scheduler from a folder in diffusers' layout, on CPU.
+
+    Raises:
+        BaseModelError: Names what cannot be loaded, or what the weights lack.
+    """
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    if chosen := variant(folder):
+        options["variant"] = chosen
+    try:
+        unet, of_unet = _load(UNet2DConditionModel, folder / "unet", torch_dtype=dtype, **options)
+        vae, of_vae = _load(AutoencoderKL, folder / "vae", torch_dtype=dtype, **options)
+        text_encoder, of_text = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+    except Exception as error:  # on damaged files these libraries raise whatever comes
+        raise BaseModelError(f"base model folder {folder} cannot be loaded: {error}") from error
+    missing = [
+        f"{part} {name}"
+        for part, info in (("unet", of_unet), ("vae", of_vae), ("text_encoder", of_text))
+        for name in sorted(info["missing_keys"])
+    ]  # which they would leave random, with no more than a warning
+    if missing:
+        raise BaseModelError(
+            f"base model folder {folder} cannot be loaded: its weights lack {len(missing)} tensors, "
+            f"such as {', '.join(missing[:3])}; fetch it again"
+        )
+    return unet, vae, text_encoder, tokenizer, scheduler
+
+
+def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a network and what its weights lacked; the libraries' hints know only the network."""
+    return kind.from_pretrained(folder, **options)
