@@ -141,7 +141,9 @@ class StylizeConfig(RunConfig):
         description="What pictures are written as: images, files of their own; or one file for each shard and style, "
         "webdataset (tar) or parquet, for which a shard's pictures must fit in memory. What is done stays as it is.",
     )
-    batch_size: int = Field(default=8, ge=1, le=1024, description="Pictures that go through the model at once.")
+    batch_size: int | None = Field(
+        default=None, ge=1, le=1024, description="Pictures that go through the model at once; 8, and 16 on CUDA."
+    )
     decode_seconds: float = Field(
         default=120.0, gt=0, description="Longest that decoding one photo may take; then it fails."
     )

@@ -35,6 +35,7 @@ from artbank.stylization import Stylized, Stylizer
 from artbank.transfer import upload
 from artbank.worker import load_base, load_codecs, load_scorer
 
+_BATCH, _BATCH_ON_CUDA = 8, 16  # a GPU is busy with as many; two cores gain little beyond four
 _WRITES = 4  # batches that are encoded and written while the model draws the next
 _CRASHED = (
     "a process ended {} times while this photo was worked on, twice while it was alone; look into the worker's log"
@@ -75,7 +76,8 @@ class Workshop:
             )
         self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
         self.scorer, self.codecs = load_scorer(config), load_codecs()
-        archive, count = Store.open(config.archive_uri), 2 * config.batch_size
+        self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)
+        archive, count = Store.open(config.archive_uri), 2 * self.batch_size
         self.opener = PhotoOpener(archive, self.codecs, self._reading(), max_bytes=config.max_bytes, count=count)
 
     def _reading(self) -> Reading:
@@ -117,7 +119,7 @@ class ShardWork:
             OSError: The store failed.
             StopRequested: `should_stop` said so.
         """
-        size = self._shop.config.batch_size
+        size = self._shop.batch_size
         opened = self._sort_out(self._shop.opener.open(tasks, known, self._attempt))
         drawn = (some for batch in batches(opened, _kind, size, most=4 * size) for some in self._draw(batch))
         with ThreadPoolExecutor(_WRITES) as writers:
