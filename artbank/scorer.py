@@ -95,9 +95,8 @@ class Scorer:
     def embed_tensors(self, images: Sequence[Tensor]) -> Tensor:
         """Return the same of pictures uint8 [3, H, W] on any device; those on the scorer's never leave it."""
         embedded = [torch.empty(0, self._width)]
-        place = (
-            self.device if self.device.type == "cuda" else torch.device("cpu")
-        )  # not every other one has the filters
+        # Not every other device has the filters.
+        place = self.device if self.device.type == "cuda" else torch.device("cpu")
         for start in range(0, len(images), _BATCH_SIZE):
             seen = self._sight.look([image.to(place) for image in images[start : start + _BATCH_SIZE]])
             embedded.append(self._clip.get_image_features(seen.to(self.device)).pooler_output.cpu())

@@ -128,6 +128,8 @@ def _make(options: argparse.Namespace, scratch: Path) -> Kit:
 
 def _tell(kit: Kit) -> list[str]:
     notes = ["the released script's image log is measured by its share: s steps run s/200 of it, without its decodings"]
+    if kit.device.type == "cpu":
+        notes.append("nothing here ran on a GPU: `python bench/run.py --device cuda --budget 540` measures that")
     if kit.source != "mini":
         notes.append("weights are random in the shapes of Stable Diffusion 1.5, so pictures mean nothing here")
     return notes
