@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import json
 import os
 import shutil
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from drawn import draw_photo, listing, stylizing, training
+from PIL import Image
 from runs import run
 
 from artbank import verification
@@ -100,6 +103,14 @@ def names(told: dict[str, Any], kind: str) -> list[str]:
     return [row["file_name"] for row in found(told, kind)]
 
 
+def assert_alike(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
+    """Check that pictures are equal, but for the rounding that comes of another batch, and is seen through JPEG."""
+    assert found.keys() == expected.keys()
+    for name in found:
+        one, other = (np.asarray(Image.open(io.BytesIO(files[name])), np.int16) for files in (found, expected))
+        assert np.abs(one - other).max() <= 8, name
+
+
 def flip_a_bit(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -144,7 +155,7 @@ def test_everything_that_is_wrong_is_named_and_exactly_that_is_mended(archive: A
 
     code, told = verify(output, "--repair")
     assert (code, told["repaired"]) == (0, {"num_wanted": 7, "left": [], "removed": []})
-    assert archive.pictures() == whole
+    assert_alike(archive.pictures(), whole)
     after = listing(output)
     redone = {missing, torn, flipped, *(f"{style}/{key}" for key, style in lost)}
     pictures = {name for name in before if name.startswith(("novak/", f"{MIX}/"))}
@@ -162,7 +173,7 @@ def test_a_photo_whose_part_was_deleted_is_done_again_and_no_other(archive: Arch
     code, told = verify(archive.output)
     assert (code, told["counts"]["open_shard"], told["counts"]["lost_row"]) == (1, 1, 4)
     assert verify(archive.output, "--repair")[1]["repaired"] == {"num_wanted": 4, "left": [], "removed": []}
-    assert archive.pictures() == whole  # and nothing of the new photo
+    assert_alike(archive.pictures(), whole)  # and nothing of the new photo
 
 
 def test_a_picture_whose_photo_is_gone_is_told_of_and_then_no_problem(archive: Archive, verify: Any) -> None:
@@ -188,7 +199,7 @@ def test_a_repair_that_broke_off_is_gone_on_with_by_the_next_and_by_an_ordinary_
     assert (code, [row["key"] for row in found(told, "voided_row")]) == (1, sorted(KEYS[:2]))
     assert run(stylize_archive, archive.config(include=(glob.escape(KEYS[0]),))).result().num_new == 1
     assert verify(archive.output, "--repair")[1]["repaired"] == {"num_wanted": 1, "left": [], "removed": []}
-    assert archive.pictures() == whole
+    assert_alike(archive.pictures(), whole)
 
 
 def test_a_style_that_means_another_bank_now_is_named_and_left(archive: Archive, verify: Any) -> None:
@@ -231,7 +242,7 @@ def test_without_any_config_a_parameter_file_tells_how_to_draw(archive: Archive,
     file = tmp_path / "parameters.yaml"
     file.write_text(yaml.safe_dump({"config": archive.config("novak").model_dump(mode="json")}))
     assert verify(archive.output, "--repair", "--parameters", file)[0] == 0
-    assert archive.pictures() == whole
+    assert_alike(archive.pictures(), whole)
 
 
 def test_a_quick_look_reads_no_picture(archive: Archive, verify: Any, monkeypatch: pytest.MonkeyPatch) -> None:
