@@ -33,6 +33,7 @@ class Limit:
 CPU: tuple[Gate | Limit, ...] = (
     Gate("training against the released script with its image log", "training", "released+log", "ours", 3.3),
     Gate("training against the released script without its image log", "training", "released", "ours", 1.8),
+    Gate("the same, without artbank's own validation", "training", "released", "ours-8", 1.8),
     Gate("stylizing at equal evaluations against the released script", "pictures", "released", "ours-exact", 1.25),
     Gate("`fast` against the released script", "pictures", "released", "ours-fast", 5.0),
     Gate("stylizing at equal work against a user who batches diffusers", "pictures", "strong", "ours-plain", 1.1),
