@@ -286,9 +286,7 @@ class BaseModel:
                 f"{folder}: the UNet attends to text of width {unet.cross_attention_dim}, the encoder gives {width}"
             )
         if obstacle := find_obstacle(self.unet):
-            raise BaseModelError(
-                f"{folder}: the UNet has {obstacle}; only Stable Diffusion 1.x and 2.x shapes are taken"
-            )
+            raise BaseModelError(f"{folder}: the UNet has {obstacle}; only Stable Diffusion 1.x and 2.x are taken")
         if unet.in_channels != self.vae.config.latent_channels:
             channels = self.vae.config.latent_channels
             raise BaseModelError(
