@@ -91,8 +91,8 @@ class Denoiser:
 class Compiled:
     """A function that is compiled for the kinds of calls that are made often; where it cannot be, it runs as it is.
 
-    Compiling a UNet takes minutes and makes each call some tenths faster, so it pays for what is called thousands of
-    times: the commonest sizes of an archive's photos, not each of them.
+    Compiling a UNet may take minutes and, by published figures, makes a call some tenths faster, so it pays for what is
+    called thousands of times: the commonest sizes of an archive's photos, not each of them.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ from artbank.stylization import Stylized, Stylizer
 from artbank.transfer import upload
 from artbank.worker import load_base, load_codecs, load_scorer
 
-_BATCH, _BATCH_ON_CUDA = 8, 16  # a GPU is busy with as many; two cores gain little beyond four
+_BATCH, _BATCH_ON_CUDA = 8, 16  # two cores gain little beyond four; on CUDA it was never measured
 _WRITES = 4  # batches that are encoded and written while the model draws the next
 _CRASHED = (
     "a process ended {} times while this photo was worked on, twice while it was alone; look into the worker's log"

@@ -71,11 +71,10 @@ def _plan(kit: Kit) -> Iterator[tuple[Curve, Iterator[tuple[int, Contender]]]]:
         Curve("Training", "batch"),
         ((n, ours.training(kit, batch=n, steps=_STEPS, validates=False)) for n in BATCHES),
     )
-    if ours.COHORTS:
-        yield (
-            Curve("Training several banks at once, batch 4 each", "banks"),
-            ((n, ours.joint_training(kit, banks=n, batch=4, steps=_STEPS)) for n in BANKS),
-        )
+    yield (
+        Curve("Training several banks at once, batch 4 each", "banks"),
+        ((n, ours.joint_training(kit, banks=n, batch=4, steps=_STEPS)) for n in BANKS),
+    )
     yield (
         Curve("Stylizing, `fast`, from files, batch 4", "photos"),
         ((n, ours.archive_run(kit, f"photos {n}", fast, batch=min(n, 4), count=n)) for n in PHOTOS),

@@ -8,8 +8,6 @@ part of the results committed. Peers neither score nor keep results.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import cycle, islice
@@ -22,6 +20,7 @@ from PIL import Image
 
 from artbank import attempts, manifest, results
 from artbank.archives import plan_archive
+from artbank.cohort import Cohort
 from artbank.config import StylizeConfig
 from artbank.denoiser import Denoiser
 from artbank.diffusion import BaseModel
@@ -37,8 +36,6 @@ from artbank.worker import load_base
 from bench.peers.counting import Expected, count_trained
 from bench.peers.kit import STRENGTH, Contender, Kit
 
-COHORTS = importlib.util.find_spec("artbank.cohort") is not None
-"""Whether this version of artbank trains several banks in the same batches."""
 MOST_UNITS = 12
 BATCH = 8
 _VALIDATED_SHARE = 0.16  # 8 views at 4 noise levels every 25 steps of 8 samples, by the defaults
@@ -131,7 +128,7 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     samples = batch * steps
     expected = Expected(
         unet=1 + (len(held) * _NOISE_LEVELS / samples if validates else 0),
-        unet_batch=None if COHORTS else max(batch, len(held) if validates else 0),  # cohorts choose it by the device
+        unet_batch=None,  # a cohort chooses it by the device
         dtype=base.dtype,
         text=None,  # a text is encoded once, however many samples of a batch say it
         trained=count_trained(trainer.optimizer),
@@ -147,15 +144,10 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
 
 def take_steps(trainers: Sequence[Training], steps: int) -> None:
     """Take steps with one bank, or with several in the same batches."""
-    if COHORTS:
-        cohort = importlib.import_module("artbank.cohort").Cohort(trainers)
-        for _ in range(steps):
-            cohort.step()
-        cohort.settle()
-        return
-    [trainer] = trainers
+    cohort = Cohort(trainers)
     for _ in range(steps):
-        trainer.advance()
+        cohort.step()
+    cohort.settle()
 
 
 def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bool = False) -> Contender:
