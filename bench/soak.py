@@ -2,7 +2,7 @@
 
     python bench/soak.py --photos 100000
 
-On this machine: the tests' S3 gateway (`tests/install-s3-server.sh`), before it a proxy that fails 2 % of the requests,
+On this machine: the tests' S3 gateway (`tests/install-services.sh`), before it a proxy that fails 2 % of the requests,
 a Prefect server, and `artbank stylize --runner dask` with two worker processes, one of which is killed with -9 every
 minute. The base model is trivial (`bench/trivial.py`), so that the figures are those of all that is around a model.
 100,000 photos take about an hour on 2 cores, of which a part goes to the gateway, the proxy and the server.

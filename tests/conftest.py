@@ -1,4 +1,6 @@
-"""What all tests share: no call to the hub, two S3 servers of different habits, and one Prefect server.
+"""What all tests share: no call to the hub, S3 servers of different habits, a Prefect server, PostgreSQL, a browser.
+
+Servers that are not installed are a reason to skip, unless ARTBANK_REQUIRE_SERVICES is set.
 
 The gateway refuses a conditional PUT without naming the condition, moto names it; s3fs makes two errors of that.
 """
@@ -6,12 +8,15 @@ The gateway refuses a conditional PUT without naming the condition, moto names i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+import postgres
 import pytest
 import rgw
+from playwright.sync_api import Browser, sync_playwright
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"  # the core logs outside of flow runs too
@@ -27,12 +32,8 @@ _numbers = count(1)
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[rgw.Endpoint]:
-    """A Ceph gateway. Its tests are skipped where it is not installed, unless ARTBANK_REQUIRE_S3 is set."""
-    missing = rgw.missing_programs()
-    if missing and os.environ.get("ARTBANK_REQUIRE_S3"):
-        pytest.fail(f"ARTBANK_REQUIRE_S3 is set, but there is no {', '.join(missing)}; run tests/install-s3-server.sh")
-    if missing:
-        pytest.skip(f"no {', '.join(missing)}; tests/install-s3-server.sh installs them")
+    """A Ceph gateway."""
+    _require(rgw.missing_programs())
     with rgw.run_gateway() as endpoint:
         yield endpoint
 
@@ -97,6 +98,26 @@ def prefect_server() -> Iterator[str]:
         yield str(PREFECT_API_URL.value())
 
 
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """An empty database of a PostgreSQL server, as SQLAlchemy takes it."""
+    _require([name for name in ("initdb", "postgres", "createdb") if postgres.find_program(name) is None])
+    with postgres.run_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, for a module that runs no flow meanwhile: its driver keeps an event loop running."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    _require([] if program else ["chromium"])
+    with sync_playwright() as driver:
+        # As root in a container Chromium has no sandbox to be had, and it opens nothing but what the tests have made.
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
 def create_bucket(endpoint: rgw.Endpoint) -> str:
     """Create a bucket of a new name, and return the name."""
     from s3fs import S3FileSystem
@@ -105,3 +126,11 @@ def create_bucket(endpoint: rgw.Endpoint) -> str:
     fs = S3FileSystem(endpoint_url=endpoint.url, key=endpoint.access_key, secret=endpoint.secret_key)
     fs.call_s3("create_bucket", Bucket=name)
     return name
+
+
+def _require(missing: Sequence[str]) -> None:
+    """Skip what needs programs that are not there, or fail it."""
+    if missing and os.environ.get("ARTBANK_REQUIRE_SERVICES"):
+        pytest.fail(f"ARTBANK_REQUIRE_SERVICES is set, but there is no {', '.join(missing)}: tests/install-services.sh")
+    if missing:
+        pytest.skip(f"no {', '.join(missing)}; tests/install-services.sh installs them")

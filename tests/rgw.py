@@ -1,6 +1,6 @@
 """A real S3 server for the tests: a Ceph gateway over one in-memory disk, as child processes on loopback ports.
 
-`tests/install-s3-server.sh` installs the three programs. Up in two or three seconds, gone with the `with` block; needs
+`tests/install-services.sh` installs the three programs. Up in two or three seconds, gone with the `with` block; needs
 no root, no container and no network. The programs end when the test process does, however it ends.
 """
 
