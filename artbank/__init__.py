@@ -7,7 +7,7 @@ The modules, lowest first; each imports only from those before it:
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     pipeline, bombs, reducing, srgb                     work that overlaps; what image files may cost; colours
     images, framing, colour, structure, codecs          pictures
-    collection, doctor                                  galleries
+    collection, examination                             galleries
     names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
     results, attempts                                   what was done
     manifest, planning, catalog                         what is to do, which banks there are
@@ -20,7 +20,7 @@ The modules, lowest first; each imports only from those before it:
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
     registering, galleries                              one job whole: a gallery into banks
     archives, opening, stages, shards, outcomes         the other: an archive into pictures
-    verification                                        whether an output is still what was written
+    verification, installation                          whether an output, or a machine, is as it should be
 """
 
 from __future__ import annotations

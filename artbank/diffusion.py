@@ -102,7 +102,7 @@ class BaseModel:
         place, precision = pick_device(device), pick_dtype(dtype, pick_device(device))
         after = {"on": 0, "off": None, "auto": _OFTEN if place.type == "cuda" else None}[compiling]
         model = cls(source, hash_folder(folder), *load_parts(folder, precision), compile_after=after)
-        model._check_fit(folder)
+        model.check_fit(folder)
         parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
         for module in parts:
             nn.Module.to(module.requires_grad_(False).eval(), place)
@@ -279,7 +279,12 @@ class BaseModel:
         ids = [tokenizer.bos_token_id, *before, *style, *after, tokenizer.eos_token_id]
         return ids + [tokenizer.pad_token_id] * (length - len(ids))
 
-    def _check_fit(self, folder: Path) -> None:
+    def check_fit(self, folder: Path) -> None:
+        """Check that the parts, loaded or not, fit each other and what is done with them.
+
+        Raises:
+            BaseModelError: They do not; says why.
+        """
         unet, width = self.unet.config, self.text_width
         if unet.cross_attention_dim != width:
             raise BaseModelError(

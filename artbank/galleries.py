@@ -14,9 +14,9 @@ from artbank.cohort import Progress, Trained, train_together
 from artbank.collection import Artwork, pull, scan
 from artbank.config import TrainConfig
 from artbank.diffusion import BaseModel
-from artbank.doctor import examine
 from artbank.errors import ArtbankError, TrainingError
 from artbank.evaluation import describe
+from artbank.examination import examine
 from artbank.images import resize
 from artbank.models import hash_folder, resolve
 from artbank.records import BankRecord

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from artbank.errors import BaseModelError
 from artbank.models import variant
@@ -41,6 +41,27 @@ def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
             f"such as {', '.join(missing[:3])}; fetch it again"
         )
     return unet, vae, text_encoder, tokenizer, scheduler
+
+
+def load_shapes(folder: Path) -> tuple[Any, ...]:
+    """Return the same parts without their weights, whose networks take no memory, on the meta device.
+
+    Raises:
+        BaseModelError: A part's settings cannot be read.
+    """
+    try:
+        with torch.device("meta"):
+            unet, vae = _shape(UNet2DConditionModel, folder / "unet"), _shape(AutoencoderKL, folder / "vae")
+            text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+    except Exception as error:  # on damaged files these libraries raise whatever comes
+        raise BaseModelError(f"base model folder {folder} cannot be loaded: {error}") from error
+    return unet, vae, text_encoder, tokenizer, scheduler
+
+
+def _shape(kind: Any, folder: Path) -> Any:
+    return kind.from_config(kind.load_config(folder))
 
 
 def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:

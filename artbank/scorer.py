@@ -25,7 +25,8 @@ from artbank.sight import Sight
 
 MINI = "mini"
 _BATCH_SIZE = 32
-_FETCHED = ["*.json", "*.txt", "*.safetensors"]  # never pickles, never code
+FETCHED = ["*.json", "*.txt", "*.safetensors"]
+"""What is taken of a repository on the hub, as patterns: never pickles, never code."""
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _PARTS: dict[str, tuple[str, ...]] = {
     "config.json": ("config.json",),
@@ -50,7 +51,7 @@ class Scorer:
         Raises:
             BaseModelError: The folder lacks a part, is damaged, or holds another kind of model.
         """
-        _check(folder)
+        check(folder)
         self.id = f"{name}@{_hash(folder)[:12]}"
         self.device = device
         try:
@@ -79,13 +80,9 @@ class Scorer:
         """
         if source == MINI:
             return cls(WEIGHTS / "clip", "mini/clip", device)
-        folder = Path(source).expanduser()
-        if folder.is_dir():
-            return cls(folder, folder.resolve().name, device)
-        name, _, revision = source.partition("@")
-        if "://" in source or name.count("/") != 1 or name.startswith((".", "/", "~")):
-            raise BaseModelError(f"scorer {source!r} is no folder; expected 'mini', a folder or a hub id owner/name")
-        return cls(_download(name, revision or None), name, device)
+        folder = locate(source)
+        name = folder.resolve().name if Path(source).expanduser().is_dir() else source.partition("@")[0]
+        return cls(folder, name, device)
 
     def embed_images(self, images: Sequence[np.ndarray]) -> Tensor:
         """Return unit embeddings of pictures of any sizes, float32 [n, C] on CPU; none depends on the others."""
@@ -114,13 +111,35 @@ class Scorer:
         return torch.nn.functional.normalize(torch.cat(embedded), dim=1)
 
 
+def locate(source: str, *, local_files_only: bool = False) -> Path:
+    """Return the folder of a scorer, fetching it from the hub unless `local_files_only`; nothing in it is checked.
+
+    Raises:
+        BaseModelError: There is none.
+    """
+    if source == MINI:
+        return WEIGHTS / "clip"
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    name, _, revision = source.partition("@")
+    if "://" in source or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise BaseModelError(f"scorer {source!r} is no folder; expected 'mini', a folder or a hub id owner/name")
+    return _download(name, revision or None, local_files_only=local_files_only)
+
+
 def _load_clip(folder: Path) -> tuple[CLIPModel, dict[str, set[str]]]:
     return CLIPModel.from_pretrained(  # pyright: ignore[reportReturnType]
         folder, use_safetensors=True, **_LOCAL, dtype=torch.float32, output_loading_info=True
     )
 
 
-def _check(folder: Path) -> None:
+def check(folder: Path) -> None:
+    """Check that a folder holds every part of a CLIP, with safetensors weights.
+
+    Raises:
+        BaseModelError: Names what is missing, or what it holds instead.
+    """
     check_shards(folder)
     missing = [part for part, names in _PARTS.items() if not any(any(folder.glob(name)) for name in names)]
     if missing:
@@ -137,18 +156,19 @@ def _check(folder: Path) -> None:
 def _hash(folder: Path) -> str:
     """Return the SHA-256, hex, over all that shapes a score: weights, configurations, tokenizer."""
     total = hashlib.sha256()
-    for path in sorted(path for pattern in _FETCHED for path in folder.glob(pattern)):
+    for path in sorted(path for pattern in FETCHED for path in folder.glob(pattern)):
         with path.open("rb") as file:
             total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, *, local_files_only: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FETCHED))
+        options: Any = {"allow_patterns": FETCHED, "local_files_only": local_files_only}
+        return Path(snapshot_download(name, revision=revision, **options))
     except LocalEntryNotFoundError as error:
         raise BaseModelError(
             f"scorer {name!r} is no folder here, and the hub cannot be reached; pass a folder or 'mini'"

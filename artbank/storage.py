@@ -242,6 +242,10 @@ class Store:
         """
         self._backend.delete_many([check_key(key) for key in dict.fromkeys(keys)])
 
+    def purge(self, key: str) -> bool | None:
+        """Delete an object with its older versions; tells whether the store keeps such, None if it does not say."""
+        return self._backend.purge(check_key(key))
+
     def _hashes(self, found: Iterable[Found]) -> dict[str, str | None]:
         hashes: dict[str, str | None] = {}
         for key, outcome in self._backend.hash_many([item.key for item in found]).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
@@ -37,12 +38,18 @@ def load_scorer(choice: RunConfig) -> Scorer:
         OSError: The store or the hub failed.
     """
     device = load_base(choice).device
-    source = choice.scorer
-    if source == "auto":
-        beside = resolve(choice.base_model, choice.revision) / "clip"
-        source = MINI if choice.base_model == MINI else str(beside) if beside.is_dir() else _LARGE_CLIP
+    source = pick_scorer(choice, resolve(choice.base_model, choice.revision) if choice.scorer == "auto" else None)
     with _LOADING:
         return _load_scorer(source, device)
+
+
+def pick_scorer(choice: RunConfig, folder: Path | None) -> str:
+    """Return what names the scorer of a run; `folder` is that of its base model, None where it is not here."""
+    if choice.scorer != "auto":
+        return choice.scorer
+    if choice.base_model == MINI:
+        return MINI
+    return str(folder / "clip") if folder and (folder / "clip").is_dir() else _LARGE_CLIP
 
 
 def load_codecs() -> Codecs:

@@ -1,4 +1,4 @@
-"""`artbank`: train banks, stylize archives, verify what came out, look into the catalog, export, and a demonstration.
+"""`artbank`: train banks, stylize archives, verify what came out, look into the catalog, export; a doctor, and a demo.
 
 Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
 to standard output, everything else to standard error.
@@ -19,9 +19,10 @@ from typing import Annotated, Any
 
 import typer
 
-from artbank.config import StylizeConfig, TrainConfig
+from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ArtbankError, ConfigError
 from artbank.records import Forecast
+from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.options import add_options, build_config
 
 StoreOption = Annotated[
@@ -165,6 +166,40 @@ def verify(
     quiet_prefect()
     if not check(output_uri, quick=quick, repair=repair, given=given, as_json=as_json):
         raise typer.Exit(1)
+
+
+def _field(name: str) -> Any:
+    """Return an option with the words of a config's field."""
+    return typer.Option(f"--{name.replace('_', '-')}", help=RunConfig.model_fields[name].description)
+
+
+@app.command()
+def doctor(
+    store: StoreOption = None,
+    gallery: Annotated[str | None, typer.Option(help="Folder or prefix to read.", envvar="ARTBANK_GALLERY")] = None,
+    photos: Annotated[str | None, typer.Option(help="Folder or prefix to read.", envvar="ARTBANK_PHOTOS")] = None,
+    output: Annotated[str | None, typer.Option(help="Folder or prefix to write.", envvar="ARTBANK_OUTPUT")] = None,
+    base_model: Annotated[str | None, _field("base_model")] = None,
+    revision: Annotated[str | None, _field("revision")] = None,
+    scorer: Annotated[str | None, _field("scorer")] = None,
+    device: Annotated[str | None, _field("device")] = None,
+    dtype: Annotated[str | None, _field("dtype")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest wait for what may not answer.")] = SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this installation: packages, device, models, room, stores and Prefect server, and say what to do."""
+    chosen = {"base_model": base_model, "revision": revision, "scorer": scorer, "device": device, "dtype": dtype}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    places = {"gallery": gallery, "store": store, "photos": photos, "output": output}
+    quiet_prefect()
+    raise typer.Exit(
+        examine(
+            build_config(RunConfig, given, None),
+            {name: uri for name, uri in places.items() if uri},
+            seconds=seconds,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command()

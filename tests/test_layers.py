@@ -27,7 +27,7 @@ ORDER = [
     *("keys", "backends", "storage", "parquet"),
     *("pipeline", "bombs", "reducing", "srgb"),
     *("images", "framing", "colour", "structure", "codecs"),
-    *("collection", "doctor"),
+    *("collection", "examination"),
     *("names", "snapshots", "containers", "trimming"),
     *("results", "attempts", "manifest", "planning", "catalog"),
     *("mini", "models", "loading", "denoiser", "diffusion"),
@@ -39,7 +39,7 @@ ORDER = [
     *("worker", "shelf", "styles"),
     *("registering", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
-    "verification",
+    *("verification", "installation"),
 ]
 """The modules of the core, lowest first."""
 

@@ -85,6 +85,14 @@ class Backend(Protocol):
         """Delete several objects at once; absent ones are fine."""
         ...
 
+    def purge(self, key: str) -> bool | None:
+        """Delete an object with all that a store keeps of older writes to it.
+
+        Returns:
+            Whether the store keeps older versions; None where it does not let itself be asked.
+        """
+        ...
+
 
 def attempt(read: Callable[[str], _Outcome], key: str) -> _Outcome | Exception:
     """Return what one object gives, or the error that came instead."""

@@ -94,6 +94,11 @@ class LocalBackend:
         """See `Backend.delete_many`; folders that are empty then stay."""
         list(_in_threads(self._delete, keys))
 
+    def purge(self, key: str) -> bool:
+        """See `Backend.purge`: nothing older is kept."""
+        self.delete_many([key])
+        return False
+
     def _entries(self, prefix: str, *, partial: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Go through all files below a folder, with their keys."""
         waiting = [prefix]

@@ -82,6 +82,11 @@ class FsspecBackend:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(self._path(key))
 
+    def purge(self, key: str) -> bool:
+        """See `Backend.purge`: nothing older is kept."""
+        self.delete_many([key])
+        return False
+
     def _hash(self, key: str) -> str:
         with self._fs.open(self._path(key), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

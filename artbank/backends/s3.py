@@ -138,6 +138,21 @@ class S3Backend:
                 number = errno.EACCES if refusal.get("Code") == "AccessDenied" else errno.EIO
                 raise OSError(number, f"not deleted: {refusal.get('Code')}", f"s3://{self.bucket}/{refusal.get('Key')}")
 
+    def purge(self, key: str) -> bool | None:
+        """See `Backend.purge`."""
+        self.delete_many([key])
+        name = self._name(key)
+        try:
+            found = self._fs.call_s3("list_object_versions", Bucket=self.bucket, Prefix=name)
+        except OSError:  # a right of its own, or a server that has no versions
+            return None
+        kept = [
+            entry for kind in ("Versions", "DeleteMarkers") for entry in found.get(kind, ()) if entry["Key"] == name
+        ]
+        for entry in kept:
+            self._fs.call_s3("delete_object", Bucket=self.bucket, Key=name, VersionId=entry["VersionId"])
+        return bool(kept)
+
     @property
     def _fs(self) -> Any:
         from s3fs import S3FileSystem

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from artbank.collection import Artwork, Collection, Finding, pull, scan
-from artbank.doctor import examine, measure_margin
 from artbank.errors import CollectionError
+from artbank.examination import examine, measure_margin
 from artbank.storage import Store
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

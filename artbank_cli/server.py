@@ -1,0 +1,108 @@
+"""Whether the Prefect server at PREFECT_API_URL is there, fits this client, and has what `make deploy` puts there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from artbank.installation import Verdict
+
+POOLS = ("artbank", "gpu")
+DEPLOYMENTS = ("train-banks/train-banks", "stylize-archive/stylize-archive", "stylize-shards/gpu")
+AUTOMATIONS = ("artbank-lost-runs",)
+"""What `make deploy` puts on a server."""
+
+
+def check_server(seconds: float) -> Iterator[Verdict]:
+    """Ask the server what it is, and what is on it.
+
+    Args:
+        seconds: For which one answer is waited for.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        yield judge_absence(may_start=bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value()))
+        return
+    with get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client:
+        if (error := client.api_healthcheck()) is not None:
+            text = f"{url} does not answer: {type(error).__name__}: {error}"
+            yield Verdict("problem", text, "start it (prefect server start), or correct or unset PREFECT_API_URL")
+            return
+        yield judge_version(url, client.client_version(), client.api_version())
+        yield from _judge_database(client.request("GET", "/admin/settings").json())
+        yield from _check_pools(client)
+        yield from _check_deployed(client)
+
+
+def judge_absence(*, may_start: bool) -> Verdict:
+    """Say what no server at all means; `may_start` if runs may start their own."""
+    if may_start:
+        text = "PREFECT_API_URL is not set: each command starts a private, temporary server of its own"
+        return Verdict("OK", f"{text}; schedules and work pools need a lasting one")
+    text = "PREFECT_API_URL is not set, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a private server"
+    return Verdict("problem", text, "set PREFECT_API_URL to a server, or unset the other")
+
+
+def judge_version(url: str, client: str, server: str) -> Verdict:
+    """Compare the versions of client and server: those of one minor version go together."""
+    if client == server:
+        return Verdict("OK", f"{url} is Prefect {server}, as this client")
+    same = client.split(".")[:2] == server.split(".")[:2]
+    advice = f"pip install prefect=={server} here, or {client} there"
+    return Verdict("warning" if same else "problem", f"{url} is Prefect {server}, this client {client}", advice)
+
+
+def _judge_database(settings: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Say which database a server has, if it tells: of a connection URL it shows nothing."""
+    driver = settings.get("server", {}).get("database", {}).get("driver")
+    if driver and driver.startswith("sqlite"):
+        advice = "give it PostgreSQL where more than one person or many shards use it"
+        yield Verdict("warning", f"its database is SQLite ({driver})", advice)
+    elif driver:
+        yield Verdict("OK", f"its database is {driver}")
+
+
+def _check_pools(client: Any) -> Iterator[Verdict]:
+    from prefect.client.schemas.objects import WorkerStatus
+
+    there = {pool.name: pool for pool in client.read_work_pools(limit=200)}
+    for name in POOLS:
+        if name not in there:
+            yield Verdict("warning", f"there is no work pool {name}", "make deploy")
+            continue
+        workers = [w for w in client.read_workers_for_work_pool(name, limit=200) if w.status == WorkerStatus.ONLINE]
+        if workers:
+            yield Verdict("OK", f"work pool {name} ({there[name].type}): {len(workers)} workers online")
+        elif there[name].is_push_pool or there[name].is_managed_pool:
+            yield Verdict("OK", f"work pool {name} ({there[name].type}), which needs no worker")
+        else:
+            text = f"work pool {name} ({there[name].type}) has no worker online"
+            yield Verdict("warning", text, f"prefect worker start --pool {name}")
+        if there[name].is_paused:
+            yield Verdict("warning", f"work pool {name} is paused", f"prefect work-pool resume {name}")
+
+
+def _check_deployed(client: Any) -> Iterator[Verdict]:
+    from prefect.exceptions import ObjectNotFound
+
+    for name in DEPLOYMENTS:
+        try:
+            deployment = client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            yield Verdict("warning", f"there is no deployment {name}", "make deploy")
+            continue
+        if deployment.paused:
+            yield Verdict("warning", f"deployment {name} is paused", f"prefect deployment resume {name}")
+        else:
+            yield Verdict("OK", f"deployment {name}")
+    for name in AUTOMATIONS:
+        found = client.read_automations_by_name(name)
+        if not found:
+            yield Verdict("warning", f"there is no automation {name}", "make deploy")
+        elif not any(one.enabled for one in found):
+            yield Verdict("warning", f"automation {name} is switched off", f"prefect automation resume {name}")
+        else:
+            yield Verdict("OK", f"automation {name}")
