@@ -108,6 +108,12 @@ class TrainConfig(RunConfig):
         default=4, ge=1, le=64, description="Most collections whose banks are trained in the same batches."
     )
     checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints in the store.")
+    lease_seconds: float = Field(
+        default=90.0,  # beyond an outage of the store of a minute, and what a machine may stand still
+        gt=0,
+        description="Seconds without a sign of life of another run that trains a collection, after which this one "
+        "takes it over.",
+    )
     num_samples: int = Field(
         default=4, ge=1, le=64, description="Pictures drawn with a new bank for its scores and preview."
     )

@@ -22,9 +22,10 @@ FORBIDDEN = {
     "bench/peers": ("prefect", "tasks", "flows", "artbank_cli"),
 }
 ORDER = [
-    *("errors", "credentials"),
+    *("errors", "credentials", "processes"),
     *("recipes", "config", "records"),
     *("keys", "backends", "storage", "parquet"),
+    "leases",
     *("pipeline", "bombs", "reducing", "srgb"),
     *("images", "framing", "colour", "structure", "codecs"),
     *("collection", "doctor"),
@@ -37,7 +38,7 @@ ORDER = [
     *("training", "stylization"),
     *("sight", "scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
-    *("registering", "galleries"),
+    *("registering", "turns", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
     "verification",
 ]
