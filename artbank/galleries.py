@@ -32,6 +32,7 @@ from artbank.worker import load_base, load_scorer
 
 logger = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 5.0  # between two looks at what another run is at: a few small requests
 _SHOWN, _SHOWN_PX = 6, 512  # artworks in a preview, and their short side while the bank is trained
 
 
@@ -138,7 +139,7 @@ def train_awaited(
             held = take(left, leases, config.banks_at_once)
             ends |= _train(config, held, progress)[0]
         if not held:
-            pause(config.lease_seconds / BEATS, should_stop)
+            pause(min(config.lease_seconds / BEATS, _LOOK_SECONDS), should_stop)
     return ends
 
 

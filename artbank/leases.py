@@ -151,14 +151,14 @@ def keep_alive(seconds: float) -> Iterator[list[Lease]]:
 
 
 def list_generations(store: Store, name: str) -> list[int]:
-    """Return the numbers of the generations of a lease that are there.
+    """Return the numbers of the generations of a lease that are there, sorted.
 
     Raises:
         OSError: The store failed.
     """
     folder, start = name.rpartition("/")[0], f"{name}.lease-"
     numbers = [stored.key.removeprefix(start) for stored in store.scan(folder) if stored.key.startswith(start)]
-    return [int(number) for number in numbers if number.isascii() and number.isdigit()]
+    return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
 
 
 def _try(action: Callable[[], object], lease: Lease) -> None:
