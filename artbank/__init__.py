@@ -3,7 +3,7 @@
 The modules, lowest first; each imports only from those before it:
 
     errors, credentials, processes                      what goes wrong, what nobody may read of it, who is gone
-    recipes, config, records                            words that everything shares
+    recipes, config, alarms, records                    words that everything shares; what is worth a look
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     leases                                              who is at work on what
     pipeline, bombs, reducing, srgb                     work that overlaps; what image files may cost; colours
@@ -19,6 +19,7 @@ The modules, lowest first; each imports only from those before it:
     training, stylization                               learning and using them
     sight, scorer, evaluation, report                   what came of it
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
+    watching                                            what changed in a gallery, and who was told
     registering, turns, galleries                       one job whole: a gallery into banks
     archives, opening, stages, shards, outcomes         the other: an archive into pictures
     verification                                        whether an output is still what was written

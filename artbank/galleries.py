@@ -20,13 +20,14 @@ from artbank.evaluation import describe
 from artbank.images import resize
 from artbank.leases import BEATS, Lease, keep_alive
 from artbank.models import hash_folder, resolve
+from artbank.processes import pause
 from artbank.records import BankRecord
 from artbank.registering import Portrait, TrainJob, register_bank
 from artbank.scorer import Scorer
 from artbank.shelf import load_bank
 from artbank.storage import Store, is_transient
 from artbank.training import Training
-from artbank.turns import HeldCheckpoint, checkpoint_of, contend, pause, take
+from artbank.turns import HeldCheckpoint, checkpoint_of, contend, take
 from artbank.views import Views, encode_views
 from artbank.worker import load_base, load_scorer
 

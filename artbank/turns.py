@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artbank.config import TrainConfig
-from artbank.errors import StopRequested, TrainingError
+from artbank.errors import TrainingError
 from artbank.leases import Contender, Lease
 from artbank.registering import TrainJob
 from artbank.shelf import Checkpoint
@@ -30,19 +29,6 @@ def take(
             leases.append(lease)
             held.append((job, lease))
     return held
-
-
-def pause(seconds: float, should_stop: Callable[[], bool]) -> None:
-    """Let time go by.
-
-    Raises:
-        StopRequested: It should stop.
-    """
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        if should_stop():
-            raise StopRequested("the process was asked to end; run again to go on")
-        time.sleep(min(left, 1.0))
 
 
 @dataclass(frozen=True)

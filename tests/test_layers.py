@@ -23,7 +23,7 @@ FORBIDDEN = {
 }
 ORDER = [
     *("errors", "credentials", "processes"),
-    *("recipes", "config", "records"),
+    *("recipes", "config", "alarms", "records"),
     *("keys", "backends", "storage", "parquet"),
     "leases",
     *("pipeline", "bombs", "reducing", "srgb"),
@@ -38,6 +38,7 @@ ORDER = [
     *("training", "stylization"),
     *("sight", "scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
+    "watching",
     *("registering", "turns", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
     "verification",
