@@ -20,7 +20,9 @@ def raise_alarms(config: StylizeConfig, outcome: Outcome) -> None:
     for alarm in outcome.alarms:
         log.warning("%s", alarm.text)
         about = f"style.{alarm.style}" if alarm.style else f"archive.{config.archive_uri}"
-        labels = {"prefect.resource.id": f"artbank.{about}", "prefect.resource.name": alarm.style or config.archive_uri}
+        name = alarm.style or config.archive_uri
+        labels = {"prefect.resource.id": f"artbank.{about}", "prefect.resource.name": name}
+        labels["artbank.output-uri"] = config.output_uri
         places = {"archive_uri": config.archive_uri, "output_uri": config.output_uri, **outcome.places}
         try:
             send_event(EVENT, labels, {**asdict(alarm), "places": places})
