@@ -22,8 +22,11 @@ demo: $(READY)
 deploy: $(READY)
 	$(BIN)/prefect work-pool create artbank --type process --overwrite
 	$(BIN)/prefect work-pool inspect gpu > /dev/null 2>&1 || $(BIN)/prefect work-pool create gpu --type process
-	$(BIN)/prefect automation inspect artbank-lost-runs > /dev/null 2>&1 || \
-		$(BIN)/prefect automation create --from-file deployments/lost-runs.yaml
+	for file in deployments/automations/*.yaml; do \
+		name=$$(sed -n 's/^name: //p' $$file); \
+		$(BIN)/prefect automation inspect $$name > /dev/null 2>&1 || \
+			$(BIN)/prefect automation create --from-file $$file || exit 1; \
+	done
 	$(BIN)/prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
 
 test: $(READY) lint

@@ -73,6 +73,7 @@ def train_together(
     *,
     checkpoint_every: int = 100,
     progress: Progress | None = None,
+    is_lost: Callable[[str], bool] | None = None,
 ) -> list[Trained | TrainingError]:
     """Train banks to the end, each from its newest checkpoint where there is one.
 
@@ -83,14 +84,15 @@ def train_together(
         keepers: Where the checkpoints of each live; None keeps none.
         checkpoint_every: Steps of a bank between two of its checkpoints.
         progress: Called after every step.
+        is_lost: Asked at every step, by identity, whether somebody else has taken a bank over.
 
     Returns:
-        What became of each; an error where its loss was not finite or its checkpoint was damaged.
+        What became of each; an error where its loss was not finite, its checkpoint was damaged, or it was lost.
 
     Raises:
         OSError: The store failed.
     """
-    cohort = Cohort(members, keepers, checkpoint_every=checkpoint_every, progress=progress)
+    cohort = Cohort(members, keepers, checkpoint_every=checkpoint_every, progress=progress, is_lost=is_lost)
     cohort.resume()
     while cohort.active:
         cohort.step()
@@ -112,11 +114,12 @@ class Cohort:
         *,
         checkpoint_every: int = 100,
         progress: Progress | None = None,
+        is_lost: Callable[[str], bool] | None = None,
     ):
         """Take the members as they are; see `train_together`."""
         assert len({(m.recipe.num_tokens, m.recipe.attention, m.recipe.min_snr_gamma) for m in members}) <= 1
         self.members, self.keepers = list(members), list(keepers or repeat(None, len(members)))
-        self.checkpoint_every, self.progress = checkpoint_every, progress
+        self.checkpoint_every, self.progress, self.is_lost = checkpoint_every, progress, is_lost
         self.trained: dict[int, Trained] = {}
         self.failed: dict[int, TrainingError] = {}
         self._unread: tuple[list[int], Callable[[], list[float]]] | None = None
@@ -140,7 +143,9 @@ class Cohort:
 
     def step(self) -> None:
         """Take a step with every bank that has not ended; then validate, keep and end what is due for it."""
-        places = self.active
+        self._give_up_lost()
+        if not (places := self.active):
+            return
         losses = self._call(learn, places, [self.members[place].draw() for place in places])
         for place in places:
             self.members[place].descend()
@@ -159,6 +164,12 @@ class Cohort:
     def ends(self) -> list[Trained | TrainingError]:
         """Return what became of each member; all have ended."""
         return [self.failed.get(place) or self.trained[place] for place in range(len(self.members))]
+
+    def _give_up_lost(self) -> None:
+        is_lost = self.is_lost or (lambda _: False)
+        for place in self.active:
+            if is_lost(self.members[place].identity):
+                self._give_up(place, TrainingError("another process has taken it over"))
 
     def _is_due(self, place: int) -> bool:
         return self.members[place].is_due or self.members[place].is_done or self._is_to_keep(place)
@@ -207,8 +218,11 @@ class Cohort:
         try:
             action(self.members[place])
         except TrainingError as error:
-            self.failed[place] = error
-            logger.warning("bank %s is given up: %s", self.members[place].identity, error)
+            self._give_up(place, error)
+
+    def _give_up(self, place: int, error: TrainingError) -> None:
+        self.failed[place] = error
+        logger.warning("bank %s is given up: %s", self.members[place].identity, error)
 
     def _share(self, places: Sequence[int]) -> None:
         """Charge the time since the last call to the members at these places, in equal parts."""

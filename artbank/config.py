@@ -32,9 +32,33 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Compiling = Literal["auto", "on", "off"]
 
 COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes a folder and a Hive partition
+CollectionNames = tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...]
 
 
-class RunConfig(Model):
+class PlacesConfig(Model):
+    """What names places: no URI holds credentials, and no error tells one that did."""
+
+    @field_validator(
+        "gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", check_fields=False
+    )
+    @classmethod
+    def _no_secret(cls, uri: str) -> str:
+        if holds_secret(uri):
+            raise ValueError("a URI holds no credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID")
+        return uri
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_no_secret(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Hide credentials in errors, which quote what they are about."""
+        try:
+            return read(values)
+        except ValidationError as error:
+            told: list[Any] = [entry | {"input": hide(entry["input"])} for entry in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, told) from None
+
+
+class RunConfig(PlacesConfig):
     """What both runs are told of the frozen models and their input."""
 
     base_model: Uri = Field(
@@ -74,43 +98,67 @@ class RunConfig(Model):
         """The limit of a file in bytes."""
         return round(self.max_megabytes * 1e6)
 
-    @field_validator(
-        "gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", check_fields=False
-    )
-    @classmethod
-    def _no_secret(cls, uri: str) -> str:
-        if holds_secret(uri):
-            raise ValueError("a URI holds no credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID")
-        return uri
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _tell_no_secret(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Hide credentials in errors, which quote what they are about."""
-        try:
-            return read(values)
-        except ValidationError as error:
-            told: list[Any] = [entry | {"input": hide(entry["input"])} for entry in error.errors(include_url=False)]
-            raise ValidationError.from_exception_data(error.title, told) from None
-
 
 class TrainConfig(RunConfig):
     """A run of `train_banks`: one bank for each collection that needs one."""
 
     gallery_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix with a folder a collection.")
     store_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
-    collections: tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...] = Field(
-        default=(), description="Collections to look at; all by default."
-    )
+    collections: CollectionNames = Field(default=(), description="Collections to look at; all by default.")
     force: bool = Field(default=False, description="Train anew although nothing changed; adds a version.")
     recipe: BankRecipe = BankRecipe()
     banks_at_once: int = Field(
         default=4, ge=1, le=64, description="Most collections whose banks are trained in the same batches."
     )
     checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints in the store.")
+    lease_seconds: float = Field(
+        default=90.0,  # beyond an outage of the store of a minute, and what a machine may stand still
+        gt=0,
+        description="Seconds without a sign of life of another run that trains a collection, after which this one "
+        "takes it over.",
+    )
     num_samples: int = Field(
         default=4, ge=1, le=64, description="Pictures drawn with a new bank for its scores and preview."
     )
+
+
+class AlarmLimits(Model):
+    """When the pictures of a run are worth a person's look; see `alarms`."""
+
+    max_failed_share: float | None = Field(
+        default=0.05, ge=0, le=1, description="Share of a run's pictures that may fail without an alarm; off for none."
+    )
+    max_gain_drop: float | None = Field(
+        default=0.5,  # a bank's own gain is that of four pictures: photographs differ from them by a quarter and more
+        gt=0,
+        description="Share of its bank's own gain that the mean gain of a style's pictures may lack without an alarm; "
+        "off for none.",
+    )
+    least_photos: int = Field(
+        default=20,  # of fewer, two that failed, or one that came out oddly, are a large share
+        ge=1,
+        description="Photos of a run below which nothing is judged.",
+    )
+
+    @field_validator("max_failed_share", "max_gain_drop", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return None if value == "off" else value
+
+
+class WatchConfig(PlacesConfig):
+    """A run of `watch_gallery`: tell of the collections that changed, once their uploads have ended."""
+
+    gallery_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix with a folder a collection.")
+    store_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
+    collections: CollectionNames = Field(default=(), description="Collections to look at; all by default.")
+    quiet_seconds: float = Field(
+        default=60.0, ge=0, description="Seconds for which what changed must stay as it is before it is told of."
+    )
+    longest_seconds: float = Field(
+        default=3600.0, ge=0, description="Seconds after which it is told of although it changes still."
+    )
+    again: bool = Field(default=False, description="Tell also of what was told of already and has no bank yet.")
 
 
 class StylizeConfig(RunConfig):
@@ -136,6 +184,7 @@ class StylizeConfig(RunConfig):
     shard_size: int = Field(
         default=64, ge=1, le=4096, description="Photos in a shard: the unit of retry and of commit."
     )
+    alarms: AlarmLimits = AlarmLimits()
     format: OutputFormat = Field(
         default="images",
         description="What pictures are written as: images, files of their own; or one file for each shard and style, "

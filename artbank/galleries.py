@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,18 +18,22 @@ from artbank.errors import ArtbankError, TrainingError
 from artbank.evaluation import describe
 from artbank.examination import examine
 from artbank.images import resize
+from artbank.leases import BEATS, Lease, keep_alive
 from artbank.models import hash_folder, resolve
+from artbank.processes import pause
 from artbank.records import BankRecord
 from artbank.registering import Portrait, TrainJob, register_bank
 from artbank.scorer import Scorer
-from artbank.shelf import Checkpoint, load_bank
+from artbank.shelf import load_bank
 from artbank.storage import Store, is_transient
 from artbank.training import Training
+from artbank.turns import HeldCheckpoint, checkpoint_of, contend, take
 from artbank.views import Views, encode_views
 from artbank.worker import load_base, load_scorer
 
 logger = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 5.0  # between two looks at what another run is at: a few small requests
 _SHOWN, _SHOWN_PX = 6, 512  # artworks in a preview, and their short side while the bank is trained
 
 
@@ -43,9 +47,10 @@ class TrainPlan:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A collection that was read, and its training."""
+    """A collection that was read, its training, and the right to it."""
 
     job: TrainJob
+    lease: Lease
     training: Training
     portrait: Portrait
 
@@ -80,7 +85,7 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
 
 def train_collections(
-    config: TrainConfig, jobs: Sequence[TrainJob], progress: Progress | None = None
+    config: TrainConfig, jobs: Sequence[TrainJob], progress: Progress | None = None, *, is_retry: bool = True
 ) -> dict[str, BankRecord | Exception]:
     """Train the banks of several collections in the same batches, and evaluate and register each.
 
@@ -90,33 +95,53 @@ def train_collections(
         config: Of the run.
         jobs: Their collections have different names.
         progress: See `cohort.Progress`.
+        is_retry: Whether this run may have registered some of them already; else it was another.
 
     Returns:
         What became of each collection, by name: an error where it cannot be read or trained on, or where its training
-        cannot go on.
+        cannot go on. What another run has registered, or is at, is not in it: see `train_awaited`.
 
     Raises:
         BaseModelError: The base model or the scorer is not there.
         OSError: The store failed.
     """
-    base, scorer, store = load_base(config), load_scorer(config), Store.open(config.store_uri)
+    with keep_alive(config.lease_seconds) as leases:
+        held = take([(job, contend(config, job)) for job in jobs], leases)
+        ends, registered = _train(config, held, progress)
+    told = ends | registered if is_retry else ends
+    return {job.collection.name: told[job.collection.name] for job in jobs if job.collection.name in told}
+
+
+def train_awaited(
+    config: TrainConfig,
+    jobs: Sequence[TrainJob],
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, BankRecord | Exception]:
+    """Wait for collections that other runs are at, and train those that these leave.
+
+    Args:
+        config: Of the run.
+        jobs: What `train_collections` did not tell of.
+        progress: See `cohort.Progress`.
+        should_stop: Asked while it waits.
+
+    Returns:
+        What became of those that this run has trained after all, by name; the others are registered.
+
+    Raises:
+        StopRequested: It should stop.
+        BaseModelError, OSError: See `train_collections`.
+    """
+    left = [(job, contend(config, job)) for job in jobs]
     ends: dict[str, BankRecord | Exception] = {}
-    ready: list[_Prepared] = []
-    for job in jobs:
-        try:
-            if bank := _find_registered(store, job):
-                ends[job.collection.name] = bank
-            else:
-                ready.append(_prepare(config, job, base, scorer))
-        except (ArtbankError, OSError) as error:
-            if is_transient(error):
-                raise
-            ends[job.collection.name] = error
-    trainings, keepers = [one.training for one in ready], [_checkpoint(store, one.job) for one in ready]
-    results = train_together(trainings, keepers, checkpoint_every=config.checkpoint_every, progress=progress)
-    for one, end in zip(ready, results, strict=True):
-        ends[one.job.collection.name] = _conclude(config, one, base, scorer, end)
-    return {job.collection.name: ends[job.collection.name] for job in jobs}
+    while left := [pair for pair in left if not _is_settled(config, pair[0], ends)]:
+        with keep_alive(config.lease_seconds) as leases:
+            held = take(left, leases, config.banks_at_once)
+            ends |= _train(config, held, progress)[0]
+        if not held:
+            pause(min(config.lease_seconds / BEATS, _LOOK_SECONDS), should_stop)
+    return ends
 
 
 def train_collection(config: TrainConfig, job: TrainJob, progress: Progress | None = None) -> BankRecord:
@@ -128,7 +153,10 @@ def train_collection(config: TrainConfig, job: TrainJob, progress: Progress | No
         BaseModelError: The base model or the scorer is not there.
         OSError: The store failed.
     """
-    [end] = train_collections(config, [job], progress).values()
+    name = job.collection.name
+    ends = train_collections(config, [job], progress) or train_awaited(config, [job], progress)
+    end = ends.get(name) or _find_registered(Store.open(config.store_uri), job)
+    assert end is not None
     if isinstance(end, Exception):
         raise end
     return end
@@ -141,20 +169,60 @@ def split(artworks: Sequence[Artwork], holdout: float, seed: int) -> tuple[list[
     return drawn[count:], drawn[:count]
 
 
-def _checkpoint(store: Store, job: TrainJob) -> Checkpoint:
-    return Checkpoint(store, job.collection.name, job.bank_id)
+def _train(
+    config: TrainConfig, held: Sequence[tuple[TrainJob, Lease]], progress: Progress | None
+) -> tuple[dict[str, BankRecord | Exception], dict[str, BankRecord]]:
+    """Train what is held; returns what became of each, and the rows of those that were registered already.
+
+    A collection that somebody else has taken over meanwhile is in neither.
+    """
+    store = Store.open(config.store_uri)
+    found = [(job, lease, _find_registered(store, job)) for job, lease in held]
+    registered = {job.collection.name: bank for job, _, bank in found if bank}
+    if len(registered) == len(held):
+        return {}, registered
+    base, scorer = load_base(config), load_scorer(config)
+    ends: dict[str, BankRecord | Exception] = {}
+    ready: list[_Prepared] = []
+    for job, lease in ((job, lease) for job, lease, bank in found if not bank):
+        try:
+            ready.append(_prepare(config, job, lease, base, scorer))
+        except (ArtbankError, OSError) as error:
+            if is_transient(error):
+                raise
+            ends[job.collection.name] = error
+    for one, end in zip(ready, _learn(config, ready, progress), strict=True):
+        if one.lease.renew():
+            ends[one.job.collection.name] = _conclude(config, one, base, scorer, end)
+    return ends, registered
+
+
+def _learn(config: TrainConfig, ready: Sequence[_Prepared], progress: Progress | None) -> list[Trained | TrainingError]:
+    store = Store.open(config.store_uri)
+    leases = {one.job.bank_id: one.lease for one in ready}
+    return train_together(
+        [one.training for one in ready],
+        [HeldCheckpoint(checkpoint_of(store, one.job), one.lease) for one in ready],
+        checkpoint_every=config.checkpoint_every,
+        progress=progress,
+        is_lost=lambda bank_id: leases[bank_id].is_lost,
+    )
+
+
+def _is_settled(config: TrainConfig, job: TrainJob, ends: Mapping[str, object]) -> bool:
+    return job.collection.name in ends or _find_registered(Store.open(config.store_uri), job) is not None
 
 
 def _find_registered(store: Store, job: TrainJob) -> BankRecord | None:
     """Return the row of a job that is done; whoever did it may have left a checkpoint."""
     for bank in Catalog(store).banks(job.collection.name):
         if bank.bank_id == job.bank_id:
-            _checkpoint(store, job).delete()
+            checkpoint_of(store, job).delete()
             return bank
     return None
 
 
-def _prepare(config: TrainConfig, job: TrainJob, base: BaseModel, scorer: Scorer) -> _Prepared:
+def _prepare(config: TrainConfig, job: TrainJob, lease: Lease, base: BaseModel, scorer: Scorer) -> _Prepared:
     """Read a collection, and keep what its training and its registration need: no picture at its full size."""
     gallery, name = Store.open(config.gallery_uri), job.collection.name
     artworks, unreadable = pull(gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes)
@@ -171,7 +239,7 @@ def _prepare(config: TrainConfig, job: TrainJob, base: BaseModel, scorer: Scorer
     reference = describe(scorer, name, *pictures)
     shown = [_thumbnail(picture) for picture in pictures[0][:_SHOWN]]
     training = _open_training(config, job, base, views[0], views[1])
-    return _Prepared(job, training, Portrait(len(artworks), reference, shown, warnings))
+    return _Prepared(job, lease, training, Portrait(len(artworks), reference, shown, warnings))
 
 
 def _open_training(config: TrainConfig, job: TrainJob, base: BaseModel, learned: Views, held_out: Views) -> Training:

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank import planning, results
+from artbank import manifest, planning, results
+from artbank.alarms import Alarm, StyleGains, judge, mix_gains
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
 from artbank.containers import read_pictures
@@ -25,7 +28,12 @@ from artbank.storage import Store
 from artbank.styles import StyleChoice
 
 _SHEET_ROWS = 16
-_TOLD = (*SUMMARY_COLUMNS, "recipe_id", "clip_style_floor")  # columns of the results that the outcome follows from
+_TOLD = (
+    *SUMMARY_COLUMNS,
+    "recipe_id",
+    "clip_style_floor",
+    "created_at",
+)  # columns of the results that the outcome follows from
 
 
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -> Outcome:
@@ -49,7 +57,9 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
     asked = rows.filter(
         pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))
     )
-    summary = results_summary(asked, {choice.name: _bounds(store, choice, asked) for choice in plan.styles})
+    bounds = {choice.name: _bounds(store, choice, asked) for choice in plan.styles}
+    summary = results_summary(asked, bounds)
+    alarms = _find_alarms(config, plan, asked, bounds) if plan.run_id else []
     places = {"pictures": output.uri, "results": output.uri_of(results.RESULTS)}
     sheet, report, facts = (
         results.run_key(plan.run_id, n) for n in ("contact-sheet.jpg", "summary.md", "summary.json")
@@ -57,13 +67,40 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
     if plan.run_id:
         places |= {"contact sheet": output.uri_of(sheet), "summary": output.uri_of(report)}
         output.write(sheet, _draw_sheet(config, plan, asked))
+    summary["alarms"] = [asdict(alarm) for alarm in alarms]
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places)
     if plan.run_id:
         told = {"config": config.model_dump(mode="json"), "new": plan.num_tasks, "places": places, **summary}
         output.write(report, text.encode())
         output.write(facts, json.dumps(told, indent=1).encode())
     counts = summary["counts"]
-    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text)
+    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text, alarms)
+
+
+def _find_alarms(
+    config: StylizeConfig, plan: StylizePlan, rows: pa.Table, bounds: Mapping[str, tuple[float | None, float | None]]
+) -> list[Alarm]:
+    """Judge the pictures of this run alone: what was told of once is not told of after every later one."""
+    output = Store.open(config.output_uri)
+    after = manifest.read_after(output, manifest.read_shards(output, plan.run_id)[0])
+    made = rows if after is None else rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
+    if not len(made):
+        return []
+    return judge(
+        config.alarms,
+        num_photos=pc.count_distinct(made["key"]).as_py(),
+        num_pictures=len(made),
+        num_failed=made.filter(pc.field("status") == "failed").num_rows,
+        styles=[_gains(choice, made, *bounds[choice.name]) for choice in plan.styles],
+    )
+
+
+def _gains(choice: StyleChoice, rows: pa.Table, floor: float | None, ceiling: float | None) -> StyleGains:
+    expected = mix_gains([(bank.clip_style_gain, weight) for bank, weight in choice.banks])
+    if floor is None or ceiling is None or ceiling <= floor:
+        return StyleGains(choice.name, [], expected)
+    done = rows.filter((pc.field("style") == choice.name) & pc.is_finite(pc.field("clip_style")))
+    return StyleGains(choice.name, ((done["clip_style"].to_numpy() - floor) / (ceiling - floor)).tolist(), expected)
 
 
 def _bounds(store: Store, choice: StyleChoice, rows: pa.Table) -> tuple[float | None, float | None]:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Self
 
 import pyarrow as pa
 
+from artbank.alarms import Alarm
 from artbank.errors import Failure
 
 _TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
@@ -245,6 +246,7 @@ class Outcome:
         num_new: Photos that this run worked on.
         places: URIs by what is there.
         text: The report, Markdown.
+        alarms: What of this run's pictures a person should look at.
     """
 
     num_done: int
@@ -252,6 +254,7 @@ class Outcome:
     num_new: int
     places: dict[str, str]
     text: str
+    alarms: list[Alarm] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

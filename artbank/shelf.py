@@ -5,6 +5,7 @@ banks/<collection>/<bank_id>/bank.safetensors       the bank
                              history.json           losses
                              preview.jpg, card.md   for people
 checkpoints/<collection>/<bank_id>.safetensors      while it trains, gone afterwards
+                         <bank_id>.lease-000001     likewise: who trains it, see `leases`
 """
 
 from __future__ import annotations
@@ -77,9 +78,14 @@ class Checkpoint:
     bank_id: str
 
     @property
+    def name(self) -> str:
+        """What the key of everything about this training starts with."""
+        return f"checkpoints/{self.collection}/{self.bank_id}"
+
+    @property
     def key(self) -> str:
         """Its key in the store."""
-        return f"checkpoints/{self.collection}/{self.bank_id}.safetensors"
+        return f"{self.name}.safetensors"
 
     def load(self) -> bytes | None:
         """Return the newest checkpoint, or None where there is none."""

@@ -72,6 +72,8 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
         return
     print(f"{outcome.num_done} pictures are there, {outcome.num_failed} could not be made")
     print(f"{outcome.num_new} photos were worked on")
+    for alarm in outcome.alarms:
+        print(f"worth a look: {alarm.text}")
     for what, where in outcome.places.items():
         print(f"{what}: {where}")
 

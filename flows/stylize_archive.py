@@ -11,6 +11,7 @@ from prefect import flow, get_run_logger
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
 from flows.outcomes import Future, explain, gather, name_failures
+from tasks.alarms import raise_alarms
 from tasks.archives import (
     Forecast,
     Outcome,
@@ -52,6 +53,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
     failed = work_off(config, plan, shards) if shards else {}
     outcome = finish_archive(config, plan, photos)
     show_outcome(outcome)
+    raise_alarms(config, outcome)
     if failed:
         raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {name_failures(failed)}; run it again")
     return outcome

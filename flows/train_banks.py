@@ -13,8 +13,8 @@ from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
 from flows.outcomes import Future, explain, gather, name_failures
 from tasks.artifacts import show_banks
-from tasks.galleries import plan_training, train_collections
-from tasks.runners import open_runner
+from tasks.galleries import plan_training, train_awaited, train_collections
+from tasks.runners import Runner, open_runner
 
 if TYPE_CHECKING:
     from tasks.galleries import TrainJob
@@ -28,7 +28,7 @@ class TrainSummary:
 
     Attributes:
         trained: Version that each newly trained collection got.
-        current: Collections whose bank was up to date.
+        current: Collections whose bank was up to date, or was brought up to date by another run meanwhile.
     """
 
     trained: dict[str, int]
@@ -46,17 +46,19 @@ def train_banks(config: TrainConfig) -> TrainSummary:
         CollectionError: The gallery holds no collection, or not one that was asked for.
         BaseModelError: The base model is not there.
     """
-    plan = plan_training(config)
-    get_run_logger().info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
+    plan, log = plan_training(config), get_run_logger()
     if not plan.jobs:
+        log.info("nothing to train: %d collections are up to date", len(plan.current))
         return TrainSummary({}, plan.current)
+    log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     ends = _train(config, {job.collection.name: job for job in plan.jobs})
+    current = (*plan.current, *(job.collection.name for job in plan.jobs if job.collection.name not in ends))
     failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
     trained = {name: end for name, end in ends.items() if name not in failed}
-    show_banks(list(trained.values()), plan.current, {name: explain(error) for name, error in failed.items()})
+    show_banks(list(trained.values()), current, {name: explain(error) for name, error in failed.items()})
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {name_failures(failed)}")
-    return TrainSummary({name: bank.version for name, bank in trained.items()}, plan.current)
+    return TrainSummary({name: bank.version for name, bank in trained.items()}, current)
 
 
 def cut_groups(names: Sequence[str], most: int, num_workers: int) -> dict[str, Sequence[str]]:
@@ -75,7 +77,8 @@ def cut_groups(names: Sequence[str], most: int, num_workers: int) -> dict[str, S
 def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
     """Train all collections; returns each one's record, or what went wrong with it.
 
-    Where a group failed as a whole, its collections are tried by themselves: one may be the cause.
+    Where a group failed as a whole, its collections are tried by themselves: one may be the cause. Those that another
+    run is at are waited for when all others are done; what that one has trained is not returned.
     """
     with open_runner(config) as runner:
 
@@ -88,10 +91,19 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
         for key in suspects:
             get_run_logger().warning("%s failed together and are trained one by one: %s", key, explain(broken[key]))
         told_alone, broken_alone = gather({name: [name] for key in suspects for name in groups[key]}, start)
-    ends = {name: error for key, error in broken.items() for name in groups[key]} | broken_alone
-    for group in (*told.values(), *told_alone.values()):
-        ends |= group
-    return {name: ends[name] for name in jobs}
+        ends = {name: error for key, error in broken.items() for name in groups[key]} | broken_alone
+        for group in (*told.values(), *told_alone.values()):
+            ends |= group
+        if busy := [name for name in jobs if name not in ends]:
+            ends |= _await(config, [jobs[name] for name in busy], _name(busy), runner)
+    return {name: ends[name] for name in jobs if name in ends}
+
+
+def _await(config: TrainConfig, jobs: Sequence[TrainJob], name: str, runner: Runner) -> dict[str, Any]:
+    get_run_logger().info("another run is at %s: waiting for it", name)
+    told, broken = gather({name: jobs}, lambda jobs: runner(train_awaited, config=config, jobs=jobs, name=name))
+    failed = {job.collection.name: error for error in broken.values() for job in jobs}
+    return failed | dict(told.get(name, {}))
 
 
 def _name(group: Sequence[str]) -> str:

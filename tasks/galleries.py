@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prefect import task
+from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import TrainConfig
 from artbank.records import BankRecord
 from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
+from tasks.stops import should_stop
 
 if TYPE_CHECKING:
     from artbank.galleries import TrainPlan
@@ -39,9 +40,18 @@ def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) 
         name: Of the group, for people.
 
     Returns:
-        What became of each collection, by name.
+        What became of each collection, by name, without those that other runs have trained or are at.
     """
     from artbank import galleries
 
     with show_progress(name, "step") as show:
-        return galleries.train_collections(config, jobs, show)
+        return galleries.train_collections(config, jobs, show, is_retry=(runtime.task_run.run_count or 1) > 1)
+
+
+@task(**STORE_RETRIES, name="train-awaited", task_run_name="await-{name}", cache_policy=NO_CACHE)
+def train_awaited(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> Mapping[str, BankRecord | Exception]:
+    """Wait for collections that other runs are at, and train those that these leave; see `train_collections`."""
+    from artbank import galleries
+
+    with show_progress(name, "step") as show:
+        return galleries.train_awaited(config, jobs, show, should_stop)

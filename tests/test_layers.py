@@ -22,9 +22,10 @@ FORBIDDEN = {
     "bench/peers": ("prefect", "tasks", "flows", "artbank_cli"),
 }
 ORDER = [
-    *("errors", "credentials"),
-    *("recipes", "config", "records"),
+    *("errors", "credentials", "processes"),
+    *("recipes", "config", "alarms", "records"),
     *("keys", "backends", "storage", "parquet"),
+    "leases",
     *("pipeline", "bombs", "reducing", "srgb"),
     *("images", "framing", "colour", "structure", "codecs"),
     *("collection", "examination"),
@@ -37,7 +38,8 @@ ORDER = [
     *("training", "stylization"),
     *("sight", "scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
-    *("registering", "galleries"),
+    "watching",
+    *("registering", "turns", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
     *("verification", "installation"),
 ]

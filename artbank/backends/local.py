@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import platform
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from artbank.backends import Found, attempt
+from artbank.processes import THIS_HOST, is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ _NUM_THREADS = 16
 _PARTIAL = re.compile(
     r"\.[0-9a-f]{16}([0-9a-f]{8})([0-9a-f]{8})\.tmp"
 )  # what `_beside` writes to: by chance, host, process
-_THIS_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,7 @@ class LocalBackend:
             entries = ((f"{f}/{e.name}".lstrip("/"), e) for f in folders for e in self._scan(f, partial=True))
         for key, entry in entries:
             if (named := _PARTIAL.fullmatch(entry.name)) and (found := _found(key, entry)) is not None:
-                is_dead = named[1] == _THIS_HOST and not _is_alive(int(named[2], 16))
-                yield replace(found, changed_ns=0) if is_dead else found
+                yield replace(found, changed_ns=0) if is_gone(named[1], int(named[2], 16)) else found
 
     def folders(self, prefix: str) -> list[str]:
         """See `Backend.folders`; a folder counts although nothing is in it."""
@@ -154,7 +152,7 @@ class LocalBackend:
     @contextlib.contextmanager
     def _beside(self, key: str, data: bytes) -> Iterator[Path]:
         # Not the object's name with an ending: that one may be as long as names get already.
-        partial = (self.root / key).with_name(f".{uuid.uuid4().hex[:16]}{_THIS_HOST}{os.getpid():08x}.tmp")
+        partial = (self.root / key).with_name(f".{uuid.uuid4().hex[:16]}{THIS_HOST}{os.getpid():08x}.tmp")
         try:
             try:
                 partial.write_bytes(data)
@@ -175,16 +173,6 @@ def _found(key: str, entry: os.DirEntry[str]) -> Found | None:
     except FileNotFoundError:  # deleted since its folder was read
         return None
     return Found(key, status.st_size, None, status.st_mtime_ns)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
 
 
 def _in_threads(work: Callable[[_Item], _Outcome], items: Iterable[_Item]) -> Iterator[_Outcome]:

@@ -67,6 +67,7 @@ def summary_markdown(summary: Mapping[str, Any], *, title: str, places: Mapping[
     """
     sections = [
         f"# {escape(title)}",
+        _alarms(summary),
         _counts(summary),
         _scores(summary),
         _failures(summary),
@@ -119,6 +120,11 @@ def _tally(values: pa.ChunkedArray, name: str) -> list[dict[str, Any]]:
 def _first(rows: pa.Table, order: list[tuple[str, str]], columns: list[str]) -> list[dict[str, Any]]:
     first = pc.select_k_unstable(rows.select([name for name, _ in order]), NUM_LISTED, sort_keys=order)
     return rows.select(columns).take(first).to_pylist()
+
+
+def _alarms(summary: Mapping[str, Any]) -> str:
+    texts = [f"* {escape(alarm['text'])}" for alarm in summary.get("alarms", ())]
+    return "## Worth a look\n\n" + "\n".join(texts) if texts else ""
 
 
 def _counts(summary: Mapping[str, Any]) -> str:

@@ -198,6 +198,21 @@ def test_a_loss_that_is_not_finite_ends_its_bank_alone_and_nothing_broken_is_kep
         assert members[1].step <= 2
 
 
+def test_a_bank_that_somebody_else_has_taken_over_ends_alone(
+    base: BaseModel, views: list[tuple[Views, Views]], train_alone: TrainAlone
+) -> None:
+    alone = train_alone(RECIPE)
+    members, keepers = open_all(base, views, RECIPE), [Memory() for _ in views]
+    ends = train_together(
+        members, keepers, checkpoint_every=4, is_lost=lambda bank: bank == "bank 1" and members[1].step == 3
+    )
+    assert isinstance(ends[1], TrainingError) and "another process has taken it over" in str(ends[1])
+    assert (members[1].step, keepers[1].saved) == (3, 0)
+    for found, expected in zip(succeed([ends[0], ends[2]]), (alone[0], alone[2]), strict=True):
+        assert_same(found, expected)
+    assert isinstance(train_together(open_all(base, views[:1], RECIPE), is_lost=lambda _: True)[0], TrainingError)
+
+
 def test_a_damaged_checkpoint_ends_its_bank_alone(base: BaseModel, views: list[tuple[Views, Views]]) -> None:
     keepers = [None, Memory(b"\0" * 40), None]
     first, broken, last = train_together(open_all(base, views, RECIPE), keepers)

@@ -11,15 +11,14 @@ from drawn import TRAIN, add_collection, training
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings.models.flows import FlowsSettings
 from prefect.workers.process import ProcessWorker
 from runs import log_of, read_run
 
 from artbank.catalog import Catalog
-from artbank.config import StylizeConfig, TrainConfig
+from artbank.config import StylizeConfig, TrainConfig, WatchConfig
 from artbank.storage import Store
 
-CONFIGS = {"train-banks": TrainConfig, "stylize-archive": StylizeConfig}
+CONFIGS = {"train-banks": TrainConfig, "watch-gallery": WatchConfig, "stylize-archive": StylizeConfig}
 FLOWS = {**{name: name for name in CONFIGS}, "gpu": "stylize-shards"}
 
 
@@ -52,6 +51,21 @@ def test_prefects_own_command_deploys_them(deployed: dict[str, Any]) -> None:
     }  # fmt: skip
     assert deployed["gpu"].global_concurrency_limit is None  # as many at once as the pool's workers take
     assert [schedule.schedule.cron for schedule in deployed["train-banks"].schedules] == ["0 2 * * *"]
+    assert [one.active for one in deployed["watch-gallery"].schedules] == [False]
+
+
+def test_no_upload_is_missed_between_two_runs_that_watch() -> None:
+    entry = deployments()["watch-gallery"]
+    [trigger] = entry["triggers"]
+    assert trigger["within"] <= entry["parameters"]["config"]["quiet_seconds"]
+
+
+def test_what_an_event_trains_is_trained_as_the_schedule_would() -> None:
+    entry = deployments()["train-banks"]
+    [trigger] = entry["triggers"]
+    given = trigger["parameters"]["config"]
+    assert given.pop("collections") == "{{ event.payload.collections }}"
+    assert given == entry["parameters"]["config"]
 
 
 @pytest.mark.parametrize(
@@ -86,14 +100,3 @@ def test_a_worker_of_the_pool_trains_a_bank(deployed: dict[str, Any], tmp_path: 
     assert state and state.is_completed(), state
     assert [bank.version for bank in Catalog(Store.open(config.store_uri)).banks()] == [1]
     assert any(line.startswith("artbank.training: step 1") for line in log_of(run.id, "registered novak@1"))
-
-
-def test_what_takes_silent_runs_for_crashed_is_created_by_prefects_own_command(
-    _server: None, prefect_server: str
-) -> None:
-    call_prefect(prefect_server, "automation", "create", "--from-file", "deployments/lost-runs.yaml")
-    with get_client(sync_client=True) as client:
-        [found] = client.read_automations_by_name("artbank-lost-runs")
-    assert found.enabled
-    heartbeat_seconds = FlowsSettings.model_fields["heartbeat_frequency"].default
-    assert found.trigger.within.total_seconds() > 3 * heartbeat_seconds  # a late one must not end a run that is well

@@ -1,0 +1,40 @@
+"""This process and others: which are known to be gone, and waiting that ends when this one is asked to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable
+
+from artbank.errors import StopRequested
+
+THIS_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""8 hex digits that stand for this machine's name."""
+
+
+def is_gone(host: str, process: int) -> bool:
+    """Say whether a process is known to have ended; of other machines' nothing is known."""
+    if host != THIS_HOST or process <= 0:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it is another user's, or none at all
+        return False
+    return False
+
+
+def pause(seconds: float, should_stop: Callable[[], bool]) -> None:
+    """Let time go by.
+
+    Raises:
+        StopRequested: It should stop.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if should_stop():
+            raise StopRequested("the process was asked to end; run again to go on")
+        time.sleep(min(left, 1.0))

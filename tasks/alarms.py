@@ -1,0 +1,30 @@
+"""What of a run's pictures a person should look at, told to Prefect's server: an automation notifies of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import httpx
+from prefect import get_run_logger
+
+from artbank.config import StylizeConfig
+from artbank.records import Outcome
+from tasks.events import send_event
+
+EVENT = "artbank.quality-alarm"
+
+
+def raise_alarms(config: StylizeConfig, outcome: Outcome) -> None:
+    """Log each alarm of a run and send it as an event; that the server takes none must not fail a run that is done."""
+    log = get_run_logger()
+    for alarm in outcome.alarms:
+        log.warning("%s", alarm.text)
+        about = f"style.{alarm.style}" if alarm.style else f"archive.{config.archive_uri}"
+        name = alarm.style or config.archive_uri
+        labels = {"prefect.resource.id": f"artbank.{about}", "prefect.resource.name": name}
+        labels["artbank.output-uri"] = config.output_uri
+        places = {"archive_uri": config.archive_uri, "output_uri": config.output_uri, **outcome.places}
+        try:
+            send_event(EVENT, labels, {**asdict(alarm), "places": places})
+        except httpx.HTTPError as error:
+            log.warning("Prefect's server did not take this alarm: %s", error)

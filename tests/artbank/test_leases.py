@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from artbank.leases import Contender, Lease, keep_alive, list_generations
+from artbank.processes import THIS_HOST, is_gone
+from artbank.storage import Store
+
+NAME = "checkpoints/novak/0123456789abcdef"
+SECONDS = 90.0
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def store(store_uri: str) -> Store:
+    return Store.open(store_uri)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def contend(store: Store, clock: Clock) -> Callable[[], Contender]:
+    return lambda: Contender(store, NAME, SECONDS, clock=clock)
+
+
+def take(contender: Contender) -> Lease:
+    lease = contender.attempt()
+    assert lease is not None
+    return lease
+
+
+def test_one_has_it_and_another_gets_it_when_it_is_released(store: Store, contend: Callable[[], Contender]) -> None:
+    held, other = take(contend()), contend()
+    assert other.attempt() is None and held.renew()
+    held.release()
+    assert list_generations(store, NAME) == []
+    assert take(other).renew()
+
+
+def test_a_holder_that_gives_signs_of_life_keeps_it_however_long(
+    clock: Clock, contend: Callable[[], Contender]
+) -> None:
+    held, other = take(contend()), contend()
+    for _ in range(10):
+        assert other.attempt() is None
+        clock.now += 0.9 * SECONDS
+        assert held.renew()
+    assert other.attempt() is None
+
+
+def test_a_holder_that_is_silent_is_superseded_and_finds_it_out(
+    store: Store, clock: Clock, contend: Callable[[], Contender]
+) -> None:
+    held, other = take(contend()), contend()
+    assert other.attempt() is None
+    clock.now += SECONDS - 1
+    assert other.attempt() is None and not held.is_lost
+    clock.now += 1
+    taken = take(other)
+    assert not held.renew() and held.is_lost and not held.renew()
+    held.release()
+    assert list_generations(store, NAME) == [1, 2] and taken.renew()
+    taken.release()
+    assert list_generations(store, NAME) == []
+
+
+def test_who_comes_late_waits_the_whole_time_by_its_own_clock(clock: Clock, contend: Callable[[], Contender]) -> None:
+    take(contend())
+    clock.now += 10 * SECONDS
+    late = contend()
+    assert late.attempt() is None
+    clock.now += SECONDS
+    take(late)
+
+
+def test_of_many_who_take_over_at_once_exactly_one_has_it(
+    store: Store, clock: Clock, contend: Callable[[], Contender]
+) -> None:
+    take(contend())
+    contenders = [contend() for _ in range(16)]
+    for _ in range(3):
+        assert [one.attempt() for one in contenders] == [None] * len(contenders)
+        clock.now += SECONDS
+        together = threading.Barrier(len(contenders))
+
+        def strike(one: Contender, together: threading.Barrier = together) -> Lease | None:
+            together.wait()
+            return one.attempt()
+
+        with ThreadPoolExecutor(len(contenders)) as pool:
+            winners = [lease for lease in pool.map(strike, contenders) if lease is not None]
+        assert len(winners) == 1 and winners[0].renew()
+    assert list_generations(store, NAME) == [1, 2, 3, 4]
+
+
+def test_a_lease_that_was_written_over_or_is_gone_is_lost(store: Store, contend: Callable[[], Contender]) -> None:
+    held = take(contend())
+    store.delete_many([held.key])
+    again = take(contend())
+    assert again.key == held.key
+    assert not held.renew() and again.renew()
+    store.delete_many([again.key])
+    assert not again.renew()
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[1, 2]", b'["a", 0, "b", 1e999]', b"[" * 100_000])
+def test_a_lease_that_cannot_be_read_is_left_after_the_time_as_any_other(
+    store: Store, clock: Clock, contend: Callable[[], Contender], body: bytes
+) -> None:
+    store.write(f"{NAME}.lease-000007", body)
+    store.write(f"{NAME}.lease-odd", b"no number")
+    other = contend()
+    assert other.attempt() is None
+    clock.now += SECONDS
+    assert take(other).key == f"{NAME}.lease-000008"
+
+
+def test_leases_are_renewed_while_a_block_runs_and_released_after_an_error(tmp_path: object) -> None:
+    store = Store.open(str(tmp_path))
+    waiting, renewed = Contender(store, NAME, 0.3), threading.Event()
+    with pytest.raises(ZeroDivisionError), keep_alive(0.3) as leases:
+        leases.append(take(Contender(store, NAME, 0.3)))
+        for _ in range(12):
+            assert waiting.attempt() is None
+            renewed.wait(0.1)
+        raise ZeroDivisionError
+    take(waiting)
+
+
+def test_a_process_that_is_gone_leaves_its_lease_at_once(tmp_path: object) -> None:
+    code = (
+        "import os, sys; from artbank.leases import Contender; from artbank.storage import Store\n"
+        f"print(Contender(Store.open(sys.argv[1]), {NAME!r}, 90).attempt().key); sys.stdout.flush(); os.abort()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout.strip() == f"{NAME}.lease-000001"
+    assert take(Contender(Store.open(str(tmp_path)), NAME, SECONDS)).key == f"{NAME}.lease-000002"
+
+
+def test_of_a_process_on_another_machine_nothing_is_known() -> None:
+    assert not is_gone("ffffffff", 2**22 + 1)
+    assert not is_gone("", 0)
+    assert not is_gone(THIS_HOST, os.getpid())
+    assert is_gone(THIS_HOST, 2**22 + 1)  # beyond what Linux gives
+    assert not is_gone(THIS_HOST, 2**80)
