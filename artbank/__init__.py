@@ -2,8 +2,8 @@
 
 The modules, lowest first; each imports only from those before it:
 
-    errors, credentials                                 what goes wrong, and what nobody may read of it
-    recipes, config, records                            words that everything shares
+    errors, credentials, metrics                        what goes wrong, what nobody may read, what Prometheus may
+    recipes, config, costs, records                     words that everything shares
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     pipeline, bombs, reducing, srgb                     work that overlaps; what image files may cost; colours
     images, framing, colour, structure, codecs          pictures

@@ -25,6 +25,7 @@ from artbank.checkpoints import History, Keeper
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
 from artbank.joint import judge, learn
+from artbank.metrics import count_steps
 from artbank.recipes import BankRecipe
 
 logger = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ class Cohort:
         """Take a step with every bank that has not ended; then validate, keep and end what is due for it."""
         places = self.active
         losses = self._call(learn, places, [self.members[place].draw() for place in places])
+        count_steps(len(places))
         for place in places:
             self.members[place].descend()
         before, self._unread = self._unread, (places, _fetch(losses))

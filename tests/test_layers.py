@@ -22,8 +22,8 @@ FORBIDDEN = {
     "bench/peers": ("prefect", "tasks", "flows", "artbank_cli"),
 }
 ORDER = [
-    *("errors", "credentials"),
-    *("recipes", "config", "records"),
+    *("errors", "credentials", "metrics"),
+    *("recipes", "config", "costs", "records"),
     *("keys", "backends", "storage", "parquet"),
     *("pipeline", "bombs", "reducing", "srgb"),
     *("images", "framing", "colour", "structure", "codecs"),
