@@ -18,6 +18,7 @@ The modules, lowest first; each imports only from those before it:
     training, stylization                               learning and using them
     sight, scorer, evaluation, report                   what came of it
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
+    forecasts                                           how long it may take
     registering, galleries                              one job whole: a gallery into banks
     archives, opening, stages, shards, outcomes         the other: an archive into pictures
     verification                                        whether an output is still what was written

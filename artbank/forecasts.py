@@ -29,9 +29,7 @@ def device_kind(config: RunConfig) -> str | None:
     return pick_device().type if is_here else None
 
 
-def step_pace(
-    banks: Iterable[BankRecord], recipe: BankRecipe, base_model_hash: str, device: str | None
-) -> Pace | None:
+def step_pace(banks: Iterable[BankRecord], recipe: BankRecipe, base_model_hash: str, device: str | None) -> Pace | None:
     """Return the median seconds of one step of one bank, its share of validations included.
 
     Args:
@@ -55,7 +53,7 @@ def step_range(banks: Iterable[BankRecord], recipe: BankRecipe) -> tuple[int, in
     """Return the steps of one bank: the fewest, the most likely, and the most.
 
     Training stops early after `patience` validations without a better loss, the first of which is at step 0. Most
-    likely is the median share of their longest that earlier banks took, under whatever recipe; all where there are none.
+    likely is the median share of the longest that earlier banks took, under whatever recipe; all of it without banks.
     """
     fewest = min(recipe.patience * recipe.validate_every, recipe.max_steps)
     shares = [bank.steps / most for bank in banks if (most := _read_recipe(bank).get("max_steps"))]

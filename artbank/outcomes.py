@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +17,11 @@ from artbank import planning, results
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
 from artbank.containers import read_pictures
+from artbank.costs import RunCost
 from artbank.errors import ImageError
 from artbank.images import decode
 from artbank.records import Outcome
-from artbank.report import SUMMARY_COLUMNS, contact_sheet, results_summary, summary_markdown
+from artbank.report import SUMMARY_COLUMNS, contact_sheet, cost_facts, results_summary, summary_markdown
 from artbank.shelf import load_reference
 from artbank.storage import Store
 from artbank.styles import StyleChoice
@@ -28,7 +30,7 @@ _SHEET_ROWS = 16
 _TOLD = (*SUMMARY_COLUMNS, "recipe_id", "clip_style_floor")  # columns of the results that the outcome follows from
 
 
-def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -> Outcome:
+def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
     """Bring the tables of the output up to the parts, and write the run's summary and contact sheet.
 
     A run that had nothing to do writes nothing, but for tables that no longer fit the archive.
@@ -37,6 +39,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
         config: The run's.
         plan: From `archives.plan_archive`.
         photos: The listing that came with it.
+        cost: What the run took, if it had anything to do.
 
     Raises:
         ResultsError: A part cannot be read.
@@ -57,13 +60,22 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
     if plan.run_id:
         places |= {"contact sheet": output.uri_of(sheet), "summary": output.uri_of(report)}
         output.write(sheet, _draw_sheet(config, plan, asked))
-    text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places)
+    text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
     if plan.run_id:
         told = {"config": config.model_dump(mode="json"), "new": plan.num_tasks, "places": places, **summary}
+        told |= {"run": cost_facts(cost)} if cost else {}
         output.write(report, text.encode())
         output.write(facts, json.dumps(told, indent=1).encode())
     counts = summary["counts"]
-    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text)
+    styles = tuple(_line(entry) for entry in summary["styles"])
+    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text, cost, styles)
+
+
+def _line(entry: dict[str, Any]) -> tuple[str, int, int, float | None, float | None, float | None]:
+    """Return what an outcome says of a style; see `Outcome.styles`."""
+    score = entry["scores"]["clip_style"]
+    seconds = entry["seconds_per_photo"]
+    return entry["style"], entry["done"], entry["failed"], seconds, score["mean"], score["gain"]
 
 
 def _bounds(store: Store, choice: StyleChoice, rows: pa.Table) -> tuple[float | None, float | None]:

@@ -37,6 +37,7 @@ ORDER = [
     *("training", "stylization"),
     *("sight", "scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
+    "forecasts",
     *("registering", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
     "verification",

@@ -55,6 +55,11 @@ def share_text(value: float | None) -> str:
     return _MISSING if value is None else f"{100 * value:.0f} %"
 
 
+def number_text(count: int, noun: str) -> str:
+    """Return a number of things, such as `1 photo` and `2,000 photos`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def seconds_text(seconds: float | None) -> str:
     """Return a duration in the units that suit it."""
     if seconds is None:
