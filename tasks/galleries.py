@@ -12,6 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import TrainConfig
+from artbank.costs import TrainForecast as TrainForecast
 from artbank.records import BankRecord
 from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
@@ -43,5 +44,5 @@ def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) 
     """
     from artbank import galleries
 
-    with show_progress(name, "step") as show:
+    with show_progress(name) as show:
         return galleries.train_collections(config, jobs, show)

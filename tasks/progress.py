@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any
+from typing import Any, cast
 
 from prefect import get_run_logger, runtime
 from prefect.artifacts import create_progress_artifact
@@ -45,6 +45,7 @@ class RunProgress:
     Attributes:
         tallies: What the parts came to that are done, by name, where they are shards.
         num_failed: Things that failed so far: pictures, or collections.
+        num_workers: Workers that there are, where that is known.
     """
 
     def __init__(self, unit: str, total: int = 0, *, is_most: bool = False):
@@ -57,7 +58,7 @@ class RunProgress:
         """
         self.unit, self.is_most = unit, is_most
         self.tallies: dict[str, Tally] = {}
-        self.num_failed = 0
+        self.num_failed, self.num_workers = 0, cast("int | None", None)
         self._totals, self._done = ({"": total} if total else {}), dict[str, int]()
         self._loss: float | None = None
         self._lock, self._begun = threading.Lock(), time.monotonic()
@@ -79,7 +80,8 @@ class RunProgress:
     @property
     def percent(self) -> float:
         """How much is done, 0..100."""
-        return min(100 * self.done / max(self.total, 1), 100.0)
+        done, total = self.done, self.total
+        return min(100 * done / total, 100.0) if total else 100.0 * bool(self._totals)
 
     @property
     def wall_seconds(self) -> float:
@@ -115,10 +117,12 @@ class RunProgress:
                 self._done[part] = tally.done + tally.failed
             self._show_bar()
 
-    def fail(self, number: int) -> None:
-        """Note things that failed."""
+    def end(self, part: str, *, num_failed: int = 0) -> None:
+        """Note that nothing more is done of a part, and what failed in it."""
         with self._lock:
-            self.num_failed += number
+            self._totals[part] = self._done.get(part, 0)
+            self.num_failed += num_failed
+            self._show_bar()
 
     def tick(self) -> None:
         """Take a look at the clock, for the rate."""
@@ -131,7 +135,8 @@ class RunProgress:
         parts = [f"{done:,} of {most}{total:,} {self.unit}s, {self.num_failed:,} failed"]
         if rate:
             left = _duration((total - done) / rate)
-            parts.append(f"{rate:.3g} {self.unit}s a second" + (f", {most or 'about '}{left} left" if total > done else ""))
+            more = f", {most or 'about '}{left} left" if total > done else ""
+            parts.append(f"{rate:.3g} {self.unit}s a second{more}")
         if self._loss is not None:
             parts.append(f"loss {self._loss:.4f}")
         return "; ".join(parts)
@@ -182,9 +187,10 @@ def open_progress(
 
 @contextmanager
 def show_progress(part: str) -> Iterator[Callable[..., None]]:
-    """Let a task tell how far it is; gives a function to be called with how much is done, how much there is, and a loss.
+    """Let a task tell how far it is; gives a function for that.
 
-    The function raises StopRequested where the task ought to stop.
+    It is called with how much is done, how much there is, and a loss if there is one. It raises StopRequested where the
+    task ought to stop.
 
     Args:
         part: Of the run, see `RunProgress`.

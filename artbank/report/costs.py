@@ -35,7 +35,7 @@ def training_markdown(forecast: TrainForecast, *, title: str) -> str:
         f"# {escape(title)}",
         f"**{number_text(len(forecast.collections), 'collection')}** to train, "
         f"{number_text(len(forecast.current), 'collection')} up to date.",
-        _training_cost(forecast) if listed else "",
+        training_cost(forecast) if listed else "",
         table(["collection", "artworks"], listed) if listed else "",
         f"And {number_text(more, 'other collection')}." if more else "",
     ]
@@ -98,7 +98,8 @@ def _picture_cost(forecast: Forecast) -> str:
     return f"About **{total}** on one worker: {pace_text(forecast.pace, 'picture')}."
 
 
-def _training_cost(forecast: TrainForecast) -> str:
+def training_cost(forecast: TrainForecast) -> str:
+    """Return the steps of a run of trainings and the time they may take, as Markdown on one line."""
     fewest, likely, most = forecast.num_steps
     steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely."
     if forecast.seconds is None or forecast.pace is None:
