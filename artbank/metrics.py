@@ -97,7 +97,7 @@ class _Exporter:
                 self._meters[meter] = kind(meter.name, meter.text, meter.labels, registry=self.registry, **options)
         ProcessCollector(registry=self.registry)
         self.registry.register(_GpuMemory())  # pyright: ignore[reportArgumentType]
-        self.port = _listen(port, address, self.registry)
+        self.server, self.port = _listen(port, address, self.registry)
 
     def of(self, meter: Meter, *labels: str) -> Any:
         return self._meters[meter].labels(*labels) if labels else self._meters[meter]
@@ -194,21 +194,21 @@ def _parse_port(text: str) -> int:
     return int(text)
 
 
-def _listen(port: int, address: str, registry: Any) -> int | None:
+def _listen(port: int, address: str, registry: Any) -> tuple[Any, int | None]:
     """Open the server on the first free port from this one on; without one, work goes on and a warning says so."""
     from prometheus_client import start_http_server
 
     for number in range(port, min(port + PORTS_TRIED, 65536)):
         try:
-            start_http_server(number, address, registry)
+            server, _ = start_http_server(number, address, registry)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 continue
             raise ConfigError(f"{ADDRESS}={address}, {PORT}={port}: cannot listen there ({error})") from error
         logger.info("metrics at http://%s:%d/metrics", address, number)
-        return number
+        return server, number
     logger.warning("no metrics: ports %d to %d of %s are taken", port, port + PORTS_TRIED - 1, address)
-    return None
+    return None, None
 
 
 class _GpuMemory:

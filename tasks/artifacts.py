@@ -69,7 +69,7 @@ def show_outcome(outcome: Outcome) -> None:
 
 
 def plain(text: str) -> str:
-    """Return a text as a table's cell shows it, which reads no Markdown: in one line, without signs that hide others."""
+    """Return a text for a table's cell, which reads no Markdown: in one line, without signs that hide others."""
     from artbank.report.markdown import strip
 
     return strip(text)
