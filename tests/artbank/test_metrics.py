@@ -7,10 +7,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from scraping import scrape
 
 from artbank import metrics
 from artbank.errors import ConfigError
@@ -43,13 +42,6 @@ def serve(taken: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], 
         metrics._EXPORTER.server.server_close()
 
 
-def read(port: int) -> dict[tuple[str, ...], float]:
-    """Return the samples of a process by name and values of labels."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
-
-
 def test_without_a_port_there_is_neither_a_thread_nor_an_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(metrics.PORT, raising=False)
     monkeypatch.setattr(metrics, "_EXPORTER", None)
@@ -75,7 +67,7 @@ def test_a_process_takes_the_next_free_port_and_tells_what_it_counted(
     store = Store.open(str(tmp_path))
     store.write_many({"a": b"1", "b": b"2"})
     store.read_many(["a", "b", "c"])
-    found = read(port)
+    found = scrape(port)
     assert found["artbank_pictures_total", "monet", "done", ""] == 1
     assert found["artbank_pictures_total", "monet", "failed", "timed_out"] == 1
     assert (found["artbank_picture_seconds_count",], found["artbank_picture_seconds_bucket", "0.5"]) == (1, 1)
@@ -91,14 +83,14 @@ def test_requests_that_fail_are_counted(serve: Callable[[], int], tmp_path: Path
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError):
         Store.open(str(tmp_path)).write("folder", b"1")
-    assert read(port)["artbank_store_errors_total", "write"] == 1
+    assert scrape(port)["artbank_store_errors_total", "write"] == 1
 
 
 def test_styles_beyond_the_first_are_counted_as_other(serve: Callable[[], int]) -> None:
     port = serve()
     for number in range(metrics.MOST_STYLES + 7):
         metrics.count_picture(f"style {number}", "done")
-    found = read(port)
+    found = scrape(port)
     styles = {labels[1] for labels in found if labels[0] == "artbank_pictures_total"}
     assert len(styles) == metrics.MOST_STYLES + 1
     assert found["artbank_pictures_total", metrics.OTHER, "done", ""] == 7
@@ -108,11 +100,11 @@ def test_gpu_memory_is_told_of_every_device_and_kind(serve: Callable[[], int], m
     import torch
 
     port = serve()
-    assert not [labels for labels in read(port) if labels[0] == metrics.GPU_MEMORY.name]
+    assert not [labels for labels in scrape(port) if labels[0] == metrics.GPU_MEMORY.name]
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(metrics, "_measure_memory", lambda cuda, number: {"allocated": 10 + number, "total": 80})
-    found = read(port)
+    found = scrape(port)
     assert (found[metrics.GPU_MEMORY.name, "1", "allocated"], found[metrics.GPU_MEMORY.name, "0", "total"]) == (11, 80)
 
 
