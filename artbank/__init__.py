@@ -2,8 +2,8 @@
 
 The modules, lowest first; each imports only from those before it:
 
-    errors, credentials, processes                      what goes wrong, what nobody may read of it, who is gone
-    recipes, config, alarms, records                    words that everything shares; what is worth a look
+    errors, credentials, metrics, processes             what goes wrong; what nobody may read, what Prometheus may
+    recipes, config, alarms, costs, records             words that everything shares; what is worth a look
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     leases                                              who is at work on what
     pipeline, bombs, reducing, srgb                     work that overlaps; what image files may cost; colours
@@ -19,7 +19,7 @@ The modules, lowest first; each imports only from those before it:
     training, stylization                               learning and using them
     sight, scorer, evaluation, report                   what came of it
     worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
-    watching                                            what changed in a gallery, and who was told
+    forecasts, watching                                 how long it may take; what changed in a gallery
     registering, turns, galleries                       one job whole: a gallery into banks
     archives, opening, stages, shards, outcomes         the other: an archive into pictures
     verification, installation                          whether an output, or a machine, is as it should be

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,11 +14,14 @@ from pydantic import TypeAdapter, ValidationError
 from artbank import attempts, manifest, planning, results
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
+from artbank.costs import Pace
 from artbank.errors import ConfigError, ResultsError
+from artbank.forecasts import device_kind, picture_pace
 from artbank.manifest import Shard
 from artbank.models import hash_folder, resolve
 from artbank.records import Forecast
 from artbank.report import forecast_markdown
+from artbank.solvers import count_evaluations
 from artbank.storage import Store
 from artbank.styles import StyleChoice, hash_recipe, resolve_styles
 
@@ -37,6 +41,8 @@ class StylizePlan:
         num_photos: Photos in the archive.
         num_tasks: Photos that lack a style.
         num_shards: Shards that these are cut into.
+        num_pictures: Pictures that lack.
+        pace: What one of them may take, as far as is known.
     """
 
     run_id: str
@@ -45,6 +51,8 @@ class StylizePlan:
     num_photos: int
     num_tasks: int
     num_shards: int
+    num_pictures: int = 0
+    pace: Pace | None = None
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
@@ -61,6 +69,7 @@ class Survey:
         done: What the results hold already, see `planning.read_done`.
         tasks: What is to do: rows of `PhotoTask`.
         latest: See `planning.find_latest`.
+        pace: What a picture may take; None where nothing tells.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -69,6 +78,12 @@ class Survey:
     done: pa.Table
     tasks: pa.Table
     latest: datetime | None
+    pace: Pace | None
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures that lack."""
+        return pc.sum(pc.list_value_length(self.tasks["styles"])).as_py() or 0
 
     @property
     def recipes(self) -> dict[str, str]:
@@ -91,7 +106,8 @@ def survey_archive(config: StylizeConfig) -> Survey:
             f"output {output.uri} lies in the archive {archive.uri}: its pictures would be photos next time"
         )
     base_hash = hash_folder(resolve(config.base_model, config.revision))
-    styles = resolve_styles(Catalog(Store.open(config.store_uri)), config.styles, config.recipe, base_hash)
+    catalog = Catalog(Store.open(config.store_uri))
+    styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
     broken, recipes = attempts.broken_off(output), {style.name: style.recipe_id for style in styles}
     photos, done = planning.list_archive(archive), planning.read_done(output, broken, keep_failed=config.retry_failed)
     tasks = planning.plan(
@@ -104,7 +120,8 @@ def survey_archive(config: StylizeConfig) -> Survey:
         archive=photos,
     )
     latest = planning.find_latest(done, broken)
-    return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest)
+    pace = _find_pace(config, catalog, base_hash, done, list(recipes.values()))
+    return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest, pace)
 
 
 def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
@@ -122,9 +139,9 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     run_id = shards[0].id.rpartition("-")[0] if shards else ""
     if run_id:
         output.create(results.run_key(run_id, results.CONFIG), _absolute(config).model_dump_json(indent=1).encode())
-    num_photos, num_tasks = len(found.photos), len(found.tasks)
-    logger.info("%d photos, %d to do in %d shards", num_photos, num_tasks, len(shards))
-    plan = StylizePlan(run_id, found.styles, found.base_model_hash, num_photos, num_tasks, len(shards))
+    counts = (len(found.photos), len(found.tasks), len(shards), found.num_pictures)
+    logger.info("%d photos, %d to do in %d shards", *counts[:3])
+    plan = StylizePlan(run_id, found.styles, found.base_model_hash, *counts, found.pace)
     if shards:  # of equal runs the first one's plan stays: what they differ in shapes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
     return plan, shards, found.photos
@@ -180,17 +197,18 @@ def forecast_archive(config: StylizeConfig) -> Forecast:
     tasks, size = found.tasks, config.shard_size
     keys, starts = tasks["key"], range(0, len(tasks), size)
     first = [(len(part), part[0].as_py(), part[-1].as_py()) for part in (keys.slice(s, size) for s in starts[:_SHOWN])]
-    num_pictures = pc.sum(pc.list_value_length(tasks["styles"])).as_py() or 0
-    each = _seconds_a_picture(found)
+    num_pictures, pace = found.num_pictures, found.pace
     forecast = Forecast(
         num_photos=len(found.photos),
         num_tasks=len(tasks),
         num_pictures=num_pictures,
         num_shards=len(starts),
-        seconds_a_picture=each,
-        seconds=None if each is None else each * num_pictures,
+        seconds_a_picture=pace and pace.seconds,
+        seconds=pace and pace.seconds * num_pictures,
         first_shards=first,
         text="",
+        num_evaluations=count_evaluations(config.recipe) * num_pictures,
+        pace=pace,
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
 
@@ -201,8 +219,18 @@ def _absolute(config: StylizeConfig) -> StylizeConfig:
     return config.model_copy(update=uris)
 
 
-def _seconds_a_picture(found: Survey) -> float | None:
-    """Return the mean over the pictures that are there, those of this run's recipes where there are any."""
-    made = found.done.filter(pc.field("status") == "done")
-    alike = made.filter(pc.field("recipe_id").isin(list(found.recipes.values())))
-    return pc.mean((alike if len(alike) else made)["seconds"]).as_py()
+def _find_pace(
+    config: StylizeConfig, catalog: Catalog, base_model_hash: str, done: pa.Table, recipe_ids: Sequence[str]
+) -> Pace | None:
+    """Return what a picture may take: the mean of this output's by the same recipe, or else what the catalog tells.
+
+    Pictures of other recipes are asked last, for theirs may have taken many more evaluations, or fewer.
+    """
+    made, device = done.filter(pc.field("status") == "done"), device_kind(config)
+    alike = made.filter(pc.field("recipe_id").isin(list(recipe_ids)))
+    if len(alike):
+        return Pace(pc.mean(alike["seconds"]).as_py(), device or "", "the pictures of this recipe that are there")
+    if pace := picture_pace(catalog.banks(), config.recipe, base_model_hash, device):
+        return pace
+    mean = pc.mean(made["seconds"]).as_py()
+    return mean and Pace(mean, device or "", "the pictures of other recipes that are there")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ from pebble import ProcessExpired, ProcessPool
 from artbank.errors import ConfigError, ImageError
 from artbank.framing import Frame, Photo
 from artbank.images import Picture, decode, encode, resize
+from artbank.metrics import Stage, note_stage
 from artbank.pipeline import Waits
 from artbank.recipes import Alpha, OutputSize
 from artbank.structure import sanity_flags, ssim_luma
@@ -116,7 +118,7 @@ class Codecs:
         Returns:
             What waits for it; raises ImageError where the photo cannot be used.
         """
-        return self._start(open_photo, (key, data, reading), reading.seconds)
+        return self._start(open_photo, (key, data, reading), reading.seconds, "decode")
 
     def make(self, making: Making) -> Waits[Made]:
         """Begin to encode a picture and to look at it.
@@ -124,19 +126,21 @@ class Codecs:
         Returns:
             What waits for it; raises ImageError where the format cannot hold the picture.
         """
-        return self._start(make_picture, (making,), _ENCODE_SECONDS)
+        return self._start(make_picture, (making,), _ENCODE_SECONDS, "encode")
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
         self._pool.stop()
         self._pool.join()
 
-    def _start(self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float) -> Waits[Outcome]:
+    def _start(
+        self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float, stage: Stage = "decode"
+    ) -> Waits[Outcome]:
         future = self._schedule(work, args, seconds)
 
         def wait() -> Outcome:
             try:
-                return future.result()
+                return _tell(stage, *future.result())
             except (ProcessExpired, BrokenProcessPool, CancelledError):  # not certainly for what is in the file
                 again = self._schedule(work, args, seconds)
             except TimeoutError as error:
@@ -144,7 +148,7 @@ class Codecs:
                     f"not done after {seconds:g} s; save it anew or get another copy", "timed_out"
                 ) from error
             try:
-                return again.result()
+                return _tell(stage, *again.result())
             except (ProcessExpired, BrokenProcessPool, TimeoutError) as error:
                 raise ImageError(
                     "the process that opened the file crashed, twice; save it anew or get another copy", "crashed"
@@ -156,10 +160,10 @@ class Codecs:
         """Give work to the pool; to a new one where it is broken, as by a process that died with nothing to do."""
         with self._lock:
             try:
-                return self._pool.schedule(work, args=args, timeout=seconds)
+                return self._pool.schedule(_time, args=(work, *args), timeout=seconds)
             except RuntimeError:
                 self._pool = self._make_pool()
-                return self._pool.schedule(work, args=args, timeout=seconds)
+                return self._pool.schedule(_time, args=(work, *args), timeout=seconds)
 
     def _make_pool(self) -> ProcessPool:
         # Not forked: this process has threads, and what they hold would stay held in the child.
@@ -198,6 +202,17 @@ def make_picture(making: Making) -> Made:
         alpha = _resize_alpha(alpha, *making.size)
     data = encode(Picture(resize(rgb, *making.size), alpha), making.suffix, quality=making.quality)
     return Made(data, ssim_luma(rgb, making.photo), sanity_flags(rgb))
+
+
+def _time(work: Callable[..., Outcome], *args: Any) -> tuple[Outcome, float]:
+    """Do some work; returns the seconds it took, too."""
+    start = time.monotonic()
+    return work(*args), time.monotonic() - start
+
+
+def _tell(stage: Stage, outcome: Outcome, seconds: float) -> Outcome:
+    note_stage(stage, seconds)
+    return outcome
 
 
 def count_cores() -> int:

@@ -25,6 +25,7 @@ from artbank.checkpoints import History, Keeper
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
 from artbank.joint import judge, learn
+from artbank.metrics import count_steps
 from artbank.recipes import BankRecipe
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,7 @@ class Cohort:
         if not (places := self.active):
             return
         losses = self._call(learn, places, [self.members[place].draw() for place in places])
+        count_steps(len(places))
         for place in places:
             self.members[place].descend()
         before, self._unread = self._unread, (places, _fetch(losses))

@@ -6,6 +6,7 @@ hold URIs and numbers, never secrets and never listings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -30,6 +31,8 @@ ShardRunner = Annotated[
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Compiling = Literal["auto", "on", "off"]
+
+_NAMED = 3  # styles or collections in a title
 
 COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes a folder and a Hive partition
 CollectionNames = tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...]
@@ -106,6 +109,7 @@ class TrainConfig(RunConfig):
     store_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")
     collections: CollectionNames = Field(default=(), description="Collections to look at; all by default.")
     force: bool = Field(default=False, description="Train anew although nothing changed; adds a version.")
+    dry_run: bool = Field(default=False, description="Tell what would be trained and how long it may take; do nothing.")
     recipe: BankRecipe = BankRecipe()
     banks_at_once: int = Field(
         default=4, ge=1, le=64, description="Most collections whose banks are trained in the same batches."
@@ -120,6 +124,11 @@ class TrainConfig(RunConfig):
     num_samples: int = Field(
         default=4, ge=1, le=64, description="Pictures drawn with a new bank for its scores and preview."
     )
+
+    @property
+    def title(self) -> str:
+        """What a run of it is called, in a few words."""
+        return _title(self.gallery_uri, "banks of", self.collections, self.dry_run)
 
 
 class AlarmLimits(Model):
@@ -210,6 +219,11 @@ class StylizeConfig(RunConfig):
     )
 
     @property
+    def title(self) -> str:
+        """What a run of it is called, in a few words."""
+        return _title(self.archive_uri, "in", self.styles, self.dry_run)
+
+    @property
     def deployment(self) -> str | None:
         """The FLOW/DEPLOYMENT that works on ranges of shards, if one does."""
         kind, _, name = self.runner.partition("deployment:")
@@ -228,6 +242,14 @@ class StylizeConfig(RunConfig):
         if failures and not info.data.get("retry_failed"):
             raise ValueError("kinds of failure are for a run that tries failed photos again; add retry_failed")
         return failures
+
+
+def _title(uri: str, link: str, names: Sequence[str], is_dry: bool) -> str:
+    """Return the last two parts of a URI's path with the first few of some names, as `museum/photos in monet`."""
+    place = "/".join(hide(uri).partition("://")[2 if "://" in uri else 0].strip("/").split("/")[-2:])
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    told = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
+    return f"{place}{told}{' (dry run)' if is_dry else ''}"
 
 
 def style_folder(style: str) -> str:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from artbank import metrics
 from artbank.catalog import Catalog, bank_id
 from artbank.cohort import Progress, Trained, train_together
 from artbank.collection import Artwork, pull, scan
 from artbank.config import TrainConfig
+from artbank.costs import TrainForecast
 from artbank.diffusion import BaseModel
 from artbank.errors import ArtbankError, TrainingError
 from artbank.evaluation import describe
 from artbank.examination import examine
+from artbank.forecasts import device_kind, step_pace, step_range
 from artbank.images import resize
 from artbank.leases import BEATS, Lease, keep_alive
 from artbank.models import hash_folder, resolve
 from artbank.processes import pause
 from artbank.records import BankRecord
 from artbank.registering import Portrait, TrainJob, register_bank
+from artbank.report import training_markdown
 from artbank.scorer import Scorer
 from artbank.shelf import load_bank
 from artbank.storage import Store, is_transient
@@ -39,10 +43,11 @@ _SHOWN, _SHOWN_PX = 6, 512  # artworks in a preview, and their short side while 
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """What a run of `train_banks` will do: its jobs, and the collections whose bank is up to date."""
+    """What a run of `train_banks` will do: its jobs, the collections whose bank is up to date, and what it may take."""
 
     jobs: tuple[TrainJob, ...]
     current: tuple[str, ...]
+    forecast: TrainForecast
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     """
     collections = scan(Store.open(config.gallery_uri), config.collections)
     base_hash = hash_folder(resolve(config.base_model, config.revision))
-    registered = {(bank.collection, bank.bank_id) for bank in Catalog(Store.open(config.store_uri)).banks()}
+    banks = Catalog(Store.open(config.store_uri)).banks()
+    registered = {(bank.collection, bank.bank_id) for bank in banks}
     jobs, current = [], []
     for collection in collections:
         for attempt in range(len(registered) + 1):
@@ -81,7 +87,7 @@ def plan_training(config: TrainConfig) -> TrainPlan:
             if not config.force:
                 current.append(collection.name)
                 break
-    return TrainPlan(tuple(jobs), tuple(current))
+    return TrainPlan(tuple(jobs), tuple(current), _forecast(config, jobs, current, banks, base_hash))
 
 
 def train_collections(
@@ -181,6 +187,7 @@ def _train(
     registered = {job.collection.name: bank for job, _, bank in found if bank}
     if len(registered) == len(held):
         return {}, registered
+    metrics.serve()
     base, scorer = load_base(config), load_scorer(config)
     ends: dict[str, BankRecord | Exception] = {}
     ready: list[_Prepared] = []
@@ -211,6 +218,18 @@ def _learn(config: TrainConfig, ready: Sequence[_Prepared], progress: Progress |
 
 def _is_settled(config: TrainConfig, job: TrainJob, ends: Mapping[str, object]) -> bool:
     return job.collection.name in ends or _find_registered(Store.open(config.store_uri), job) is not None
+
+
+def _forecast(
+    config: TrainConfig, jobs: Sequence[TrainJob], current: Sequence[str], banks: Sequence[BankRecord], base_hash: str
+) -> TrainForecast:
+    """Tell how long one worker may take, as far as the catalog knows."""
+    pace = step_pace(banks, config.recipe, base_hash, device_kind(config))
+    fewest, likely, most = (steps * len(jobs) for steps in step_range(banks, config.recipe))
+    seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
+    collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
+    forecast = TrainForecast(collections, tuple(current), (fewest, likely, most), seconds, pace, text="")
+    return replace(forecast, text=training_markdown(forecast, title=f"To train on {config.gallery_uri}"))
 
 
 def _find_registered(store: Store, job: TrainJob) -> BankRecord | None:

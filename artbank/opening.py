@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from artbank import metrics
 from artbank.attempts import Attempt
 from artbank.codecs import Codecs, Reading
 from artbank.errors import ImageError
@@ -98,16 +99,19 @@ class PhotoOpener:
         limits: dict[str, Any] = {"count": self._count, "weight": _BYTES_AHEAD}
         aside: list[_File] = []
         with ThreadPoolExecutor(_READERS) as readers:
-            files = ahead(tasks, lambda task: readers.submit(self._read, task).result, weigh=_weigh_task, **limits)
+            read = partial(readers.submit, self._read)
+            files = ahead(tasks, lambda task: read(task).result, weigh=_weigh_task, queue="read", **limits)
             given = _set_aside(files, aside, is_patient=attempt.mark.number < _PATIENCE)
-            yield from ahead(given, partial(self._decode, known, attempt), weigh=_weigh_file, **limits)
+            decode = partial(self._decode, known, attempt)
+            yield from ahead(given, decode, weigh=_weigh_file, queue="decode", **limits)
         for file in aside:
             yield Refused(file.task, None, _explain(file.data))
 
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:
             return _File(task, _too_large(task.size, self._max_bytes))
-        data = self._archive.read_many([task.key])[task.key]
+        with metrics.timing("read"):
+            data = self._archive.read_many([task.key])[task.key]
         return _File(task, data, hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "")
 
     def _decode(self, known: Known, attempt: Attempt, file: _File) -> Waits[Opened | Refused | Kept]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +20,11 @@ from artbank.alarms import Alarm, StyleGains, judge, mix_gains
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
 from artbank.containers import read_pictures
+from artbank.costs import RunCost
 from artbank.errors import ImageError
 from artbank.images import decode
 from artbank.records import Outcome
-from artbank.report import SUMMARY_COLUMNS, contact_sheet, results_summary, summary_markdown
+from artbank.report import SUMMARY_COLUMNS, contact_sheet, cost_facts, results_summary, summary_markdown
 from artbank.shelf import load_reference
 from artbank.storage import Store
 from artbank.styles import StyleChoice
@@ -36,7 +38,7 @@ _TOLD = (
 )  # columns of the results that the outcome follows from
 
 
-def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -> Outcome:
+def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
     """Bring the tables of the output up to the parts, and write the run's summary and contact sheet.
 
     A run that had nothing to do writes nothing, but for tables that no longer fit the archive.
@@ -45,6 +47,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
         config: The run's.
         plan: From `archives.plan_archive`.
         photos: The listing that came with it.
+        cost: What the run took, if it had anything to do.
 
     Raises:
         ResultsError: A part cannot be read.
@@ -68,13 +71,22 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -
         places |= {"contact sheet": output.uri_of(sheet), "summary": output.uri_of(report)}
         output.write(sheet, _draw_sheet(config, plan, asked))
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
-    text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places)
+    text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
     if plan.run_id:
         told = {"config": config.model_dump(mode="json"), "new": plan.num_tasks, "places": places, **summary}
+        told |= {"run": cost_facts(cost)} if cost else {}
         output.write(report, text.encode())
         output.write(facts, json.dumps(told, indent=1).encode())
     counts = summary["counts"]
-    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text, alarms)
+    styles = tuple(_line(entry) for entry in summary["styles"])
+    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text, alarms, cost, styles)
+
+
+def _line(entry: dict[str, Any]) -> tuple[str, int, int, float | None, float | None, float | None]:
+    """Return what an outcome says of a style; see `Outcome.styles`."""
+    score = entry["scores"]["clip_style"]
+    seconds = entry["seconds_per_photo"]
+    return entry["style"], entry["done"], entry["failed"], seconds, score["mean"], score["gain"]
 
 
 def _find_alarms(

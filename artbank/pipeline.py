@@ -6,6 +6,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
+from artbank.metrics import Queue, note_queue
+
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 Waits = Callable[[], Outcome]
@@ -19,6 +21,7 @@ def ahead(
     count: int,
     weigh: Callable[[Item], int] = lambda item: 0,
     weight: int = 0,
+    queue: Queue = "",
 ) -> Iterator[Outcome]:
     """Start work on items before it is asked for, and yield what came of it in the order of the items.
 
@@ -28,19 +31,25 @@ def ahead(
         count: Items that are under way beside the one that is waited for, 1 or more.
         weigh: What an item weighs, such as its bytes.
         weight: Most that the items under way may weigh together; one that weighs more goes alone. Without limit if 0.
+        queue: What the metrics call the items under way, if anything.
     """
     waiting: deque[tuple[int, Waits[Outcome]]] = deque()
     total = 0
-    for item in items:
-        own = weigh(item)
-        while waiting and (len(waiting) > count or (weight and total + own > weight)):
-            done, wait = waiting.popleft()
-            total -= done
-            yield wait()
-        waiting.append((own, start(item)))
-        total += own
-    while waiting:
-        yield waiting.popleft()[1]()
+    try:
+        for item in items:
+            own = weigh(item)
+            while waiting and (len(waiting) > count or (weight and total + own > weight)):
+                done, wait = waiting.popleft()
+                total -= done
+                yield wait()
+            waiting.append((own, start(item)))
+            total += own
+            note_queue(queue, len(waiting))
+        while waiting:
+            yield waiting.popleft()[1]()
+            note_queue(queue, len(waiting))
+    finally:
+        note_queue(queue, 0)
 
 
 def batches(

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, Self
 import pyarrow as pa
 
 from artbank.alarms import Alarm
+from artbank.costs import Pace, RunCost
 from artbank.errors import Failure
 
 _TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
@@ -48,7 +49,11 @@ class _Row:
 
 @dataclass(frozen=True)
 class BankRecord(_Row):
-    """One registered bank: a row of the catalog, never changed once written."""
+    """One registered bank: a row of the catalog, never changed once written.
+
+    `seconds` are its share of its training's; `sample_seconds` what one of its samples took, `sample_px` a side, with
+    `sample_evaluations` of the UNet: None in rows of older versions.
+    """
 
     bank_id: str
     collection: str
@@ -79,6 +84,9 @@ class BankRecord(_Row):
     previous_version: int | None
     code_version: str
     warnings: list[str]
+    sample_seconds: float | None = None
+    sample_evaluations: int | None = None
+    sample_px: int | None = None
 
     SCHEMA: ClassVar[pa.Schema] = pa.schema(
         [
@@ -111,6 +119,9 @@ class BankRecord(_Row):
             ("previous_version", _INT),
             ("code_version", _TEXT),
             ("warnings", _TEXTS),
+            ("sample_seconds", _FLOAT),
+            ("sample_evaluations", _INT),
+            ("sample_px", _INT),
         ],
         metadata={"artbank.schema": "bank/1"},
     )
@@ -247,6 +258,8 @@ class Outcome:
         places: URIs by what is there.
         text: The report, Markdown.
         alarms: What of this run's pictures a person should look at.
+        cost: What this run took; None where it had nothing to do.
+        styles: Name, done, failed, seconds a picture, mean `clip_style` and its gain, of each style.
     """
 
     num_done: int
@@ -255,6 +268,8 @@ class Outcome:
     places: dict[str, str]
     text: str
     alarms: list[Alarm] = field(default_factory=list)
+    cost: RunCost | None = None
+    styles: tuple[tuple[str, int, int, float | None, float | None, float | None], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -266,10 +281,12 @@ class Forecast:
         num_tasks: Photos that the run would work on.
         num_pictures: Pictures that these lack.
         num_shards: Shards that they would be cut into.
-        seconds_a_picture: Mean of the pictures that are there already; None where there are none.
+        seconds_a_picture: What one may take, see `pace`; None where nothing is known.
         seconds: That, times the pictures that lack: on one worker.
         first_shards: Number of photos, first and last key of the first few shards.
         text: All of it, Markdown.
+        num_evaluations: Of the UNet, for all these pictures.
+        pace: What the forecast goes by.
     """
 
     num_photos: int
@@ -280,3 +297,5 @@ class Forecast:
     seconds: float | None
     first_shards: list[tuple[int, str, str]]
     text: str
+    num_evaluations: int = 0
+    pace: Pace | None = None

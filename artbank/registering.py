@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,12 +21,14 @@ from artbank.collection import Collection
 from artbank.config import TrainConfig
 from artbank.diffusion import BaseModel
 from artbank.evaluation import Spread, StyleReference, score, summarize
+from artbank.framing import Photo
 from artbank.mini.scenes import SUBJECTS, draw_scene
 from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report import bank_card, preview_grid
 from artbank.scorer import Scorer
 from artbank.shelf import BANK, CARD, HISTORY, PREVIEW, REFERENCE, Checkpoint, bank_key
+from artbank.solvers import count_evaluations
 from artbank.storage import Store
 from artbank.stylization import Style, Stylizer
 
@@ -62,11 +65,16 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures made with a new bank, the photographs they were made of, and their scores as a whole."""
+    """Pictures made with a new bank, the photographs they were made of, their scores as a whole, and what one took.
+
+    `seconds` are those of one picture, after the model had drawn another; `evaluations` those of the UNet for it.
+    """
 
     photos: list[np.ndarray]
     pictures: list[np.ndarray]
     clip_style: Spread
+    seconds: float
+    evaluations: int
 
 
 def register_bank(
@@ -86,6 +94,9 @@ def register_bank(
         device=str(base.device),
         warnings=list(portrait.warnings),
         seconds=trained.history.seconds,
+        sample_seconds=samples.seconds,
+        sample_evaluations=samples.evaluations,
+        sample_px=base.native_px,
     )
     preview = preview_grid(portrait.shown, samples.photos, samples.pictures, bank.collection)
     return _register(config, record, bank, portrait.reference, trained, preview)
@@ -101,13 +112,26 @@ def draw_samples(base: BaseModel, scorer: Scorer, bank: Bank, reference: StyleRe
     scenes = [draw_scene(_SCENE_SEED + i, subject, width_px=side, height_px=side) for i, subject in enumerate(subjects)]
     photos = [scene.image for scene in scenes]
     stylizer = Stylizer(base, [Style(bank.collection, ((bank, 1.0),), reference.palette)], StylizeRecipe())
-    made = stylizer.stylize([stylizer.fit(str(i), photo) for i, photo in enumerate(photos)])
-    by_key = {one.key: one.rgb for one in made}
+    fitted = [stylizer.fit(str(i), photo) for i, photo in enumerate(photos)]
+    _warm_up(stylizer, fitted[0])
+    start = time.monotonic()
+    by_key = {one.key: one.rgb for one in stylizer.stylize(fitted)}
+    seconds = (time.monotonic() - start) / count
     pictures = [np.zeros_like(photo) if (rgb := by_key[str(i)]) is None else rgb for i, photo in enumerate(photos)]
     scores = score(scorer, reference, photos, pictures)
     floor = fmean(s.clip_style_floor for s in scores)
     spread = summarize([s.clip_style for s in scores], floor, reference.ceiling)
-    return Samples(photos, pictures, spread)
+    return Samples(photos, pictures, spread, seconds, count_evaluations(stylizer.recipe))
+
+
+_WARM: set[str] = set()  # hashes of the base models that have drawn in this process
+
+
+def _warm_up(stylizer: Stylizer, photo: Photo) -> None:
+    """Draw a picture for nothing, once in a process: the first one takes what others do not, above all on CUDA."""
+    if stylizer.base.hash not in _WARM:
+        _WARM.add(stylizer.base.hash)
+        list(stylizer.stylize([photo]))
 
 
 def _fold(job: TrainJob, base: BaseModel, config: TrainConfig, trained: Trained) -> Bank:

@@ -20,12 +20,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank import containers, snapshots, trimming
+from artbank.costs import Tally
+from artbank.errors import ResultsError
 from artbank.parquet import conform, read_metadata, read_table, row_groups_bytes, table_bytes
 from artbank.records import Result
 from artbank.storage import Store
@@ -47,7 +50,9 @@ METADATA_COLUMNS = (
     "recipe_id",
 )
 _ROWS_AT_ONCE = 16_384
-_ORIGIN = b"artbank.origin"
+_ORIGIN, _TALLY = b"artbank.origin", b"artbank.tally"
+_FACTS = Result.SCHEMA.metadata or {}
+_COUNTED = ["status", "seconds"]
 _NAMES = ["key", "style"]
 _REPEATED = ("recipe_id", "scorer", "base_model", "base_model_hash", "recipe")  # texts that are the same in most rows
 _TEXTS = pa.dictionary(pa.int32(), pa.string())
@@ -74,9 +79,33 @@ def run_key(manifest_id: str, *parts: str) -> str:
     return "/".join(("runs", manifest_id, *parts))
 
 
-def commit(output: Store, shard_id: str, rows: Sequence[Result]) -> None:
-    """Write a shard's part, after its pictures; where another worker was first, its part stands."""
-    output.create(part_key(shard_id), table_bytes(Result.to_table(rows)))
+def commit(output: Store, shard_id: str, rows: Sequence[Result], tally: Tally | None = None) -> None:
+    """Write a shard's part, after its pictures; where another worker was first, its part stands.
+
+    What it came to is told beside its rows, which do not say what was kept: see `read_tallies`.
+    """
+    table = Result.to_table(rows)
+    told = json.dumps(asdict(tally or _tally(table))).encode()
+    output.create(part_key(shard_id), table_bytes(table.replace_schema_metadata({**_FACTS, _TALLY: told})))
+
+
+def read_tallies(output: Store, shard_ids: Iterable[str]) -> dict[str, Tally]:
+    """Return what those of some shards that have a part came to, by their ids.
+
+    Raises:
+        ResultsError: A part cannot be read.
+        OSError: The store failed.
+    """
+    keys = {part_key(shard_id): shard_id for shard_id in shard_ids}
+    found = {keys[key]: data for key, data in output.read_many(list(keys)).items()}
+    tallies = {}
+    for shard_id, data in found.items():
+        if isinstance(data, FileNotFoundError):
+            continue
+        if isinstance(data, Exception):
+            raise data
+        tallies[shard_id] = _read_tally(output, shard_id, data)
+    return tallies
 
 
 def is_committed(output: Store, shard_id: str) -> bool:
@@ -141,6 +170,22 @@ def make_metadata(rows: pa.Table) -> pa.Table:
     """Return the rows of `metadata.parquet`, in `METADATA_COLUMNS`, of those of `results.parquet`."""
     done = rows.filter(pc.field("status") == "done")
     return done.filter(containers.are_images(done["file_name"])).select(METADATA_COLUMNS)
+
+
+def _read_tally(output: Store, shard_id: str, data: bytes) -> Tally:
+    """Read what a part says it came to; of older versions what follows from its rows."""
+    try:
+        told = read_metadata(data).get(_TALLY)
+        return _tally(read_table(data, Result.SCHEMA, _COUNTED)) if told is None else Tally(**json.loads(told))
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise ResultsError(
+            f"{output.uri_of(part_key(shard_id))} should be a shard's part, but is not ({error})"
+        ) from error
+
+
+def _tally(rows: pa.Table) -> Tally:
+    done = rows.filter(pc.field("status") == "done")
+    return Tally(len(done), len(rows) - len(done), 0, pc.sum(done["seconds"]).as_py() or 0.0)
 
 
 def _is_current(ledger: pa.Table) -> np.ndarray:

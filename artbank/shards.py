@@ -8,14 +8,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from artbank import attempts, manifest, results
+from artbank import attempts, manifest, metrics, results
 from artbank.archives import StylizePlan
 from artbank.attempts import Attempt
 from artbank.config import StylizeConfig
+from artbank.costs import Tally
 from artbank.errors import ArtbankError, StopRequested
 from artbank.manifest import Shard
+from artbank.records import Result
 from artbank.stages import ShardWork, Workshop
 from artbank.storage import Store, is_transient
 
@@ -54,6 +56,7 @@ def stylize_shard(
         OSError: The store failed.
         StopRequested: `should_stop` said so.
     """
+    metrics.serve()
     output = Store.open(config.output_uri)
     if results.is_committed(output, shard.id):
         return 0
@@ -77,11 +80,20 @@ def stylize_shard(
         if is_transient(error):
             _try_give_back(attempt)
         raise
-    results.commit(output, shard.id, rows)
+    results.commit(output, shard.id, rows, _count(rows, work.kept))
     attempts.forget(output, [shard.id])
     if attempt.is_careful:  # somebody may have been killed while writing
         output.sweep({row.file_name.rpartition("/")[0] for row in rows if row.file_name})
     return len(rows)
+
+
+def _count(rows: Sequence[Result], kept: Sequence[Result]) -> Tally:
+    """Count the rows of a shard, some of which are older ones that were kept, and tell the metrics of these."""
+    for row in kept:
+        metrics.count_picture(row.style, "kept")
+    done = sum(row.status == "done" for row in rows)
+    seconds = sum(row.seconds for row in rows) - sum(row.seconds for row in kept)
+    return Tally(done, len(rows) - done, sum(row.status == "done" for row in kept), seconds)
 
 
 _WORKSHOPS: dict[tuple[str, ...], Workshop] = {}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artbank import attempts, results
+from artbank import attempts, metrics, results
 from artbank.archives import StylizePlan
 from artbank.attempts import Attempt
 from artbank.codecs import Made, Making, Reading
@@ -107,6 +107,7 @@ class ShardWork:
         self._shop, self._shard_id, self._attempt, self._should_stop = shop, shard_id, attempt, should_stop
         self._held: list[Sample] = []  # pictures that go into containers
         self._apart: list[Result] = []  # rows of photos that get no picture
+        self.kept: list[Result] = []  # those of them that are older rows, which hold
 
     def run(self, tasks: Sequence[PhotoTask], known: Known) -> Iterator[list[Result]]:
         """Do the photos of a shard; yields their rows as they are finished, one for each style that a task asks for.
@@ -123,7 +124,7 @@ class ShardWork:
         opened = self._sort_out(self._shop.opener.open(tasks, known, self._attempt))
         drawn = (some for batch in batches(opened, _kind, size, most=4 * size) for some in self._draw(batch))
         with ThreadPoolExecutor(_WRITES) as writers:
-            yield from ahead(drawn, lambda some: self._start_writing(writers, some), count=_WRITES)
+            yield from ahead(drawn, lambda some: self._start_writing(writers, some), count=_WRITES, queue="write")
         self._attempt.rest()
         self._write_containers()
         if self._apart:
@@ -136,6 +137,7 @@ class ShardWork:
                 yield one
             elif isinstance(one, Kept):
                 self._apart += one.rows
+                self.kept += one.rows
             else:
                 self._lose(one.task, one.task.styles, one.digest, one.error)
 
@@ -154,12 +156,14 @@ class ShardWork:
         """Draw the photos of a batch whose turn it is; the others are blank meanwhile."""
         start, own = time.monotonic(), {one.photo.key: one for one in batch if one.photo.key in turn}
         photos = [one.photo if one.photo.key in turn else _blank(one.photo) for one in batch]
-        made = [one for one in self._shop.stylizer.stylize_batch(photos, styles) if one.key in turn]
+        with metrics.timing("draw"):
+            made = [one for one in self._shop.stylizer.stylize_batch(photos, styles) if one.key in turn]
         seconds = (time.monotonic() - start) / max(len(made), 1)
         for one in made:
             if one.error is not None:
                 self._lose(own[one.key].task, [one.style], own[one.key].digest, one.error)
-        seen = self._see(list(own.values()))
+        with metrics.timing("score"):
+            seen = self._see(list(own.values()))
         for style in styles:
             of_style = [(own[one.key], one) for one in made if one.style == style and not one.error]
             yield self._score(style, of_style, seen, seconds)
@@ -179,8 +183,9 @@ class ShardWork:
         if not made:
             return []
         shop, before = self._shop, torch.stack([seen[one.key] for _, one in made])
-        after = shop.scorer.embed_tensors([_picture(one) for _, one in made])
-        cosines = compare(shop.scorer, shop.references[style], before, after)
+        with metrics.timing("score"):
+            after = shop.scorer.embed_tensors([_picture(one) for _, one in made])
+            cosines = compare(shop.scorer, shop.references[style], before, after)
         pairs = zip(made, cosines, strict=True)
         return [Drawn(photo, replace(one, on_device=None), marks, seconds) for (photo, one), marks in pairs]
 
@@ -209,7 +214,8 @@ class ShardWork:
             rows.append(self._done_row(one, self._place(style, name), file))
             made.append(Sample.of(rows[-1], name, file.data))
         if self._shop.config.format == "images":
-            self._shop.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})
+            with metrics.timing("write"):
+                self._shop.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})
         else:
             self._held.extend(made)
         return rows
@@ -244,6 +250,8 @@ class ShardWork:
     ) -> Result:
         """Return a row that has what is known of every photo; scores and places are filled where there are any."""
         choice = self._shop.choices[style]
+        failure = None if error is None else error.failure
+        metrics.count_picture(style, "failed" if error else "done", failure, None if error else seconds)
         return Result(
             key=task.key,
             size=task.size,
@@ -252,7 +260,7 @@ class ShardWork:
             style=style,
             recipe_id=choice.recipe_id,
             status="done" if error is None else "failed",
-            failure=None if error is None else error.failure,
+            failure=failure,
             reason=None if error is None else error.reason,
             bank_ids=choice.bank_ids,
             base_model=self._shop.config.base_model,

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from artbank.backends import Backend, Found
+from artbank.backends.counted import CountedBackend
 from artbank.backends.local import LocalBackend
 from artbank.backends.other import FsspecBackend
 from artbank.backends.s3 import S3Backend
@@ -44,7 +45,7 @@ class Store:
     def __init__(self, uri: str, backend: Backend):
         """Use `Store.open` instead, which finds the backend."""
         self.uri = uri
-        self._backend = backend
+        self._backend: Backend = CountedBackend(backend)
 
     @classmethod
     def open(cls, uri: str) -> Store:

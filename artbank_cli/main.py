@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
+from artbank.costs import TrainForecast
 from artbank.errors import ArtbankError, ConfigError
 from artbank.records import Forecast
 from artbank_cli.doctor import SECONDS, examine
@@ -45,14 +46,19 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
     """Train a bank for every collection of a gallery that needs one."""
     config = build_config(TrainConfig, given, parameters)
     quiet_prefect()
+    from artbank.report.markdown import seconds_text
     from flows.train_banks import train_banks
 
     summary = train_banks(config)
+    if isinstance(summary, TrainForecast):
+        _print_training(summary, as_json)
+        return
     if as_json:
-        print(json.dumps({"trained": summary.trained, "current": list(summary.current)}))
+        facts = {"trained": summary.trained, "current": list(summary.current), "device_seconds": summary.seconds}
+        print(json.dumps(facts))
         return
     for name, version in summary.trained.items():
-        print(f"{name}@{version} trained")
+        print(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of the device")
     for name in summary.current:
         print(f"{name} is up to date")
 
@@ -61,6 +67,7 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
     quiet_prefect()
+    from artbank.report.markdown import seconds_text
     from flows.stylize_archive import stylize_archive
 
     outcome = stylize_archive(config)
@@ -74,6 +81,9 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     print(f"{outcome.num_new} photos were worked on")
     for alarm in outcome.alarms:
         print(f"worth a look: {alarm.text}")
+    if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
+        each, total = seconds_text(outcome.cost.seconds_a_photo), seconds_text(outcome.cost.tally.seconds)
+        print(f"{total} of the device, {each} a photo; {seconds_text(outcome.cost.wall_seconds)} in all")
     for what, where in outcome.places.items():
         print(f"{what}: {where}")
 
@@ -279,17 +289,32 @@ def _complain(error: object, code: int) -> int:
 
 
 def _print_forecast(forecast: Forecast) -> None:
-    from artbank.report.markdown import seconds_text
+    from artbank.report.costs import device_text, pace_text
 
     print(f"photos: {forecast.num_photos:,}, of which to work on: {forecast.num_tasks:,}")
     print(f"pictures to make: {forecast.num_pictures:,}, in shards: {forecast.num_shards:,}")
-    if forecast.seconds is not None:
-        each = seconds_text(forecast.seconds_a_picture)
-        print(f"about {seconds_text(forecast.seconds)} on one worker, at {each} a picture")
+    print(f"evaluations of the UNet: {forecast.num_evaluations:,}")
+    if forecast.seconds is not None and forecast.pace is not None:
+        total = device_text(forecast.seconds, forecast.pace.device)
+        print(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
     elif forecast.num_pictures:
         print("how long it takes is not known before there are pictures: do a few first, with --limit")
     for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
         print(f"shard {number}: {num_photos}, from {first} to {last}")
+
+
+def _print_training(forecast: TrainForecast, as_json: bool) -> None:
+    from artbank.report.costs import training_cost
+
+    if as_json:
+        print(json.dumps({name: value for name, value in asdict(forecast).items() if name != "text"}))
+        return
+    for name, num_artworks in forecast.collections:
+        print(f"{name}: {num_artworks} artworks, to be trained")
+    for name in forecast.current:
+        print(f"{name} is up to date")
+    if forecast.collections:
+        print(training_cost(forecast).replace("**", ""))
 
 
 def _required(store: str | None) -> str:

@@ -24,7 +24,11 @@ _NAMED = 10  # failures in a message
 
 
 def gather(
-    items: Mapping[str, Item], start: Callable[[Item], Future], *, in_flight: int = IN_FLIGHT
+    items: Mapping[str, Item],
+    start: Callable[[Item], Future],
+    *,
+    in_flight: int = IN_FLIGHT,
+    settled: Callable[[str, Any], None] = lambda name, end: None,
 ) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Start a task for every item, and wait for them all.
 
@@ -32,6 +36,7 @@ def gather(
         items: What is to do, by name.
         start: Submits the task of one item.
         in_flight: Tasks that may be submitted and not yet done.
+        settled: Told of each item, when that is known, its result or what was raised.
 
     Returns:
         The results of the tasks that succeeded, and what the others raised; both by name, in the order of `items`.
@@ -46,6 +51,7 @@ def gather(
             done[name] = future.result()
         except Exception as error:  # whatever one task raises must not hide what the others came to
             failed[name] = error
+        settled(name, done.get(name, failed.get(name)))
 
     for name, item in items.items():
         if len(waiting) == in_flight:

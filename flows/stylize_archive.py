@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
@@ -15,13 +15,22 @@ from tasks.alarms import raise_alarms
 from tasks.archives import (
     Forecast,
     Outcome,
+    RunCost,
+    Tally,
     find_uncommitted,
     finish_archive,
     forecast_archive,
+    make_watch,
+    name_banks,
     plan_archive,
+    read_tallies,
     stylize_shard,
+    sum_up,
 )
-from tasks.artifacts import show_forecast, show_outcome
+from tasks.artifacts import show_forecast, show_outcome, tell_pictures
+from tasks.assets import emit_archive
+from tasks.labels import make_tags, tag_run
+from tasks.progress import RunProgress, open_progress
 from tasks.ranges import cut_ranges, open_deployment
 from tasks.runners import open_runner
 
@@ -32,7 +41,7 @@ _ROUNDS = 6  # a photo that ends every process that works on it is found out in 
 _FEW = 16  # shards that are worth more than two rounds: where there are more, it is not the photos
 
 
-@flow(name="stylize-archive", flow_run_name="stylize-archive {config.archive_uri}")
+@flow(name="stylize-archive", flow_run_name="{config.title}")
 def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
     """Stylize every photo under `config.archive_uri` that lacks a picture; run it again to resume.
 
@@ -50,17 +59,35 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
         return forecast
     plan, shards, photos = plan_archive(config)
     get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
-    failed = work_off(config, plan, shards) if shards else {}
-    outcome = finish_archive(config, plan, photos)
+    failed, cost = _work(config, plan, shards) if shards else ({}, None)
+    outcome = finish_archive(config, plan, photos, cost)
     show_outcome(outcome)
     raise_alarms(config, outcome)
+    if shards:
+        emit_archive(config.archive_uri, config.output_uri, name_banks(plan), outcome)
     if failed:
         raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {name_failures(failed)}; run it again")
     return outcome
 
 
+def _work(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> tuple[dict[str, Exception], RunCost]:
+    """Work on all shards under the run's tags and in its progress; returns what failed, and what it all took."""
+    get_run_logger().info(tell_pictures(plan.num_pictures, plan.pace))
+    tag_run(make_tags("style", [style.name for style in plan.styles]))
+    progress = RunProgress("picture", plan.num_pictures)
+    watch = make_watch(config, [shard.id for shard in shards]) if config.deployment else None
+    with open_progress(progress, "stylizing-progress", watch):
+        failed = work_off(config, plan, shards, progress)
+    return failed, sum_up(plan, progress)
+
+
 def work_off(
-    config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard], *, rounds: int = _ROUNDS
+    config: StylizeConfig,
+    plan: StylizePlan,
+    shards: Sequence[Shard],
+    progress: RunProgress,
+    *,
+    rounds: int = _ROUNDS,
 ) -> dict[str, Exception]:
     """Work on all shards; returns what those that still have no part after the last round have raised, by id.
 
@@ -68,10 +95,15 @@ def work_off(
     """
     log, left = get_run_logger(), {shard.id: shard for shard in shards}
     failed: dict[str, Exception] = {}
-    with _open_runner(config, plan) as (size, start):
+
+    def settle(name: str, end: Any) -> None:
+        if isinstance(end, Tally):
+            progress.settle({name: end})
+
+    with _open_runner(config, plan, progress) as (size, start):
         for turn in range(rounds):
             ranges = cut_ranges(left.values(), size)
-            _, broken = gather(ranges, start)
+            _, broken = gather(ranges, start, settled=settle)
             raised = {shard.id: error for name, error in broken.items() for shard in ranges[name]}
             still_open = find_uncommitted(config, list(raised)) if raised else set()
             tried, failed = left, failed | raised
@@ -81,18 +113,22 @@ def work_off(
                 break
             for name in left:
                 log.warning("shard %s failed in round %d: %s", name, turn + 1, explain(failed[name]))
+        progress.settle(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
     return failed
 
 
 @contextmanager
-def _open_runner(config: StylizeConfig, plan: StylizePlan) -> Iterator[tuple[int, Callable[[Sequence[Shard]], Future]]]:
+def _open_runner(
+    config: StylizeConfig, plan: StylizePlan, progress: RunProgress
+) -> Iterator[tuple[int, Callable[[Sequence[Shard]], Future]]]:
     """Open the runner of a run; gives how many shards it takes at a time, and what starts the work on them."""
     if config.deployment is None:
         with open_runner(config) as submit:
+            progress.num_workers = submit.num_workers
             yield 1, lambda shards: submit(stylize_shard, config=config, plan=plan, shard=shards[0])
         return
     told = {"config": config.model_dump(mode="json"), "run_id": plan.run_id}
-    with open_deployment(config.deployment) as start:
+    with open_deployment(config.deployment, make_tags("style", [style.name for style in plan.styles])) as start:
 
         def start_range(shards: Sequence[Shard]) -> Future:
             first, last = shards[0].row_group, shards[-1].row_group

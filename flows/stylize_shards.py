@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from prefect import State, flow
+from prefect import State, flow, runtime
 from prefect.states import Cancelled
 from pydantic import Field
 
@@ -13,13 +13,20 @@ from artbank.errors import ResultsError
 from flows.outcomes import name_failures
 from flows.stylize_archive import work_off
 from tasks.archives import load_range
+from tasks.progress import RunProgress, open_progress
 from tasks.ranges import is_abandoned
 
 Number = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-@flow(name="stylize-shards", flow_run_name="stylize-shards {run_id} {first}+{count}")
+def _name_run() -> str:
+    given = runtime.flow_run.parameters
+    first, title = given["first"] + 1, given["config"].title
+    return f"shards {first} to {first + given['count'] - 1} of {title}"
+
+
+@flow(name="stylize-shards", flow_run_name=_name_run)
 def stylize_shards(config: StylizeConfig, run_id: str, first: Number, count: Count) -> State[None] | None:
     """Stylize some shards of a run that `stylize-archive` has planned; those that have a part are left alone.
 
@@ -40,7 +47,11 @@ def stylize_shards(config: StylizeConfig, run_id: str, first: Number, count: Cou
         return Cancelled(message="the stylize-archive run that asked for it has ended")
     plan, shards = load_range(config, run_id, first, count)
     local = config.model_copy(update={"runner": "auto"}) if config.deployment else config
-    failed = work_off(local, plan, shards, rounds=1)  # a second round is stylize-archive's, on other machines perhaps
+    progress = RunProgress("picture")
+    with open_progress(progress):  # without an artifact: that of stylize-archive counts all ranges
+        progress.expect({shard.id: shard.num_photos * len(plan.styles) for shard in shards})
+        # A second round is stylize-archive's, on other machines perhaps.
+        failed = work_off(local, plan, shards, progress, rounds=1)
     if failed:
         raise ResultsError(f"{len(failed)} of {len(shards)} shards failed: {name_failures(failed)}")
     return None

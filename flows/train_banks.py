@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, tags
 
 from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
 from flows.outcomes import Future, explain, gather, name_failures
-from tasks.artifacts import show_banks
-from tasks.galleries import plan_training, train_awaited, train_collections
+from tasks.artifacts import show_banks, show_forecast, tell_training
+from tasks.assets import emit_banks
+from tasks.galleries import TrainForecast, plan_training, train_awaited, train_collections
+from tasks.labels import make_tags, tag_run
+from tasks.progress import RunProgress, open_progress
 from tasks.runners import Runner, open_runner
 
 if TYPE_CHECKING:
@@ -29,17 +32,20 @@ class TrainSummary:
     Attributes:
         trained: Version that each newly trained collection got.
         current: Collections whose bank was up to date, or was brought up to date by another run meanwhile.
+        seconds: Of a device, that each newly trained bank took: its share of the steps and validations.
     """
 
     trained: dict[str, int]
     current: tuple[str, ...]
+    seconds: dict[str, float]
 
 
-@flow(name="train-banks", flow_run_name="train-banks {config.gallery_uri}")
-def train_banks(config: TrainConfig) -> TrainSummary:
+@flow(name="train-banks", flow_run_name="{config.title}")
+def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     """Train a bank for every collection whose artworks, recipe or base model have none yet.
 
-    Nothing changed: it ends in seconds and writes nothing. Run it again to resume what was cut off.
+    Nothing changed: it ends in seconds and writes nothing. Run it again to resume what was cut off. With
+    `config.dry_run` it only tells what it would do.
 
     Raises:
         TrainBanksError: Some collections failed; names them. The others are registered.
@@ -47,18 +53,25 @@ def train_banks(config: TrainConfig) -> TrainSummary:
         BaseModelError: The base model is not there.
     """
     plan, log = plan_training(config), get_run_logger()
+    if config.dry_run:
+        show_forecast(plan.forecast)
+        return plan.forecast
     if not plan.jobs:
         log.info("nothing to train: %d collections are up to date", len(plan.current))
-        return TrainSummary({}, plan.current)
+        return TrainSummary({}, plan.current, {})
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
+    log.info(tell_training(plan.forecast))
+    tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
     ends = _train(config, {job.collection.name: job for job in plan.jobs})
     current = (*plan.current, *(job.collection.name for job in plan.jobs if job.collection.name not in ends))
     failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
     trained = {name: end for name, end in ends.items() if name not in failed}
     show_banks(list(trained.values()), current, {name: explain(error) for name, error in failed.items()})
+    emit_banks(config.gallery_uri, trained.values())
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {name_failures(failed)}")
-    return TrainSummary({name: bank.version for name, bank in trained.items()}, current)
+    versions, seconds = ({name: getattr(b, what) for name, b in trained.items()} for what in ("version", "seconds"))
+    return TrainSummary(versions, current, seconds)
 
 
 def cut_groups(names: Sequence[str], most: int, num_workers: int) -> dict[str, Sequence[str]]:
@@ -80,17 +93,31 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
     Where a group failed as a whole, its collections are tried by themselves: one may be the cause. Those that another
     run is at are waited for when all others are done; what that one has trained is not returned.
     """
-    with open_runner(config) as runner:
+    progress = RunProgress("step", is_most=True)
+    with open_progress(progress, "training-progress"), open_runner(config) as runner:
 
         def start(group: Sequence[str]) -> Future:
-            return runner(train_collections, config=config, jobs=[jobs[name] for name in group], name=_name(group))
+            progress.expect({_name(group): config.recipe.max_steps * len(group)})
+            with tags(*make_tags("collection", group)):
+                return runner(train_collections, config=config, jobs=[jobs[name] for name in group], name=_name(group))
+
+        def settle(name: str, end: Any) -> None:
+            if isinstance(end, Exception) and is_suspect(name, end):
+                progress.drop(name)
+            else:
+                progress.end(name, num_failed=count_failed(end, len(groups.get(name, [name]))))
+
+        def is_suspect(name: str, error: Exception) -> bool:
+            return len(groups.get(name, [name])) > 1 and not isinstance(error, ArtbankError)
 
         groups = cut_groups(list(jobs), config.banks_at_once, runner.num_workers)
-        told, broken = gather(groups, start)
-        suspects = [key for key in broken if len(groups[key]) > 1 and not isinstance(broken[key], ArtbankError)]
+        progress.expect({name: config.recipe.max_steps * len(group) for name, group in groups.items()})
+        told, broken = gather(groups, start, settled=settle)
+        suspects = [key for key in broken if is_suspect(key, broken[key])]
         for key in suspects:
             get_run_logger().warning("%s failed together and are trained one by one: %s", key, explain(broken[key]))
-        told_alone, broken_alone = gather({name: [name] for key in suspects for name in groups[key]}, start)
+        alone = {name: [name] for key in suspects for name in groups[key]}
+        told_alone, broken_alone = gather(alone, start, settled=settle)
         ends = {name: error for key, error in broken.items() for name in groups[key]} | broken_alone
         for group in (*told.values(), *told_alone.values()):
             ends |= group
@@ -104,6 +131,11 @@ def _await(config: TrainConfig, jobs: Sequence[TrainJob], name: str, runner: Run
     told, broken = gather({name: jobs}, lambda jobs: runner(train_awaited, config=config, jobs=jobs, name=name))
     failed = {job.collection.name: error for error in broken.values() for job in jobs}
     return failed | dict(told.get(name, {}))
+
+
+def count_failed(end: Mapping[str, Any] | Exception, size: int) -> int:
+    """Return how many collections of a group failed, which came to results by name or to an error as a whole."""
+    return size if isinstance(end, Exception) else sum(isinstance(one, Exception) for one in end.values())
 
 
 def _name(group: Sequence[str]) -> str:

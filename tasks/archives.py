@@ -5,14 +5,16 @@ The core is imported where a task runs: to deploy or to schedule a flow takes no
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import StylizeConfig
+from artbank.costs import RunCost, Tally
 from artbank.records import Forecast, Outcome
-from tasks.progress import show_progress
+from tasks.progress import RunProgress, show_progress
 from tasks.retries import STORE_RETRIES
 from tasks.stops import should_stop
 
@@ -48,12 +50,45 @@ def forecast_archive(config: StylizeConfig) -> Forecast:
 
 
 @task(**STORE_RETRIES, name="stylize-shard", task_run_name="stylize-{shard.id}", cache_policy=NO_CACHE)
-def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> int:
+def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> Tally:
     """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
     from artbank import shards
 
-    with show_progress(f"shard {shard.row_group + 1} of {plan.num_shards}", "picture") as show:
-        return shards.stylize_shard(config, plan, shard, show, should_stop)
+    with show_progress(shard.id) as show:
+        shards.stylize_shard(config, plan, shard, show, should_stop)
+    return read_tallies(config, [shard.id])[shard.id]
+
+
+def read_tallies(config: StylizeConfig, shard_ids: Collection[str]) -> dict[str, Tally]:
+    """Return what those of some shards that have a part came to; see `artbank.results.read_tallies`."""
+    from artbank import results
+    from artbank.storage import Store
+
+    output = Store.open(config.output_uri)
+    there = set(shard_ids) - results.uncommitted(output, shard_ids) if len(shard_ids) > 1 else shard_ids
+    return results.read_tallies(output, there)
+
+
+def make_watch(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[RunProgress], None]:
+    """Return what looks for the parts of shards that are done elsewhere; each part is read once."""
+
+    def watch(progress: RunProgress) -> None:
+        progress.settle(read_tallies(config, set(shard_ids) - progress.tallies.keys()))
+
+    return watch
+
+
+def sum_up(plan: StylizePlan, progress: RunProgress) -> RunCost:
+    """Return what a run took, from what its shards came to."""
+    tally = sum(progress.tallies.values(), Tally())
+    forecast = plan.pace and plan.pace.seconds * (tally.done - tally.kept)
+    photos = round(plan.num_tasks * (tally.done + tally.failed) / max(plan.num_pictures, 1))
+    return RunCost(tally, photos, progress.wall_seconds, progress.num_workers, forecast)
+
+
+def name_banks(plan: StylizePlan) -> set[str]:
+    """Return the URIs of the banks of a run."""
+    return {bank.weights_uri for style in plan.styles for bank, _ in style.banks}
 
 
 @task(**STORE_RETRIES, name="find-uncommitted", cache_policy=NO_CACHE)
@@ -66,8 +101,8 @@ def find_uncommitted(config: StylizeConfig, shard_ids: list[str]) -> set[str]:
 
 
 @task(**STORE_RETRIES, name="finish-archive", cache_policy=NO_CACHE)
-def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table) -> Outcome:
+def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
     """Write the output's tables, the run's summary and its contact sheet."""
     from artbank import outcomes
 
-    return outcomes.finish_archive(config, plan, photos)
+    return outcomes.finish_archive(config, plan, photos, cost)

@@ -1,41 +1,140 @@
-"""What a run shows in Prefect: a table of its banks, a report of its pictures."""
+"""What a run shows in Prefect, for people: tables of banks and styles, reports, and where everything is.
+
+Names, reasons and URIs come from a store that others may write to: they are escaped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from artbank.costs import Pace, TrainForecast
+from artbank.credentials import hide
 from artbank.records import BankRecord, Forecast, Outcome
+
+_LISTED = 100  # banks with links
+_LINKED = ("page", "contact sheet")  # what is worth a link of its own
 
 
 def show_banks(trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str]) -> None:
-    """Leave a table of what became of every collection."""
-    rows = [
-        {
-            "collection": bank.collection,
-            "outcome": f"version {bank.version}",
-            "validation loss": round(bank.validation_loss, 4),
-            "style gain": None if bank.clip_style_gain is None else round(bank.clip_style_gain, 2),
-            "steps": bank.steps,
-            "seconds": round(bank.seconds),
-            "warnings": len(bank.warnings),
-        }
-        for bank in trained
-    ]
-    rows += [{"collection": name, "outcome": "up to date"} for name in current]
-    rows += [{"collection": name, "outcome": f"failed: {reason}"} for name, reason in failed.items()]
-    create_table_artifact(table=rows, key="banks", description="Banks of this run")
+    """Leave a table of what became of every collection, and links to the banks that are new."""
+    rows = [_bank_row(bank) for bank in trained]
+    rows += [{"collection": plain(name), "outcome": "up to date"} for name in current]
+    rows += [{"collection": plain(name), "outcome": f"failed: {plain(reason)}"} for name, reason in failed.items()]
+    told = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
+    create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {told}")
+    if trained:
+        create_markdown_artifact(_list_banks(trained), key="bank-files", description="Cards and files of the new banks")
 
 
-def show_forecast(forecast: Forecast) -> None:
+def show_forecast(forecast: Forecast | TrainForecast) -> None:
     """Leave what a run would do."""
-    create_markdown_artifact(forecast.text, key="forecast", description="What a run would do")
+    create_markdown_artifact(forecast.text, key="forecast", description="What a run would do, and how long it may take")
+
+
+def tell_training(forecast: TrainForecast) -> str:
+    """Return what a training may take, in a line."""
+    from artbank.report.costs import training_cost
+
+    return training_cost(forecast).replace("**", "")
+
+
+def tell_pictures(num_pictures: int, pace: Pace | None) -> str:
+    """Return what so many pictures may take, in a line."""
+    from artbank.report.costs import device_text, pace_text
+
+    if pace is None:
+        return f"{num_pictures:,} pictures; how long they take is not known before there are some"
+    total = device_text(pace.seconds * num_pictures, pace.device)
+    return f"{num_pictures:,} pictures, about {total} on one worker: {pace_text(pace, 'picture')}"
 
 
 def show_outcome(outcome: Outcome) -> None:
-    """Leave a run's report, and a link to its contact sheet."""
+    """Leave a run's report, a table of its styles, and links to what it left."""
     create_markdown_artifact(outcome.text, key="stylized", description="Pictures of this run")
-    if sheet := outcome.places.get("contact sheet"):
-        link = sheet if "://" in sheet else f"file://{sheet}"
-        create_link_artifact(link, link_text="contact sheet", key="contact-sheet", description="Photos and pictures")
+    if outcome.styles:
+        create_table_artifact(
+            table=[_style_row(*style) for style in outcome.styles],
+            key="styles",
+            description="Pictures that are there by style, whichever run made them",
+        )
+    create_markdown_artifact(list_places(outcome.places), key="places", description="Where things are")
+    for name in _LINKED:
+        if place := outcome.places.get(name):
+            key = name.replace(" ", "-")
+            create_link_artifact(link_of(place), link_text=name, key=key, description=f"The run's {name}")
+
+
+def plain(text: str) -> str:
+    """Return a text for a table's cell, which reads no Markdown: in one line, without signs that hide others."""
+    from artbank.report.markdown import strip
+
+    return strip(text)
+
+
+def link_of(place: str) -> str:
+    """Return a place as a link: a path begins with file://, and signs that end a link are quoted."""
+    if "://" not in place:
+        return f"file://{quote(str(Path(place).absolute()))}"
+    scheme, _, path = hide(place).partition("://")
+    return f"{scheme}://{quote(path, safe='/:@!$*,;=~+%?&#-._')}"
+
+
+def list_places(places: Mapping[str, str]) -> str:
+    """Return a table of places as Markdown, each as a link with the place itself as its text."""
+    from artbank.report.markdown import escape
+
+    lines = [f"| {escape(name)} | [{escape(hide(place))}]({link_of(place)}) |" for name, place in places.items()]
+    return "\n".join(["# Where things are", "", "| what | where |", "| --- | --- |", *lines]) + "\n"
+
+
+def _bank_row(bank: BankRecord) -> dict[str, object]:
+    from artbank.report.markdown import score_text, share_text
+
+    return {
+        "collection": plain(bank.collection),
+        "outcome": f"version {bank.version}",
+        "artworks": bank.num_artworks,
+        "validation loss": round(bank.validation_loss, 4),
+        "clip_style": score_text(bank.clip_style),
+        "style gain": share_text(bank.clip_style_gain),
+        "steps": bank.steps,
+        "device seconds": round(bank.seconds, 1),
+        "device": bank.device,
+        "warnings": len(bank.warnings),
+    }
+
+
+def _style_row(
+    style: str, done: int, failed: int, seconds: float | None, score: float | None, gain: float | None
+) -> dict[str, object]:
+    from artbank.report.markdown import score_text, share_text
+
+    return {
+        "style": plain(style),
+        "pictures": done,
+        "failed": failed,
+        "device seconds a picture": None if seconds is None else round(seconds, 3),
+        "clip_style": score_text(score),
+        "style gain": share_text(gain),
+    }
+
+
+def _list_banks(banks: Sequence[BankRecord]) -> str:
+    from artbank.report.markdown import escape, seconds_text
+
+    lines = ["# New banks", ""]
+    for bank in banks[:_LISTED]:
+        folder = bank.weights_uri.rpartition("/")[0]
+        links = {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
+        told = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
+        cost = f"{seconds_text(bank.seconds)} on {escape(bank.device)}, {bank.steps:,} steps"
+        lines += [f"* **{escape(bank.collection)}@{bank.version}** ({cost}): {told}", f"  {escape(folder)}"]
+    more = len(banks) - _LISTED
+    return "\n".join([*lines, *([f"* and {more} more; `artbank banks` lists them"] if more > 0 else [])]) + "\n"
+
+
+_BANK_FILES = {"page": "index.html", "card": "card.md", "preview": "preview.jpg", "bank": "bank.safetensors"}

@@ -12,6 +12,7 @@ from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import TrainConfig
+from artbank.costs import TrainForecast as TrainForecast
 from artbank.records import BankRecord
 from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES
@@ -44,7 +45,7 @@ def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) 
     """
     from artbank import galleries
 
-    with show_progress(name, "step") as show:
+    with show_progress(name) as show:
         return galleries.train_collections(config, jobs, show, is_retry=(runtime.task_run.run_count or 1) > 1)
 
 
@@ -53,5 +54,5 @@ def train_awaited(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> M
     """Wait for collections that other runs are at, and train those that these leave; see `train_collections`."""
     from artbank import galleries
 
-    with show_progress(name, "step") as show:
+    with show_progress(name) as show:
         return galleries.train_awaited(config, jobs, show, should_stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +74,14 @@ class FlowRunFuture:
 
 
 @contextmanager
-def open_deployment(name: str) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
+def open_deployment(name: str, tags: Sequence[str] = ()) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
     """Open a deployment inside a flow run; gives the function that starts a flow run of it with parameters.
 
     Those that are under way when an error leaves the block are cancelled.
 
     Args:
         name: FLOW/DEPLOYMENT.
+        tags: Of the flow runs.
 
     Raises:
         ConfigError: The server has no such deployment.
@@ -96,7 +97,7 @@ def open_deployment(name: str) -> Iterator[Callable[[dict[str, Any]], FlowRunFut
     started: list[FlowRunFuture] = []
 
     def start(parameters: dict[str, Any]) -> FlowRunFuture:
-        run = run_deployment(name, parameters=parameters, timeout=0)
+        run = run_deployment(name, parameters=parameters, timeout=0, tags=tags)
         assert isinstance(run, FlowRun)
         started.append(FlowRunFuture(run))
         return started[-1]

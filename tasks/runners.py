@@ -19,6 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.config import RunConfig
+from tasks.progress import listen
 from tasks.stops import stop_on_error
 
 
@@ -63,6 +64,7 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     with dask.config.set(_DASK):
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
         with runner, stop_on_error():
+            listen(runner.client)
             workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
             # What is bound to a resource is sent to a worker at once, however busy that one is, and blamed with it.
             is_shared = any(worker["nthreads"] > 1 for worker in workers)

@@ -22,8 +22,8 @@ FORBIDDEN = {
     "bench/peers": ("prefect", "tasks", "flows", "artbank_cli"),
 }
 ORDER = [
-    *("errors", "credentials", "processes"),
-    *("recipes", "config", "alarms", "records"),
+    *("errors", "credentials", "metrics", "processes"),
+    *("recipes", "config", "alarms", "costs", "records"),
     *("keys", "backends", "storage", "parquet"),
     "leases",
     *("pipeline", "bombs", "reducing", "srgb"),
@@ -38,7 +38,7 @@ ORDER = [
     *("training", "stylization"),
     *("sight", "scorer", "evaluation", "report"),
     *("worker", "shelf", "styles"),
-    "watching",
+    *("forecasts", "watching"),
     *("registering", "turns", "galleries"),
     *("archives", "opening", "stages", "shards", "outcomes"),
     *("verification", "installation"),

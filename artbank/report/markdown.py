@@ -18,9 +18,13 @@ def escape(value: object) -> str:
     Line breaks become spaces; control, formatting and unpaired characters become `�`, so that a name cannot reverse
     or hide its neighbours.
     """
+    return _SPECIAL.sub(r"\\\1", strip(value)).translate(_MARKUP)
+
+
+def strip(value: object) -> str:
+    """Return a value as one line of text that nothing in it hides: the same, for readers of plain text."""
     line = " ".join(str(value).splitlines())
-    visible = "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line)
-    return _SPECIAL.sub(r"\\\1", shorten(visible)).translate(_MARKUP)
+    return shorten("".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line))
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
@@ -53,6 +57,11 @@ def score_text(value: float | None) -> str:
 def share_text(value: float | None) -> str:
     """Return a share, 1 for all, as a percentage."""
     return _MISSING if value is None else f"{100 * value:.0f} %"
+
+
+def number_text(count: int, noun: str) -> str:
+    """Return a number of things, such as `1 photo` and `2,000 photos`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def seconds_text(seconds: float | None) -> str:

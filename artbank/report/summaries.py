@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artbank.costs import RunCost
 from artbank.evaluation import summarize
-from artbank.records import Forecast
-from artbank.report.markdown import escape, score_text, seconds_text, share_text, table
+from artbank.report.costs import cost_markdown
+from artbank.report.markdown import escape, number_text, score_text, seconds_text, share_text, table
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
 SUMMARY_COLUMNS = (
@@ -57,13 +58,16 @@ def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, 
     }
 
 
-def summary_markdown(summary: Mapping[str, Any], *, title: str, places: Mapping[str, str]) -> str:
+def summary_markdown(
+    summary: Mapping[str, Any], *, title: str, places: Mapping[str, str], cost: RunCost | None = None
+) -> str:
     """Return a run's report as Markdown.
 
     Args:
         summary: From `results_summary`.
         title: Headline, e.g. "Stylized holiday photos".
         places: Where things are: a URI by what is there.
+        cost: What the run took, if it had anything to do.
     """
     sections = [
         f"# {escape(title)}",
@@ -72,25 +76,8 @@ def summary_markdown(summary: Mapping[str, Any], *, title: str, places: Mapping[
         _scores(summary),
         _failures(summary),
         _worst(summary),
+        cost_markdown(cost) if cost else "",
         "## Where things are\n\n" + table(["what", "where"], places.items(), numbers_from=2) if places else "",
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def forecast_markdown(forecast: Forecast, *, title: str) -> str:
-    """Return what a run would do as Markdown; see `Forecast`."""
-    each, total = seconds_text(forecast.seconds_a_picture), seconds_text(forecast.seconds)
-    cost = f"About **{total}** on one worker: {each} a picture, the mean of those that are there."
-    if forecast.seconds is None:
-        cost = "How long it takes is not known yet: no picture is there to judge by. Do a few first, with `--limit`."
-    sections = [
-        f"# {escape(title)}",
-        f"{_number(forecast.num_photos, 'photo')}, of which **{forecast.num_tasks:,}** lack "
-        f"{_number(forecast.num_pictures, 'picture')}, in {_number(forecast.num_shards, 'shard')}.",
-        cost if forecast.num_pictures else "",
-        "## The first shards\n\n" + table(["photos", "from", "to"], forecast.first_shards, numbers_from=3)
-        if forecast.first_shards
-        else "",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -136,7 +123,7 @@ def _counts(summary: Mapping[str, Any]) -> str:
     rows.append(("all", counts["done"], counts["failed"], seconds_text(seconds["mean"])))
     flags = ", ".join(f"{entry['count']} {escape(entry['flag'])}" for entry in summary["flags"])
     return (
-        f"{_number(summary['num_photos'], 'photo')}, {_number(summary['num_pictures'], 'picture')} asked for: "
+        f"{number_text(summary['num_photos'], 'photo')}, {number_text(summary['num_pictures'], 'picture')} asked for: "
         f"**{counts['done']} done, {counts['failed']} failed**. "
         f"{seconds_text(seconds['total'])} in all.\n\n"
         + table(["style", "done", "failed", "seconds a photo"], rows)
@@ -173,7 +160,7 @@ def _failures(summary: Mapping[str, Any]) -> str:
     return (
         f"## Failed\n\n{escape(counts)}\n\n"
         + table(["reason", "pictures"], shown)
-        + (f"\n\nAnd {_number(more, 'other reason')}." if more > 0 else "")
+        + (f"\n\nAnd {number_text(more, 'other reason')}." if more > 0 else "")
         + f"\n\nThe first {len(listed)} of {summary['counts']['failed']}, by name:\n\n"
         + table(["photo", "style", "reason"], rows, numbers_from=3)
     )
@@ -186,7 +173,3 @@ def _worst(summary: Mapping[str, Any]) -> str:
     ]
     head = ["photo", "style", *_LISTED, "flags"]
     return f"## Least like their style\n\n{table(head, rows, numbers_from=2)}" if rows else ""
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from runs import artifacts, id_of, log_of, read_run, run, task_runs
 import flows.stylize_archive
 from artbank import results, worker
 from artbank.archives import plan_archive
+from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
+from artbank.costs import Tally
 from artbank.errors import CatalogError, ConfigError, ResultsError
 from artbank.shards import stylize_shard
 from artbank.storage import Store
@@ -141,9 +143,13 @@ def test_a_run_leaves_a_summary_a_contact_sheet_and_artifacts(stylized: Archive)
     with Image.open(outcome.places["contact sheet"]) as sheet:
         sheet.load()
         assert (sheet.format, min(sheet.size) > 200) == ("JPEG", True)
-    link, text = artifacts(run_id)
+    link, places, text, styles, progress = artifacts(run_id)
     assert (text.key, text.data) == ("stylized", report)
     assert (link.key, outcome.places["contact sheet"] in str(link.data)) == ("contact-sheet", True)
+    assert all(what in str(places.data) for what in outcome.places) and places.key == "places"
+    assert [row["style"] for row in json.loads(str(styles.data))] == ["ferrante@1", "novak"]
+    assert (progress.key, progress.data) == ("stylizing-progress", 100.0)
+    assert "8 of 8 pictures, 2 failed" in str(progress.description)
 
 
 def test_what_is_done_of_a_shard_is_told_picture_by_picture_and_logged(
@@ -163,7 +169,7 @@ def test_what_is_done_of_a_shard_is_told_picture_by_picture_and_logged(
 def test_run_and_task_names_tell_archive_and_shard(stylized: Archive) -> None:
     assert stylized.state
     run_id, [manifest] = id_of(stylized.state), (stylized.output / "manifests").iterdir()
-    assert read_run(run_id).name == f"stylize-archive {stylized.photos}"
+    assert read_run(run_id).name == f"{stylized.root.name}/photos in novak, ferrante@1"
     names = [one.name for one in task_runs(run_id, at_least=4)]
     assert names[2:] == [f"stylize-{manifest.stem}-00000", f"stylize-{manifest.stem}-00001"]
 
@@ -262,11 +268,42 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
     assert listing(archive.root) == before
 
 
-def test_without_a_picture_a_dry_run_says_how_to_learn_the_cost(archive: Archive) -> None:
+def test_a_run_says_what_its_pictures_took_of_the_device_and_of_the_clock(stylized: Archive) -> None:
+    assert stylized.state
+    cost, done = stylized.state.result().cost, [row for row in stylized.rows().values() if row["status"] == "done"]
+    assert (cost.tally.done, cost.tally.failed, cost.tally.kept, cost.num_photos) == (6, 2, 0, 4)
+    assert cost.tally.seconds == pytest.approx(sum(row["seconds"] for row in done))
+    assert 0 < cost.utilisation < 1 and cost.num_workers == 1
+    [folder] = (stylized.output / "runs").iterdir()
+    facts = json.loads((folder / "summary.json").read_text())["run"]
+    assert facts["device_seconds_per_photo"] == pytest.approx(cost.tally.seconds / 4)
+    assert "| utilisation |" in (folder / "summary.md").read_text()
+
+
+def test_the_first_run_over_an_archive_is_forecast_by_the_samples_of_banks(archive: Archive) -> None:
     shutil.rmtree(archive.output)
     forecast = run(stylize_archive, archive.config(dry_run=True)).result()
-    assert (forecast.seconds, archive.output.exists()) == (None, False)
-    assert "--limit" in forecast.text
+    [bank] = [one for one in Catalog(Store.open(archive.store)).banks("novak") if one.sample_seconds]
+    samples = [one for one in Catalog(Store.open(archive.store)).banks() if one.sample_seconds]
+    scale = 3 / bank.sample_evaluations * (32 / bank.sample_px) ** 2  # two steps without guidance, and the inversion
+    assert forecast.seconds == pytest.approx(4 * scale * sum(one.sample_seconds for one in samples) / len(samples))
+    assert (forecast.num_evaluations, archive.output.exists()) == (12, False)
+
+
+def test_without_pictures_and_samples_a_dry_run_says_how_to_learn_the_cost(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(archive.output)
+    old = [replace(bank, sample_seconds=None) for bank in Catalog(Store.open(archive.store)).banks()]
+    monkeypatch.setattr(Catalog, "banks", lambda self, name=None: [b for b in old if name in (None, b.collection)])
+    forecast = run(stylize_archive, archive.config(dry_run=True)).result()
+    assert forecast.seconds is None and "--limit" in forecast.text
+
+
+def test_what_was_kept_is_no_cost_of_the_run(archive: Archive) -> None:
+    (archive.photos / "roll 1/b.png").touch()
+    tally = run(stylize_archive, archive.config()).result().cost.tally
+    assert tally == Tally(done=1, failed=0, kept=1, seconds=pytest.approx(0.0, abs=1e-9))
 
 
 def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(

@@ -28,7 +28,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ParameterTypeError
 from prefect.flow_engine import run_flow
 from pydantic import ValidationError
-from runs import id_of, log_of, read_run, run
+from runs import artifacts, id_of, log_of, read_run, run
 from wholes import heed_interrupts
 
 from artbank import attempts, results
@@ -133,6 +133,9 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
     assert {one.parameters["first"] + one.parameters["count"] for one in ranges_of} == {2, 4}
     told = [json.dumps(one.parameters) for one in ranges_of]
     assert not any(".jpg" in text or len(text) > 4096 for text in told)
+    assert {tag for one in ranges_of for tag in one.tags} == {"style:novak"}
+    [progress] = [one for one in artifacts(id_of(state)) if one.type == "progress"]
+    assert progress.data == 100.0 and "8 of 8 pictures, 0 failed" in str(progress.description)
     lines = log_of(id_of(state), "failed in round 1")
     assert any(f"{victims[0]}) ended Crashed: Process exited with status code: -9" in line for line in lines)
 

@@ -66,13 +66,15 @@ def test_no_checkpoint_is_left_where_all_is_done(trained: Any) -> None:
 
 def test_run_and_task_names_tell_gallery_and_collection(trained: Any) -> None:
     run_id = id_of(trained.state)
-    assert read_run(run_id).name == f"train-banks {trained.gallery}"
+    assert read_run(run_id).name == f"{trained.root.name}/gallery"
     names = [one.name for one in task_runs(run_id, at_least=2)]
     assert names[-1] == "train-ferrante, novak"
 
 
 def test_a_run_leaves_a_table_of_its_banks(trained: Any) -> None:
-    [table] = artifacts(id_of(trained.state))
+    files, table, progress = artifacts(id_of(trained.state))
+    assert (files.key, progress.key, progress.data) == ("bank-files", "training-progress", 100.0)
+    assert f"file://{trained.store}/banks/novak/" in str(files.data)
     rows = json.loads(str(table.data))
     assert (table.type, table.key) == ("table", "banks")
     assert [(row["collection"], row["outcome"]) for row in rows] == [("ferrante", "version 1"), ("novak", "version 1")]

@@ -1,0 +1,93 @@
+"""What work costs: what was measured, what is forecast of it, and what a run took.
+
+Seconds are those of a device: of the thread of one worker's model, while it draws or trains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a device takes for one picture, or one step: measured before, and where."""
+
+    seconds: float
+    device: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the pictures of some shards came to.
+
+    Attributes:
+        done: Pictures that are there.
+        failed: Those that could not be made.
+        kept: Those of `done` that were there before: their photos were touched and are the same.
+        seconds: Of the threads of the models, drawing those that are done and not kept.
+    """
+
+    done: int = 0
+    failed: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return both together."""
+        sums = (own + theirs for own, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
+        return Tally(*sums)
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What one run took.
+
+    Attributes:
+        tally: Of the shards that it worked on.
+        num_photos: Photos of these.
+        wall_seconds: From the first shard that was submitted to the last one that was done.
+        num_workers: Workers that drew; None where that is not known, as on a work pool.
+        forecast_seconds: What was forecast of `tally.seconds`; None where nothing was.
+    """
+
+    tally: Tally
+    num_photos: int
+    wall_seconds: float
+    num_workers: int | None = None
+    forecast_seconds: float | None = None
+
+    @property
+    def seconds_a_photo(self) -> float | None:
+        """Seconds of devices for one photo, in all its styles."""
+        return self.tally.seconds / self.num_photos if self.num_photos else None
+
+    @property
+    def utilisation(self) -> float | None:
+        """Share of the workers' time in which their models drew, 0..1; the rest is loading, scoring and waiting."""
+        if not self.num_workers or not self.wall_seconds:
+            return None
+        return self.tally.seconds / (self.wall_seconds * self.num_workers)
+
+
+@dataclass(frozen=True)
+class TrainForecast:
+    """What a run of trainings would do, and how long one worker would take for it, in seconds.
+
+    What counts are steps and validations; reading and encoding the artworks and drawing samples come on top.
+
+    Attributes:
+        collections: Those that would be trained, with the number of their artworks.
+        current: Those whose bank is up to date.
+        num_steps: Of all banks together: the fewest, the most likely, and the most.
+        seconds: Likewise; None where nothing is known.
+        pace: What the forecast goes by: seconds of a step of one bank.
+        text: All of it, Markdown.
+    """
+
+    collections: tuple[tuple[str, int], ...]
+    current: tuple[str, ...]
+    num_steps: tuple[int, int, int]
+    seconds: tuple[float, float, float] | None
+    pace: Pace | None
+    text: str

@@ -1,0 +1,112 @@
+"""What work costs, for people: a forecast before it, and afterwards what it took, in seconds of a device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from artbank.costs import Pace, RunCost, TrainForecast
+from artbank.records import Forecast
+from artbank.report.markdown import escape, number_text, seconds_text, share_text, table
+
+_LISTED = 50  # collections in a forecast
+
+
+def forecast_markdown(forecast: Forecast, *, title: str) -> str:
+    """Return what a run over an archive would do as Markdown; see `Forecast`."""
+    evaluations = number_text(forecast.num_evaluations, "evaluation")
+    sections = [
+        f"# {escape(title)}",
+        f"{number_text(forecast.num_photos, 'photo')}, of which **{forecast.num_tasks:,}** lack "
+        f"{number_text(forecast.num_pictures, 'picture')}, in {number_text(forecast.num_shards, 'shard')}; "
+        f"{evaluations} of the UNet.",
+        _picture_cost(forecast) if forecast.num_pictures else "",
+        "## The first shards\n\n" + table(["photos", "from", "to"], forecast.first_shards, numbers_from=3)
+        if forecast.first_shards
+        else "",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def training_markdown(forecast: TrainForecast, *, title: str) -> str:
+    """Return what a run of trainings would do as Markdown; see `TrainForecast`."""
+    listed = forecast.collections[:_LISTED]
+    more = len(forecast.collections) - len(listed)
+    sections = [
+        f"# {escape(title)}",
+        f"**{number_text(len(forecast.collections), 'collection')}** to train, "
+        f"{number_text(len(forecast.current), 'collection')} up to date.",
+        training_cost(forecast) if listed else "",
+        table(["collection", "artworks"], listed) if listed else "",
+        f"And {number_text(more, 'other collection')}." if more else "",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def cost_markdown(cost: RunCost) -> str:
+    """Return what a run took as a section of its report."""
+    tally, pictures = cost.tally, cost.tally.done - cost.tally.kept
+    rows = [
+        ("pictures drawn", f"{pictures:,}"),
+        ("failed", f"{tally.failed:,}"),
+        ("kept, their photos being the same", f"{tally.kept:,}"),
+        ("device seconds", seconds_text(tally.seconds)),
+        ("device seconds a photo", seconds_text(cost.seconds_a_photo)),
+        ("forecast of the device seconds", seconds_text(cost.forecast_seconds)),
+        ("wall seconds", seconds_text(cost.wall_seconds)),
+        ("workers", "–" if cost.num_workers is None else cost.num_workers),
+        ("utilisation", share_text(cost.utilisation)),
+    ]
+    return (
+        "## What this run took\n\n"
+        + table(["", "this run"], rows)
+        + "\n\nDevice seconds are those in which a worker's model drew: not loading, reading, scoring or writing. "
+        "Utilisation is their share of the wall seconds of all workers."
+    )
+
+
+def cost_facts(cost: RunCost) -> dict[str, Any]:
+    """Return what a run took as it goes into JSON."""
+    return {
+        "drawn": cost.tally.done - cost.tally.kept,
+        "failed": cost.tally.failed,
+        "kept": cost.tally.kept,
+        "photos": cost.num_photos,
+        "device_seconds": cost.tally.seconds,
+        "device_seconds_per_photo": cost.seconds_a_photo,
+        "forecast_device_seconds": cost.forecast_seconds,
+        "wall_seconds": cost.wall_seconds,
+        "workers": cost.num_workers,
+        "utilisation": cost.utilisation,
+    }
+
+
+def device_text(seconds: float, device: str) -> str:
+    """Return seconds of a device, in hours of it where it is known: `2 h 6 min (2.1 GPU hours)`."""
+    name = {"cuda": "GPU ", "mps": "GPU ", "cpu": "CPU "}.get(device, "device ")
+    return f"{seconds_text(seconds)} ({seconds / 3600:.2g} {name}hours)"
+
+
+def pace_text(pace: Pace, of: str) -> str:
+    """Return what a forecast goes by, in one sentence without its end."""
+    return f"{seconds_text(pace.seconds)} a {of}, by {pace.basis}"
+
+
+def _picture_cost(forecast: Forecast) -> str:
+    if forecast.seconds is None or forecast.pace is None:
+        return "How long it takes is not known yet: no picture is there to judge by. Do a few first, with `--limit`."
+    total = device_text(forecast.seconds, forecast.pace.device)
+    return f"About **{total}** on one worker: {pace_text(forecast.pace, 'picture')}."
+
+
+def training_cost(forecast: TrainForecast) -> str:
+    """Return the steps of a run of trainings and the time they may take, as Markdown on one line."""
+    fewest, likely, most = forecast.num_steps
+    steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely."
+    if forecast.seconds is None or forecast.pace is None:
+        return f"{steps} How long they take is not known yet: the catalog has no bank on this base model and device."
+    low, middle, high = forecast.seconds
+    return (
+        f"{steps} About **{device_text(middle, forecast.pace.device)}** on one worker, {seconds_text(low)} to "
+        f"{seconds_text(high)}: {pace_text(forecast.pace, 'step')}. Reading the artworks and drawing samples comes on "
+        "top."
+    )
