@@ -224,4 +224,4 @@ def test_the_automation_of_the_documentation_is_one_that_prefect_takes(trained: 
     [text] = re.findall(r"```yaml\n(name: .*?)```", (ROOT / "docs/monitor.md").read_text(), re.DOTALL)
     automation = AutomationCore.model_validate(yaml.safe_load(text))
     trigger = automation.trigger
-    assert isinstance(trigger, EventTrigger) and trigger.match["prefect.resource.id"] == "s3://museum/store/banks/*"
+    assert isinstance(trigger, EventTrigger) and trigger.match["prefect.resource.id"] == ["s3://museum/store/banks/*"]
