@@ -305,12 +305,13 @@ def _print_forecast(forecast: Forecast) -> None:
 
 def _print_training(forecast: TrainForecast, as_json: bool) -> None:
     from artbank.report.costs import training_cost
+    from artbank.report.markdown import number_text
 
     if as_json:
         print(json.dumps({name: value for name, value in asdict(forecast).items() if name != "text"}))
         return
     for name, num_artworks in forecast.collections:
-        print(f"{name}: {num_artworks} artworks, to be trained")
+        print(f"{name}: {number_text(num_artworks, 'artwork')}, to be trained")
     for name in forecast.current:
         print(f"{name} is up to date")
     if forecast.collections:

@@ -59,6 +59,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
         return forecast
     plan, shards, photos = plan_archive(config)
     get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
+    tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _work(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
     show_outcome(outcome)
@@ -71,9 +72,8 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
 
 
 def _work(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> tuple[dict[str, Exception], RunCost]:
-    """Work on all shards under the run's tags and in its progress; returns what failed, and what it all took."""
+    """Work on all shards and show the run's progress; returns what failed, and what it all took."""
     get_run_logger().info(tell_pictures(plan.num_pictures, plan.pace))
-    tag_run(make_tags("style", [style.name for style in plan.styles]))
     progress = RunProgress("picture", plan.num_pictures)
     watch = make_watch(config, [shard.id for shard in shards]) if config.deployment else None
     with open_progress(progress, "stylizing-progress", watch):

@@ -69,7 +69,7 @@ def world(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     add_collection(Store.open(str(root / "gallery")), "left-out", count=1)
     Store.open(str(root / "photos")).write_many({"a.jpg": draw_photo(1), "roll 1/b.png": draw_photo(2, ".png")})
     ended = call("train", root / "gallery", "--store", root / "store", "--collection", "novak", *TINY)
-    assert (ended.code, ended.out) == (0, "novak@1 trained\n")
+    assert ended.code == 0 and re.fullmatch(r"novak@1 trained in [\d.]+ s of the device\n", ended.out)
     yield root
 
 
@@ -119,7 +119,18 @@ def test_the_command_itself_tells_what_it_can_do() -> None:
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
     assert call(*words).out == "novak is up to date\n"
-    assert json.loads(call(*words, "--json").out) == {"trained": {}, "current": ["novak"]}
+    assert json.loads(call(*words, "--json").out) == {"trained": {}, "current": ["novak"], "device_seconds": {}}
+
+
+def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -> None:
+    words = ("train", world / "gallery", "--store", world / "store", *TINY, "--force", "--dry-run")
+    lines = call(*words).out.splitlines()
+    assert lines[:2] == ["left-out: 1 artwork, to be trained", "novak: 4 artworks, to be trained"]
+    assert re.fullmatch(
+        r"6 to 6 steps, 6 most likely\. About .* CPU hours\) on one worker, .*: .* a step, by 1 .*", lines[2]
+    )
+    facts = json.loads(call(*words, "--json").out)
+    assert facts["num_steps"] == [6, 6, 6] and facts["pace"]["seconds"] * 6 == pytest.approx(facts["seconds"][1])
 
 
 def test_a_collection_that_fails_is_named_and_ends_in_1(world: Path, tmp_path: Path) -> None:
@@ -132,7 +143,9 @@ def test_photos_become_pictures_and_the_places_are_told(world: Path, tmp_path: P
     words = ("stylize", world / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
     ended = call(*words, "--seed", "7")
     assert ended.code == 0
-    assert ended.out.splitlines()[:2] == ["2 pictures are there, 0 could not be made", "2 photos were worked on"]
+    lines = ended.out.splitlines()
+    assert lines[:2] == ["2 pictures are there, 0 could not be made", "2 photos were worked on"]
+    assert re.fullmatch(r"[\d.]+ s of the device, [\d.]+ s a photo; .* in all", lines[2])
     assert f"pictures: {tmp_path / 'out'}" in ended.out
     with Image.open(tmp_path / "out/novak/roll 1/b.png") as picture:
         assert min(picture.size) == 32
@@ -144,10 +157,14 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
     words = ["stylize", world / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", "--dry-run"]
     ended = call(*words, *FAST, "--include", "roll 1/*")
     assert ended.code == 0
-    assert ended.out.splitlines() == [
+    lines = ended.out.splitlines()
+    assert re.fullmatch(
+        r"about .* CPU hours\) on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
+    )
+    assert lines == [
         "photos: 2, of which to work on: 1",
         "pictures to make: 1, in shards: 1",
-        "how long it takes is not known before there are pictures: do a few first, with --limit",
+        "evaluations of the UNet: 3",
         "shard 1: 1, from roll 1/b.png to roll 1/b.png",
     ]
     facts = json.loads(call(*words, *FAST, "--json").out)

@@ -143,7 +143,7 @@ def test_a_run_leaves_a_summary_a_contact_sheet_and_artifacts(stylized: Archive)
     with Image.open(outcome.places["contact sheet"]) as sheet:
         sheet.load()
         assert (sheet.format, min(sheet.size) > 200) == ("JPEG", True)
-    link, places, text, styles, progress = artifacts(run_id)
+    link, places, styles, text, progress = artifacts(run_id)
     assert (text.key, text.data) == ("stylized", report)
     assert (link.key, outcome.places["contact sheet"] in str(link.data)) == ("contact-sheet", True)
     assert all(what in str(places.data) for what in outcome.places) and places.key == "places"

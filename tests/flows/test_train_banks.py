@@ -144,7 +144,8 @@ def test_a_failing_collection_is_named_and_spares_the_others(tmp_path: Path) -> 
     with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: bad \(CollectionError: 1 artworks can be"):
         state.result()
     assert versions(store) == [("good", 1, None)]
-    [table] = artifacts(id_of(state))
+    files, table, progress = artifacts(id_of(state))
+    assert "bad" not in str(files.data) and "1 failed" in str(progress.description) and progress.data == 100.0
     assert [row["outcome"].split(":")[0] for row in json.loads(str(table.data))] == ["version 1", "failed"]
     [both] = [one for one in task_runs(id_of(state), at_least=2) if one.name == "train-bad, good"]
     assert both.run_count == 1  # what is deterministic is not tried again
