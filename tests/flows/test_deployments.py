@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deploying import FILE, PLACES, ROOT, call_prefect, deployments, read_flow
+from deploying import FILE, PLACES, ROOT, deployments, read_flow
 from drawn import TRAIN, add_collection, training
 from prefect import Flow
 from prefect.client.orchestration import get_client

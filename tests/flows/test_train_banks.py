@@ -93,6 +93,8 @@ def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.Monk
     assert listing(trained.root) == before
     assert [one.name.split("-")[0] for one in task_runs(id_of(state))] == ["plan"]
     assert artifacts(id_of(state)) == []
+    ours = [line for line in log_of(id_of(state), "nothing to train") if "Finished in state" not in line]
+    assert ours == ["prefect.flow_runs: nothing to train: 2 collections are up to date"]
 
 
 @pytest.mark.parametrize(
