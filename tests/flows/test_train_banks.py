@@ -95,6 +95,10 @@ def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.Monk
     assert listing(trained.root) == before
     assert [one.name.split("-")[0] for one in task_runs(id_of(state))] == ["plan"]
     assert artifacts(id_of(state)) == []
+    engines = ("Beginning flow run", "View at", "Finished in state")  # Prefect's own, which every run has
+    lines = log_of(id_of(state), "nothing to train")
+    ours = [line for line in lines if not line.partition(": ")[2].startswith(engines)]
+    assert ours == ["prefect.flow_runs: nothing to train: 2 collections are up to date"]
 
 
 @pytest.mark.parametrize(
