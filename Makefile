@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench deploy mini mini-eval mini-sheets lock clean
+.PHONY: demo docs test lint bench deploy mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,10 @@ deploy: $(READY)
 	$(BIN)/prefect automation inspect artbank-lost-runs > /dev/null 2>&1 || \
 		$(BIN)/prefect automation create --from-file deployments/lost-runs.yaml
 	$(BIN)/prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
+
+# The documentation as a site: warnings are errors. Half a minute.
+docs: $(READY)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 test: $(READY) lint
 	$(BIN)/python -m pytest
