@@ -28,6 +28,7 @@ suppress_warnings = ["toc.not_readable"]
 myst_heading_anchors = 4  # the same names as on a forge
 myst_enable_extensions = ["colon_fence"]
 
+highlight_language = "text"  # of blocks that name none: trees and diagrams
 html_theme = "furo"
 html_title = "artbank"
 html_copy_source = False

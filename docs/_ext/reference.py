@@ -72,7 +72,7 @@ def _config_lines(model: type[BaseModel]) -> Iterator[str]:
             rows.append((f"`{name}`", _allowed(schema[name]), _default(field), field.description or ""))
     yield _first_line(model)
     yield ""
-    yield from _table(("field", "values", "default", ""), rows)
+    yield from _table(("field", "values", "default", "what it does"), rows)
 
 
 def _allowed(schema: dict[str, Any]) -> str:
@@ -102,7 +102,7 @@ def _table_lines(row: type[records._Row]) -> Iterator[str]:
     yield _first_line(row)
     yield ""
     rows = [(f"`{column.name}`", _arrow(column.type), described[column.name]) for column in row.SCHEMA]
-    yield from _table(("column", "type", ""), rows)
+    yield from _table(("column", "type", "what it holds"), rows)
 
 
 def _arrow(kind: pa.DataType) -> str:
@@ -121,7 +121,7 @@ def _command_lines() -> Iterator[str]:
         rows = [(f"`{_shown(one)}`", one.help or "") for one in arguments]
         rows += [(_spelled(one), _with_environment(one)) for one in options]
         if rows:
-            yield from _table(("", ""), rows)
+            yield from _table(("argument or option", "what it does"), rows)
         yield ""
 
 
@@ -153,12 +153,12 @@ def _error_lines() -> Iterator[str]:
     yield "```"
     yield ""
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
-    yield from _table(("error", ""), [(f"`{kind.__name__}`", _first_line(kind)) for kind in kinds])
+    yield from _table(("error", "what happened"), [(f"`{kind.__name__}`", _first_line(kind)) for kind in kinds])
 
 
 def _failure_lines() -> Iterator[str]:
     names = get_args(errors.Failure)
-    yield from _table(("failure", ""), [(f"`{name}`", errors.FAILURES[name]) for name in names])
+    yield from _table(("failure", "what happened"), [(f"`{name}`", errors.FAILURES[name]) for name in names])
 
 
 def _first_line(kind: type) -> str:

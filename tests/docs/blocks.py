@@ -101,7 +101,7 @@ def run_block(block: Block, folder: Path, env: dict[str, str]) -> None:
 
 
 def run_commands(code: str, folder: Path, env: dict[str, str]) -> str:
-    """Run commands one after the other; those of `artbank` in this process, which spares imports, others by a shell.
+    """Run commands one after the other; those of `artbank` in this process, to spare their imports, others by a shell.
 
     Raises:
         AssertionError: One ended with an error.
@@ -124,12 +124,23 @@ def cut_commands(code: str) -> list[str]:
 
 
 def run_python(code: str, folder: Path, env: dict[str, str]) -> str:
-    """Run Python in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=folder, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{code}\n{done.stderr}"
-    return done.stdout
+    """Run Python in this process, under a module of its own."""
+    with in_folder(folder, env) as out:
+        exec(compile(code, "a document", "exec"), {"__name__": "__main__"})
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def in_folder(folder: Path, env: dict[str, str]) -> Iterator[io.StringIO]:
+    """Go into a folder and an environment, and read what is printed there."""
+    out = io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        patch.dict(os.environ, env, clear=True),
+        patch("datasets.config.HF_DATASETS_CACHE", env["HF_DATASETS_CACHE"]),  # it was read when it was imported
+        contextlib.redirect_stdout(out),
+    ):
+        yield out
 
 
 def check_said(expected: str, said: str) -> None:
@@ -150,14 +161,8 @@ def _lines(text: str) -> list[str]:
 
 
 def _call_artbank(words: Sequence[str], folder: Path, env: dict[str, str]) -> str:
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.chdir(folder),
-        patch.object(sys, "argv", list(words)),
-        patch.dict(os.environ, env, clear=True),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
+    err = io.StringIO()
+    with in_folder(folder, env) as out, patch.object(sys, "argv", list(words)), contextlib.redirect_stderr(err):
         try:
             main()
         except SystemExit as end:

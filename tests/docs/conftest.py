@@ -45,6 +45,7 @@ def environment(prefect_server: str, tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ARTBANK_"))}
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     caches = {"HF_HOME": str(tmp_path / "hf"), "ARTBANK_CACHE": str(tmp_path / "cache")}
+    caches["HF_DATASETS_CACHE"] = str(tmp_path / "datasets")
     return {**kept, **caches, "PATH": path, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": prefect_server}
 
 
@@ -96,6 +97,7 @@ def lay_out(root: Path, only: str | None = None) -> None:
 
 def fill_bucket(endpoint: rgw.Endpoint, folder: Path) -> dict[str, str]:
     """Put gallery, photos and store into the bucket `museum`; gives the environment that finds it."""
+    S3FileSystem.clear_instance_cache()  # a document names no endpoint, nor do other tests
     fs = S3FileSystem(endpoint_url=endpoint.url, key=endpoint.access_key, secret=endpoint.secret_key)
     if not fs.exists("museum"):
         fs.call_s3("create_bucket", Bucket="museum")
