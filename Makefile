@@ -4,7 +4,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench deploy mini mini-eval mini-sheets lock clean
+.PHONY: demo docs test lint bench deploy mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,10 @@ deploy: $(READY)
 			$(BIN)/prefect automation create --from-file $$file || exit 1; \
 	done
 	$(BIN)/prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
+
+# The documentation as a site: warnings are errors. Half a minute.
+docs: $(READY)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 test: $(READY) lint
 	$(BIN)/python -m pytest

@@ -32,11 +32,22 @@ Failure = Literal[
     "store_error",
     "damaged",
 ]
-"""Why there is no picture of a photo, as few words as can be counted; the row's reason says it to a person.
+"""Why there is no picture of a photo, in words that can be counted; the row's reason says it to a person."""
 
-`crashed` is a photo that a process died of, `store_error` one that its store does not give, `damaged` a picture that
-was there once and is not as it was written.
-"""
+FAILURES: dict[Failure, str] = {
+    "unreadable": "The file is damaged, or no image.",
+    "unsupported": "It is an image of a format or a kind that is not taken.",
+    "too_large": "It has more pixels, bytes or decoding cost than is let in.",
+    "too_small": "A side has too few pixels.",
+    "removed": "It was in the listing and was gone when it was to be read.",
+    "timed_out": "Decoding it took longer than is allowed.",
+    "crashed": "A process died of it.",
+    "out_of_memory": "It does not fit into memory, even alone.",
+    "not_finite": "The model gave values that are no numbers, or a black picture, in float32 too.",
+    "store_error": "Its store does not give it.",
+    "damaged": "Its picture was there once and is not as it was written.",
+}
+"""What each of them means."""
 
 
 class ArtbankError(Exception):

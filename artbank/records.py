@@ -51,8 +51,40 @@ class _Row:
 class BankRecord(_Row):
     """One registered bank: a row of the catalog, never changed once written.
 
-    `seconds` are its share of its training's; `sample_seconds` what one of its samples took, `sample_px` a side, with
-    `sample_evaluations` of the UNet: None in rows of older versions.
+    Attributes:
+        bank_id: 16 hex digits of a hash of fingerprint, recipe, base model and attempt.
+        collection: The folder of the gallery that it was learned from.
+        version: Its number within the collection, from 1.
+        created_at: When it was registered.
+        gallery_uri: The gallery.
+        fingerprint: SHA-256 over keys, sizes and etags of its artworks and captions.
+        num_artworks: Artworks that could be read.
+        base_model: What the base model was asked for by.
+        base_model_hash: SHA-256 of its files.
+        num_tokens: Vectors in the bank.
+        width: Length of each vector.
+        attention: The module that shaped them.
+        recipe: The whole recipe, JSON.
+        attempt: 0, or how often it was trained anew although nothing had changed.
+        steps: Optimiser steps that were taken.
+        train_loss: Mean over the last `validate_every` steps; None where there were none.
+        validation_loss: The best one, on artworks kept from the training.
+        clip_style: Mean score of the pictures drawn with the bank.
+        clip_style_floor: The same of the photos they were made from.
+        clip_style_ceiling: The same of artworks kept from the training; None where there was a single one.
+        clip_style_gain: Share of the way from floor to ceiling: 0 did nothing, 1 equals the artworks.
+        scorer: The CLIP that scored; scores of two do not compare.
+        seconds: Its share of the training's time.
+        sample_seconds: What one of its samples took, once the model was warm; None in rows of older versions, as are
+            the two below.
+        sample_evaluations: Evaluations of the UNet for that sample.
+        sample_px: A side of it.
+        device: Where it was trained.
+        weights_uri: Its file.
+        weights_sha256: Of that file, which is not read if it has another.
+        previous_version: The collection's highest version before; None for the first.
+        code_version: Of artbank.
+        warnings: What the collection doctor found, and artworks that could not be read.
     """
 
     bank_id: str
@@ -129,7 +161,15 @@ class BankRecord(_Row):
 
 @dataclass(frozen=True)
 class BankEvent(_Row):
-    """A promotion or retirement of one version of a collection."""
+    """A promotion or retirement of one version of a collection.
+
+    Attributes:
+        collection: Its name.
+        version: The version that it is about.
+        bank_id: Of that version's bank.
+        action: `promote` makes it what the collection's name stands for, `retire` takes it out of that.
+        at: When; the latest counts.
+    """
 
     collection: str
     version: int
@@ -147,8 +187,14 @@ class BankEvent(_Row):
 class PhotoTask(_Row):
     """One photo of a manifest: the styles it lacks, and the content its older results were made from.
 
-    `strikes` counts what went wrong while it was worked on, see `attempts`; None where nothing did.
-    `is_ambiguous` tells that its picture's name is marked, see `names`; None, in manifests of older versions, is False.
+    Attributes:
+        key: Its name below the archive.
+        size: Bytes, as listed.
+        etag: What the store says of its content, as listed.
+        styles: Those that it is to be drawn in.
+        known_sha256: Content that its older results were made from; None where there are none.
+        strikes: What went wrong while it was worked on, see `attempts`; None where nothing did.
+        is_ambiguous: Its picture's name is marked, see `names`; None, in manifests of older versions, is False.
     """
 
     key: str
@@ -177,8 +223,36 @@ class PhotoTask(_Row):
 class Result(_Row):
     """What became of one photo in one style: a row of the results. What a failed one lacks is None.
 
-    `size`, `etag` and `sha256` are the photo's; `file_name`, `file_size` and `file_sha256` its picture's. `failure` is
-    one of a few words, for counting; `reason` says the same to a person.
+    Attributes:
+        key: The photo's name below the archive.
+        size: Bytes of the photo.
+        etag: What the store said of the photo's content.
+        sha256: Of the photo; None where it could not be read.
+        style: The style's folder: its name, `:` written as `_`.
+        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: what would give the same picture.
+        status: `done` or `failed`.
+        failure: Why there is no picture, in a word that can be counted.
+        reason: The same, to a person.
+        file_name: The picture's name below the output, or that of the container it is in.
+        file_size: Bytes of the picture.
+        file_sha256: Of the picture.
+        width_px: Of the picture.
+        height_px: Of the picture.
+        seed: The noise of this photo was drawn by it.
+        clip_style: Cosine of the picture and the collection's artworks: does it look like them.
+        clip_style_floor: The same of the untouched photo.
+        clip_text: Cosine of the picture and the words for its style.
+        clip_content: Cosine of the picture and the photo: is its content still there.
+        clip_direction: Cosine of the way from photo to picture and the way from photos to artworks.
+        ssim: Structural similarity of the lumas of picture and photo.
+        flags: What is odd about the picture at first sight: `black`, `white` or `flat`.
+        scorer: The CLIP that scored; scores of two do not compare.
+        bank_ids: The banks of the style.
+        base_model: What the base model was asked for by.
+        base_model_hash: SHA-256 of its files.
+        recipe: The whole recipe, JSON.
+        seconds: The picture's share of its batch's time.
+        created_at: When it was drawn, or failed; of two rows of one photo and style the younger one counts.
     """
 
     key: str

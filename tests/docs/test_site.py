@@ -1,0 +1,151 @@
+"""The documentation builds as a site, every link in it leads somewhere, and it fetches nothing from elsewhere."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from blocks import DOCUMENTS, ROOT
+from markdown_it import MarkdownIt
+from pydantic import BaseModel
+
+from artbank import config, errors, recipes, records
+
+sys.path.insert(0, str(ROOT / "docs/_ext"))
+import reference
+
+MARKDOWN = MarkdownIt().enable("table")
+ROWS = (records.BankRecord, records.BankEvent, records.PhotoTask, records.Result)
+MODELS = (config.TrainConfig, config.StylizeConfig, recipes.BankRecipe, recipes.StylizeRecipe)
+FETCHED = re.compile(r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\b(?:src|srcset)=[\"'](?:https?:)?//")
+STYLED = re.compile(r"<link\b[^>]*\brel=[\"'](?:stylesheet|preload|preconnect|icon)[\"'][^>]*href=[\"'](?:https?:)?//")
+IN_STYLES = re.compile(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    folder = tmp_path_factory.mktemp("site")
+    words = ["--fail-on-warning", "--keep-going", "--quiet", "--builder", "html", "docs", str(folder)]
+    done = subprocess.run([sys.executable, "-m", "sphinx", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def page(site: Path, name: str) -> str:
+    """Return the text of a page without its tags."""
+    return html.unescape(re.sub(r"<[^>]+>", "", (site / f"{name}.html").read_text()))
+
+
+def test_the_site_has_a_page_for_every_document(site: Path) -> None:
+    documents = [path.relative_to(ROOT / "docs") for path in DOCUMENTS if path.is_relative_to(ROOT / "docs")]
+    assert len(documents) > 15
+    assert [name for name in documents if not (site / name.with_suffix(".html")).is_file()] == []
+
+
+def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
+    pages, styles = sorted(site.rglob("*.html")), sorted(site.rglob("*.css"))
+    assert pages and styles
+    assert [path.name for path in pages if FETCHED.search(path.read_text()) or STYLED.search(path.read_text())] == []
+    assert [path.name for path in styles if IN_STYLES.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<script defer src="https://a.org/x.js">',
+        '<img alt="a" src="//a.org/x.png">',
+        '<link rel="stylesheet" href="https://a.org/x.css">',
+    ],
+)
+def test_what_is_fetched_would_be_seen(tag: str) -> None:
+    assert FETCHED.search(tag) or STYLED.search(tag)
+
+
+def test_the_reference_of_the_command_line_has_every_command_and_option(site: Path) -> None:
+    text, commands = page(site, "reference/commands"), dict(reference.list_commands())
+    assert {"artbank train", "artbank banks", "artbank banks show", "artbank doctor"} < commands.keys()
+    for words, command in commands.items():
+        for parameter in command.params:
+            if parameter.name != "help":
+                assert parameter.help or parameter.param_type_name == "argument", f"{words} {parameter.name}"
+                assert all(name in text for name in (*parameter.opts, *parameter.secondary_opts) if "-" in name)
+                assert " ".join((parameter.help or "").split()).replace("`", "") in " ".join(text.split())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_reference_of_the_configuration_has_every_field_with_its_words(site: Path, model: type[BaseModel]) -> None:
+    text = " ".join(page(site, "reference/configuration").split())
+    for name, field in model.model_fields.items():
+        assert name in text and (field.description or "").replace("`", "") in text
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_column_is_described_and_nothing_else_is(site: Path, row: Any) -> None:
+    described = reference.read_attributes(row)
+    assert list(described) == row.SCHEMA.names
+    text = " ".join(page(site, "reference/tables").split())
+    assert all(words.replace("`", "") in text for words in described.values())
+
+
+def test_every_kind_of_failure_and_every_error_is_described(site: Path) -> None:
+    assert set(errors.FAILURES) == set(get_args(errors.Failure))
+    text = " ".join(page(site, "reference/errors").split())
+    assert all(words in text for words in errors.FAILURES.values())
+    kinds = [name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) > 10 and all(name in text for name in kinds)
+
+
+def test_ranges_and_defaults_are_told() -> None:
+    told = reference.generate("config", "StylizeRecipe")
+    assert "| `strength` | number, above 0, at most 1 | `0.5` |" in told
+    assert "| `solver` | `ddim`, `dpm++2m`, `unipc` |" in told
+    assert "| `archive_uri` | text | must be given |" in reference.generate("config", "StylizeConfig")
+
+
+def links(path: Path) -> Iterator[str]:
+    """Yield where the links and images of a document lead."""
+    for token in MARKDOWN.parse(path.read_text()):
+        for inner in token.children or ():
+            if target := inner.attrs.get("href") or inner.attrs.get("src"):
+                yield str(target)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the names that a forge gives the headings of a document."""
+    tokens = MARKDOWN.parse(path.read_text())
+    titles = [after.content for one, after in zip(tokens, tokens[1:], strict=False) if one.type == "heading_open"]
+    plain = [re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", title).lower() for title in titles]
+    generated = [re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain]
+    return set(generated)
+
+
+def broken(path: Path) -> Iterator[str]:
+    """Yield the links of a document that lead nowhere when it is read on a forge."""
+    for link in links(path):
+        parts = urlsplit(link)
+        if parts.scheme:
+            continue
+        target = (path.parent / unquote(parts.path)) if parts.path else path
+        if not target.exists() or (parts.fragment and parts.fragment not in anchors(target)):
+            yield link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere_on_a_forge_too(path: Path) -> None:
+    assert list(broken(path)) == []
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    document = tmp_path / "a.md"
+    document.write_text(
+        "# One: `two`\n\n[a](#one-two) [b](#three) [c](b.md) ![d](c.png) [e](a.md#one-two) [f](https://a.org/x)\n"
+    )
+    assert list(broken(document)) == ["#three", "b.md", "c.png"]
