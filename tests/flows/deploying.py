@@ -22,6 +22,9 @@ PLACES = {
     "ARTBANK_PHOTOS": "s3://art/photos",
     "ARTBANK_OUTPUT": "s3://art/output",
     "ARTBANK_STYLE": "monet",
+    "ARTBANK_TRAIN_POOL": "artbank",
+    "ARTBANK_TRAIN_RUNNER": "auto",
+    "ARTBANK_STYLIZE_RUNNER": "threads",
 }
 
 

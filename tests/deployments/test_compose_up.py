@@ -1,0 +1,113 @@
+"""compose.yaml brought up as processes: a bank and pictures come out of its store, and every kind of pool is taken."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import postgres
+import pytest
+import rgw
+from composing import ROOT, Stack, compose_up, read_env
+from drawn import STYLIZE, TRAIN, draw_artwork, draw_photo
+from PIL import Image
+from s3fs import S3FileSystem
+
+NUM_PHOTOS = 3
+_PATIENCE_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of an env file as `make env` writes it."""
+    path = tmp_path_factory.mktemp("env") / ".env"
+    new_env = [sys.executable, ROOT / "deployments/new_env.py", ROOT / ".env.example", path]
+    subprocess.run(new_env, check=True)
+    return read_env(path) | {"STORE_BYTES": str(4 << 30)}
+
+
+@pytest.fixture(scope="module")
+def stack(
+    values: dict[str, str], tmp_path_factory: pytest.TempPathFactory, require_programs: Any
+) -> Iterator[Stack]:
+    """All services, well."""
+    require_programs(rgw.missing_programs() + [name for name in ("initdb",) if postgres.find_program(name) is None])
+    with compose_up(ROOT / "compose.yaml", values, tmp_path_factory.mktemp("compose")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack, values: dict[str, str]) -> Iterator[httpx.Client]:
+    """The API of its Prefect server."""
+    user = ("artbank", values["PREFECT_PASSWORD"])
+    with httpx.Client(base_url=f"{stack.url('server', '4200')}/api", auth=user, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def bucket(stack: Stack, values: dict[str, str]) -> S3FileSystem:
+    """Its S3 store, with a collection `monet` and some photos."""
+    key, secret = values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"]
+    fs = S3FileSystem(key=key, secret=secret, endpoint_url=stack.url("store", "7480"), use_listings_cache=False)
+    fs.pipe({f"museum/gallery/monet/{seed}.png": draw_artwork(seed) for seed in range(3)})
+    fs.pipe({f"museum/photos/{seed}.jpg": draw_photo(seed) for seed in range(NUM_PHOTOS)})
+    return fs
+
+
+def run_deployment(api: httpx.Client, name: str, recipe: dict[str, Any]) -> None:
+    """Have a deployment run as it stands but for a smaller recipe, and wait for its end."""
+    found = api.get(f"/deployments/name/{name}").raise_for_status().json()
+    config = found["parameters"]["config"] | {"recipe": recipe}
+    asked = {"parameters": {"config": config}}
+    run = api.post(f"/deployments/{found['id']}/create_flow_run", json=asked).raise_for_status().json()
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (state := api.get(f"/flow_runs/{run['id']}").json()["state"])["type"] not in ("COMPLETED", "FAILED", "CRASHED"):
+        assert time.monotonic() < deadline, state
+        time.sleep(0.3)
+    assert state["type"] == "COMPLETED", state
+
+
+def deploy(stack: Stack, kind: str) -> str:
+    """Put everything on the server anew, with pools of another kind."""
+    command = [sys.executable, str(ROOT / "deployments/deploy.py"), "--pools", kind, "--gpus", "3"]
+    env = {name: value for name, value in stack.environment("init").items() if name not in ("ARTBANK_DASK", "ARTBANK_HOME")}
+    done = subprocess.run(command, env=env, cwd=stack.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_bank_is_trained_and_photos_are_stylized_out_of_the_store_by_the_dask_worker(
+    stack: Stack, api: httpx.Client, bucket: S3FileSystem
+) -> None:
+    run_deployment(api, "train-banks/train-banks", TRAIN.model_copy(update={"max_steps": 1}).model_dump())
+    assert len(bucket.find("museum/store/catalog/banks/collection=monet")) == 1
+    run_deployment(api, "stylize-archive/stylize-archive", STYLIZE.model_dump())
+    pictures = [path for path in bucket.find("museum/art/monet") if path.endswith(".jpg")]
+    assert len(pictures) == NUM_PHOTOS
+    assert {Image.open(io.BytesIO(bucket.cat_file(path))).format for path in pictures} == {"JPEG"}
+    print(stack.log("dask-worker"))
+
+
+def test_what_init_put_there_is_what_the_file_asks_for(stack: Stack, api: httpx.Client, bucket: S3FileSystem) -> None:
+    pools = {pool["name"]: pool for pool in api.post("/work_pools/filter", json={}).json()}
+    assert {name: (pool["type"], pool["concurrency_limit"]) for name, pool in pools.items()} == {
+        "artbank": ("process", None), "gpu": ("process", 1),
+    }  # fmt: skip
+    assert "bucket museum: created" in stack.log("init")
+    assert [one["name"] for one in api.post("/automations/filter", json={}).json()] == ["artbank-lost-runs"]
+
+
+def test_nobody_without_the_password_is_let_in(stack: Stack) -> None:
+    assert httpx.post(f"{stack.url('server', '4200')}/api/flows/filter", json={}).status_code == 401
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_all_is_deployed_with_pools_of_another_kind(stack: Stack, api: httpx.Client, kind: str) -> None:
+    assert "left as it is" in deploy(stack, kind)
