@@ -115,7 +115,8 @@ class Stack:
         told = (image_env() if "artbank" in self.services[name]["image"] else {}) | given
         env = {key: self.substitute(name, str(value)) for key, value in told.items()}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return {"HOME": str(self.folder), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"} | env | {"PATH": path}
+        fixed = {"HOME": str(self.folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        return fixed | env | {"PATH": path}
 
     def substitute(self, name: str, text: str) -> str:
         """Return a text of a service with loopback and free ports for its hosts, and folders of this machine."""

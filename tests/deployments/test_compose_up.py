@@ -61,7 +61,7 @@ def bucket(stack: Stack, values: dict[str, str]) -> S3FileSystem:
     return fs
 
 
-def run_deployment(api: httpx.Client, name: str, recipe: dict[str, Any]) -> None:
+def run_deployment(stack: Stack, api: httpx.Client, name: str, recipe: dict[str, Any]) -> None:
     """Have a deployment run as it stands but for a smaller recipe, and wait for its end."""
     found = api.get(f"/deployments/name/{name}").raise_for_status().json()
     config = found["parameters"]["config"] | {"recipe": recipe}
@@ -71,7 +71,7 @@ def run_deployment(api: httpx.Client, name: str, recipe: dict[str, Any]) -> None
     while (state := api.get(f"/flow_runs/{run['id']}").json()["state"])["type"] not in ("COMPLETED", "FAILED", "CRASHED"):
         assert time.monotonic() < deadline, state
         time.sleep(0.3)
-    assert state["type"] == "COMPLETED", state
+    assert state["type"] == "COMPLETED", stack.log("worker")[-5000:]
 
 
 def deploy(stack: Stack, kind: str) -> str:
@@ -86,9 +86,9 @@ def deploy(stack: Stack, kind: str) -> str:
 def test_a_bank_is_trained_and_photos_are_stylized_out_of_the_store_by_the_dask_worker(
     stack: Stack, api: httpx.Client, bucket: S3FileSystem
 ) -> None:
-    run_deployment(api, "train-banks/train-banks", TRAIN.model_copy(update={"max_steps": 1}).model_dump())
+    run_deployment(stack, api, "train-banks/train-banks", TRAIN.model_copy(update={"max_steps": 1}).model_dump())
     assert len(bucket.find("museum/store/catalog/banks/collection=monet")) == 1
-    run_deployment(api, "stylize-archive/stylize-archive", STYLIZE.model_dump())
+    run_deployment(stack, api, "stylize-archive/stylize-archive", STYLIZE.model_dump())
     pictures = [path for path in bucket.find("museum/art/monet") if path.endswith(".jpg")]
     assert len(pictures) == NUM_PHOTOS
     assert {Image.open(io.BytesIO(bucket.cat_file(path))).format for path in pictures} == {"JPEG"}

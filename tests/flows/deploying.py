@@ -36,9 +36,8 @@ def deployments() -> dict[str, dict[str, Any]]:
 
 def read_flow(entry: dict[str, Any]) -> Flow[Any, Any]:
     """Import the flow of an entry."""
-    path, name = entry["entrypoint"].split(":")
-    assert (ROOT / path).is_file()
-    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    module, name = entry["entrypoint"].rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
 
 
 def call_prefect(server: str, *words: str) -> str:
