@@ -72,6 +72,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     TRITON_CACHE_DIR=/cache/triton \
     MPLCONFIGDIR=/tmp/matplotlib \
     PREFECT_HOME=/tmp/prefect \
+    PREFECT_LOGGING_EXTRA_LOGGERS=artbank \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \
     DASK_DISTRIBUTED__WORKER__DAEMON=False \

@@ -53,7 +53,9 @@ def read_options(words: list[str] | None) -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pools", choices=KINDS, default="process", help="what the pools start; process by default")
-    parser.add_argument("--gpus", type=int, help="flow runs of the pool `gpu` at once; what it is, or else 1, by default")
+    parser.add_argument(
+        "--gpus", type=int, help="flow runs of the pool `gpu` at once; what it is, or else 1, by default"
+    )
     parser.add_argument("--create-buckets", action="store_true", help="create the buckets of the s3:// places")
     return parser.parse_args(words)
 

@@ -1,7 +1,7 @@
 """The services of compose.yaml as plain processes of this machine, on loopback ports, with the commands of the file.
 
 What an image brings is taken from the checkout: its ENV from the Dockerfile, its programs from the virtual environment
-and PATH. PostgreSQL's image is not ours; Debian's server stands in for it, with the user, password and database that the
+and PATH. PostgreSQL's image is not ours; Debian's server stands in for it, with the user and password that the
 file gives it.
 """
 
@@ -24,7 +24,7 @@ import yaml
 from rgw import free_port
 
 ROOT = Path(__file__).parents[2]
-_START_SECONDS = 120
+_START_SECONDS, _STOP_SECONDS = 120, 4
 _PROGRAMS = {"run-store": str(ROOT / "deployments/store/run.sh"), "python3": sys.executable}
 
 
@@ -98,15 +98,16 @@ class Stack:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def down(self) -> None:
-        """Ask all to end, those first that were started last."""
-        for process in reversed(self.running.values()):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+        """Ask all to end, kill what is left of them after some seconds, and then the database."""
         for process in self.running.values():
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in self.running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         self._open.close()
 
     def environment(self, name: str) -> dict[str, str]:
@@ -115,7 +116,12 @@ class Stack:
         told = (image_env() if "artbank" in self.services[name]["image"] else {}) | given
         env = {key: self.substitute(name, str(value)) for key, value in told.items()}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        fixed = {"HOME": str(self.folder), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        fixed = {
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
         return fixed | env | {"PATH": path}
 
     def substitute(self, name: str, text: str) -> str:
@@ -149,6 +155,7 @@ class Stack:
             self.running[name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *command],
                 cwd=self.folder / "tmp", env=self.environment(name), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
             )  # fmt: skip
 
     def _wait(self, name: str, condition: str) -> None:
