@@ -24,7 +24,7 @@ import yaml
 from rgw import free_port
 
 ROOT = Path(__file__).parents[2]
-_START_SECONDS, _STOP_SECONDS = 120, 4
+_START_SECONDS, _STOP_SECONDS = 300, 4
 _PROGRAMS = {"run-store": str(ROOT / "deployments/store/run.sh"), "python3": sys.executable}
 
 
@@ -102,13 +102,19 @@ class Stack:
         for process in self.running.values():
             process.terminate()
         deadline = time.monotonic() + _STOP_SECONDS
-        for process in self.running.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(deadline - time.monotonic(), 0.1))
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        for name in list(self.running):
+            self.stop(name, max(deadline - time.monotonic(), 0.1))
         self._open.close()
+
+    def stop(self, name: str, seconds: float = _STOP_SECONDS) -> None:
+        """Ask a service to end, and kill what is left of it after some seconds."""
+        process = self.running.pop(name)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     def environment(self, name: str) -> dict[str, str]:
         """Return the environment of a service's programs: the image's, and then the file's."""
@@ -168,7 +174,7 @@ class Stack:
             assert process is None or process.poll() is None, f"{name} ended:\n{self.log(name)[-3000:]}"
             if self.is_healthy(name):
                 return
-            time.sleep(0.3)
+            time.sleep(0.5)
         raise AssertionError(f"{name} is not well after {_START_SECONDS} s:\n{self.log(name)[-3000:]}")
 
     def is_healthy(self, name: str) -> bool:
