@@ -3,8 +3,9 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
+EXPORT := -q --frozen --no-hashes --no-emit-project --no-header --no-annotate --prune torch
 
-.PHONY: demo docs test lint bench deploy mini mini-eval mini-sheets lock clean
+.PHONY: demo docs test lint bench deploy env mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
@@ -17,17 +18,14 @@ $(READY): pyproject.toml requirements.txt
 demo: $(READY)
 	$(BIN)/artbank demo build/demo
 
-# Put the flows on work pools of the Prefect server at PREFECT_API_URL. A pool `gpu` that is there, of whatever type, is
-# left as it is.
+# Put work pools, automations and the flows on the Prefect server at PREFECT_API_URL; docs/deploy.md says how to choose.
+POOLS ?= process
 deploy: $(READY)
-	$(BIN)/prefect work-pool create artbank --type process --overwrite
-	$(BIN)/prefect work-pool inspect gpu > /dev/null 2>&1 || $(BIN)/prefect work-pool create gpu --type process
-	for file in deployments/automations/*.yaml; do \
-		name=$$(sed -n 's/^name: //p' $$file); \
-		$(BIN)/prefect automation inspect $$name > /dev/null 2>&1 || \
-			$(BIN)/prefect automation create --from-file $$file || exit 1; \
-	done
-	$(BIN)/prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
+	$(BIN)/python deployments/deploy.py --pools $(POOLS) $(if $(GPUS),--gpus $(GPUS))
+
+# Secrets for compose.yaml, in .env.
+env:
+	$(PYTHON) deployments/new_env.py .env.example .env
 
 # The documentation as a site: warnings are errors. Half a minute.
 docs: $(READY)
@@ -59,7 +57,8 @@ mini-sheets: $(READY)
 # Lock the tree without torch and what comes with it (its build depends on the machine), and without index addresses.
 lock: $(READY)
 	$(BIN)/uv lock -q
-	$(BIN)/uv export -q --frozen --no-hashes --no-emit-project --no-header --no-annotate --prune torch -o requirements.txt
+	$(BIN)/uv export $(EXPORT) -o requirements.txt
+	$(BIN)/uv export $(EXPORT) --no-dev -o requirements-runtime.txt
 	rm uv.lock
 
 clean:

@@ -118,6 +118,12 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def require_programs() -> Callable[[Sequence[str]], None]:
+    """Skip what needs programs that are not there, told by name, or fail it."""
+    return _require
+
+
 def create_bucket(endpoint: rgw.Endpoint) -> str:
     """Create a bucket of a new name, and return the name."""
     from s3fs import S3FileSystem

@@ -22,6 +22,9 @@ PLACES = {
     "ARTBANK_PHOTOS": "s3://art/photos",
     "ARTBANK_OUTPUT": "s3://art/output",
     "ARTBANK_STYLE": "monet",
+    "ARTBANK_TRAIN_POOL": "artbank",
+    "ARTBANK_TRAIN_RUNNER": "auto",
+    "ARTBANK_STYLIZE_RUNNER": "threads",
 }
 
 
@@ -33,9 +36,8 @@ def deployments() -> dict[str, dict[str, Any]]:
 
 def read_flow(entry: dict[str, Any]) -> Flow[Any, Any]:
     """Import the flow of an entry."""
-    path, name = entry["entrypoint"].split(":")
-    assert (ROOT / path).is_file()
-    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    module, name = entry["entrypoint"].rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
 
 
 def call_prefect(server: str, *words: str) -> str:

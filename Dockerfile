@@ -1,0 +1,96 @@
+# syntax=docker/dockerfile:1
+# One image for everything that is started: `artbank` itself, Prefect's server and workers, Dask's scheduler and workers.
+#
+#   docker build -t artbank:cpu .
+#   docker build -t artbank:cuda --build-arg TORCH_BACKEND=cu128 .
+#
+# TORCH_BACKEND is one of those that uv knows, for which it knows PyTorch's own index; empty takes torch from where all
+# else comes from. Where packages come from a mirror, that is a secret of the build, which no layer keeps:
+# --secret id=pip,src=pip.conf --secret id=uv,src=uv.toml
+ARG BASE=debian:bookworm-slim
+
+FROM ${BASE} AS python
+# Debian keeps one version of a package, which its security updates replace: a pin would break the build, not fix it.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates python3 tini \
+    && rm -rf /var/lib/apt/lists/* /var/log/*
+
+FROM python AS build
+ARG UV_VERSION=0.13.9
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check "uv==${UV_VERSION}" \
+    && python3 -m venv --without-pip /opt/venv
+ENV UV_PYTHON=/opt/venv/bin/python UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1
+ARG TORCH=torch==2.13.0
+ARG TORCH_BACKEND=cpu
+RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
+    /opt/uv/bin/uv pip install ${TORCH_BACKEND:+--torch-backend="${TORCH_BACKEND}"} "${TORCH}"
+COPY requirements-runtime.txt /tmp/
+RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
+    /opt/uv/bin/uv pip install -r /tmp/requirements-runtime.txt
+COPY pyproject.toml README.md /opt/artbank/
+COPY artbank /opt/artbank/artbank
+COPY artbank_cli /opt/artbank/artbank_cli
+COPY flows /opt/artbank/flows
+COPY tasks /opt/artbank/tasks
+COPY deployments /opt/artbank/deployments
+# Editable, so that the flows are where their deployments look for them, and the model's weights are there once.
+RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
+    /opt/uv/bin/uv pip install --no-deps -e /opt/artbank \
+    && python3 -m compileall -q /opt/artbank \
+    && rm -rf /opt/artbank/build
+
+FROM python
+ARG TORCH_BACKEND=cpu
+# What compiles the UNet's kernels on a GPU calls a C compiler; without one it would run uncompiled, and say so.
+# hadolint ignore=DL3008
+RUN if [ -n "${TORCH_BACKEND}" ] && [ "${TORCH_BACKEND}" != cpu ]; then \
+        apt-get update \
+        && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev \
+        && rm -rf /var/lib/apt/lists/* /var/log/*; \
+    fi
+# The ids are numbers that volumes and pod security can be set up for.
+RUN groupadd --gid 10001 artbank \
+    && useradd --uid 10001 --gid 10001 --no-log-init --create-home --shell /usr/sbin/nologin artbank \
+    && install -d -o 10001 -g 10001 /cache
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/artbank /opt/artbank
+# All that is written goes to /cache, which is worth a volume, or to /tmp: the root may be read-only.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ARTBANK_HOME=/opt/artbank \
+    ARTBANK_CACHE=/cache/artbank \
+    HF_HOME=/cache/huggingface \
+    TORCHINDUCTOR_CACHE_DIR=/cache/inductor \
+    TRITON_CACHE_DIR=/cache/triton \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    PREFECT_HOME=/tmp/prefect \
+    PREFECT_LOGGING_EXTRA_LOGGERS=artbank \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    DO_NOT_TRACK=1 \
+    DASK_DISTRIBUTED__WORKER__DAEMON=False \
+    DASK_TEMPORARY_DIRECTORY=/tmp \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 10001:10001
+WORKDIR /tmp
+VOLUME ["/cache"]
+# What "healthy" means depends on what is started; compose.yaml and deployments/kubernetes say it for each.
+HEALTHCHECK NONE
+# Init reaps the decoders that a killed flow run leaves behind.
+ENTRYPOINT ["tini", "--"]
+CMD ["artbank", "--help"]
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG BASE
+LABEL org.opencontainers.image.title="artbank" \
+      org.opencontainers.image.description="Galleries into reusable painting styles, photo archives into art." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"

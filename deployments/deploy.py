@@ -1,0 +1,137 @@
+"""Put everything on the Prefect server at PREFECT_API_URL: work pools and their limits, automations, deployments.
+
+    python deployments/deploy.py --pools process|docker|kubernetes [--gpus N] [--create-buckets]
+
+Run again after any change: what is there is brought to what the files say. `make deploy` does it too. Places are
+ARTBANK_GALLERY, ARTBANK_STORE, ARTBANK_PHOTOS, ARTBANK_OUTPUT and ARTBANK_STYLE; ARTBANK_DASK, where it is set, is the
+address of a Dask scheduler whose workers do the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
+
+HERE = Path(__file__).parent
+KINDS = ("process", "docker", "kubernetes")
+PLACES = ("ARTBANK_GALLERY", "ARTBANK_STORE", "ARTBANK_PHOTOS", "ARTBANK_OUTPUT", "ARTBANK_STYLE")
+_POOLS = ("artbank", "gpu")
+_VARIABLE = re.compile(r"\{\{ \$(\w+) \}\}")  # as in Prefect's own file
+
+
+def main(words: list[str] | None = None) -> None:
+    """Read the command line, and do it."""
+    options = read_options(words)
+    variables = fill_variables(os.environ, options.pools)
+    if missing := [name for name in PLACES if not variables.get(name)]:
+        sys.exit(f"expected {', '.join(PLACES)} in the environment, found no {', '.join(missing)}; set them")
+    if options.create_buckets:
+        create_buckets(variables)
+    with get_client(sync_client=True) as client:
+        for name, template in read_templates(options.pools, variables).items():
+            put_pool(client, name, options.pools, template)
+        limit_pool(client, "gpu", options.gpus)
+        for path in sorted((HERE / "automations").glob("*.yaml")):
+            put_automation(client, path)
+    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
+    sys.exit(subprocess.run([*deploy, str(HERE / "prefect.yaml")], cwd=HERE.parent, env=variables).returncode)
+
+
+def read_options(words: list[str] | None) -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pools", choices=KINDS, default="process", help="what the pools start; process by default")
+    parser.add_argument(
+        "--gpus", type=int, help="flow runs of the pool `gpu` at once; what it is, or else 1, by default"
+    )
+    parser.add_argument("--create-buckets", action="store_true", help="create the buckets of the s3:// places")
+    return parser.parse_args(words)
+
+
+def fill_variables(given: Mapping[str, str], kind: str) -> dict[str, str]:
+    """Return the environment with what the files need beside the places; what is set there is left.
+
+    Training takes a device in its own process, so it runs on the pool `gpu`, and stylizing has ranges of shards run
+    there. With a Dask cluster both only plan and wait.
+    """
+    dask = given.get("ARTBANK_DASK")
+    defaults = {
+        "ARTBANK_HOME": str(HERE.resolve().parent) if kind == "process" else "/opt/artbank",
+        "ARTBANK_IMAGE": "artbank:cpu",
+        "ARTBANK_TRAIN_POOL": "artbank" if dask else "gpu",
+        "ARTBANK_TRAIN_RUNNER": dask or "auto",
+        "ARTBANK_STYLIZE_RUNNER": dask or "deployment:stylize-shards/gpu",
+    }
+    return defaults | {name: value for name, value in given.items() if value or name not in defaults}
+
+
+def read_templates(kind: str, variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the base job template of each pool; an empty one is Prefect's own for that kind."""
+    path = HERE / "pools" / f"{kind}.yaml"
+    if not path.exists():
+        return {name: {} for name in _POOLS}
+    return yaml.safe_load(_VARIABLE.sub(lambda found: variables[found[1]], path.read_text()))
+
+
+def put_pool(client: SyncPrefectClient, name: str, kind: str, template: dict[str, Any]) -> None:
+    """Create a work pool, or give the one that is there its template; one of another kind is left as it is."""
+    try:
+        found = client.read_work_pool(name)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
+        print(f"work pool {name}: created, of kind {kind}")
+        return
+    if found.type != kind:
+        print(f"work pool {name}: is of kind {found.type} and left as it is; delete it to have one of kind {kind}")
+    elif template and found.base_job_template != template:
+        client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+        print(f"work pool {name}: has a new base job template")
+    else:
+        print(f"work pool {name}: up to date")
+
+
+def limit_pool(client: SyncPrefectClient, name: str, limit: int | None) -> None:
+    """Limit how many flow runs of a pool are under way at once; without a number an older limit stays, and 1 is new."""
+    limit = limit or client.read_work_pool(name).concurrency_limit or 1
+    client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
+    print(f"work pool {name}: {limit} at once")
+
+
+def put_automation(client: SyncPrefectClient, path: Path) -> None:
+    """Create the automation of a file, unless there is one of that name."""
+    told = yaml.safe_load(path.read_text())
+    if client.read_automations_by_name(told["name"]):
+        print(f"automation {told['name']}: is there")
+        return
+    client.create_automation(AutomationCore.model_validate(told))
+    print(f"automation {told['name']}: created")
+
+
+def create_buckets(variables: Mapping[str, str]) -> None:
+    """Create the buckets that the places name and that are not there."""
+    from s3fs import S3FileSystem
+
+    fs = S3FileSystem()
+    places = (variables[name] for name in PLACES if variables[name].startswith("s3://"))
+    for bucket in sorted({place.removeprefix("s3://").partition("/")[0] for place in places}):
+        if fs.exists(bucket):
+            print(f"bucket {bucket}: is there")
+        else:
+            fs.call_s3("create_bucket", Bucket=bucket)  # mkdir would name a region, which some gateways refuse
+            print(f"bucket {bucket}: created")
+
+
+if __name__ == "__main__":
+    main()

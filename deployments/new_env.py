@@ -1,0 +1,29 @@
+"""Write `.env` for compose.yaml: the example, with a new secret wherever there is nothing.
+
+    python3 deployments/new_env.py .env.example .env
+
+A file that is there is left: its secrets are those of the databases that were made with them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+
+def main(example: Path, target: Path) -> None:
+    """Write the file, readable by its owner alone."""
+    text = re.sub(r"(?m)(?<==)$", lambda _: secrets.token_hex(24), example.read_text())
+    try:
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        sys.exit(f"{target} is there and keeps its secrets; to begin anew, delete it and the volumes made with it")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
