@@ -8,8 +8,14 @@ from typing import Any
 from artbank.installation import Verdict
 
 POOLS = ("artbank", "gpu")
-DEPLOYMENTS = ("train-banks/train-banks", "stylize-archive/stylize-archive", "stylize-shards/gpu")
-AUTOMATIONS = ("artbank-lost-runs",)
+DEPLOYMENTS = (
+    *("train-banks/train-banks", "watch-gallery/watch-gallery"),
+    *("stylize-archive/stylize-archive", "stylize-shards/gpu"),
+)
+AUTOMATIONS = (
+    *("artbank-lost-runs", "artbank-alarm-failed-run", "artbank-alarm-late-run", "artbank-alarm-stuck-run"),
+    *("artbank-alarm-stuck-archive", "artbank-alarm-quality"),
+)
 """What `make deploy` puts on a server."""
 
 

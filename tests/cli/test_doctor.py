@@ -138,8 +138,9 @@ def test_client_and_server_should_be_of_one_version(found: str, level: str) -> N
 
 def test_the_doctor_asks_for_what_is_deployed() -> None:
     deployed = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text())["deployments"]
-    flows = {entry["name"]: entry["entrypoint"].rpartition(":")[2].replace("_", "-") for entry in deployed}
+    flows = {entry["name"]: entry["entrypoint"].rpartition(".")[2].replace("_", "-") for entry in deployed}
     assert {f"{flow}/{name}" for name, flow in flows.items()} == set(server.DEPLOYMENTS)
-    assert {entry["work_pool"]["name"] for entry in deployed} == set(server.POOLS)
-    automations = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "deployments").glob("*.yaml"))]
-    assert {entry["name"] for entry in automations if "trigger" in entry} == set(server.AUTOMATIONS)
+    pools = {entry["work_pool"]["name"] for entry in deployed} - {"{{ $ARTBANK_TRAIN_POOL }}"}  # one of the two
+    assert pools == set(server.POOLS)
+    automations = [yaml.safe_load(path.read_text()) for path in (ROOT / "deployments/automations").glob("*.yaml")]
+    assert {entry["name"] for entry in automations} == set(server.AUTOMATIONS)
