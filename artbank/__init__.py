@@ -17,7 +17,7 @@ The modules, lowest first; each imports only from those before it:
     attention, bank, inversion, solvers                 the style prompts and how they meet a photo
     views, batches, joint, checkpoints, cohort          what banks learn from, several at once
     training, stylization                               learning and using them
-    sight, scorer, evaluation, report                   what came of it
+    sight, scorer, evaluation, report, pages            what came of it
     worker, shelf, styles, album                        what a process keeps loaded; banks and styles out of a store
     samples, registering, galleries, site               one job whole: a gallery into banks, and pages of them
     archives, opening, stages, shards, outcomes         the other: an archive into pictures

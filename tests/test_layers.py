@@ -35,7 +35,7 @@ ORDER = [
     *("attention", "bank", "inversion", "solvers"),
     *("views", "batches", "joint", "checkpoints", "cohort"),
     *("training", "stylization"),
-    *("sight", "scorer", "evaluation", "report"),
+    *("sight", "scorer", "evaluation", "report", "pages"),
     *("worker", "shelf", "styles", "album"),
     *("samples", "registering", "galleries", "site"),
     *("archives", "opening", "stages", "shards", "outcomes"),

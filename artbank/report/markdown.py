@@ -18,9 +18,13 @@ def escape(value: object) -> str:
     Line breaks become spaces; control, formatting and unpaired characters become `�`, so that a name cannot reverse
     or hide its neighbours.
     """
+    return _SPECIAL.sub(r"\\\1", plain(value)).translate(_MARKUP)
+
+
+def plain(value: object) -> str:
+    """Return a value as one line of text that can be seen as a whole: not for Markdown or HTML as it is."""
     line = " ".join(str(value).splitlines())
-    visible = "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line)
-    return _SPECIAL.sub(r"\\\1", shorten(visible)).translate(_MARKUP)
+    return shorten("".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line))
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
