@@ -121,9 +121,11 @@ def line_chart(
     x_label: str,
     y_label: str,
     ticks: Mapping[float, str] | None = None,
+    marks: Mapping[str, float] | None = None,
     is_filled: bool = False,
+    is_from_zero: bool = True,
 ) -> Chart:
-    """Draw lines over one axis, from 0 upwards.
+    """Draw lines over one axis.
 
     Args:
         series: Places and heights by name.
@@ -131,7 +133,9 @@ def line_chart(
         x_label: What the places count.
         y_label: What the heights count.
         ticks: Labels of places, where the numbers themselves say too little; the table has them too.
+        marks: Places to mark, by name.
         is_filled: Fill what is below a line.
+        is_from_zero: Heights go from 0 upwards; else from a little below the lowest.
     """
     figure = _figure(210.0)
     axes = figure.add_axes((0.09, 0.2, 0.89, 0.72))
@@ -154,8 +158,14 @@ def line_chart(
                 _label(name), (places[-1], heights[-1]), ha="right", va="bottom", color=colour, parse_math=False
             )
     top = max((max(heights, default=0) for _, heights in series.values()), default=0)
-    axes.set_ylim(0, top * 1.08 or 1)
+    low = 0.0 if is_from_zero else _limits([np.asarray(heights) for _, heights in series.values()])[0]
+    axes.set_ylim(low, low + 1.08 * (top - low) or 1)
     axes.margins(x=0)
+    for name, place in (marks or {}).items():
+        axes.axvline(place, color=_NUMBERED["ink"], linewidth=1.2, linestyle=(0, (3, 3)))
+        is_right = place > 0.5 * sum(axes.get_xlim())
+        at = {"ha": "right" if is_right else "left", "va": "bottom", "transform": axes.get_xaxis_transform()}
+        axes.text(place, 1.01, _label(name), color=_NUMBERED["ink"], parse_math=False, **at)
     if ticks:
         shown = _thin(list(ticks), 5)
         axes.set_xticks(shown, [ticks[place] for place in shown])

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from artbank import __version__
-from artbank.report.markdown import plain, score_text, seconds_text, share_text
+from artbank.report.markdown import plain, score_text, seconds_text, share_text, visible
 
 
 def render(template: str, **facts: Any) -> str:
@@ -29,6 +29,12 @@ def render(template: str, **facts: Any) -> str:
 def _templates() -> Environment:
     loader = PackageLoader("artbank.pages")
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found.filters |= {"plain": plain, "score": score_text, "share": share_text, "duration": seconds_text}
+    found.filters |= {
+        "plain": plain,
+        "visible": visible,
+        "score": score_text,
+        "share": share_text,
+        "duration": seconds_text,
+    }
     found.filters["number"] = lambda value: f"{value:,}"
     return found

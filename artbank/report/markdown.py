@@ -23,8 +23,13 @@ def escape(value: object) -> str:
 
 def plain(value: object) -> str:
     """Return a value as one line of text that can be seen as a whole: not for Markdown or HTML as it is."""
+    return shorten(visible(value))
+
+
+def visible(value: object) -> str:
+    """Return a value as one line of text of any length in which nothing is invisible; see `escape`."""
     line = " ".join(str(value).splitlines())
-    return shorten("".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line))
+    return "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line)
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
