@@ -1,1 +1,1 @@
-"""The command line: `artbank train | stylize | verify | banks | export | demo`."""
+"""The command line: `artbank train | stylize | verify | banks | site | export | demo`."""

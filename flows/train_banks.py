@@ -12,8 +12,8 @@ from prefect import flow, get_run_logger
 from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
 from flows.outcomes import Future, explain, gather, name_failures
-from tasks.artifacts import show_banks
-from tasks.galleries import plan_training, train_collections
+from tasks.artifacts import show_banks, show_pages
+from tasks.galleries import build_site, plan_training, train_collections
 from tasks.runners import open_runner
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class TrainSummary:
 def train_banks(config: TrainConfig) -> TrainSummary:
     """Train a bank for every collection whose artworks, recipe or base model have none yet.
 
-    Nothing changed: it ends in seconds and writes nothing. Run it again to resume what was cut off.
+    Nothing changed: it ends in seconds and writes nothing. Run it again to resume what was cut off. The pages of the
+    banks are brought up to date at the end.
 
     Raises:
         TrainBanksError: Some collections failed; names them. The others are registered.
@@ -49,11 +50,13 @@ def train_banks(config: TrainConfig) -> TrainSummary:
     plan = plan_training(config)
     get_run_logger().info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     if not plan.jobs:
+        _build_site(config, [])
         return TrainSummary({}, plan.current)
     ends = _train(config, {job.collection.name: job for job in plan.jobs})
     failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
     trained = {name: end for name, end in ends.items() if name not in failed}
     show_banks(list(trained.values()), plan.current, {name: explain(error) for name, error in failed.items()})
+    _build_site(config, list(trained.values()))
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {name_failures(failed)}")
     return TrainSummary({name: bank.version for name, bank in trained.items()}, plan.current)
@@ -92,6 +95,16 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
     for group in (*told.values(), *told_alone.values()):
         ends |= group
     return {name: ends[name] for name in jobs}
+
+
+def _build_site(config: TrainConfig, trained: Sequence[Any]) -> None:
+    """Bring the pages up to date, which fails no run: the banks are registered, and the next run writes the pages."""
+    state = build_site(config, return_state=True)
+    if not state.is_completed():
+        get_run_logger().warning("the pages are not up to date; `artbank site %s` writes them", config.store_uri)
+    elif trained:
+        built = state.result()
+        show_pages(trained, built.index_uri, built.pages)
 
 
 def _name(group: Sequence[str]) -> str:

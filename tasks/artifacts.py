@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from artbank.records import BankRecord, Forecast, Outcome
+from artbank.report.markdown import escape
 
 
 def show_banks(trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str]) -> None:
@@ -28,6 +30,23 @@ def show_banks(trained: Sequence[BankRecord], current: Sequence[str], failed: Ma
     create_table_artifact(table=rows, key="banks", description="Banks of this run")
 
 
+def show_pages(trained: Sequence[BankRecord], index_uri: str, pages: Mapping[str, str]) -> None:
+    """Leave links to the pages of the banks of this run, and to the index of all.
+
+    Args:
+        trained: Banks of this run.
+        index_uri: Of the index.
+        pages: URI of each bank's page, by bank id.
+    """
+    links = [
+        f"- [{escape(f'{bank.collection}, version {bank.version}')}]({_link(pages[bank.bank_id])})"
+        for bank in trained
+        if bank.bank_id in pages
+    ]
+    text = "\n".join([*links, f"- [all banks]({_link(index_uri)})"])
+    create_markdown_artifact(text, key="bank-pages", description="Pages of the banks of this run")
+
+
 def show_forecast(forecast: Forecast) -> None:
     """Leave what a run would do."""
     create_markdown_artifact(forecast.text, key="forecast", description="What a run would do")
@@ -37,5 +56,12 @@ def show_outcome(outcome: Outcome) -> None:
     """Leave a run's report, and a link to its contact sheet."""
     create_markdown_artifact(outcome.text, key="stylized", description="Pictures of this run")
     if sheet := outcome.places.get("contact sheet"):
-        link = sheet if "://" in sheet else f"file://{sheet}"
-        create_link_artifact(link, link_text="contact sheet", key="contact-sheet", description="Photos and pictures")
+        create_link_artifact(
+            _link(sheet), link_text="contact sheet", key="contact-sheet", description="Photos and pictures"
+        )
+
+
+def _link(uri: str) -> str:
+    """Return a URI as a link; a path is one on this machine."""
+    kind, separator, rest = uri.partition("://")
+    return f"{kind}://{quote(rest)}" if separator else f"file://{quote(uri)}"

@@ -19,6 +19,7 @@ from tasks.retries import STORE_RETRIES
 if TYPE_CHECKING:
     from artbank.galleries import TrainPlan
     from artbank.registering import TrainJob
+    from artbank.site import Built
 
 
 @task(**STORE_RETRIES, name="plan-training", cache_policy=NO_CACHE)
@@ -45,3 +46,12 @@ def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) 
 
     with show_progress(name, "step") as show:
         return galleries.train_collections(config, jobs, show)
+
+
+@task(**STORE_RETRIES, name="build-site", cache_policy=NO_CACHE)
+def build_site(config: TrainConfig) -> Built:
+    """Write the pages of a store's banks that are not up to date, and their index; see `artbank.site.build`."""
+    from artbank import site
+    from artbank.storage import Store
+
+    return site.build(Store.open(config.store_uri))
