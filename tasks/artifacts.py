@@ -8,7 +8,6 @@ from urllib.parse import quote
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from artbank.records import BankRecord, Forecast, Outcome
-from artbank.report.markdown import escape
 
 
 def show_banks(trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str]) -> None:
@@ -38,6 +37,8 @@ def show_pages(trained: Sequence[BankRecord], index_uri: str, pages: Mapping[str
         index_uri: Of the index.
         pages: URI of each bank's page, by bank id.
     """
+    from artbank.report.markdown import escape
+
     links = [
         f"- [{escape(f'{bank.collection}, version {bank.version}')}]({_link(pages[bank.bank_id])})"
         for bank in trained

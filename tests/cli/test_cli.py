@@ -28,7 +28,7 @@ from artbank_cli.main import app, main
 
 TINY = [
     *("--max-steps", "3", "--batch-size", "1", "--num-crops", "1", "--resolution-px", "32"),
-    *("--num-tokens", "2", "--validate-every", "2", "--num-samples", "1"),
+    *("--num-tokens", "2", "--validate-every", "2", "--num-samples", "1", "--num-milestones", "0"),
 ]
 FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
 MODELS: dict[str, type[BaseModel]] = {"train": TrainConfig, "stylize": StylizeConfig}
