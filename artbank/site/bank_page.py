@@ -69,34 +69,23 @@ def asset_links(names: Sequence[str], root: str) -> list[str]:
     return [f"{root}{name}" for name in assets(*names)]
 
 
-def draw_losses(history: History, entry: Entry) -> Chart:
-    """Draw the loss on artworks that the bank learned from, between two validations, and on those held out."""
-    validated = _thin(history.validation)
-    steps = [step for step, _ in validated]
-    learned = {
-        end: fmean(losses)
-        for start, end in zip([0, *steps], steps, strict=False)
-        if (losses := history.train[start:end])
-    }
-    held_out = dict(validated)
-    series = {"held out": (steps, list(held_out.values())), "learned": (list(learned), list(learned.values()))}
+def draw_losses(history: History, entry: Entry) -> list[Chart]:
+    """Draw the loss on held-out artworks, and the mean on those that the bank learns from between two validations.
+
+    Each has an axis of its own: what is learned in a step is drawn at random, and its loss spreads far wider.
+    """
+    held_out = dict(_thin(history.validation))
+    between = zip([0, *held_out], held_out, strict=False)
+    learned = {end: fmean(losses) for start, end in between if (losses := history.train[start:end])}
     best, last = history.best[0], len(history.train)
     marks = {"best": best} | ({"stopped early": last} if _is_early(history, entry) and last != best else {})
-    chart = line_chart(
-        {name: line for name, line in series.items() if line[0]},
-        title="Loss while it learned",
-        x_label="step",
-        y_label="loss",
-        marks=marks,
-        is_from_zero=False,
-    )
-    rows = tuple((f"{step:,}", _loss(held_out[step]), _loss(learned.get(step))) for step in steps)
-    first, (best_step, lowest) = history.validation[0][1], history.best
-    summary = (
-        f"The loss on held-out artworks goes from {_loss(first)} to {_loss(lowest)} at step {best_step:,}, "
-        f"the best of {len(history.validation)} validations; {last:,} steps were taken."
-    )
-    return replace(chart, summary=summary, head=("step", "held-out artworks", "learned artworks"), rows=rows)
+    gist = f"from {_loss(history.validation[0][1])} to {_loss(history.best[1])} at step {best:,}, the lowest"
+    charts = [_draw_line(held_out, "Loss on held-out artworks", gist, marks)]
+    if learned:
+        first, final = list(learned.values())[0], list(learned.values())[-1]
+        gist = f"from {_loss(first)} to {_loss(final)} at step {last:,}, the last; means between two validations"
+        charts.append(_draw_line(learned, "Loss on artworks it learns from", gist, {}))
+    return charts
 
 
 def tell_end(history: History, entry: Entry) -> str:
@@ -160,6 +149,13 @@ def tell_provenance(entry: Entry) -> list[tuple[str, Any]]:
         ("attempt", None if not bank.attempt else str(bank.attempt)),
         ("version of artbank", bank.code_version),
     ]
+
+
+def _draw_line(losses: Mapping[int, float], title: str, gist: str, marks: Mapping[str, float]) -> Chart:
+    line = {"loss": (list(losses), list(losses.values()))}
+    chart = line_chart(line, title=title, x_label="step", y_label="", marks=marks, is_from_zero=False)
+    rows = tuple((f"{step:,}", _loss(loss)) for step, loss in losses.items())
+    return replace(chart, summary=f"{title}: {gist}.", head=("step", "loss"), rows=rows)
 
 
 def _is_early(history: History, entry: Entry) -> bool:

@@ -143,7 +143,7 @@ def test_without_a_script_the_index_is_a_list_of_links(visit, shelf: Shelf) -> N
 def test_versions_lead_to_each_other_and_the_numbers_of_a_chart_open_by_keyboard(visit, shelf: Shelf) -> None:
     page = visit(shelf.url("novak@2")).page
     assert page.locator("tr[aria-current]").inner_text().startswith("2, this page")
-    numbers = page.locator("#training summary")
+    numbers = page.locator("#training summary").first
     numbers.focus()
     page.keyboard.press("Enter")
     assert page.get_by_role("rowheader", name="10", exact=True).is_visible()
