@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from drawn import add_collection, training
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artbank import samples
+from artbank.album import ALBUM, COVER, Album
 from artbank.bank import Bank
 from artbank.checkpoints import Checkpoint, choose_milestones
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
 from artbank.evaluation import describe
+from artbank.galleries import plan_training, train_collection
 from artbank.mini.scenes import draw_scene
-from artbank.recipes import BankRecipe
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.samples import draw_milestones, draw_samples
 from artbank.scorer import Scorer
+from artbank.shelf import bank_key
+from artbank.storage import Store
 from artbank.training import Training
 from artbank.views import Views, encode_views
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=5, batch_size=1, num_crops=1, resolution_px=32, validate_every=1)
+SMALL = StylizeRecipe(preset="fast", resolution_px=32, steps=4)
 MOST = 3  # of the 6 validations above
 
 
@@ -118,8 +126,9 @@ def test_a_checkpoint_with_milestones_that_make_no_sense_says_so(
 
 
 def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_the_finished_bank(
-    base: BaseModel, views: tuple[Views, Views]
+    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(samples, "MILESTONE_RECIPE", SMALL)
     trained = open_training(base, views).run()
     best = trained.history.best[0]
     bank = Bank("0" * 16, "Novak", base.id, base.hash, "f", RECIPE, trained.vectors, {}, {"best_step": best})
@@ -134,3 +143,24 @@ def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_t
     first, last = (found[step].pictures[0].astype(int) for step in (0, 4))
     assert abs(first - last).max() > 0
     assert draw_milestones(base, scorer, bank, reference, {}) == {}
+
+
+def test_a_training_leaves_an_album_whose_every_picture_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "MILESTONE_RECIPE", SMALL)
+    store = Store.open(str(tmp_path / "store"))
+    add_collection(Store.open(str(tmp_path / "gallery")), "novak")
+    config = training(str(tmp_path / "gallery"), store.uri, num_milestones=2)
+    record = train_collection(config, plan_training(config).jobs[0])
+    album = Album.from_bytes(store.read(bank_key("novak", record.bank_id, ALBUM)))
+    assert {milestone.step for milestone in album.milestones} >= {0} and len(album.milestones) in (2, 3)
+    drawn = [shown for milestone in album.milestones for shown in milestone.pictures]
+    shown = [*album.artworks, *album.photos, *drawn, *(s.photo for s in album.samples), album.samples[0].picture]
+    assert all(store.exists(bank_key("novak", record.bank_id, one.file)) for one in shown)
+    assert store.exists(bank_key("novak", record.bank_id, COVER))
+    assert [artwork.text for artwork in album.artworks] == [f"novak/{i}.png" for i in range(4)]
+    assert (album.num_held_out, sum(artwork.is_held_out for artwork in album.artworks)) == (1, 1)
+    assert len(album.contents or {}) == 4 and len(set((album.contents or {}).values())) == 4
+    assert [note.kind for note in album.notes] == ["few"] and album.notes[0].message == record.warnings[0]
+    assert [len(words) for words in album.words] == [5] * 2
