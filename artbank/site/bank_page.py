@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from artbank.checkpoints import History
-from artbank.pages import Chart, line_chart, render
+from artbank.pages import Chart, assets, line_chart, render
+from artbank.report.markdown import visible
 from artbank.shelf import PREVIEW
 from artbank.site.entries import Entry, Kept, read_recipe
 from artbank.site.lineage import trace
@@ -57,15 +59,13 @@ def render_bank(store_uri: str, entry: Entry, versions: Sequence[Entry], kept: M
         ended=own.history and tell_end(own.history, entry),
         gauge=place_scores(entry),
         commands=tell_commands(store_uri, entry),
-        recipe=sorted(read_recipe(record).items()),
+        recipe=[(name, _setting(value)) for name, value in sorted(read_recipe(record).items())],
         provenance=tell_provenance(entry),
     )
 
 
 def asset_links(names: Sequence[str], root: str) -> list[str]:
     """Return the ways from a page to files that all pages share."""
-    from artbank.pages import assets
-
     return [f"{root}{name}" for name in assets(*names)]
 
 
@@ -112,23 +112,21 @@ def place_scores(entry: Entry) -> Gauge | None:
 
 
 def tell_commands(store_uri: str, entry: Entry) -> list[tuple[str, str]]:
-    """Return what can be done with a bank: in words, and as a command."""
-    store, bank, name = shlex.quote(store_uri), shlex.quote(entry.name), shlex.quote(entry.record.collection)
-    model = entry.record.base_model
-    on = "" if model == "mini" else f" --base-model {shlex.quote(model)}"
-    draw = f"artbank stylize PHOTOS OUTPUT --store {store} --style"
-    told = [("Draw a folder of photos in this style", f"{draw} {bank}{on}")]
+    """Return what can be done with a bank: in words, and as a command, an option a line."""
+    bank, name = shlex.quote(entry.name), shlex.quote(entry.record.collection)
+    on = [] if entry.record.base_model == "mini" else [f"--base-model {shlex.quote(entry.record.base_model)}"]
+    store, stylize = f"--store {shlex.quote(store_uri)}", "artbank stylize PHOTOS OUTPUT"
+    told = [("Draw a folder of photos in this style", [stylize, store, f"--style {bank}", *on])]
     if entry.status == "default":
-        told.append((f"The same, with whatever version {entry.record.collection} stands for", f"{draw} {name}{on}"))
+        what = f"The same, with whatever version {entry.record.collection} stands for"
+        told.append((what, [stylize, store, f"--style {name}", *on]))
     else:
-        told.append(
-            ("Let the collection's name stand for this version", f"artbank banks promote {bank} --store {store}")
-        )
+        told.append(("Let the collection's name stand for this version", [f"artbank banks promote {bank}", store]))
     if entry.status != "retired":
-        told.append(("Take this version out", f"artbank banks retire {bank} --store {store}"))
+        told.append(("Take this version out", [f"artbank banks retire {bank}", store]))
     file = shlex.quote(f"{entry.record.collection}.safetensors")
-    told.append(("For diffusers, ComfyUI and A1111", f"artbank export {bank} {file} --store {store}"))
-    return told
+    told.append(("For diffusers, ComfyUI and A1111", [f"artbank export {bank} {file}", store]))
+    return [(what, " \\\n    ".join(map(visible, parts))) for what, parts in told]
 
 
 def tell_provenance(entry: Entry) -> list[tuple[str, Any]]:
@@ -166,6 +164,10 @@ def _is_early(history: History, entry: Entry) -> bool:
 def _thin(validation: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
     stride = -(-len(validation) // _MOST_POINTS)
     return [*validation[::stride], *([] if (len(validation) - 1) % stride == 0 else validation[-1:])]
+
+
+def _setting(value: object) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _loss(loss: float | None) -> str:

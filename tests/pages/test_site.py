@@ -41,7 +41,7 @@ def test_a_page_tells_what_is_kept_of_a_bank(store: Store) -> None:
     assert "what it was at step 10" in told and "0.5000" in told
     assert "only 3 artworks: a house" in told and "2 files" in told
     assert "a house 0.50 lake -0.25" in told and "likeness 0.200" in told
-    assert f"artbank stylize PHOTOS OUTPUT --store {store.uri} --style monet@1" in told
+    assert f"artbank stylize PHOTOS OUTPUT \\ --store {store.uri} \\ --style monet@1" in told
     assert 'class="best"' in html and "stopped early" in html
 
 
