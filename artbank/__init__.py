@@ -13,14 +13,15 @@ The modules, lowest first; each imports only from those before it:
     results, attempts                                   what was done
     manifest, planning, catalog                         what is to do, which banks there are
     mini, models, loading, denoiser, diffusion          the frozen base model
+    words                                               what it has words for
     transfer                                            pictures to its device and back
     attention, bank, inversion, solvers                 the style prompts and how they meet a photo
     views, batches, joint, checkpoints, cohort          what banks learn from, several at once
     training, stylization                               learning and using them
-    sight, scorer, evaluation, report                   what came of it
-    worker, shelf, styles                               what a process keeps loaded; banks and styles out of a store
+    sight, scorer, evaluation, report, pages            what came of it
+    worker, shelf, styles, album                        what a process keeps loaded; banks and styles out of a store
     forecasts, watching                                 how long it may take; what changed in a gallery
-    registering, turns, galleries                       one job whole: a gallery into banks
+    samples, registering, turns, galleries, site        one job whole: a gallery into banks, and pages of them
     archives, opening, stages, shards, outcomes         the other: an archive into pictures
     verification, installation                          whether an output, or a machine, is as it should be
 """

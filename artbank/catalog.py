@@ -104,6 +104,10 @@ class Catalog:
             status += _status(list(group), [event for event in events if event.collection == collection])
         return BankRecord.to_table(banks).append_column("status", pa.array(status, pa.string()))
 
+    def names(self) -> frozenset[str]:
+        """Return the names of all rows and events: where they are the same, so is all that the catalog says."""
+        return frozenset(stored.key for part in (self._rows, self._events) for stored in part.scan())
+
     def find(self, name: str) -> BankRecord:
         """Return the bank that `COLLECTION` or `COLLECTION@VERSION` stands for.
 

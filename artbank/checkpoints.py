@@ -64,6 +64,7 @@ class Checkpoint:
         bank: The bank's state.
         best: Likewise, at the best step.
         moments: AdamW's, by number of the parameter and by name.
+        milestones: The vectors [N, D] at some of its validations, by step; older versions kept none.
     """
 
     identity: str
@@ -71,6 +72,7 @@ class Checkpoint:
     bank: dict[str, Tensor]
     best: dict[str, Tensor]
     moments: dict[int, dict[str, Tensor]]
+    milestones: dict[int, Tensor] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the checkpoint as safetensors, with what is no tensor in its header."""
@@ -78,6 +80,7 @@ class Checkpoint:
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for number, state in self.moments.items():
             tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+        tensors |= {f"milestone.{step}": vectors for step, vectors in self.milestones.items()}
         step = str(len(self.history.train))
         header = {"identity": self.identity, "step": step, "history": json.dumps(asdict(self.history))}
         return safetensors.torch.save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, metadata=header)
@@ -103,7 +106,8 @@ class Checkpoint:
         for name, tensor in _below(tensors, "adam.").items():
             number, moment = name.split(".", 1)
             moments.setdefault(int(number), {})[moment] = tensor
-        return cls(identity, history, _below(tensors, "bank."), _below(tensors, "best."), moments)
+        milestones = {int(step): vectors for step, vectors in _below(tensors, "milestone.").items()}
+        return cls(identity, history, _below(tensors, "bank."), _below(tensors, "best."), moments, milestones)
 
     def check_moments(self, shapes: Sequence[torch.Size]) -> None:
         """Check that AdamW's moments are those of parameters of these shapes.
@@ -115,6 +119,28 @@ class Checkpoint:
         expected = {n: {m: () if m == "step" else tuple(shape) for m in _MOMENTS} for n, shape in enumerate(shapes)}
         if found and found != expected:
             raise ValueError("the optimiser's moments are not complete, or not of the bank's shape")
+
+    def check_milestones(self, shape: torch.Size) -> None:
+        """Check that the milestones are vectors of a bank of this shape, at steps that were validated.
+
+        Raises:
+            ValueError: They are not.
+        """
+        validated = {step for step, _ in self.history.validation}
+        if self.milestones.keys() - validated or any(v.shape != shape for v in self.milestones.values()):
+            raise ValueError("its milestones are not of the bank's shape, or of steps without a validation")
+
+
+def choose_milestones(validated: Sequence[int], most: int) -> Sequence[int]:
+    """Return at most so many of the steps that were validated so far, evenly spread, the first one among them.
+
+    It is every one, every second, every fourth and so on: whatever is chosen later was chosen before, so that what is
+    kept while a training goes on is thinned out, and its end need not be known. At least half of `most` are kept.
+    """
+    stride = 1
+    while most and -(-len(validated) // stride) > most:
+        stride *= 2
+    return validated[::stride] if most else []
 
 
 @contextmanager

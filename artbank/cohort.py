@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from statistics import fmean
 from typing import Protocol
@@ -37,11 +37,19 @@ and the mean loss."""
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: the folded vectors [N, D] float32 of its best step, its raw state, and its history."""
+    """A finished training.
+
+    Attributes:
+        vectors: Of its best step, folded, [N, D] float32.
+        state: Likewise, raw.
+        history: What happened.
+        milestones: What the folded vectors were at a few of its validations, by step.
+    """
 
     vectors: Tensor
     state: dict[str, Tensor]
     history: History
+    milestones: dict[int, Tensor] = field(default_factory=dict)
 
 
 class Member(Protocol):

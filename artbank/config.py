@@ -124,6 +124,13 @@ class TrainConfig(RunConfig):
     num_samples: int = Field(
         default=4, ge=1, le=64, description="Pictures drawn with a new bank for its scores and preview."
     )
+    num_milestones: int = Field(
+        default=6,
+        ge=0,
+        le=32,
+        description="Moments of a training, at most, whose vectors are kept to show on the bank's page what it could "
+        "draw then; 0 keeps none. No bank depends on it.",
+    )
 
     @property
     def title(self) -> str:

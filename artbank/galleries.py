@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from artbank import metrics
+from artbank.album import Mount, describe_contents
 from artbank.catalog import Catalog, bank_id
 from artbank.cohort import Progress, Trained, train_together
 from artbank.collection import Artwork, pull, scan
@@ -246,9 +247,8 @@ def _prepare(config: TrainConfig, job: TrainJob, lease: Lease, base: BaseModel, 
     gallery, name = Store.open(config.gallery_uri), job.collection.name
     artworks, unreadable = pull(gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes)
     findings = [*unreadable, *examine(artworks, smallest_px=config.recipe.resolution_px or base.native_px)]
-    warnings = [finding.message for finding in findings]
-    for message in warnings:
-        logger.warning("%s: %s", name, message)
+    for finding in findings:
+        logger.warning("%s: %s", name, finding.message)
     learned, held_out = split(artworks, config.recipe.holdout, config.recipe.seed)
     pictures = (_pictures(learned), _pictures(held_out))
     views = [
@@ -257,13 +257,17 @@ def _prepare(config: TrainConfig, job: TrainJob, lease: Lease, base: BaseModel, 
     ]
     reference = describe(scorer, name, *pictures)
     shown = [_thumbnail(picture) for picture in pictures[0][:_SHOWN]]
-    training = _open_training(config, job, base, views[0], views[1])
-    return _Prepared(job, lease, training, Portrait(len(artworks), reference, shown, warnings))
+    mount = Mount()
+    kept = mount.add_artworks(artworks, [artwork.key for artwork in held_out])
+    contents = describe_contents(job.collection)
+    portrait = Portrait(len(artworks), reference, shown, findings, mount, kept, len(held_out), contents)
+    return _Prepared(job, lease, _open_training(config, job, base, views[0], views[1]), portrait)
 
 
 def _open_training(config: TrainConfig, job: TrainJob, base: BaseModel, learned: Views, held_out: Views) -> Training:
     store, name = Store.open(config.store_uri), job.collection.name
-    training = Training(base, learned, held_out, config.recipe, job.bank_id)
+    kept = config.num_milestones
+    training = Training(base, learned, held_out, config.recipe, job.bank_id, num_milestones=kept)
     logger.info("%s: training bank %s", name, job.bank_id)
     previous = Catalog(store).default(name) if config.recipe.warm_start else None
     if previous is not None and previous.base_model_hash == base.hash:

@@ -5,36 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import fmean
 
 import numpy as np
 
 from artbank import __version__
+from artbank.album import ALBUM, Album, Milestone, Mount, NearWord, Note, Sample, ShownArtwork, Thumbnail
 from artbank.bank import Bank
 from artbank.catalog import Catalog
 from artbank.cohort import Trained
-from artbank.collection import Collection
+from artbank.collection import Collection, Finding
 from artbank.config import TrainConfig
 from artbank.diffusion import BaseModel
-from artbank.evaluation import Spread, StyleReference, score, summarize
-from artbank.framing import Photo
-from artbank.mini.scenes import SUBJECTS, draw_scene
-from artbank.recipes import StylizeRecipe
+from artbank.evaluation import Spread, StyleReference
 from artbank.records import BankRecord
 from artbank.report import bank_card, preview_grid
+from artbank.samples import MILESTONE_RECIPE, Samples, draw_milestones, draw_samples
 from artbank.scorer import Scorer
 from artbank.shelf import BANK, CARD, HISTORY, PREVIEW, REFERENCE, Checkpoint, bank_key
-from artbank.solvers import count_evaluations
 from artbank.storage import Store
-from artbank.stylization import Style, Stylizer
+from artbank.words import find_nearest
 
 logger = logging.getLogger(__name__)
 
-_SCENE_SEED = 40_000_000  # of the drawn photographs that samples are made of: in no corpus and in no demo
+_SAMPLE_PX, _MILESTONE_PX = 320, 224  # long sides in an album
 
 
 @dataclass(frozen=True)
@@ -54,27 +51,26 @@ class Portrait:
         num_artworks: Those that could be read.
         reference: What they look like to the scorer.
         shown: A few of them, small, for the preview.
-        warnings: What the collection's owner should know.
+        findings: What the collection's owner should know.
+        mount: Holds the pictures of the bank's album.
+        artworks: Those of them that are artworks.
+        num_held_out: Artworks that the bank does not learn from.
+        contents: See `album.Album`.
     """
 
     num_artworks: int
     reference: StyleReference
     shown: Sequence[np.ndarray]
-    warnings: Sequence[str]
+    findings: Sequence[Finding]
+    mount: Mount = field(default_factory=Mount)
+    artworks: tuple[ShownArtwork, ...] = ()
+    num_held_out: int = 0
+    contents: dict[str, str] | None = None
 
-
-@dataclass(frozen=True)
-class Samples:
-    """Pictures made with a new bank, the photographs they were made of, their scores as a whole, and what one took.
-
-    `seconds` are those of one picture, after the model had drawn another; `evaluations` those of the UNet for it.
-    """
-
-    photos: list[np.ndarray]
-    pictures: list[np.ndarray]
-    clip_style: Spread
-    seconds: float
-    evaluations: int
+    @property
+    def warnings(self) -> list[str]:
+        """The findings as sentences."""
+        return [finding.message for finding in self.findings]
 
 
 def register_bank(
@@ -86,52 +82,27 @@ def register_bank(
         OSError: The store failed.
     """
     bank = _fold(job, base, config, trained)
-    samples = draw_samples(base, scorer, bank, portrait.reference, config.num_samples)
-    bank = replace(bank, metrics={**bank.metrics, "clip_style": samples.clip_style.mean})
+    [samples] = draw_samples(base, scorer, [bank], portrait.reference, config.num_samples)
+    milestones = draw_milestones(base, scorer, bank, portrait.reference, trained.milestones)
+    spread = samples.spread(portrait.reference)
+    bank = replace(bank, metrics={**bank.metrics, "clip_style": spread.mean})
     record = replace(
-        _describe_bank(config, job, bank, trained, scorer, samples.clip_style),
+        _describe_bank(config, job, bank, trained, scorer, spread),
         num_artworks=portrait.num_artworks,
         device=str(base.device),
-        warnings=list(portrait.warnings),
+        warnings=portrait.warnings,
         seconds=trained.history.seconds,
         sample_seconds=samples.seconds,
         sample_evaluations=samples.evaluations,
         sample_px=base.native_px,
     )
-    preview = preview_grid(portrait.shown, samples.photos, samples.pictures, bank.collection)
-    return _register(config, record, bank, portrait.reference, trained, preview)
-
-
-def draw_samples(base: BaseModel, scorer: Scorer, bank: Bank, reference: StyleReference, count: int) -> Samples:
-    """Stylize `count` drawn photographs with a bank and score them.
-
-    The photographs are drawn by code, so that every bank is sampled on the same ones wherever it is trained.
-    """
-    side = base.native_px
-    subjects = [SUBJECTS[i * 4 % len(SUBJECTS)] for i in range(count)]
-    scenes = [draw_scene(_SCENE_SEED + i, subject, width_px=side, height_px=side) for i, subject in enumerate(subjects)]
-    photos = [scene.image for scene in scenes]
-    stylizer = Stylizer(base, [Style(bank.collection, ((bank, 1.0),), reference.palette)], StylizeRecipe())
-    fitted = [stylizer.fit(str(i), photo) for i, photo in enumerate(photos)]
-    _warm_up(stylizer, fitted[0])
-    start = time.monotonic()
-    by_key = {one.key: one.rgb for one in stylizer.stylize(fitted)}
-    seconds = (time.monotonic() - start) / count
-    pictures = [np.zeros_like(photo) if (rgb := by_key[str(i)]) is None else rgb for i, photo in enumerate(photos)]
-    scores = score(scorer, reference, photos, pictures)
-    floor = fmean(s.clip_style_floor for s in scores)
-    spread = summarize([s.clip_style for s in scores], floor, reference.ceiling)
-    return Samples(photos, pictures, spread, seconds, count_evaluations(stylizer.recipe))
-
-
-_WARM: set[str] = set()  # hashes of the base models that have drawn in this process
-
-
-def _warm_up(stylizer: Stylizer, photo: Photo) -> None:
-    """Draw a picture for nothing, once in a process: the first one takes what others do not, above all on CUDA."""
-    if stylizer.base.hash not in _WARM:
-        _WARM.add(stylizer.base.hash)
-        list(stylizer.stylize([photo]))
+    files = {
+        REFERENCE: portrait.reference.to_bytes(),
+        HISTORY: json.dumps(asdict(trained.history)).encode(),
+        PREVIEW: preview_grid(portrait.shown, samples.photos, samples.pictures, bank.collection),
+        **_make_album(base, portrait, bank, samples, milestones),
+    }
+    return _register(config, record, bank, files)
 
 
 def _fold(job: TrainJob, base: BaseModel, config: TrainConfig, trained: Trained) -> Bank:
@@ -179,20 +150,54 @@ def _describe_bank(
     )
 
 
-def _register(
-    config: TrainConfig, record: BankRecord, bank: Bank, reference: StyleReference, trained: Trained, preview: bytes
-) -> BankRecord:
+def _make_album(
+    base: BaseModel, portrait: Portrait, bank: Bank, samples: Samples, milestones: Mapping[int, Samples]
+) -> dict[str, bytes]:
+    """Return a bank's album and its pictures, by name beside the bank."""
+    mount, photos = portrait.mount, next(iter(milestones.values()), None)
+    mount.add_cover(portrait.shown[0], samples.pictures[0])
+    near = find_nearest(base.vocabulary, base.tokenizer, bank.vectors)
+    album = Album(
+        artworks=portrait.artworks,
+        num_held_out=portrait.num_held_out,
+        contents=portrait.contents,
+        notes=tuple(Note.of(finding) for finding in portrait.findings),
+        words=tuple(tuple(NearWord(**asdict(word)) for word in words) for words in near),
+        photos=() if photos is None else _mount(mount, "photo", photos.photos, photos.subjects),
+        milestones=tuple(_mount_milestone(mount, step, own) for step, own in milestones.items()),
+        milestone_preset=MILESTONE_RECIPE.preset if milestones else "",
+        samples=_mount_samples(mount, samples),
+    )
+    return {ALBUM: album.to_bytes(), **mount.files}
+
+
+def _mount_samples(mount: Mount, samples: Samples) -> tuple[Sample, ...]:
+    photos = _mount(mount, "sample-photo", samples.photos, samples.subjects, _SAMPLE_PX)
+    pictures = _mount(mount, "sample", samples.pictures, samples.subjects, _SAMPLE_PX)
+    return tuple(
+        Sample(photo=photo, picture=picture, clip_style=own.clip_style, clip_style_floor=own.clip_style_floor)
+        for photo, picture, own in zip(photos, pictures, samples.scores, strict=True)
+    )
+
+
+def _mount_milestone(mount: Mount, step: int, samples: Samples) -> Milestone:
+    pictures = _mount(mount, f"step-{step:06d}", samples.pictures, samples.subjects)
+    return Milestone(step=step, pictures=pictures, clip_style=samples.clip_style)
+
+
+def _mount(
+    mount: Mount, name: str, pictures: Sequence[np.ndarray], texts: Sequence[str], longest_px: int = _MILESTONE_PX
+) -> tuple[Thumbnail, ...]:
+    pairs = enumerate(zip(pictures, texts, strict=True))
+    return tuple(mount.add(f"{name}-{i:02d}", rgb, text, longest_px=longest_px) for i, (rgb, text) in pairs)
+
+
+def _register(config: TrainConfig, record: BankRecord, bank: Bank, files: Mapping[str, bytes]) -> BankRecord:
     """Write a bank's files, then its row; then its checkpoint is no longer needed."""
     store, data = Store.open(config.store_uri), bank.to_bytes()
     catalog = Catalog(store)
     record = catalog.claim(replace(record, weights_sha256=hashlib.sha256(data).hexdigest()))
-    files = {
-        BANK: data,
-        REFERENCE: reference.to_bytes(),
-        HISTORY: json.dumps(asdict(trained.history)).encode(),
-        PREVIEW: preview,
-        CARD: bank_card(record, "available", PREVIEW).encode(),
-    }
+    files = {BANK: data, CARD: bank_card(record, "available", PREVIEW).encode(), **files}
     store.write_many({bank_key(record.collection, record.bank_id, name): body for name, body in files.items()})
     registered = catalog.register(record)
     Checkpoint(store, record.collection, record.bank_id).delete()

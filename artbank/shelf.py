@@ -4,6 +4,8 @@ banks/<collection>/<bank_id>/bank.safetensors       the bank
                              reference.safetensors  what its collection looks like to the scorer
                              history.json           losses
                              preview.jpg, card.md   for people
+                             album.json, album/     what its page shows, see `album`
+                             index.html             its page, see `site`
 checkpoints/<collection>/<bank_id>.safetensors      while it trains, gone afterwards
                          <bank_id>.lease-000001     likewise: who trains it, see `leases`
 """

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from artbank.bank import Bank, TrainableBank
 from artbank.batches import Batch, draw_batch, fix_validation
-from artbank.checkpoints import Checkpoint, History, Keeper, refuse_damage
+from artbank.checkpoints import Checkpoint, History, Keeper, choose_milestones, refuse_damage
 from artbank.cohort import Cohort, Progress, Trained, train_together
 from artbank.diffusion import BaseModel
 from artbank.errors import TrainingError
@@ -34,7 +34,16 @@ _BETAS = (0.9, 0.99)
 class Training:
     """One bank's training: its state between steps, as it is checkpointed."""
 
-    def __init__(self, base: BaseModel, learned: Views, held_out: Views, recipe: BankRecipe, identity: str):
+    def __init__(
+        self,
+        base: BaseModel,
+        learned: Views,
+        held_out: Views,
+        recipe: BankRecipe,
+        identity: str,
+        *,
+        num_milestones: int = 0,
+    ):
         """Open a training at step 0.
 
         Args:
@@ -43,8 +52,10 @@ class Training:
             held_out: Views of other artworks, for validation.
             recipe: How to train.
             identity: What a checkpoint must bear to be resumed from: the bank's id.
+            num_milestones: Validations whose vectors are kept, at most; they change nothing in the training.
         """
         self.base, self.learned, self.recipe, self.identity = base, learned, recipe, identity
+        self.num_milestones, self.milestones = num_milestones, dict[int, Tensor]()
         self.bank = TrainableBank.start(recipe, base)
         self.optimizer = torch.optim.AdamW(
             self.bank.parameters(),
@@ -127,6 +138,7 @@ class Training:
         best_step, best = self.history.best
         if best_step == self.step:
             self.best = _copy(self.bank.state_dict())
+        self._keep_milestone()
         told = (self.step, loss, best, best_step, self.identity)
         logger.info("step %d: validation loss %.4f (best %.4f at step %d), bank %s", *told)
 
@@ -137,11 +149,10 @@ class Training:
             TrainingError: They are not finite.
         """
         self.bank.load_state_dict(self.best)
-        with torch.no_grad():
-            vectors = self.bank().float().cpu()
+        vectors = self._fold()
         if not vectors.isfinite().all():
             raise self._diverged("the trained vectors are not finite")
-        return Trained(vectors, {f"train.{n}": t.cpu() for n, t in self.best.items()}, self.history)
+        return Trained(vectors, {f"train.{n}": t.cpu() for n, t in self.best.items()}, self.history, self.milestones)
 
     def checkpoint(self) -> bytes:
         """Return everything that the next step depends on, as safetensors.
@@ -152,7 +163,8 @@ class Training:
         if not all(parameter.isfinite().all() for parameter in self.bank.parameters()):
             raise self._diverged("the bank is not finite")
         moments = self.optimizer.state_dict()["state"]
-        return Checkpoint(self.identity, self.history, self.bank.state_dict(), self.best, moments).to_bytes()
+        states = (self.bank.state_dict(), self.best)
+        return Checkpoint(self.identity, self.history, *states, moments, self.milestones).to_bytes()
 
     def restore(self, data: bytes) -> None:
         """Go back to a checkpoint.
@@ -163,13 +175,25 @@ class Training:
         with refuse_damage():
             kept = Checkpoint.from_bytes(data, self.identity)
             kept.check_moments([parameter.shape for parameter in self.bank.parameters()])
+            kept.check_milestones(self.bank.vectors.shape)
             self.bank.load_state_dict(kept.best)
             self.best = _copy(self.bank.state_dict())
             self.bank.load_state_dict(kept.bank)
             groups = self.optimizer.state_dict()["param_groups"]
             self.optimizer.load_state_dict({"state": kept.moments, "param_groups": groups})
-            self.step, self.history = len(kept.history.train), kept.history
+            self.step, self.history, self.milestones = len(kept.history.train), kept.history, kept.milestones
         logger.info("resuming at step %d of %d, bank %s", self.step, self.recipe.max_steps, self.identity)
+
+    def _keep_milestone(self) -> None:
+        """Keep the vectors of this step's validation if it is a milestone so far, and drop those that no longer are."""
+        chosen = choose_milestones([step for step, _ in self.history.validation], self.num_milestones)
+        self.milestones = {step: vectors for step, vectors in self.milestones.items() if step in chosen}
+        if self.step in chosen:
+            self.milestones[self.step] = self._fold()
+
+    @torch.no_grad()
+    def _fold(self) -> Tensor:
+        return self.bank().float().cpu()
 
     def _diverged(self, what: str) -> TrainingError:
         rate, step = self.recipe.learning_rate, len(self.history.train)

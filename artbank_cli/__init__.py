@@ -1,1 +1,1 @@
-"""The command line: `artbank train | stylize | verify | doctor | banks | export | demo`."""
+"""The command line: `artbank train | stylize | verify | doctor | banks | site | export | demo`."""

@@ -1,4 +1,4 @@
-"""`artbank`: train banks, stylize archives, verify what came out, look into the catalog, export; a doctor, and a demo.
+"""`artbank`: train banks, stylize archives, verify what came out, catalog and pages of banks, export; a doctor, a demo.
 
 Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
 to standard output, everything else to standard error.
@@ -133,6 +133,7 @@ def promote(context: typer.Context, name: str, store: StoreOption = None) -> Non
     """Make NAME@VERSION the version that NAME stands for."""
     event = _catalog(store or context.obj).promote(name)
     print(f"{event.collection} stands for version {event.version}")
+    _refresh_site(store or context.obj)
 
 
 @banks_app.command()
@@ -140,6 +141,7 @@ def retire(context: typer.Context, name: str, store: StoreOption = None) -> None
     """Let NAME no longer stand for NAME@VERSION; its number still finds it."""
     event = _catalog(store or context.obj).retire(name)
     print(f"{event.collection}@{event.version} is retired")
+    _refresh_site(store or context.obj)
 
 
 @banks_app.command()
@@ -158,6 +160,27 @@ def export(name: str, file: str, store: StoreOption = None) -> None:
     folder, _, last = file.rpartition("/")
     Store.open(folder or ("/" if file.startswith("/") else ".")).write(last, bank.to_textual_inversion())
     print(file)
+
+
+@app.command()
+def site(
+    store_uri: Annotated[
+        str, typer.Argument(metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks.")
+    ],
+    out: Annotated[str | None, typer.Option("--out", help="Folder or s3:// prefix of the pages: the store.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Write every page, whatever is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page for each bank of a store, and the index of them all; what is up to date stays."""
+    from artbank.site import build
+    from artbank.storage import Store
+
+    built = build(Store.open(store_uri), Store.open(out) if out else None, anew=anew)
+    if as_json:
+        print(json.dumps(asdict(built)))
+        return
+    print(f"{built.num_written} of {len(built.pages) + 1} pages written")
+    print(f"index: {built.index_uri}")
 
 
 @app.command()
@@ -322,6 +345,17 @@ def _required(store: str | None) -> str:
     if not store:
         raise ConfigError("--store is missing; give the folder or s3:// prefix of the catalog, or set ARTBANK_STORE")
     return store
+
+
+def _refresh_site(store: str | None) -> None:
+    """Bring the pages of a store up to date; what was decided stands without them."""
+    from artbank.site import build
+    from artbank.storage import Store
+
+    try:
+        build(Store.open(_required(store)))
+    except (ArtbankError, OSError) as error:
+        print(f"the pages are not up to date ({error}); `artbank site` writes them", file=sys.stderr)
 
 
 def _catalog(store: str | None) -> Any:

@@ -92,7 +92,7 @@ def make_kit(
     source, store = "mini" if shapes is None else str(folder), str(scratch / "store")
     recipe = BankRecipe(max_steps=steps, patience=10**6, num_crops=2, validate_every=50, learning_rate=1e-2)
     facts = {"gallery_uri": str(scratch / "gallery"), "store_uri": store, "base_model": source, "recipe": recipe}
-    config = TrainConfig(**facts, device=str(place), num_samples=1)
+    config = TrainConfig(**facts, device=str(place), num_samples=1, num_milestones=0)
     [job] = plan_training(config).jobs
     record = train_collection(config, job)
     opened = Store.open(store)

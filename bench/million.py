@@ -141,7 +141,9 @@ def train(at: str) -> None:
         {f"{name}/{i}.png": encode(Picture(p, None), ".png", quality=92) for i, p in enumerate(pictures)}
     )
     recipe = BankRecipe(max_steps=2, batch_size=1, num_crops=1, resolution_px=32, num_tokens=2, validate_every=2)
-    config = TrainConfig(gallery_uri=f"{at}/gallery", store_uri=f"{at}/store", recipe=recipe, num_samples=1)
+    config = TrainConfig(
+        gallery_uri=f"{at}/gallery", store_uri=f"{at}/store", recipe=recipe, num_samples=1, num_milestones=0
+    )
     for job in galleries.plan_training(config).jobs:
         galleries.train_collection(config, job)
 

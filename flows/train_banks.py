@@ -14,7 +14,7 @@ from artbank.errors import ArtbankError, TrainBanksError
 from flows.outcomes import Future, explain, gather, name_failures
 from tasks.artifacts import show_banks, show_forecast, tell_training
 from tasks.assets import emit_banks
-from tasks.galleries import TrainForecast, plan_training, train_awaited, train_collections
+from tasks.galleries import TrainForecast, build_site, plan_training, train_awaited, train_collections
 from tasks.labels import make_tags, tag_run
 from tasks.progress import RunProgress, open_progress
 from tasks.runners import Runner, open_runner
@@ -44,8 +44,8 @@ class TrainSummary:
 def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     """Train a bank for every collection whose artworks, recipe or base model have none yet.
 
-    Nothing changed: it ends in seconds and writes nothing. Run it again to resume what was cut off. With
-    `config.dry_run` it only tells what it would do.
+    Nothing changed: it ends in seconds and writes nothing. Run it again to resume what was cut off. The pages of the
+    banks are brought up to date at the end. With `config.dry_run` it only tells what it would do.
 
     Raises:
         TrainBanksError: Some collections failed; names them. The others are registered.
@@ -58,6 +58,7 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         return plan.forecast
     if not plan.jobs:
         log.info("nothing to train: %d collections are up to date", len(plan.current))
+        _build_site(config)
         return TrainSummary({}, plan.current, {})
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(tell_training(plan.forecast))
@@ -66,7 +67,8 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     current = (*plan.current, *(job.collection.name for job in plan.jobs if job.collection.name not in ends))
     failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
     trained = {name: end for name, end in ends.items() if name not in failed}
-    show_banks(list(trained.values()), current, {name: explain(error) for name, error in failed.items()})
+    reasons = {name: explain(error) for name, error in failed.items()}
+    show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config))
     emit_banks(config.gallery_uri, trained.values())
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {name_failures(failed)}")
@@ -136,6 +138,18 @@ def _await(config: TrainConfig, jobs: Sequence[TrainJob], name: str, runner: Run
 def count_failed(end: Mapping[str, Any] | Exception, size: int) -> int:
     """Return how many collections of a group failed, which came to results by name or to an error as a whole."""
     return size if isinstance(end, Exception) else sum(isinstance(one, Exception) for one in end.values())
+
+
+def _build_site(config: TrainConfig) -> str | None:
+    """Bring the pages up to date, and return the URI of their index.
+
+    That they cannot be written fails no run: the banks are registered, and the next run writes the pages.
+    """
+    state = build_site(config, return_state=True)
+    if state.is_completed():
+        return state.result().index_uri
+    get_run_logger().warning("the pages are not up to date; `artbank site %s` writes them", config.store_uri)
+    return None
 
 
 def _name(group: Sequence[str]) -> str:

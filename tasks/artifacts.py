@@ -19,15 +19,25 @@ _LISTED = 100  # banks with links
 _LINKED = ("page", "contact sheet")  # what is worth a link of its own
 
 
-def show_banks(trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str]) -> None:
-    """Leave a table of what became of every collection, and links to the banks that are new."""
+def show_banks(
+    trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str], index_uri: str | None
+) -> None:
+    """Leave a table of what became of every collection, and links to the banks that are new.
+
+    Args:
+        trained: The new banks.
+        current: Collections that needed none.
+        failed: Why others got none, by collection.
+        index_uri: Of the page that lists all banks, where it is up to date.
+    """
     rows = [_bank_row(bank) for bank in trained]
     rows += [{"collection": plain(name), "outcome": "up to date"} for name in current]
     rows += [{"collection": plain(name), "outcome": f"failed: {plain(reason)}"} for name, reason in failed.items()]
     told = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
     create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {told}")
     if trained:
-        create_markdown_artifact(_list_banks(trained), key="bank-files", description="Cards and files of the new banks")
+        text = _list_banks(trained, index_uri)
+        create_markdown_artifact(text, key="bank-files", description="Cards and files of the new banks")
 
 
 def show_forecast(forecast: Forecast | TrainForecast) -> None:
@@ -70,9 +80,9 @@ def show_outcome(outcome: Outcome) -> None:
 
 def plain(text: str) -> str:
     """Return a text for a table's cell, which reads no Markdown: in one line, without signs that hide others."""
-    from artbank.report.markdown import strip
+    from artbank.report.markdown import plain as show_plain
 
-    return strip(text)
+    return show_plain(text)
 
 
 def link_of(place: str) -> str:
@@ -123,7 +133,7 @@ def _style_row(
     }
 
 
-def _list_banks(banks: Sequence[BankRecord]) -> str:
+def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
     from artbank.report.markdown import escape, seconds_text
 
     lines = ["# New banks", ""]
@@ -133,8 +143,11 @@ def _list_banks(banks: Sequence[BankRecord]) -> str:
         told = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
         cost = f"{seconds_text(bank.seconds)} on {escape(bank.device)}, {bank.steps:,} steps"
         lines += [f"* **{escape(bank.collection)}@{bank.version}** ({cost}): {told}", f"  {escape(folder)}"]
-    more = len(banks) - _LISTED
-    return "\n".join([*lines, *([f"* and {more} more; `artbank banks` lists them"] if more > 0 else [])]) + "\n"
+    if (more := len(banks) - _LISTED) > 0:
+        lines.append(f"* and {more} more; `artbank banks` lists them")
+    if index_uri:
+        lines += ["", f"[All banks]({link_of(index_uri)})"]
+    return "\n".join(lines) + "\n"
 
 
 _BANK_FILES = {"page": "index.html", "card": "card.md", "preview": "preview.jpg", "bank": "bank.safetensors"}

@@ -21,6 +21,7 @@ from tasks.stops import should_stop
 if TYPE_CHECKING:
     from artbank.galleries import TrainPlan
     from artbank.registering import TrainJob
+    from artbank.site import Built
 
 
 @task(**STORE_RETRIES, name="plan-training", cache_policy=NO_CACHE)
@@ -56,3 +57,12 @@ def train_awaited(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> M
 
     with show_progress(name) as show:
         return galleries.train_awaited(config, jobs, show, should_stop)
+
+
+@task(**STORE_RETRIES, name="build-site", cache_policy=NO_CACHE)
+def build_site(config: TrainConfig) -> Built:
+    """Write the pages of a store's banks that are not up to date, and their index; see `artbank.site.build`."""
+    from artbank import site
+    from artbank.storage import Store
+
+    return site.build(Store.open(config.store_uri))

@@ -36,7 +36,7 @@ def add_collection(gallery: Store, name: str, painter: str = "Novak", count: int
 
 def training(gallery_uri: str, store_uri: str, **values: object) -> TrainConfig:
     """Return a run of `train_banks` that takes two seconds a collection."""
-    facts = {"gallery_uri": gallery_uri, "store_uri": store_uri, "recipe": TRAIN, "num_samples": 1}
+    facts = {"gallery_uri": gallery_uri, "store_uri": store_uri, "recipe": TRAIN, "num_samples": 1, "num_milestones": 0}
     return TrainConfig.model_validate(facts | values)
 
 

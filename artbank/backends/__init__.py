@@ -10,9 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Protocol, TypeVar
 
 _Outcome = TypeVar("_Outcome")
+_KINDS = {
+    ".avif": "image/avif",
+    ".css": "text/css; charset=utf-8",
+    ".gif": "image/gif",
+    ".html": "text/html; charset=utf-8",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webp": "image/webp",
+}  # not those that a machine's own list has: what is written is the same everywhere
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,11 @@ def attempt(read: Callable[[str], _Outcome], key: str) -> _Outcome | Exception:
         return read(key)
     except Exception as error:
         return error
+
+
+def find_kind(key: str) -> str | None:
+    """Return the media type that a browser needs to be told to show an object; None where it shows none such."""
+    return _KINDS.get(PurePosixPath(key).suffix.lower())
 
 
 def nanoseconds(moment: datetime) -> int:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
-from artbank.backends import Found, attempt, nanoseconds
+from artbank.backends import Found, attempt, find_kind, nanoseconds
 
 _NUM_REQUESTS = 32  # in flight: more gain nothing, for the client's own work on each is the limit
 _MAX_PUT = 5 * 2**30  # bytes; the largest object of one PUT
@@ -98,8 +98,11 @@ class S3Backend:
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """See `Backend.write_many`."""
-        with self._naming():
-            self._fs.pipe({self._path(key): data for key, data in objects.items()}, batch_size=_NUM_REQUESTS)
+        kinds = {key: find_kind(key) for key in objects}
+        for kind in dict.fromkeys(kinds.values()):
+            paths = {self._path(key): data for key, data in objects.items() if kinds[key] == kind}
+            with self._naming():
+                self._fs.pipe(paths, batch_size=_NUM_REQUESTS, **_told(kind))
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Backend.create`; tries again for about 3 s while another attempt at the same key is under way.
@@ -110,7 +113,9 @@ class S3Backend:
             try:
                 # One PUT however large: some servers ignore the condition of a multipart upload.
                 with self._naming(key):
-                    self._fs.pipe_file(self._path(key), data, mode="create", chunksize=_MAX_PUT)
+                    self._fs.pipe_file(
+                        self._path(key), data, mode="create", chunksize=_MAX_PUT, **_told(find_kind(key))
+                    )
                 return True
             except OSError as error:
                 code = _error_code(error)
@@ -221,6 +226,10 @@ def _read_contents(response_dict: dict[str, Any], customized_response_dict: dict
         page[:] = [child for child in page if child.tag != f"{namespace}Contents"]
         response_dict["body"] = ElementTree.tostring(page)
         customized_response_dict["Contents"] = contents
+
+
+def _told(kind: str | None) -> dict[str, str]:
+    return {} if kind is None else {"ContentType": kind}
 
 
 def _error_code(error: OSError) -> str | None:

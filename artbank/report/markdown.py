@@ -18,13 +18,18 @@ def escape(value: object) -> str:
     Line breaks become spaces; control, formatting and unpaired characters become `�`, so that a name cannot reverse
     or hide its neighbours.
     """
-    return _SPECIAL.sub(r"\\\1", strip(value)).translate(_MARKUP)
+    return _SPECIAL.sub(r"\\\1", plain(value)).translate(_MARKUP)
 
 
-def strip(value: object) -> str:
-    """Return a value as one line of text that nothing in it hides: the same, for readers of plain text."""
+def plain(value: object) -> str:
+    """Return a value as one line of text that can be seen as a whole: not for Markdown or HTML as it is."""
+    return shorten(visible(value))
+
+
+def visible(value: object) -> str:
+    """Return a value as one line of text of any length in which nothing is invisible; see `escape`."""
     line = " ".join(str(value).splitlines())
-    return shorten("".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line))
+    return "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line)
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:

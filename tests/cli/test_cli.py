@@ -28,7 +28,7 @@ from artbank_cli.main import app, main
 
 TINY = [
     *("--max-steps", "3", "--batch-size", "1", "--num-crops", "1", "--resolution-px", "32"),
-    *("--num-tokens", "2", "--validate-every", "2", "--num-samples", "1"),
+    *("--num-tokens", "2", "--validate-every", "2", "--num-samples", "1", "--num-milestones", "0"),
 ]
 FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
 MODELS: dict[str, type[BaseModel]] = {"train": TrainConfig, "stylize": StylizeConfig}
@@ -113,7 +113,7 @@ def test_help_shows_the_description_of_every_field(command: str, monkeypatch: py
 def test_the_command_itself_tells_what_it_can_do() -> None:
     done = subprocess.run([Path(sys.executable).with_name("artbank"), "--help"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(command in done.stdout for command in ("train", "stylize", "verify", "banks", "export", "demo"))
+    assert all(command in done.stdout for command in ("train", "stylize", "verify", "banks", "site", "export", "demo"))
 
 
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
@@ -276,7 +276,12 @@ def test_a_bank_that_is_not_there_is_told_in_one_line_and_ends_in_1(world: Path,
 
 def test_a_parameter_file_gives_what_the_options_do_not(world: Path, tmp_path: Path) -> None:
     config = {"gallery_uri": str(world / "gallery"), "store_uri": str(world / "store")}
-    config |= {"collections": ["novak"], "num_samples": 1, "recipe": {**TRAIN.model_dump(), "max_steps": 9}}
+    config |= {
+        "collections": ["novak"],
+        "num_samples": 1,
+        "num_milestones": 0,
+        "recipe": {**TRAIN.model_dump(), "max_steps": 9},
+    }
     file = tmp_path / "parameters.yaml"
     file.write_text(yaml.safe_dump({"config": config}))
     assert call("train", "--parameters", file, "--max-steps", "3").out == "novak is up to date\n"

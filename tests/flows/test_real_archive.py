@@ -43,7 +43,9 @@ def test_every_photo_of_a_real_archive_has_one_row_and_every_failure_a_reason(s3
     num_photos = copy_files(Store.open(s3_store))
     recipe = BankRecipe(max_steps=4, batch_size=2, num_crops=1, resolution_px=64, num_tokens=2, validate_every=2)
     facts = {"store_uri": f"{s3_store}/store"}
-    summary = train_banks(TrainConfig(gallery_uri=f"{s3_store}/gallery", recipe=recipe, num_samples=1, **facts))
+    summary = train_banks(
+        TrainConfig(gallery_uri=f"{s3_store}/gallery", recipe=recipe, num_samples=1, num_milestones=0, **facts)
+    )
     assert summary.trained == dict.fromkeys(COLLECTIONS, 1)
     output = f"{s3_store}/output"
     config = StylizeConfig(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
 from runs import artifacts, id_of, log_of, read_run, run, task_runs
 
-from artbank import galleries, worker
+from artbank import galleries, site, worker
 from artbank.catalog import Catalog
 from artbank.collection import Collection, pull
 from artbank.config import TrainConfig
@@ -67,7 +69,7 @@ def test_no_checkpoint_is_left_where_all_is_done(trained: Any) -> None:
 def test_run_and_task_names_tell_gallery_and_collection(trained: Any) -> None:
     run_id = id_of(trained.state)
     assert read_run(run_id).name == f"{trained.root.name}/gallery"
-    names = [one.name for one in task_runs(run_id, at_least=2)]
+    names = [one.name for one in task_runs(run_id, at_least=3)]
     assert names[-1] == "train-ferrante, novak"
 
 
@@ -79,6 +81,36 @@ def test_a_run_leaves_a_table_of_its_banks(trained: Any) -> None:
     assert (table.type, table.key) == ("table", "banks")
     assert [(row["collection"], row["outcome"]) for row in rows] == [("ferrante", "version 1"), ("novak", "version 1")]
     assert all(row["validation loss"] > 0 and row["steps"] == 3 for row in rows)
+
+
+def test_a_run_leaves_a_page_of_each_bank_and_links_to_them(trained: Any) -> None:
+    [links, _] = artifacts(id_of(trained.state))
+    assert (links.type, links.key) == ("markdown", "bank-pages")
+    pages = [unquote(link.removeprefix("file://")) for link in re.findall(r"\]\(([^)]+)\)", str(links.data))]
+    told = [Path(page).read_text() for page in pages]
+    assert [re.findall("<h1>(.*)</h1>", html) for html in told] == [
+        ["ferrante, version 1"],
+        ["novak, version 1"],
+        ["Banks"],
+    ]
+    assert pages[-1] == str(Path(trained.store, "index.html"))
+    assert all("album/artwork-03.webp" in html and "Loss" in html and "Nearest words" in html for html in told[:2])
+
+
+def test_pages_that_cannot_be_written_fail_no_run_and_the_next_one_writes_them(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PermissionError("not yours")
+
+    config = training(trained.gallery, str(tmp_path), collections=("novak",))
+    with monkeypatch.context() as patched:
+        patched.setattr(site, "build", fail)
+        state = run(train_banks, config)
+    assert state.result().trained == {"novak": 1} and not Path(tmp_path, "index.html").exists()
+    log_of(id_of(state), "the pages are not up to date; `artbank site")
+    assert run(train_banks, config).result().current == ("novak",)
+    assert Path(tmp_path, "index.html").exists()
 
 
 def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
@@ -93,7 +125,7 @@ def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.Monk
     state = run(train_banks, training(trained.gallery, trained.store))
     assert (state.result().trained, state.result().current) == ({}, ("ferrante", "novak"))
     assert listing(trained.root) == before
-    assert [one.name.split("-")[0] for one in task_runs(id_of(state))] == ["plan"]
+    assert [one.name.split("-")[0] for one in task_runs(id_of(state), at_least=2)] == ["build", "plan"]
     assert artifacts(id_of(state)) == []
     engines = ("Beginning flow run", "View at", "Finished in state")  # Prefect's own, which every run has
     lines = log_of(id_of(state), "nothing to train")
@@ -192,7 +224,7 @@ def test_a_group_that_fails_as_a_whole_is_trained_one_by_one_and_the_cause_is_na
     with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: novak \(RuntimeError: a defect of ours\)"):
         state.result()
     assert versions(str(tmp_path)) == [("ferrante", 1, None)]
-    assert [one.name for one in task_runs(id_of(state), at_least=4)][-3:] == [
+    assert [one.name for one in task_runs(id_of(state), at_least=5)][-3:] == [
         "train-ferrante",
         "train-ferrante, novak",
         "train-novak",
@@ -267,7 +299,7 @@ def test_a_retry_of_a_group_registers_what_is_not_registered_and_resumes_it(
 
 def test_banks_of_a_group_are_those_of_collections_that_are_trained_one_by_one(trained: Any, tmp_path: Path) -> None:
     state = run(train_banks, training(trained.gallery, str(tmp_path), banks_at_once=1))
-    assert [one.name for one in task_runs(id_of(state), at_least=3)][-2:] == ["train-ferrante", "train-novak"]
+    assert [one.name for one in task_runs(id_of(state), at_least=4)][-2:] == ["train-ferrante", "train-novak"]
     for name in ("ferrante", "novak"):
         assert torch.allclose(vectors(str(tmp_path), name), vectors(trained.store, name), rtol=1e-4)
 

@@ -1,0 +1,299 @@
+"""Charts as inline SVG: text stays text, colours are the page's own, and the numbers come along as a table.
+
+Equal data give equal bytes. Nothing in a chart has an id or a style, so any number of them goes on one page, under a
+policy that allows no inline style; what draws in the colour `accent` has the class `fill-accent` or `stroke-accent`,
+which `style.css` defines.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+from markupsafe import Markup
+
+from artbank.report.markdown import plain, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHADES = ("accent", "second", "third", "fourth", "fifth", "sixth")
+"""Colours of lines, in their order; a seventh line starts over."""
+MARKS = {"floor": "cold", "ceiling": "warm"}
+"""Colours of the marks in a histogram that have these names; others are drawn in `ink`."""
+
+_COLOURS = ("ink", "muted", "rule", "wash", "cold", "warm", *SHADES)
+_NUMBERED = {name: f"#0101{number:02x}" for number, name in enumerate(_COLOURS)}  # stands for a colour in matplotlib
+_NAMED = {number: name for name, number in _NUMBERED.items()}
+_SVG = "{http://www.w3.org/2000/svg}"
+_DROPPED = {f"{_SVG}{name}" for name in ("defs", "metadata", "use")}
+_KEPT = (
+    "fill",
+    "stroke",
+    "stroke-width",
+    "stroke-dasharray",
+    "stroke-linecap",
+    "fill-opacity",
+    "opacity",
+    "text-anchor",
+)
+_PT, _TEXT_PT = 72, 11.0
+_WIDTH_PT, _ROW_PT, _LABEL_PT, _HEAD_PT, _FOOT_PT = 460.0, 54.0, 104.0, 16.0, 34.0
+_MOST_ROWS, _NUM_BINS, _LABEL_LETTERS = 24, 40, 17
+_DRAWING = Lock()  # matplotlib's settings are the whole process's
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart and what it shows, in words and numbers; `charts.html` makes a figure of it.
+
+    Attributes:
+        title: Heading.
+        summary: The gist of it, in a sentence, for who does not see it.
+        svg: The drawing.
+        head: Titles of the table's columns.
+        rows: Its cells; the first of each row names it.
+    """
+
+    title: str
+    summary: str
+    svg: Markup
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def histogram(
+    series: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    unit: str,
+    limits: tuple[float, float] | None = None,
+    marks: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> Chart:
+    """Draw how values are spread: a row for each series, all over the same axis.
+
+    Args:
+        series: Values by name; what is not finite is left out. Of more than 24 the first are drawn.
+        title: Heading.
+        unit: What the axis counts.
+        limits: Ends of the axis; those of the values and marks when None.
+        marks: Values to mark, by the name of the series and their own name, such as `{"monet": {"floor": 0.4}}`.
+    """
+    kept = {name: values[np.isfinite(values)] for name, values in series.items()}
+    told = {name: {k: v for k, v in (marks or {}).get(name, {}).items() if v is not None} for name in kept}
+    low, high = limits or _limits([*kept.values(), *(np.array(list(m.values())) for m in told.values())])
+    drawn = list(kept)[:_MOST_ROWS]
+    figure = _figure(_HEAD_PT + _ROW_PT * max(len(drawn), 1) + _FOOT_PT)
+    for place, name in enumerate(drawn):
+        axes = _row(figure, place, len(drawn), is_last=place == len(drawn) - 1)
+        axes.set_xlim(low, high)
+        _draw_bars(axes, kept[name], (low, high))
+        _draw_marks(axes, told[name], is_named=told[name].keys() != told[drawn[place - 1]].keys() or place == 0)
+        axes.text(
+            -0.02, 0.08, _label(name), transform=axes.transAxes, ha="right", color=_NUMBERED["ink"], parse_math=False
+        )
+        if place == len(drawn) - 1:
+            axes.set_xlabel(unit, color=_NUMBERED["muted"], parse_math=False)
+    names = list(dict.fromkeys(mark for row in told.values() for mark in row))
+    rows = tuple(
+        (plain(name), *_spread(values), *(_text(told[name].get(m)) for m in names)) for name, values in kept.items()
+    )
+    middles = "; ".join(
+        f"{plain(name)} {_text(_quantile(values, 0.5))}" for name, values in list(kept.items())[:_MOST_ROWS]
+    )
+    head = ("", "pictures", "mean", "5 %", "median", "95 %", *names)
+    return Chart(
+        title, f"{title}: spread from {low:.2g} to {high:.2g}. Medians: {middles}.", _svg(figure, title), head, rows
+    )
+
+
+def line_chart(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    ticks: Mapping[float, str] | None = None,
+    marks: Mapping[str, float] | None = None,
+    is_filled: bool = False,
+    is_from_zero: bool = True,
+) -> Chart:
+    """Draw lines over one axis.
+
+    Args:
+        series: Places and heights by name.
+        title: Heading.
+        x_label: What the places count.
+        y_label: What the heights count.
+        ticks: Labels of places, where the numbers themselves say too little; the table has them too.
+        marks: Places to mark, by name.
+        is_filled: Fill what is below a line.
+        is_from_zero: Heights go from 0 upwards; else from a little below the lowest.
+    """
+    figure = _figure(210.0)
+    axes = figure.add_axes((0.09, 0.2, 0.89, 0.72))
+    _bare(axes)
+    axes.grid(axis="y", color=_NUMBERED["rule"], linewidth=0.8)
+    for (name, (places, heights)), shade in zip(series.items(), SHADES * len(series), strict=False):
+        colour = _NUMBERED[shade]
+        axes.plot(places, heights, color=colour, linewidth=1.8, clip_on=False, solid_capstyle="round")
+        if is_filled:
+            axes.fill(
+                [*places, *reversed(places)],
+                [*heights, *[0] * len(places)],
+                color=colour,
+                alpha=0.16,
+                linewidth=0,
+                clip_on=False,
+            )
+        if len(series) > 1 and len(places):
+            axes.annotate(
+                _label(name), (places[-1], heights[-1]), ha="right", va="bottom", color=colour, parse_math=False
+            )
+    top = max((max(heights, default=0) for _, heights in series.values()), default=0)
+    low = 0.0 if is_from_zero else _limits([np.asarray(heights) for _, heights in series.values()])[0]
+    axes.set_ylim(low, low + 1.08 * (top - low) or 1)
+    axes.margins(x=0)
+    for name, place in (marks or {}).items():
+        axes.axvline(place, color=_NUMBERED["ink"], linewidth=1.2, linestyle=(0, (3, 3)))
+        is_right = place > 0.5 * sum(axes.get_xlim())
+        at = {"ha": "right" if is_right else "left", "va": "bottom", "transform": axes.get_xaxis_transform()}
+        axes.text(place, 1.01, _label(name), color=_NUMBERED["ink"], parse_math=False, **at)
+    if ticks:
+        shown = _thin(list(ticks), 5)
+        axes.set_xticks(shown, [ticks[place] for place in shown])
+    axes.set_xlabel(x_label, color=_NUMBERED["muted"], parse_math=False)
+    axes.set_ylabel(y_label, color=_NUMBERED["muted"], parse_math=False)
+    places = sorted({place for own, _ in series.values() for place in own})
+    known = [dict(zip(own, heights, strict=True)) for own, heights in series.values()]
+    label = ticks or {}
+    rows = tuple((label.get(p, _text(p)), *(_text(one.get(p)) for one in known)) for p in _thin(places, 60))
+    peaks = "; ".join(f"{plain(name)} up to {_text(max(h, default=None))}" for name, (_, h) in series.items())
+    return Chart(title, f"{title}: {peaks}.", _svg(figure, title), (x_label, *map(plain, series)), rows)
+
+
+def _figure(height_pt: float) -> Figure:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH_PT / _PT, height_pt / _PT), facecolor="none")
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def _row(figure: Figure, place: int, count: int, *, is_last: bool) -> Axes:
+    height = _HEAD_PT + _ROW_PT * count + _FOOT_PT
+    bottom = (_FOOT_PT + _ROW_PT * (count - 1 - place)) / height
+    axes = figure.add_axes((_LABEL_PT / _WIDTH_PT, bottom, 1 - (_LABEL_PT + 14) / _WIDTH_PT, 0.8 * _ROW_PT / height))
+    _bare(axes)
+    axes.set_yticks([])
+    if not is_last:
+        axes.set_xticklabels([])
+    return axes
+
+
+def _bare(axes: Axes) -> None:
+    axes.patch.set_visible(False)
+    for side in ("top", "left", "right"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set(color=_NUMBERED["rule"], linewidth=1.0)
+    axes.tick_params(length=0, labelcolor=_NUMBERED["muted"], labelsize=_TEXT_PT, pad=5)
+
+
+def _draw_bars(axes: Axes, values: np.ndarray, limits: tuple[float, float]) -> None:
+    counts, edges = np.histogram(np.clip(values, *limits), _NUM_BINS, limits)
+    axes.stairs(counts, edges, fill=True, color=_NUMBERED["accent"], linewidth=0, clip_on=False)
+    axes.set_ylim(0, max(int(counts.max()), 1))
+
+
+def _draw_marks(axes: Axes, marks: Mapping[str, float], *, is_named: bool) -> None:
+    for name, value in marks.items():
+        colour = _NUMBERED[MARKS.get(name, "ink")]
+        axes.axvline(value, color=colour, linewidth=2.0, clip_on=False)
+        if is_named:
+            top = axes.get_ylim()[1] * 1.05
+            axes.text(value, top, _label(name), color=colour, ha="center", va="bottom", parse_math=False)
+
+
+def _limits(all_values: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Return the ends of an axis for values: a little more than from the least to the largest."""
+    joined = np.concatenate([np.asarray(values, np.float64) for values in all_values]) if all_values else np.empty(0)
+    joined = joined[np.isfinite(joined)]
+    if not len(joined):
+        return 0.0, 1.0
+    low, high = float(joined.min()), float(joined.max())
+    room = 0.03 * (high - low) or 0.05
+    return low - room, high + room
+
+
+def _spread(values: np.ndarray) -> tuple[str, ...]:
+    mean = float(values.mean()) if len(values) else None
+    return (f"{len(values):,}", _text(mean), *(_text(_quantile(values, share)) for share in (0.05, 0.5, 0.95)))
+
+
+def _quantile(values: np.ndarray, share: float) -> float | None:
+    return float(np.quantile(values, share)) if len(values) else None
+
+
+def _text(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def _label(name: str) -> str:
+    return shorten(plain(name), _LABEL_LETTERS)
+
+
+def _thin(values: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many of some values, evenly spread, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[place] for place in np.linspace(0, len(values) - 1, most).round().astype(int).tolist()]
+
+
+def _svg(figure: Figure, title: str) -> Markup:
+    from matplotlib import rc_context
+
+    sink = io.StringIO()
+    with _DRAWING, rc_context({"svg.fonttype": "none", "svg.hashsalt": "artbank"}):
+        figure.savefig(sink, format="svg", metadata={"Date": None})
+    root = ElementTree.fromstring(sink.getvalue())
+    root.attrib = {"viewBox": root.attrib["viewBox"], "class": "chart", "role": "img", "aria-label": title}
+    _clean(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return Markup(re.sub(r"(</?)ns\d+:|\sxmlns:ns\d+=\"[^\"]*\"", r"\1", text))  # HTML knows the names of SVG
+
+
+def _clean(parent: ElementTree.Element) -> None:
+    """Take out of the children of an element what a page has no use for, and make classes of colours."""
+    for child in list(parent):
+        if child.tag in _DROPPED:
+            parent.remove(child)
+            continue
+        child.attrib.pop("id", None)
+        child.attrib.pop("clip-path", None)
+        _restyle(child)
+        _clean(child)
+        if child.tag == f"{_SVG}g" and not len(child) and not (child.text or "").strip():
+            parent.remove(child)
+
+
+def _restyle(element: ElementTree.Element) -> None:
+    declared = dict(re.findall(r"([a-z-]+):\s*([^;]+)", element.attrib.pop("style", "")))
+    classes = []
+    for name in _KEPT:
+        value = declared.get(name)
+        if value in _NAMED and name in ("fill", "stroke"):
+            classes.append(f"{name}-{_NAMED[value]}")
+        elif value is not None:
+            element.set(name, value)
+    if classes:
+        element.set("class", " ".join(classes))
+    if "d" in element.attrib:
+        element.set("d", " ".join(element.attrib["d"].split()))

@@ -1,0 +1,40 @@
+"""Templates to HTML."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from artbank import __version__
+from artbank.report.markdown import plain, score_text, seconds_text, share_text, visible
+
+
+def render(template: str, **facts: Any) -> str:
+    """Fill in a template of `artbank/pages/templates`.
+
+    Args:
+        template: Its file name.
+        facts: What it names. All of it is escaped, but for `Markup`. Templates that extend `base.html` need `assets`,
+            the files to link, by their names beside the page.
+
+    Raises:
+        jinja2.UndefinedError: It names what it is not given.
+    """
+    return _templates().get_template(template).render(version=__version__, **facts)
+
+
+@cache
+def _templates() -> Environment:
+    loader = PackageLoader("artbank.pages")
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters |= {
+        "plain": plain,
+        "visible": visible,
+        "score": score_text,
+        "share": share_text,
+        "duration": seconds_text,
+    }
+    found.filters["number"] = lambda value: f"{value:,}"
+    return found

@@ -1,0 +1,70 @@
+"""Charts as inline SVG: their numbers, their colours, and names that nobody has checked."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from artbank.pages import Chart, histogram, line_chart
+
+HOSTILE = "</svg><script>alert(1)</script>$x^2$\u202e"
+
+
+def spread(name: str = "monet") -> Chart:
+    values = np.array([0.1, 0.5, 0.5, 0.9, np.nan])
+    return histogram({name: values, "empty": values[:0]}, title="t", unit="u", marks={name: {"floor": 0.2}})
+
+
+def lines(name: str = "all") -> Chart:
+    return line_chart({name: ([0, 1, 2], [1.0, 4.0, 2.0])}, title="t", x_label="x", y_label="y", is_filled=True)
+
+
+@pytest.mark.parametrize("make", [spread, lines])
+def test_a_chart_has_neither_ids_nor_styles_and_is_the_same_each_time(make) -> None:
+    root = ElementTree.fromstring(make().svg)
+    attributes = {name for element in root.iter() for name in element.attrib}
+    assert "viewBox" in attributes and not attributes & {"id", "style", "clip-path", "href"}
+    assert make().svg == make().svg
+
+
+@pytest.mark.parametrize("make", [spread, lines])
+def test_no_colour_of_matplotlib_is_left_in_a_chart(make) -> None:
+    svg = make().svg
+    assert re.findall(r"#[0-9a-f]{6}", svg) == [] and "fill-accent" in svg
+
+
+@pytest.mark.parametrize("make", [spread, lines])
+def test_a_name_is_text_in_a_chart(make) -> None:
+    chart = make(HOSTILE)
+    assert "<script" not in chart.svg and "\u202e" not in chart.svg + chart.summary
+    assert ElementTree.fromstring(chart.svg).tag == "svg"
+
+
+def test_a_spread_tells_its_numbers_and_marks() -> None:
+    chart = spread()
+    assert chart.head == ("", "pictures", "mean", "5 %", "median", "95 %", "floor")
+    assert chart.rows[0] == ("monet", "4", "0.500", "0.160", "0.500", "0.840", "0.200")
+    assert chart.rows[1] == ("empty", "0", "–", "–", "–", "–", "–")
+    assert "floor" in chart.svg and "stroke-cold" in chart.svg
+
+
+def test_the_bars_of_a_spread_are_as_high_as_their_counts() -> None:
+    values = np.repeat([0.1, 0.9], [10, 5])
+    svg = histogram({"monet": values}, title="t", unit="u", limits=(0, 1)).svg
+    [bars] = [e.get("d", "") for e in ElementTree.fromstring(svg).iter() if e.get("class") == "fill-accent"]
+    heights = sorted({float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", bars)})
+    assert (heights[2] - heights[1]) / (heights[2] - heights[0]) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_line_tells_its_numbers() -> None:
+    assert lines().rows == (("0.000", "1.000"), ("1.000", "4.000"), ("2.000", "2.000"))
+    ticked = line_chart({"all": ([0, 1], [1.0, 4.0])}, title="t", x_label="x", y_label="y", ticks={0: "noon", 1: "one"})
+    assert ticked.rows == (("noon", "1.000"), ("one", "4.000")) and "noon" in ticked.svg
+
+
+def test_nothing_at_all_makes_a_chart_too() -> None:
+    for chart in (histogram({}, title="t", unit="u"), line_chart({"a": ([], [])}, title="t", x_label="", y_label="")):
+        assert chart.svg.startswith("<svg")
