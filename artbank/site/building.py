@@ -72,7 +72,8 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
         if not built.num_written or seen == before:
             break
         built = _build_once(store, out, anew=False)
-    logger.info("pages written: %d of %d", written, len(built.pages) + 1)
+    if written:
+        logger.info("pages written: %d of %d", written, len(built.pages) + 1)
     return Built(built.index_uri, built.pages, written)
 
 

@@ -139,6 +139,7 @@ def test_five_hundred_uploads_are_one_look_and_one_training_of_what_changed(
     assert asked.parameters["config"] == {
         "gallery_uri": gallery.uri,
         "store_uri": PLACES["ARTBANK_STORE"],
+        "runner": PLACES["ARTBANK_TRAIN_RUNNER"],
         "collections": ["novak"],
     }
 
@@ -160,7 +161,7 @@ def test_people_are_told_of_a_run_that_failed(told: list[str], tmp_path: Path) -
         return wait_for(lambda: [text for text in told if "artbank-alarm-failed-run" in text], 8)
 
     found = wait_for(fail)
-    assert f"train-banks {tmp_path}/nowhere\n" in found[0] and "nowhere holds no collection" in found[0]
+    assert f"{tmp_path.name}/nowhere\n" in found[0] and "nowhere holds no collection" in found[0]
 
 
 def test_people_are_told_of_pictures_that_are_worth_a_look(told: list[str], trained: Any, tmp_path: Path) -> None:

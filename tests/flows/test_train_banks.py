@@ -84,9 +84,8 @@ def test_a_run_leaves_a_table_of_its_banks(trained: Any) -> None:
 
 
 def test_a_run_leaves_a_page_of_each_bank_and_links_to_them(trained: Any) -> None:
-    [links, _] = artifacts(id_of(trained.state))
-    assert (links.type, links.key) == ("markdown", "bank-pages")
-    pages = [unquote(link.removeprefix("file://")) for link in re.findall(r"\]\(([^)]+)\)", str(links.data))]
+    links, _, _ = artifacts(id_of(trained.state))
+    pages = [unquote(link) for link in re.findall(r"\]\(file://([^)]+/index\.html)\)", str(links.data))]
     told = [Path(page).read_text() for page in pages]
     assert [re.findall("<h1>(.*)</h1>", html) for html in told] == [
         ["ferrante, version 1"],
