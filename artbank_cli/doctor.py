@@ -50,7 +50,7 @@ def list_checks(choice: RunConfig, uris: Mapping[str, str], seconds: float) -> S
     local = {what: uris[what] for what in _OUTPUTS if what in uris}
     return [
         Check("packages", packages.check_packages),
-        Check("device", partial(devices.check_devices, choice)),
+        Check("device", partial(devices.check_devices, choice), reaches_out=True),
         Check("base model", partial(weights.check_base, choice, seconds), reaches_out=True),
         Check("scorer", partial(weights.check_scorer, choice, seconds), reaches_out=True),
         Check("memory", partial(weights.check_memory, choice), reaches_out=True),

@@ -1,7 +1,7 @@
 """Whether a machine can do the work: packages, devices, models, stores, room.
 
 Each check looks at one thing by itself and says what it found and what to do. Some touch what may not answer (a store,
-a hub, a server, a network drive); those run beside each other and are waited for no longer than they are given.
+a hub, a server, a network drive, a driver); those run beside each other, and are waited for as long as they are given.
 """
 
 from __future__ import annotations
