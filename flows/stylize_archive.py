@@ -51,7 +51,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
     get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
     failed = work_off(config, plan, shards) if shards else {}
     outcome = finish_archive(config, plan, photos)
-    show_outcome(outcome)
+    show_outcome(outcome, config.public_url)
     if failed:
         raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {name_failures(failed)}; run it again")
     return outcome
