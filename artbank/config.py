@@ -42,11 +42,12 @@ class PlacesConfig(Model):
     """What names places: no URI holds credentials, and no error tells one that did."""
 
     @field_validator(
-        "gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", check_fields=False
+        *("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", "public_url"),
+        check_fields=False,
     )
     @classmethod
-    def _no_secret(cls, uri: str) -> str:
-        if holds_secret(uri):
+    def _no_secret(cls, uri: str | None) -> str | None:
+        if uri is not None and holds_secret(uri):
             raise ValueError("a URI holds no credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID")
         return uri
 
@@ -217,6 +218,11 @@ class StylizeConfig(RunConfig):
         description="Where the work goes: threads (this process), dask (processes of this machine, one a GPU), the "
         "address of a Dask scheduler, or deployment:FLOW/DEPLOYMENT (flow runs on its work pool, a range of shards "
         "each); auto is dask where there are several GPUs, else threads.",
+    )
+    public_url: Annotated[Uri, Field(pattern=r"^https?://[^\s@]+$")] | None = Field(
+        default=None,
+        description="Where the output's folder can be opened in a browser, such as https://museum.example/art; "
+        "Prefect's links to the page and the contact sheet lead there. Nothing is sent to it.",
     )
     shards_per_run: int = Field(
         default=16,  # minutes of a GPU: a flow run takes a minute or so to start a process and to load the model

@@ -1,7 +1,8 @@
-"""What a run over an archive came to: its tables, its summary and its contact sheet.
+"""What a run over an archive came to: its tables, its summary, its contact sheet and its page.
 
 <output>/results.parquet, metadata.parquet      the present, see `results`
 <output>/runs/<run_id>/summary.json, summary.md, contact-sheet.jpg
+<output>/report/index.html                     all that is there, for people, see `pages.outcome`
 """
 
 from __future__ import annotations
@@ -23,25 +24,23 @@ from artbank.containers import read_pictures
 from artbank.costs import RunCost
 from artbank.errors import ImageError
 from artbank.images import decode
-from artbank.records import Outcome
+from artbank.pages.outcome import COLUMNS, RunFacts, StyleFacts, write_outcome
+from artbank.records import BankRecord, Outcome
 from artbank.report import SUMMARY_COLUMNS, contact_sheet, cost_facts, results_summary, summary_markdown
 from artbank.shelf import load_reference
 from artbank.storage import Store
 from artbank.styles import StyleChoice
 
+_Bounds = tuple[float | None, float | None]
 _SHEET_ROWS = 16
-_TOLD = (
-    *SUMMARY_COLUMNS,
-    "recipe_id",
-    "clip_style_floor",
-    "created_at",
-)  # columns of the results that the outcome follows from
+_TOLD = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "clip_style_floor", "created_at")))
+"""Columns of the results that the outcome follows from."""
 
 
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
-    """Bring the tables of the output up to the parts, and write the run's summary and contact sheet.
+    """Bring the tables of the output up to the parts, and write the run's summary, contact sheet and page.
 
-    A run that had nothing to do writes nothing, but for tables that no longer fit the archive.
+    A run that had nothing to do writes nothing, but for tables and a page that no longer fit the archive.
 
     Args:
         config: The run's.
@@ -63,7 +62,9 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     bounds = {choice.name: _bounds(store, choice, asked) for choice in plan.styles}
     summary = results_summary(asked, bounds)
     alarms = _find_alarms(config, plan, asked, bounds) if plan.run_id else []
-    places = {"pictures": output.uri, "results": output.uri_of(results.RESULTS)}
+    whole = summary if len(asked) == len(rows) else results_summary(rows, bounds)
+    page = write_outcome(output, Store.open(config.archive_uri), rows, whole, _run_facts(config, plan, bounds))
+    places = {"pictures": output.uri, "page": output.uri_of(page), "results": output.uri_of(results.RESULTS)}
     sheet, report, facts = (
         results.run_key(plan.run_id, n) for n in ("contact-sheet.jpg", "summary.md", "summary.json")
     )
@@ -115,11 +116,40 @@ def _gains(choice: StyleChoice, rows: pa.Table, floor: float | None, ceiling: fl
     return StyleGains(choice.name, ((done["clip_style"].to_numpy() - floor) / (ceiling - floor)).tolist(), expected)
 
 
-def _bounds(store: Store, choice: StyleChoice, rows: pa.Table) -> tuple[float | None, float | None]:
+def _bounds(store: Store, choice: StyleChoice, rows: pa.Table) -> _Bounds:
     """Return floor and ceiling of a style's `clip_style`: its photos untouched, and its held-out artworks."""
     floor = pc.mean(rows.filter(pc.equal(rows["style"], choice.name))["clip_style_floor"]).as_py()
     ceilings = [(load_reference(store, bank).ceiling, weight) for bank, weight in choice.banks]
     return floor, None if None in dict(ceilings) else sum((c or 0.0) * weight for c, weight in ceilings)
+
+
+def _run_facts(config: StylizeConfig, plan: StylizePlan, bounds: Mapping[str, _Bounds]) -> RunFacts:
+    recipe, archive = config.recipe, Store.open(config.archive_uri).uri
+    facts = (
+        ("Photos", archive),
+        ("Banks", Store.open(config.store_uri).uri),
+        ("Base model", f"{config.base_model}, {plan.base_model_hash[:12]}"),
+        ("Preset", recipe.preset),
+        ("Strength", f"{recipe.strength:g}"),
+        ("Solver", f"{recipe.solver}, {recipe.steps} steps"),
+        ("Guidance", f"{recipe.guidance:g}"),
+        ("Inversion", recipe.inversion),
+        ("Prompt", recipe.prompt),
+        ("Colour", recipe.colour),
+        ("Size", recipe.size),
+        ("Seed", f"{recipe.seed}"),
+    )
+    styles = [
+        StyleFacts(choice.name, " + ".join(_name_bank(*part) for part in choice.banks), *bounds[choice.name])
+        for choice in plan.styles
+    ]
+    heading = archive.rstrip("/").rpartition("/")[2] or archive
+    return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels)
+
+
+def _name_bank(bank: BankRecord, weight: float) -> str:
+    share = "" if weight == 1 else f" at {weight:.0%}"
+    return f"{bank.collection}, version {bank.version}{share}"
 
 
 def _draw_sheet(config: StylizeConfig, plan: StylizePlan, rows: pa.Table) -> bytes:

@@ -154,7 +154,7 @@ def write_view(
         columns: Columns of `Result` to return; all when None.
 
     Returns:
-        The rows of `results.parquet`, by photo and style.
+        The rows of `results.parquet`, by photo and style; `origin_of` tells what they follow from.
 
     Raises:
         ResultsError: A part cannot be read.
@@ -163,7 +163,13 @@ def write_view(
     rows = _read_view(output, origin, columns)
     if rows is None:
         rows = _make_view(output, photos, styles)
-    return conform(rows, Result.SCHEMA, columns)
+    found = conform(rows, Result.SCHEMA, columns)
+    return found.replace_schema_metadata({**(found.schema.metadata or {}), _ORIGIN: origin})
+
+
+def origin_of(rows: pa.Table) -> str:
+    """Return a hash of all that rows of `write_view` follow from: equal where the rows are."""
+    return rows.schema.metadata[_ORIGIN].decode()
 
 
 def make_metadata(rows: pa.Table) -> pa.Table:

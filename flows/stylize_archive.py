@@ -62,7 +62,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _work(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
-    show_outcome(outcome)
+    show_outcome(outcome, config.public_url)
     raise_alarms(config, outcome)
     if shards:
         emit_archive(config.archive_uri, config.output_uri, name_banks(plan), outcome)

@@ -16,7 +16,9 @@ from artbank.credentials import hide
 from artbank.records import BankRecord, Forecast, Outcome
 
 _LISTED = 100  # banks with links
-_LINKED = ("page", "contact sheet")  # what is worth a link of its own
+_LINKED = {"page": "Photos and pictures, scores and failures", "contact sheet": "Photos and pictures"}
+_OPENED = ("http://", "https://", "file://")
+_UNOPENED = "; no browser opens such a link: serve the output and give its address as public_url"
 
 
 def show_banks(
@@ -62,8 +64,13 @@ def tell_pictures(num_pictures: int, pace: Pace | None) -> str:
     return f"{num_pictures:,} pictures, about {total} on one worker: {pace_text(pace, 'picture')}"
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """Leave a run's report, a table of its styles, and links to what it left."""
+def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
+    """Leave a run's report, a table of its styles, and links to what it left.
+
+    Args:
+        outcome: What the run came to.
+        public_url: Where the output's folder can be opened in a browser; links to its files lead there if given.
+    """
     create_markdown_artifact(outcome.text, key="stylized", description="Pictures of this run")
     if outcome.styles:
         create_table_artifact(
@@ -71,11 +78,13 @@ def show_outcome(outcome: Outcome) -> None:
             key="styles",
             description="Pictures that are there by style, whichever run made them",
         )
-    create_markdown_artifact(list_places(outcome.places), key="places", description="Where things are")
-    for name in _LINKED:
-        if place := outcome.places.get(name):
+    links = {name: _link(place, outcome.places["pictures"], public_url) for name, place in outcome.places.items()}
+    create_markdown_artifact(list_places(outcome.places, links), key="places", description="Where things are")
+    for name, description in _LINKED.items():
+        if link := links.get(name):
+            note = "" if link.startswith(_OPENED) else _UNOPENED
             key = name.replace(" ", "-")
-            create_link_artifact(link_of(place), link_text=name, key=key, description=f"The run's {name}")
+            create_link_artifact(link, link_text=name, key=key, description=f"{description}{note}")
 
 
 def plain(text: str) -> str:
@@ -93,12 +102,19 @@ def link_of(place: str) -> str:
     return f"{scheme}://{quote(path, safe='/:@!$*,;=~+%?&#-._')}"
 
 
-def list_places(places: Mapping[str, str]) -> str:
-    """Return a table of places as Markdown, each as a link with the place itself as its text."""
+def list_places(places: Mapping[str, str], links: Mapping[str, str]) -> str:
+    """Return a table of places as Markdown, each with its link."""
     from artbank.report.markdown import escape
 
-    lines = [f"| {escape(name)} | [{escape(hide(place))}]({link_of(place)}) |" for name, place in places.items()]
+    lines = [f"| {escape(name)} | [{escape(hide(place))}]({links[name]}) |" for name, place in places.items()]
     return "\n".join(["# Where things are", "", "| what | where |", "| --- | --- |", *lines]) + "\n"
+
+
+def _link(place: str, output_uri: str, public_url: str | None) -> str:
+    """Return a place as a link, below `public_url` where it is in the output and that is served there."""
+    if public_url and place.startswith(output_uri):
+        return f"{public_url.rstrip('/')}/{quote(place.removeprefix(output_uri).strip('/'))}"
+    return link_of(place)
 
 
 def _bank_row(bank: BankRecord) -> dict[str, object]:

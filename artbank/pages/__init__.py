@@ -10,7 +10,7 @@ of two versions. A page of its own is made of a template and its numbers:
         heading="monet, version 3",
         spread=histogram({"monet": scores}, title="Likeness to the style", unit="cosine"),
     )                                               # in the template: {{ charts.figure(spread) }}
-    publish(store, "report", html, files.items())   # index.html last, then what older versions have left
+    publish(store.child("report"), files.items(), html)     # index.html last; then what older versions have left goes
 
 Templates escape whatever they are given; names out of a store go through the filter `plain` besides, which shows what
 would be invisible. The policy of `base.html` allows files of the page's own origin alone: no inline script, no inline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files as package_files
 from itertools import islice
 from pathlib import PurePosixPath
@@ -28,23 +28,21 @@ def assets(*names: str) -> dict[str, bytes]:
 
 
 def publish(
-    store: Store, folder: str, page: str, files: Iterable[tuple[str, bytes]], *, kept: Iterable[str] = ()
+    page: Store, files: Iterable[tuple[str, bytes]], html: str | Callable[[], str], *, kept: Iterable[str] = ()
 ) -> None:
     """Write a page and its files, as far as they are not there.
 
     Args:
-        store: Where the page's folder is.
-        folder: All that is in it belongs to the page: what the page has no more use for is deleted, last of all.
-        page: HTML.
+        page: The page's own folder: what the page has no more use for is deleted from it, last of all.
         files: By name below the folder, named by their content: one that is there is left as it is. Few of them are in
             memory at a time.
+        html: The page, or what makes it when all files are written.
         kept: Names of other files there that this version of the page uses.
     """
-    there = {stored.key.removeprefix(f"{folder}/") for stored in store.scan(folder)}
-    used = {INDEX, *kept}
-    left = iter(files)
+    there = {stored.key for stored in page.scan()}
+    used, left = {INDEX, *kept}, iter(files)
     while some := list(islice(left, _WRITTEN_AT_ONCE)):
         used |= {name for name, _ in some}
-        store.write_many({f"{folder}/{name}": data for name, data in some if name not in there})
-    store.write(f"{folder}/{INDEX}", page.encode())
-    store.delete_many(f"{folder}/{name}" for name in sorted(there - used))
+        page.write_many({name: data for name, data in some if name not in there})
+    page.write(INDEX, (html if isinstance(html, str) else html()).encode())
+    page.delete_many(sorted(there - used))

@@ -35,7 +35,7 @@ _ASKED = pa.schema([("key", _TEXT), ("size", pa.int64()), ("etag", _TEXT), ("sha
 _ROWS = conform(Result.SCHEMA.empty_table(), Result.SCHEMA, _COLUMNS).schema.append(pa.field("shard", _TEXT))
 _NAMES_ONLY = pa.schema([("shard", _TEXT), ("key", _TEXT), ("style", _TEXT), ("count", pa.int64())])
 _READ_AT_ONCE = 512
-_OWN_FILES = r"^(results|manifests|runs)/|^(results|metadata)\.parquet$"
+_OWN_FILES = r"^(results|manifests|runs|report)/|^(results|metadata)\.parquet$"
 
 
 @dataclass(frozen=True)

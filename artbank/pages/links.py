@@ -1,0 +1,38 @@
+"""Where a page finds photos: by relative URLs, for it is opened from disks, buckets and servers alike."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from artbank.storage import Store
+
+
+def relative_url(page: Store, target: Store) -> str | None:
+    """Return the URL of one folder as a page in another one has it, without a slash at its end.
+
+    None where no relative URL leads there: they are in different buckets, or not both on disks.
+    """
+    kinds = [store.uri.partition("://") for store in (page, target)]
+    if any(kind == "s3" for kind, mark, _ in kinds if mark):
+        return _within_bucket(page.uri, target.uri)
+    if any(mark for _, mark, _ in kinds):
+        return None
+    try:
+        return _quote(Path(os.path.relpath(target.uri, page.uri)).as_posix())
+    except ValueError:  # another drive of Windows
+        return None
+
+
+def _within_bucket(page: str, target: str) -> str | None:
+    bucket, other = (uri.removeprefix("s3://").partition("/")[0] for uri in (page, target))
+    if bucket != other or not target.startswith("s3://") or not page.startswith("s3://"):
+        return None
+    own, its = (uri.removeprefix("s3://").split("/")[1:] for uri in (page, target))
+    shared = next((i for i, (a, b) in enumerate(zip(own, its, strict=False)) if a != b), min(len(own), len(its)))
+    return _quote("/".join([*[".."] * (len(own) - shared), *its[shared:]]) or ".")
+
+
+def _quote(path: str) -> str:
+    return quote(path, safe="/")
