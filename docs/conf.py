@@ -22,8 +22,6 @@ extensions = ["myst_parser", "reference"]
 exclude_patterns = ["_ext"]
 source_suffix = {".md": "markdown"}
 nitpicky = True
-# Pages are listed by name in the index before they are there; one that is there and not listed fails the build.
-suppress_warnings = ["toc.not_readable"]
 
 myst_heading_anchors = 4  # the same names as on a forge
 myst_enable_extensions = ["colon_fence"]

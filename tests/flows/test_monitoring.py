@@ -195,7 +195,8 @@ def test_the_keys_of_assets_are_as_prefect_takes_them_and_hold_no_credentials() 
 
 
 def test_places_are_links_and_what_a_store_says_is_escaped() -> None:
-    text = list_places({"page": "/out put/report/index.html", "s3": "s3://user:secret@b/x)](http://evil)", "a|b": "x"})
+    places = {"page": "/out put/report/index.html", "s3": "s3://user:secret@b/x)](http://evil)", "a|b": "x"}
+    text = list_places(places, {name: link_of(place) for name, place in places.items()})
     assert "](file:///out%20put/report/index.html) |" in text
     assert "secret" not in text and "](http://evil)" not in text and r"a\|b" in text
     assert link_of("s3://b/a(1) .jpg") == "s3://b/a%281%29%20.jpg"
