@@ -15,6 +15,14 @@ from pydantic.fields import FieldInfo
 
 from artbank.errors import ConfigError
 
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+ParametersOption = Annotated[
+    Path | None, typer.Option("--parameters", help="YAML or JSON file with the flow's parameters; options win over it.")
+]
+
 Config = TypeVar("Config", bound=BaseModel)
 _SPELLED = {"store_uri": "--store", "collections": "--collection", "styles": "--style", "failures": "--failure"}
 _SHOWN = {"gallery_uri": "GALLERY_URI", "archive_uri": "PHOTOS_URI", "output_uri": "OUTPUT_URI"}  # no options
