@@ -102,8 +102,7 @@
         return suffix && !SHOWN_BY_BROWSERS.test(photo.key) ? `a browser does not show ${suffix} files` : "photo not kept here";
     }
 
-    function missingPicture(cell, style, shape) {
-        if (!cell) return blank("not drawn", shape);
+    function missingPicture(cell, shape) {
         if (cell.state === "f") return blank(`failed: ${plain(cell.reason || cell.failure || "no reason was kept")}`, shape, " bad");
         return cell.state === "c" ? blank(`in the container ${plain(cell.name)}`, shape) : null;
     }
@@ -113,7 +112,7 @@
         const shape = photo.shape;
         const own = pictureUrl(cell, photo.key, style);
         const urls = (full ? [own, cell.small] : [cell.small, own]).filter(Boolean);
-        const gone = missingPicture(cell, style, shape);
+        const gone = missingPicture(cell, shape);
         if (!urls.length) return gone || blank("not to be shown here", shape);
         const box = shaped(make("div", {className: "compare"}), shape);
         const label = `${plain(photo.key)} in the style ${plain(style)}`;
@@ -155,7 +154,7 @@
     function pictureTile(photo, column, measure, isNamed) {
         const style = overview.styles[column], cell = photo.cells[column];
         const figure = make("figure", {className: "tile"});
-        const shown = cell && cell.state !== "f" ? compare(photo, cell, style, {full: false, start: 0}) : missingPicture(cell, style, photo.shape);
+        const shown = cell ? compare(photo, cell, style, {full: false, start: 0}) : blank("not drawn", photo.shape);
         figure.append(shown);
         const caption = make("figcaption");
         if (cell && cell.state !== "f") {
