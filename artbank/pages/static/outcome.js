@@ -12,6 +12,8 @@
     const KEPT_NAMES = 512, KEPT_FACTS = 24;  // chunks in memory
     const SEARCHED_ON = 256;  // chunks that a search reads after it has filled its page
 
+    const AHEAD = 8;  // chunks of names that are on their way at a time
+
     const byId = (id) => document.getElementById(id);
     const waiting = new Map();
     let overview = null;
@@ -368,6 +370,7 @@
 
         async step() {
             const number = this.next;
+            for (let ahead = number + 1; ahead < Math.min(number + AHEAD, overview.chunks.length); ahead++) namesOf(ahead);
             if (countOf(number, this.asked)) this.found.push(...await fitting(number, this.asked));
             this.next = number + 1;
         }
