@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -100,77 +101,59 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
     styles = _all_styles(rows, run.styles)
     mark = _MARK.format(_digest(__version__, sorted(_assets()), origin_of(rows), [asdict(style) for style in styles]))
     if not _is_written(page, mark):
-        _write(page, output, archive, Grid(rows, tuple(style.name for style in styles)), styles, summary, run, mark)
+        draft = _Draft(output, archive, Grid(rows, tuple(style.name for style in styles)), run, page)
+        publish(page, draft.write_files(), lambda: draft.write_html(styles, summary, mark), kept=draft.known)
     return f"{REPORT}/{INDEX}"
 
 
-def _write(
-    page: Store,
-    output: Store,
-    archive: Store,
-    grid: Grid,
-    styles: Sequence[StyleFacts],
-    summary: Mapping[str, Any],
-    run: RunFacts,
-    mark: str,
-) -> None:
-    sample = choose_sample(grid)
-    there = {stored.key for stored in page.scan("pictures")}
-    shown = {photo: grid.cells(photo) for photo in sample.photos}
-    photos = {cells[min(cells)]["key"]: photo_name(_first(cells)) for cells in shown.values()}
-    drawn = [shown[photo][column] for photo, column in sorted(sample.pictures)]
-    kept = there & {*photos.values(), *map(picture_name, drawn)}
-    known, chunks, files = set(kept), [], dict(_assets())
+class _Draft:
+    """A page that is being written: its files one after the other, then itself."""
 
-    def write_data() -> Iterator[tuple[str, bytes]]:
-        for small in (
-            draw_photos(archive, photos, there, run.max_pixels),
-            draw_pictures(output, drawn, there, run.max_pixels),
+    def __init__(self, output: Store, archive: Store, grid: Grid, run: RunFacts, page: Store):
+        self.output, self.archive, self.grid, self.run = output, archive, grid, run
+        self.archive_url = relative_url(page, archive)
+        self.sample = choose_sample(grid)
+        self.shown = {photo: grid.cells(photo) for photo in self.sample.photos}
+        self.photos = {row["key"]: photo_name(row) for row in map(_first, self.shown.values())}
+        self.pictures = [self.shown[photo][column] for photo, column in sorted(self.sample.pictures)]
+        there = {stored.key for stored in page.scan("pictures")}
+        self.known = there & {*self.photos.values(), *map(picture_name, self.pictures)}
+        self.linked = _assets()
+        self.told: dict[str, Any] = {}
+
+    def write_files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the files that lack, the overview after all that it tells of."""
+        there, most = set(self.known), self.run.max_pixels
+        for name, data in chain(
+            draw_photos(self.archive, self.photos, there, most), draw_pictures(self.output, self.pictures, there, most)
         ):
-            for name, data in small:
-                known.add(name)
-                yield name, data
-        for chunk in grid.chunks():
+            self.known.add(name)
+            yield name, data
+        chunks = []
+        for chunk in self.grid.chunks():
             entry, scripts = _chunk_files(chunk)
             chunks.append(entry)
             yield from scripts.items()
-        told = _overview(grid, sample, shown, known, chunks, relative_url(page, archive))
-        overview = script("overview", told)
-        name = content_name("rows", "overview.js", overview)
-        files[name] = overview
-        told["file"] = name
-        yield from files.items()
-        html.append(_html(grid, styles, summary, run, told, files, mark))
+        self.told = _overview(self.grid, self.sample, self.shown, self.known, chunks, self.archive_url)
+        overview = script("overview", self.told)
+        self.linked[content_name("rows", "overview.js", overview)] = overview
+        yield from self.linked.items()
 
-    html: list[str] = []
-    publish(page, write_data(), lambda: html[0], kept=kept)
-
-
-def _html(
-    grid: Grid,
-    styles: Sequence[StyleFacts],
-    summary: Mapping[str, Any],
-    run: RunFacts,
-    told: Mapping[str, Any],
-    files: Mapping[str, bytes],
-    mark: str,
-) -> str:
-    spread = [told["photos"][place] for place in told["spread"]]
-    return render(
-        "outcome.html",
-        assets=list(files),
-        heading=run.heading,
-        mark=mark,
-        run=run,
-        styles=styles,
-        summary=summary,
-        times=measure_throughput(grid),
-        throughput=draw_throughput(grid),
-        scores=draw_scores(grid, styles, LABELS),
-        labels=LABELS,
-        spread=spread,
-        overview=told["file"],
-    )
+    def write_html(self, styles: Sequence[StyleFacts], summary: Mapping[str, Any], mark: str) -> str:
+        """Return the page, once its files are written."""
+        return render(
+            "outcome.html",
+            assets=list(self.linked),
+            heading=self.run.heading,
+            mark=mark,
+            run=self.run,
+            styles=styles,
+            summary=summary,
+            times=measure_throughput(self.grid),
+            throughput=draw_throughput(self.grid),
+            scores=draw_scores(self.grid, styles, LABELS),
+            spread=[self.told["photos"][place] for place in self.told["spread"]],
+        )
 
 
 def _overview(

@@ -16,6 +16,7 @@ from artbank.report.summaries import MEASURES
 
 _PAUSE_US = 30 * 60 * 1_000_000  # a longer one parts two stretches of work
 _MOST_BINS, _LEAST_BIN_US, _LEAST_BINS = 48, 1_000_000, 3
+_PICTURES_IN_A_BIN = 10  # on average: they come in batches
 
 
 class Bounded(Protocol):
@@ -75,7 +76,7 @@ def draw_throughput(grid: Grid) -> Chart | None:
     times = _times(grid)
     last = _last_stretch(times)
     span = int(last[-1] - last[0]) if len(last) else 0
-    count = min(_MOST_BINS, span // _LEAST_BIN_US)
+    count = min(_MOST_BINS, span // _LEAST_BIN_US, len(last) // _PICTURES_IN_A_BIN)
     if count < _LEAST_BINS:
         return None
     counts, edges = np.histogram(last, count)

@@ -56,6 +56,17 @@ def test_more_objects_than_one_page_or_one_request_holds(s3_store: str):
     assert store.list() == []
 
 
+def test_what_a_browser_shows_has_its_media_type_in_a_bucket(s3_store: str, s3_endpoint: rgw.Endpoint):
+    store, fs = Store.open(s3_store), S3FileSystem(endpoint_url=s3_endpoint.url)
+    store.write_many({"index.html": b"1", "a.js": b"2", "a.JPG": b"3", "part.parquet": b"4"})
+    store.create("b.css", b"5")
+    bucket = s3_store.removeprefix("s3://")
+    kinds = {key: fs.call_s3("head_object", Bucket=bucket, Key=key).get("ContentType") for key in keys_of(store)}
+    assert kinds.pop("part.parquet") not in kinds.values()
+    types = {"index.html": "text/html", "a.js": "text/javascript", "b.css": "text/css"}
+    assert kinds == {key: f"{kind}; charset=utf-8" for key, kind in types.items()} | {"a.JPG": "image/jpeg"}
+
+
 ODD_KEYS = ["a b", "a+b", "a%20b", "é/ü", "<&>", "x*?[1]", "q'\"", "c/d e/f"]
 
 

@@ -120,7 +120,7 @@ def test_pictures_keep_the_names_and_the_tree_of_the_photos(stylized: Archive) -
                 assert picture.format == photo.format
                 assert (picture.width > picture.height) == (photo.width > photo.height)
     assert {Path(name).parts[0] for name in listing(stylized.output)} == {
-        "novak", "ferrante@1", "results", "results.parquet", "metadata.parquet", "manifests", "runs",
+        "novak", "ferrante@1", "results", "results.parquet", "metadata.parquet", "manifests", "runs", "report",
     }  # fmt: skip
 
 
@@ -143,8 +143,10 @@ def test_a_run_leaves_a_summary_a_contact_sheet_and_artifacts(stylized: Archive)
     with Image.open(outcome.places["contact sheet"]) as sheet:
         sheet.load()
         assert (sheet.format, min(sheet.size) > 200) == ("JPEG", True)
-    link, places, styles, text, progress = artifacts(run_id)
+    link, page, places, styles, text, progress = artifacts(run_id)
     assert (text.key, text.data) == ("stylized", report)
+    assert (page.key, Path(outcome.places["page"]).as_uri() in str(page.data)) == ("page", True)
+    assert "ferrante@1" in Path(outcome.places["page"]).read_text()
     assert (link.key, outcome.places["contact sheet"] in str(link.data)) == ("contact-sheet", True)
     assert all(what in str(places.data) for what in outcome.places) and places.key == "places"
     assert [row["style"] for row in json.loads(str(styles.data))] == ["ferrante@1", "novak"]

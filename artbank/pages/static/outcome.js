@@ -12,6 +12,8 @@
     const KEPT_NAMES = 512, KEPT_FACTS = 24;  // chunks in memory
     const SEARCHED_ON = 256;  // chunks that a search reads after it has filled its page
 
+    const AHEAD = 8;  // chunks of names that are on their way at a time
+
     const byId = (id) => document.getElementById(id);
     const waiting = new Map();
     let overview = null;
@@ -102,8 +104,7 @@
         return suffix && !SHOWN_BY_BROWSERS.test(photo.key) ? `a browser does not show ${suffix} files` : "photo not kept here";
     }
 
-    function missingPicture(cell, style, shape) {
-        if (!cell) return blank("not drawn", shape);
+    function missingPicture(cell, shape) {
         if (cell.state === "f") return blank(`failed: ${plain(cell.reason || cell.failure || "no reason was kept")}`, shape, " bad");
         return cell.state === "c" ? blank(`in the container ${plain(cell.name)}`, shape) : null;
     }
@@ -113,7 +114,7 @@
         const shape = photo.shape;
         const own = pictureUrl(cell, photo.key, style);
         const urls = (full ? [own, cell.small] : [cell.small, own]).filter(Boolean);
-        const gone = missingPicture(cell, style, shape);
+        const gone = missingPicture(cell, shape);
         if (!urls.length) return gone || blank("not to be shown here", shape);
         const box = shaped(make("div", {className: "compare"}), shape);
         const label = `${plain(photo.key)} in the style ${plain(style)}`;
@@ -155,7 +156,7 @@
     function pictureTile(photo, column, measure, isNamed) {
         const style = overview.styles[column], cell = photo.cells[column];
         const figure = make("figure", {className: "tile"});
-        const shown = cell && cell.state !== "f" ? compare(photo, cell, style, {full: false, start: 0}) : missingPicture(cell, style, photo.shape);
+        const shown = cell ? compare(photo, cell, style, {full: false, start: 0}) : blank("not drawn", photo.shape);
         figure.append(shown);
         const caption = make("figcaption");
         if (cell && cell.state !== "f") {
@@ -369,6 +370,7 @@
 
         async step() {
             const number = this.next;
+            for (let ahead = number + 1; ahead < Math.min(number + AHEAD, overview.chunks.length); ahead++) namesOf(ahead);
             if (countOf(number, this.asked)) this.found.push(...await fitting(number, this.asked));
             this.next = number + 1;
         }
