@@ -2,7 +2,8 @@
 
 A block of commands, Python or YAML has, right above it, `<!-- run: SCENARIO -->` or `<!-- not run: REASON -->`. Those
 of one document and scenario are run in their order, in one folder. What a command says is compared with the block of
-kind `text` that follows it, if one does: line by line, `...` for anything, and any figure with a point for any other.
+kind `text` that follows it, if one does: line by line, `...` for anything, and any duration, and any figure with a
+point, for any other.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _PROGRAMS = (
     "sed",
 )
 _CODE = ("sh", "bash", "shell", "console", "python", "py", "yaml", "json")
-_FIGURE = re.compile(r"\d+\.\d+")
+_FIGURE = re.compile(r"(?:\d+ (?:h|min) )*\d+(?:\.\d+)? (?:s|min)\b|-?\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def check_said(expected: str, said: str) -> None:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a text in which figures with a point are all alike, and no two spaces are together."""
+    """Return the lines of a text in which durations and figures are all alike, and no two spaces are together."""
     return [" ".join(_FIGURE.sub("#", line).split()) for line in text.splitlines()]
 
 

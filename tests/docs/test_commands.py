@@ -89,9 +89,10 @@ def test_a_block_is_read_with_its_mark_and_what_it_says(tmp_path: Path, monkeypa
     assert not directive.is_code
 
 
-def test_what_is_said_is_compared_but_for_figures_with_a_point_and_dots() -> None:
+def test_what_is_said_is_compared_but_for_durations_figures_with_a_point_and_dots() -> None:
+    check_said("in 3.78 s of 1 min 2 s, -0.1", "in 1 h 4 min of 9 s, 0.25")
     check_said("a 0.1 b\n...\nlast ... word", "before\na 0.25 b\nx\ny\nlast and any word\nafter")
-    for expected in ("a 0.1 c", "a 0.1 b\nlast", "1 b"):
+    for expected in ("a 0.1 c", "a 0.1 b\nlast", "1 b", "a 2 s b"):
         with pytest.raises(AssertionError, match="expected"):
             check_said(expected, "a 0.25 b\nx\nlast")
 
