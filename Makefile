@@ -27,7 +27,7 @@ deploy: $(READY)
 env:
 	$(PYTHON) deployments/new_env.py .env.example .env
 
-# The documentation as a site: warnings are errors. Half a minute.
+# The documentation as a site: warnings are errors. Some seconds.
 docs: $(READY)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 

@@ -1,8 +1,9 @@
 """The code blocks of the documents, and the running of them.
 
-A block of commands or Python has, right above it, `<!-- run: SCENARIO -->` or `<!-- not run: REASON -->`. Those of one
-document and scenario are run in their order, in one folder. What a command says is compared with the block of kind
-`text` that follows it, if one does: line by line, `...` for anything, and any figure with a point for any other.
+A block of commands, Python or YAML has, right above it, `<!-- run: SCENARIO -->` or `<!-- not run: REASON -->`. Those
+of one document and scenario are run in their order, in one folder. What a command says is compared with the block of
+kind `text` that follows it, if one does: line by line, `...` for anything, and any duration, and any figure with a
+point, for any other.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ _PROGRAMS = (
     "helm",
     "bash",
     "export",
+    "curl",
+    "sed",
 )
-_FIGURE = re.compile(r"\d+\.\d+")
+_CODE = ("sh", "bash", "shell", "console", "python", "py", "yaml", "json")
+_FIGURE = re.compile(r"(?:\d+ (?:h|min) )*\d+(?:\.\d+)? (?:s|min)\b|-?\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Block:
     def is_code(self) -> bool:
         """Whether somebody may run it; a block without a kind is one if a line in it begins with a program."""
         if self.kind:
-            return self.kind in ("sh", "bash", "shell", "console", "python", "py")
+            return self.kind in _CODE
         first_words = [line.split()[0] for line in self.code.splitlines() if line.strip()]
         return any(word.rpartition("/")[2] in _PROGRAMS for word in first_words)
 
@@ -119,8 +123,25 @@ def run_commands(code: str, folder: Path, env: dict[str, str]) -> str:
 
 
 def cut_commands(code: str) -> list[str]:
-    """Cut a block into commands: one a line, but for lines that end in a backslash."""
-    return code.replace("\\\n", " ").splitlines()
+    """Cut a block into commands: one a line, but for lines that end in a backslash or within quotes."""
+    commands, begun = [], ""
+    for line in code.replace("\\\n", " ").splitlines():
+        begun += line
+        if _is_whole(begun):
+            commands.append(begun)
+            begun = ""
+        else:
+            begun += "\n"
+    assert not begun, f"a quote is open at the end of: {begun}"
+    return commands
+
+
+def _is_whole(command: str) -> bool:
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return False
+    return True
 
 
 def run_python(code: str, folder: Path, env: dict[str, str]) -> str:
@@ -156,7 +177,7 @@ def check_said(expected: str, said: str) -> None:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a text in which figures with a point are all alike, and no two spaces are together."""
+    """Return the lines of a text in which durations and figures are all alike, and no two spaces are together."""
     return [" ".join(_FIGURE.sub("#", line).split()) for line in text.splitlines()]
 
 

@@ -62,6 +62,10 @@ def scenarios(
             lay_out(folder, only="monet")
         else:
             shutil.copytree(request.getfixturevalue("museum"), folder, dirs_exist_ok=True)
+        if name == "events":
+            request.getfixturevalue("require_programs")([] if shutil.which("curl") else ["curl"])
+        if name == "site":
+            (folder / "store").rename(folder / "STORE_URI")
         if name == "readme":
             name_as_readme(folder)
         if name in ("models", "s3"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 from urllib.parse import unquote, urlsplit
 
@@ -22,11 +23,21 @@ sys.path.insert(0, str(ROOT / "docs/_ext"))
 import reference
 
 MARKDOWN = MarkdownIt().enable("table")
-ROWS = (records.BankRecord, records.BankEvent, records.PhotoTask, records.Result)
-MODELS = (config.TrainConfig, config.StylizeConfig, recipes.BankRecipe, recipes.StylizeRecipe)
+
 FETCHED = re.compile(r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*\b(?:src|srcset)=[\"'](?:https?:)?//")
 STYLED = re.compile(r"<link\b[^>]*\brel=[\"'](?:stylesheet|preload|preconnect|icon)[\"'][^>]*href=[\"'](?:https?:)?//")
 IN_STYLES = re.compile(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//")
+
+
+def leaves(parent: type, *modules: ModuleType) -> list[type]:
+    """Return the classes of some modules that are a parent's and nobody else's parent."""
+    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    own = {kind for kind in kinds if issubclass(kind, parent)}
+    return sorted((kind for kind in own if not own & set(kind.__subclasses__())), key=lambda kind: kind.__name__)
+
+
+MODELS = leaves(BaseModel, config, recipes)
+ROWS = leaves(records._Row, records)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +52,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page(site: Path, name: str) -> str:
     """Return the text of a page without its tags."""
-    return html.unescape(re.sub(r"<[^>]+>", "", (site / f"{name}.html").read_text()))
+    return text_of((site / f"{name}.html").read_text())
+
+
+def section(site: Path, name: str, anchor: str) -> str:
+    """Return the text of a section of a page, without its tags and in one line."""
+    [found] = re.findall(rf'<section id="{anchor}">(.*?)</section>', (site / f"{name}.html").read_text(), re.DOTALL)
+    return " ".join(text_of(found).split())
+
+
+def text_of(tagged: str) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", "", tagged))
 
 
 def test_the_site_has_a_page_for_every_document(site: Path) -> None:
@@ -82,9 +103,14 @@ def test_the_reference_of_the_command_line_has_every_command_and_option(site: Pa
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_reference_of_the_configuration_has_every_field_with_its_words(site: Path, model: type[BaseModel]) -> None:
-    text = " ".join(page(site, "reference/configuration").split())
+    text = section(site, "reference/configuration", model.__name__.lower())
     for name, field in model.model_fields.items():
         assert name in text and (field.description or "").replace("`", "") in text
+
+
+def test_what_a_run_is_asked_to_do_is_in_more_than_one_model() -> None:
+    assert {config.TrainConfig, config.WatchConfig, config.AlarmLimits, recipes.BankRecipe} < set(MODELS)
+    assert config.RunConfig not in MODELS and len(ROWS) >= 4
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -141,6 +167,12 @@ def broken(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere_on_a_forge_too(path: Path) -> None:
     assert list(broken(path)) == []
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
+    named = [path for path in DOCUMENTS if path not in linked and not linked & set(path.parents)]
+    assert [path.name for path in named if path != ROOT / "README.md"] == []
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import rgw
 import yaml
 from deploying import ROOT
 from drawn import draw_photo, listing, stylizing, training
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import AssetContext
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
@@ -25,11 +26,12 @@ from scraping import scrape
 
 from artbank import metrics, worker
 from artbank.config import RunConfig
+from artbank.records import Outcome
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks import assets, progress
-from tasks.artifacts import link_of, list_places
+from tasks.artifacts import link_of, list_places, show_outcome
 from tasks.labels import MOST_TAGS, make_tags
 from tasks.progress import RunProgress
 from tasks.runners import _DASK, _start
@@ -200,6 +202,27 @@ def test_places_are_links_and_what_a_store_says_is_escaped() -> None:
     assert "](file:///out%20put/report/index.html) |" in text
     assert "secret" not in text and "](http://evil)" not in text and r"a\|b" in text
     assert link_of("s3://b/a(1) .jpg") == "s3://b/a%281%29%20.jpg"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "link", "note"),
+    [
+        ("https://museum.example/art/", "https://museum.example/art/report/index.html", ""),
+        (None, "s3://museum/out%20put/report/index.html", "public_url"),
+    ],
+)
+def test_the_links_of_an_output_lead_to_where_it_is_served(
+    prefect_server: str, public_url: str | None, link: str, note: str
+) -> None:
+    places = {"pictures": "s3://museum/out put", "page": "s3://museum/out put/report/index.html", "bank": "s3://b/x"}
+
+    @flow
+    def leave_links() -> None:
+        show_outcome(Outcome(1, 0, 1, places, ""), public_url)
+
+    shown = {one.key: one for one in artifacts(id_of(leave_links(return_state=True)))}
+    assert f"]({link})" in str(shown["page"].data) and note in str(shown["page"].description)
+    assert f"]({link})" in str(shown["places"].data) and "](s3://b/x)" in str(shown["places"].data)
 
 
 def test_a_run_of_many_styles_has_a_bounded_number_of_tags_and_a_short_name() -> None:
