@@ -124,7 +124,7 @@ def test_uploads_are_waited_for_until_all_is_as_it_was_for_long_enough(place: Pl
 
 def test_uploads_that_do_not_end_are_told_of_after_the_longest_time(place: Place) -> None:
     place.put("monet/2.png")
-    place.uploads = {10.0 * at: f"monet/{at}.png" for at in range(1, 10)}
+    place.uploads = {10.0 * at: f"monet/new-{at}.png" for at in range(1, 10)}
     assert place.watch(longest_seconds=35) == ["monet"]
     assert place.now == 40
 
