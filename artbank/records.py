@@ -75,16 +75,16 @@ class BankRecord(_Row):
         clip_style_gain: Share of the way from floor to ceiling: 0 did nothing, 1 equals the artworks.
         scorer: The CLIP that scored; scores of two do not compare.
         seconds: Its share of the training's time.
-        sample_seconds: What one of its samples took, once the model was warm; None in rows of older versions, as are
-            the two below.
-        sample_evaluations: Evaluations of the UNet for that sample.
-        sample_px: A side of it.
         device: Where it was trained.
         weights_uri: Its file.
         weights_sha256: Of that file, which is not read if it has another.
         previous_version: The collection's highest version before; None for the first.
         code_version: Of artbank.
         warnings: What the collection doctor found, and artworks that could not be read.
+        sample_seconds: What one of its samples took, once the model was warm; None in rows of older versions, as are
+            the two below.
+        sample_evaluations: Evaluations of the UNet for that sample.
+        sample_px: A side of it.
     """
 
     bank_id: str

@@ -46,7 +46,8 @@ _PROGRAMS = (
     "sed",
 )
 _CODE = ("sh", "bash", "shell", "console", "python", "py", "yaml", "json")
-_FIGURE = re.compile(r"(?:\d+ (?:h|min) )*\d+(?:\.\d+)? (?:s|min)\b|-?\d+\.\d+")
+_DURATION = re.compile(r"(?:\d+ (?:h|min) )*\d+(?:\.\d+)? (?:s|min)\b")
+_FIGURE = re.compile(r"-?\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def check_said(expected: str, said: str) -> None:
 
 def _lines(text: str) -> list[str]:
     """Return the lines of a text in which durations and figures are all alike, and no two spaces are together."""
-    return [" ".join(_FIGURE.sub("#", line).split()) for line in text.splitlines()]
+    return [" ".join(_FIGURE.sub("#", _DURATION.sub("# s", line)).split()) for line in text.splitlines()]
 
 
 def _call_artbank(words: Sequence[str], folder: Path, env: dict[str, str]) -> str:
