@@ -44,7 +44,7 @@ _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
     "distributed.worker.daemon": False,  # they start processes of their own, which decode
-    "distributed.deploy.lost-worker-timeout": "10 minutes",  # one that a busy machine is slow to restart is not given up
+    "distributed.deploy.lost-worker-timeout": "10 minutes",  # one that is slow to start again is not given up
 }
 
 
