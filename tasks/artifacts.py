@@ -112,8 +112,9 @@ def list_places(places: Mapping[str, str], links: Mapping[str, str]) -> str:
 
 def _link(place: str, output_uri: str, public_url: str | None) -> str:
     """Return a place as a link, below `public_url` where it is in the output and that is served there."""
-    if public_url and place.startswith(output_uri):
-        return f"{public_url.rstrip('/')}/{quote(place.removeprefix(output_uri).strip('/'))}"
+    folder = f"{output_uri.rstrip('/')}/"
+    if public_url and f"{place}/".startswith(folder):
+        return f"{public_url.rstrip('/')}/{quote(place.removeprefix(folder.rstrip('/')).strip('/'))}"
     return link_of(place)
 
 

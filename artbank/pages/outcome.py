@@ -1,7 +1,7 @@
 """The page of an output: what a run, and those before it, have made of an archive.
 
 <output>/report/index.html                      facts, charts and a sample, without JavaScript too
-<output>/report/assets/                         its stylesheets and its script
+<output>/report/assets/                         its stylesheets and its scripts
 <output>/report/rows/overview-<hash>.js         the sample, and what the chunks hold
 <output>/report/rows/names-*.js, facts-*.js     all rows, see `grid`
 <output>/report/pictures/<hash>.jpg             small photos and pictures of the sample
@@ -42,6 +42,16 @@ LABELS = {
     "ssim": "Structure kept of the photo",
 }
 """What the scores mean, in a few words."""
+_SCRIPTS = (
+    "outcome-data.js",
+    "outcome-search.js",
+    "outcome-elements.js",
+    "outcome-pictures.js",
+    "outcome-tiles.js",
+    "outcome-best.js",
+    "outcome-grid.js",
+    "outcome.js",
+)  # in the order that they run in: each uses what those before it have added to `artbank`
 _MARK = '<meta name="artbank-content" content="{}">'
 
 
@@ -223,7 +233,7 @@ def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]
 
 
 def _assets() -> dict[str, bytes]:
-    return assets("style.css", "outcome.css", "outcome.js")
+    return assets("style.css", "outcome.css", *_SCRIPTS)
 
 
 def _is_written(page: Store, mark: str) -> bool:

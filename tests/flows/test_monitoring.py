@@ -205,24 +205,29 @@ def test_places_are_links_and_what_a_store_says_is_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("public_url", "link", "note"),
+    ("public_url", "link", "is_noted"),
     [
-        ("https://museum.example/art/", "https://museum.example/art/report/index.html", ""),
-        (None, "s3://museum/out%20put/report/index.html", "public_url"),
+        ("https://museum.example/art/", "https://museum.example/art/report/index.html", False),
+        (None, "s3://museum/out%20put/report/index.html", True),
     ],
 )
 def test_the_links_of_an_output_lead_to_where_it_is_served(
-    prefect_server: str, public_url: str | None, link: str, note: str
+    prefect_server: str, public_url: str | None, link: str, is_noted: bool
 ) -> None:
-    places = {"pictures": "s3://museum/out put", "page": "s3://museum/out put/report/index.html", "bank": "s3://b/x"}
+    output = "s3://museum/out put"
+    places = {"pictures": output, "page": f"{output}/report/index.html", "contact sheet": f"{output}/runs/a b.jpg"}
 
     @flow
     def leave_links() -> None:
         show_outcome(Outcome(1, 0, 1, places, ""), public_url)
 
     shown = {one.key: one for one in artifacts(id_of(leave_links(return_state=True)))}
-    assert f"]({link})" in str(shown["page"].data) and note in str(shown["page"].description)
-    assert f"]({link})" in str(shown["places"].data) and "](s3://b/x)" in str(shown["places"].data)
+    assert f"]({link})" in str(shown["page"].data)
+    assert f"]({link})" in str(shown["places"].data) and "a%20b.jpg)" in str(shown["places"].data)
+    sheet = link.replace("report/index.html", "runs/a%20b.jpg")
+    assert f"]({sheet})" in str(shown["contact-sheet"].data)
+    for key in ("page", "contact-sheet"):
+        assert ("no browser opens" in str(shown[key].description)) == is_noted
 
 
 def test_a_run_of_many_styles_has_a_bounded_number_of_tags_and_a_short_name() -> None:
