@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from keepers import Killed, Memory
 from torch import Tensor
 
 from artbank.bank import shape_together
@@ -33,23 +34,6 @@ CAPTIONS = (
 )
 TrainAlone = Callable[..., list[Trained]]
 OF_LOSSES, OF_VECTORS = 1e-5, 1e-4  # of a loss itself; of the spread of a bank's vectors
-
-
-class Memory:
-    """A place for one checkpoint, and how often it was written."""
-
-    def __init__(self, data: bytes | None = None) -> None:
-        self.data, self.saved = data, 0
-
-    def load(self) -> bytes | None:
-        return self.data
-
-    def save(self, data: bytes) -> None:
-        self.data, self.saved = data, self.saved + 1
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 @pytest.fixture(scope="module")

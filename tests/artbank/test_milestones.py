@@ -11,6 +11,7 @@ import torch
 from drawn import add_collection, training
 from hypothesis import given
 from hypothesis import strategies as st
+from keepers import Killed, Memory
 
 from artbank import samples
 from artbank.album import ALBUM, COVER, Album
@@ -32,23 +33,6 @@ from artbank.views import Views, encode_views
 RECIPE = BankRecipe(num_tokens=2, max_steps=5, batch_size=1, num_crops=1, resolution_px=32, validate_every=1)
 SMALL = StylizeRecipe(preset="fast", resolution_px=32, steps=4)
 MOST = 3  # of the 6 validations above
-
-
-class Memory:
-    """A place for one checkpoint."""
-
-    def __init__(self) -> None:
-        self.data: bytes | None = None
-
-    def load(self) -> bytes | None:
-        return self.data
-
-    def save(self, data: bytes) -> None:
-        self.data = data
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 from diffusers import DDIMScheduler
+from keepers import Killed, Memory
 
 from artbank.bank import Bank
 from artbank.diffusion import BaseModel
@@ -19,23 +20,6 @@ from artbank.training import Training
 from artbank.views import Views, encode_views
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolution_px=32, validate_every=2)
-
-
-class Memory:
-    """A place for one checkpoint."""
-
-    def __init__(self) -> None:
-        self.data: bytes | None = None
-
-    def load(self) -> bytes | None:
-        return self.data
-
-    def save(self, data: bytes) -> None:
-        self.data = data
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 @pytest.fixture(scope="module")
