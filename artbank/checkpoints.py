@@ -106,7 +106,7 @@ class Checkpoint:
         for name, tensor in _below(tensors, "adam.").items():
             number, moment = name.split(".", 1)
             moments.setdefault(int(number), {})[moment] = tensor
-        milestones = {int(step): vectors for step, vectors in _below(tensors, "milestone.").items()}
+        milestones = dict(sorted((int(step), vectors) for step, vectors in _below(tensors, "milestone.").items()))
         return cls(identity, history, _below(tensors, "bank."), _below(tensors, "best."), moments, milestones)
 
     def check_moments(self, shapes: Sequence[torch.Size]) -> None:
