@@ -21,6 +21,7 @@ from runs import id_of, log_of, run, task_runs
 from artbank import galleries
 from artbank.catalog import Catalog
 from artbank.config import TrainConfig
+from artbank.galleries import train_awaited
 from artbank.storage import Store
 from artbank.training import Training
 from flows.train_banks import train_banks
@@ -103,18 +104,23 @@ def test_two_runs_at_once_train_each_collection_once(
 
 
 def test_a_run_that_waits_takes_over_and_resumes_when_the_other_is_killed(
-    trained: Any, tmp_path: Path, steps: Counter[str], resumed: list[int]
+    trained: Any, tmp_path: Path, steps: Counter[str], resumed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = training(trained.gallery, str(tmp_path), checkpoint_every=1, collections=("novak",))
+    config, wait = training(trained.gallery, str(tmp_path), checkpoint_every=1, collections=("novak",)), train_awaited
     with stop_in_training(config) as other:
-        killer = threading.Timer(2.0, lambda: (other.kill(), other.wait()))
-        killer.start()
+        killer = threading.Timer(1.0, lambda: (other.kill(), other.wait()))
+
+        def await_killed(*given: Any) -> Any:
+            killer.start()
+            return wait(*given)
+
+        monkeypatch.setattr(galleries, "train_awaited", await_killed)
         state = run(train_banks, training(trained.gallery, str(tmp_path), checkpoint_every=1))
         killer.join()
     assert state.result().trained == {"ferrante": 1, "novak": 1}
     assert len(resumed) == 1 and resumed[0] >= 1
     assert sorted(steps.values()) == sorted([3, 3 - resumed[0]])
-    names = [one.name for one in task_runs(id_of(state), at_least=3)]
+    names = [one.name for one in task_runs(id_of(state), at_least=4)]
     assert [name for name in names if "await" in name] == ["await-novak"]
     log_of(id_of(state), "another run is at novak: waiting for it")
     assert versions(str(tmp_path)) == [("ferrante", 1), ("novak", 1)]
