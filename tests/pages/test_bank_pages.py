@@ -81,7 +81,8 @@ def visit(browser: Browser) -> Iterator[object]:
 
 
 def names(page: Page) -> list[str]:
-    return [" ".join(text.split()) for text in page.locator("#banks > li:visible h2").all_inner_texts()]
+    """The banks that are shown, in order; not by `innerText`, which is empty until a moved card was laid out."""
+    return [" ".join(text.split()) for text in page.locator("#banks > li:visible h2").all_text_contents()]
 
 
 @pytest.mark.parametrize("name", ["", "hostile"])
