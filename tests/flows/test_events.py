@@ -22,7 +22,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings.models.flows import FlowsSettings
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Completed, Late, Running, Scheduled, State
 from runs import id_of, log_of, run
 from s3fs import S3FileSystem
 
@@ -36,6 +36,7 @@ AUTOMATIONS = sorted((ROOT / "deployments/automations").glob("*.yaml"))
 NOTIFY = ROOT / "deployments/notifications/notify.yaml"
 NUM_UPLOADS = 500
 _PATIENCE_SECONDS = 60  # a busy machine and SQLite take their time
+_SOON_SECONDS = 10  # the least that Prefect lets an automation wait for what does not come
 
 
 @pytest.fixture
@@ -74,6 +75,9 @@ def told(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         block = CustomWebhookNotificationBlock(name="people", url=url, json_data=text)
         automations = [yaml.safe_load(path.read_text()) for path in (*AUTOMATIONS, NOTIFY)]
         automations[-1]["actions"][0]["block_document_id"] = str(block.save("people", overwrite=True))
+        for one in automations:
+            if one["name"].startswith("artbank-alarm-") and one["trigger"]["posture"] == "Proactive":
+                one["trigger"]["within"] = _SOON_SECONDS  # the files have hours
         file = tmp_path_factory.mktemp("automations") / "all.yaml"
         file.write_text(yaml.safe_dump(automations))
         assert f"Created {len(automations)} automation(s)" in call_prefect(
@@ -180,6 +184,33 @@ def test_people_are_told_of_pictures_that_are_worth_a_look(told: list[str], trai
     Store.open(uris[0]).write("another.jpg", draw_photo(3))
     again = run(stylize_archive, stylizing(*uris, "novak", alarms={"least_photos": 1, "max_gain_drop": None}))
     assert (again.result().num_failed, again.result().alarms) == (1, [])  # what was told of is not told of again
+
+
+def test_people_are_told_of_runs_that_do_not_start_or_do_not_end(told: list[str], deployed: dict[str, Any]) -> None:
+    quick = start(deployed["train-banks"], Running())
+    move(quick, Completed())
+    for one, alarm in [
+        (start(deployed["train-banks"], Late()), "late-run"),
+        (start(deployed["train-banks"], Running()), "stuck-run"),
+        (start(deployed["stylize-archive"], Running()), "stuck-archive"),
+    ]:
+        [text] = wait_for(lambda: [text for text in told if str(one.id) in text])  # noqa: B023 - waited for at once
+        assert text.startswith(f"artbank-alarm-{alarm}\n{one.name}\n")
+        move(one, Cancelled())
+    assert not [text for text in told if str(quick.id) in text]
+
+
+def start(deployment: Any, state: State[Any]) -> FlowRun:
+    """Make a run of a deployment, of which nothing is ever heard."""
+    with get_client(sync_client=True) as client:
+        one = client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
+    move(one, state)
+    return one
+
+
+def move(one: FlowRun, state: State[Any]) -> None:
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(one.id, state, force=True)
 
 
 def test_automations_wait_for_what_the_server_sends(told: list[str]) -> None:
