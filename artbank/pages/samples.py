@@ -17,7 +17,8 @@ import pyarrow as pa
 from artbank.pages.grid import Grid
 from artbank.report.summaries import MEASURES
 
-KINDS = ("best", "median", "worst")
+KINDS = ("best", "worst", "median")
+"""Of lists, in the order in which they choose: no picture is in two lists of one score."""
 MOST_IMAGES = 240
 """Photos and pictures of a sample together."""
 
@@ -90,17 +91,28 @@ def _rank(grid: Grid) -> dict[tuple[int, str, str], list[int]]:
         scores = grid.scores(measure)
         for column in range(len(grid.styles)):
             [places] = ((grid.columns == column) & np.isfinite(scores)).nonzero()
-            own = scores[places]
-            if len(own):
-                distances = (-own, np.abs(own - np.median(own)), own)
-                for kind, distance in zip(KINDS, distances, strict=True):
-                    ranked[column, measure, kind] = grid.photos[places[_least(distance)]].tolist()
+            for kind, chosen in _divide(scores[places]).items():
+                ranked[column, measure, kind] = grid.photos[places[chosen]].tolist()
     return ranked
 
 
-def _least(values: np.ndarray) -> np.ndarray:
-    """Return where the few least values are, in their order; of equal ones the first."""
-    count = min(_LISTED, len(values))
+def _divide(scores: np.ndarray) -> dict[str, np.ndarray]:
+    """Return where the few best, worst and middling scores are; of a few scores there is less of each kind."""
+    if not len(scores):
+        return {}
+    count = min(_LISTED, max(1, len(scores) // len(KINDS)))
+    is_left, chosen = np.ones(len(scores), bool), {}
+    for kind, distances in zip(KINDS, (-scores, scores, np.abs(scores - np.median(scores))), strict=True):
+        [left] = is_left.nonzero()
+        if len(left):
+            chosen[kind] = left[_least(distances[left], count)]
+            is_left[chosen[kind]] = False
+    return chosen
+
+
+def _least(values: np.ndarray, count: int) -> np.ndarray:
+    """Return where the `count` least values are, in their order; of equal ones the first."""
+    count = min(count, len(values))
     limit = np.partition(values, count - 1)[count - 1]
     [places] = (values <= limit).nonzero()
     return places[np.argsort(values[places], kind="stable")[:count]]
