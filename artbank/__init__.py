@@ -3,7 +3,7 @@
 The modules, lowest first; each imports only from those before it:
 
     errors, credentials, metrics, processes             what goes wrong; what nobody may read, what Prometheus may
-    recipes, config, alarms, costs, records             words that everything shares; what is worth a look
+    recipes, config, alarms, accounts, records          words that everything shares; what is worth a look
     keys, backends, storage, parquet                    objects in folders and buckets; tables as bytes
     leases                                              who is at work on what
     pipeline, bombs, reducing, srgb                     work that overlaps; what image files may cost; colours

@@ -12,14 +12,13 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
 from artbank import attempts, manifest, planning, results
+from artbank.accounts import Pace, StylizeForecast
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.costs import Pace
 from artbank.errors import ConfigError, ResultsError
 from artbank.forecasts import device_kind, picture_pace
 from artbank.manifest import Shard
 from artbank.models import hash_folder, resolve
-from artbank.records import Forecast
 from artbank.report import forecast_markdown
 from artbank.solvers import count_evaluations
 from artbank.storage import Store
@@ -187,7 +186,7 @@ def plan_key(run_id: str) -> str:
     return results.run_key(run_id, "plan.json")
 
 
-def forecast_archive(config: StylizeConfig) -> Forecast:
+def forecast_archive(config: StylizeConfig) -> StylizeForecast:
     """Tell what a run would do and how long one worker may take for it; nothing is written.
 
     Raises:
@@ -198,7 +197,7 @@ def forecast_archive(config: StylizeConfig) -> Forecast:
     keys, starts = tasks["key"], range(0, len(tasks), size)
     first = [(len(part), part[0].as_py(), part[-1].as_py()) for part in (keys.slice(s, size) for s in starts[:_SHOWN])]
     num_pictures, pace = found.num_pictures, found.pace
-    forecast = Forecast(
+    forecast = StylizeForecast(
         num_photos=len(found.photos),
         num_tasks=len(tasks),
         num_pictures=num_pictures,

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from artbank.accounts import Pace
 from artbank.config import RunConfig
-from artbank.costs import Pace
 from artbank.diffusion import pick_device
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from artbank import metrics
+from artbank.accounts import TrainForecast
 from artbank.album import Mount, describe_contents
 from artbank.catalog import Catalog, bank_id
 from artbank.cohort import Progress, Trained, train_together
 from artbank.collection import Artwork, pull, scan
 from artbank.config import TrainConfig
-from artbank.costs import TrainForecast
 from artbank.diffusion import BaseModel
 from artbank.errors import ArtbankError, TrainingError
 from artbank.evaluation import describe

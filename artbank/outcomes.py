@@ -17,15 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank import manifest, planning, results
+from artbank.accounts import Outcome, RunCost
 from artbank.alarms import Alarm, StyleGains, judge, mix_gains
 from artbank.archives import StylizePlan
 from artbank.config import StylizeConfig
 from artbank.containers import read_pictures
-from artbank.costs import RunCost
 from artbank.errors import ImageError
 from artbank.images import decode
 from artbank.pages.outcome import COLUMNS, RunFacts, StyleFacts, write_outcome
-from artbank.records import BankRecord, Outcome
+from artbank.records import BankRecord
 from artbank.report import SUMMARY_COLUMNS, contact_sheet, cost_facts, results_summary, summary_markdown
 from artbank.shelf import load_reference
 from artbank.storage import Store

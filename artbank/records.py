@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
-from artbank.alarms import Alarm
-from artbank.costs import Pace, RunCost
 from artbank.errors import Failure
 
-_TEXT, _INT, _FLOAT, _TEXTS = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
-_TIME = pa.timestamp("us", tz="UTC")
 _NAMED = pa.dictionary(pa.int32(), pa.string())  # what readers make of a `collection=` folder: both must be alike
+_COLUMN_TYPES = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us", tz="UTC"),
+    list[str]: pa.list_(pa.string()),
+}
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,31 @@ class StoredObject:
     etag: str
 
 
+def _column_type(hint: Any) -> pa.DataType:
+    """Return the Arrow type of a field; what may be None is what it is else."""
+    for part in (hint, *get_args(hint)):
+        if part in _COLUMN_TYPES:
+            return _COLUMN_TYPES[part]
+        if get_origin(part) is Literal:
+            return pa.string()
+    raise TypeError(f"expected a type of a column, found {hint}")
+
+
 class _Row:
     """What the rows share: from and to Arrow tables, column by column."""
 
     SCHEMA: ClassVar[pa.Schema]
+
+    def __init_subclass__(cls, *, schema: str, **columns: pa.DataType):
+        """Derive `SCHEMA` of the fields, in their order.
+
+        Args:
+            schema: Its name and version, in the metadata of what is written.
+            columns: Types of those that are no plain ones.
+        """
+        hints = get_type_hints(cls)
+        types = {name: columns.get(name) or _column_type(hints[name]) for name in cls.__annotations__}
+        cls.SCHEMA = pa.schema(list(types.items()), metadata={"artbank.schema": schema})
 
     @classmethod
     def to_table(cls, rows: Iterable[Self]) -> pa.Table:
@@ -48,7 +73,7 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class BankRecord(_Row):
+class BankRecord(_Row, schema="bank/1", collection=_NAMED):
     """One registered bank: a row of the catalog, never changed once written.
 
     Attributes:
@@ -120,47 +145,9 @@ class BankRecord(_Row):
     sample_evaluations: int | None = None
     sample_px: int | None = None
 
-    SCHEMA: ClassVar[pa.Schema] = pa.schema(
-        [
-            ("bank_id", _TEXT),
-            ("collection", _NAMED),
-            ("version", _INT),
-            ("created_at", _TIME),
-            ("gallery_uri", _TEXT),
-            ("fingerprint", _TEXT),
-            ("num_artworks", _INT),
-            ("base_model", _TEXT),
-            ("base_model_hash", _TEXT),
-            ("num_tokens", _INT),
-            ("width", _INT),
-            ("attention", _TEXT),
-            ("recipe", _TEXT),
-            ("attempt", _INT),
-            ("steps", _INT),
-            ("train_loss", _FLOAT),
-            ("validation_loss", _FLOAT),
-            ("clip_style", _FLOAT),
-            ("clip_style_floor", _FLOAT),
-            ("clip_style_ceiling", _FLOAT),
-            ("clip_style_gain", _FLOAT),
-            ("scorer", _TEXT),
-            ("seconds", _FLOAT),
-            ("device", _TEXT),
-            ("weights_uri", _TEXT),
-            ("weights_sha256", _TEXT),
-            ("previous_version", _INT),
-            ("code_version", _TEXT),
-            ("warnings", _TEXTS),
-            ("sample_seconds", _FLOAT),
-            ("sample_evaluations", _INT),
-            ("sample_px", _INT),
-        ],
-        metadata={"artbank.schema": "bank/1"},
-    )
-
 
 @dataclass(frozen=True)
-class BankEvent(_Row):
+class BankEvent(_Row, schema="bank-event/1", collection=_NAMED):
     """A promotion or retirement of one version of a collection.
 
     Attributes:
@@ -177,14 +164,9 @@ class BankEvent(_Row):
     action: Literal["promote", "retire"]
     at: datetime
 
-    SCHEMA: ClassVar[pa.Schema] = pa.schema(
-        [("collection", _NAMED), ("version", _INT), ("bank_id", _TEXT), ("action", _TEXT), ("at", _TIME)],
-        metadata={"artbank.schema": "bank-event/1"},
-    )
-
 
 @dataclass(frozen=True)
-class PhotoTask(_Row):
+class PhotoTask(_Row, schema="manifest/1"):
     """One photo of a manifest: the styles it lacks, and the content its older results were made from.
 
     Attributes:
@@ -205,22 +187,9 @@ class PhotoTask(_Row):
     strikes: int | None = None
     is_ambiguous: bool | None = None
 
-    SCHEMA: ClassVar[pa.Schema] = pa.schema(
-        [
-            ("key", _TEXT),
-            ("size", _INT),
-            ("etag", _TEXT),
-            ("styles", _TEXTS),
-            ("known_sha256", _TEXT),
-            ("strikes", _INT),
-            ("is_ambiguous", pa.bool_()),
-        ],
-        metadata={"artbank.schema": "manifest/1"},
-    )
 
-
-@dataclass(frozen=True)
-class Result(_Row):
+@dataclass(frozen=True, kw_only=True)
+class Result(_Row, schema="result/1"):
     """What became of one photo in one style: a row of the results. What a failed one lacks is None.
 
     Attributes:
@@ -264,12 +233,6 @@ class Result(_Row):
     status: Literal["done", "failed"]
     failure: Failure | None
     reason: str | None
-    bank_ids: list[str]
-    base_model: str
-    base_model_hash: str
-    recipe: str
-    seconds: float
-    created_at: datetime
     file_name: str | None = None
     file_size: int | None = None
     file_sha256: str | None = None
@@ -284,92 +247,9 @@ class Result(_Row):
     ssim: float | None = None
     flags: list[str] = field(default_factory=list)
     scorer: str | None = None
-
-    SCHEMA: ClassVar[pa.Schema] = pa.schema(
-        [
-            ("key", _TEXT),
-            ("size", _INT),
-            ("etag", _TEXT),
-            ("sha256", _TEXT),
-            ("style", _TEXT),
-            ("recipe_id", _TEXT),
-            ("status", _TEXT),
-            ("failure", _TEXT),
-            ("reason", _TEXT),
-            ("file_name", _TEXT),
-            ("file_size", _INT),
-            ("file_sha256", _TEXT),
-            ("width_px", _INT),
-            ("height_px", _INT),
-            ("seed", _INT),
-            ("clip_style", _FLOAT),
-            ("clip_style_floor", _FLOAT),
-            ("clip_text", _FLOAT),
-            ("clip_content", _FLOAT),
-            ("clip_direction", _FLOAT),
-            ("ssim", _FLOAT),
-            ("flags", _TEXTS),
-            ("scorer", _TEXT),
-            ("bank_ids", _TEXTS),
-            ("base_model", _TEXT),
-            ("base_model_hash", _TEXT),
-            ("recipe", _TEXT),
-            ("seconds", _FLOAT),
-            ("created_at", _TIME),
-        ],
-        metadata={"artbank.schema": "result/1"},
-    )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run came to.
-
-    Attributes:
-        num_done: Pictures that are there, by photo and style, whichever run made them.
-        num_failed: Those that could not be made; `results.parquet` has the reasons.
-        num_new: Photos that this run worked on.
-        places: URIs by what is there.
-        text: The report, Markdown.
-        alarms: What of this run's pictures a person should look at.
-        cost: What this run took; None where it had nothing to do.
-        styles: Name, done, failed, seconds a picture, mean `clip_style` and its gain, of each style.
-    """
-
-    num_done: int
-    num_failed: int
-    num_new: int
-    places: dict[str, str]
-    text: str
-    alarms: list[Alarm] = field(default_factory=list)
-    cost: RunCost | None = None
-    styles: tuple[tuple[str, int, int, float | None, float | None, float | None], ...] = ()
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a run would do.
-
-    Attributes:
-        num_photos: Photos in the archive.
-        num_tasks: Photos that the run would work on.
-        num_pictures: Pictures that these lack.
-        num_shards: Shards that they would be cut into.
-        seconds_a_picture: What one may take, see `pace`; None where nothing is known.
-        seconds: That, times the pictures that lack: on one worker.
-        first_shards: Number of photos, first and last key of the first few shards.
-        text: All of it, Markdown.
-        num_evaluations: Of the UNet, for all these pictures.
-        pace: What the forecast goes by.
-    """
-
-    num_photos: int
-    num_tasks: int
-    num_pictures: int
-    num_shards: int
-    seconds_a_picture: float | None
-    seconds: float | None
-    first_shards: list[tuple[int, str, str]]
-    text: str
-    num_evaluations: int = 0
-    pace: Pace | None = None
+    bank_ids: list[str]
+    base_model: str
+    base_model_hash: str
+    recipe: str
+    seconds: float
+    created_at: datetime

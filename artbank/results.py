@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank import containers, snapshots, trimming
-from artbank.costs import Tally
+from artbank.accounts import Tally
 from artbank.errors import ResultsError
 from artbank.parquet import conform, read_metadata, read_table, row_groups_bytes, table_bytes
 from artbank.records import Result

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from artbank import attempts, manifest, metrics, results
+from artbank.accounts import Tally
 from artbank.archives import StylizePlan
 from artbank.attempts import Attempt
 from artbank.config import StylizeConfig
-from artbank.costs import Tally
 from artbank.errors import ArtbankError, StopRequested
 from artbank.manifest import Shard
 from artbank.records import Result

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from artbank.accounts import Outcome
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.images import Picture, encode
 from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
-from artbank.records import Outcome
 from artbank.storage import Store
 
 NUM_ARTWORKS = 16

@@ -19,10 +19,9 @@ from typing import Annotated, Any
 
 import typer
 
+from artbank.accounts import StylizeForecast, TrainForecast
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
-from artbank.costs import TrainForecast
 from artbank.errors import ArtbankError, ConfigError
-from artbank.records import Forecast
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
@@ -66,7 +65,7 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     if as_json:
         print(json.dumps({name: value for name, value in asdict(outcome).items() if name != "text"}))
         return
-    if isinstance(outcome, Forecast):
+    if isinstance(outcome, StylizeForecast):
         _print_forecast(outcome)
         return
     print(f"{outcome.num_done} pictures are there, {outcome.num_failed} could not be made")
@@ -214,7 +213,7 @@ def _complain(error: object, code: int) -> int:
     return code
 
 
-def _print_forecast(forecast: Forecast) -> None:
+def _print_forecast(forecast: StylizeForecast) -> None:
     from artbank.report.costs import device_text, pace_text
 
     print(f"photos: {forecast.num_photos:,}, of which to work on: {forecast.num_tasks:,}")

@@ -13,9 +13,9 @@ from artbank.errors import ArtbankError, ResultsError
 from flows.outcomes import Future, explain, gather, name_failures
 from tasks.alarms import raise_alarms
 from tasks.archives import (
-    Forecast,
     Outcome,
     RunCost,
+    StylizeForecast,
     Tally,
     find_uncommitted,
     finish_archive,
@@ -42,7 +42,7 @@ _FEW = 16  # shards that are worth more than two rounds: where there are more, i
 
 
 @flow(name="stylize-archive", flow_run_name="{config.title}")
-def stylize_archive(config: StylizeConfig) -> Outcome | Forecast:
+def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
     """Stylize every photo under `config.archive_uri` that lacks a picture; run it again to resume.
 
     With `config.dry_run` it only tells what it would do.

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from artbank.accounts import Outcome, RunCost, StylizeForecast, Tally
 from artbank.config import StylizeConfig
-from artbank.costs import RunCost, Tally
-from artbank.records import Forecast, Outcome
 from tasks.progress import RunProgress, show_progress
 from tasks.retries import STORE_RETRIES
 from tasks.stops import should_stop
@@ -42,7 +41,7 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
 
 
 @task(**STORE_RETRIES, name="forecast-archive", cache_policy=NO_CACHE)
-def forecast_archive(config: StylizeConfig) -> Forecast:
+def forecast_archive(config: StylizeConfig) -> StylizeForecast:
     """Tell what a run would do; see `artbank.archives.forecast_archive`."""
     from artbank import archives
 

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from artbank.costs import Pace, TrainForecast
+from artbank.accounts import Outcome, Pace, StylizeForecast, TrainForecast
 from artbank.credentials import hide
-from artbank.records import BankRecord, Forecast, Outcome
+from artbank.records import BankRecord
 
 _LISTED = 100  # banks with links
 _LINKED = {"page": "Photos and pictures, scores and failures", "contact sheet": "Photos and pictures"}
@@ -42,7 +42,7 @@ def show_banks(
         create_markdown_artifact(text, key="bank-files", description="Cards and files of the new banks")
 
 
-def show_forecast(forecast: Forecast | TrainForecast) -> None:
+def show_forecast(forecast: StylizeForecast | TrainForecast) -> None:
     """Leave what a run would do."""
     create_markdown_artifact(forecast.text, key="forecast", description="What a run would do, and how long it may take")
 

@@ -14,8 +14,9 @@ from prefect.assets import Asset
 from prefect.context import AssetContext
 from prefect.states import Completed
 
+from artbank.accounts import Outcome
 from artbank.credentials import hide
-from artbank.records import BankRecord, Outcome
+from artbank.records import BankRecord
 
 _REFUSED = re.compile(r"""[\s\0#?&%"'<>\[\]{}|\\^`]""")  # by Prefect, in an asset's key
 _LONGEST_KEY = 512

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
+from artbank.accounts import TrainForecast as TrainForecast
 from artbank.config import TrainConfig
-from artbank.costs import TrainForecast as TrainForecast
 from artbank.records import BankRecord
 from tasks.progress import show_progress
 from tasks.retries import STORE_RETRIES

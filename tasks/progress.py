@@ -23,7 +23,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from tqdm import tqdm
 
-from artbank.costs import Tally
+from artbank.accounts import Tally
 from artbank.errors import StopRequested
 from tasks.stops import should_stop
 

@@ -23,7 +23,7 @@ FORBIDDEN = {
 }
 ORDER = [
     *("errors", "credentials", "metrics", "processes"),
-    *("recipes", "config", "alarms", "costs", "records"),
+    *("recipes", "config", "alarms", "accounts", "records"),
     *("keys", "backends", "storage", "parquet"),
     "leases",
     *("pipeline", "bombs", "reducing", "srgb"),

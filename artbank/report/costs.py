@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from artbank.costs import Pace, RunCost, TrainForecast
-from artbank.records import Forecast
+from artbank.accounts import Pace, RunCost, StylizeForecast, TrainForecast
 from artbank.report.markdown import escape, number_text, seconds_text, share_text, table
 
 _LISTED = 50  # collections in a forecast
 
 
-def forecast_markdown(forecast: Forecast, *, title: str) -> str:
-    """Return what a run over an archive would do as Markdown; see `Forecast`."""
+def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
+    """Return what a run over an archive would do as Markdown; see `StylizeForecast`."""
     evaluations = number_text(forecast.num_evaluations, "evaluation")
     sections = [
         f"# {escape(title)}",
@@ -91,7 +90,7 @@ def pace_text(pace: Pace, of: str) -> str:
     return f"{seconds_text(pace.seconds)} a {of}, by {pace.basis}"
 
 
-def _picture_cost(forecast: Forecast) -> str:
+def _picture_cost(forecast: StylizeForecast) -> str:
     if forecast.seconds is None or forecast.pace is None:
         return "How long it takes is not known yet: no picture is there to judge by. Do a few first, with `--limit`."
     total = device_text(forecast.seconds, forecast.pace.device)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank.costs import RunCost
+from artbank.accounts import RunCost
 from artbank.evaluation import summarize
 from artbank.report.costs import cost_markdown
 from artbank.report.markdown import escape, number_text, score_text, seconds_text, share_text, table

@@ -25,8 +25,8 @@ from runs import artifacts, id_of, log_of, read_run, run, task_runs
 from scraping import scrape
 
 from artbank import metrics, worker
+from artbank.accounts import Outcome
 from artbank.config import RunConfig
-from artbank.records import Outcome
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks

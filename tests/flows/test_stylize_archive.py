@@ -19,10 +19,10 @@ from runs import artifacts, id_of, log_of, read_run, run, task_runs
 
 import flows.stylize_archive
 from artbank import results, worker
+from artbank.accounts import Tally
 from artbank.archives import plan_archive
 from artbank.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.costs import Tally
 from artbank.errors import CatalogError, ConfigError, ResultsError
 from artbank.shards import stylize_shard
 from artbank.storage import Store

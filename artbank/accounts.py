@@ -1,11 +1,13 @@
-"""What work costs: what was measured, what is forecast of it, and what a run took.
+"""Accounts of runs: what one would do, what it took, and what it came to.
 
 Seconds are those of a device: of the thread of one worker's model, while it draws or trains.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from artbank.alarms import Alarm
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,57 @@ class TrainForecast:
     seconds: tuple[float, float, float] | None
     pace: Pace | None
     text: str
+
+
+@dataclass(frozen=True)
+class StylizeForecast:
+    """What a run over an archive would do.
+
+    Attributes:
+        num_photos: Photos in the archive.
+        num_tasks: Photos that the run would work on.
+        num_pictures: Pictures that these lack.
+        num_shards: Shards that they would be cut into.
+        seconds_a_picture: What one may take, see `pace`; None where nothing is known.
+        seconds: That, times the pictures that lack: on one worker.
+        first_shards: Number of photos, first and last key of the first few shards.
+        text: All of it, Markdown.
+        num_evaluations: Of the UNet, for all these pictures.
+        pace: What the forecast goes by.
+    """
+
+    num_photos: int
+    num_tasks: int
+    num_pictures: int
+    num_shards: int
+    seconds_a_picture: float | None
+    seconds: float | None
+    first_shards: list[tuple[int, str, str]]
+    text: str
+    num_evaluations: int = 0
+    pace: Pace | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run over an archive came to.
+
+    Attributes:
+        num_done: Pictures that are there, by photo and style, whichever run made them.
+        num_failed: Those that could not be made; `results.parquet` has the reasons.
+        num_new: Photos that this run worked on.
+        places: URIs by what is there.
+        text: The report, Markdown.
+        alarms: What of this run's pictures a person should look at.
+        cost: What this run took; None where it had nothing to do.
+        styles: Name, done, failed, seconds a picture, mean `clip_style` and its gain, of each style.
+    """
+
+    num_done: int
+    num_failed: int
+    num_new: int
+    places: dict[str, str]
+    text: str
+    alarms: list[Alarm] = field(default_factory=list)
+    cost: RunCost | None = None
+    styles: tuple[tuple[str, int, int, float | None, float | None, float | None], ...] = ()
