@@ -12,7 +12,8 @@ The modules, lowest first; each imports only from those before it:
     names, snapshots, containers, trimming              names of pictures; parts and pictures in few objects
     results, attempts                                   what was done
     manifest, planning, catalog                         what is to do, which banks there are
-    mini, models, loading, denoiser, diffusion          the frozen base model
+    mini, models, devices, loading                      the frozen base model, from a folder to a device
+    denoiser, diffusion                                 how it is run
     words                                               what it has words for
     transfer                                            pictures to its device and back
     attention, bank, inversion, solvers                 the style prompts and how they meet a photo

@@ -12,7 +12,7 @@ from statistics import median
 
 from artbank.accounts import Pace
 from artbank.config import RunConfig
-from artbank.diffusion import pick_device
+from artbank.devices import pick_device
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
 from artbank.solvers import count_evaluations

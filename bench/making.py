@@ -21,7 +21,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextC
 
 from artbank.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.diffusion import pick_device
+from artbank.devices import pick_device
 from artbank.galleries import plan_training, train_collection
 from artbank.mini import WEIGHTS
 from artbank.mini.painters import HELD_OUT, paint

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from artbank.config import RunConfig
-from artbank.diffusion import pick_device, pick_dtype
+from artbank.devices import pick_device, pick_dtype
 from artbank.errors import ConfigError
 from artbank.installation import Verdict, size_text
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from artbank import models, scorer
 from artbank.config import RunConfig
-from artbank.diffusion import BaseModel, pick_device, pick_dtype
+from artbank.devices import pick_device, pick_dtype
+from artbank.diffusion import BaseModel
 from artbank.errors import BaseModelError
 from artbank.installation import Verdict, size_text
 from artbank.installation.hub import ask_hub

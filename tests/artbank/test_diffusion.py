@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 
 from artbank.bank import Bank
-from artbank.diffusion import SLOT, BaseModel, pick_device
+from artbank.devices import pick_device
+from artbank.diffusion import SLOT, BaseModel
 from artbank.errors import BaseModelError, ConfigError
 from artbank.models import resolve
 from artbank.recipes import BankRecipe, StylizeRecipe
