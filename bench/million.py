@@ -50,6 +50,7 @@ STEPS = (
     (planning, "settle"),
     (results, "write_view"),
     (outcomes, "results_summary"),
+    (outcomes, "write_outcome"),
 )
 """What a run does beside the shards: timed each, where they are called."""
 SCORES = ("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction", "ssim")
