@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,8 +22,6 @@ from artbank.report import forecast_markdown
 from artbank.solvers import count_evaluations
 from artbank.storage import Store
 from artbank.styles import StyleChoice, hash_recipe, resolve_styles
-
-logger = logging.getLogger(__name__)
 
 _SHOWN = 5  # shards in a forecast
 
@@ -139,7 +136,6 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     if run_id:
         output.create(results.run_key(run_id, results.CONFIG), _absolute(config).model_dump_json(indent=1).encode())
     counts = (len(found.photos), len(found.tasks), len(shards), found.num_pictures)
-    logger.info("%d photos, %d to do in %d shards", *counts[:3])
     plan = StylizePlan(run_id, found.styles, found.base_model_hash, *counts, found.pace)
     if shards:  # of equal runs the first one's plan stays: what they differ in shapes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from artbank.errors import BaseModelError
 from artbank.models import variant
 
 
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep the libraries from drawing progress bars of what takes a second, in logs too, while the block runs."""
+    shown = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
+
+
+@without_bars()
 def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
     """Load UNet, VAE, text encoder, tokenizer and scheduler from a folder in diffusers' layout, on CPU.
 

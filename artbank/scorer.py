@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
 from artbank.errors import BaseModelError
+from artbank.loading import without_bars
 from artbank.mini import WEIGHTS
 from artbank.models import check_shards
 from artbank.sight import Sight
@@ -128,6 +129,7 @@ def locate(source: str, *, local_files_only: bool = False) -> Path:
     return _download(name, revision or None, local_files_only=local_files_only)
 
 
+@without_bars()
 def _load_clip(folder: Path) -> tuple[CLIPModel, dict[str, set[str]]]:
     return CLIPModel.from_pretrained(  # pyright: ignore[reportReturnType]
         folder, use_safetensors=True, **_LOCAL, dtype=torch.float32, output_loading_info=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import torch
@@ -62,7 +63,13 @@ def load_codecs() -> Codecs:
         return _load_codecs()
 
 
-_load_codecs = lru_cache(maxsize=1)(Codecs)
+@lru_cache(maxsize=1)
+def _load_codecs() -> Codecs:
+    codecs = Codecs()
+    # A process that multiprocessing started, as Dask's workers are, waits for its children before anything that is
+    # registered with `atexit`, and so for ever.
+    Finalize(None, codecs.close, exitpriority=0)
+    return codecs
 
 
 @lru_cache(maxsize=1)

@@ -171,7 +171,8 @@ def quiet_prefect(home: Path | None = None) -> None:
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if sys.stderr.isatty():  # else Prefect's own lines, with time, level and task, go into somebody's log
+        logging.basicConfig(level=logging.WARNING, format="%(message)s")
     signal.signal(signal.SIGTERM, _end)
     sys.exit(_run(partial(app, standalone_mode=False)))
 

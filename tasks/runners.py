@@ -7,6 +7,7 @@ GPU.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,11 +41,13 @@ class Runner:
 
 
 _SLOT = {"GPU": 1}  # a task takes all of a worker of several threads that has one
+_DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # Dask tells of each connection and each worker's coming and going else
 _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
     "distributed.worker.daemon": False,  # they start processes of their own, which decode
     "distributed.deploy.lost-worker-timeout": "10 minutes",  # one that is slow to start again is not given up
+    f"distributed.nanny.pre-spawn-environ.{_DASK_LEVEL}": os.environ.get(_DASK_LEVEL, "warning"),
 }
 
 
@@ -62,6 +65,8 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     import dask
     from prefect_dask import DaskTaskRunner
 
+    for name in ("distributed", "prefect.task_runner.dask"):
+        logging.getLogger(name).setLevel(os.environ.get(_DASK_LEVEL, "warning").upper())
     with dask.config.set(_DASK):
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
         with runner, stop_on_error():

@@ -100,12 +100,12 @@ def _picture_cost(forecast: StylizeForecast) -> str:
 def training_cost(forecast: TrainForecast) -> str:
     """Return the steps of a run of trainings and the time they may take, as Markdown on one line."""
     fewest, likely, most = forecast.num_steps
-    steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely."
+    steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely." if fewest < most else f"{most:,} steps."
     if forecast.seconds is None or forecast.pace is None:
         return f"{steps} How long they take is not known yet: the catalog has no bank on this base model and device."
     low, middle, high = forecast.seconds
+    span = f", {seconds_text(low)} to {seconds_text(high)}" if low < high else ""
     return (
-        f"{steps} About **{device_text(middle, forecast.pace.device)}** on one worker, {seconds_text(low)} to "
-        f"{seconds_text(high)}: {pace_text(forecast.pace, 'step')}. Reading the artworks and drawing samples comes on "
-        "top."
+        f"{steps} About **{device_text(middle, forecast.pace.device)}** on one worker{span}: "
+        f"{pace_text(forecast.pace, 'step')}. Reading the artworks and drawing samples comes on top."
     )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing import Process
+from multiprocessing import Process, get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from artbank.codecs import Codecs, Making, Reading, count_cores, make_picture, o
 from artbank.errors import ConfigError, ImageError
 from artbank.images import Picture, decode, encode
 from artbank.structure import sanity_flags, ssim_luma
+from artbank.worker import load_codecs
 
 READING = Reading(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
 
@@ -142,6 +143,20 @@ def test_a_process_that_may_have_no_children_is_told_how_to_be_started(tmp_path:
     child.start()
     child.join(60)
     assert "DASK_DISTRIBUTED__WORKER__DAEMON=False" in (tmp_path / "answer").read_text()
+
+
+def _open_one(data: bytes) -> None:
+    load_codecs().open("a.jpg", data, READING)()
+
+
+def test_a_process_that_was_started_by_another_ends_with_its_decoders() -> None:
+    child = get_context("spawn").Process(target=_open_one, args=(draw_photo(0),))
+    child.start()
+    child.join(30)
+    try:
+        assert child.exitcode == 0
+    finally:
+        child.kill()
 
 
 _OWNER = """
