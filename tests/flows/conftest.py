@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from deploying import FILE, call_prefect, deployments, read_flow
-from drawn import add_collection, training
+from drawn import add_collection, draw_photo, training
 from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from runs import run
+from wholes import NUM_PHOTOS, asked, pictures
 
 from artbank.storage import Store
+from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 
 
@@ -55,6 +57,22 @@ def place(trained: Place, tmp_path: Path) -> Place:
     for name in ("gallery", "store"):
         shutil.copytree(trained.root / name, tmp_path / name)
     return Place(tmp_path, trained.state)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An archive of a few photos in two folders; not to be changed."""
+    root = tmp_path_factory.mktemp("museum") / "photos"
+    Store.open(str(root)).write_many({f"roll {i % 2}/{i}.jpg": draw_photo(i) for i in range(NUM_PHOTOS)})
+    return str(root)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(trained: Place, photos: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The pictures of a run over these photos to which nothing happened, by name."""
+    output = str(tmp_path_factory.mktemp("undisturbed"))
+    assert run(stylize_archive, asked(photos, output, trained.store)).is_completed()
+    return pictures(output)
 
 
 @pytest.fixture(scope="session")

@@ -11,37 +11,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import rgw
-from drawn import draw_photo, stylizing
 from flaky import FAULTS, run_flaky
 from runs import run
-from wholes import check_whole, copy_photos, pictures, start_command, wait_for
+from wholes import NUM_PHOTOS, asked, check_whole, copy_photos, start_command, wait_for
 
 from artbank import results
 from artbank.backends import s3
-from artbank.config import StylizeConfig
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
-
-NUM_PHOTOS = 10
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
-    root = tmp_path_factory.mktemp("photos")
-    Store.open(str(root)).write_many({f"roll {i % 2}/{i}.jpg": draw_photo(i) for i in range(NUM_PHOTOS)})
-    return str(root)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(trained: Any, photos: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The pictures of a run to which nothing happened."""
-    output = str(tmp_path_factory.mktemp("undisturbed"))
-    assert run(stylize_archive, asked(photos, output, trained.store)).is_completed()
-    return pictures(output)
-
-
-def asked(photos: str, output: str, store: str) -> StylizeConfig:
-    return stylizing(photos, output, store, "novak", shard_size=2)
 
 
 def test_a_run_whose_process_is_killed_is_completed_by_the_next(

@@ -16,18 +16,18 @@ import pytest
 import rgw
 import yaml
 from deploying import ROOT
-from drawn import draw_photo, listing, stylizing, training
+from drawn import listing, stylizing, training
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import AssetContext
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from runs import artifacts, id_of, log_of, read_run, run, task_runs
 from scraping import scrape
+from wholes import NUM_PHOTOS
 
 from artbank import metrics, worker
 from artbank.accounts import Outcome
 from artbank.config import RunConfig
-from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks import assets, progress
@@ -35,15 +35,6 @@ from tasks.artifacts import link_of, list_places, show_outcome
 from tasks.labels import MOST_TAGS, make_tags
 from tasks.progress import RunProgress
 from tasks.runners import _DASK, _start
-
-NUM_PHOTOS = 8
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
-    root = tmp_path_factory.mktemp("museum") / "photos"
-    Store.open(str(root)).write_many({f"{seed}.jpg": draw_photo(seed) for seed in range(NUM_PHOTOS)})
-    return str(root)
 
 
 @pytest.fixture

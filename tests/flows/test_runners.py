@@ -12,9 +12,10 @@ from typing import Any
 
 import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
 import pytest
-from drawn import draw_photo, listing, stylizing, training
+from drawn import listing, stylizing, training
 from pydantic import ValidationError
 from runs import id_of, log_of, run, task_runs
+from wholes import NUM_PHOTOS, pictures
 
 from artbank import attempts, results
 from artbank.config import RunConfig
@@ -22,23 +23,6 @@ from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks.runners import _DASK, _start
-
-NUM_PHOTOS = 8
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
-    root = tmp_path_factory.mktemp("photos")
-    Store.open(str(root)).write_many({f"{seed}.jpg": draw_photo(seed) for seed in range(NUM_PHOTOS)})
-    return str(root)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(trained: Any, photos: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The pictures of a run in this process."""
-    output = tmp_path_factory.mktemp("undisturbed")
-    assert run(stylize_archive, stylizing(photos, str(output), trained.store, "novak", shard_size=2)).is_completed()
-    return pictures(output)
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +34,13 @@ def cluster() -> Iterator[Any]:
         yield started
 
 
-def pictures(output: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (output / "novak").iterdir()}
-
-
 def test_a_cluster_of_this_machine_gives_the_same_pictures_and_loads_a_model_in_each_process_once(
     trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=2, runner="dask", num_workers=2)
     state = run(stylize_archive, config)
     assert state.is_completed(), state
-    assert pictures(tmp_path) == undisturbed
+    assert pictures(str(tmp_path)) == undisturbed
     lines = log_of(id_of(state), "8 photos, 8 to do in 4 shards")
     assert 1 <= sum("base model mini on cpu" in line for line in lines) <= 2
 
@@ -84,7 +64,7 @@ def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(
     state = run(stylize_archive, config)
     killer.join(5)
     assert victims and state.is_completed(), state
-    assert pictures(tmp_path) == undisturbed
+    assert pictures(str(tmp_path)) == undisturbed
     assert len(results.ledger(output)) == NUM_PHOTOS
     assert not [name for name in listing(tmp_path) if "_begun" in name]
 
@@ -138,7 +118,7 @@ def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
         closer.join(30)
     assert state.is_completed(), state
     assert any("is given back" in line for line in log_of(id_of(state), "is given back"))
-    assert pictures(tmp_path).keys() == undisturbed.keys()
+    assert pictures(str(tmp_path)).keys() == undisturbed.keys()
     assert len(results.ledger(output)) == NUM_PHOTOS and attempts.broken_off(output) == {}
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from drawn import draw_photo, listing, stylizing, training
+from drawn import listing, training
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -29,7 +29,7 @@ from prefect.exceptions import ParameterTypeError
 from prefect.flow_engine import run_flow
 from pydantic import ValidationError
 from runs import artifacts, id_of, log_of, read_run, run
-from wholes import heed_interrupts
+from wholes import NUM_PHOTOS, asked, heed_interrupts, pictures
 
 from artbank import attempts, results
 from artbank.archives import plan_archive
@@ -41,22 +41,13 @@ from flows.stylize_archive import stylize_archive
 from flows.stylize_shards import stylize_shards
 from tasks import ranges
 
-NUM_PHOTOS = 8
 RUNNER = "deployment:stylize-shards/gpu"
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
-    root = tmp_path_factory.mktemp("photos")
-    Store.open(str(root)).write_many({f"{seed}.jpg": draw_photo(seed) for seed in range(NUM_PHOTOS)})
-    return str(root)
 
 
 @pytest.fixture
 def config(trained: Any, photos: str, tmp_path: Path) -> StylizeConfig:
     """A run of four shards, two to a flow run."""
-    values = {"shard_size": 2, "shards_per_run": 2, "runner": RUNNER}
-    return stylizing(photos, str(tmp_path / "output"), trained.store, "novak", **values)
+    return asked(photos, str(tmp_path / "output"), trained.store, shards_per_run=2, runner=RUNNER)
 
 
 @pytest.fixture
@@ -67,10 +58,6 @@ def pool(deployed: dict[str, Any], prefect_server: str) -> Iterator[int]:
     with subprocess.Popen(command, env=env, preexec_fn=heed_interrupts) as worker:
         yield worker.pid
         worker.terminate()
-
-
-def pictures(output: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(output, "novak").iterdir()}
 
 
 def parts(config: StylizeConfig) -> list[int]:
@@ -113,7 +100,7 @@ def kill_in_the_middle(config: StylizeConfig, worker: int, victims: list[UUID]) 
 
 
 def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the_pictures_are_the_same(
-    config: StylizeConfig, pool: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: StylizeConfig, pool: int, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranges, "POLL_SECONDS", 0.3)
     victims: list[UUID] = []
@@ -122,9 +109,7 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
     state = run(stylize_archive, config)
     killer.join(5)
     assert state.is_completed(), state
-    here = config.model_copy(update={"output_uri": str(tmp_path / "undisturbed"), "runner": "threads"})
-    assert run(stylize_archive, here).is_completed()
-    assert pictures(config.output_uri) == pictures(here.output_uri)
+    assert pictures(config.output_uri) == undisturbed
     assert len(results.ledger(Store.open(config.output_uri))) == NUM_PHOTOS
     assert not [name for name in listing(config.output_uri) if "_begun" in name]
     ranges_of = started_by(id_of(state))

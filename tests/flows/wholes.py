@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from drawn import stylizing
 
 from artbank import results
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.storage import Store
+
+NUM_PHOTOS = 8
+
+
+def asked(photos: str, output: str, store: str, **values: Any) -> StylizeConfig:
+    """Return a run over the fixture `photos` in one style, in four shards."""
+    return stylizing(photos, output, store, "novak", **{"shard_size": 2, **values})
 
 
 def pictures(output: str) -> dict[str, bytes]:
