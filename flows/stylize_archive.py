@@ -58,7 +58,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
         show_forecast(forecast)
         return forecast
     plan, shards, photos = plan_archive(config)
-    get_run_logger().info("%d photos, %d to do in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
+    get_run_logger().info("photos: %d; to do: %d, in shards: %d", plan.num_photos, plan.num_tasks, plan.num_shards)
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _work(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
