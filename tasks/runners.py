@@ -65,7 +65,8 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     import dask
     from prefect_dask import DaskTaskRunner
 
-    for name in ("distributed", "prefect.task_runner.dask"):
+    # Of a cluster of this machine Prefect tells an inner name, and a dashboard that is not there.
+    for name in ("distributed",) if "://" in kind else ("distributed", "prefect.task_runner.dask"):
         logging.getLogger(name).setLevel(os.environ.get(_DASK_LEVEL, "warning").upper())
     with dask.config.set(_DASK):
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))

@@ -21,7 +21,6 @@ from artbank.codecs import Codecs, Making, Reading, count_cores, make_picture, o
 from artbank.errors import ConfigError, ImageError
 from artbank.images import Picture, decode, encode
 from artbank.structure import sanity_flags, ssim_luma
-from artbank.worker import load_codecs
 
 READING = Reading(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
 
@@ -146,6 +145,8 @@ def test_a_process_that_may_have_no_children_is_told_how_to_be_started(tmp_path:
 
 
 def _open_one(data: bytes) -> None:
+    from artbank.worker import load_codecs  # not above: the decoders of these tests would import torch with it
+
     load_codecs().open("a.jpg", data, READING)()
 
 
