@@ -174,12 +174,12 @@ if __name__ == "__main__":
 def test_decoders_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(_OWNER)
-    owner = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert owner.stdout is not None and owner.stdout.readline() == b"ready\n"
-    children = psutil.Process(owner.pid).children(recursive=True)
-    assert len(children) >= 2
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as owner:
+        assert owner.stdout is not None and owner.stdout.readline() == b"ready\n"
+        children = psutil.Process(owner.pid).children(recursive=True)
+        assert len(children) >= 2
+        owner.send_signal(signal.SIGKILL)
     assert psutil.wait_procs(children, timeout=20)[1] == []
 
 
