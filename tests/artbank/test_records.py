@@ -1,0 +1,34 @@
+"""The columns that stores hold already, and the types that fields stand for."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from artbank.records import BankEvent, BankRecord, PhotoTask, Result, _Row
+
+STORED = {
+    BankRecord: ("bank/1", 32, "d39dcecf"),
+    BankEvent: ("bank-event/1", 5, "9345c416"),
+    PhotoTask: ("manifest/1", 7, "d7118242"),
+    Result: ("result/1", 29, "845466aa"),
+}
+"""Name, number of columns, and a digest of their names and types: who changes them must still read what is stored."""
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_what_stores_hold_already_keeps_its_columns(kind: Any) -> None:
+    columns = "\n".join(f"{column.name} {column.type}" for column in kind.SCHEMA)
+    digest = hashlib.sha256(columns.encode()).hexdigest()[:8]
+    assert (kind.SCHEMA.metadata[b"artbank.schema"].decode(), len(kind.SCHEMA), digest) == STORED[kind], columns
+
+
+def test_a_field_that_is_no_column_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected a type of a column, found <class 'bytes'>"):
+
+        @dataclass(frozen=True)
+        class Photo(_Row, schema="photo/1"):
+            data: bytes
