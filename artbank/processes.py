@@ -1,12 +1,14 @@
-"""This process and others: which are known to be gone, and waiting that ends when this one is asked to."""
+"""This process and others: which are known to be gone, which hear of Ctrl-C, and waiting that ends when asked to."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import platform
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from artbank.errors import StopRequested
 
@@ -25,6 +27,19 @@ def is_gone(host: str, process: int) -> bool:
     except (OSError, OverflowError):  # it is another user's, or none at all
         return False
     return False
+
+
+@contextmanager
+def shield_children() -> Iterator[None]:
+    """Have Ctrl-C spare the processes that are started in the block, and theirs: their parent ends them.
+
+    A terminal sends it to all processes of a job at once. Who gives work back then still needs them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def pause(seconds: float, should_stop: Callable[[], bool]) -> None:

@@ -14,6 +14,7 @@ from artbank.mini.painters import HELD_OUT, paint
 from artbank.mini.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
 from artbank.storage import Store
+from artbank_cli.server import start_server
 
 NUM_ARTWORKS = 16
 PAINTERS = HELD_OUT[:3]
@@ -32,6 +33,7 @@ def run_demo(folder: Path) -> str:
     from flows.stylize_archive import stylize_archive
     from flows.train_banks import train_banks
 
+    start_server()
     recipe = BankRecipe(max_steps=MAX_STEPS)
     train_banks(TrainConfig(gallery_uri=root.uri_of("gallery"), store_uri=root.uri_of("store"), recipe=recipe))
     outcome = stylize_archive(

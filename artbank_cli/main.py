@@ -25,6 +25,7 @@ from artbank.errors import ArtbankError, ConfigError
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
+from artbank_cli.server import start_server
 
 _DEMO = Path("build/demo")
 _INTERRUPTED, _TERMINATED = 130, 143
@@ -40,6 +41,7 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
     from artbank.report.markdown import seconds_text
     from flows.train_banks import train_banks
 
+    start_server()
     summary = train_banks(config)
     if isinstance(summary, TrainForecast):
         _print_training(summary, as_json)
@@ -61,6 +63,7 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     from artbank.report.markdown import seconds_text
     from flows.stylize_archive import stylize_archive
 
+    start_server()
     outcome = stylize_archive(config)
     if as_json:
         print(json.dumps({name: value for name, value in asdict(outcome).items() if name != "text"}))

@@ -1,4 +1,7 @@
-"""Whether the Prefect server at PREFECT_API_URL is there, fits this client, and has what `make deploy` puts there."""
+"""The Prefect server: a private one for a command, and whether that at PREFECT_API_URL is there and fits.
+
+To fit is to be of this client's version, and to have what `make deploy` puts there.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from artbank.installation import Verdict
+from artbank.processes import shield_children
 
 POOLS = ("artbank", "gpu")
 DEPLOYMENTS = (
@@ -17,6 +21,16 @@ AUTOMATIONS = (
     *("artbank-alarm-stuck-archive", "artbank-alarm-quality"),
 )
 """What `make deploy` puts on a server."""
+
+
+def start_server() -> None:
+    """Start Prefect's temporary server where there is no other; it ends with this process."""
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
+
+    if not PREFECT_API_URL.value() and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        with shield_children():  # Prefect would start the same, and Ctrl-C end it under a run that still has to tell
+            SubprocessASGIServer().start()
 
 
 def check_server(seconds: float) -> Iterator[Verdict]:

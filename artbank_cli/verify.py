@@ -61,8 +61,10 @@ def repair_output(report: Report, given: StylizeConfig | None) -> Mended:
 
     repair, left = repairs.prepare(report, given), []
     if repair.configs:
+        from artbank_cli.server import start_server
         from flows.stylize_archive import stylize_archive
 
+        start_server()
         for config in repair.configs:
             try:
                 stylize_archive(config)

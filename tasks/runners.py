@@ -41,10 +41,13 @@ class Runner:
 
 
 _SLOT = {"GPU": 1}  # a task takes all of a worker of several threads that has one
+_CLOSE_SECONDS = 30.0  # for a worker to end its batch and give its shard back; after 80 % of them it is killed
 _DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # Dask tells of each connection and each worker's coming and going else
 _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
+    # Ctrl-C at a terminal, of which all processes hear, is for the flow's: that ends them when they have given back.
+    "distributed.worker.preload": ["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"],
     "distributed.worker.daemon": False,  # they start processes of their own, which decode
     "distributed.deploy.lost-worker-timeout": "10 minutes",  # one that is slow to start again is not given up
     f"distributed.nanny.pre-spawn-environ.{_DASK_LEVEL}": os.environ.get(_DASK_LEVEL, "warning"),
@@ -103,13 +106,17 @@ def _start(config: RunConfig) -> Callable[..., Any]:
     def start(**_: Any) -> Any:
         from distributed import Nanny, Scheduler, SpecCluster
 
+        class PatientNanny(Nanny):
+            async def close(self, timeout: float = _CLOSE_SECONDS, reason: str = "nanny-close") -> Any:
+                return await super().close(timeout, reason)
+
         workers = {}
         for number in range(count):
             env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, "TQDM_DISABLE": "1", "PREFECT_API_URL": server}
             if gpus:
                 env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
             options = {"nthreads": 1, "resources": _SLOT, "env": env, "dashboard_address": None}
-            workers[number] = {"cls": Nanny, "options": options}
+            workers[number] = {"cls": PatientNanny, "options": options}
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
         return SpecCluster(workers=workers, scheduler=scheduler)
 

@@ -26,7 +26,7 @@ from artbank.mini import WEIGHTS
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 
-_TERMINATED = 143
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 @contextlib.contextmanager
@@ -126,35 +126,52 @@ def checkpoints(store: str) -> list[str]:
     return [one.key for one in Store.open(store).list("checkpoints") if one.key.endswith(".safetensors")]
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, _TERMINATED), (signal.SIGINT, 130)])
+def check_end(process: subprocess.Popen[bytes], folder: Path, *, at_terminal: bool) -> None:
+    """Ask a command to end, by SIGTERM or as a terminal does, and check that it does so soon and in order."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    start = time.monotonic()
+    if at_terminal:
+        os.killpg(process.pid, signal.SIGINT)  # all processes of a job are told
+    else:
+        process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(90) == (_INTERRUPTED if at_terminal else _TERMINATED)
+    finally:
+        process.kill()
+    assert time.monotonic() - start < 30
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    told = (folder / "stderr").read_text()
+    assert "run the same command again to go on\n" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("at_terminal", [False, True])
 def test_a_training_that_is_asked_to_end_does_so_at_its_next_step_and_keeps_its_checkpoint(
-    trained: Any, prefect_server: str, tmp_path: Path, sent: signal.Signals, code: int
+    trained: Any, prefect_server: str, tmp_path: Path, at_terminal: bool
 ) -> None:
     recipe = {**TRAIN.model_dump(), "max_steps": 100_000, "patience": 100_000}
     config = training(trained.gallery, str(tmp_path / "store"), recipe=recipe, checkpoint_every=2)
-    process = start_command(config, tmp_path, prefect_server)
+    process = start_command(config, tmp_path, None if at_terminal else prefect_server)
     wait_for(lambda: checkpoints(config.store_uri) or process.poll() is not None)
-    process.send_signal(sent)
-    try:
-        assert process.wait(90) == code
-    finally:
-        process.kill()
+    check_end(process, tmp_path, at_terminal=at_terminal)
     assert checkpoints(config.store_uri)
 
 
-@pytest.mark.parametrize("runner", ["threads", "dask"])
+@pytest.mark.parametrize(("runner", "at_terminal"), [("threads", False), ("dask", True)])
 def test_a_run_that_is_asked_to_end_gives_its_shard_back_and_is_completed_by_the_next(
-    trained: Any, photos: str, undisturbed: dict[str, bytes], prefect_server: str, tmp_path: Path, runner: str
+    trained: Any,
+    photos: str,
+    undisturbed: dict[str, bytes],
+    prefect_server: str,
+    tmp_path: Path,
+    runner: str,
+    at_terminal: bool,
 ) -> None:
     output = tmp_path / "output"
     config = asked(photos, str(output), trained.store, runner=runner, num_workers=1)
-    process = start_command(config, tmp_path, prefect_server)
+    process = start_command(config, tmp_path, None if at_terminal else prefect_server)
     wait_for(lambda: results.part_names(Store.open(str(output))) or process.poll() is not None)
-    children = psutil.Process(process.pid).children(recursive=True)
-    start = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(90) == _TERMINATED and time.monotonic() - start < 30
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    check_end(process, tmp_path, at_terminal=at_terminal)
     assert len(results.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
+    assert all(mark.is_given_back for mark in attempts.broken_off(Store.open(str(output))).values())
     assert run(stylize_archive, config.model_copy(update={"runner": "threads"})).is_completed()
     check_whole(str(output), undisturbed)

@@ -60,8 +60,10 @@ def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None 
         assert not [name for _, _, names in os.walk(output) for name in names if name.startswith(".")]
 
 
-def start_command(config: StylizeConfig | TrainConfig, folder: Path, server: str) -> subprocess.Popen[bytes]:
-    """Start the command line with a config in a process of its own."""
+def start_command(
+    config: StylizeConfig | TrainConfig, folder: Path, server: str | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the command line with a config, as a job of its own; without a server it starts a private one."""
     parameters = folder / "parameters.yaml"
     parameters.write_text(yaml.safe_dump({"config": config.model_dump(mode="json")}))
     if isinstance(config, StylizeConfig):
@@ -69,7 +71,9 @@ def start_command(config: StylizeConfig | TrainConfig, folder: Path, server: str
     else:
         asked = ["train", config.gallery_uri]
     command = [sys.executable, "-m", "artbank_cli.main", *asked, "--parameters", str(parameters)]
-    return subprocess.Popen(command, env=os.environ | {"PREFECT_API_URL": server}, preexec_fn=heed_interrupts)
+    env = os.environ | ({"PREFECT_API_URL": server} if server else {"PREFECT_HOME": str(folder / "prefect")})
+    with (folder / "stderr").open("wb") as stderr:
+        return subprocess.Popen(command, env=env, stderr=stderr, preexec_fn=heed_interrupts, start_new_session=True)
 
 
 def heed_interrupts() -> None:
