@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError
+from artbank_cli.server import start_server
 
 if TYPE_CHECKING:
     from artbank.verification import Report
@@ -61,7 +62,6 @@ def repair_output(report: Report, given: StylizeConfig | None) -> Mended:
 
     repair, left = repairs.prepare(report, given), []
     if repair.configs:
-        from artbank_cli.server import start_server
         from flows.stylize_archive import stylize_archive
 
         start_server()
