@@ -14,6 +14,7 @@ from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from runs import run
+from stylized import BROKEN, PHOTOS, Archive
 from wholes import NUM_PHOTOS, asked, pictures
 
 from artbank.storage import Store
@@ -84,3 +85,21 @@ def deployed(_server: None, prefect_server: str) -> dict[str, Any]:
             client.create_work_pool(WorkPoolCreate(name=name, type="process"))
         call_prefect(prefect_server, "--no-prompt", "deploy", "--all", "--prefect-file", FILE)
         return {name: client.read_deployment_by_name(f"{read_flow(entries[name]).name}/{name}") for name in entries}
+
+
+@pytest.fixture(scope="session")
+def stylized(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """Three photos and a torn one in two styles, one of them by its version; not to be changed."""
+    archive = Archive(tmp_path_factory.mktemp("stylized"), trained.store)
+    photos = {key: draw_photo(seed, key[key.rindex(".") :]) for seed, key in enumerate(PHOTOS)}
+    Store.open(str(archive.photos)).write_many({**photos, BROKEN: photos["a.jpg"][:200]})
+    state = run(stylize_archive, archive.config("novak", "ferrante@1", shard_size=3))
+    return Archive(archive.root, archive.store, state)
+
+
+@pytest.fixture
+def archive(stylized: Archive, tmp_path: Path) -> Archive:
+    """A copy of it, times of change included, which a test may change."""
+    for name in ("photos", "output"):
+        shutil.copytree(stylized.root / name, tmp_path / name)
+    return Archive(tmp_path, stylized.store)

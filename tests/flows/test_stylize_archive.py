@@ -1,107 +1,32 @@
+"""What a run over an archive leaves, and what the next ones do again."""
+
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow.parquet as pq
 import pytest
 from drawn import STYLIZE, TRAIN, add_collection, draw_photo, listing, stylizing, training
 from PIL import Image
-from prefect import State
-from prefect.exceptions import ParameterTypeError
-from runs import artifacts, id_of, log_of, read_run, run, task_runs
+from runs import artifacts, id_of, read_run, run, task_runs
+from stylized import BROKEN, PHOTOS, Archive
 
-import flows.stylize_archive
 from artbank import results, worker
 from artbank.accounts import Tally
 from artbank.archives import plan_archive
 from artbank.catalog import Catalog
-from artbank.config import StylizeConfig
-from artbank.errors import CatalogError, ConfigError, ResultsError
 from artbank.shards import stylize_shard
 from artbank.storage import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 
-PHOTOS = ("a.jpg", "roll 1/b.png", "roll 1/été/c.webp")
-BROKEN = "roll 1/torn.jpg"
-
-
-@dataclass(frozen=True)
-class Archive:
-    """Photos, what a run made of them, and where its banks are."""
-
-    root: Path
-    store: str
-    state: State[Any] | None = None
-
-    @property
-    def photos(self) -> Path:
-        return self.root / "photos"
-
-    @property
-    def output(self) -> Path:
-        return self.root / "output"
-
-    def config(self, *styles: str, **values: Any) -> StylizeConfig:
-        return stylizing(str(self.photos), str(self.output), self.store, *(styles or ("novak",)), **values)
-
-    def rows(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the rows of the present by photo and style; each pair has exactly one."""
-        rows = pq.read_table(self.output / "results.parquet").to_pylist()
-        assert len({(row["key"], row["style"]) for row in rows}) == len(rows)
-        return {(row["key"], row["style"]): row for row in rows}
-
-    def pictures(self, style: str = "novak") -> dict[str, tuple[int, int]]:
-        return listing(self.output / style)
-
 
 def no_model(*_: Any) -> None:
     raise AssertionError("a model was loaded")
-
-
-@pytest.fixture(scope="module")
-def stylized(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """Three photos and a torn one in two styles, one of them by its version; not to be changed."""
-    archive = Archive(tmp_path_factory.mktemp("stylized"), trained.store)
-    photos = {key: draw_photo(seed, key[key.rindex(".") :]) for seed, key in enumerate(PHOTOS)}
-    Store.open(str(archive.photos)).write_many({**photos, BROKEN: photos["a.jpg"][:200]})
-    state = run(stylize_archive, archive.config("novak", "ferrante@1", shard_size=3))
-    return Archive(archive.root, archive.store, state)
-
-
-@pytest.fixture
-def archive(stylized: Archive, tmp_path: Path) -> Archive:
-    """A copy of it, times of change included, which a test may change."""
-    for name in ("photos", "output"):
-        shutil.copytree(stylized.root / name, tmp_path / name)
-    return Archive(tmp_path, stylized.store)
-
-
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let shards be tried again without a wait."""
-    task = flows.stylize_archive.stylize_shard
-    patient = task.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
-    monkeypatch.setattr(flows.stylize_archive, "stylize_shard", patient)
-
-
-def fail_on(function: Callable[..., Any], error: Exception, *numbers: int) -> Callable[..., Any]:
-    """Return a function of which some calls, counted from 1, fail."""
-    calls = count(1)
-
-    def spy(*args: Any, **values: Any) -> Any:
-        if next(calls) in numbers:
-            raise error
-        return function(*args, **values)
-
-    return spy
 
 
 def test_every_photo_has_one_row_in_every_style(stylized: Archive) -> None:
@@ -306,101 +231,6 @@ def test_what_was_kept_is_no_cost_of_the_run(archive: Archive) -> None:
     (archive.photos / "roll 1/b.png").touch()
     tally = run(stylize_archive, archive.config()).result().cost.tally
     assert tally == Tally(done=1, failed=0, kept=1, seconds=pytest.approx(0.0, abs=1e-9))
-
-
-def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.rmtree(archive.output)
-    cut = fail_on(results.commit, RuntimeError("a power cut"), 1, *range(3, 8))  # the first shard, in every round
-    monkeypatch.setattr(results, "commit", cut)
-    broken = run(stylize_archive, archive.config(shard_size=2))
-    with pytest.raises(ResultsError, match=r"1 of 2 shards failed: \w+-00000 \(RuntimeError: a power cut\); run it"):
-        broken.result()
-    assert archive.pictures().keys() == set(PHOTOS)  # written, but no row vouches for all of them
-    assert len(archive.rows()) == 2
-    outcome = run(stylize_archive, archive.config(shard_size=2)).result()
-    assert (outcome.num_done, outcome.num_failed, outcome.num_new) == (3, 1, 2)
-    assert len(results.ledger(Store.open(str(archive.output)))) == len(archive.rows()) == 4
-
-
-def test_a_shard_whose_worker_was_lost_gets_a_second_round(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.rmtree(archive.output)
-    monkeypatch.setattr(results, "commit", fail_on(results.commit, RuntimeError("the worker died"), 1))
-    state = run(stylize_archive, archive.config(shard_size=2))
-    assert (state.result().num_done, state.result().num_failed) == (3, 1)
-    assert any(
-        "-00000 failed in round 1: RuntimeError: the worker died" in line for line in log_of(id_of(state), "round")
-    )
-    assert len(task_runs(id_of(state), at_least=6)) == 6  # plan, three shards, what has no part, finish
-
-
-def test_a_shard_that_was_finished_before_its_worker_was_lost_is_done(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.rmtree(archive.output)
-
-    def commit_and_die(*args: Any) -> None:
-        commit(*args)
-        raise RuntimeError("the worker died")
-
-    commit = results.commit
-    monkeypatch.setattr(results, "commit", commit_and_die)
-    assert run(stylize_archive, archive.config()).result().num_done == 3
-
-
-def test_trouble_with_the_store_is_tried_again(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch, at_once: None
-) -> None:
-    shutil.rmtree(archive.output)
-    read_many, store = Store.read_many, str(archive.photos)
-    failed: list[str] = []
-
-    def spy(self: Store, keys: Any) -> Any:
-        if self.uri == store and not failed:
-            failed.append(store)
-            raise OSError("the store hung up")
-        return read_many(self, keys)
-
-    monkeypatch.setattr(Store, "read_many", spy)
-    state = run(stylize_archive, archive.config())
-    assert (failed, state.result().num_done) == ([store], 3)
-    assert {one.run_count for one in task_runs(id_of(state), at_least=3)} == {1, 2}
-
-
-def test_a_damaged_bank_is_not_tried_again(archive: Archive, place: Any, at_once: None) -> None:
-    shutil.rmtree(archive.output)
-    [bank] = Path(place.store).glob("banks/novak/*/bank.safetensors")
-    bank.write_bytes(bank.read_bytes()[:-1] + b"?")
-    state = run(stylize_archive, Archive(archive.root, place.store).config())
-    with pytest.raises(ResultsError, match=r"1 of 1 shards failed: \S+ \(BankError: bank novak@1: .* not the file"):
-        state.result()
-    assert {one.run_count for one in task_runs(id_of(state), at_least=3)} == {1}
-
-
-@pytest.mark.parametrize(
-    ("style", "error", "message"),
-    [
-        ("monet", CatalogError, "no bank monet in .*: there is ferrante, novak"),
-        ("novak@7", CatalogError, "there is novak@1; name one of these"),
-        ("novak:much", ConfigError, "'novak:much' cannot be read; expected NAME, NAME@VERSION or"),
-    ],
-)
-def test_a_style_that_is_not_there_fails_before_anything_is_written(
-    archive: Archive, style: str, error: type[Exception], message: str
-) -> None:
-    before = listing(archive.root)
-    with pytest.raises(error, match=message):
-        run(stylize_archive, archive.config(style)).result()
-    assert listing(archive.root) == before
-
-
-def test_a_wrong_parameter_never_starts(archive: Archive) -> None:
-    before = listing(archive.root)
-    wrong = archive.config().model_dump() | {"recipe": {"strength": 1.5}}
-    with pytest.raises(ParameterTypeError, match=r"config.recipe.strength: .*less than or equal to 1"):
-        stylize_archive(wrong)  # type: ignore[arg-type]
-    assert listing(archive.root) == before
 
 
 def test_both_flows_run_from_bucket_to_bucket(_server: None, s3_store: str) -> None:
