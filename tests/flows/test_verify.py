@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from drawn import draw_photo, listing, stylizing, training
+from drawn import draw_photo, listing, training
 from PIL import Image
 from runs import run
+from stylized import Archive
 
 from artbank import verification
 from artbank.config import StylizeConfig
@@ -34,48 +34,34 @@ STYLES = ("novak", "novak:0.7+ferrante:0.3")
 MIX = "novak_0.7+ferrante_0.3"
 
 
-@dataclass(frozen=True)
-class Archive:
-    """Photos, and what a run made of them."""
-
-    root: Path
-    store: str
-
-    @property
-    def output(self) -> Path:
-        return self.root / "output"
+class Verified(Archive):
+    """Of which a test changes parts and pictures."""
 
     def config(self, *styles: str, **values: Any) -> StylizeConfig:
-        photos = str(self.root / "photos")
-        return stylizing(photos, str(self.output), self.store, *(styles or STYLES), **{"shard_size": 2, **values})
+        return super().config(*(styles or STYLES), **{"shard_size": 2, **values})
 
     def parts(self) -> list[Path]:
         return sorted((self.output / "results").glob("part-*.parquet"))
 
-    def rows(self) -> dict[tuple[str, str], dict[str, Any]]:
-        rows = pq.read_table(self.output / "results.parquet").to_pylist()
-        assert len({(row["key"], row["style"]) for row in rows}) == len(rows)
-        return {(row["key"], row["style"]): row for row in rows}
-
-    def pictures(self) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes]:
         return {row["file_name"]: (self.output / row["file_name"]).read_bytes() for row in self.rows().values()}
 
 
 @pytest.fixture(scope="module")
-def stylized(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Archive:
+def stylized(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Verified:
     """Six photos in a style and a mix, in three shards; not to be changed."""
-    archive = Archive(tmp_path_factory.mktemp("verified"), trained.store)
+    archive = Verified(tmp_path_factory.mktemp("verified"), trained.store)
     Store.open(str(archive.root / "photos")).write_many({key: draw_photo(n) for n, key in enumerate(KEYS)})
     assert run(stylize_archive, archive.config()).is_completed()
     return archive
 
 
 @pytest.fixture
-def archive(stylized: Archive, tmp_path: Path) -> Archive:
+def archive(stylized: Verified, tmp_path: Path) -> Verified:
     """A copy of it, times of change included, whose runs name the copy's photos."""
     for name in ("photos", "output"):
         shutil.copytree(stylized.root / name, tmp_path / name)
-    copy = Archive(tmp_path, stylized.store)
+    copy = Verified(tmp_path, stylized.store)
     for file in copy.output.glob("runs/*/config.json"):
         file.write_text(copy.config().model_dump_json())
     return copy
@@ -117,15 +103,15 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_an_output_to_which_nothing_happened_is_well_and_left_alone(stylized: Archive, verify: Any) -> None:
+def test_an_output_to_which_nothing_happened_is_well_and_left_alone(stylized: Verified, verify: Any) -> None:
     before = listing(stylized.output)
     code, told = verify(stylized.output, "--repair")
     assert (code, told["problems"], told["notes"], told["num_pictures"]) == (0, [], [], 12)
     assert listing(stylized.output) == before
 
 
-def test_everything_that_is_wrong_is_named_and_exactly_that_is_mended(archive: Archive, verify: Any) -> None:
-    output, whole, before = archive.output, archive.pictures(), listing(archive.output)
+def test_everything_that_is_wrong_is_named_and_exactly_that_is_mended(archive: Verified, verify: Any) -> None:
+    output, whole, before = archive.output, archive.files(), listing(archive.output)
     missing, torn, flipped = (f"{style}/{key}" for style, key in zip(("novak", MIX, "novak"), KEYS, strict=False))
     (output / missing).unlink()
     (output / torn).write_bytes(whole[torn][:-7])
@@ -155,7 +141,7 @@ def test_everything_that_is_wrong_is_named_and_exactly_that_is_mended(archive: A
 
     code, told = verify(output, "--repair")
     assert (code, told["repaired"]) == (0, {"num_wanted": 7, "left": [], "removed": []})
-    assert_alike(archive.pictures(), whole)
+    assert_alike(archive.files(), whole)
     after = listing(output)
     redone = {missing, torn, flipped, *(f"{style}/{key}" for key, style in lost)}
     pictures = {name for name in before if name.startswith(("novak/", f"{MIX}/"))}
@@ -166,17 +152,17 @@ def test_everything_that_is_wrong_is_named_and_exactly_that_is_mended(archive: A
     assert (code, told["problems"], told["counts"]) == (0, [], {"covered_shard": 1})
 
 
-def test_a_photo_whose_part_was_deleted_is_done_again_and_no_other(archive: Archive, verify: Any) -> None:
-    whole = archive.pictures()
+def test_a_photo_whose_part_was_deleted_is_done_again_and_no_other(archive: Verified, verify: Any) -> None:
+    whole = archive.files()
     (archive.root / "photos/new.jpg").write_bytes(draw_photo(9))
     archive.parts()[1].unlink()
     code, told = verify(archive.output)
     assert (code, told["counts"]["open_shard"], told["counts"]["lost_row"]) == (1, 1, 4)
     assert verify(archive.output, "--repair")[1]["repaired"] == {"num_wanted": 4, "left": [], "removed": []}
-    assert_alike(archive.pictures(), whole)  # and nothing of the new photo
+    assert_alike(archive.files(), whole)  # and nothing of the new photo
 
 
-def test_a_picture_whose_photo_is_gone_is_told_of_and_then_no_problem(archive: Archive, verify: Any) -> None:
+def test_a_picture_whose_photo_is_gone_is_told_of_and_then_no_problem(archive: Verified, verify: Any) -> None:
     (archive.root / "photos" / KEYS[0]).unlink()
     flip_a_bit(archive.output / "novak" / KEYS[0])
     code, told = verify(archive.output, "--repair")
@@ -188,9 +174,9 @@ def test_a_picture_whose_photo_is_gone_is_told_of_and_then_no_problem(archive: A
 
 
 def test_a_repair_that_broke_off_is_gone_on_with_by_the_next_and_by_an_ordinary_run(
-    archive: Archive, verify: Any, monkeypatch: pytest.MonkeyPatch
+    archive: Verified, verify: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = archive.pictures()
+    whole = archive.files()
     for key in KEYS[:2]:
         (archive.output / "novak" / key).unlink()
     report = verification.verify(Store.open(str(archive.output)))
@@ -199,13 +185,13 @@ def test_a_repair_that_broke_off_is_gone_on_with_by_the_next_and_by_an_ordinary_
     assert (code, [row["key"] for row in found(told, "voided_row")]) == (1, sorted(KEYS[:2]))
     assert run(stylize_archive, archive.config(include=(glob.escape(KEYS[0]),))).result().num_new == 1
     assert verify(archive.output, "--repair")[1]["repaired"] == {"num_wanted": 1, "left": [], "removed": []}
-    assert_alike(archive.pictures(), whole)
+    assert_alike(archive.files(), whole)
 
 
-def test_a_style_that_means_another_bank_now_is_named_and_left(archive: Archive, verify: Any) -> None:
+def test_a_style_that_means_another_bank_now_is_named_and_left(archive: Verified, verify: Any) -> None:
     store = Path(shutil.copytree(archive.store, archive.root / "store"))
     for file in archive.output.glob("runs/*/config.json"):
-        file.write_text(Archive(archive.root, str(store)).config().model_dump_json())
+        file.write_text(Verified(archive.root, str(store)).config().model_dump_json())
     gallery = Path(archive.store).parent / "gallery"
     newer = training(str(gallery), str(store), collections=("novak",), force=True)
     assert run(train_banks, newer).result().trained == {"novak": 2}
@@ -218,7 +204,7 @@ def test_a_style_that_means_another_bank_now_is_named_and_left(archive: Archive,
 
 
 @pytest.mark.parametrize("name", ["config.json", "summary.json"])
-def test_a_run_is_known_by_its_config_or_else_by_its_summary(archive: Archive, verify: Any, name: str) -> None:
+def test_a_run_is_known_by_its_config_or_else_by_its_summary(archive: Verified, verify: Any, name: str) -> None:
     (run_folder,) = (archive.output / "runs").iterdir()
     summary = json.loads((run_folder / "summary.json").read_text())
     summary["config"] = archive.config().model_dump(mode="json")
@@ -230,8 +216,8 @@ def test_a_run_is_known_by_its_config_or_else_by_its_summary(archive: Archive, v
     assert verify(archive.output)[0] == 0
 
 
-def test_without_any_config_a_parameter_file_tells_how_to_draw(archive: Archive, verify: Any, tmp_path: Path) -> None:
-    whole = archive.pictures()
+def test_without_any_config_a_parameter_file_tells_how_to_draw(archive: Verified, verify: Any, tmp_path: Path) -> None:
+    whole = archive.files()
     shutil.rmtree(archive.output / "runs")
     flip_a_bit(archive.output / "novak" / KEYS[0])
     code, told = verify(archive.output, "--repair")
@@ -242,10 +228,10 @@ def test_without_any_config_a_parameter_file_tells_how_to_draw(archive: Archive,
     file = tmp_path / "parameters.yaml"
     file.write_text(yaml.safe_dump({"config": archive.config("novak").model_dump(mode="json")}))
     assert verify(archive.output, "--repair", "--parameters", file)[0] == 0
-    assert_alike(archive.pictures(), whole)
+    assert_alike(archive.files(), whole)
 
 
-def test_a_quick_look_reads_no_picture(archive: Archive, verify: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_look_reads_no_picture(archive: Verified, verify: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     flip_a_bit(archive.output / "novak" / KEYS[0])
     (archive.output / "novak" / KEYS[1]).write_bytes(b"short")
     monkeypatch.setattr(Path, "read_bytes", only_parquet(Path.read_bytes))
@@ -262,7 +248,7 @@ def only_parquet(read: Any) -> Any:
 
 
 def test_people_are_told_what_is_wrong_and_what_to_do(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    archive: Verified, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (archive.output / "novak" / KEYS[0]).unlink()
     monkeypatch.setattr(sys, "argv", ["artbank", "verify", str(archive.output)])
@@ -276,7 +262,7 @@ def test_people_are_told_what_is_wrong_and_what_to_do(
     ]
 
 
-def test_an_output_in_a_bucket_is_verified_and_mended(stylized: Archive, s3_store: str, verify: Any) -> None:
+def test_an_output_in_a_bucket_is_verified_and_mended(stylized: Verified, s3_store: str, verify: Any) -> None:
     bucket, output = Store.open(s3_store), Store.open(str(stylized.output))
     bucket.write_many({f"output/{stored.key}": output.read(stored.key) for stored in output.list()})
     damaged = [f"output/novak/{key}" for key in KEYS[:2]]
