@@ -1,4 +1,4 @@
-"""This process and others: which are known to be gone, which hear of Ctrl-C, and waiting that ends when asked to."""
+"""This process and others: which are known to be gone, which heed a terminal, and waiting that ends when asked to."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def is_gone(host: str, process: int) -> bool:
 
 @contextmanager
 def shield_children() -> Iterator[None]:
-    """Have Ctrl-C spare the processes that are started in the block, and theirs: their parent ends them.
+    """Have Ctrl-C, and a terminal that is closed, spare the processes that are started in the block, and theirs.
 
-    A terminal sends it to all processes of a job at once. Who gives work back then still needs them.
+    A terminal tells all processes of a job at once. Who gives work back then still needs these, and ends them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # which children inherit
     try:
         yield
     finally:

@@ -177,6 +177,8 @@ def main() -> None:
     if sys.stderr.isatty():  # else Prefect's own lines, with time, level and task, go into somebody's log
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        signal.signal(signal.SIGHUP, _end)
     sys.exit(_run(partial(app, standalone_mode=False)))
 
 

@@ -43,11 +43,15 @@ class Runner:
 _SLOT = {"GPU": 1}  # a task takes all of a worker of several threads that has one
 _CLOSE_SECONDS = 30.0  # for a worker to end its batch and give its shard back; after 80 % of them it is killed
 _DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # Dask tells of each connection and each worker's coming and going else
+_DEAF = """
+import signal
+for told in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(told, signal.SIG_IGN)
+"""  # what a terminal tells all processes is for the flow's, which ends the workers when they have given back
 _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
-    # Ctrl-C at a terminal, of which all processes hear, is for the flow's: that ends them when they have given back.
-    "distributed.worker.preload": ["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"],
+    "distributed.worker.preload": [_DEAF],
     "distributed.worker.daemon": False,  # they start processes of their own, which decode
     "distributed.deploy.lost-worker-timeout": "10 minutes",  # one that is slow to start again is not given up
     f"distributed.nanny.pre-spawn-environ.{_DASK_LEVEL}": os.environ.get(_DASK_LEVEL, "warning"),
