@@ -77,8 +77,9 @@ def start_command(
 
 
 def heed_interrupts() -> None:
-    """Have SIGINT end this process, as at a terminal: who runs in the background inherits that it is ignored."""
+    """Have SIGINT and SIGHUP end this process, as at a terminal: in the background, or under nohup, it ignores them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
