@@ -194,7 +194,7 @@ def test_people_are_told_of_runs_that_do_not_start_or_do_not_end(told: list[str]
         (start(deployed["train-banks"], Running()), "stuck-run"),
         (start(deployed["stylize-archive"], Running()), "stuck-archive"),
     ]:
-        [text] = wait_for(lambda: [text for text in told if str(one.id) in text])  # noqa: B023 - waited for at once
+        text = wait_for(lambda: [text for text in told if str(one.id) in text])[0]  # noqa: B023 - waited for at once
         assert text.startswith(f"artbank-alarm-{alarm}\n{one.name}\n")
         move(one, Cancelled())
     assert not [text for text in told if str(quick.id) in text]
