@@ -205,7 +205,7 @@ def test_people_are_told_of_runs_that_do_not_start_or_do_not_end(told: list[str]
         return not awaited
 
     assert wait_for(wait), awaited
-    assert sum(str(one.id) in text for one in quick for text in told) < len(quick)  # their ends may be lost too
+    assert sum(any(str(one.id) in text for text in told) for one in quick) < len(quick)  # their ends may be lost too
 
 
 def start(deployment: Any, state: State[Any]) -> FlowRun:
