@@ -157,13 +157,27 @@ def test_a_training_that_is_asked_to_end_does_so_at_its_next_step_and_keeps_its_
     assert checkpoints(config.store_uri)
 
 
-@pytest.mark.parametrize(("runner", "sent"), [("threads", signal.SIGHUP), ("dask", signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("runner", "sent"),
+    [
+        ("threads", signal.SIGTERM),
+        ("threads", signal.SIGHUP),
+        ("dask", signal.SIGTERM),
+        ("dask", signal.SIGINT),
+    ],
+)
 def test_a_run_that_is_asked_to_end_gives_its_shard_back_and_is_completed_by_the_next(
-    trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path, runner: str, sent: signal.Signals
+    trained: Any,
+    photos: str,
+    undisturbed: dict[str, bytes],
+    prefect_server: str,
+    tmp_path: Path,
+    runner: str,
+    sent: signal.Signals,
 ) -> None:
     output = tmp_path / "output"
     config = asked(photos, str(output), trained.store, runner=runner, num_workers=1)
-    process = start_command(config, tmp_path)
+    process = start_command(config, tmp_path, prefect_server if sent == signal.SIGTERM else None)
     wait_for(lambda: results.part_names(Store.open(str(output))) or process.poll() is not None)
     check_end(process, tmp_path, sent)
     assert len(results.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
