@@ -149,3 +149,21 @@ class StylizeRecipe(_Recipe):
         if self.guidance_from > self.guidance_to:
             raise ValueError(f"guidance_from {self.guidance_from} is above guidance_to {self.guidance_to}; swap them")
         return self
+
+
+def count_steps(recipe: StylizeRecipe) -> int:
+    """Return the steps that a strength executes."""
+    return min(max(int(recipe.steps * recipe.strength + 1e-9), 1), recipe.steps)
+
+
+def is_guided(recipe: StylizeRecipe, step: int) -> bool:
+    """Tell whether an executed step, 0.., is guided."""
+    share = step / count_steps(recipe)
+    return recipe.guidance > 1 and recipe.guidance_from <= share < recipe.guidance_to
+
+
+def count_evaluations(recipe: StylizeRecipe) -> int:
+    """Return the UNet evaluations that one picture takes; a guided step takes two."""
+    count = count_steps(recipe)
+    inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]
+    return count + sum(is_guided(recipe, step) for step in range(count)) + inversion

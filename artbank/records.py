@@ -253,3 +253,25 @@ class Result(_Row, schema="result/1"):
     recipe: str
     seconds: float
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the pictures of some shards came to.
+
+    Attributes:
+        done: Pictures that are there.
+        failed: Those that could not be made.
+        kept: Those of `done` that were there before: their photos were touched and are the same.
+        seconds: Of the threads of the models, drawing those that are done and not kept.
+    """
+
+    done: int = 0
+    failed: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return both together."""
+        sums = (own + theirs for own, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
+        return Tally(*sums)

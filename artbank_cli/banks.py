@@ -44,8 +44,8 @@ def list_banks(
 @app.command()
 def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Print the card of a bank: NAME or NAME@VERSION."""
-    from artbank.shelf import load_card
-    from artbank.storage import Store
+    from artbank.catalog.bank_files import load_card
+    from artbank.store.objects import Store
 
     uri = store or context.obj
     print(load_card(Store.open(_required(uri)), _catalog(uri).find(name)))
@@ -75,8 +75,8 @@ def compact(context: typer.Context, store: StoreOption = None) -> None:
 
 def export(name: str, file: str, store: StoreOption = None) -> None:
     """Write a bank as a textual-inversion file, which diffusers, ComfyUI and A1111 load."""
-    from artbank.shelf import load_bank
-    from artbank.storage import Store
+    from artbank.catalog.bank_files import load_bank
+    from artbank.store.objects import Store
 
     bank = load_bank(Store.open(_required(store)), _catalog(store).find(name))
     folder, _, last = file.rpartition("/")
@@ -93,8 +93,8 @@ def site(
     as_json: JsonOption = False,
 ) -> None:
     """Write a page for each bank of a store, and the index of them all; what is up to date stays."""
-    from artbank.site import build
-    from artbank.storage import Store
+    from artbank.pages.banks.build import build
+    from artbank.store.objects import Store
 
     built = build(Store.open(store_uri), Store.open(out) if out else None, anew=anew)
     if as_json:
@@ -112,8 +112,8 @@ def _required(store: str | None) -> str:
 
 def _refresh_site(store: str | None) -> None:
     """Bring the pages of a store up to date; what was decided stands without them."""
-    from artbank.site import build
-    from artbank.storage import Store
+    from artbank.pages.banks.build import build
+    from artbank.store.objects import Store
 
     try:
         build(Store.open(_required(store)))
@@ -122,7 +122,7 @@ def _refresh_site(store: str | None) -> None:
 
 
 def _catalog(store: str | None) -> Any:
-    from artbank.catalog import Catalog
-    from artbank.storage import Store
+    from artbank.catalog.catalog import Catalog
+    from artbank.store.objects import Store
 
     return Catalog(Store.open(_required(store)))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from artbank.accounts import Outcome
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.images import Picture, encode
-from artbank.mini.painters import HELD_OUT, paint
-from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.images.codec import Picture, encode
+from artbank.mini.drawing.painters import HELD_OUT, paint
+from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
-from artbank.storage import Store
+from artbank.runs.outcome import Outcome
+from artbank.store.objects import Store
 from artbank_cli.server import start_server
 
 NUM_ARTWORKS = 16

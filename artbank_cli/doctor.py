@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from artbank.config import RunConfig
 
 if TYPE_CHECKING:
-    from artbank.installation import Check, Verdict
+    from artbank.doctor.checks import Check, Verdict
 
 SECONDS = 15.0  # a server far away answers in one or two; S3's client gives up a connection after ten
 _WIDTH = 100  # columns
@@ -30,7 +30,7 @@ def examine(choice: RunConfig, uris: Mapping[str, str], *, seconds: float, as_js
         seconds: For which what may not answer is waited for.
         as_json: Print JSON.
     """
-    from artbank.installation import run_checks
+    from artbank.doctor.checks import run_checks
 
     found = run_checks(list_checks(choice, uris, seconds), seconds)
     print(to_json(found) if as_json else to_text(found))
@@ -43,7 +43,8 @@ def examine(choice: RunConfig, uris: Mapping[str, str], *, seconds: float, as_js
 
 def list_checks(choice: RunConfig, uris: Mapping[str, str], seconds: float) -> Sequence[Check]:
     """Return the checks of an installation, in the order in which they are shown."""
-    from artbank.installation import Check, devices, packages, room, stores, weights
+    from artbank.doctor import devices, disk_space, packages, stores, weights
+    from artbank.doctor.checks import Check
     from artbank_cli import server
 
     looks = dict.fromkeys(_INPUTS, stores.check_input) | dict.fromkeys(_OUTPUTS, stores.check_output)
@@ -54,7 +55,7 @@ def list_checks(choice: RunConfig, uris: Mapping[str, str], seconds: float) -> S
         Check("base model", partial(weights.check_base, choice, seconds), reaches_out=True),
         Check("scorer", partial(weights.check_scorer, choice, seconds), reaches_out=True),
         Check("memory", partial(weights.check_memory, choice), reaches_out=True),
-        Check("disks", partial(room.check_disks, choice, local), reaches_out=True),
+        Check("disks", partial(disk_space.check_disks, choice, local), reaches_out=True),
         *(Check(what, partial(looks[what], uri), reaches_out=True) for what, uri in uris.items()),
         Check("Prefect", partial(server.check_server, seconds), reaches_out=True),
     ]

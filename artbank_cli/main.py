@@ -19,9 +19,9 @@ from typing import Annotated, Any
 
 import typer
 
-from artbank.accounts import StylizeForecast, TrainForecast
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ArtbankError, ConfigError
+from artbank.runs.outcome import StylizeForecast, TrainForecast
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from artbank.installation import Verdict
-from artbank.processes import shield_children
+from artbank.doctor.checks import Verdict
+from artbank.runtime.processes import shield_children
 
 POOLS = ("artbank", "gpu")
 DEPLOYMENTS = (

@@ -13,8 +13,8 @@ from artbank.errors import ArtbankError
 from artbank_cli.server import start_server
 
 if TYPE_CHECKING:
-    from artbank.verification import Report
-    from artbank.verification.pictures import Progress
+    from artbank.results.verification.pictures import Progress
+    from artbank.results.verification.verify import Report
 
 _EXAMPLES = 5  # of each kind, for people
 
@@ -49,8 +49,8 @@ def check(output_uri: str, *, quick: bool, repair: bool, given: StylizeConfig | 
 
 def verify_output(output_uri: str, *, quick: bool) -> Report:
     """Look at an output, with a bar at a terminal."""
-    from artbank.storage import Store
-    from artbank.verification import verify
+    from artbank.results.verification.verify import verify
+    from artbank.store.objects import Store
 
     with _show_progress() as show:
         return verify(Store.open(output_uri), quick=quick, progress=show)
@@ -58,7 +58,7 @@ def verify_output(output_uri: str, *, quick: bool) -> Report:
 
 def repair_output(report: Report, given: StylizeConfig | None) -> Mended:
     """Mend what was found."""
-    from artbank.verification import repairs
+    from artbank.results.verification import repair as repairs
 
     repair, left = repairs.prepare(report, given), []
     if repair.configs:
@@ -77,7 +77,7 @@ def repair_output(report: Report, given: StylizeConfig | None) -> Mended:
 
 def tell_report(report: Report) -> None:
     """Print what was found, a few examples of each kind."""
-    from artbank.verification import NOTES, PROBLEMS
+    from artbank.results.verification.verify import NOTES, PROBLEMS
 
     problems = len(report.problems)
     how = "looked up" if report.quick else "looked at"
@@ -98,7 +98,7 @@ def tell_repair(mended: Mended) -> None:
 
 def to_json(report: Report, mended: Mended | None) -> dict[str, Any]:
     """Return all that was found, for scripts."""
-    from artbank.verification import PROBLEMS
+    from artbank.results.verification.verify import PROBLEMS
 
     found = report.findings.to_pylist()
     facts = {"num_pictures": report.num_pictures, "quick": report.quick, "counts": report.counts}

@@ -22,18 +22,18 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from artbank.bank import Bank
-from artbank.collection import pull, scan
-from artbank.diffusion import BaseModel
-from artbank.evaluation import StyleReference, describe, score
-from artbank.mini.painters import HELD_OUT, paint
-from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.bank.bank import Bank
+from artbank.bank.dataset import Views, encode_views
+from artbank.bank.train_state import Trained, Training
+from artbank.diffusion.base_model import BaseModel
+from artbank.gallery.collections import pull, scan
+from artbank.mini.drawing.painters import HELD_OUT, paint
+from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.scorer import Scorer
-from artbank.storage import Store
-from artbank.stylization import Style, Stylizer
-from artbank.training import Trained, Training
-from artbank.views import Views, encode_views
+from artbank.scoring.clip import Scorer
+from artbank.scoring.scores import StyleReference, describe, score
+from artbank.store.objects import Store
+from artbank.stylization.stylizer import Style, Stylizer
 
 ATTENTIONS = ("none", "self", "released", "ssam")
 RATES = {"none": 1.5e-1, "self": 1e-2, "released": 1e-2, "ssam": 1e-2}

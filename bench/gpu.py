@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from artbank.evaluation import score
-from artbank.worker import load_scorer
+from artbank.scoring.clip import load_scorer
+from artbank.scoring.scores import score
 from bench import hardware
 from bench.peers import ours
 from bench.peers.kit import Kit

@@ -19,16 +19,17 @@ from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
 from PIL import Image, ImageOps
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig
 
-from artbank.catalog import Catalog
+from artbank.catalog.bank_files import load_bank, load_reference
+from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.devices import pick_device
-from artbank.galleries import plan_training, train_collection
+from artbank.diffusion.devices import pick_device
+from artbank.gallery.plan import plan_training
+from artbank.gallery.train import train_collection
 from artbank.mini import WEIGHTS
-from artbank.mini.painters import HELD_OUT, paint
-from artbank.mini.scenes import SUBJECTS, draw_scene
+from artbank.mini.drawing.painters import HELD_OUT, paint
+from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
-from artbank.shelf import load_bank, load_reference
-from artbank.storage import Store
+from artbank.store.objects import Store
 from bench.peers.kit import Kit
 
 PHOTO_PX = 3464  # a square of 12 MP, which no peer has to stretch

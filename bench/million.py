@@ -31,26 +31,29 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from artbank import archives, galleries, manifest, outcomes, planning, results
-from artbank.archives import StylizePlan
+from artbank.archive import finish
+from artbank.archive import plan as archives
+from artbank.archive.plan import StylizePlan
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.images import Picture, encode
-from artbank.mini.painters import HELD_OUT, paint
-from artbank.mini.scenes import draw_scene
-from artbank.parquet import read_table, table_bytes
+from artbank.gallery import train as galleries
+from artbank.images.codec import Picture, encode
+from artbank.mini.drawing.painters import HELD_OUT, paint
+from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
 from artbank.records import PhotoTask, Result
-from artbank.storage import Store
+from artbank.results import layout, ledger, manifest, pending
+from artbank.store.objects import Store
+from artbank.store.parquet import read_table, table_bytes
 
 STEPS = (
-    (planning, "list_archive"),
-    (planning, "read_done"),
-    (planning, "plan"),
+    (pending, "list_archive"),
+    (pending, "read_done"),
+    (pending, "plan"),
     (manifest, "write_manifest"),
-    (planning, "settle"),
-    (results, "write_view"),
-    (outcomes, "results_summary"),
-    (outcomes, "write_outcome"),
+    (pending, "settle"),
+    (ledger, "write_view"),
+    (finish, "results_summary"),
+    (finish, "write_outcome"),
 )
 """What a run does beside the shards: timed each, where they are called."""
 SCORES = ("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction", "ssim")
@@ -69,7 +72,7 @@ def main() -> None:
     parser.add_argument("--child", choices=("train", "run", "commit"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.list:
-        measure("list_archive", planning.list_archive)(Store.open(asked.list))
+        measure("list_archive", pending.list_archive)(Store.open(asked.list))
     elif asked.child == "train":
         train(asked.at)
     elif asked.child == "run":
@@ -111,7 +114,7 @@ def run(config: StylizeConfig) -> None:
     plan, shards, photos = measure("plan_archive", archives.plan_archive)(config)
     if shards:
         start_child("commit", pickle.dumps(plan))
-    outcome = measure("finish_archive", outcomes.finish_archive)(config, plan, photos)
+    outcome = measure("finish_archive", finish.finish_archive)(config, plan, photos)
     print(f"  {len(photos):,} photos, {plan.num_tasks:,} to do, {outcome.num_done:,} done")
 
 
@@ -162,12 +165,12 @@ def add_photos(archive: Path, name: str, count: int) -> None:
 def commit(config: StylizeConfig, plan: StylizePlan) -> None:
     """Write the parts of a run's shards as their workers would have, many at once."""
     output = Store.open(config.output_uri)
-    tasks, size = read_table(output.read(results.manifest_key(plan.run_id)), PhotoTask.SCHEMA), config.shard_size
+    tasks, size = read_table(output.read(layout.manifest_key(plan.run_id)), PhotoTask.SCHEMA), config.shard_size
     for first in range(0, plan.num_shards, _PARTS_AT_ONCE):
         rows = make_rows(config, plan, tasks.slice(first * size, _PARTS_AT_ONCE * size))
         numbers = range(first, min(first + _PARTS_AT_ONCE, plan.num_shards))
         bodies = [table_bytes(rows.slice((number - first) * size, size)) for number in numbers]
-        keys = [results.part_key(f"{plan.run_id}-{number:05d}") for number in numbers]
+        keys = [layout.part_key(f"{plan.run_id}-{number:05d}") for number in numbers]
         output.write_many(dict(zip(keys, bodies, strict=True)))
 
 

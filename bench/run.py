@@ -72,7 +72,7 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    from artbank.worker import load_scorer
+    from artbank.scoring.clip import load_scorer
     from bench import gpu, hardware, scaling, suites, tables
     from bench.page import Report
     from bench.peers.ours import run_config

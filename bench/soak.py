@@ -38,8 +38,8 @@ import rgw  # noqa: E402
 from drawn import add_collection  # noqa: E402
 from flaky import FlakyStore, run_flaky  # noqa: E402
 
-from artbank import results  # noqa: E402
-from artbank.storage import Store  # noqa: E402
+from artbank.results import ledger  # noqa: E402
+from artbank.store.objects import Store  # noqa: E402
 from bench.trivial import SIDE_PX, save_trivial  # noqa: E402
 
 _UPLOADED_AT_ONCE = 1000
@@ -207,8 +207,8 @@ def _report(
     calls: Counter[tuple[str, str]],
 ) -> None:
     output = bucket.child("art")
-    ledger = results.ledger(output)
-    rows = results.current(ledger)
+    parts = ledger.read_ledger(output)
+    rows = ledger.latest_rows(parts)
     there = {stored.key: stored.size for stored in output.scan("novak")}
     done = rows.filter(np.array(rows["status"]) == "done").select(["file_name", "file_size"]).to_pylist()
     facts: dict[str, Any] = {
@@ -220,7 +220,7 @@ def _report(
         "... that failed": sum(count for fault, count in proxy.faults.items() if fault),
         "rows": len(rows),
         "rows lost": options.photos - len(rows),
-        "duplicates": len(ledger) - len(rows),
+        "duplicates": len(parts) - len(rows),
         "failed rows": len(rows) - len(done),
         "done rows without their picture": sum(there.get(row["file_name"]) != row["file_size"] for row in done),
         "pictures without a row": len(there.keys() - {row["file_name"] for row in done}),

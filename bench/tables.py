@@ -8,8 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from artbank.evaluation import score
-from artbank.scorer import Scorer
+from artbank.scoring.clip import Scorer
+from artbank.scoring.scores import score
 from bench.peers.kit import Kit
 from bench.rounds import Row, Table, ratio
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from artbank import manifest, results
-from artbank.parquet import conform
 from artbank.records import PhotoTask, Result, StoredObject
-from artbank.verification import verify
+from artbank.results import layout, ledger, manifest
+from artbank.results.verification.verify import verify
+from artbank.store.parquet import conform
 
 SHARD = 64
 RECIPES = {"monet": "r1"}
@@ -100,9 +100,9 @@ def fill(output: Any) -> None:
     shards = manifest.write_manifest(output, tasks, SHARD, RECIPES)
     rows = finish(tasks)
     for number, shard in enumerate(shards):
-        output.create(results.part_key(shard.id), results.table_bytes(rows.slice(number * SHARD, SHARD)))
-    output.write(results.RESULTS, results.table_bytes(rows, row_group_size=16_384))
-    output.write(results.METADATA, results.table_bytes(rows.select(results.METADATA_COLUMNS)))
+        output.create(layout.part_key(shard.id), ledger.table_bytes(rows.slice(number * SHARD, SHARD)))
+    output.write(layout.RESULTS, ledger.table_bytes(rows, row_group_size=16_384))
+    output.write(layout.METADATA, ledger.table_bytes(rows.select(ledger.METADATA_COLUMNS)))
 
 
 def finish(tasks: pa.Table) -> pa.Table:

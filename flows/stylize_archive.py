@@ -10,9 +10,14 @@ from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
-from flows.outcomes import Future, explain, gather, name_failures
+from flows.gather import Future, explain, gather, name_failures
 from tasks.alarms import raise_alarms
-from tasks.archives import (
+from tasks.artifacts import show_forecast, show_outcome, tell_pictures
+from tasks.assets import emit_archive
+from tasks.progress import RunProgress, open_progress
+from tasks.runners import open_runner
+from tasks.shard_ranges import cut_ranges, open_deployment
+from tasks.stylize_archive import (
     Outcome,
     RunCost,
     StylizeForecast,
@@ -27,15 +32,10 @@ from tasks.archives import (
     stylize_shard,
     sum_up,
 )
-from tasks.artifacts import show_forecast, show_outcome, tell_pictures
-from tasks.assets import emit_archive
-from tasks.labels import make_tags, tag_run
-from tasks.progress import RunProgress, open_progress
-from tasks.ranges import cut_ranges, open_deployment
-from tasks.runners import open_runner
+from tasks.tags import make_tags, tag_run
 
 if TYPE_CHECKING:
-    from tasks.archives import Shard, StylizePlan
+    from tasks.stylize_archive import Shard, StylizePlan
 
 _ROUNDS = 6  # a photo that ends every process that works on it is found out in the fourth attempt, see `attempts`
 _FEW = 16  # shards that are worth more than two rounds: where there are more, it is not the photos

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
-from flows.outcomes import name_failures
+from flows.gather import name_failures
 from flows.stylize_archive import work_off
-from tasks.archives import load_range
 from tasks.progress import RunProgress, open_progress
-from tasks.ranges import is_abandoned
+from tasks.shard_ranges import is_abandoned
+from tasks.stylize_archive import load_range
 
 Number = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import httpx
 from prefect import get_run_logger
 
-from artbank.accounts import Outcome
 from artbank.config import StylizeConfig
+from artbank.runs.outcome import Outcome
 from tasks.events import send_event
 
 EVENT = "artbank.quality-alarm"

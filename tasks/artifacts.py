@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from artbank.accounts import Outcome, Pace, StylizeForecast, TrainForecast
 from artbank.credentials import hide
 from artbank.records import BankRecord
+from artbank.runs.outcome import Outcome, Pace, StylizeForecast, TrainForecast
 
 _LISTED = 100  # banks with links
 _LINKED = {"page": "Photos and pictures, scores and failures", "contact sheet": "Photos and pictures"}

@@ -14,9 +14,9 @@ from prefect.assets import Asset
 from prefect.context import AssetContext
 from prefect.states import Completed
 
-from artbank.accounts import Outcome
 from artbank.credentials import hide
 from artbank.records import BankRecord
+from artbank.runs.outcome import Outcome
 
 _REFUSED = re.compile(r"""[\s\0#?&%"'<>\[\]{}|\\^`]""")  # by Prefect, in an asset's key
 _LONGEST_KEY = 512

@@ -23,9 +23,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from tqdm import tqdm
 
-from artbank.accounts import Tally
 from artbank.errors import StopRequested
-from tasks.stops import should_stop
+from artbank.records import Tally
+from tasks.cancellation import should_stop
 
 logger = logging.getLogger(__name__)
 

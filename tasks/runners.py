@@ -20,8 +20,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.config import RunConfig
+from tasks.cancellation import stop_on_error
 from tasks.progress import listen
-from tasks.stops import stop_on_error
 
 
 @dataclass(frozen=True)

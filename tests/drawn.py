@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.images import Picture, encode
-from artbank.mini.painters import paint
-from artbank.mini.scenes import draw_scene
+from artbank.images.codec import Picture, encode
+from artbank.mini.drawing.painters import paint
+from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 TRAIN = BankRecipe(max_steps=3, batch_size=1, num_crops=1, resolution_px=32, num_tokens=2, validate_every=2)
 STYLIZE = StylizeRecipe(steps=4, strength=0.5, resolution_px=32, guidance=1.0)

@@ -19,7 +19,7 @@ from image_files import bmp, chunk, draw, gray_tiff, mend_png, png, psd, save, t
 from PIL import Image
 
 from artbank.errors import ImageError
-from artbank.images import decode, read_camera
+from artbank.images.codec import decode, read_camera
 
 LIMIT = 1_000_000
 SIDE_PX = 990  # of a bomb that is no larger than it may be

@@ -6,7 +6,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from artbank.metrics import METERS
+from artbank.runtime.telemetry import METERS
 
 _ORDER = [*dict.fromkeys(label for meter in METERS for label in meter.labels), "le"]
 

@@ -16,11 +16,3 @@ Templates escape whatever they are given; names out of a store go through the fi
 would be invisible. The policy of `base.html` allows files of the page's own origin alone: no inline script, no inline
 style, nothing from elsewhere. Colours are the custom properties at the top of `style.css`, light and dark.
 """
-
-from __future__ import annotations
-
-from artbank.pages.charts import Chart, histogram, line_chart
-from artbank.pages.publishing import INDEX, assets, content_name, publish
-from artbank.pages.rendering import render
-
-__all__ = ["INDEX", "Chart", "assets", "content_name", "histogram", "line_chart", "publish", "render"]

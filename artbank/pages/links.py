@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 
 def relative_url(page: Store, target: Store) -> str | None:

@@ -8,7 +8,7 @@ from importlib.resources import files as package_files
 from itertools import islice
 from pathlib import PurePosixPath
 
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 INDEX = "index.html"
 _WRITTEN_AT_ONCE = 32

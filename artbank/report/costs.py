@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from artbank.accounts import Pace, RunCost, StylizeForecast, TrainForecast
 from artbank.report.markdown import escape, number_text, seconds_text, share_text, table
+from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
 
 _LISTED = 50  # collections in a forecast
 

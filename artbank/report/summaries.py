@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank.accounts import RunCost
-from artbank.evaluation import summarize
 from artbank.report.costs import cost_markdown
 from artbank.report.markdown import escape, number_text, score_text, seconds_text, share_text, table
+from artbank.runs.outcome import RunCost
+from artbank.scoring.scores import summarize
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
 SUMMARY_COLUMNS = (

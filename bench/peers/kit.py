@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from artbank.bank import Bank
-from artbank.evaluation import StyleReference
+from artbank.bank.bank import Bank
+from artbank.scoring.scores import StyleReference
 from bench.peers.counting import Expected
 
 STRENGTH = 0.7

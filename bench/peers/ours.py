@@ -18,21 +18,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from artbank import attempts, manifest, results
-from artbank.archives import plan_archive
-from artbank.cohort import Cohort
+from artbank.archive.plan import plan_archive
+from artbank.archive.shard_pipeline import ShardWork, Workshop
+from artbank.bank.dataset import Views, encode_views
+from artbank.bank.train_state import Training
+from artbank.bank.trainer import Cohort
 from artbank.config import StylizeConfig
-from artbank.denoiser import Denoiser
-from artbank.diffusion import BaseModel
-from artbank.framing import Photo
-from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.solvers import count_evaluations
-from artbank.stages import ShardWork, Workshop
-from artbank.storage import Store
-from artbank.stylization import Style, Stylizer
-from artbank.training import Training
-from artbank.views import Views, encode_views
-from artbank.worker import load_base
+from artbank.diffusion.base_model import BaseModel, load_base
+from artbank.diffusion.unet import Denoiser
+from artbank.images.framing import Photo
+from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.results import attempts, ledger, manifest
+from artbank.store.objects import Store
+from artbank.stylization.stylizer import Style, Stylizer
 from bench.peers.counting import Expected, count_trained
 from bench.peers.kit import STRENGTH, Contender, Kit
 
@@ -221,7 +219,7 @@ class Run:
         attempt = attempts.begin(self.output, shard.id, {}, after=manifest.read_after(self.output, shard))
         work = ShardWork(self.shop, shard.id, attempt, lambda: False)
         rows = [row for some in work.run(asked, manifest.read_known(self.output, shard)) for row in some]
-        results.commit(self.output, shard.id, rows)
+        ledger.commit(self.output, shard.id, rows)
         attempts.forget(self.output, [shard.id])
         if lost := [row.reason for row in rows if row.status != "done"]:
             raise RuntimeError(f"expected pictures of all photos, found {len(lost)} failures, such as {lost[0]}")

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionImg2ImgPipeline
 from PIL import Image
 
-from artbank.pipeline import batches
+from artbank.runtime.prefetch import batches
 from bench.peers.counting import Expected
 from bench.peers.kit import QUALITY, STRENGTH, STYLED, Contender, Kit, read_square
 

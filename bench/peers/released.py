@@ -26,8 +26,8 @@ from diffusers import DDIMScheduler
 from PIL import Image
 from torch import Tensor, nn
 
-from artbank.attention import ReleasedAttention
-from artbank.inversion import draw_noise, photo_seed
+from artbank.bank.attention import ReleasedAttention
+from artbank.stylization.inversion import draw_noise, photo_seed
 from bench.peers.counting import Expected
 from bench.peers.kit import (
     QUALITY,

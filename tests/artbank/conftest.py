@@ -11,8 +11,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from artbank.bank import Bank
-from artbank.diffusion import BaseModel
+from artbank.bank.bank import Bank
+from artbank.diffusion.base_model import BaseModel
 from artbank.mini import WEIGHTS
 from artbank.recipes import BankRecipe
 

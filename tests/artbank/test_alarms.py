@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from artbank.alarms import Alarm, StyleGains, judge, mix_gains
 from artbank.config import AlarmLimits, StylizeConfig
+from artbank.runs.alarms import Alarm, StyleGains, judge, mix_gains
 
 
 def look(

@@ -8,13 +8,13 @@ import pytest
 from drawn import STYLIZE, stylizing
 from rows import bank_record
 
-from artbank.archives import StylizePlan, load_range, plan_archive, plan_key
-from artbank.catalog import Catalog
+from artbank.archive.plan import StylizePlan, load_range, plan_archive, plan_key
+from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
+from artbank.diffusion.weights import hash_folder, resolve
 from artbank.errors import ConfigError, ResultsError
-from artbank.manifest import Shard
-from artbank.models import hash_folder, resolve
-from artbank.storage import Store
+from artbank.results.manifest import Shard
+from artbank.store.objects import Store
 
 STYLES = ("monet:0.7+hokusai:0.3", "monet")
 

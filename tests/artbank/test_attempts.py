@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artbank import attempts, results
-from artbank.attempts import LOST, Attempt, Mark
-from artbank.storage import Store
+from artbank.results import attempts, ledger
+from artbank.results.attempts import LOST, Attempt, Mark
+from artbank.store.objects import Store
 
 KEYS = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 FRESH = dict.fromkeys(KEYS, 0)
@@ -82,7 +82,7 @@ def test_a_shard_that_came_to_its_end_blames_nobody_if_its_commit_fails(output: 
 def test_broken_off_are_the_shards_that_were_begun_and_have_no_part(output: Store) -> None:
     for shard in ("m-0", "m-1"):
         attempts.begin(output, shard, FRESH, now=NOW)
-    results.commit(output, "m-1", [])
+    ledger.commit(output, "m-1", [])
     assert {shard: mark.begun_at for shard, mark in attempts.broken_off(output).items()} == {"m-0": NOW}
     attempts.forget(output, ["m-0", "m-1"])
     assert attempts.broken_off(output) == {}

@@ -14,13 +14,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artbank.attention import build_attention
-from artbank.bank import SCHEMA, Bank, TrainableBank
-from artbank.diffusion import BaseModel
+from artbank.bank.attention import build_attention
+from artbank.bank.bank import SCHEMA, Bank, TrainableBank
+from artbank.catalog.bank_files import bank_key, load_bank
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
-from artbank.shelf import bank_key, load_bank
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, {}, {"steps": 3})

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from rows import bank_record
 
-from artbank.catalog import Catalog, bank_id
+from artbank.catalog.catalog import Catalog, bank_id
 from artbank.errors import CatalogError
-from artbank.parquet import table_bytes
 from artbank.records import BankEvent, BankRecord
-from artbank.storage import Store
+from artbank.store.objects import Store
+from artbank.store.parquet import table_bytes
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import psutil
 import pytest
 from drawn import draw_photo
 
-from artbank.codecs import Codecs, Making, Reading, count_cores, make_picture, open_photo
 from artbank.errors import ConfigError, ImageError
-from artbank.images import Picture, decode, encode
-from artbank.structure import sanity_flags, ssim_luma
+from artbank.images.codec import Picture, decode, encode
+from artbank.images.pool import Codecs, Making, Reading, count_cores, make_picture, open_photo
+from artbank.images.similarity import sanity_flags, ssim_luma
 
 READING = Reading(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
 
@@ -145,7 +145,7 @@ def test_a_process_that_may_have_no_children_is_told_how_to_be_started(tmp_path:
 
 
 def _open_one(data: bytes) -> None:
-    from artbank.worker import load_codecs  # not above: the decoders of these tests would import torch with it
+    from artbank.images.pool import load_codecs
 
     load_codecs().open("a.jpg", data, READING)()
 
@@ -162,7 +162,7 @@ def test_a_process_that_was_started_by_another_ends_with_its_decoders() -> None:
 
 _OWNER = """
 import sys, time
-from artbank.codecs import Codecs
+from artbank.images.pool import Codecs
 if __name__ == "__main__":
     codecs = Codecs(2)
     codecs._start(time.sleep, (0,), 60)()

@@ -16,15 +16,16 @@ import torch
 from keepers import Killed, Memory
 from torch import Tensor
 
-from artbank.bank import shape_together
-from artbank.cohort import Trained, train_together
-from artbank.diffusion import BaseModel
+from artbank.bank.bank import shape_together
+from artbank.bank.checkpoint import Trained
+from artbank.bank.dataset import Views, encode_views
+from artbank.bank.loss import SAMPLES_AT_ONCE, diffusion_loss, learn
+from artbank.bank.train_state import Training
+from artbank.bank.trainer import train_together
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
-from artbank.joint import SAMPLES_AT_ONCE, diffusion_loss, learn
-from artbank.mini.scenes import draw_scene
+from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
-from artbank.training import Training
-from artbank.views import Views, encode_views
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=6, batch_size=3, num_crops=1, resolution_px=32, validate_every=2)
 CAPTIONS = (

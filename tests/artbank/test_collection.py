@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from artbank.collection import Artwork, Collection, Finding, pull, scan
 from artbank.errors import CollectionError
-from artbank.examination import examine, measure_margin
-from artbank.storage import Store
+from artbank.gallery.collections import Artwork, Collection, Finding, pull, scan
+from artbank.gallery.doctor import examine, measure_margin
+from artbank.store.objects import Store
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SIDE_PX = 64
@@ -166,7 +166,7 @@ def test_a_file_above_the_limit_is_a_finding_and_never_read(
 
 def test_few_bytes_are_in_memory_together(gallery: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [stored.size for stored in only(gallery).artworks]
-    monkeypatch.setattr("artbank.collection._BYTES_AT_ONCE", sizes[0] + 1)
+    monkeypatch.setattr("artbank.gallery.collections._BYTES_AT_ONCE", sizes[0] + 1)
     asked, read_many = [], Store.read_many
     monkeypatch.setattr(Store, "read_many", lambda store, keys: asked.append(len(keys)) or read_many(store, keys))
     artworks, _ = pull(gallery, only(gallery), max_pixels=10**6)

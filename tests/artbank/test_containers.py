@@ -17,13 +17,14 @@ import webdataset
 from PIL import Image
 from rows import START, result
 
-from artbank import containers, results
-from artbank.containers import Sample, pack, read_pictures, unpack
 from artbank.errors import ImageError
-from artbank.names import output_name
 from artbank.records import Result
-from artbank.storage import Store
-from artbank.verification import pictures, verify
+from artbank.results import containers, layout, ledger
+from artbank.results.containers import Sample, pack, read_pictures, unpack
+from artbank.results.filenames import output_name
+from artbank.results.verification import pictures
+from artbank.results.verification.verify import verify
+from artbank.store.objects import Store
 
 SHARD = "0123456789abcdef-00000"
 OTHER = "0123456789abcdef-00001"
@@ -58,11 +59,11 @@ def fill(output: Store, name: str, *keys: str, number: int = 0, minute: int = 0)
     drawn = {key: picture(key, number) for key in keys}
     rows = [row_of(key, name, data, minute=minute) for key, data in drawn.items()]
     output.write(name, pack(name, (Sample.of(r, output_name(r.key), drawn[r.key]) for r in rows)))
-    results.commit(output, Path(name).stem, rows)
+    ledger.commit(output, Path(name).stem, rows)
 
 
 def finish(output: Store, *keys: str) -> pa.Table:
-    return results.write_view(output, pa.table({"key": pa.array(keys or KEYS)}))
+    return ledger.write_view(output, pa.table({"key": pa.array(keys or KEYS)}))
 
 
 def held(output: Store, name: str) -> dict[str, bytes]:
@@ -145,7 +146,7 @@ def test_pictures_are_read_wherever_they_are_and_each_container_once(
     fill(output, NAMES[0], *KEYS[:3])
     fill(output, f"monet/{OTHER}.parquet", *KEYS[3:])
     output.write("monet/plain.jpg", b"plain")
-    rows = [vars(row) for row in Result.from_table(results.ledger(output))]
+    rows = [vars(row) for row in Result.from_table(ledger.read_ledger(output))]
     rows += [{"key": "plain.jpg", "style": "monet", "file_name": "monet/plain.jpg"}]
     rows += [{"key": "lost.jpg", "style": "monet", "file_name": NAMES[0]}]
     rows += [{"key": "gone.jpg", "style": "monet", "file_name": "monet/gone.tar"}]
@@ -189,7 +190,7 @@ def test_a_photo_that_failed_anew_and_one_that_was_removed(output: Store) -> Non
     fill(output, NAMES[0], *KEYS)
     failed = result(KEYS[0], minute=1, status="failed", file_name=None)
     renewed = row_of(KEYS[1], NAMES[0], picture(KEYS[1]), minute=1, etag="e2")
-    results.commit(output, OTHER, [failed, renewed])
+    ledger.commit(output, OTHER, [failed, renewed])
     finish(output, *KEYS[:2])
     assert held(output, NAMES[0]).keys() == set(KEYS[1:])  # pictures of removed photos stay, as files of their own do
 
@@ -202,7 +203,7 @@ def test_the_container_of_a_shard_that_never_got_its_part_is_deleted_once_nobody
     finish(output)
     assert output.exists(f"monet/{OTHER}.tar")
     output.delete_many([f"results/_begun-{OTHER}"])
-    results.commit(output, f"{OTHER[:-1]}2", [result("new.jpg", status="failed", file_name=None)])
+    ledger.commit(output, f"{OTHER[:-1]}2", [result("new.jpg", status="failed", file_name=None)])
     finish(output)
     assert not output.exists(f"monet/{OTHER}.tar") and all(map(output.exists, strange))
     assert held(output, NAMES[0]).keys() == set(KEYS)
@@ -217,7 +218,7 @@ def test_the_table_names_nothing_that_is_taken_out_and_a_finish_that_broke_off_i
     fill(output, newer, *KEYS, minute=1)
 
     def fail(self: Store, keys: Any) -> None:
-        names = pq.read_table(pa.BufferReader(output.read(results.RESULTS)))["file_name"].to_pylist()
+        names = pq.read_table(pa.BufferReader(output.read(layout.RESULTS)))["file_name"].to_pylist()
         if NAMES[0] in keys:
             assert set(names) == {newer}
             raise ConnectionError("the store is gone")
@@ -231,8 +232,8 @@ def test_the_table_names_nothing_that_is_taken_out_and_a_finish_that_broke_off_i
 
 def test_a_container_whose_part_was_deleted_is_looked_into(output: Store) -> None:
     fill(output, NAMES[0], *KEYS)
-    results.commit(output, OTHER, [row_of(KEYS[1], NAMES[0], picture(KEYS[1]), minute=1, etag="e2")])
-    output.delete_many([results.part_key(SHARD)])
+    ledger.commit(output, OTHER, [row_of(KEYS[1], NAMES[0], picture(KEYS[1]), minute=1, etag="e2")])
+    output.delete_many([layout.part_key(SHARD)])
     finish(output)
     assert held(output, NAMES[0]).keys() == {KEYS[1]}
 
@@ -269,7 +270,7 @@ def test_a_verification_reads_each_container_once_and_names_the_one_picture_that
 
 def test_readers_of_image_folders_are_told_of_images_alone(output: Store) -> None:
     fill(output, NAMES[0], *KEYS[:2])
-    results.commit(output, OTHER, [result("plain.jpg", created_at=START)])
+    ledger.commit(output, OTHER, [result("plain.jpg", created_at=START)])
     finish(output, *KEYS, "plain.jpg")
-    table = pq.read_table(pa.BufferReader(output.read(results.METADATA)))
+    table = pq.read_table(pa.BufferReader(output.read(layout.METADATA)))
     assert table["file_name"].to_pylist() == ["monet/plain.jpg"]

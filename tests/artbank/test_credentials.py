@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.credentials import hide, holds_secret
 from artbank.errors import ConfigError
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 SECRET = "hunter2"
 URIS = [

@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from artbank.denoiser import Compiled, Denoiser, _forward, _kind, find_obstacle
-from artbank.diffusion import BaseModel
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.unet import Compiled, Denoiser, _forward, _kind, find_obstacle
 
 SHAPES: dict[str, dict[str, Any]] = {
     "1.x": {

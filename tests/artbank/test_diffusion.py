@@ -9,16 +9,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from artbank.bank import Bank
-from artbank.devices import pick_device
-from artbank.diffusion import SLOT, BaseModel
+from artbank.bank.bank import Bank
+from artbank.bank.dataset import encode_views
+from artbank.bank.train_state import Training
+from artbank.diffusion.base_model import SLOT, BaseModel
+from artbank.diffusion.devices import pick_device
+from artbank.diffusion.weights import resolve
 from artbank.errors import BaseModelError, ConfigError
-from artbank.models import resolve
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.storage import Store
-from artbank.stylization import Style, Stylizer
-from artbank.training import Training
-from artbank.views import encode_views
+from artbank.store.objects import Store
+from artbank.stylization.stylizer import Style, Stylizer
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 

@@ -17,22 +17,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoImageProcessor
 
-from artbank import sight
-from artbank.colour import Palette
 from artbank.errors import BankError, BaseModelError, ConfigError
-from artbank.evaluation import (
-    Scores,
-    StyleReference,
-    describe,
-    sanity_flags,
-    score,
-    ssim_luma,
-    summarize,
-)
+from artbank.images.color_transfer import Palette
 from artbank.mini import WEIGHTS
-from artbank.mini.painters import paint
-from artbank.mini.scenes import draw_scene
-from artbank.scorer import Scorer
+from artbank.mini.drawing.painters import paint
+from artbank.mini.drawing.scenes import draw_scene
+from artbank.scoring import clip_preprocess
+from artbank.scoring.clip import Scorer
+from artbank.scoring.scores import Scores, StyleReference, describe, sanity_flags, score, ssim_luma, summarize
 
 PAINTER, OTHER = "Tovar", "Maurel"
 CPU = torch.device("cpu")
@@ -153,8 +145,8 @@ def test_pictures_are_seen_as_pillow_and_transformers_show_them(scorer, photos, 
 
 def test_a_picture_is_seen_alike_in_float_arithmetic_as_on_a_gpu(scorer, photos, monkeypatch):
     images = [torch.tensor(image).permute(2, 0, 1) for image in photos]
-    expected, resize = scorer._sight.look(images), sight.interpolate
-    monkeypatch.setattr(sight, "interpolate", lambda batch, **options: resize(batch.float(), **options))
+    expected, resize = scorer._sight.look(images), clip_preprocess.interpolate
+    monkeypatch.setattr(clip_preprocess, "interpolate", lambda batch, **options: resize(batch.float(), **options))
     assert (scorer._sight.look(images) - expected).abs().max() <= 1.01 * 2 / 255
 
 

@@ -9,15 +9,16 @@ import pytest
 from drawn import add_collection, training
 from rows import START, bank_record
 
-from artbank.catalog import Catalog
+from artbank.catalog.catalog import Catalog
 from artbank.config import RunConfig
-from artbank.forecasts import device_kind, picture_pace, step_pace, step_range
-from artbank.galleries import plan_training
-from artbank.models import hash_folder, resolve
+from artbank.diffusion.devices import device_kind
+from artbank.diffusion.weights import hash_folder, resolve
+from artbank.gallery.plan import plan_training
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
-from artbank.report import training_markdown
-from artbank.storage import Store
+from artbank.report.costs import training_markdown
+from artbank.runs.forecast import picture_pace, step_pace, step_range
+from artbank.store.objects import Store
 
 BASE = "b" * 64
 RECIPE = BankRecipe(batch_size=8, max_steps=400, patience=6, validate_every=25)

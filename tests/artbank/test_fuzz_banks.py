@@ -22,20 +22,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rows import bank_record, result
 
-from artbank import attempts, manifest, results
-from artbank.bank import Bank
-from artbank.catalog import Catalog
-from artbank.colour import Palette
-from artbank.diffusion import BaseModel
+from artbank.bank.bank import Bank
+from artbank.bank.dataset import Views
+from artbank.bank.train_state import Training
+from artbank.catalog.bank_files import bank_key, load_bank
+from artbank.catalog.catalog import Catalog
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, CatalogError, ResultsError, TrainingError
-from artbank.evaluation import StyleReference
-from artbank.parquet import read_table, table_bytes
+from artbank.images.color_transfer import Palette
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord, PhotoTask, Result
-from artbank.shelf import bank_key, load_bank
-from artbank.storage import Store
-from artbank.training import Training
-from artbank.views import Views
+from artbank.results import attempts, layout, ledger, manifest
+from artbank.scoring.scores import StyleReference
+from artbank.store.objects import Store
+from artbank.store.parquet import read_table, table_bytes
 
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 STATE = {"train.vectors": VECTORS.clone(), "train.attention.gate": torch.ones(3)}
@@ -252,9 +252,9 @@ ROW = table_bytes(BankRecord.to_table([bank_record(version=1)]))
 @given(damaged([PART, ROW, table_bytes(Result.to_table([]))]))
 def test_a_damaged_part_is_rows_or_a_results_error(data: bytes) -> None:
     output = Store.open("memory://fuzzed-parts")
-    output.write(results.part_key("0" * 16 + "-00000"), data)
+    output.write(layout.part_key("0" * 16 + "-00000"), data)
     try:
-        Result.from_table(results.current(results.ledger(output)))
+        Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))
     except ResultsError as error:
         assert "part-0000000000000000-00000.parquet should be a shard's part" in str(error)
 

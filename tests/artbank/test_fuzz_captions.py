@@ -14,8 +14,8 @@ from fuzz import damaged, fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artbank.collection import pull, scan
-from artbank.storage import Store
+from artbank.gallery.collections import pull, scan
+from artbank.store.objects import Store
 
 ROWS = [{"file_name": "0.png", "caption": "lilies at dusk"}, {"file_name": "1.png", "caption": "a bridge"}]
 _numbers = count()

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artbank.errors import Failure, ImageError
-from artbank.images import _FORMATS, Picture, decode, read_camera
+from artbank.images.codec import _FORMATS, Picture, decode, read_camera
 
 LIMIT = 250_000
 MOST_SECONDS, MOST_MB = 5, 300

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from drawn import add_collection, training
 
-from artbank import galleries
-from artbank.catalog import Catalog
-from artbank.collection import Artwork, Collection, pull
+from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.galleries import plan_training, train_collections
-from artbank.images import resize
+from artbank.gallery import train
+from artbank.gallery.collections import Artwork, Collection, pull
+from artbank.gallery.plan import plan_training
+from artbank.gallery.train import train_collections
+from artbank.images.codec import resize
 from artbank.records import BankRecord
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 NAMES = ("ferrante", "novak", "okafor")
 
@@ -49,7 +50,7 @@ def test_no_artwork_is_in_memory_at_its_full_size_while_a_group_trains(
         gc.collect()
         alive.append(count_alive(pictures))
 
-    monkeypatch.setattr(galleries, "pull", read)
+    monkeypatch.setattr(train, "pull", read)
     ends = train_collections(config, plan_training(config).jobs, look)
     assert [type(end) for end in ends.values()] == [BankRecord] * 3
     assert len(pictures) == 9 and len(alive) == 3 + 3
@@ -66,7 +67,7 @@ def test_a_collection_that_the_store_refuses_fails_alone(config: TrainConfig, mo
             raise PermissionError("not yours")
         return pull(gallery, collection, **limits)
 
-    monkeypatch.setattr(galleries, "pull", read)
+    monkeypatch.setattr(train, "pull", read)
     ends = train_collections(config, plan_training(config).jobs)
     assert [type(ends[name]) for name in NAMES] == [BankRecord, PermissionError, BankRecord]
     assert [bank.collection for bank in Catalog(Store.open(config.store_uri)).banks()] == ["ferrante", "okafor"]
@@ -78,7 +79,7 @@ def test_trouble_of_the_store_that_may_heal_ends_the_group_so_that_it_is_tried_a
     def read(gallery: Store, collection: Collection, **limits: Any) -> Any:
         raise ConnectionResetError("hung up")
 
-    monkeypatch.setattr(galleries, "pull", read)
+    monkeypatch.setattr(train, "pull", read)
     with pytest.raises(ConnectionResetError):
         train_collections(config, plan_training(config).jobs)
 
@@ -89,5 +90,5 @@ def test_what_is_registered_is_not_done_again(config: TrainConfig, monkeypatch: 
     ends = train_collections(config, jobs)
     assert ends["ferrante"] == first["ferrante"]
     assert list(ends) == list(NAMES)
-    monkeypatch.setattr(galleries, "pull", None)
+    monkeypatch.setattr(train, "pull", None)
     assert train_collections(config, jobs) == ends

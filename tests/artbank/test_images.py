@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from artbank.errors import Failure, ImageError
-from artbank.images import WRITTEN_SUFFIXES, Picture, decode, encode, read_camera, resize
+from artbank.images.codec import WRITTEN_SUFFIXES, Picture, decode, encode, read_camera, resize
 
 NASTY = Path(__file__).parents[3] / "shared" / "data" / "nasty"
 LIMIT = 1_000_000
@@ -98,7 +98,7 @@ def test_broken_exif_costs_no_picture(exif: bytes) -> None:
 def test_pillows_warnings_of_odd_metadata_reach_nobody(tmp_path: Path) -> None:
     path = tmp_path / "odd.jpg"
     path.write_bytes(save(draw(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"))
-    program = f"from artbank.images import decode; decode(open({str(path)!r}, 'rb').read(), max_pixels=9999)"
+    program = f"from artbank.images.codec import decode; decode(open({str(path)!r}, 'rb').read(), max_pixels=9999)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == ""
 

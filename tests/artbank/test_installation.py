@@ -13,8 +13,8 @@ import torch
 from packaging.requirements import Requirement
 
 from artbank.config import RunConfig
-from artbank.installation import Check, Verdict, run_checks
-from artbank.installation.devices import (
+from artbank.doctor.checks import Check, Verdict, run_checks
+from artbank.doctor.devices import (
     Gpu,
     Machine,
     check_devices,
@@ -24,8 +24,8 @@ from artbank.installation.devices import (
     judge_machine,
     measure_error,
 )
-from artbank.installation.packages import check_packages, judge_packages, judge_python
-from artbank.installation.room import check_disks, check_semaphores, judge_gpu, judge_memory, measure_available
+from artbank.doctor.disk_space import check_disks, check_semaphores, judge_gpu, judge_memory, measure_available
+from artbank.doctor.packages import check_packages, judge_packages, judge_python
 
 CPU = torch.device("cpu")
 

@@ -16,14 +16,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from artbank.config import RunConfig
-from artbank.diffusion import BaseModel
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.weights import resolve
+from artbank.doctor.checks import Verdict
+from artbank.doctor.licences import read_licence
+from artbank.doctor.weights import check_base, check_memory, check_scorer, count_weights
 from artbank.errors import BaseModelError
-from artbank.installation import Verdict
-from artbank.installation.licences import read_licence
-from artbank.installation.weights import check_base, check_memory, check_scorer, count_weights
 from artbank.mini import WEIGHTS
-from artbank.models import resolve
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 UNET = "unet/diffusion_pytorch_model"
 

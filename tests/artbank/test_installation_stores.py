@@ -13,9 +13,9 @@ import rgw
 from drawn import listing
 from s3fs import S3FileSystem
 
-from artbank.installation import Check, Verdict, run_checks
-from artbank.installation.stores import check_input, check_output
-from artbank.storage import Store
+from artbank.doctor.checks import Check, Verdict, run_checks
+from artbank.doctor.stores import check_input, check_output
+from artbank.store.objects import Store
 
 NOBODY = 65534
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from artbank.leases import Contender, Lease, keep_alive, list_generations
-from artbank.processes import THIS_HOST, is_gone
-from artbank.storage import Store
+from artbank.runtime.processes import THIS_HOST, is_gone
+from artbank.store.leases import Contender, Lease, keep_alive, list_generations
+from artbank.store.objects import Store
 
 NAME = "checkpoints/novak/0123456789abcdef"
 SECONDS = 90.0
@@ -148,7 +148,7 @@ def test_leases_are_renewed_while_a_block_runs_and_released_after_an_error(tmp_p
 
 def test_a_process_that_is_gone_leaves_its_lease_at_once(tmp_path: object) -> None:
     code = (
-        "import os, sys; from artbank.leases import Contender; from artbank.storage import Store\n"
+        "import os, sys; from artbank.store.leases import Contender; from artbank.store.objects import Store\n"
         f"print(Contender(Store.open(sys.argv[1]), {NAME!r}, 90).attempt().key); sys.stdout.flush(); os.abort()"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START, result
 
-from artbank import attempts, manifest, planning, results, storage
 from artbank.errors import Failure
-from artbank.manifest import Shard
 from artbank.records import PhotoTask, Result
-from artbank.storage import Store
+from artbank.results import attempts, layout, ledger, manifest, pending
+from artbank.results.manifest import Shard
+from artbank.store import objects
+from artbank.store.objects import Store
 
 
 @pytest.fixture
@@ -43,22 +44,22 @@ def plan(
     retry: bool = False,
     failures: Sequence[Failure] = (),
 ) -> list[tuple]:
-    done = results.current(Result.to_table(rows)).select(planning.DONE_COLUMNS)
-    tasks = PhotoTask.from_table(planning.plan(photos, done, recipes, retry_failed=retry, failures=failures))
+    done = ledger.latest_rows(Result.to_table(rows)).select(pending.DONE_COLUMNS)
+    tasks = PhotoTask.from_table(pending.plan(photos, done, recipes, retry_failed=retry, failures=failures))
     return [(task.key, task.etag, task.styles, task.known_sha256) for task in tasks]
 
 
 def test_an_archive_is_listed_without_what_is_hidden(store_uri: str) -> None:
     archive = Store.open(store_uri)
     archive.write_many({"b.jpg": b"22", "a/b.jpg": b"1", ".trash/c.jpg": b"1", "a/.hidden": b"1"})
-    photos = planning.list_archive(archive)
+    photos = pending.list_archive(archive)
     assert photos["key"].to_pylist() == ["a/b.jpg", "b.jpg"]
     assert photos["size"].to_pylist() == [1, 2]
     assert photos["etag"].to_pylist() == [stored.etag for stored in archive.list()]
 
 
 def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    photos = planning.list_archive(Store.open(str(tmp_path / "nowhere")))
+    photos = pending.list_archive(Store.open(str(tmp_path / "nowhere")))
     assert len(photos) == 0
     assert plan(photos, [], {"monet": "r1"}) == []
 
@@ -79,15 +80,15 @@ def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
     keys = ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]
     photos = pa.table({"key": keys, "size": [1] * 4, "etag": ["e"] * 4})
-    assert planning.choose(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
+    assert pending.choose(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
 
 
 def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "_LISTED_AT_ONCE", 3)
-    monkeypatch.setattr(storage, "_SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr(pending, "_LISTED_AT_ONCE", 3)
+    monkeypatch.setattr(objects, "_SCANNED_AT_ONCE", 2)
     archive = Store.open(store_uri)
     archive.write_many({f"{n % 3}/{n}.jpg": b"x" * n for n in range(10)})
-    photos = planning.list_archive(archive)
+    photos = pending.list_archive(archive)
     assert photos["key"].to_pylist() == sorted(f"{n % 3}/{n}.jpg" for n in range(10))
     assert photos.to_pylist() == [vars(stored) for stored in archive.list()]
 
@@ -142,10 +143,10 @@ def test_a_failure_that_says_nothing_of_the_photo_is_always_done_again(failure: 
 
 def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> None:
     photos = listing(a="e1", b="e1")
-    results.commit(output, "m-00000", [result("a.jpg", status="failed"), result("b.jpg")])
+    ledger.commit(output, "m-00000", [result("a.jpg", status="failed"), result("b.jpg")])
     for _ in range(2):
-        done = planning.read_done(output, keep_failed=True)
-        tasks = planning.plan(photos, done, {"monet": "r1"}, retry_failed=True)
+        done = pending.read_done(output, keep_failed=True)
+        tasks = pending.plan(photos, done, {"monet": "r1"}, retry_failed=True)
         assert tasks["key"].to_pylist() == ["a.jpg"]
         (shard,) = manifest.write_manifest(output, tasks, 4, {"monet": "r1"})
         attempts.begin(output, shard.id, {})
@@ -153,8 +154,8 @@ def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> No
 
 def ambiguous(photos: pa.Table, rows: Sequence[Result] = (), archive: pa.Table | None = None) -> dict[str, bool | None]:
     """Plan one style; returns what is to do, and whether its name is ambiguous."""
-    done = results.current(Result.to_table(rows)).select(planning.DONE_COLUMNS)
-    tasks = planning.plan(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
+    done = ledger.latest_rows(Result.to_table(rows)).select(pending.DONE_COLUMNS)
+    tasks = pending.plan(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
     return {task.key: task.is_ambiguous for task in PhotoTask.from_table(tasks)}
 
 
@@ -164,7 +165,7 @@ def test_photos_whose_names_may_be_confused_are_told() -> None:
 
 def test_names_are_ambiguous_by_the_whole_archive_and_not_by_what_is_chosen() -> None:
     archive = listing(a="e1", A="e1", b="e1")
-    chosen = planning.choose(archive, include=["a*", "b*"], exclude=[])
+    chosen = pending.choose(archive, include=["a*", "b*"], exclude=[])
     assert ambiguous(chosen, archive=archive) == {"a.jpg": True, "b.jpg": False}
 
 
@@ -191,7 +192,7 @@ def test_a_manifest_is_cut_into_shards_that_read_back(store_uri: str) -> None:
     assert [shard.num_photos for shard in shards] == [3, 3, 1]
     name = shards[0].id.removesuffix("-00000")
     assert [shard.id for shard in shards] == [f"{name}-{number:05d}" for number in range(3)]
-    assert {shard.manifest_key for shard in shards} == {results.manifest_key(name)}
+    assert {shard.manifest_key for shard in shards} == {layout.manifest_key(name)}
     assert [task for shard in shards for task in manifest.read_shard(output, shard)] == PhotoTask.from_table(tasks)
 
 
@@ -207,10 +208,10 @@ def test_a_manifest_is_named_by_all_that_makes_its_work(output: Store) -> None:
 def test_the_same_work_coming_up_again_is_not_taken_for_done(output: Store) -> None:
     photos = listing(a="e1")
     for number in range(3):  # fails every time
-        tasks = planning.plan(photos, planning.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
+        tasks = pending.plan(photos, pending.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
         (shard,) = manifest.write_manifest(output, tasks, 3, {"monet": "r1"})
-        assert not results.is_committed(output, shard.id)
-        results.commit(output, shard.id, [result(status="failed")])
+        assert not ledger.is_committed(output, shard.id)
+        ledger.commit(output, shard.id, [result(status="failed")])
 
 
 def test_nothing_to_do_writes_nothing(output: Store) -> None:
@@ -220,14 +221,14 @@ def test_nothing_to_do_writes_nothing(output: Store) -> None:
 
 def test_a_shard_whose_manifest_is_gone_cannot_be_read(output: Store) -> None:
     with pytest.raises(FileNotFoundError):
-        manifest.read_shard(output, Shard("m-00000", results.manifest_key("m"), 0, 1))
+        manifest.read_shard(output, Shard("m-00000", layout.manifest_key("m"), 0, 1))
 
 
 def test_rows_of_photos_known_by_their_content_are_found(output: Store) -> None:
     kept = result("c.jpg", sha256="s3")
-    results.commit(output, "m-00000", [result(), result("a.jpg", "hokusai"), kept])
+    ledger.commit(output, "m-00000", [result(), result("a.jpg", "hokusai"), kept])
     recipes = {"monet": "r1", "hokusai": "r2"}
-    tasks = planning.plan(listing(a="e1", b="e1", c="e2"), planning.read_done(output), recipes, retry_failed=False)
+    tasks = pending.plan(listing(a="e1", b="e1", c="e2"), pending.read_done(output), recipes, retry_failed=False)
     (shard,) = manifest.write_manifest(output, tasks, 10, recipes)
     assert manifest.read_known(output, shard) == {("c.jpg", "monet"): kept}
 
@@ -236,30 +237,30 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
     photos = listing(a="e1", b="e1")
 
     def todo(recipe: str, shard_size: int = 1) -> list[Shard]:
-        tasks = planning.plan(photos, planning.read_done(output), {"monet": recipe}, retry_failed=False)
+        tasks = pending.plan(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
         return manifest.write_manifest(output, tasks, shard_size, {"monet": recipe})
 
     (shard,) = todo("r1", 2)
     attempts.begin(output, shard.id, {})
-    results.commit(output, shard.id, [result(key) for key in ("a.jpg", "b.jpg")])
+    ledger.commit(output, shard.id, [result(key) for key in ("a.jpg", "b.jpg")])
     assert todo("r1") == []
     first, _ = todo("r2")
     attempts.begin(output, first.id, {})
     (again,) = todo("r1")
     assert [task.key for task in manifest.read_shard(output, again)] == ["a.jpg"]
-    results.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
+    ledger.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
     assert todo("r1") == []
-    planning.settle(output)  # the other recipe's shard may have been at work later still
+    pending.settle(output)  # the other recipe's shard may have been at work later still
     assert attempts.broken_off(output).keys() == {first.id}
-    results.commit(output, "m-1", [result("a.jpg", recipe_id="r2", created_at=START.replace(year=2101))])
-    planning.settle(output)
+    ledger.commit(output, "m-1", [result("a.jpg", recipe_id="r2", created_at=START.replace(year=2101))])
+    pending.settle(output)
     assert attempts.broken_off(output) == {}
 
 
 def test_the_mark_of_a_shard_whose_worker_died_right_after_its_part_is_deleted(output: Store) -> None:
     attempts.begin(output, "m-0", {})
-    results.commit(output, "m-0", [result("a.jpg")])
-    planning.settle(output)
+    ledger.commit(output, "m-0", [result("a.jpg")])
+    pending.settle(output)
     assert not [stored.key for stored in output.list() if "_begun" in stored.key]
 
 
@@ -327,8 +328,8 @@ class Simulation:
             self.check(recipes)
 
     def plan(self, recipes: Mapping[str, str], retry_failed: bool) -> list[Shard]:
-        done = planning.read_done(self.output, keep_failed=retry_failed)
-        tasks = planning.plan(self.listing(), done, recipes, retry_failed=retry_failed)
+        done = pending.read_done(self.output, keep_failed=retry_failed)
+        tasks = pending.plan(self.listing(), done, recipes, retry_failed=retry_failed)
         return manifest.write_manifest(self.output, tasks, 2, recipes)
 
     def work(self, shard: Shard, recipes: Mapping[str, str], *, commit: bool = True) -> set[tuple[str, str]]:
@@ -352,19 +353,19 @@ class Simulation:
                     self.made[task.key, style] = (content, recipes[style])
         self.doubtful = self.doubtful - redone if commit else self.doubtful | {(row.key, row.style) for row in rows}
         if commit:
-            results.commit(self.output, shard.id, rows)
+            ledger.commit(self.output, shard.id, rows)
         return redone
 
     def stylize(self, task: PhotoTask, style: str, content: str, digest: str, recipe: str) -> Result:
         facts = {"etag": task.etag, "sha256": digest, "recipe_id": recipe, "created_at": self.now}
         if content == "bad":
             return result(task.key, style, **facts, status="failed", reason="bad", file_name=None)
-        self.output.write(results.picture_key(style, task.key), f"{content} {recipe}".encode())
+        self.output.write(layout.picture_key(style, task.key), f"{content} {recipe}".encode())
         return result(task.key, style, **facts)
 
     def check(self, recipes: Mapping[str, str]) -> None:
         """What must hold after a whole run."""
-        rows = Result.from_table(results.write_view(self.output, self.listing()))
+        rows = Result.from_table(ledger.write_view(self.output, self.listing()))
         names = [(row.key, row.style) for row in rows]
         assert len(set(names)) == len(names)
         assert {key for key, _ in names} <= set(self.archive)

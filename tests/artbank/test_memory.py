@@ -10,7 +10,7 @@ from pathlib import Path
 
 from drawn import draw_photo
 
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 ROOT = Path(__file__).parents[2]
 NUM_PHOTOS, SHARD = 10_000, 1250
@@ -19,10 +19,11 @@ import json, sys
 from pathlib import Path
 import psutil
 from drawn import add_collection, stylizing, training
-from artbank.archives import plan_archive
-from artbank.galleries import plan_training, train_collection
-from artbank.shards import stylize_shard
-from artbank.storage import Store
+from artbank.archive.plan import plan_archive
+from artbank.gallery.plan import plan_training
+from artbank.gallery.train import train_collection
+from artbank.archive.shard import stylize_shard
+from artbank.store.objects import Store
 from bench.trivial import SIDE_PX, save_trivial
 
 if __name__ == "__main__":

@@ -13,22 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keepers import Killed, Memory
 
-from artbank import samples
-from artbank.album import ALBUM, COVER, Album
-from artbank.bank import Bank
-from artbank.checkpoints import Checkpoint, choose_milestones
-from artbank.diffusion import BaseModel
+from artbank.bank.bank import Bank
+from artbank.bank.checkpoint import Checkpoint, choose_milestones
+from artbank.bank.dataset import Views, encode_views
+from artbank.bank.train_state import Training
+from artbank.catalog.album import ALBUM, COVER, Album
+from artbank.catalog.bank_files import bank_key
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
-from artbank.evaluation import describe
-from artbank.galleries import plan_training, train_collection
-from artbank.mini.scenes import draw_scene
+from artbank.gallery import samples
+from artbank.gallery.plan import plan_training
+from artbank.gallery.samples import draw_milestones, draw_samples
+from artbank.gallery.train import train_collection
+from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.samples import draw_milestones, draw_samples
-from artbank.scorer import Scorer
-from artbank.shelf import bank_key
-from artbank.storage import Store
-from artbank.training import Training
-from artbank.views import Views, encode_views
+from artbank.scoring.clip import Scorer
+from artbank.scoring.scores import describe
+from artbank.store.objects import Store
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=5, batch_size=1, num_crops=1, resolution_px=32, validate_every=1)
 SMALL = StylizeRecipe(preset="fast", resolution_px=32, steps=4)

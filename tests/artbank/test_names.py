@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from artbank import names
-from artbank.images import WRITTEN_SUFFIXES
-from artbank.keys import find_fault
-from artbank.names import MAX_FOLDER_BYTES, MAX_PART_BYTES, find_ambiguous, output_name
+from artbank.images.codec import WRITTEN_SUFFIXES
+from artbank.results import filenames
+from artbank.results.filenames import MAX_FOLDER_BYTES, MAX_PART_BYTES, find_ambiguous, output_name
+from artbank.store.keys import find_fault
 
 LONGEST_BYTES = MAX_FOLDER_BYTES + 1 + MAX_PART_BYTES
 
@@ -149,7 +149,7 @@ def test_photos_of_a_plain_archive_are_not_ambiguous() -> None:
 
 
 def test_keys_are_compared_across_the_batches_they_are_folded_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "_FOLDED_AT_ONCE", 2)
+    monkeypatch.setattr(filenames, "_FOLDED_AT_ONCE", 2)
     assert find(["a.jpg", "b.jpg", "c.jpg", "é.jpg", "d.jpg", "B.jpg", "É.jpg"]) == {"b.jpg", "B.jpg", "é.jpg", "É.jpg"}
 
 

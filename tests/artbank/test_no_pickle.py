@@ -25,19 +25,19 @@ from drawn import TRAIN, add_collection
 from rows import bank_record
 
 import artbank
-from artbank import results
-from artbank.catalog import Catalog
-from artbank.collection import pull, scan
+from artbank.bank.dataset import Views
+from artbank.bank.train_state import Training
+from artbank.catalog.bank_files import BANK, REFERENCE, bank_key, load_bank, load_reference
+from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.diffusion import BaseModel
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, BaseModelError, CatalogError, ConfigError, ImageError, ResultsError, TrainingError
-from artbank.images import decode, read_camera
+from artbank.gallery.collections import pull, scan
+from artbank.images.codec import decode, read_camera
 from artbank.mini import WEIGHTS
-from artbank.scorer import Scorer
-from artbank.shelf import BANK, REFERENCE, bank_key, load_bank, load_reference
-from artbank.storage import Store
-from artbank.training import Training
-from artbank.views import Views
+from artbank.results import layout, ledger
+from artbank.scoring.clip import Scorer
+from artbank.store.objects import Store
 from artbank_cli.options import build_config
 
 ROOT = Path(artbank.__file__).parents[1]
@@ -124,11 +124,11 @@ def test_a_trap_in_place_of_a_checkpoint_is_none(base: BaseModel, trap: bytes) -
 def test_a_trap_in_place_of_a_table_is_no_table(trap: bytes, tmp_path: Path) -> None:
     store, record = Store.open(str(tmp_path / "store")), bank_record()
     store.write(f"catalog/banks/collection={record.collection}/{record.bank_id}.parquet", trap)
-    store.write(results.part_key("m-00000"), trap)
+    store.write(layout.part_key("m-00000"), trap)
     with pytest.raises(CatalogError):
         Catalog(store).banks()
     with pytest.raises(ResultsError):
-        results.ledger(store)
+        ledger.read_ledger(store)
 
 
 def test_a_trap_in_place_of_an_artwork_is_no_picture(trap: bytes, tmp_path: Path) -> None:

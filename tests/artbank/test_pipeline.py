@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artbank.pipeline import ahead, batches
+from artbank.runtime.prefetch import ahead, batches
 
 
 class Work:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from artbank.diffusion import SLOT, BaseModel
-from artbank.inversion import draw_noise, photo_seed
-from artbank.mini.scenes import draw_scene
-from artbank.recipes import PRESETS, StylizeRecipe
-from artbank.solvers import build_scheduler, executed_timesteps, is_guided
-from artbank.stylization import Style, Stylizer
-from artbank.transfer import download, to_8_bit, to_images, upload
+from artbank.diffusion.base_model import SLOT, BaseModel
+from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
+from artbank.mini.drawing.scenes import draw_scene
+from artbank.recipes import PRESETS, StylizeRecipe, is_guided
+from artbank.stylization.inversion import draw_noise, photo_seed
+from artbank.stylization.solvers import build_scheduler, executed_timesteps
+from artbank.stylization.stylizer import Style, Stylizer
 
 SIDE_PX = 64
 

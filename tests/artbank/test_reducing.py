@@ -12,11 +12,11 @@ import pytest
 from PIL import Image, ImageCms, ImageFile
 from skimage.metrics import peak_signal_noise_ratio
 
-from artbank.codecs import Reading, open_photo
 from artbank.errors import ImageError
-from artbank.framing import Photo
-from artbank.images import decode
-from artbank.mini.scenes import draw_scene
+from artbank.images.codec import decode
+from artbank.images.framing import Photo
+from artbank.images.pool import Reading, open_photo
+from artbank.mini.drawing.scenes import draw_scene
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "photos"
 LIMIT, MULTIPLE_PX, LEAST_DB = 20_000_000, 64, 50.0

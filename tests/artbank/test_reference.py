@@ -16,16 +16,15 @@ from diffusers import (
 )
 from torch import Tensor
 
-from artbank.attention import SpatialStatisticalAttention, build_attention
-from artbank.bank import Bank, TrainableBank
-from artbank.diffusion import SLOT, BaseModel
-from artbank.inversion import add_noise, invert_stochastically
-from artbank.joint import diffusion_loss
+from artbank.bank.attention import SpatialStatisticalAttention, build_attention
+from artbank.bank.bank import Bank, TrainableBank
+from artbank.bank.loss import diffusion_loss
+from artbank.diffusion.base_model import SLOT, BaseModel
 from artbank.mini import WEIGHTS
-from artbank.mini.scenes import draw_scene
-from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.solvers import count_evaluations
-from artbank.stylization import Style, Stylizer
+from artbank.mini.drawing.scenes import draw_scene
+from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.stylization.inversion import add_noise, invert_stochastically
+from artbank.stylization.stylizer import Style, Stylizer
 
 
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:

@@ -15,10 +15,11 @@ from PIL import Image
 from rows import bank_record, result
 
 from artbank.records import Result
-from artbank.report import bank_card, contact_sheet, preview_grid, results_summary, summary_markdown
-from artbank.report.lettering import fit_end, fit_middle, fit_start, letter, width, wrap
+from artbank.report.bank_card import bank_card
+from artbank.report.contact_sheets import Cell, contact_sheet, preview_grid
+from artbank.report.fonts import fit_end, fit_middle, fit_start, letter, width, wrap
 from artbank.report.markdown import escape, fence, seconds_text, shorten
-from artbank.report.sheets import Cell
+from artbank.report.summaries import results_summary, summary_markdown
 
 RED, GREEN, BLUE = ((200, 30, 30), (30, 160, 30), (30, 30, 200))
 HOSTILE = "a|b`c`<img src=x>\n# [x](javascript:1)\u202egnp.jpg"
@@ -153,7 +154,7 @@ def test_text_breaks_at_spaces_and_signs():
 
 
 def test_letters_that_no_font_has_do_not_become_boxes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("artbank.report.lettering._WIDER", ())
+    monkeypatch.setattr("artbank.report.fonts._WIDER", ())
     letter.cache_clear()
     assert letter("Élan_ñ", 13)[1] == "Elan_n"
     assert letter("\U00012000\n", 13)[1] == "??"

@@ -18,27 +18,27 @@ from drawn import STYLIZE, add_collection, draw_photo, stylizing, training
 from flaky import run_flaky
 from PIL import Image
 
-from artbank import attempts, results
-from artbank.archives import plan_archive
+from artbank.archive.plan import plan_archive
+from artbank.archive.shard import stylize_shard
+from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
 from artbank.errors import StopRequested
-from artbank.evaluation import Cosines, Scores, score
-from artbank.galleries import plan_training, train_collection
-from artbank.images import decode, resize
+from artbank.gallery.plan import plan_training
+from artbank.gallery.train import train_collection
+from artbank.images.codec import decode, resize
 from artbank.records import Result
-from artbank.scorer import Scorer
-from artbank.shards import stylize_shard
-from artbank.storage import Store
-from artbank.styles import load_style
-from artbank.stylization import Stylizer
-from artbank.worker import load_scorer
+from artbank.results import attempts, ledger
+from artbank.scoring.clip import Scorer, load_scorer
+from artbank.scoring.scores import Cosines, Scores, score
+from artbank.store.objects import Store
+from artbank.stylization.stylizer import Stylizer
 
 CRASHES = Path(__file__).parent / "crashes"
 _SCRIPT = """
 import sys
-from artbank.archives import plan_archive
+from artbank.archive.plan import plan_archive
 from artbank.config import StylizeConfig
-from artbank.shards import stylize_shard
+from artbank.archive.shard import stylize_shard
 if __name__ == "__main__":
     config = StylizeConfig.model_validate_json(sys.argv[1])
     plan, shards, _ = plan_archive(config)
@@ -89,7 +89,7 @@ def work_with_crashes(config: StylizeConfig, folder: Path) -> None:
 
 
 def rows(config: StylizeConfig) -> dict[str, Result]:
-    found = Result.from_table(results.current(results.ledger(Store.open(config.output_uri))))
+    found = Result.from_table(ledger.latest_rows(ledger.read_ledger(Store.open(config.output_uri))))
     assert len({row.key for row in found}) == len(found)
     return {row.key: row for row in found}
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from rows import result
 
-from artbank import planning, results, snapshots
-from artbank.backends.local import LocalBackend
-from artbank.parquet import row_groups_bytes, table_bytes
 from artbank.records import Result
-from artbank.storage import Store
+from artbank.results import layout, ledger, pending, snapshots
+from artbank.store.backends.local import LocalBackend
+from artbank.store.objects import Store
+from artbank.store.parquet import row_groups_bytes, table_bytes
 
 FULL = 3
 """Parts of a snapshot in these tests."""
@@ -40,7 +40,7 @@ def output(tmp_path: Path) -> Store:
 def commit(output: Store, numbers: Sequence[int]) -> pa.Table:
     """Commit a part of two rows for each number; returns their photos."""
     for number in numbers:
-        results.commit(output, f"m-{number:05d}", [result(f"{number:05d}/{i}.jpg", seed=number) for i in range(2)])
+        ledger.commit(output, f"m-{number:05d}", [result(f"{number:05d}/{i}.jpg", seed=number) for i in range(2)])
     return pa.table({"key": pa.array([f"{number:05d}/{i}.jpg" for number in numbers for i in range(2)], pa.string())})
 
 
@@ -49,7 +49,7 @@ def snapshot_keys(output: Store) -> list[str]:
 
 
 def compact(output: Store) -> None:
-    parts = output.child(results.PARTS)
+    parts = output.child(layout.PARTS)
     snapshots.compact(parts, snapshots.collect(parts, Result.SCHEMA))
 
 
@@ -74,12 +74,12 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_planning_reads_the_snapshots_and_the_parts_that_came_after(output: Store, asked_for: list[str]) -> None:
-    results.write_view(output, commit(output, range(20)))
+    ledger.write_view(output, commit(output, range(20)))
     keys = snapshot_keys(output)
     assert len(keys) == 20 // FULL
     commit(output, range(20, 22))
     asked_for.clear()
-    assert len(planning.read_done(output)) == 2 * 22
+    assert len(pending.read_done(output)) == 2 * 22
     loose = [f"part-m-{number:05d}.parquet" for number in (18, 19, 20, 21)]
     assert sorted(asked_for) == sorted([*(Path(key).name for key in keys), *loose])
 
@@ -88,21 +88,21 @@ def test_a_run_that_finds_nothing_reads_no_part_for_its_tables_and_writes_nothin
     output: Store, asked_for: list[str]
 ) -> None:
     photos = commit(output, range(7))
-    made = results.write_view(output, photos)
+    made = ledger.write_view(output, photos)
     before = output.list()
     asked_for.clear()
-    assert results.write_view(output, photos).equals(made)
+    assert ledger.write_view(output, photos).equals(made)
     assert sorted(asked_for) == ["metadata.parquet", "results.parquet"]
     assert output.list() == before
 
 
 def test_parts_that_fill_no_snapshot_stay_as_they_are(output: Store) -> None:
-    results.write_view(output, commit(output, range(FULL - 1)))
+    ledger.write_view(output, commit(output, range(FULL - 1)))
     assert snapshot_keys(output) == []
 
 
 def test_readers_of_a_folder_of_parquet_files_see_no_row_twice(output: Store) -> None:
-    results.write_view(output, commit(output, range(7)))
+    ledger.write_view(output, commit(output, range(7)))
     assert snapshot_keys(output)
     assert pq.read_table(f"{output.uri}/results").num_rows == 2 * 7
 
@@ -112,9 +112,9 @@ def test_a_snapshot_is_as_good_as_its_parts_on_every_store(store_uri: str) -> No
     commit(output, range(8))
     compact(output)
     assert len(snapshot_keys(output)) == 2
-    assert results.ledger(output).equals(read_parts(output))
-    assert results.ledger(output, ["seed", "key"]).equals(read_parts(output).select(["seed", "key"]))
-    assert results.part_names(output) == [f"part-m-{number:05d}.parquet" for number in range(8)]
+    assert ledger.read_ledger(output).equals(read_parts(output))
+    assert ledger.read_ledger(output, ["seed", "key"]).equals(read_parts(output).select(["seed", "key"]))
+    assert ledger.part_names(output) == [f"part-m-{number:05d}.parquet" for number in range(8)]
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: data[:99] + b"?" + data[100:], lambda _: b""])
@@ -125,7 +125,7 @@ def test_a_damaged_snapshot_is_named_and_made_again(output: Store, spoil, caplog
     whole = output.read(key)
     output.write(key, spoil(whole))
     with caplog.at_level(logging.WARNING):
-        assert results.ledger(output).equals(read_parts(output))
+        assert ledger.read_ledger(output).equals(read_parts(output))
     assert f"{output.uri_of(key)} is damaged" in caplog.text
     compact(output)
     assert output.read(key) == whole
@@ -134,10 +134,10 @@ def test_a_damaged_snapshot_is_named_and_made_again(output: Store, spoil, caplog
 def test_a_snapshot_of_a_part_that_was_replaced_does_not_stand_for_it(output: Store) -> None:
     commit(output, range(FULL))
     compact(output)
-    output.delete_many([results.part_key("m-00001")])
-    assert results.ledger(output)["seed"].to_pylist() == [0, 0, 2, 2]
-    results.commit(output, "m-00001", [result("other.jpg")])
-    assert results.ledger(output).equals(read_parts(output))
+    output.delete_many([layout.part_key("m-00001")])
+    assert ledger.read_ledger(output)["seed"].to_pylist() == [0, 0, 2, 2]
+    ledger.commit(output, "m-00001", [result("other.jpg")])
+    assert ledger.read_ledger(output).equals(read_parts(output))
 
 
 def test_a_snapshot_of_a_version_that_knew_fewer_columns_is_made_anew(output: Store) -> None:
@@ -148,13 +148,13 @@ def test_a_snapshot_of_a_version_that_knew_fewer_columns_is_made_anew(output: St
     older = table_bytes(written.drop_columns(["ssim"]))
     output.delete_many([key])
     output.write(f"results/_snapshots/{snapshots._hash(older)}.parquet", older)
-    assert results.ledger(output)["ssim"].to_pylist() == [0.6] * 2 * FULL
+    assert ledger.read_ledger(output)["ssim"].to_pylist() == [0.6] * 2 * FULL
     compact(output)
     assert snapshot_keys(output) == [key]
 
 
 def test_snapshots_of_two_runs_at_once_say_nothing_twice(output: Store) -> None:
-    parts = output.child(results.PARTS)
+    parts = output.child(layout.PARTS)
     commit(output, range(1, 4))
     early = snapshots.collect(parts, Result.SCHEMA)
     commit(output, [0, 4, 5])
@@ -162,13 +162,13 @@ def test_snapshots_of_two_runs_at_once_say_nothing_twice(output: Store) -> None:
     snapshots.compact(parts, early)
     snapshots.compact(parts, late)
     assert len(snapshot_keys(output)) == 3
-    assert results.ledger(output).equals(read_parts(output))
+    assert ledger.read_ledger(output).equals(read_parts(output))
     compact(output)
-    assert results.ledger(output).equals(read_parts(output))
+    assert ledger.read_ledger(output).equals(read_parts(output))
 
 
 def test_a_snapshot_whose_parts_others_stand_for_goes(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = output.child(results.PARTS)
+    parts = output.child(layout.PARTS)
     commit(output, range(FULL))
     first = snapshots.collect(parts, Result.SCHEMA)
     for rows_at_once in (1, 2):  # other bytes, the same rows
@@ -177,7 +177,7 @@ def test_a_snapshot_whose_parts_others_stand_for_goes(output: Store, monkeypatch
     assert len(snapshot_keys(output)) == 2
     compact(output)
     assert len(snapshot_keys(output)) == 1
-    assert results.ledger(output).equals(read_parts(output))
+    assert ledger.read_ledger(output).equals(read_parts(output))
 
 
 def test_a_snapshot_that_goes_while_a_run_reads_costs_it_the_parts(
@@ -193,7 +193,7 @@ def test_a_snapshot_that_goes_while_a_run_reads_costs_it_the_parts(
         return inventory
 
     monkeypatch.setattr(snapshots, "take_inventory", take_and_lose)
-    assert results.ledger(output).equals(read_parts(output))
+    assert ledger.read_ledger(output).equals(read_parts(output))
 
 
 def test_rows_are_written_whole_and_in_order_however_many_groups_they_fill() -> None:
@@ -220,11 +220,11 @@ class Ledger(RuleBasedStateMachine):
     def commit(self, number: int, keys: list[str], minute: int) -> None:
         self.seed += 1
         rows = [result(key, minute=minute, seed=self.seed) for key in keys]
-        results.commit(self.output, f"m-{number}", rows)
+        ledger.commit(self.output, f"m-{number}", rows)
 
     @rule(number=numbers)
     def delete(self, number: int) -> None:
-        self.output.delete_many([results.part_key(f"m-{number}")])
+        self.output.delete_many([layout.part_key(f"m-{number}")])
 
     @rule()
     def compact(self) -> None:
@@ -239,10 +239,10 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def says_what_its_parts_say(self) -> None:
         expected = read_parts(self.output)
-        assert results.ledger(self.output).equals(expected)
+        assert ledger.read_ledger(self.output).equals(expected)
         photos = pa.table({"key": pa.array(["a", "b"], pa.string())})
-        wanted = {(row["key"], row["style"]): row for row in results.current(expected).to_pylist()}
-        found = results.write_view(self.output, photos).to_pylist()
+        wanted = {(row["key"], row["style"]): row for row in ledger.latest_rows(expected).to_pylist()}
+        found = ledger.write_view(self.output, photos).to_pylist()
         assert found == [row for (key, _), row in sorted(wanted.items()) if key in ("a", "b")]
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from artbank.diffusion import BaseModel
+from artbank.diffusion.base_model import BaseModel
 from artbank.recipes import StylizeRecipe
-from artbank.solvers import SolverTable, build_scheduler, executed_timesteps
+from artbank.stylization.solvers import SolverTable, build_scheduler, executed_timesteps
 
 SOLVERS = ["ddim", "dpm++2m", "unipc"]
 MOST_STEPS = 500

@@ -13,7 +13,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 
 def keys_of(store: Store, prefix: str = "") -> list[str]:

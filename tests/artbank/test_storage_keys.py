@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artbank.errors import ConfigError
-from artbank.keys import find_fault
-from artbank.storage import Store
+from artbank.store.keys import find_fault
+from artbank.store.objects import Store
 
 ODD_KEYS = [
     "with space.jpg",

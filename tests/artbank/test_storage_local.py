@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 
 def keys_of(store: Store, prefix: str = "") -> list[str]:
@@ -123,7 +123,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path):
 def test_a_killed_writer_leaves_nothing_that_is_listed(tmp_path: Path, method: str):
     size = 50_000_000
     code = (
-        "import sys; from artbank.storage import Store\n"
+        "import sys; from artbank.store.objects import Store\n"
         f"store, data = Store.open(sys.argv[1]), bytes({size})\n"
         "print('ready', flush=True)\n"
         f"for number in range(40): store.{method}(f'{{number}}', data)"

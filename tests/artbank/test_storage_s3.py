@@ -12,9 +12,10 @@ import pytest
 import rgw
 from s3fs import S3FileSystem
 
-from artbank.backends import nanoseconds, s3
-from artbank.backends.s3 import S3Backend
-from artbank.storage import Store, is_transient
+from artbank.store.backends import s3
+from artbank.store.backends.backend import nanoseconds
+from artbank.store.backends.s3 import S3Backend
+from artbank.store.objects import Store, is_transient
 
 
 def keys_of(store: Store, prefix: str = "") -> list[str]:
@@ -211,7 +212,7 @@ def test_a_conflict_that_another_won_is_a_loss(scripted):
 
 
 def test_a_conflict_without_end_is_a_transient_error(scripted, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("artbank.backends.s3._CONFLICT_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("artbank.store.backends.backend.s3._CONFLICT_SECONDS", (0.01, 0.01))
     store, script = scripted(*[(409, "ConditionalRequestConflict", False)] * 3)
     with pytest.raises(OSError) as caught:
         store.create("a", b"mine")

@@ -11,16 +11,15 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artbank.bank import Bank
-from artbank.colour import Palette, keep_colours, match_palette
-from artbank.diffusion import BaseModel
+from artbank.bank.bank import Bank
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, ConfigError
-from artbank.framing import Frame
-from artbank.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
-from artbank.mini.scenes import draw_scene
-from artbank.recipes import PRESETS, StylizeRecipe
-from artbank.solvers import count_evaluations
-from artbank.stylization import Style, Stylized, Stylizer
+from artbank.images.color_transfer import Palette, keep_colours, match_palette
+from artbank.images.framing import Frame
+from artbank.mini.drawing.scenes import draw_scene
+from artbank.recipes import PRESETS, StylizeRecipe, count_evaluations
+from artbank.stylization.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
+from artbank.stylization.stylizer import Style, Stylized, Stylizer
 
 MakeBank = Callable[..., Bank]
 FACTS = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32}

@@ -10,14 +10,14 @@ import torch
 from diffusers import DDIMScheduler
 from keepers import Killed, Memory
 
-from artbank.bank import Bank
-from artbank.diffusion import BaseModel
+from artbank.bank.bank import Bank
+from artbank.bank.dataset import Views, encode_views
+from artbank.bank.loss import diffusion_loss
+from artbank.bank.train_state import Training
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
-from artbank.joint import diffusion_loss
-from artbank.mini.scenes import draw_scene
+from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
-from artbank.training import Training
-from artbank.views import Views, encode_views
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolution_px=32, validate_every=2)
 

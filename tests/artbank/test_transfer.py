@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from artbank.transfer import download, to_8_bit, to_images, upload
+from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 
 CPU = torch.device("cpu")
 

@@ -14,12 +14,14 @@ import pytest
 from PIL import Image
 from rows import result
 
-from artbank import attempts, manifest, results
 from artbank.errors import ResultsError
-from artbank.manifest import Shard
 from artbank.records import PhotoTask, Result
-from artbank.storage import Store
-from artbank.verification import Report, pictures, repairs, verify
+from artbank.results import attempts, layout, ledger, manifest
+from artbank.results.manifest import Shard
+from artbank.results.verification import pictures
+from artbank.results.verification import repair as repairs
+from artbank.results.verification.verify import Report, verify
+from artbank.store.objects import Store
 
 RECIPES = {"hokusai": "r2", "monet": "r1"}
 
@@ -57,13 +59,13 @@ def fill(output: Store, **values: Any) -> list[Shard]:
     """Leave what a run leaves: five photos in two styles, three shards."""
     shards = plan(output)
     for shard in shards:
-        results.commit(output, shard.id, rows_of(output, shard, **values))
+        ledger.commit(output, shard.id, rows_of(output, shard, **values))
     write_tables(output)
     return shards
 
 
 def write_tables(output: Store, *keys: str) -> None:
-    results.write_view(output, pa.table({"key": pa.array(keys or [f"{n}.png" for n in range(5)])}))
+    ledger.write_view(output, pa.table({"key": pa.array(keys or [f"{n}.png" for n in range(5)])}))
 
 
 def rewrite(output: Store, key: str, data: bytes) -> None:
@@ -134,7 +136,7 @@ def test_a_picture_that_the_store_does_not_give_is_named_and_not_taken_for_damag
 @pytest.mark.parametrize("how", ["empty", "torn", "other bytes", "another table", "another part", "a row less"])
 def test_a_part_that_is_not_its_shards_is_named_with_what_it_told_of(output: Store, how: str) -> None:
     shards = fill(output)
-    key = results.part_key(shards[1].id)
+    key = layout.part_key(shards[1].id)
     data = output.read(key)
     table = pq.read_table(pa.BufferReader(data))
     rewrite(
@@ -144,9 +146,9 @@ def test_a_part_that_is_not_its_shards_is_named_with_what_it_told_of(output: Sto
             "empty": b"",
             "torn": data[: len(data) // 2],
             "other bytes": b"other",
-            "another table": results.table_bytes(pa.table({"x": [1]})),
-            "another part": output.read(results.part_key(shards[0].id)),
-            "a row less": results.table_bytes(table.slice(1)),
+            "another table": ledger.table_bytes(pa.table({"x": [1]})),
+            "another part": output.read(layout.part_key(shards[0].id)),
+            "a row less": ledger.table_bytes(table.slice(1)),
         }[how],
     )
     report = verify(output)
@@ -159,7 +161,7 @@ def test_a_part_that_is_not_its_shards_is_named_with_what_it_told_of(output: Sto
 
 def test_open_shards_are_problems_where_what_they_were_to_do_has_no_row(output: Store) -> None:
     first, second, third = plan(output)
-    results.commit(output, first.id, rows_of(output, first))
+    ledger.commit(output, first.id, rows_of(output, first))
     attempts.begin(output, second.id, {})
     write_tables(output)
     report = verify(output)
@@ -169,7 +171,7 @@ def test_open_shards_are_problems_where_what_they_were_to_do_has_no_row(output: 
     ]
     assert len(report.lost) == 6
     rows = [*rows_of(output, second), *rows_of(output, third)]
-    results.commit(output, "another-00000", rows)
+    ledger.commit(output, "another-00000", rows)
     write_tables(output)
     report = verify(output)
     assert (len(report.problems), report.counts) == (0, {"covered_shard": 2, "part_without_manifest": 1})
@@ -181,9 +183,9 @@ def test_the_newest_good_row_stands_when_a_newer_part_is_bad(output: Store) -> N
     shards = plan(output, recipes={"monet": "r3", "hokusai": "r4"})
     drawn = picture(123)
     output.write("monet/0.png", drawn)
-    output.write(results.part_key(shards[0].id), b"torn")
+    output.write(layout.part_key(shards[0].id), b"torn")
     for shard in shards[1:]:
-        results.commit(output, shard.id, [])
+        ledger.commit(output, shard.id, [])
     report = verify(output)
     assert [(r["key"], r["style"], r["recipe_id"]) for r in report.lost.to_pylist()] == [("0.png", "monet", "r3")]
     assert len(report.faults) == 0  # it is drawn again by the newer recipe, not by both
@@ -191,18 +193,18 @@ def test_the_newest_good_row_stands_when_a_newer_part_is_bad(output: Store) -> N
 
 def test_tables_that_do_not_follow_from_the_parts_are_stale(output: Store) -> None:
     fill(output)
-    table, old = output.read(results.RESULTS), output.read(results.METADATA)
-    for name in (results.RESULTS, results.METADATA):
-        for data in (None, b"torn", results.table_bytes(pq.read_table(pa.BufferReader(output.read(name))).slice(0, 3))):
+    table, old = output.read(layout.RESULTS), output.read(layout.METADATA)
+    for name in (layout.RESULTS, layout.METADATA):
+        for data in (None, b"torn", ledger.table_bytes(pq.read_table(pa.BufferReader(output.read(name))).slice(0, 3))):
             output.delete_many([name])
             if data is not None:
                 output.write(name, data)
             assert f"stale_table {name}" in found(verify(output))
-        output.write_many({results.RESULTS: table, results.METADATA: old})
+        output.write_many({layout.RESULTS: table, layout.METADATA: old})
     assert found(verify(output)) == []
-    results.commit(output, "repair-x-00000", [result("0.png", minute=9, status="failed", file_name=None)])
+    ledger.commit(output, "repair-x-00000", [result("0.png", minute=9, status="failed", file_name=None)])
     output.delete_many(["monet/0.png"])
-    assert found(verify(output)) == [f"stale_table {results.RESULTS}"]
+    assert found(verify(output)) == [f"stale_table {layout.RESULTS}"]
     write_tables(output, "1.png")  # the other photos were removed
     assert found(verify(output)) == []
 
@@ -235,8 +237,8 @@ def test_a_repair_voids_the_rows_of_bad_pictures_once(output: Store) -> None:
     repair = repairs.prepare(before)
     assert (repair.configs, repair.unknown) == ((), ("hokusai", "monet"))
     repairs.prepare(before)  # as another who found the same would
-    assert len([name for name in results.part_names(output) if "repair" in name]) == 1
-    rows = {(row.key, row.style): row for row in Result.from_table(results.current(results.ledger(output)))}
+    assert len([name for name in ledger.part_names(output) if "repair" in name]) == 1
+    rows = {(row.key, row.style): row for row in Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))}
     assert len(rows) == 10
     for key, style, reason in (("0.png", "monet", "was missing"), ("4.png", "hokusai", "was not as it was written")):
         row = rows.pop((key, style))
@@ -252,5 +254,5 @@ def test_a_row_from_a_clock_that_is_ahead_is_voided_all_the_same(output: Store) 
     fill(output, created_at=result().created_at.replace(year=2090))
     output.delete_many(["monet/0.png"])
     repairs.prepare(verify(output))
-    rows = Result.from_table(results.current(results.ledger(output)))
+    rows = Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))
     assert [row.key for row in rows if row.status == "failed"] == ["0.png"]

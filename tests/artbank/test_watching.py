@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from rows import bank_record
 
-from artbank.catalog import Catalog
-from artbank.collection import scan
+from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
 from artbank.errors import CollectionError, StopRequested
-from artbank.storage import Store
-from artbank.watching import Changes, await_changes, describe_changes, find_changes, note_told
+from artbank.gallery.changes import Changes, await_changes, describe_changes, find_changes, note_told
+from artbank.gallery.collections import scan
+from artbank.store.objects import Store
 
 
 @dataclass

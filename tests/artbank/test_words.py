@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from artbank.diffusion import BaseModel
-from artbank.words import find_nearest
+from artbank.bank.nearest_tokens import find_nearest
+from artbank.diffusion.base_model import BaseModel
 
 
 def token_of(tokenizer: CLIPTokenizer, word: str) -> int:

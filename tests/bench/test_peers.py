@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from artbank.stylization import Style, Stylizer
+from artbank.stylization.stylizer import Style, Stylizer
 from bench.peers import diffusers_ti, kohya, ours, pipelines, released
 from bench.peers.counting import CountError, Expected
 from bench.peers.kit import Contender, Kit

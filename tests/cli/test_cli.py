@@ -23,7 +23,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.storage import Store
+from artbank.store.objects import Store
 from artbank_cli.main import app, main
 
 TINY = [

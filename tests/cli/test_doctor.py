@@ -21,8 +21,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from artbank.installation import Verdict
-from artbank.storage import Store
+from artbank.doctor.checks import Verdict
+from artbank.store.objects import Store
 from artbank_cli import server
 from artbank_cli.doctor import to_text
 from artbank_cli.main import main
@@ -79,7 +79,8 @@ def test_what_is_wrong_is_told_within_the_time_and_without_secrets(tmp_path: Pat
 def test_a_check_that_never_ends_does_not_keep_the_process() -> None:
     code = (
         "import threading\nfrom concurrent.futures import ThreadPoolExecutor\n"
-        "from artbank.config import RunConfig\nfrom artbank.installation import Check\nfrom artbank_cli import doctor\n"
+        "from artbank.config import RunConfig\nfrom artbank.doctor.checks import Check\n"
+        "from artbank_cli import doctor\n"
         "def hang():\n    with ThreadPoolExecutor() as pool: pool.submit(threading.Event().wait).result()\n"
         "doctor.list_checks = lambda *_: [Check('disk', hang, reaches_out=True)]\n"
         "raise SystemExit(doctor.examine(RunConfig(), {}, seconds=0.1, as_json=False))"

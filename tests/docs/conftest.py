@@ -15,7 +15,7 @@ from drawn import TRAIN, draw_artwork, draw_photo, stylizing, training
 from s3fs import S3FileSystem
 
 from artbank.mini import WEIGHTS
-from artbank.storage import Store
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 

@@ -17,7 +17,7 @@ from runs import run
 from stylized import BROKEN, PHOTOS, Archive
 from wholes import NUM_PHOTOS, asked, pictures
 
-from artbank.storage import Store
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from drawn import draw_photo, listing, stylizing
 from runs import run
 
-from artbank.archives import survey_archive
-from artbank.storage import Store
+from artbank.archive.plan import survey_archive
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 
 LONG = "n" * 246 + ".tif"

@@ -14,9 +14,9 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.workers.process import ProcessWorker
 from runs import log_of, read_run
 
-from artbank.catalog import Catalog
+from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig, TrainConfig, WatchConfig
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 CONFIGS = {"train-banks": TrainConfig, "watch-gallery": WatchConfig, "stylize-archive": StylizeConfig}
 FLOWS = {**{name: name for name in CONFIGS}, "gpu": "stylize-shards"}
@@ -99,4 +99,4 @@ def test_a_worker_of_the_pool_trains_a_bank(deployed: dict[str, Any], tmp_path: 
     state = read_run(run.id).state
     assert state and state.is_completed(), state
     assert [bank.version for bank in Catalog(Store.open(config.store_uri)).banks()] == [1]
-    assert any(line.startswith("artbank.training: step 1") for line in log_of(run.id, "registered novak@1"))
+    assert any(line.startswith("artbank.bank.train_state: step 1") for line in log_of(run.id, "registered novak@1"))

@@ -27,10 +27,10 @@ from runs import id_of, log_of, run
 from s3fs import S3FileSystem
 
 from artbank.config import WatchConfig
-from artbank.storage import Store
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
-from flows.watch import watch_gallery
+from flows.watch_gallery import watch_gallery
 
 AUTOMATIONS = sorted((ROOT / "deployments/automations").glob("*.yaml"))
 NOTIFY = ROOT / "deployments/notifications/notify.yaml"

@@ -15,9 +15,9 @@ from flaky import FAULTS, run_flaky
 from runs import run
 from wholes import NUM_PHOTOS, asked, check_whole, copy_photos, start_command, wait_for
 
-from artbank import results
-from artbank.backends import s3
-from artbank.storage import Store
+from artbank.results import ledger
+from artbank.store.backends import s3
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 
 
@@ -27,10 +27,10 @@ def test_a_run_whose_process_is_killed_is_completed_by_the_next(
     output = tmp_path / "output"
     config = asked(photos, str(output), trained.store)
     process = start_command(config, tmp_path, prefect_server)
-    wait_for(lambda: results.part_names(Store.open(str(output))) or process.poll() is not None)
+    wait_for(lambda: ledger.part_names(Store.open(str(output))) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert len(results.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
+    assert len(ledger.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
     assert run(stylize_archive, config).is_completed()
     check_whole(str(output), undisturbed)
 

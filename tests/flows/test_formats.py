@@ -19,8 +19,8 @@ from drawn import draw_photo, stylizing
 from PIL import Image
 from runs import run
 
-from artbank.archives import plan_archive
-from artbank.storage import Store
+from artbank.archive.plan import plan_archive
+from artbank.store.objects import Store
 from artbank_cli.main import main
 from flows.stylize_archive import stylize_archive
 

@@ -25,16 +25,17 @@ from runs import artifacts, id_of, log_of, read_run, run, task_runs
 from scraping import scrape
 from wholes import NUM_PHOTOS
 
-from artbank import metrics, worker
-from artbank.accounts import Outcome
+from artbank import worker
 from artbank.config import RunConfig
+from artbank.runs.outcome import Outcome
+from artbank.runtime import telemetry
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks import assets, progress
 from tasks.artifacts import link_of, list_places, show_outcome
-from tasks.labels import MOST_TAGS, make_tags
 from tasks.progress import RunProgress
 from tasks.runners import _DASK, _start
+from tasks.tags import MOST_TAGS, make_tags
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
         tell(self, part, done, total, loss)
 
     monkeypatch.setattr(RunProgress, "tell", spy)
-    monkeypatch.setenv(metrics.PORT, str(first))
+    monkeypatch.setenv(telemetry.PORT, str(first))
     with dask.config.set(_DASK), _start(RunConfig(num_workers=2))() as cluster:
         address = cluster.scheduler_address
         config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=4, batch_size=1, runner=address)

@@ -21,9 +21,9 @@ from flaky import run_flaky
 from runs import run
 from wholes import NUM_PHOTOS, asked, check_whole, copy_photos, start_command, wait_for
 
-from artbank import attempts, results
 from artbank.mini import WEIGHTS
-from artbank.storage import Store
+from artbank.results import attempts, ledger
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 
 _INTERRUPTED, _TERMINATED = 130, 143
@@ -178,9 +178,9 @@ def test_a_run_that_is_asked_to_end_gives_its_shard_back_and_is_completed_by_the
     output = tmp_path / "output"
     config = asked(photos, str(output), trained.store, runner=runner, num_workers=1)
     process = start_command(config, tmp_path, prefect_server if sent == signal.SIGTERM else None)
-    wait_for(lambda: results.part_names(Store.open(str(output))) or process.poll() is not None)
+    wait_for(lambda: ledger.part_names(Store.open(str(output))) or process.poll() is not None)
     check_end(process, tmp_path, sent)
-    assert len(results.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
+    assert len(ledger.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
     assert all(mark.is_given_back for mark in attempts.broken_off(Store.open(str(output))).values())
     assert run(stylize_archive, config.model_copy(update={"runner": "threads"})).is_completed()
     check_whole(str(output), undisturbed)

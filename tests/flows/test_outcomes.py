@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.outcomes import gather, name_failures
+from flows.gather import gather, name_failures
 
 
 class Desk:

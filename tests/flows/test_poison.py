@@ -11,9 +11,9 @@ from drawn import draw_photo, stylizing
 from runs import run
 from wholes import check_whole, pictures
 
-from artbank import results
 from artbank.config import RunConfig
-from artbank.storage import Store
+from artbank.results import ledger
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from tasks.runners import _DASK, _start
 
@@ -51,5 +51,5 @@ def test_a_photo_that_kills_every_worker_is_a_failed_row_and_the_run_ends(traine
         assert state.is_completed(), state
     assert (state.result().num_done, state.result().num_failed) == (8, 1)
     check_whole(config.output_uri, pictures(undisturbed.output_uri), lost="poison.jpg")
-    [row] = [r for r in results.ledger(Store.open(config.output_uri)).to_pylist() if r["status"] == "failed"]
+    [row] = [r for r in ledger.read_ledger(Store.open(config.output_uri)).to_pylist() if r["status"] == "failed"]
     assert (row["failure"], "4 times" in row["reason"]) == ("crashed", True)

@@ -11,7 +11,7 @@ import pytest
 
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.storage import Store
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 

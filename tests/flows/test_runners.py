@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from runs import id_of, log_of, run, task_runs
 from wholes import NUM_PHOTOS, pictures
 
-from artbank import attempts, results
 from artbank.config import RunConfig
-from artbank.storage import Store
+from artbank.results import attempts, ledger
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks.runners import _DASK, _start
@@ -65,7 +65,7 @@ def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(
     killer.join(5)
     assert victims and state.is_completed(), state
     assert pictures(str(tmp_path)) == undisturbed
-    assert len(results.ledger(output)) == NUM_PHOTOS
+    assert len(ledger.read_ledger(output)) == NUM_PHOTOS
     assert not [name for name in listing(tmp_path) if "_begun" in name]
 
 
@@ -119,7 +119,7 @@ def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
     assert state.is_completed(), state
     assert any("is given back" in line for line in log_of(id_of(state), "is given back"))
     assert pictures(str(tmp_path)).keys() == undisturbed.keys()
-    assert len(results.ledger(output)) == NUM_PHOTOS and attempts.broken_off(output) == {}
+    assert len(ledger.read_ledger(output)) == NUM_PHOTOS and attempts.broken_off(output) == {}
 
 
 def test_banks_are_trained_on_a_cluster_too(trained: Any, cluster: Any, tmp_path: Path) -> None:

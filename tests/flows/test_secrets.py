@@ -26,7 +26,7 @@ from s3fs import S3FileSystem
 
 import flows.train_banks
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.storage import Store
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 

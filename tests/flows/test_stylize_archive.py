@@ -15,12 +15,13 @@ from PIL import Image
 from runs import artifacts, id_of, read_run, run, task_runs
 from stylized import BROKEN, PHOTOS, Archive
 
-from artbank import results, worker
-from artbank.accounts import Tally
-from artbank.archives import plan_archive
-from artbank.catalog import Catalog
-from artbank.shards import stylize_shard
-from artbank.storage import Store
+from artbank import worker
+from artbank.archive.plan import plan_archive
+from artbank.archive.shard import stylize_shard
+from artbank.catalog.catalog import Catalog
+from artbank.records import Tally
+from artbank.results import ledger
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 
@@ -34,7 +35,7 @@ def test_every_photo_has_one_row_in_every_style(stylized: Archive) -> None:
     rows = stylized.rows()
     assert rows.keys() == {(key, style) for key in keys for style in ("novak", "ferrante@1")}
     assert [rows[key, "novak"]["status"] for key in keys] == ["done", "done", "done", "failed"]
-    assert len(results.ledger(Store.open(str(stylized.output)))) == len(rows)
+    assert len(ledger.read_ledger(Store.open(str(stylized.output)))) == len(rows)
 
 
 def test_pictures_keep_the_names_and_the_tree_of_the_photos(stylized: Archive) -> None:
@@ -85,7 +86,7 @@ def test_what_is_done_of_a_shard_is_told_picture_by_picture_and_logged(
     config = archive.config("novak", "ferrante", recipe=STYLIZE.model_copy(update={"seed": 7}), batch_size=1)
     plan, (shard,), _ = plan_archive(config)
     told: list[tuple[int, int]] = []
-    with caplog.at_level("INFO", "artbank.shards"):
+    with caplog.at_level("INFO", "artbank.archive.shard"):
         assert stylize_shard(config, plan, shard, lambda done, total: told.append((done, total))) == 8
     assert {total for _, total in told} == {8}
     done = [done for done, _ in told]

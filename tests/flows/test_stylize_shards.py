@@ -31,15 +31,15 @@ from pydantic import ValidationError
 from runs import artifacts, id_of, log_of, read_run, run
 from wholes import NUM_PHOTOS, asked, heed_interrupts, pictures
 
-from artbank import attempts, results
-from artbank.archives import plan_archive
+from artbank.archive.plan import plan_archive
+from artbank.archive.shard import stylize_shard
 from artbank.config import StylizeConfig
 from artbank.errors import BaseModelError, ConfigError, ResultsError
-from artbank.shards import stylize_shard
-from artbank.storage import Store
+from artbank.results import attempts, ledger
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.stylize_shards import stylize_shards
-from tasks import ranges
+from tasks import shard_ranges
 
 RUNNER = "deployment:stylize-shards/gpu"
 
@@ -62,7 +62,7 @@ def pool(deployed: dict[str, Any], prefect_server: str) -> Iterator[int]:
 
 def parts(config: StylizeConfig) -> list[int]:
     """Return the numbers of the shards that have a part."""
-    names = results.part_names(Store.open(config.output_uri))
+    names = ledger.part_names(Store.open(config.output_uri))
     return [int(name.removesuffix(".parquet").rpartition("-")[2]) for name in names]
 
 
@@ -102,7 +102,7 @@ def kill_in_the_middle(config: StylizeConfig, worker: int, victims: list[UUID]) 
 def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the_pictures_are_the_same(
     config: StylizeConfig, pool: int, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranges, "POLL_SECONDS", 0.3)
+    monkeypatch.setattr(shard_ranges, "POLL_SECONDS", 0.3)
     victims: list[UUID] = []
     killer = threading.Thread(target=kill_in_the_middle, args=(config, pool, victims), daemon=True)
     killer.start()
@@ -110,7 +110,7 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
     killer.join(5)
     assert state.is_completed(), state
     assert pictures(config.output_uri) == undisturbed
-    assert len(results.ledger(Store.open(config.output_uri))) == NUM_PHOTOS
+    assert len(ledger.read_ledger(Store.open(config.output_uri))) == NUM_PHOTOS
     assert not [name for name in listing(config.output_uri) if "_begun" in name]
     ranges_of = started_by(id_of(state))
     assert [one.id for one in ranges_of if one.state_name == "Crashed"] == victims and len(victims) == 1
@@ -177,7 +177,7 @@ def test_ranges_that_wait_when_their_run_is_stopped_are_cancelled(
         raise KeyboardInterrupt
 
     # No worker is there: the run would wait for one. Not `time.sleep` itself, which every thread here uses.
-    monkeypatch.setattr(ranges, "time", SimpleNamespace(sleep=stop))
+    monkeypatch.setattr(shard_ranges, "time", SimpleNamespace(sleep=stop))
     started: list[UUID] = []
 
     @flow

@@ -15,9 +15,9 @@ from runs import id_of, log_of, run, task_runs
 from stylized import PHOTOS, Archive
 
 import flows.stylize_archive
-from artbank import results
 from artbank.errors import CatalogError, ConfigError, ResultsError
-from artbank.storage import Store
+from artbank.results import ledger
+from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 
 
@@ -45,8 +45,8 @@ def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(archive.output)
-    cut = fail_on(results.commit, RuntimeError("a power cut"), 1, *range(3, 8))  # the first shard, in every round
-    monkeypatch.setattr(results, "commit", cut)
+    cut = fail_on(ledger.commit, RuntimeError("a power cut"), 1, *range(3, 8))  # the first shard, in every round
+    monkeypatch.setattr(ledger, "commit", cut)
     broken = run(stylize_archive, archive.config(shard_size=2))
     with pytest.raises(ResultsError, match=r"1 of 2 shards failed: \w+-00000 \(RuntimeError: a power cut\); run it"):
         broken.result()
@@ -54,12 +54,12 @@ def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
     assert len(archive.rows()) == 2
     outcome = run(stylize_archive, archive.config(shard_size=2)).result()
     assert (outcome.num_done, outcome.num_failed, outcome.num_new) == (3, 1, 2)
-    assert len(results.ledger(Store.open(str(archive.output)))) == len(archive.rows()) == 4
+    assert len(ledger.read_ledger(Store.open(str(archive.output)))) == len(archive.rows()) == 4
 
 
 def test_a_shard_whose_worker_was_lost_gets_a_second_round(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(archive.output)
-    monkeypatch.setattr(results, "commit", fail_on(results.commit, RuntimeError("the worker died"), 1))
+    monkeypatch.setattr(ledger, "commit", fail_on(ledger.commit, RuntimeError("the worker died"), 1))
     state = run(stylize_archive, archive.config(shard_size=2))
     assert (state.result().num_done, state.result().num_failed) == (3, 1)
     assert any(
@@ -77,8 +77,8 @@ def test_a_shard_that_was_finished_before_its_worker_was_lost_is_done(
         commit(*args)
         raise RuntimeError("the worker died")
 
-    commit = results.commit
-    monkeypatch.setattr(results, "commit", commit_and_die)
+    commit = ledger.commit
+    monkeypatch.setattr(ledger, "commit", commit_and_die)
     assert run(stylize_archive, archive.config()).result().num_done == 3
 
 

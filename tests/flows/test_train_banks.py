@@ -18,22 +18,25 @@ from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
 from runs import artifacts, id_of, log_of, read_run, run, task_runs
 
-from artbank import galleries, site, worker
-from artbank.catalog import Catalog
-from artbank.collection import Collection, pull
+from artbank import worker
+from artbank.bank.train_state import Training
+from artbank.catalog.bank_files import load_bank
+from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.errors import CollectionError, TrainBanksError
-from artbank.galleries import plan_training
+from artbank.gallery import train
+from artbank.gallery.collections import Collection, pull
+from artbank.gallery.plan import plan_training
+from artbank.pages import banks
 from artbank.records import BankRecord
-from artbank.shelf import load_bank
-from artbank.storage import Store
-from artbank.training import Training
+from artbank.store.objects import Store
 from flows.train_banks import cut_groups, train_banks
 
 _CORE = """
 import sys
 from artbank.config import TrainConfig
-from artbank.galleries import plan_training, train_collection
+from artbank.gallery.plan import plan_training
+from artbank.gallery.train import train_collection
 
 config = TrainConfig.model_validate_json(sys.argv[1])
 for job in plan_training(config).jobs:
@@ -104,7 +107,7 @@ def test_pages_that_cannot_be_written_fail_no_run_and_the_next_one_writes_them(
 
     config = training(trained.gallery, str(tmp_path), collections=("novak",))
     with monkeypatch.context() as patched:
-        patched.setattr(site, "build", fail)
+        patched.setattr(banks, "build", fail)
         state = run(train_banks, config)
     assert state.result().trained == {"novak": 1} and not Path(tmp_path, "index.html").exists()
     log_of(id_of(state), "the pages are not up to date; `artbank site")
@@ -114,8 +117,8 @@ def test_pages_that_cannot_be_written_fail_no_run_and_the_next_one_writes_them(
 
 def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
     lines = log_of(id_of(trained.state), "registered novak@1")
-    assert any(line.startswith("artbank.training: step 3: validation loss") for line in lines)
-    assert any(line.startswith("artbank.galleries: novak: only 4 artworks") for line in lines)
+    assert any(line.startswith("artbank.bank.train_state: step 3: validation loss") for line in lines)
+    assert any(line.startswith("artbank.gallery.train: novak: only 4 artworks") for line in lines)
 
 
 def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +221,7 @@ def test_a_group_that_fails_as_a_whole_is_trained_one_by_one_and_the_cause_is_na
             raise RuntimeError("a defect of ours")
         return pull(gallery, collection, **limits)
 
-    monkeypatch.setattr(galleries, "pull", read)
+    monkeypatch.setattr(train, "pull", read)
     state = run(train_banks, training(trained.gallery, str(tmp_path)))
     with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: novak \(RuntimeError: a defect of ours\)"):
         state.result()
@@ -271,7 +274,7 @@ def test_a_retry_of_a_group_registers_what_is_not_registered_and_resumes_it(
 ) -> None:
     config = training(trained.gallery, str(tmp_path), checkpoint_every=2)
     jobs, resumed, registered = plan_training(config).jobs, [], []
-    restore, register = Training.restore, galleries.register_bank
+    restore, register = Training.restore, train.register_bank
 
     def fail_once(*args: Any) -> BankRecord:
         if len(registered) == 1:
@@ -284,11 +287,11 @@ def test_a_retry_of_a_group_registers_what_is_not_registered_and_resumes_it(
         restore(self, data)
         resumed.append((self.identity, self.step))
 
-    monkeypatch.setattr(galleries, "register_bank", fail_once)
+    monkeypatch.setattr(train, "register_bank", fail_once)
     monkeypatch.setattr(Training, "restore", spy)
     with pytest.raises(OSError, match="hung up"):
-        galleries.train_collections(config, jobs)
-    ends = galleries.train_collections(config, jobs)
+        train.train_collections(config, jobs)
+    ends = train.train_collections(config, jobs)
     assert ends == {"ferrante": registered[0], "novak": registered[2]}
     assert resumed == [(jobs[1].bank_id, 2)]
     assert versions(str(tmp_path)) == [("ferrante", 1, None), ("novak", 1, None)]

@@ -18,18 +18,19 @@ import pytest
 from drawn import training
 from runs import id_of, log_of, run, task_runs
 
-from artbank import galleries
-from artbank.catalog import Catalog
+from artbank.bank.train_state import Training
+from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.galleries import train_awaited
-from artbank.storage import Store
-from artbank.training import Training
+from artbank.gallery import train
+from artbank.gallery.train import train_awaited
+from artbank.store.objects import Store
 from flows.train_banks import train_banks
 
 _TRAIN = """
 import logging, sys
 from artbank.config import TrainConfig
-from artbank.galleries import plan_training, train_collections
+from artbank.gallery.plan import plan_training
+from artbank.gallery.train import train_collections
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 config = TrainConfig.model_validate_json(sys.argv[1])
@@ -85,14 +86,14 @@ def test_two_runs_at_once_train_each_collection_once(
     trained: Any, tmp_path: Path, steps: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = training(trained.gallery, str(tmp_path), banks_at_once=1, lease_seconds=30)
-    planned, plan = threading.Barrier(2), galleries.plan_training
+    planned, plan = threading.Barrier(2), train.plan_training
 
     def plan_together(config: TrainConfig) -> Any:
         found = plan(config)
         planned.wait(60)
         return found
 
-    monkeypatch.setattr(galleries, "plan_training", plan_together)
+    monkeypatch.setattr(train, "plan_training", plan_together)
     with ThreadPoolExecutor(2) as pool:
         ends = [state.result() for state in pool.map(lambda _: run(train_banks, config), range(2))]
     assert sorted([*ends[0].trained, *ends[1].trained]) == ["ferrante", "novak"]
@@ -114,7 +115,7 @@ def test_a_run_that_waits_takes_over_and_resumes_when_the_other_is_killed(
             killer.start()
             return wait(*given)
 
-        monkeypatch.setattr(galleries, "train_awaited", await_killed)
+        monkeypatch.setattr(train, "train_awaited", await_killed)
         state = run(train_banks, training(trained.gallery, str(tmp_path), checkpoint_every=1))
         killer.join()
     assert state.result().trained == {"ferrante": 1, "novak": 1}

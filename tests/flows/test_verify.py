@@ -21,10 +21,10 @@ from PIL import Image
 from runs import run
 from stylized import Archive
 
-from artbank import verification
 from artbank.config import StylizeConfig
-from artbank.storage import Store
-from artbank.verification import repairs
+from artbank.results.verification import repair
+from artbank.results.verification import verify as verification
+from artbank.store.objects import Store
 from artbank_cli.main import main
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
@@ -180,7 +180,7 @@ def test_a_repair_that_broke_off_is_gone_on_with_by_the_next_and_by_an_ordinary_
     for key in KEYS[:2]:
         (archive.output / "novak" / key).unlink()
     report = verification.verify(Store.open(str(archive.output)))
-    repairs.prepare(report)
+    repair.prepare(report)
     code, told = verify(archive.output)
     assert (code, [row["key"] for row in found(told, "voided_row")]) == (1, sorted(KEYS[:2]))
     assert run(stylize_archive, archive.config(include=(glob.escape(KEYS[0]),))).result().num_new == 1

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 from drawn import stylizing
 
-from artbank import results
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.storage import Store
+from artbank.results import ledger
+from artbank.store.objects import Store
 
 NUM_PHOTOS = 8
 
@@ -51,7 +51,7 @@ def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None 
     store = Store.open(output)
     expected = {name: data for name, data in undisturbed.items() if lost is None or not name.endswith(f"/{lost}")}
     assert pictures(output) == expected
-    rows = results.current(results.ledger(store)).to_pylist()
+    rows = ledger.latest_rows(ledger.read_ledger(store)).to_pylist()
     assert len({row["key"] for row in rows}) == len(rows) == len(undisturbed)
     assert sorted(row["file_name"] for row in rows if row["status"] == "done") == sorted(expected)
     assert [row["key"] for row in rows if row["status"] != "done"] == ([] if lost is None else [lost])

@@ -10,7 +10,7 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
 
 from artbank.mini import WEIGHTS
-from artbank.mini.corpus import SCENES_PER_BLOCK, Corpus, render
+from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, Corpus, render
 
 
 @pytest.fixture(scope="session")

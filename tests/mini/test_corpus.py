@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artbank.mini.corpus import (
+from artbank.mini.drawing.painters import HELD_OUT, TRAINED
+from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
+from artbank.mini.pretraining.corpus import (
     PAINTINGS_PER_SCENE,
     SCENES_PER_BLOCK,
     SIDE_PX,
@@ -19,8 +21,6 @@ from artbank.mini.corpus import (
     render,
     write_caption,
 )
-from artbank.mini.painters import HELD_OUT, TRAINED
-from artbank.mini.scenes import SUBJECTS, draw_scene
 
 
 def test_a_caption_says_what_is_seen_by_whom_and_in_what_tones() -> None:

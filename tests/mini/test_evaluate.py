@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from artbank.mini.corpus import HELD_OUT_SEEDS
-from artbank.mini.evaluate import CARD, format_table, write_card
-from artbank.mini.evaluation import REDUCED, Evaluation, Figure
-from artbank.mini.measures import mean_psnr, mean_structure, recognize_painters
-from artbank.mini.painters import TRAINED
-from artbank.mini.scenes import SUBJECTS, draw_scene
-from artbank.mini.trials import draw_pairs, held_out_seeds, write_prompts
+from artbank.mini.drawing.painters import TRAINED
+from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
+from artbank.mini.pretraining.corpus import HELD_OUT_SEEDS
+from artbank.mini.pretraining.evaluate import CARD, format_table, write_card
+from artbank.mini.pretraining.evaluation import REDUCED, Evaluation, Figure
+from artbank.mini.pretraining.measures import mean_psnr, mean_structure, recognize_painters
+from artbank.mini.pretraining.trials import draw_pairs, held_out_seeds, write_prompts
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,9 @@ def test_a_figure_says_which_threshold_it_meets(value: float, at_most: bool, ver
 def test_the_card_gets_the_table_between_its_markers(tmp_path: Path) -> None:
     card = tmp_path / "card.md"
     card.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
-    table = format_table([Figure("PSNR", 27.04, "dB", 26, 24)], "python -m artbank.mini.evaluate", torch.bfloat16)
+    table = format_table(
+        [Figure("PSNR", 27.04, "dB", 26, 24)], "python -m artbank.mini.pretraining.evaluate", torch.bfloat16
+    )
     for _ in range(2):
         write_card(card, table)
     text = card.read_text()

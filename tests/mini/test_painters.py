@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from artbank.mini.painters import HELD_OUT, PAINTERS, TRAINED, paint
-from artbank.mini.scenes import draw_scene
+from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED, paint
+from artbank.mini.drawing.scenes import draw_scene
 
 PHOTO = draw_scene(21, "a harbour", light="at noon").image
 

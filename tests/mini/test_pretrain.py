@@ -13,12 +13,12 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from artbank.mini import pretrain
-from artbank.mini.corpus import SCENES_PER_BLOCK, Corpus
-from artbank.mini.loop import LossFunction, Schedule, train
-from artbank.mini.networks import build_scheduler, build_vae
-from artbank.mini.pretrain import PLANS, STAGES, Plan, Pretraining
-from artbank.mini.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
+from artbank.mini.pretraining import pretrain
+from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, Corpus
+from artbank.mini.pretraining.loop import LossFunction, Schedule, train
+from artbank.mini.pretraining.networks import build_scheduler, build_vae
+from artbank.mini.pretraining.pretrain import PLANS, STAGES, Plan, Pretraining
+from artbank.mini.pretraining.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
 
 THREE = Schedule(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, checkpoint_every=1)
 PLAN = Plan(SCENES_PER_BLOCK, vae=THREE, clip=THREE, vision=THREE, judge=THREE, unet=THREE, refine=THREE)

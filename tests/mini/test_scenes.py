@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from artbank.mini.scenes import LIGHTS, SUBJECTS, draw_scene
+from artbank.mini.drawing.scenes import LIGHTS, SUBJECTS, draw_scene
 
 CASES = [(seed, subject, light) for seed, (subject, light) in enumerate(product(SUBJECTS, LIGHTS))]
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
-from artbank.mini.corpus import Corpus
-from artbank.mini.networks import VOCABULARY, train_tokenizer
-from artbank.mini.painters import HELD_OUT, TRAINED
+from artbank.mini.drawing.painters import HELD_OUT, TRAINED
+from artbank.mini.pretraining.corpus import Corpus
+from artbank.mini.pretraining.networks import VOCABULARY, train_tokenizer
 
 TEXTS = (
     "a harbour at dusk, in the manner of maurel",

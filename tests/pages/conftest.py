@@ -12,7 +12,7 @@ import pytest
 from outputs import OpenPage, Quiet, Watch, rows_of, write_page
 from playwright.sync_api import Page
 
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 
 @pytest.fixture(scope="module")

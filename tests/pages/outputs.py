@@ -15,12 +15,12 @@ sys.path.append(str(Path(__file__).parent.parent / "artbank"))
 
 from rows import START, result
 
-from artbank import results
-from artbank.images import Picture, encode
-from artbank.pages.outcome import COLUMNS, RunFacts, StyleFacts, write_outcome
+from artbank.images.codec import Picture, encode
+from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
 from artbank.records import Result
-from artbank.report import results_summary
-from artbank.storage import Store
+from artbank.report.summaries import results_summary
+from artbank.results import ledger
+from artbank.store.objects import Store
 
 STYLES = ("monet", "hokusai")
 HOSTILE = "x</script><script>alert(1)</script>/50% off? #1 für <b>.jpg"
@@ -33,14 +33,14 @@ def plain(red: int, green: int, blue: int) -> bytes:
 
 def write_page(output: Store, archive: Store, rows: Sequence[Result], run_id: str = "r") -> None:
     """Commit rows as one more part, and write the page of all."""
-    results.commit(output, f"{len(results.part_names(output)):05d}", rows)
+    ledger.commit(output, f"{len(ledger.part_names(output)):05d}", rows)
     refresh_page(output, archive, run_id)
 
 
 def refresh_page(output: Store, archive: Store, run_id: str = "") -> None:
     """Write the page as a run would, of whatever rows are there."""
-    keys = results.ledger(output, ["key"])
-    found = results.write_view(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *_SUMMARY))))
+    keys = ledger.read_ledger(output, ["key"])
+    found = ledger.write_view(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *_SUMMARY))))
     styles = [StyleFacts("monet", "monet, version 3", 0.3, 0.8), StyleFacts("hokusai", "hokusai, version 1")]
     run = RunFacts("photos", run_id, [("Strength", "0.5")], styles, 1_000_000)
     write_outcome(output, archive, found, results_summary(found, {}), run)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from rows import START, bank_record
 
-from artbank.album import ALBUM, Album, Milestone, Mount, NearWord, Note, Sample
-from artbank.catalog import Catalog
-from artbank.collection import Artwork, Finding
+from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Note, Sample
+from artbank.catalog.bank_files import HISTORY, bank_key
+from artbank.catalog.catalog import Catalog
+from artbank.gallery.album_pictures import Mount
+from artbank.gallery.collections import Artwork, Finding
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
-from artbank.shelf import HISTORY, bank_key
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }}"
 RECIPE = BankRecipe(max_steps=40, validate_every=5, patience=3)

@@ -16,9 +16,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 from shelves import HOSTILE, add_bank
 
+from artbank.pages.banks.build import build
+from artbank.pages.banks.entries import page_key
 from artbank.records import BankRecord
-from artbank.site import build, page_key
-from artbank.storage import Store
+from artbank.store.objects import Store
 from artbank_cli.main import main
 
 Scheme = Literal["light", "dark"]

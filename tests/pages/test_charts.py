@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from artbank.pages import Chart, histogram, line_chart
+from artbank.pages.charts import Chart, histogram, line_chart
 
 HOSTILE = "</svg><script>alert(1)</script>$x^2$\u202e"
 

@@ -17,8 +17,8 @@ from rows import START, result
 from s3fs import S3FileSystem
 
 from artbank.config import OutputFormat
-from artbank.containers import Sample, container_key, pack
-from artbank.storage import Store
+from artbank.results.containers import Sample, container_key, pack
+from artbank.store.objects import Store
 
 MANY = 100_000
 SECONDS_TO_LOAD, SECONDS_TO_SEARCH = 3.0, 1.0

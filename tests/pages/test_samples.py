@@ -6,8 +6,8 @@ import pytest
 from outputs import STYLES
 from rows import result
 
-from artbank.pages.grid import GRID_COLUMNS, Grid
-from artbank.pages.samples import KINDS, choose_sample
+from artbank.pages.outcome.grid import GRID_COLUMNS, Grid
+from artbank.pages.outcome.samples import KINDS, choose_sample
 from artbank.records import Result
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from shelves import HOSTILE, add_bank
 
-from artbank.album import ALBUM, Album, count_changes
-from artbank.catalog import Catalog
+from artbank.catalog.album import ALBUM, Album, count_changes
+from artbank.catalog.bank_files import bank_key
+from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
+from artbank.pages.banks.build import build
+from artbank.pages.banks.build import build as building_module
+from artbank.pages.banks.entries import page_key
 from artbank.records import BankRecord
-from artbank.shelf import bank_key
-from artbank.site import build, page_key
-from artbank.site import building as building_module
-from artbank.storage import Store
+from artbank.store.objects import Store
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from artbank.manifest import Shard
-from tasks.ranges import cut_ranges
+from artbank.results.manifest import Shard
+from tasks.shard_ranges import cut_ranges
 
 
 def numbers(size: int, *shards: int) -> list[list[int]]:

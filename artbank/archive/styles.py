@@ -1,0 +1,112 @@
+"""Styles as they are asked for, `monet`, `monet@3` or `monet:0.7+hokusai:0.3`, and as the catalog answers.
+
+A plan holds `StyleChoice`s: small, and fixed to bank ids, so that a bank registered while a run is on changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from artbank.catalog.bank_files import load_bank, load_reference
+from artbank.catalog.catalog import Catalog
+from artbank.config import style_folder
+from artbank.errors import ConfigError
+from artbank.recipes import StylizeRecipe
+from artbank.records import BankRecord
+from artbank.scoring.scores import StyleReference
+from artbank.store.objects import Store
+from artbank.stylization.stylizer import Style
+
+RESERVED = frozenset({"results", "manifests", "runs", "report"})
+"""Folders of an output that hold no pictures; no style may be named so."""
+
+
+@dataclass(frozen=True)
+class StyleChoice:
+    """One style of a run, resolved.
+
+    Attributes:
+        name: Folder of its pictures.
+        banks: Rows of the banks with their weights, which sum to 1.
+        recipe_id: 16 hex digits, equal exactly where the same photo would give the same picture.
+    """
+
+    name: str
+    banks: tuple[tuple[BankRecord, float], ...]
+    recipe_id: str
+
+    @property
+    def bank_ids(self) -> list[str]:
+        """Ids of its banks, in the order asked for."""
+        return [bank.bank_id for bank, _ in self.banks]
+
+
+def resolve_styles(
+    catalog: Catalog, specs: Sequence[str], recipe: StylizeRecipe, base_model_hash: str
+) -> tuple[StyleChoice, ...]:
+    """Look up styles in the catalog.
+
+    Raises:
+        CatalogError: There is no such bank.
+        ConfigError: A style cannot be read, two have one folder, or a bank was trained on another base model.
+    """
+    choices = tuple(_resolve(catalog, spec, recipe, base_model_hash) for spec in specs)
+    folders = [choice.name.lower() for choice in choices]
+    for choice in choices:
+        if folders.count(choice.name.lower()) > 1 or choice.name.lower() in RESERVED:
+            raise ConfigError(f"style {choice.name!r} has no folder of its own; name its version, as NAME@VERSION")
+    return choices
+
+
+def parse_style(spec: str) -> list[tuple[str, float]]:
+    """Return the banks that a style names, with weights that sum to 1.
+
+    Raises:
+        ConfigError: It cannot be read, or a weight is not above 0.
+    """
+    parts = []
+    for part in spec.split("+"):
+        name, colon, weight = part.strip().partition(":")
+        try:
+            share = float(weight) if colon else 1.0
+        except ValueError:
+            share = -1.0
+        if not name or not 0 < share < float("inf"):
+            raise ConfigError(f"style {spec!r} cannot be read; expected NAME, NAME@VERSION or NAME:0.7+OTHER:0.3")
+        parts.append((name, share))
+    total = sum(share for _, share in parts)
+    return [(name, share / total) for name, share in parts]
+
+
+def hash_recipe(recipe: StylizeRecipe, base_model_hash: str, banks: Sequence[tuple[BankRecord, float]]) -> str:
+    """Return the recipe id of a style, see `StyleChoice`."""
+    facts = [recipe.digest(), base_model_hash, *([bank.weights_sha256, round(weight, 6)] for bank, weight in banks)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference]:
+    """Fetch the banks of a style, and what their collections look like.
+
+    Raises:
+        BankError: A bank is missing or damaged.
+        ConfigError: Its banks were measured by different scorers.
+        OSError: The store failed.
+    """
+    reference = StyleReference.mix([(load_reference(store, bank), weight) for bank, weight in choice.banks])
+    banks = tuple((load_bank(store, bank), weight) for bank, weight in choice.banks)
+    return Style(choice.name, banks, reference.palette), reference
+
+
+def _resolve(catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash: str) -> StyleChoice:
+    banks = tuple((catalog.find(name), weight) for name, weight in parse_style(spec))
+    for bank, _ in banks:
+        if bank.base_model_hash != base_model_hash:
+            raise ConfigError(
+                f"bank {bank.collection}@{bank.version} was trained on {bank.base_model} "
+                f"({bank.base_model_hash[:12]}), this run uses ({base_model_hash[:12]}); "
+                f"train it again or pass base_model={bank.base_model}"
+            )
+    return StyleChoice(style_folder(spec), banks, hash_recipe(recipe, base_model_hash, banks))

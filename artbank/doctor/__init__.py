@@ -1,0 +1,1 @@
+"""`artbank doctor`: checks whether a machine, its models and its stores are fit for the work."""

@@ -1,0 +1,195 @@
+"""Whether base model and scorer are there and whole, what they are, and under which licence."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from artbank.config import RunConfig
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.devices import pick_device, pick_dtype
+from artbank.diffusion.loading import load_shapes
+from artbank.diffusion.weights import FETCHED, check, find_here, plan_copy, weight_files
+from artbank.doctor.checks import Verdict, size_text
+from artbank.doctor.disk_space import check_semaphores, judge_gpu, judge_memory, judge_room, measure_available
+from artbank.doctor.hub import ask_hub
+from artbank.doctor.licences import find_licence
+from artbank.errors import BaseModelError
+from artbank.scoring.clip import FETCHED as CLIP_FETCHED
+from artbank.scoring.clip import check as check_clip
+from artbank.scoring.clip import locate, pick_scorer
+
+_PARTS = ("unet", "vae", "text_encoder")
+_LONGEST_HEADER = 100_000_000  # bytes, by the format
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What the header of a safetensors file says: the number of values of each tensor by its name."""
+
+    counts: dict[str, int]
+
+
+def check_base(choice: RunConfig, seconds: float) -> Iterator[Verdict]:
+    """Look at the base model of a run, wherever it is; none of its weights are loaded or fetched.
+
+    Args:
+        choice: Of base model and revision.
+        seconds: For which the hub is waited for.
+    """
+    folder = None
+    try:
+        folder = find_here(choice.base_model, choice.revision)
+        if folder is not None:
+            yield from _check_folder(choice.base_model, folder)
+        elif "://" in choice.base_model:
+            yield from _check_store(choice.base_model)
+        else:
+            yield from ask_hub(choice.base_model, choice.revision, FETCHED, seconds)
+    except BaseModelError as error:
+        yield Verdict("problem", str(error), "" if folder is None else "fetch it again, or take another one")
+
+
+def check_scorer(choice: RunConfig, seconds: float) -> Iterator[Verdict]:
+    """Look at the CLIP that scores; of one on the hub that is not here it is asked whether it is there."""
+    try:
+        source = pick_scorer(choice, _find_base(choice))
+        try:
+            folder = locate(source, local_files_only=True)
+        except BaseModelError:
+            if "/" not in source or source.startswith((".", "/", "~")):
+                raise
+            name, _, revision = source.partition("@")
+            yield from ask_hub(name, revision or None, CLIP_FETCHED, seconds)
+            return
+        check_clip(folder)
+        tensors = [read_header(path) for path in sorted(folder.glob("model*.safetensors"))]
+    except BaseModelError as error:
+        yield Verdict("problem", str(error), "pass --scorer mini, a folder, or a hub id")
+        return
+    yield Verdict("OK", f"{source}: {sum(sum(t.counts.values()) for t in tensors) / 1e6:.1f} million weights, whole")
+
+
+def check_memory(choice: RunConfig) -> Iterator[Verdict]:
+    """Compare the memory of machine and device with what the models' weights take; a batch comes on top."""
+    device = pick_device(choice.device)
+    width = pick_dtype(choice.dtype, device).itemsize
+    weights = count_weights(choice)
+    need = None if weights is None else weights[0] * width + weights[1] * 4  # the scorer is always in float32
+    yield judge_memory(measure_available(), need, choice.max_pixels)
+    yield check_semaphores()
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        yield judge_gpu(str(device), free, total, need)
+
+
+def count_weights(choice: RunConfig) -> tuple[int, int] | None:
+    """Return the number of weights of base model and scorer; None where one of them is not on this machine."""
+    try:
+        folder = _find_base(choice)
+        if folder is None:
+            return None
+        clip = locate(pick_scorer(choice, folder), local_files_only=True)
+        base = sum(_count(path) for paths in weight_files(folder).values() for path in paths)
+        return base, sum(_count(path) for path in clip.glob("model*.safetensors"))
+    except (BaseModelError, OSError):
+        return None
+
+
+def read_header(path: Path) -> Tensors:
+    """Read what tensors a safetensors file holds, and check that it has as many bytes as they take.
+
+    Raises:
+        BaseModelError: It is cut short, or no safetensors.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > min(size, _LONGEST_HEADER):
+                raise ValueError(f"a header of {length} bytes in a file of {size}")
+            header = json.loads(file.read(length))
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        counts = {name: _product(entry["shape"]) for name, entry in entries.items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BaseModelError(f"{path} is no whole safetensors file: {error}") from error
+    if end != size:
+        raise BaseModelError(f"{path} has {size:,} bytes; its header tells of {end:,}: it was cut short or altered")
+    return Tensors(counts)
+
+
+def _check_folder(source: str, folder: Path) -> Iterator[Verdict]:
+    check(folder)
+    files = weight_files(folder)
+    tensors = {part: [read_header(path) for path in paths] for part, paths in files.items()}
+    base = BaseModel(source, "", *load_shapes(folder))
+    base.check_fit(folder)
+    for part in _PARTS:
+        _check_names(folder / part, getattr(base, part), {name for t in tensors[part] for name in t.counts})
+    size = sum(path.stat().st_size for paths in files.values() for path in paths)
+    yield Verdict("OK", f"{source}: {size_text(size)} of safetensors, every file and tensor there ({folder})")
+    yield _tell_facts(base)
+    yield find_licence(source, folder)
+
+
+def _check_names(folder: Path, network: nn.Module, found: set[str]) -> None:
+    """Check that a file of weights, or several, hold all that a network has."""
+    prefix = "text_model."  # which some versions write and others leave out
+    known = {name.removeprefix(prefix) for name in found}
+    lacking = [name for name, _ in network.named_parameters() if name.removeprefix(prefix) not in known]
+    if lacking:
+        raise BaseModelError(f"{folder}: its weights lack {len(lacking)} tensors, such as {', '.join(lacking[:3])}")
+
+
+def _tell_facts(base: BaseModel) -> Verdict:
+    return Verdict(
+        "OK",
+        f"predicts {base.prediction_type}, native size {base.native_px} px, text encoder of width {base.text_width}",
+    )
+
+
+def _check_store(uri: str) -> Iterator[Verdict]:
+    """Look at a base model in a store by its names, sizes and settings, without its weights."""
+    copy = plan_copy(uri)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for stored in copy.wanted:
+            path = folder / stored.key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".safetensors":
+                path.touch()
+            else:
+                path.write_bytes(copy.store.read(stored.key))
+        try:
+            check(folder)
+            base = BaseModel(uri, "", *load_shapes(folder))
+            base.check_fit(folder)
+        except BaseModelError as error:
+            raise BaseModelError(str(error).replace(str(folder), uri)) from error
+    need = sum(stored.size for stored in copy.wanted)
+    yield judge_room(f"{uri}: {size_text(need)}, no file is missing; copied when first used", copy.folder, need)
+    yield _tell_facts(base)
+    card = copy.store.read("README.md").decode(errors="replace") if copy.store.exists("README.md") else ""
+    yield find_licence(uri, None, card)
+
+
+def _find_base(choice: RunConfig) -> Path | None:
+    return find_here(choice.base_model, choice.revision)
+
+
+def _count(path: Path) -> int:
+    return sum(read_header(path).counts.values())
+
+
+def _product(shape: list[int]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count

@@ -1,0 +1,1 @@
+"""A gallery becomes registered banks: read collections, find what changed, train, register."""

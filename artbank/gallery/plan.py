@@ -1,0 +1,77 @@
+"""Find which collections of a gallery need a bank, and forecast how long training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from artbank.catalog.catalog import Catalog, bank_id
+from artbank.config import TrainConfig
+from artbank.diffusion.devices import device_kind
+from artbank.diffusion.weights import hash_folder, resolve
+from artbank.gallery.collections import Collection, scan
+from artbank.records import BankRecord
+from artbank.report.costs import training_markdown
+from artbank.runs.forecast import step_pace, step_range
+from artbank.runs.outcome import TrainForecast
+from artbank.store.objects import Store
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """What a run of `train_banks` will do: its jobs, the collections whose bank is up to date, and what it may take."""
+
+    jobs: tuple[TrainJob, ...]
+    current: tuple[str, ...]
+    forecast: TrainForecast
+
+
+def plan_training(config: TrainConfig) -> TrainPlan:
+    """Find the collections whose artworks, recipe or base model have no bank yet; no model is loaded.
+
+    Raises:
+        CollectionError: The gallery holds no collection, or not one that was asked for.
+        BaseModelError: The base model is not there.
+        OSError: The store failed.
+    """
+    collections = scan(Store.open(config.gallery_uri), config.collections)
+    base_hash = hash_folder(resolve(config.base_model, config.revision))
+    banks = Catalog(Store.open(config.store_uri)).banks()
+    registered = {(bank.collection, bank.bank_id) for bank in banks}
+    jobs, current = [], []
+    for collection in collections:
+        for attempt in range(len(registered) + 1):
+            name = bank_id(
+                fingerprint=collection.fingerprint,
+                recipe_digest=config.recipe.digest(),
+                base_model_hash=base_hash,
+                attempt=attempt,
+            )
+            if (collection.name, name) not in registered:
+                jobs.append(TrainJob(collection, name, attempt))
+                break
+            if not config.force:
+                current.append(collection.name)
+                break
+    return TrainPlan(tuple(jobs), tuple(current), _forecast(config, jobs, current, banks, base_hash))
+
+
+def _forecast(
+    config: TrainConfig, jobs: Sequence[TrainJob], current: Sequence[str], banks: Sequence[BankRecord], base_hash: str
+) -> TrainForecast:
+    """Tell how long one worker may take, as far as the catalog knows."""
+    pace = step_pace(banks, config.recipe, base_hash, device_kind(config))
+    fewest, likely, most = (steps * len(jobs) for steps in step_range(banks, config.recipe))
+    seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
+    collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
+    forecast = TrainForecast(collections, tuple(current), (fewest, likely, most), seconds, pace, text="")
+    return replace(forecast, text=training_markdown(forecast, title=f"To train on {config.gallery_uri}"))
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One collection that needs a bank, and the id that the bank will have."""
+
+    collection: Collection
+    bank_id: str
+    attempt: int

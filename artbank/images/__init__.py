@@ -1,0 +1,1 @@
+"""Image files to pixels and back: safe decoding, encoding, colour, framing and structural similarity."""

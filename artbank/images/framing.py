@@ -1,0 +1,99 @@
+"""From a photo's pixels to the working image that goes through the model, and back.
+
+Shape legend: H x W the photo, h x w the working image, H' x W' the working image padded to the model's multiple.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from artbank.images.codec import resize
+
+_LONGEST = 3  # times the short side; longer panoramas are worked on at the same area
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How one photo is brought to its working size: scaled without distortion, then padded by reflection.
+
+    Attributes:
+        width_px: Of the working image.
+        height_px: Likewise.
+        padded_width_px: The same, rounded up to the model's multiple.
+        padded_height_px: Likewise.
+    """
+
+    width_px: int
+    height_px: int
+    padded_width_px: int
+    padded_height_px: int
+
+    @classmethod
+    def fit(cls, width_px: int, height_px: int, *, short_px: int, multiple_px: int) -> Frame:
+        """Frame a photo so that its short side has `short_px`, or less where the photo is a long strip."""
+        short, long = sorted((width_px, height_px))
+        scale = short_px / short * min(1.0, (_LONGEST * short / long) ** 0.5)
+        width, height = (max(round(side * scale), 1) for side in (width_px, height_px))
+        return cls(width, height, _round_up(width, multiple_px), _round_up(height, multiple_px))
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the working image."""
+        return self.width_px, self.height_px
+
+    def apply(self, rgb: np.ndarray) -> np.ndarray:
+        """Return the padded working image, uint8 [H', W', 3], of a photo uint8 [H, W, 3]."""
+        working = resize(rgb, self.width_px, self.height_px)
+        below, right = self.padded_height_px - self.height_px, self.padded_width_px - self.width_px
+        return np.pad(working, ((0, below), (0, right), (0, 0)), mode="symmetric")
+
+    def cut(self, rgb: np.ndarray) -> np.ndarray:
+        """Return the working image [h, w, 3] without its padding."""
+        return rgb[: self.height_px, : self.width_px]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo at its working size: all that is kept of it in memory, however large its file was.
+
+    Attributes:
+        key: Its name in the archive.
+        frame: How it was brought to that size.
+        padded: The padded working image, uint8 [H', W', 3].
+        width_px: Of the photo itself.
+        height_px: Likewise.
+    """
+
+    key: str
+    frame: Frame
+    padded: np.ndarray = field(repr=False)
+    width_px: int
+    height_px: int
+
+    @classmethod
+    def fit(
+        cls, key: str, rgb: np.ndarray, *, short_px: int, multiple_px: int, whole_px: tuple[int, int] | None = None
+    ) -> Photo:
+        """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.fit`.
+
+        One that was reduced when it was decoded is framed by `whole_px`, its file's width and height.
+        """
+        height, width = rgb.shape[:2] if whole_px is None else whole_px[::-1]
+        frame = Frame.fit(width, height, short_px=short_px, multiple_px=multiple_px)
+        return cls(key, frame, frame.apply(rgb), width, height)
+
+    @property
+    def working(self) -> np.ndarray:
+        """The working image, uint8 [h, w, 3]."""
+        return self.frame.cut(self.padded)
+
+    @property
+    def bucket(self) -> tuple[int, int]:
+        """Width and height, px, that all photos of a batch share."""
+        return self.frame.padded_width_px, self.frame.padded_height_px
+
+
+def _round_up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple

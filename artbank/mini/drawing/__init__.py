@@ -1,0 +1,1 @@
+"""Draws the scenes and the paintings that the embedded model is pretrained on."""

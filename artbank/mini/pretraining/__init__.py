@@ -1,0 +1,1 @@
+"""Pretrains and measures the embedded model. Running artbank needs none of it."""

@@ -1,0 +1,208 @@
+"""Contact sheets of the miniature base model: its corpus, its samples, its reconstructions.
+
+    python -m artbank.mini.pretraining.sheets                  five JPEGs in docs/mini, about 3 minutes on 2 cores
+    python -m artbank.mini.pretraining.sheets --only subjects  one of them
+
+Shape legend: S side of a picture on a sheet, px; pictures uint8 [S, S, 3] sRGB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from artbank.mini import WEIGHTS
+from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED, paint
+from artbank.mini.drawing.scenes import LIGHTS, SUBJECTS, Scene, draw_scene
+from artbank.mini.pretraining.corpus import write_caption
+from artbank.mini.pretraining.measures import reconstruct
+from artbank.mini.pretraining.networks import NATIVE_PX
+from artbank.mini.pretraining.sampling import generate, restyle
+from artbank.mini.pretraining.trials import held_out_seeds
+
+SHEET_BYTES = {
+    "subjects": 170_000,
+    "painters": 180_000,
+    "samples": 300_000,
+    "img2img": 200_000,
+    "reconstruction": 130_000,
+}
+STRENGTHS = (0.5, 0.6)
+_FONT_PX, _COLUMN_FONT_PX, _LABEL_PX, _GAP_PX = 12, 10, 92, 2
+_REAL = ("astronaut", "coffee", "chelsea", "rocket")  # photographs that come inside scikit-image
+
+Row = tuple[str, list[np.ndarray]]
+
+
+class Sheets:
+    """The sheets of one weights folder; each property is read once, when a sheet needs it."""
+
+    def __init__(self, weights: Path, side_px: int = 96):
+        """Prepare sheets with pictures of `side_px` px."""
+        self.weights, self.side_px = weights, side_px
+
+    @cached_property
+    def pipeline(self) -> StableDiffusionPipeline:
+        """The text-to-image pipeline in bfloat16."""
+        pipeline = StableDiffusionPipeline.from_pretrained(self.weights, dtype=torch.bfloat16)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def draw_subjects(self) -> Image.Image:
+        """Draw photographs of every subject in every light: what the corpus shows."""
+        lights = [*LIGHTS, *LIGHTS][:8]
+        rows = [
+            (subject, [_draw(100 * row + i, subject, light).image for i, light in enumerate(lights)])
+            for row, subject in enumerate(SUBJECTS)
+        ]
+        return draw_grid(rows, lights, self.side_px)
+
+    def draw_painters(self) -> Image.Image:
+        """Draw a few photographs in every painter's manner, held-out painters marked."""
+        rows = []
+        for number, scene in enumerate(_pick_scenes(5)):
+            paintings = [paint(scene.image, painter, number) for painter in PAINTERS]
+            rows.append((scene.subject, [scene.image, *paintings]))
+        columns = [f"{painter} *" if painter in HELD_OUT else painter for painter in PAINTERS]
+        return draw_grid(rows, ["photograph", *columns], self.side_px, note="* held out: in no caption of the corpus")
+
+    def draw_samples(self) -> Image.Image:
+        """Generate every subject in a light of its own by every trained painter."""
+        rows = []
+        for number, subject in enumerate(SUBJECTS):
+            light = _draw(number, subject, list(LIGHTS)[number % len(LIGHTS)]).light
+            seen = f"{subject} {light}".strip()
+            prompts = [write_caption(seen, painter) for painter in ("", *TRAINED)]
+            rows.append((seen, list(generate(self.pipeline, prompts, seed=1000 * number))))
+        return draw_grid(rows, ["photograph", *TRAINED], self.side_px - 16)
+
+    def draw_img2img(self) -> Image.Image:
+        """Redo held-out photographs by every trained painter, at each of `STRENGTHS`."""
+        pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(self.weights, dtype=torch.bfloat16)
+        pipeline.set_progress_bar_config(disable=True)
+        rows = []
+        for number, scene in enumerate(_pick_scenes(4)):
+            prompts = [write_caption(scene.caption, painter) for painter in TRAINED]
+            photos = np.stack([scene.image] * len(prompts))
+            for strength in STRENGTHS:
+                pictures = restyle(pipeline, photos, prompts, strength=strength, seed=1000 * number)
+                rows.append((f"{scene.subject}, {strength:g}", [scene.image, *pictures]))
+        return draw_grid(rows, ["photograph", *TRAINED], self.side_px)
+
+    def draw_reconstruction(self) -> Image.Image:
+        """Draw photographs, paintings and real photographs above what the autoencoder makes of them."""
+        vae = StableDiffusionPipeline.from_pretrained(self.weights, dtype=torch.float32).vae
+        scenes = [scene.image for scene in _pick_scenes(8)]
+        drawn = [paint(image, painter, 0) for image, painter in zip(scenes[4:], TRAINED, strict=False)]
+        rows: list[Row] = []
+        groups = (("drawn", [*scenes[:4], *drawn]), ("real", _real_photographs()))
+        for name, pictures in groups:
+            rows += [(name, list(pictures)), ("reconstructed", list(reconstruct(vae, np.stack(pictures))))]
+        return draw_grid(rows, [], NATIVE_PX)
+
+
+SHEETS: dict[str, Callable[[Sheets], Image.Image]] = {
+    "subjects": Sheets.draw_subjects,
+    "painters": Sheets.draw_painters,
+    "samples": Sheets.draw_samples,
+    "img2img": Sheets.draw_img2img,
+    "reconstruction": Sheets.draw_reconstruction,
+}
+
+
+def draw_grid(rows: Sequence[Row], columns: Sequence[str], side_px: int, *, note: str = "") -> Image.Image:
+    """Lay out pictures in rows, each with its label on the left.
+
+    Args:
+        rows: Label and pictures of each row; rows may differ in length.
+        columns: Labels above the columns; may be empty.
+        side_px: Side to which every picture is resized, px.
+        note: A line at the foot.
+    """
+    pitch = side_px + _GAP_PX
+    head = _FONT_PX + 6 if columns else 0
+    foot = _FONT_PX + 6 if note else 0
+    width = _LABEL_PX + pitch * max(len(pictures) for _, pictures in rows)
+    sheet = Image.new("RGB", (width, head + pitch * len(rows) + foot), "white")
+    pen, font, small_font = (
+        ImageDraw.Draw(sheet),
+        *(ImageFont.load_default(size) for size in (_FONT_PX, _COLUMN_FONT_PX)),
+    )
+    for column, label in enumerate(columns):
+        pen.text((_LABEL_PX + pitch * column, 2), label, "black", small_font)
+    for number, (label, pictures) in enumerate(rows):
+        top = head + pitch * number
+        pen.multiline_text((2, top + side_px // 3), _wrap(label), "black", font)
+        for column, picture in enumerate(pictures):
+            small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
+            sheet.paste(small, (_LABEL_PX + pitch * column, top))
+    pen.text((2, sheet.height - foot), note, "black", font)
+    return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path, limit_bytes: int) -> None:
+    """Write a JPEG at the best quality, at most 88, that stays within `limit_bytes`; the lowest tried is 28."""
+    for quality in range(88, 27, -4):
+        buffer = io.BytesIO()
+        sheet.save(buffer, "JPEG", quality=quality, optimize=True)
+        if buffer.tell() <= limit_bytes:
+            break
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+
+
+def _wrap(label: str) -> str:
+    lines = [""]
+    for word in label.split():
+        if lines[-1] and len(lines[-1]) + len(word) > 12:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
+
+
+def _draw(number: int, subject: str, light: str | None = None) -> Scene:
+    seed = held_out_seeds("sheets", number + 1)[number]
+    return draw_scene(seed, subject, light=light, width_px=NATIVE_PX, height_px=NATIVE_PX)
+
+
+def _pick_scenes(count: int) -> list[Scene]:
+    """Draw scenes of `count` subjects spread over the list."""
+    picked = np.linspace(0, len(SUBJECTS) - 1, count).round().astype(int)
+    return [_draw(5000 + int(i), SUBJECTS[i], ("at noon", "at dusk", "at dawn")[i % 3]) for i in picked]
+
+
+def _real_photographs() -> list[np.ndarray]:
+    size, best = (NATIVE_PX, NATIVE_PX), Image.Resampling.LANCZOS
+    images = [Image.fromarray(getattr(skimage.data, name)()) for name in _REAL]
+    return [np.asarray(ImageOps.fit(image.convert("RGB"), size, best)) for image in images]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m artbank.mini.pretraining.sheets", description="Write contact sheets of the mini base model."
+    )
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
+    parser.add_argument("--output", type=Path, default=Path("docs/mini"), help="folder of the sheets")
+    parser.add_argument(
+        "--only", nargs="+", choices=SHEETS, default=list(SHEETS), help="sheets to write; all by default"
+    )
+    options = parser.parse_args(arguments)
+    sheets = Sheets(options.weights)
+    for name in options.only:
+        save_sheet(SHEETS[name](sheets), options.output / f"{name}.jpg", SHEET_BYTES[name])
+        print(options.output / f"{name}.jpg", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

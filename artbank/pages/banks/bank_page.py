@@ -1,0 +1,176 @@
+"""The page of one bank."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+from urllib.parse import quote
+
+from artbank.bank.checkpoint import History
+from artbank.catalog.bank_files import PREVIEW
+from artbank.pages.banks.entries import Entry, Kept, read_recipe
+from artbank.pages.banks.lineage import trace
+from artbank.pages.charts import Chart, line_chart
+from artbank.pages.publishing import assets
+from artbank.pages.rendering import render
+from artbank.report.markdown import visible
+
+STYLES = ("style.css", "status.css", "bank.css")
+
+_MOST_POINTS = 400  # of a line
+_GAUGE_PX, _GAUGE_MARGIN_PX = 460.0, 46.0
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Where a score lies between what untouched photos and what artworks have: places in a drawing 460 px wide."""
+
+    floor: float
+    score: float
+    ceiling: float
+
+
+def render_bank(store_uri: str, entry: Entry, versions: Sequence[Entry], kept: Mapping[str, Kept], root: str) -> str:
+    """Return a bank's page as HTML.
+
+    Args:
+        store_uri: Of the store, for the commands.
+        entry: The bank.
+        versions: All of its collection, by version.
+        kept: What is kept beside them, by bank id.
+        root: The way from the page to the site's root: a `../` for each folder.
+    """
+    own, record = kept.get(entry.record.bank_id, Kept()), entry.record
+    return render(
+        "bank.html",
+        assets=asset_links(STYLES, root),
+        heading=f"{record.collection}, version {record.version}",
+        home=f"{root}index.html",
+        entry=entry,
+        bank=record,
+        album=own.album,
+        preview=PREVIEW if PREVIEW in entry.etags else None,
+        lineage=trace(entry, versions, kept),
+        link=lambda other: f"{root}{quote(other.key())}",
+        losses=own.history and draw_losses(own.history, entry),
+        best=own.history and own.history.best,
+        ended=own.history and tell_end(own.history, entry),
+        gauge=place_scores(entry),
+        commands=tell_commands(store_uri, entry),
+        recipe=[(name, _setting(value)) for name, value in sorted(read_recipe(record).items())],
+        provenance=tell_provenance(entry),
+    )
+
+
+def asset_links(names: Sequence[str], root: str) -> list[str]:
+    """Return the ways from a page to files that all pages share."""
+    return [f"{root}{name}" for name in assets(*names)]
+
+
+def draw_losses(history: History, entry: Entry) -> list[Chart]:
+    """Draw the loss on held-out artworks, and the mean on those that the bank learns from between two validations.
+
+    Each has an axis of its own: what is learned in a step is drawn at random, and its loss spreads far wider.
+    """
+    held_out = dict(_thin(history.validation))
+    between = zip([0, *held_out], held_out, strict=False)
+    learned = {end: fmean(losses) for start, end in between if (losses := history.train[start:end])}
+    best, last = history.best[0], len(history.train)
+    marks = {"best": best} | ({"stopped early": last} if _is_early(history, entry) and last != best else {})
+    gist = f"from {_loss(history.validation[0][1])} to {_loss(history.best[1])} at step {best:,}, the lowest"
+    charts = [_draw_line(held_out, "Loss on held-out artworks", gist, marks)]
+    if learned:
+        first, final = list(learned.values())[0], list(learned.values())[-1]
+        gist = f"from {_loss(first)} to {_loss(final)} at step {last:,}, the last; means between two validations"
+        charts.append(_draw_line(learned, "Loss on artworks it learns from", gist, {}))
+    return charts
+
+
+def tell_end(history: History, entry: Entry) -> str:
+    """Return how a training ended, in a sentence."""
+    steps, most = len(history.train), read_recipe(entry.record).get("max_steps")
+    if not isinstance(most, int):
+        return f"It took {steps:,} steps."
+    if _is_early(history, entry):
+        why = f"{history.stale()} validations were no better"
+        return f"It stopped early, after {steps:,} of at most {most:,} steps: {why}."
+    return f"It took all of its {steps:,} steps."
+
+
+def place_scores(entry: Entry) -> Gauge | None:
+    """Return where a bank's score lies, None where it has none or nothing to hold it against."""
+    bank = entry.record
+    if bank.clip_style is None or bank.clip_style_floor is None or bank.clip_style_ceiling is None:
+        return None
+    low = min(bank.clip_style, bank.clip_style_floor)
+    high = max(bank.clip_style, bank.clip_style_ceiling, low + 1e-6)
+    width = _GAUGE_PX - 2 * _GAUGE_MARGIN_PX
+    values = (bank.clip_style_floor, bank.clip_style, bank.clip_style_ceiling)
+    return Gauge(*(round(_GAUGE_MARGIN_PX + width * (value - low) / (high - low), 1) for value in values))
+
+
+def tell_commands(store_uri: str, entry: Entry) -> list[tuple[str, str]]:
+    """Return what can be done with a bank: in words, and as a command, an option a line."""
+    bank, name = shlex.quote(entry.name), shlex.quote(entry.record.collection)
+    on = [] if entry.record.base_model == "mini" else [f"--base-model {shlex.quote(entry.record.base_model)}"]
+    store, stylize = f"--store {shlex.quote(store_uri)}", "artbank stylize PHOTOS OUTPUT"
+    told = [("Draw a folder of photos in this style", [stylize, store, f"--style {bank}", *on])]
+    if entry.status == "default":
+        what = f"The same, with whatever version {entry.record.collection} stands for"
+        told.append((what, [stylize, store, f"--style {name}", *on]))
+    else:
+        told.append(("Let the collection's name stand for this version", [f"artbank banks promote {bank}", store]))
+    if entry.status != "retired":
+        told.append(("Take this version out", [f"artbank banks retire {bank}", store]))
+    file = shlex.quote(f"{entry.record.collection}.safetensors")
+    told.append(("For diffusers, ComfyUI and A1111", [f"artbank export {bank} {file}", store]))
+    return [(what, " \\\n    ".join(map(visible, parts))) for what, parts in told]
+
+
+def tell_provenance(entry: Entry) -> list[tuple[str, Any]]:
+    """Return what a bank was made from, as terms and texts."""
+    bank = entry.record
+    return [
+        ("bank id", bank.bank_id),
+        ("trained at", bank.created_at.isoformat(timespec="seconds")),
+        ("gallery", bank.gallery_uri),
+        ("fingerprint of the artworks", bank.fingerprint),
+        ("base model", bank.base_model),
+        ("SHA-256 of the base model", bank.base_model_hash),
+        ("weights", bank.weights_uri),
+        ("SHA-256 of the weights", bank.weights_sha256),
+        ("vectors", f"{bank.num_tokens} of {bank.width} numbers, shaped by {bank.attention}"),
+        ("scorer", bank.scorer),
+        ("device", bank.device),
+        ("attempt", None if not bank.attempt else str(bank.attempt)),
+        ("version of artbank", bank.code_version),
+    ]
+
+
+def _draw_line(losses: Mapping[int, float], title: str, gist: str, marks: Mapping[str, float]) -> Chart:
+    line = {"loss": (list(losses), list(losses.values()))}
+    chart = line_chart(line, title=title, x_label="step", y_label="", marks=marks, is_from_zero=False)
+    rows = tuple((f"{step:,}", _loss(loss)) for step, loss in losses.items())
+    return replace(chart, summary=f"{title}: {gist}.", head=("step", "loss"), rows=rows)
+
+
+def _is_early(history: History, entry: Entry) -> bool:
+    most = read_recipe(entry.record).get("max_steps")
+    return isinstance(most, int) and len(history.train) < most
+
+
+def _thin(validation: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    stride = -(-len(validation) // _MOST_POINTS)
+    return [*validation[::stride], *([] if (len(validation) - 1) % stride == 0 else validation[-1:])]
+
+
+def _setting(value: object) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _loss(loss: float | None) -> str:
+    return "–" if loss is None else f"{loss:.4f}"

@@ -1,0 +1,1 @@
+"""The page of an output: photos beside their pictures, scores and failures."""

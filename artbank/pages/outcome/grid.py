@@ -1,0 +1,223 @@
+"""The rows of an output as a grid of photos and styles, and as chunks that a page loads when it needs them.
+
+A page that was opened from a disk may not fetch its neighbours, but it may load scripts. So a chunk is a script that
+hands one object to `artbank.receive`, and nothing else. Of some thousand photos there are two: their names, which a
+search reads, and their facts, a column for each style and score. The overview says how many photos of each status a
+chunk has, so that filters leave out whole chunks.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artbank.report.markdown import shorten
+from artbank.report.summaries import MEASURES
+from artbank.results.containers import is_container
+
+GRID_COLUMNS = (
+    *("key", "style", "status", "failure", "reason", "flags", "file_name", "width_px", "height_px", "created_at"),
+    *MEASURES,
+)
+"""Columns of the results that a page needs."""
+STATES = ("done", "failed", "flagged", "absent")
+"""What a photo may be in a style; a flagged one is done too."""
+
+_MOST_PHOTOS, _MOST_CELLS, _LEAST_PHOTOS = 4096, 32_768, 256
+_SCALE, _NOTHING = 10_000, -32_768  # scores are kept in 16 bit: cosines to four decimals
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some photos that follow each other.
+
+    Attributes:
+        number: From 0.
+        names: The script with their names.
+        facts: The script with what became of them.
+        first: The first one's key.
+        counts: How many are of each of `STATES`: a row for any style, then one for each style.
+    """
+
+    number: int
+    names: bytes
+    facts: bytes
+    first: str
+    counts: list[list[int]]
+
+
+class Grid:
+    """The current rows of an output, by photo and style.
+
+    Attributes:
+        rows: In `GRID_COLUMNS` at least, by key and style.
+        styles: Their names, in the order of the page's columns.
+    """
+
+    def __init__(self, rows: pa.Table, styles: tuple[str, ...]):
+        """Take rows whose styles are all among `styles`."""
+        self.rows = rows
+        self.styles = styles
+
+    @cached_property
+    def photos(self) -> np.ndarray:
+        """The number of each row's photo, from 0, in the order of the keys."""
+        keys = self.rows["key"]
+        begins = np.ones(len(keys), bool)
+        if len(keys) > 1:
+            begins[1:] = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).to_numpy()
+        return np.cumsum(begins) - 1
+
+    @property
+    def num_photos(self) -> int:
+        """How many photos there are."""
+        return int(self.photos[-1]) + 1 if len(self.photos) else 0
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The number of each row's style."""
+        return pc.index_in(self.rows["style"], value_set=pa.array(self.styles, pa.string())).to_numpy()
+
+    @cached_property
+    def is_done(self) -> np.ndarray:
+        """Whether each row has a picture."""
+        return pc.equal(self.rows["status"], "done").to_numpy()
+
+    def scores(self, measure: str) -> np.ndarray:
+        """Return a score of each row; NaN where there is no picture."""
+        return np.where(self.is_done, self.rows[measure].to_numpy(), np.nan)
+
+    def rows_of(self, first: int, end: int) -> slice:
+        """Return where the rows of some photos are."""
+        low, high = np.searchsorted(self.photos, (first, end))
+        return slice(int(low), int(high))
+
+    @property
+    def photos_in_a_chunk(self) -> int:
+        """How many photos are in a chunk; fewer in the last one."""
+        return max(_LEAST_PHOTOS, min(_MOST_PHOTOS, _MOST_CELLS // max(len(self.styles), 1)))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the rows chunk by chunk."""
+        size = self.photos_in_a_chunk
+        for number, first in enumerate(range(0, self.num_photos, size)):
+            yield self._chunk(number, first, min(first + size, self.num_photos))
+
+    def cells(self, photo: int) -> dict[int, dict[str, Any]]:
+        """Return the rows of one photo, by the number of their style."""
+        where = self.rows_of(photo, photo + 1)
+        rows = self.rows.slice(where.start, where.stop - where.start).to_pylist()
+        return dict(zip(self.columns[where].tolist(), rows, strict=True))
+
+    def _chunk(self, number: int, first: int, end: int) -> Chunk:
+        where = self.rows_of(first, end)
+        rows, count = self.rows.slice(where.start, where.stop - where.start), end - first
+        photos, columns = self.photos[where] - first, self.columns[where]
+        starts = np.searchsorted(photos, np.arange(count))
+        keys = rows["key"].take(pa.array(starts)).to_pylist()
+        facts = {"shape": _shapes(rows, photos, count), "styles": []}
+        states = np.zeros((len(self.styles), 4, count), bool)
+        for column in range(len(self.styles)):
+            [places] = (columns == column).nonzero()
+            own = rows.take(pa.array(places))
+            column_facts, states[column] = _column(own, photos[places], count)
+            facts["styles"].append(column_facts)
+        counts = [states.any(axis=0).sum(axis=1).tolist(), *states.sum(axis=2).tolist()]
+        names = {"folders": _folders(keys), "names": [key.rpartition("/")[2] for key in keys]}
+        return Chunk(number, script(f"names-{number}", names), script(f"facts-{number}", facts), keys[0], counts)
+
+
+def script(name: str, facts: Any) -> bytes:
+    """Return a script that hands facts to the page, as letters of ASCII alone."""
+    return f"artbank.receive({json.dumps(name)}, {json.dumps(facts, separators=(',', ':'))});\n".encode("ascii")
+
+
+def describe(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page tells of a row, in the words of its scripts; what there is not is left out."""
+    state, name = _state(row)
+    told = {
+        "state": state,
+        "name": name,
+        "scores": [None if (v := row[m]) is None or not np.isfinite(v) else round(v, 4) for m in MEASURES],
+        "failure": row["failure"],
+        "reason": row["reason"] and shorten(row["reason"]),
+        "flags": row["flags"],
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def _state(row: dict[str, Any]) -> tuple[str, str | None]:
+    """Return a letter for where a row's picture is, and its name where no rule tells it.
+
+    `d` under the photo's own name, `p` the same with `.png`, `n` under another name, `c` in a container, `f` nowhere.
+    """
+    name, plain_name = row["file_name"], f"{row['style']}/{row['key']}"
+    if row["status"] != "done" or name is None:
+        return "f", None
+    if name == plain_name:
+        return "d", None
+    if name == f"{plain_name}.png":
+        return "p", None
+    return ("c" if is_container(name) else "n"), name
+
+
+def _column(rows: pa.Table, photos: np.ndarray, count: int) -> tuple[dict[str, Any], np.ndarray]:
+    """Return one style of a chunk: its facts, and which photos are of each of `STATES`."""
+    letters = np.full(count, " ")
+    told: dict[str, dict[int, Any]] = {"names": {}, "failed": {}, "flags": {}}
+    letters[photos] = "d"
+    status, names, flags = rows["status"], rows["file_name"], rows["flags"]
+    plain_names = pc.binary_join_element_wise(rows["style"], rows["key"], "/")
+    is_plain = pc.and_(pc.equal(status, "done"), pc.equal(names, plain_names)).fill_null(False).to_numpy()
+    is_flagged = pc.greater(pc.list_value_length(flags), 0).fill_null(False).to_numpy()
+    for place in (~is_plain).nonzero()[0].tolist():
+        row = {name: rows[name][place].as_py() for name in ("key", "style", "status", "failure", "reason", "file_name")}
+        photo = int(photos[place])
+        letters[photo], name = _state(row)
+        if name is not None:
+            told["names"][photo] = name
+        if letters[photo] == "f":
+            told["failed"][photo] = [row["failure"] or "unreadable", shorten(row["reason"] or "no reason was kept")]
+    is_there = letters != " "
+    is_done = is_there & (letters != "f")
+    shown = np.zeros(count, bool)
+    shown[photos[is_flagged]] = True
+    told["flags"] = {int(photos[p]): flags[p].as_py() for p in is_flagged.nonzero()[0].tolist() if is_done[photos[p]]}
+    facts = {"states": "".join(letters.tolist()), **{name: value for name, value in told.items() if value}}
+    facts["scores"] = [_packed(_spread_out(rows[measure].to_numpy(), photos, count)) for measure in MEASURES]
+    return facts, np.stack([is_done, is_there & ~is_done, shown & is_done, ~is_there])
+
+
+def _spread_out(scores: np.ndarray, photos: np.ndarray, count: int) -> np.ndarray:
+    """Return scores as the page keeps them, one for each photo of a chunk."""
+    kept = np.full(count, _NOTHING, np.int64)
+    known = np.isfinite(scores.astype(np.float64))
+    kept[photos[known]] = np.round(np.clip(scores[known].astype(np.float64), -3, 3) * _SCALE)
+    return kept
+
+
+def _shapes(rows: pa.Table, photos: np.ndarray, count: int) -> str:
+    """Return width to height of the photos' pictures, in thousandths."""
+    wide, high = (rows[name].cast(pa.float64()).to_numpy() for name in ("width_px", "height_px"))
+    shapes = np.zeros(count, np.int64)
+    known = np.isfinite(wide) & np.isfinite(high) & (high > 0)
+    shapes[photos[known]] = np.clip(np.round(1000 * wide[known] / high[known]), 1, 32_000)
+    return _packed(shapes)
+
+
+def _packed(values: np.ndarray) -> str:
+    return base64.b64encode(values.astype("<i2").tobytes()).decode()
+
+
+def _folders(keys: list[str]) -> list[list[Any]]:
+    """Return the folders of keys, each with how many keys in a row are in it."""
+    return [[folder, len(list(same))] for folder, same in groupby(key.rpartition("/")[0] for key in keys)]

@@ -1,0 +1,245 @@
+"""The page of an output: what a run, and those before it, have made of an archive.
+
+<output>/report/index.html                      facts, charts and a sample, without JavaScript too
+<output>/report/assets/                         its stylesheets and its scripts
+<output>/report/rows/overview-<hash>.js         the sample, and what the chunks hold
+<output>/report/rows/names-*.js, facts-*.js     all rows, see `grid`
+<output>/report/pictures/<hash>.jpg             small photos and pictures of the sample
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artbank import __version__
+from artbank.pages.links import relative_url
+from artbank.pages.outcome.grid import GRID_COLUMNS, STATES, Chunk, Grid, describe, script
+from artbank.pages.outcome.samples import Sample, choose_sample
+from artbank.pages.outcome.score_charts import draw_scores, draw_throughput, measure_throughput
+from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_name, picture_name
+from artbank.pages.publishing import INDEX, assets, content_name, publish
+from artbank.pages.rendering import render
+from artbank.report.summaries import MEASURES
+from artbank.results.ledger import origin_of
+from artbank.store.objects import Store
+
+REPORT = "report"
+COLUMNS = (*GRID_COLUMNS, "clip_style_floor")
+"""Columns of the results that the page needs."""
+LABELS = {
+    "clip_style": "Likeness to the style",
+    "clip_text": "Likeness to the style’s name",
+    "clip_content": "Content kept of the photo",
+    "clip_direction": "Step towards the artworks",
+    "ssim": "Structure kept of the photo",
+}
+"""What the scores mean, in a few words."""
+_SCRIPTS = (
+    "outcome-data.js",
+    "outcome-search.js",
+    "outcome-elements.js",
+    "outcome-pictures.js",
+    "outcome-tiles.js",
+    "outcome-best.js",
+    "outcome-grid.js",
+    "outcome.js",
+)  # in the order that they run in: each uses what those before it have added to `artbank`
+_MARK = '<meta name="artbank-content" content="{}">'
+
+
+@dataclass(frozen=True)
+class StyleFacts:
+    """What a page tells of a style.
+
+    Attributes:
+        name: Of its folder and its rows.
+        banks: Its banks and their versions.
+        floor: Mean `clip_style` of the untouched photos.
+        ceiling: That of held-out artworks; None where nobody knows it.
+    """
+
+    name: str
+    banks: str
+    floor: float | None = None
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a page tells of the run that wrote it.
+
+    Attributes:
+        heading: What the page is about.
+        run_id: Names the run's folder; empty where the run had nothing to do.
+        facts: What was asked for, as pairs of a term and a text.
+        styles: Those of the run.
+        max_pixels: Photos and pictures with more are not shown small.
+    """
+
+    heading: str
+    run_id: str
+    facts: Sequence[tuple[str, str]]
+    styles: Sequence[StyleFacts]
+    max_pixels: int
+
+
+def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mapping[str, Any], run: RunFacts) -> str:
+    """Write the page of an output, unless the one that is there shows the same.
+
+    Args:
+        output: Where pictures and page are.
+        archive: Where the photos are.
+        rows: From `results.write_view`, in `COLUMNS` at least.
+        summary: From `report.results_summary`, of the same rows.
+        run: The run that writes it.
+
+    Returns:
+        The key of the page.
+
+    Raises:
+        OSError: The store failed.
+    """
+    page = output.child(REPORT)
+    styles = _all_styles(rows, run.styles)
+    mark = _MARK.format(_digest(__version__, sorted(_assets()), origin_of(rows), [asdict(style) for style in styles]))
+    if not _is_written(page, mark):
+        draft = _Draft(output, archive, Grid(rows, tuple(style.name for style in styles)), run, page)
+        publish(page, draft.write_files(), lambda: draft.write_html(styles, summary, mark), kept=draft.known)
+    return f"{REPORT}/{INDEX}"
+
+
+class _Draft:
+    """A page that is being written: its files one after the other, then itself."""
+
+    def __init__(self, output: Store, archive: Store, grid: Grid, run: RunFacts, page: Store):
+        self.output, self.archive, self.grid, self.run = output, archive, grid, run
+        self.archive_url = relative_url(page, archive)
+        self.sample = choose_sample(grid)
+        self.shown = {photo: grid.cells(photo) for photo in self.sample.photos}
+        self.photos = {row["key"]: photo_name(row) for row in map(_first, self.shown.values())}
+        self.pictures = [self.shown[photo][column] for photo, column in sorted(self.sample.pictures)]
+        there = {stored.key for stored in page.scan("pictures")}
+        self.known = there & {*self.photos.values(), *map(picture_name, self.pictures)}
+        self.linked = _assets()
+        self.told: dict[str, Any] = {}
+
+    def write_files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the files that lack, the overview after all that it tells of."""
+        there, most = set(self.known), self.run.max_pixels
+        for name, data in chain(
+            draw_photos(self.archive, self.photos, there, most), draw_pictures(self.output, self.pictures, there, most)
+        ):
+            self.known.add(name)
+            yield name, data
+        chunks = []
+        for chunk in self.grid.chunks():
+            entry, scripts = _chunk_files(chunk)
+            chunks.append(entry)
+            yield from scripts.items()
+        self.told = _overview(self.grid, self.sample, self.shown, self.known, chunks, self.archive_url)
+        overview = script("overview", self.told)
+        self.linked[content_name("rows", "overview.js", overview)] = overview
+        yield from self.linked.items()
+
+    def write_html(self, styles: Sequence[StyleFacts], summary: Mapping[str, Any], mark: str) -> str:
+        """Return the page, once its files are written."""
+        return render(
+            "outcome.html",
+            assets=list(self.linked),
+            heading=self.run.heading,
+            mark=mark,
+            run=self.run,
+            styles=styles,
+            summary=summary,
+            times=measure_throughput(self.grid),
+            throughput=draw_throughput(self.grid),
+            scores=draw_scores(self.grid, styles, LABELS),
+            spread=[self.told["photos"][place] for place in self.told["spread"]],
+        )
+
+
+def _overview(
+    grid: Grid,
+    sample: Sample,
+    shown: Mapping[int, Mapping[int, Mapping[str, Any]]],
+    known: set[str],
+    chunks: Sequence[Any],
+    archive_url: str | None,
+) -> dict[str, Any]:
+    places = {photo: place for place, photo in enumerate(shown)}
+    lists = [
+        [column, measure, kind, [places[photo] for photo in photos]]
+        for (column, measure, kind), photos in sample.listed.items()
+    ]
+    return {
+        "styles": grid.styles,
+        "measures": [[measure, LABELS[measure]] for measure in MEASURES],
+        "states": STATES,
+        "numPhotos": grid.num_photos,
+        "photosInAChunk": grid.photos_in_a_chunk,
+        "archive": archive_url,
+        "chunks": chunks,
+        "photos": [_photo(cells, len(grid.styles), known) for cells in shown.values()],
+        "spread": [places[photo] for photo in sample.spread],
+        "lists": lists,
+    }
+
+
+def _photo(cells: Mapping[int, Mapping[str, Any]], num_styles: int, known: set[str]) -> dict[str, Any]:
+    first, small = _first(cells), photo_name(_first(cells))
+    sized = next((row for row in cells.values() if row["width_px"] and row["height_px"]), None)
+    told = []
+    for column in range(num_styles):
+        row = cells.get(column)
+        entry = describe(dict(row)) if row else None
+        if row and entry and picture_name(row) in known:
+            entry["small"] = picture_name(row)
+        told.append(entry)
+    return {
+        "key": first["key"],
+        "small": small if small in known else None,
+        "shape": round(sized["width_px"] / sized["height_px"], 3) if sized else None,
+        "cells": told,
+    }
+
+
+def _chunk_files(chunk: Chunk) -> tuple[list[Any], dict[str, bytes]]:
+    """Return what the overview tells of a chunk, and its scripts."""
+    scripts = {"names": chunk.names, "facts": chunk.facts}
+    named = {kind: content_name("rows", f"{kind}-{chunk.number:05d}.js", data) for kind, data in scripts.items()}
+    return [named["names"], named["facts"], chunk.counts], {named[kind]: data for kind, data in scripts.items()}
+
+
+def _first(cells: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the oldest row of a photo."""
+    return min(cells.values(), key=lambda row: row["created_at"])
+
+
+def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]:
+    """Return the styles of rows: those of the run, as asked for, then those of earlier ones."""
+    there = set(pc.unique(rows["style"]).to_pylist())
+    others = sorted(there - {style.name for style in asked})
+    floors = [pc.mean(rows.filter(pc.equal(rows["style"], name))["clip_style_floor"]).as_py() for name in others]
+    earlier = [StyleFacts(name, "of an earlier run", floor) for name, floor in zip(others, floors, strict=True)]
+    return [*(style for style in asked if style.name in there), *earlier]
+
+
+def _assets() -> dict[str, bytes]:
+    return assets("style.css", "outcome.css", *_SCRIPTS)
+
+
+def _is_written(page: Store, mark: str) -> bool:
+    found = page.read_many([INDEX])[INDEX]
+    return isinstance(found, bytes) and mark.encode() in found
+
+
+def _digest(*facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -1,0 +1,104 @@
+"""The charts of an output: how its scores are spread, and how many pictures were done a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from artbank.pages.charts import Chart, histogram, line_chart
+from artbank.pages.outcome.grid import Grid
+from artbank.report.summaries import MEASURES
+
+_PAUSE_US = 30 * 60 * 1_000_000  # a longer one parts two stretches of work
+_MOST_BINS, _LEAST_BIN_US, _LEAST_BINS = 48, 1_000_000, 3
+_PICTURES_IN_A_BIN = 10  # on average: they come in batches
+
+
+class Bounded(Protocol):
+    """A style with what its `clip_style` may be at least and at most."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def floor(self) -> float | None: ...
+    @property
+    def ceiling(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Times:
+    """When the pictures that are there were drawn.
+
+    Attributes:
+        first: The first of them; None where there are none.
+        last: The last one.
+        num_stretches: How often work went on without a pause of half an hour.
+        a_minute: Pictures a minute in the last stretch; None where it took no time.
+    """
+
+    first: datetime | None
+    last: datetime | None
+    num_stretches: int
+    a_minute: float | None
+
+
+def draw_scores(grid: Grid, styles: Sequence[Bounded], labels: Mapping[str, str]) -> list[Chart]:
+    """Draw a chart for each score that is known of any picture, with a row for each style."""
+    charts = []
+    bounds = {style.name: {"floor": style.floor, "ceiling": style.ceiling} for style in styles}
+    for measure in MEASURES:
+        scores = grid.scores(measure)
+        series = {name: scores[grid.columns == column] for column, name in enumerate(grid.styles)}
+        if np.isfinite(scores).any():
+            marks = bounds if measure == "clip_style" else None
+            charts.append(histogram(series, title=labels[measure], unit=measure, marks=marks))
+    return charts
+
+
+def measure_throughput(grid: Grid) -> Times:
+    """Tell when the pictures were drawn, and how fast the last ones."""
+    times = _times(grid)
+    if not len(times):
+        return Times(None, None, 0, None)
+    last = _last_stretch(times)
+    minutes = (last[-1] - last[0]) / 60e6
+    num_stretches = int((np.diff(times) > _PAUSE_US).sum()) + 1
+    return Times(_moment(times[0]), _moment(times[-1]), num_stretches, (len(last) - 1) / minutes if minutes else None)
+
+
+def draw_throughput(grid: Grid) -> Chart | None:
+    """Draw the pictures a minute of the last stretch of work; None where it is too short to be drawn."""
+    times = _times(grid)
+    last = _last_stretch(times)
+    span = int(last[-1] - last[0]) if len(last) else 0
+    count = min(_MOST_BINS, span // _LEAST_BIN_US, len(last) // _PICTURES_IN_A_BIN)
+    if count < _LEAST_BINS:
+        return None
+    counts, edges = np.histogram(last, count)
+    places = ((edges[1:] + edges[:-1]) / 2).tolist()
+    form = "%H:%M:%S" if span < 3600e6 else "%H:%M" if span < 86400e6 else "%d %b %H:%M"
+    heights = (counts / (span / count / 60e6)).round(2).tolist()
+    ticks = {place: _moment(place).strftime(form) for place in places}
+    series = {"pictures a minute": (places, heights)}
+    return line_chart(
+        series, title="Pictures a minute", x_label="time, UTC", y_label="pictures a minute", ticks=ticks, is_filled=True
+    )
+
+
+def _times(grid: Grid) -> np.ndarray:
+    """Return when pictures were drawn, in microseconds since 1970, in order."""
+    return np.sort(grid.rows["created_at"].cast(pa.int64()).to_numpy()[grid.is_done])
+
+
+def _last_stretch(times: np.ndarray) -> np.ndarray:
+    [pauses] = (np.diff(times) > _PAUSE_US).nonzero()
+    return times[pauses[-1] + 1 :] if len(pauses) else times
+
+
+def _moment(microseconds: float) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)

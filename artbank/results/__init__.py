@@ -1,0 +1,1 @@
+"""The output dataset in a store: manifests, parts, tables, containers and their verification. Knows no model."""

@@ -1,0 +1,1 @@
+"""`artbank verify`: compares an output with its rows, and repairs it."""

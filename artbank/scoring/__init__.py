@@ -1,0 +1,1 @@
+"""CLIP scores of pictures, and the reference of a collection that they are compared with."""

@@ -1,0 +1,1 @@
+"""Objects and Parquet tables in folders and buckets, and leases on them."""

@@ -1,0 +1,104 @@
+"""Objects of any other file system of fsspec, such as `memory://`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from artbank.store.backends.backend import Found, attempt, nanoseconds
+
+_CREATING = threading.Lock()
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+
+
+class FsspecBackend:
+    """Objects below one path of a file system, one after the other.
+
+    How whole a write and how exclusive a creation is between processes depends on the file system.
+    """
+
+    def __init__(self, fs: Any, root: str):
+        """Take a file system, and the folder's path as that file system names it."""
+        self._fs = fs
+        self._root = root.rstrip("/")
+
+    def below(self, folder: str) -> FsspecBackend:
+        """See `Backend.below`."""
+        return FsspecBackend(self._fs, self._path(folder))
+
+    def walk(self, prefix: str) -> Iterator[Found]:
+        """See `Backend.walk`."""
+        folder = self._path(prefix)
+        for path, info in self._fs.find(folder, detail=True).items():
+            if path.startswith(f"{folder}/"):
+                etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+                yield Found(path[len(self._root) + 1 :], info["size"], etag or None, _changed_ns(info))
+
+    def leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
+        """See `Backend.leftovers`."""
+        return ()
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `Backend.folders`."""
+        try:
+            entries = self._fs.ls(self._path(prefix), detail=True)
+        except FileNotFoundError:
+            return []
+        return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+
+    def exists(self, key: str) -> bool:
+        """See `Backend.exists`."""
+        return self._fs.isfile(self._path(key))
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
+        """See `Backend.read_many`."""
+        return {key: attempt(lambda key: self._fs.cat_file(self._path(key)), key) for key in keys}
+
+    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+        """See `Backend.hash_many`."""
+        return {key: attempt(self._hash, key) for key in keys}
+
+    def write_many(self, objects: Mapping[str, bytes]) -> None:
+        """See `Backend.write_many`."""
+        for key, data in objects.items():
+            self._fs.pipe_file(self._path(key), data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See `Backend.create`."""
+        with _CREATING:  # memory:// looks first and writes then
+            try:
+                self._fs.pipe_file(self._path(key), data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """See `Backend.delete_many`."""
+        for key in keys:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(self._path(key))
+
+    def purge(self, key: str) -> bool:
+        """See `Backend.purge`: nothing older is kept."""
+        self.delete_many([key])
+        return False
+
+    def _hash(self, key: str) -> str:
+        with self._fs.open(self._path(key), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}" if key else self._root
+
+
+def _changed_ns(info: Mapping[str, Any]) -> int | None:
+    for value in (info.get(name) for name in _TIMES):
+        if isinstance(value, datetime):
+            return nanoseconds(value)
+        if isinstance(value, int | float):
+            return int(value * 1e9)
+    return None

@@ -1,0 +1,1 @@
+"""The method, second half: a photo and a bank become a picture."""

@@ -1,0 +1,120 @@
+"""Ranges of a run's shards as flow runs of a deployment: on Kubernetes pods, or whatever else its work pool starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.exceptions import CancelledRun, CrashedRun, FailedRun, ObjectNotFound
+from prefect.states import Cancelling
+
+from artbank.errors import ConfigError
+
+if TYPE_CHECKING:
+    from artbank.results.manifest import Shard
+
+POLL_SECONDS = 10.0
+"""Between two looks at the flow run that is waited for; a range takes minutes."""
+
+
+def cut_ranges(shards: Iterable[Shard], size: int) -> dict[str, list[Shard]]:
+    """Cut a run's shards into ranges, each under the id of its first.
+
+    Args:
+        shards: Those to do; others of the run, which are done, may lie between them.
+        size: Shards from the first to the last of a range at most, those between included.
+    """
+    ranges: dict[str, list[Shard]] = {}
+    latest: list[Shard] = []
+    for shard in sorted(shards, key=lambda shard: shard.row_group):
+        if not latest or shard.row_group >= latest[0].row_group + size:
+            latest = ranges[shard.id] = []
+        latest.append(shard)
+    return ranges
+
+
+class FlowRunFuture:
+    """A flow run elsewhere, to be waited for as a task is."""
+
+    def __init__(self, run: FlowRun):
+        """Take a flow run that was created."""
+        self.run = run
+
+    def result(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended.
+        """
+        while not (state := self._read_state()).is_final():
+            time.sleep(POLL_SECONDS)
+        if not state.is_completed():
+            kind = CrashedRun if state.is_crashed() else CancelledRun if state.is_cancelled() else FailedRun
+            raise kind(f"flow run {self.run.name} ({self.run.id}) ended {state.name}: {state.message}")
+
+    def cancel(self) -> None:
+        """Ask for its end, if that has not come."""
+        seen = self.run.state
+        if (seen is not None and seen.is_final()) or self._read_state().is_final():
+            return
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(self.run.id, Cancelling(message="the run it belongs to was stopped"))
+
+    def _read_state(self) -> State[Any]:
+        with get_client(sync_client=True) as client:
+            self.run = client.read_flow_run(self.run.id)
+        assert self.run.state
+        return self.run.state
+
+
+@contextmanager
+def open_deployment(name: str, tags: Sequence[str] = ()) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
+    """Open a deployment inside a flow run; gives the function that starts a flow run of it with parameters.
+
+    Those that are under way when an error leaves the block are cancelled.
+
+    Args:
+        name: FLOW/DEPLOYMENT.
+        tags: Of the flow runs.
+
+    Raises:
+        ConfigError: The server has no such deployment.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(name)
+        except ObjectNotFound as error:
+            raise ConfigError(
+                f"runner deployment:{name}: expected a deployment of that name on the server at {client.api_url}, "
+                "found none; `make deploy` puts stylize-shards/gpu there"
+            ) from error
+    started: list[FlowRunFuture] = []
+
+    def start(parameters: dict[str, Any]) -> FlowRunFuture:
+        run = run_deployment(name, parameters=parameters, timeout=0, tags=tags)
+        assert isinstance(run, FlowRun)
+        started.append(FlowRunFuture(run))
+        return started[-1]
+
+    try:
+        yield start
+    except BaseException:
+        for future in started:
+            future.cancel()
+        raise
+
+
+def is_abandoned() -> bool:
+    """Tell whether the flow run that started this one has ended, so that nobody waits for what this one would do."""
+    parent = runtime.flow_run.parent_flow_run_id
+    if parent is None:
+        return False
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(parent).state
+    return state is not None and state.is_final()

@@ -1,0 +1,108 @@
+"""The tasks of `stylize_archive`.
+
+The core is imported where a task runs: to deploy or to schedule a flow takes no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from artbank.config import StylizeConfig
+from artbank.records import Tally
+from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
+from tasks.cancellation import should_stop
+from tasks.progress import RunProgress, show_progress
+from tasks.retries import STORE_RETRIES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from artbank.archive.plan import StylizePlan
+    from artbank.results.manifest import Shard
+
+
+@task(**STORE_RETRIES, name="plan-archive", cache_policy=NO_CACHE)
+def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
+    """List the archive and cut what is to do into shards; see `artbank.archive.plan.plan_archive`."""
+    from artbank.archive import plan as planning
+
+    return planning.plan_archive(config)
+
+
+@task(**STORE_RETRIES, name="load-range", cache_policy=NO_CACHE)
+def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tuple[StylizePlan, list[Shard]]:
+    """Read a run's plan and a range of its shards; see `artbank.archive.plan.load_range`."""
+    from artbank.archive import plan as planning
+
+    return planning.load_range(config, run_id, first, count)
+
+
+@task(**STORE_RETRIES, name="forecast-archive", cache_policy=NO_CACHE)
+def forecast_archive(config: StylizeConfig) -> StylizeForecast:
+    """Tell what a run would do; see `artbank.archive.plan.forecast_archive`."""
+    from artbank.archive import plan as planning
+
+    return planning.forecast_archive(config)
+
+
+@task(**STORE_RETRIES, name="stylize-shard", task_run_name="stylize-{shard.id}", cache_policy=NO_CACHE)
+def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> Tally:
+    """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
+    from artbank.archive.shard import stylize_shard as stylize
+
+    with show_progress(shard.id) as show:
+        stylize(config, plan, shard, show, should_stop)
+    return read_tallies(config, [shard.id])[shard.id]
+
+
+def read_tallies(config: StylizeConfig, shard_ids: Collection[str]) -> dict[str, Tally]:
+    """Return what those of some shards that have a part came to; see `artbank.results.ledger.read_tallies`."""
+    from artbank.results import ledger
+    from artbank.store.objects import Store
+
+    output = Store.open(config.output_uri)
+    there = set(shard_ids) - ledger.without_part(output, shard_ids) if len(shard_ids) > 1 else shard_ids
+    return ledger.read_tallies(output, there)
+
+
+def make_watch(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[RunProgress], None]:
+    """Return what looks for the parts of shards that are done elsewhere; each part is read once."""
+
+    def watch(progress: RunProgress) -> None:
+        progress.settle(read_tallies(config, set(shard_ids) - progress.tallies.keys()))
+
+    return watch
+
+
+def sum_up(plan: StylizePlan, progress: RunProgress) -> RunCost:
+    """Return what a run took, from what its shards came to."""
+    tally = sum(progress.tallies.values(), Tally())
+    forecast = plan.pace and plan.pace.seconds * (tally.done - tally.kept)
+    photos = round(plan.num_tasks * (tally.done + tally.failed) / max(plan.num_pictures, 1))
+    return RunCost(tally, photos, progress.wall_seconds, progress.num_workers, forecast)
+
+
+def name_banks(plan: StylizePlan) -> set[str]:
+    """Return the URIs of the banks of a run."""
+    return {bank.weights_uri for style in plan.styles for bank, _ in style.banks}
+
+
+@task(**STORE_RETRIES, name="find-uncommitted", cache_policy=NO_CACHE)
+def find_uncommitted(config: StylizeConfig, shard_ids: list[str]) -> set[str]:
+    """Tell which of some shards have no part in the output."""
+    from artbank.results import ledger
+    from artbank.store.objects import Store
+
+    return ledger.without_part(Store.open(config.output_uri), shard_ids)
+
+
+@task(**STORE_RETRIES, name="finish-archive", cache_policy=NO_CACHE)
+def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
+    """Write the output's tables, the run's summary and its contact sheet."""
+    from artbank.archive import finish
+
+    return finish.finish_archive(config, plan, photos, cost)
