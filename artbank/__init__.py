@@ -5,10 +5,10 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
 
     errors         the tree of errors
     credentials    keep secrets out of logs and errors
+    runtime        prefetching, telemetry, processes, names by content
     recipes        what shapes a bank or a picture
     config         what a run is asked to do
     records        the rows on disk
-    runtime        prefetching, telemetry, processes
     store          objects and tables in folders and buckets
     images         bytes to pixels and back
     runs           forecasts, costs and outcomes of runs

@@ -10,6 +10,8 @@ from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
+from artbank.records import Tally
+from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
 from flows.gather import Future, explain, gather, name_failures
 from tasks.alarms import raise_alarms
 from tasks.artifacts import show_forecast, show_outcome, tell_pictures
@@ -18,10 +20,6 @@ from tasks.progress import RunProgress, open_progress
 from tasks.runners import open_runner
 from tasks.shard_ranges import cut_ranges, open_deployment
 from tasks.stylize_archive import (
-    Outcome,
-    RunCost,
-    StylizeForecast,
-    Tally,
     find_uncommitted,
     finish_archive,
     forecast_archive,

@@ -11,13 +11,14 @@ from prefect import flow, get_run_logger, tags
 
 from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
+from artbank.runs.outcome import TrainForecast
 from flows.gather import Future, explain, gather, name_failures
 from tasks.artifacts import show_banks, show_forecast, tell_training
 from tasks.assets import emit_banks
 from tasks.progress import RunProgress, open_progress
 from tasks.runners import Runner, open_runner
 from tasks.tags import make_tags, tag_run
-from tasks.train_banks import TrainForecast, build_site, plan_training, train_awaited, train_collections
+from tasks.train_banks import build_site, plan_training, train_awaited, train_collections
 
 if TYPE_CHECKING:
     from tasks.train_banks import TrainJob

@@ -25,8 +25,8 @@ from runs import artifacts, id_of, log_of, read_run, run, task_runs
 from scraping import scrape
 from wholes import NUM_PHOTOS
 
-from artbank import worker
 from artbank.config import RunConfig
+from artbank.diffusion import base_model
 from artbank.runs.outcome import Outcome
 from artbank.runtime import telemetry
 from flows.stylize_archive import stylize_archive
@@ -145,7 +145,7 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
 def test_a_dry_run_of_a_training_tells_what_it_may_take_and_writes_nothing(
     place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_load_base", None)
+    monkeypatch.setattr(base_model, "_load_base", None)
     before = listing(place.root)
     state = run(train_banks, training(place.gallery, place.store, force=True, dry_run=True))
     forecast = state.result()

@@ -18,11 +18,11 @@ from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
 from runs import artifacts, id_of, log_of, read_run, run, task_runs
 
-from artbank import worker
 from artbank.bank.train_state import Training
 from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
+from artbank.diffusion import base_model
 from artbank.errors import CollectionError, TrainBanksError
 from artbank.gallery import train
 from artbank.gallery.collections import Collection, pull
@@ -123,7 +123,7 @@ def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
 
 def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(trained.root)
-    monkeypatch.setattr(worker, "_load_base", no_model)
+    monkeypatch.setattr(base_model, "_load_base", no_model)
     state = run(train_banks, training(trained.gallery, trained.store))
     assert (state.result().trained, state.result().current) == ({}, ("ferrante", "novak"))
     assert listing(trained.root) == before
