@@ -1,7 +1,8 @@
-"""What shapes a bank, or a picture, and nothing else.
+"""Recipes: all settings that determine a bank or a picture, and nothing else.
 
-The digests of recipes name banks and results, so what would come out the same is not done again. Field descriptions are
-Prefect's form, the command line's help and the documentation at once.
+Banks and results are named by the digest of their recipe, so equal work is never repeated. Each
+field's `description` is its text in Prefect's form, in the command line's help and in the
+documentation.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ Alpha = Literal["white", "keep"]
 
 
 class Model(BaseModel):
-    """What all of these share: frozen, and nothing unknown is accepted."""
+    """Base of all parameter models: frozen, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class _Recipe(Model):
     VERSION: ClassVar[int]
-    """Version of the code behind a recipe: raised when the same recipe would give another bank or other pixels."""
+    """Version of the code behind a recipe. Raise it when the same recipe would give another bank or other pixels."""
 
     def digest(self) -> str:
-        """Return 16 hex digits that are equal exactly where two recipes ask for the same."""
+        """Return 16 hex digits, equal exactly for recipes with equal settings."""
         facts = {"version": self.VERSION, **self.model_dump(mode="json", exclude={"preset"})}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -46,91 +47,182 @@ PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {},
     "fast": {"steps": 10, "solver": "unipc", "guidance_to": 0.6},
 }
-"""What a recipe starts from, where it is not the default."""
+"""The settings of each preset that differ from the defaults."""
 
 
 class BankRecipe(_Recipe):
-    """What shapes a bank, besides the artworks and the base model."""
+    """Settings that determine a bank, besides the artworks and the base model."""
 
     VERSION = 1
 
     num_tokens: int = Field(
-        default=8, ge=1, le=32, description="Vectors in a bank, each the size of one word of the prompt."
+        default=8,
+        ge=1,
+        le=32,
+        description="Number of vectors in a bank; each takes the place of one token of the prompt.",
     )
     attention: Attention = Field(
         default="ssam",
-        description="Module that shapes the vectors while they train; `none` is plain textual inversion.",
+        description=("Attention over the vectors during training; `none` is plain textual inversion."),
     )
     init_word: str = Field(
-        default="painting", min_length=1, description="Word whose embedding every vector starts from."
+        default="painting",
+        min_length=1,
+        description="Word whose embedding initialises every vector.",
     )
-    max_steps: int = Field(default=400, ge=1, le=100_000, description="Longest training, in optimiser steps.")
-    batch_size: int = Field(default=8, ge=1, le=1024, description="Artwork views in one step.")
-    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="AdamW's rate, after a short warm-up.")
-    weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW's decoupled weight decay.")
+    max_steps: int = Field(default=400, ge=1, le=100_000, description="Optimiser steps, at most.")
+    batch_size: int = Field(default=8, ge=1, le=1024, description="Artwork crops per step.")
+    learning_rate: float = Field(
+        default=5e-3,
+        gt=0,
+        le=1,
+        description="AdamW's learning rate after a warm-up of 10 steps.",
+    )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="AdamW's decoupled weight decay.",
+    )
     num_crops: int = Field(
-        default=4, ge=1, le=64, description="Crops of each artwork; each is learned as is and mirrored."
+        default=4,
+        ge=1,
+        le=64,
+        description="Crops of each artwork; each is used as it is and mirrored.",
     )
     caption_dropout: float = Field(
-        default=0.1, ge=0, le=1, description="Share of steps whose caption is the style alone."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Fraction of captions replaced by the style alone.",
     )
     min_snr_gamma: float | None = Field(
-        default=None, gt=0, description="Min-SNR weighting of the loss; none by default."
+        default=None,
+        gt=0,
+        description="Gamma of min-SNR loss weighting; unweighted by default.",
     )
     max_strength: float = Field(
-        default=1.0, gt=0, le=1, description="Train on noise up to this share of the schedule only."
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Train only on timesteps up to this fraction of the noise schedule.",
     )
     holdout: float = Field(
-        default=0.15, ge=0, le=0.5, description="Share of artworks kept for validation, at least one."
+        default=0.15,
+        ge=0,
+        le=0.5,
+        description="Fraction of artworks held out for validation; at least one artwork.",
     )
-    validate_every: int = Field(default=25, ge=1, description="Steps between two validations.")
-    patience: int = Field(default=6, ge=1, description="Validations without a better loss after which training stops.")
+    validate_every: int = Field(default=25, ge=1, description="Steps between validations.")
+    patience: int = Field(
+        default=6,
+        ge=1,
+        description="Stop training after this many validations without a better loss.",
+    )
     resolution_px: int | None = Field(
-        default=None, ge=32, le=2048, description="Side of a crop, px; the model's by default."
+        default=None,
+        ge=32,
+        le=2048,
+        description="Side of a crop in px; by default the base model's native size.",
     )
-    warm_start: bool = Field(default=False, description="Start from the collection's current bank where there is one.")
-    seed: int = Field(default=0, ge=0, description="Seed of crops, captions, noise and the first values.")
+    warm_start: bool = Field(
+        default=False,
+        description="Start from the collection's current bank if there is one.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Seed of crops, captions, noise and initial vectors.",
+    )
 
 
 class StylizeRecipe(_Recipe):
-    """What shapes a stylized picture, besides the photo, the style and the base model."""
+    """Settings that determine a picture, besides the photo, the style and the base model."""
 
     VERSION = 2
 
     preset: Preset = Field(
         default="balanced",
-        description="What is not given follows it: `paper` (to the letter, 71 UNet evaluations a picture), `exact` "
-        "(the same, but denoising starts where noising ended), `balanced`, or `fast` (10 steps, some of them guided).",
+        description=(
+            "Default values for the other options: `paper` (exactly as published, 71 UNet "
+            "evaluations per picture), `exact` (the same, but denoising starts at the noise level "
+            "where noising ended), `balanced`, or `fast` (10 steps, partly guided)."
+        ),
     )
-    strength: float = Field(default=0.5, gt=0, le=1, description="Share of the noise schedule redone; 0 is the photo.")
+    strength: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Fraction of the noise schedule to redraw; near 0 keeps the photo.",
+    )
     steps: int = Field(
-        default=20, ge=1, le=500, description="Solver steps of the whole schedule; `strength` of them run."
+        default=20,
+        ge=1,
+        le=500,
+        description="Solver steps for the whole schedule; the fraction `strength` of them runs.",
     )
-    guidance: float = Field(default=4.0, ge=1, le=50, description="Classifier-free guidance scale; 1 is without.")
+    guidance: float = Field(
+        default=4.0,
+        ge=1,
+        le=50,
+        description="Classifier-free guidance scale; 1 disables guidance.",
+    )
     guidance_from: float = Field(
-        default=0.0, ge=0, le=1, description="Share of the executed steps before guidance begins."
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Begin guidance after this fraction of the executed steps.",
     )
     guidance_to: float = Field(
-        default=1.0, ge=0, le=1, description="Share of the executed steps after which guidance ends."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="End guidance after this fraction of the executed steps.",
     )
     inversion: Inversion = Field(
-        default="stochastic", description="How the photo is noised; stochastic keeps its structure."
+        default="stochastic",
+        description="How noise is added to the photo; stochastic inversion keeps its structure.",
     )
-    solver: Solver = Field(default="dpm++2m", description="Solver of the denoising.")
+    solver: Solver = Field(default="dpm++2m", description="Sampler for denoising.")
     aligned: bool = Field(
-        default=True, description="Noise the photo to where denoising starts; the paper's release noises it further."
+        default=True,
+        description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
     )
     style_weight: float = Field(
-        default=1.0, ge=0, le=2, description="0 is the neutral prompt, 1 the style, more exaggerates."
+        default=1.0,
+        ge=0,
+        le=2,
+        description=("Interpolates the prompt: 0 is without style, 1 the style, above 1 exaggerates it."),
     )
-    prompt: str = Field(default="a painting", description="What is said of the picture beside its style.")
-    negative_prompt: str = Field(default="", description="What guidance leads away from.")
-    colour: Colour = Field(default="free", description="Colours: as they come, the photo's, or the collection's.")
-    size: OutputSize = Field(default="working", description="Output at the working size, or at the photo's own pixels.")
-    resolution_px: int | None = Field(default=None, ge=32, le=4096, description="Short side of the working size, px.")
-    alpha: Alpha = Field(default="white", description="Transparency: laid on white, or kept in formats that have it.")
+    prompt: str = Field(default="a painting", description="Text prompt, combined with the style.")
+    negative_prompt: str = Field(
+        default="",
+        description="Text prompt that guidance steers away from.",
+    )
+    colour: Colour = Field(
+        default="free",
+        description=("Output colours: free (as drawn), keep (the photo's) or collection (the artworks')."),
+    )
+    size: OutputSize = Field(
+        default="working",
+        description="Output size: the working size, or the photo's original size.",
+    )
+    resolution_px: int | None = Field(
+        default=None,
+        ge=32,
+        le=4096,
+        description=("Short side of the working size in px; by default the base model's native size."),
+    )
+    alpha: Alpha = Field(
+        default="white",
+        description="Transparency: flattened onto white, or kept in formats that support it.",
+    )
     quality: int = Field(default=92, ge=1, le=100, description="Quality of JPEG and WebP output.")
-    seed: int = Field(default=0, ge=0, description="Seed of the run; each photo's own follows from it and its key.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Seed of the run; each photo's seed is derived from it and the photo's key.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -152,18 +244,18 @@ class StylizeRecipe(_Recipe):
 
 
 def count_steps(recipe: StylizeRecipe) -> int:
-    """Return the steps that a strength executes."""
+    """Return the number of solver steps that run at the recipe's strength."""
     return min(max(int(recipe.steps * recipe.strength + 1e-9), 1), recipe.steps)
 
 
 def is_guided(recipe: StylizeRecipe, step: int) -> bool:
-    """Tell whether an executed step, 0.., is guided."""
+    """Return whether an executed step, counted from 0, uses guidance."""
     share = step / count_steps(recipe)
     return recipe.guidance > 1 and recipe.guidance_from <= share < recipe.guidance_to
 
 
 def count_evaluations(recipe: StylizeRecipe) -> int:
-    """Return the UNet evaluations that one picture takes; a guided step takes two."""
+    """Return the UNet evaluations for one picture; a guided step takes two."""
     count = count_steps(recipe)
     inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]
     return count + sum(is_guided(recipe, step) for step in range(count)) + inversion
