@@ -222,7 +222,7 @@ def test_a_bank_is_exported_as_a_textual_inversion(
         (["train", "GALLERY", "--store", "S", "--max-steps", "many"], "--max-steps many: .*should be a valid integer"),
         (["train", "GALLERY", "--store", "S", "--attention", "some"], "--attention some: .*'ssam', 'self', 'released'"),
         (["train", "GALLERY", "--store", "S", "--collection", "../up"], r"--collection \.\./up: .*match pattern"),
-        (["train", "GALLERY", "--store", "s3://key:secret@bucket/x"], "--store .*: a URI holds no credentials"),
+        (["train", "GALLERY", "--store", "s3://key:secret@bucket/x"], "--store .*: a URI must not hold credentials"),
         (["train", "GALLERY"], "--store is missing"),
         (["train", "--store", "S"], "GALLERY_URI is missing"),
         (["stylize", "PHOTOS", "--store", "S", "--style", "x"], "OUTPUT_URI is missing"),

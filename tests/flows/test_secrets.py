@@ -177,8 +177,8 @@ SECRET_URI = "s3://AKIAKEY:key+nobody+tells/x@bucket/folder"
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["train", SECRET_URI, "--store", "s"], "GALLERY_URI s3://***@bucket/folder: a URI holds no credentials"),
-        (["train", "g", "--store", SECRET_URI], "--store s3://***@bucket/folder: a URI holds no credentials"),
+        (["train", SECRET_URI, "--store", "s"], "GALLERY_URI s3://***@bucket/folder: a URI must not hold credentials"),
+        (["train", "g", "--store", SECRET_URI], "--store s3://***@bucket/folder: a URI must not hold credentials"),
         (
             ["train", "g", "--store", "s", "--base-model", SECRET_URI],
             "--base-model s3://***@bucket/folder: a URI holds",
