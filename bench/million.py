@@ -41,7 +41,8 @@ from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
 from artbank.records import PhotoTask, Result
-from artbank.results import layout, ledger, manifest, pending
+from artbank.results import layout, ledger, pending
+from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
 
@@ -49,7 +50,7 @@ STEPS = (
     (pending, "list_archive"),
     (pending, "read_done"),
     (pending, "plan"),
-    (manifest, "write_manifest"),
+    (Manifest, "write"),
     (pending, "settle"),
     (ledger, "write_view"),
     (finish, "results_summary"),

@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from artbank.records import PhotoTask, Result, StoredObject
-from artbank.results import layout, ledger, manifest
+from artbank.results import layout, ledger
+from artbank.results.manifest import Manifest
 from artbank.results.verification.verify import verify
 from artbank.store.parquet import conform
 
@@ -97,9 +98,10 @@ def fill(output: Any) -> None:
     facts = {"size": pa.repeat(1, count), "etag": pa.repeat("e", count), "known_sha256": pa.nulls(count, pa.string())}
     styles = pa.ListArray.from_arrays(pa.array(range(count + 1), pa.int32()), pa.repeat("monet", count))
     tasks = conform(pa.table({"key": keys, "styles": styles, **facts}), PhotoTask.SCHEMA)
-    shards = manifest.write_manifest(output, tasks, SHARD, RECIPES)
+    manifest = Manifest.write(output, tasks, SHARD, RECIPES)
+    assert manifest
     rows = finish(tasks)
-    for number, shard in enumerate(shards):
+    for number, shard in enumerate(manifest.shards):
         output.create(layout.part_key(shard.id), ledger.table_bytes(rows.slice(number * SHARD, SHARD)))
     output.write(layout.RESULTS, ledger.table_bytes(rows, row_group_size=16_384))
     output.write(layout.METADATA, ledger.table_bytes(rows.select(ledger.METADATA_COLUMNS)))

@@ -27,8 +27,9 @@ from artbank.records import BankRecord
 from artbank.report.contact_sheets import contact_sheet
 from artbank.report.costs import cost_facts
 from artbank.report.summaries import SUMMARY_COLUMNS, results_summary, summary_markdown
-from artbank.results import layout, ledger, manifest, pending
+from artbank.results import layout, ledger, pending
 from artbank.results.containers import read_pictures
+from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, judge, mix_gains
 from artbank.runs.outcome import Outcome, RunCost
 from artbank.store.objects import Store
@@ -95,7 +96,7 @@ def _find_alarms(
 ) -> list[Alarm]:
     """Judge the pictures of this run alone: what was told of once is not told of after every later one."""
     output = Store.open(config.output_uri)
-    after = manifest.read_after(output, manifest.read_shards(output, plan.run_id)[0])
+    after = Manifest.open(output, plan.run_id).after
     made = rows if after is None else rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
     if not len(made):
         return []

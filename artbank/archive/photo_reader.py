@@ -90,7 +90,7 @@ class PhotoOpener:
 
         Args:
             tasks: The photos.
-            known: Rows that are kept where a photo's content is still theirs; see `manifest.read_known`.
+            known: Rows that are kept where a photo's content is still theirs; see `Manifest.known_rows`.
             attempt: The shard's; in its fourth, photos that the store still does not give are refused.
 
         Raises:

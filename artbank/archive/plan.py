@@ -18,8 +18,8 @@ from artbank.diffusion.weights import hash_folder, resolve
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
-from artbank.results import attempts, layout, manifest, pending
-from artbank.results.manifest import Shard
+from artbank.results import layout, pending
+from artbank.results.manifest import Manifest, Shard
 from artbank.runs.forecast import picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
@@ -105,18 +105,20 @@ def survey_archive(config: StylizeConfig) -> Survey:
     base_hash = hash_folder(resolve(config.base_model, config.revision))
     catalog = Catalog(Store.open(config.store_uri))
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
-    broken, recipes = attempts.broken_off(output), {style.name: style.recipe_id for style in styles}
-    photos, done = pending.list_archive(archive), pending.read_done(output, broken, keep_failed=config.retry_failed)
+    recipes = {style.name: style.recipe_id for style in styles}
+    photos = pending.list_archive(archive)
+    unfinished = pending.read_unfinished(output)
+    done = pending.read_done(output, unfinished, keep_failed=config.retry_failed)
     tasks = pending.plan(
         pending.choose(photos, include=config.include, exclude=config.exclude),
         done,
         recipes,
         retry_failed=config.retry_failed,
         failures=config.failures,
-        strikes=pending.count_strikes(output, broken),
+        strikes=pending.count_strikes(unfinished),
         archive=photos,
     )
-    latest = pending.find_latest(done, broken)
+    latest = pending.find_latest(done, unfinished)
     pace = _find_pace(config, catalog, base_hash, done, list(recipes.values()))
     return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest, pace)
 
@@ -132,8 +134,9 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     """
     found = survey_archive(config)
     output = Store.open(config.output_uri)
-    shards = manifest.write_manifest(output, found.tasks, config.shard_size, found.recipes, after=found.latest)
-    run_id = shards[0].id.rpartition("-")[0] if shards else ""
+    manifest = Manifest.write(output, found.tasks, config.shard_size, found.recipes, after=found.latest)
+    shards = manifest.shards if manifest else []
+    run_id = manifest.id if manifest else ""
     if run_id:
         output.create(layout.run_key(run_id, layout.CONFIG), _absolute(config).model_dump_json(indent=1).encode())
     counts = (len(found.photos), len(found.tasks), len(shards), found.num_pictures)
@@ -160,7 +163,7 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
     output = Store.open(config.output_uri)
     try:
         plan = _PLAN_FORMAT.validate_json(output.read(plan_key(run_id)))
-        shards = manifest.read_shards(output, run_id)
+        shards = Manifest.open(output, run_id).shards
     except FileNotFoundError as error:
         raise ResultsError(
             f"expected a planned run {run_id} in {output.uri}, found none; run stylize-archive"

@@ -15,7 +15,7 @@ from artbank.archive.shard_pipeline import ShardWork, Workshop
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, StopRequested
 from artbank.records import Result, Tally
-from artbank.results import attempts, ledger, manifest
+from artbank.results import attempts, ledger
 from artbank.results.attempts import Attempt
 from artbank.results.manifest import Shard
 from artbank.runtime import telemetry
@@ -60,13 +60,15 @@ def stylize_shard(
     output = Store.open(config.output_uri)
     if ledger.is_committed(output, shard.id):
         return 0
-    shop, asked = _open_workshop(config, plan), manifest.read_shard(output, shard)
-    strikes, after = {task.key: task.strikes or 0 for task in asked}, manifest.read_after(output, shard)
-    attempt = attempts.begin(output, shard.id, strikes, after=after)
+    shop = _open_workshop(config, plan)
+    manifest = shop.open_manifest(shard.manifest_id)
+    asked = manifest.tasks(shard)
+    strikes = {task.key: task.strikes or 0 for task in asked}
+    attempt = attempts.begin(output, shard.id, strikes, after=manifest.after)
     work = ShardWork(shop, shard.id, attempt, should_stop)
     total, rows, told = sum(len(task.styles) for task in asked), [], time.monotonic()
     try:
-        for some in work.run(asked, manifest.read_known(output, shard)):
+        for some in work.run(asked, manifest.known_rows(shard)):
             rows += some
             progress(len(rows), total)
             if len(rows) == total or time.monotonic() - told > _TOLD_SECONDS:

@@ -30,6 +30,7 @@ from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import Attempt
 from artbank.results.containers import Sample, container_key, pack
 from artbank.results.filenames import output_name
+from artbank.results.manifest import Manifest
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import Waits, ahead, batches
 from artbank.scoring.clip import load_scorer
@@ -67,6 +68,7 @@ class Workshop:
         """
         self.config, self.plan = config, plan
         self.output, store = Store.open(config.output_uri), Store.open(config.store_uri)
+        self._manifest: Manifest | None = None
         self.choices = {choice.name: choice for choice in plan.styles}
         loaded = [load_style(store, choice) for choice in plan.styles]
         self.references = {style.name: reference for style, reference in loaded}
@@ -81,6 +83,12 @@ class Workshop:
         self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)
         archive, count = Store.open(config.archive_uri), 2 * self.batch_size
         self.opener = PhotoOpener(archive, self.codecs, self._reading(), max_bytes=config.max_bytes, count=count)
+
+    def open_manifest(self, manifest_id: str) -> Manifest:
+        """Return the manifest of a run; it is opened once for all of the run's shards."""
+        if self._manifest is None or self._manifest.id != manifest_id:
+            self._manifest = Manifest.open(self.output, manifest_id)
+        return self._manifest
 
     def _reading(self) -> Reading:
         config, base = self.config, self.stylizer.base
@@ -116,7 +124,7 @@ class ShardWork:
 
         Args:
             tasks: The photos.
-            known: Rows that are kept where a photo's content is still theirs; see `manifest.read_known`.
+            known: Rows that are kept where a photo's content is still theirs; see `Manifest.known_rows`.
 
         Raises:
             OSError: The store failed.

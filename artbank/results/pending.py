@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,9 +14,10 @@ from fsspec.utils import glob_translate
 
 from artbank.errors import Failure
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, ledger, manifest
+from artbank.results import attempts, ledger
 from artbank.results.attempts import Mark
 from artbank.results.filenames import find_ambiguous
+from artbank.results.manifest import Manifest, manifest_of
 from artbank.store.objects import Store
 
 DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at")
@@ -51,42 +53,73 @@ def choose(photos: pa.Table, *, include: Sequence[str], exclude: Sequence[str]) 
     return photos.filter(pa.array(kept, pa.bool_())) if include or exclude else photos
 
 
-def read_done(output: Store, broken: Mapping[str, Mark] | None = None, *, keep_failed: bool = False) -> pa.Table:
-    """Read the current rows, in `DONE_COLUMNS`, whose pictures are certainly theirs.
+@dataclass(frozen=True)
+class UnfinishedShard:
+    """A shard that was started and has no part.
 
-    A shard that broke off may have written pictures over those of older rows; these rows are left out.
+    Attributes:
+        id: The shard's id.
+        mark: What its last attempt left.
+        tasks: The photos that it was to do.
+        recipes: The recipe id of each style of its run.
+    """
+
+    id: str
+    mark: Mark
+    tasks: Sequence[PhotoTask]
+    recipes: Mapping[str, str]
+
+
+def read_unfinished(output: Store) -> list[UnfinishedShard]:
+    """Read the marks and the tasks of all shards that were started and have no part; opens each manifest once.
+
+    Raises:
+        FileNotFoundError: The manifest of such a shard is gone.
+        ResultsError: A mark or a manifest is damaged.
+    """
+    return _read_unfinished(output, attempts.broken_off(output))
+
+
+def read_done(
+    output: Store, unfinished: Sequence[UnfinishedShard] | None = None, *, keep_failed: bool = False
+) -> pa.Table:
+    """Read the latest rows, in `DONE_COLUMNS`, without those whose picture may have been overwritten.
+
+    A worker that stopped in the middle of a shard may have written pictures over those of older rows.
 
     Args:
         output: Where the results are.
-        broken: From `attempts.broken_off`; looked up when None.
-        keep_failed: Keep failed rows all the same: there is no picture of theirs to be written over.
+        unfinished: From `read_unfinished`; read when None.
+        keep_failed: Keep failed rows in any case: they have no picture.
 
     Raises:
         ResultsError: A part cannot be read.
     """
     done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS))
-    for shard_id, mark in (attempts.broken_off(output) if broken is None else broken).items():
-        names = [(task.key, style) for task in manifest.read_tasks(output, shard_id) for style in task.styles]
-        for style in {style for _, style in names}:
-            keys = [key for key, other in names if other == style]
+    for shard in read_unfinished(output) if unfinished is None else unfinished:
+        for style in {style for task in shard.tasks for style in task.styles}:
+            keys = [task.key for task in shard.tasks if style in task.styles]
             overwritten = (pc.field("style") == style) & pc.field("key").isin(keys)
-            overwritten &= pc.field("created_at") <= pa.scalar(mark.begun_at, _TIME)
-            done = done.filter(~(overwritten & (pc.field("status") == "done") if keep_failed else overwritten))
+            overwritten &= pc.field("created_at") <= pa.scalar(shard.mark.begun_at, _TIME)
+            if keep_failed:
+                overwritten &= pc.field("status") == "done"
+            done = done.filter(~overwritten)
     return done
 
 
-def count_strikes(output: Store, broken: Mapping[str, Mark]) -> dict[str, int]:
-    """Return the strikes against the photos of shards that broke off, by key; see `attempts`."""
+def count_strikes(unfinished: Sequence[UnfinishedShard]) -> dict[str, int]:
+    """Return the strikes against the photos of unfinished shards, by key; see `attempts`."""
     strikes: dict[str, int] = {}
-    for shard_id, mark in broken.items():
-        for task in manifest.read_tasks(output, shard_id):
-            strikes[task.key] = max(strikes.get(task.key, 0), task.strikes or 0, mark.count_strikes(task.key))
+    for shard in unfinished:
+        for task in shard.tasks:
+            known = max(task.strikes or 0, shard.mark.count_strikes(task.key))
+            strikes[task.key] = max(strikes.get(task.key, 0), known)
     return {key: count for key, count in strikes.items() if count}
 
 
-def find_latest(done: pa.Table, broken: Mapping[str, Mark]) -> datetime | None:
-    """Return the latest time that rows and marks tell: what comes of a plan must be younger, whatever clocks say."""
-    times = [mark.begun_at for mark in broken.values()]
+def find_latest(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> datetime | None:
+    """Return the newest time in rows and marks; rows of the next run must be newer, whatever its clocks say."""
+    times = [shard.mark.begun_at for shard in unfinished]
     newest = pc.max(done["created_at"]).as_py()
     return max([*times, *([newest] if newest else [])], default=None)
 
@@ -144,16 +177,26 @@ def settle(output: Store) -> None:
     """
     broken, finished = attempts.find_marks(output)
     attempts.forget(output, finished)
-    done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS)) if broken else None
-    for shard_id, mark in broken.items():
-        tasks, recipes = manifest.read_tasks(output, shard_id), manifest.read_recipes(output, shard_id)
-        asked = {(task.key, style, task.etag, recipes[style]) for task in tasks for style in task.styles}
-        since = pc.field("created_at") > pa.scalar(mark.begun_at, _TIME)
-        since &= pc.field("key").isin([task.key for task in tasks])
-        assert done is not None
-        rows = done.filter(since).to_pylist()
+    if not broken:
+        return
+    done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS))
+    for shard in _read_unfinished(output, broken):
+        asked = {(task.key, style, task.etag, shard.recipes[style]) for task in shard.tasks for style in task.styles}
+        newer = pc.field("created_at") > pa.scalar(shard.mark.begun_at, _TIME)
+        newer &= pc.field("key").isin([task.key for task in shard.tasks])
+        rows = done.filter(newer).to_pylist()
         if asked <= {(row["key"], row["style"], row["etag"], row["recipe_id"]) for row in rows}:
-            attempts.forget(output, [shard_id])
+            attempts.forget(output, [shard.id])
+
+
+def _read_unfinished(output: Store, marks: Mapping[str, Mark]) -> list[UnfinishedShard]:
+    found = []
+    for manifest_id, shard_ids in groupby(sorted(marks), manifest_of):
+        manifest = Manifest.open(output, manifest_id)
+        for shard_id in shard_ids:
+            tasks = manifest.tasks(manifest.find_shard(shard_id))
+            found.append(UnfinishedShard(shard_id, marks[shard_id], tasks, manifest.recipes))
+    return found
 
 
 def _failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, failures: Sequence[Failure]) -> pa.Table:

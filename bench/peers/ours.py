@@ -28,7 +28,7 @@ from artbank.diffusion.base_model import BaseModel, load_base
 from artbank.diffusion.unet import Denoiser
 from artbank.images.framing import Photo
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
-from artbank.results import attempts, ledger, manifest
+from artbank.results import attempts, ledger
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Style, Stylizer
 from bench.peers.counting import Expected, count_trained
@@ -215,10 +215,11 @@ class Run:
     def work(self) -> Sequence[Any]:
         """Do the next shard, from its mark to its part."""
         shard = next(self._shards)
-        asked = manifest.read_shard(self.output, shard)
-        attempt = attempts.begin(self.output, shard.id, {}, after=manifest.read_after(self.output, shard))
+        manifest = self.shop.open_manifest(shard.manifest_id)
+        asked = manifest.tasks(shard)
+        attempt = attempts.begin(self.output, shard.id, {}, after=manifest.after)
         work = ShardWork(self.shop, shard.id, attempt, lambda: False)
-        rows = [row for some in work.run(asked, manifest.read_known(self.output, shard)) for row in some]
+        rows = [row for some in work.run(asked, manifest.known_rows(shard)) for row in some]
         ledger.commit(self.output, shard.id, rows)
         attempts.forget(self.output, [shard.id])
         if lost := [row.reason for row in rows if row.status != "done"]:

@@ -32,7 +32,8 @@ from artbank.errors import BankError, CatalogError, ResultsError, TrainingError
 from artbank.images.color_transfer import Palette
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord, PhotoTask, Result
-from artbank.results import attempts, layout, ledger, manifest
+from artbank.results import attempts, layout, ledger
+from artbank.results.manifest import Manifest
 from artbank.scoring.scores import StyleReference
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
@@ -285,17 +286,17 @@ def test_a_damaged_manifest_is_refused_by_its_name(data: st.DataObject) -> None:
     output = Store.open("memory://fuzzed-manifests")
     task = {"key": "a.jpg", "size": 3, "etag": "e", "styles": ["monet"], "known_sha256": "s1"}
     tasks = pa.Table.from_pylist([task], schema=PhotoTask.SCHEMA)
-    [shard] = manifest.write_manifest(output, tasks, 4, {"monet": "r1"})
-    whole = output.read(shard.manifest_key)
+    manifest = Manifest.write(output, tasks, 4, {"monet": "r1"})
+    assert manifest
+    key = layout.manifest_key(manifest.id)
+    whole = output.read(key)
     broken = data.draw(damaged([whole]).filter(lambda found: found != whole))
-    manifest._read.cache_clear()
-    output.write(shard.manifest_key, broken)
-    for read in (manifest.read_shard, manifest.read_known):
-        with pytest.raises(ResultsError, match="should be the manifest whose hash its name is"):
-            read(output, shard)
+    output.write(key, broken)
+    with pytest.raises(ResultsError, match="should be the manifest whose hash its name is"):
+        Manifest.open(output, manifest.id)
     with pytest.raises(ResultsError, match="should be the manifest"):
-        manifest.write_manifest(output, tasks, 4, {"monet": "r1"})
-    output.write(shard.manifest_key, whole)
+        Manifest.write(output, tasks, 4, {"monet": "r1"})
+    output.write(key, whole)
 
 
 @pytest.mark.parametrize("note", [b"", b"yesterday", b"\xff\xfe", b"2026-13-01T00:00:00"])

@@ -14,8 +14,8 @@ from rows import START, result
 
 from artbank.errors import Failure
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, layout, ledger, manifest, pending
-from artbank.results.manifest import Shard
+from artbank.results import attempts, layout, ledger, pending
+from artbank.results.manifest import Manifest, Shard
 from artbank.store import objects
 from artbank.store.objects import Store
 
@@ -34,6 +34,19 @@ def listing(**etags: str) -> pa.Table:
             "etag": pa.array(etags.values(), pa.string()),
         }
     )
+
+
+def write_shards(output: Store, tasks: pa.Table, shard_size: int, recipes: Mapping[str, str]) -> list[Shard]:
+    manifest = Manifest.write(output, tasks, shard_size, recipes)
+    return manifest.shards if manifest else []
+
+
+def read_tasks(output: Store, shard: Shard) -> list[PhotoTask]:
+    return Manifest.open(output, shard.manifest_id).tasks(shard)
+
+
+def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
+    return Manifest.open(output, shard.manifest_id).known_rows(shard)
 
 
 def plan(
@@ -148,7 +161,7 @@ def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> No
         done = pending.read_done(output, keep_failed=True)
         tasks = pending.plan(photos, done, {"monet": "r1"}, retry_failed=True)
         assert tasks["key"].to_pylist() == ["a.jpg"]
-        (shard,) = manifest.write_manifest(output, tasks, 4, {"monet": "r1"})
+        (shard,) = write_shards(output, tasks, 4, {"monet": "r1"})
         attempts.begin(output, shard.id, {})
 
 
@@ -178,8 +191,8 @@ def test_a_photo_that_is_done_is_not_redone_for_another_of_nearly_its_name() -> 
 
 def test_manifests_of_older_versions_are_read(output: Store) -> None:
     older = make_tasks(3).drop_columns("is_ambiguous")
-    (shard,) = manifest.write_manifest(output, older, 3, {"monet": "r1"})
-    assert [task.is_ambiguous for task in manifest.read_shard(output, shard)] == [None] * 3
+    (shard,) = write_shards(output, older, 3, {"monet": "r1"})
+    assert [task.is_ambiguous for task in read_tasks(output, shard)] == [None] * 3
 
 
 def make_tasks(count: int) -> pa.Table:
@@ -188,17 +201,18 @@ def make_tasks(count: int) -> pa.Table:
 
 def test_a_manifest_is_cut_into_shards_that_read_back(store_uri: str) -> None:
     output, tasks = Store.open(store_uri), make_tasks(7)
-    shards = manifest.write_manifest(output, tasks, 3, {"monet": "r1"})
+    shards = write_shards(output, tasks, 3, {"monet": "r1"})
     assert [shard.num_photos for shard in shards] == [3, 3, 1]
     name = shards[0].id.removesuffix("-00000")
     assert [shard.id for shard in shards] == [f"{name}-{number:05d}" for number in range(3)]
-    assert {shard.manifest_key for shard in shards} == {layout.manifest_key(name)}
-    assert [task for shard in shards for task in manifest.read_shard(output, shard)] == PhotoTask.from_table(tasks)
+    assert {shard.manifest_id for shard in shards} == {name}
+    assert output.exists(layout.manifest_key(name))
+    assert [task for shard in shards for task in read_tasks(output, shard)] == PhotoTask.from_table(tasks)
 
 
 def test_a_manifest_is_named_by_all_that_makes_its_work(output: Store) -> None:
     def name(tasks: pa.Table, shard_size: int = 3, recipe: str = "r1") -> str:
-        return manifest.write_manifest(output, tasks, shard_size, {"monet": recipe})[0].id
+        return write_shards(output, tasks, shard_size, {"monet": recipe})[0].id
 
     first = name(make_tasks(7))
     assert name(make_tasks(7)) == first
@@ -209,19 +223,19 @@ def test_the_same_work_coming_up_again_is_not_taken_for_done(output: Store) -> N
     photos = listing(a="e1")
     for number in range(3):  # fails every time
         tasks = pending.plan(photos, pending.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
-        (shard,) = manifest.write_manifest(output, tasks, 3, {"monet": "r1"})
+        (shard,) = write_shards(output, tasks, 3, {"monet": "r1"})
         assert not ledger.is_committed(output, shard.id)
         ledger.commit(output, shard.id, [result(status="failed")])
 
 
 def test_nothing_to_do_writes_nothing(output: Store) -> None:
-    assert manifest.write_manifest(output, make_tasks(0), 3, {"monet": "r1"}) == []
+    assert write_shards(output, make_tasks(0), 3, {"monet": "r1"}) == []
     assert output.list() == []
 
 
 def test_a_shard_whose_manifest_is_gone_cannot_be_read(output: Store) -> None:
     with pytest.raises(FileNotFoundError):
-        manifest.read_shard(output, Shard("m-00000", layout.manifest_key("m"), 0, 1))
+        read_tasks(output, Shard("m-00000", 0, 1))
 
 
 def test_rows_of_photos_known_by_their_content_are_found(output: Store) -> None:
@@ -229,8 +243,8 @@ def test_rows_of_photos_known_by_their_content_are_found(output: Store) -> None:
     ledger.commit(output, "m-00000", [result(), result("a.jpg", "hokusai"), kept])
     recipes = {"monet": "r1", "hokusai": "r2"}
     tasks = pending.plan(listing(a="e1", b="e1", c="e2"), pending.read_done(output), recipes, retry_failed=False)
-    (shard,) = manifest.write_manifest(output, tasks, 10, recipes)
-    assert manifest.read_known(output, shard) == {("c.jpg", "monet"): kept}
+    (shard,) = write_shards(output, tasks, 10, recipes)
+    assert read_known(output, shard) == {("c.jpg", "monet"): kept}
 
 
 def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(output: Store) -> None:
@@ -238,7 +252,7 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
 
     def todo(recipe: str, shard_size: int = 1) -> list[Shard]:
         tasks = pending.plan(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
-        return manifest.write_manifest(output, tasks, shard_size, {"monet": recipe})
+        return write_shards(output, tasks, shard_size, {"monet": recipe})
 
     (shard,) = todo("r1", 2)
     attempts.begin(output, shard.id, {})
@@ -247,7 +261,7 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
     first, _ = todo("r2")
     attempts.begin(output, first.id, {})
     (again,) = todo("r1")
-    assert [task.key for task in manifest.read_shard(output, again)] == ["a.jpg"]
+    assert [task.key for task in read_tasks(output, again)] == ["a.jpg"]
     ledger.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
     assert todo("r1") == []
     pending.settle(output)  # the other recipe's shard may have been at work later still
@@ -330,15 +344,15 @@ class Simulation:
     def plan(self, recipes: Mapping[str, str], retry_failed: bool) -> list[Shard]:
         done = pending.read_done(self.output, keep_failed=retry_failed)
         tasks = pending.plan(self.listing(), done, recipes, retry_failed=retry_failed)
-        return manifest.write_manifest(self.output, tasks, 2, recipes)
+        return write_shards(self.output, tasks, 2, recipes)
 
     def work(self, shard: Shard, recipes: Mapping[str, str], *, commit: bool = True) -> set[tuple[str, str]]:
         """Do a shard; returns what was stylized, without what was found to be unchanged."""
         self.now += timedelta(minutes=1)
         attempts.begin(self.output, shard.id, {}, now=self.now)
         self.now += timedelta(minutes=1)
-        known, rows, redone = manifest.read_known(self.output, shard), [], set()
-        for task in manifest.read_shard(self.output, shard):
+        known, rows, redone = read_known(self.output, shard), [], set()
+        for task in read_tasks(self.output, shard):
             content, _ = self.archive[task.key]
             digest = hashlib.sha256(content.encode()).hexdigest()
             for style in task.styles:

@@ -16,8 +16,8 @@ from rows import result
 
 from artbank.errors import ResultsError
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, layout, ledger, manifest
-from artbank.results.manifest import Shard
+from artbank.results import attempts, layout, ledger
+from artbank.results.manifest import Manifest, Shard
 from artbank.results.verification import pictures
 from artbank.results.verification import repair as repairs
 from artbank.results.verification.verify import Report, verify
@@ -40,13 +40,15 @@ def picture(colour: int) -> bytes:
 def plan(output: Store, count: int = 5, recipes: dict[str, str] = RECIPES) -> list[Shard]:
     """Write a manifest of some photos in both styles, two of them a shard."""
     tasks = PhotoTask.to_table(PhotoTask(f"{n}.png", 1, "e", sorted(recipes), None) for n in range(count))
-    return manifest.write_manifest(output, tasks, 2, recipes)
+    manifest = Manifest.write(output, tasks, 2, recipes)
+    assert manifest
+    return manifest.shards
 
 
 def rows_of(output: Store, shard: Shard, **values: Any) -> list[Result]:
     """Draw what a shard asks for; returns its rows."""
     rows = []
-    for task in manifest.read_shard(output, shard):
+    for task in Manifest.open(output, shard.manifest_id).tasks(shard):
         for style in task.styles:
             name, data = f"{style}/{task.key}", picture(len(rows))
             output.write(name, data)
@@ -220,9 +222,10 @@ def test_manifests_marks_and_leftovers_are_looked_at(output: Store, tmp_path: Pa
         "stray_mark results/_begun-0123456789abcdef-00000",
         f"stray_mark results/_begun-{shards[0].id[:-5]}00077",
     }
-    rewrite(output, shards[0].manifest_key, output.read(shards[0].manifest_key)[:-1] + b"?")
+    key = layout.manifest_key(shards[0].manifest_id)
+    rewrite(output, key, output.read(key)[:-1] + b"?")
     report = verify(output)
-    assert f"damaged_manifest {shards[0].manifest_key}" in found(report)
+    assert f"damaged_manifest {key}" in found(report)
     with pytest.raises(ResultsError, match="leave out --quick"):
         repairs.prepare(verify(output, quick=True))
     repairs.prepare(report)

@@ -9,7 +9,7 @@ from tasks.shard_ranges import cut_ranges
 
 
 def numbers(size: int, *shards: int) -> list[list[int]]:
-    ranges = cut_ranges([Shard(f"m-{n}", "m", n, 64) for n in shards], size)
+    ranges = cut_ranges([Shard(f"m-{n}", n, 64) for n in shards], size)
     assert list(ranges) == [f"m-{found[0].row_group}" for found in ranges.values()]
     return [[shard.row_group for shard in found] for found in ranges.values()]
 

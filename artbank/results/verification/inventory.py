@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
-from artbank.results import layout, ledger, manifest, pending
+from artbank.results import layout, ledger, pending
+from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
 from artbank.store.parquet import conform, read_table
 
@@ -145,17 +146,13 @@ def is_in(column: str, names: Iterable[str]) -> pc.Expression:
     return pc.field(column).isin(pa.array(list(names), _TEXT))
 
 
-def manifest_of(shard_id: str) -> str:
-    """Return the id of the manifest that a shard is cut from."""
-    return shard_id.rpartition("-")[0]
-
-
 def _read_manifests(output: Store, ids: Sequence[str]) -> tuple[pa.Table, dict[str, dict[str, str]], dict[str, str]]:
     asked, recipes, bad = [_ASKED.empty_table()], {}, {}
     for name, data in _read_all(output, {name: layout.manifest_key(name) for name in ids}):
         try:
-            table, recipes[name] = manifest.read_asked(name, _bytes(data))
-            asked.append(table.select(_ASKED.names).cast(_ASKED))
+            manifest = Manifest(output, name, _bytes(data))
+            asked.append(manifest.asked().select(_ASKED.names).cast(_ASKED))
+            recipes[name] = manifest.recipes
         except (ResultsError, pa.ArrowException, KeyError, ValueError) as error:
             bad[name] = str(error)
     return pa.concat_tables(asked).combine_chunks(), recipes, bad

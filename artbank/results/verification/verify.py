@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.results.layout import part_key
-from artbank.results.verification.inventory import PAIR, REPAIR, Holdings, is_in, manifest_of, take_stock
+from artbank.results.manifest import manifest_of
+from artbank.results.verification.inventory import PAIR, REPAIR, Holdings, is_in, take_stock
 from artbank.results.verification.pictures import Progress, find_faults
 from artbank.results.verification.tables import find_stale
 from artbank.store.objects import Store
