@@ -32,15 +32,14 @@ import psutil
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-import rgw  # noqa: E402
-from drawn import add_collection  # noqa: E402
-from flaky import FlakyStore, run_flaky  # noqa: E402
+sys.path[:0] = [str(ROOT)]
 
 from artbank.results import ledger  # noqa: E402
 from artbank.store.objects import Store  # noqa: E402
 from bench.trivial import SIDE_PX, save_trivial  # noqa: E402
+from tests.support import rgw  # noqa: E402
+from tests.support.flaky import FlakyStore, run_flaky  # noqa: E402
+from tests.support.small_inputs import add_collection  # noqa: E402
 
 _UPLOADED_AT_ONCE = 1000
 _SAMPLE_SECONDS = 2.0

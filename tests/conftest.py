@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-import postgres
 import pytest
-import rgw
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.support import postgres, rgw
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"  # the core logs outside of flow runs too
@@ -25,6 +25,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads take
 os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = "artbank"  # likewise: as a deployment has it
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
+
+pytest_plugins = ["tests.support.flow_fixtures"]
 
 BACKENDS = ("local", "memory", "rgw", "moto")
 _numbers = count(1)

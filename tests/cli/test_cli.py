@@ -18,13 +18,13 @@ import pytest
 import safetensors.torch
 import typer
 import yaml
-from drawn import TRAIN, add_collection, draw_photo
 from PIL import Image
 from pydantic import BaseModel
 
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
 from artbank_cli.main import app, main
+from tests.support.small_inputs import TRAIN, add_collection, draw_photo
 
 TINY = [
     *("--max-steps", "3", "--batch-size", "1", "--num-crops", "1", "--resolution-px", "32"),

@@ -14,9 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-import rgw
 import yaml
-from drawn import add_collection
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
@@ -26,8 +24,10 @@ from artbank.store.objects import Store
 from artbank_cli import server
 from artbank_cli.doctor import to_text
 from artbank_cli.main import main
+from tests.support import rgw
+from tests.support.paths import ROOT
+from tests.support.small_inputs import add_collection
 
-ROOT = Path(__file__).parents[2]
 SECRET = "a-wrong+secret/that-nobody+tells"
 
 

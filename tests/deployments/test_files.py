@@ -14,9 +14,10 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from composing import ROOT, image_env, read_compose, read_env
-from deploy import fill_variables, read_templates
 from prefect.utilities.templating import apply_values, find_placeholders
+
+from deployments.deploy import fill_variables, read_templates
+from tests.support.compose import ROOT, image_env, read_compose, read_env
 
 FOLDER = ROOT / "deployments/kubernetes"
 MANIFESTS = sorted({*FOLDER.glob("base/*.yaml"), *FOLDER.glob("dask/*.yaml")} - {*FOLDER.glob("*/kustomization.yaml")})

@@ -13,11 +13,11 @@ from typing import Any, get_args
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from blocks import DOCUMENTS, ROOT
 from markdown_it import MarkdownIt
 from pydantic import BaseModel
 
 from artbank import config, errors, recipes, records
+from tests.support.document_blocks import DOCUMENTS, ROOT
 
 sys.path.insert(0, str(ROOT / "docs/_ext"))
 import reference

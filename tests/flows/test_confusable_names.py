@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from drawn import draw_photo, listing, stylizing
-from runs import run
 
 from artbank.archive.plan import survey_archive
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
+from tests.support.flow_runs import run
+from tests.support.small_inputs import draw_photo, listing, stylizing
 
 LONG = "n" * 246 + ".tif"
 KEYS = [

@@ -13,17 +13,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import rgw
 import yaml
-from deploying import PLACES, ROOT, call_prefect
-from drawn import add_collection, draw_artwork, draw_photo, stylizing, training
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings.models.flows import FlowsSettings
 from prefect.states import Cancelled, Completed, Late, Running, Scheduled, State
-from runs import id_of, log_of, run
 from s3fs import S3FileSystem
 
 from artbank.config import WatchConfig
@@ -31,6 +27,10 @@ from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from flows.watch_gallery import watch_gallery
+from tests.support import rgw
+from tests.support.flow_runs import id_of, log_of, run
+from tests.support.prefect_yaml import PLACES, ROOT, call_prefect
+from tests.support.small_inputs import add_collection, draw_artwork, draw_photo, stylizing, training
 
 AUTOMATIONS = sorted((ROOT / "deployments/automations").glob("*.yaml"))
 NOTIFY = ROOT / "deployments/notifications/notify.yaml"

@@ -15,17 +15,18 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn import draw_photo, stylizing
 from PIL import Image
-from runs import run
 
 from artbank.archive.plan import plan_archive
 from artbank.store.objects import Store
 from artbank_cli.main import main
 from flows.stylize_archive import stylize_archive
+from tests.support.flow_runs import run
+from tests.support.paths import ROOT
+from tests.support.small_inputs import draw_photo, stylizing
 
 KEYS = ("a.jpg", "roll 1/b.png", "roll 2/b.png", "été.webp", "torn.jpg")
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
 
 

@@ -13,17 +13,11 @@ from uuid import UUID
 
 import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
 import pytest
-import rgw
 import yaml
-from deploying import ROOT
-from drawn import listing, stylizing, training
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import AssetContext
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
-from runs import artifacts, id_of, log_of, read_run, run, task_runs
-from scraping import scrape
-from wholes import NUM_PHOTOS
 
 from artbank.config import RunConfig
 from artbank.diffusion import base_model
@@ -36,6 +30,12 @@ from tasks.artifacts import link_of, list_places, show_outcome
 from tasks.progress import RunProgress
 from tasks.runners import _DASK, _start
 from tasks.tags import MOST_TAGS, make_tags
+from tests.support import rgw
+from tests.support.flow_runs import artifacts, id_of, log_of, read_run, run, task_runs
+from tests.support.interrupted_runs import NUM_PHOTOS
+from tests.support.prefect_yaml import ROOT
+from tests.support.prometheus import scrape
+from tests.support.small_inputs import listing, stylizing, training
 
 
 @pytest.fixture

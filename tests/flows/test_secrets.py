@@ -14,14 +14,11 @@ from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
-import rgw
-from drawn import add_collection, draw_photo, stylizing, training
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, LogFilter, TaskRunFilter
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ParameterTypeError
 from prefect.utilities.schema_tools.validation import ValidationError, validate
-from runs import id_of, log_of, run
 from s3fs import S3FileSystem
 
 import flows.train_banks
@@ -29,6 +26,9 @@ from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
+from tests.support import rgw
+from tests.support.flow_runs import id_of, log_of, run
+from tests.support.small_inputs import add_collection, draw_photo, stylizing, training
 
 TOKENS = {"HF_TOKEN": "hf_tokenThatNobodyTells", "HUGGING_FACE_HUB_TOKEN": "hf_otherThatNobodyTells"}
 WRONG = "a-wrong+secret/that-nobody+tells"

@@ -10,10 +10,7 @@ from typing import Any
 
 import datasets
 import pytest
-from drawn import STYLIZE, TRAIN, add_collection, draw_photo, listing, stylizing, training
 from PIL import Image
-from runs import artifacts, id_of, read_run, run, task_runs
-from stylized import BROKEN, PHOTOS, Archive
 
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
@@ -24,6 +21,9 @@ from artbank.results import ledger
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
+from tests.support.flow_runs import artifacts, id_of, read_run, run, task_runs
+from tests.support.small_inputs import STYLIZE, TRAIN, add_collection, draw_photo, listing, stylizing, training
+from tests.support.stylized_archive import BROKEN, PHOTOS, Archive
 
 
 def no_model(*_: Any) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn import listing
 from prefect.exceptions import ParameterTypeError
-from runs import id_of, log_of, run, task_runs
-from stylized import PHOTOS, Archive
 
 import flows.stylize_archive
 from artbank.errors import CatalogError, ConfigError, ResultsError
 from artbank.results import ledger
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
+from tests.support.flow_runs import id_of, log_of, run, task_runs
+from tests.support.small_inputs import listing
+from tests.support.stylized_archive import PHOTOS, Archive
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ from urllib.parse import unquote
 
 import pytest
 import torch
-from drawn import add_collection, draw_artwork, listing, training
 from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
-from runs import artifacts, id_of, log_of, read_run, run, task_runs
 
 from artbank.bank.train_state import Training
 from artbank.catalog.bank_files import load_bank
@@ -31,6 +29,8 @@ from artbank.pages import banks
 from artbank.records import BankRecord
 from artbank.store.objects import Store
 from flows.train_banks import cut_groups, train_banks
+from tests.support.flow_runs import artifacts, id_of, log_of, read_run, run, task_runs
+from tests.support.small_inputs import add_collection, draw_artwork, listing, training
 
 _CORE = """
 import sys

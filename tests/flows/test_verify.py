@@ -16,10 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from drawn import draw_photo, listing, training
 from PIL import Image
-from runs import run
-from stylized import Archive
 
 from artbank.config import StylizeConfig
 from artbank.results.verification import repair
@@ -28,6 +25,9 @@ from artbank.store.objects import Store
 from artbank_cli.main import main
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
+from tests.support.flow_runs import run
+from tests.support.small_inputs import draw_photo, listing, training
+from tests.support.stylized_archive import Archive
 
 KEYS = tuple(f"roll {n % 2}/{n} [x].jpg" for n in range(6))
 STYLES = ("novak", "novak:0.7+ferrante:0.3")

@@ -1,0 +1,55 @@
+"""A photo that ends every process that works on it: it is found out and named, and the run ends with all the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dask
+import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
+
+from artbank.config import RunConfig
+from artbank.results import ledger
+from artbank.store.objects import Store
+from flows.stylize_archive import stylize_archive
+from tasks.runners import _DASK, _start
+from tests.support.flow_runs import run
+from tests.support.interrupted_runs import check_whole, pictures
+from tests.support.small_inputs import draw_photo, stylizing
+
+_POISON = """
+import os, signal
+from artbank.stylization import Stylizer
+
+if Stylizer._stylize_batch.__name__ != "die_of_poison":  # a preload is imported twice
+    draw = Stylizer._stylize_batch
+
+def die_of_poison(self, batch, styles):
+    if any(photo.key == "poison.jpg" and photo.padded.any() for photo in batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield from draw(self, batch, styles)
+
+Stylizer._stylize_batch = die_of_poison
+"""
+
+
+def test_a_photo_that_kills_every_worker_is_a_failed_row_and_the_run_ends(trained: Any, tmp_path: Path) -> None:
+    photos = Store.open(str(tmp_path / "photos"))
+    photos.write_many({f"{i}.jpg": draw_photo(i) for i in range(8)} | {"poison.jpg": draw_photo(9)})
+    asked = {"shard_size": 3, "batch_size": 3}
+    undisturbed = stylizing(photos.uri, str(tmp_path / "undisturbed"), trained.store, "novak", **asked)
+    assert run(stylize_archive, undisturbed).is_completed()
+    preload = tmp_path / "poison.py"
+    preload.write_text(_POISON)
+    with (
+        dask.config.set({**_DASK, "distributed.worker.preload": [str(preload)]}),
+        _start(RunConfig(num_workers=2))() as cluster,
+    ):
+        address = cluster.scheduler_address
+        config = stylizing(photos.uri, str(tmp_path / "output"), trained.store, "novak", runner=address, **asked)
+        state = run(stylize_archive, config)
+        assert state.is_completed(), state
+    assert (state.result().num_done, state.result().num_failed) == (8, 1)
+    check_whole(config.output_uri, pictures(undisturbed.output_uri), lost="poison.jpg")
+    [row] = [r for r in ledger.read_ledger(Store.open(config.output_uri)).to_pylist() if r["status"] == "failed"]
+    assert (row["failure"], "4 times" in row["reason"]) == ("crashed", True)

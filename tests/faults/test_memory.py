@@ -1,0 +1,57 @@
+"""Memory stays flat however many photos a worker has done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from artbank.store.objects import Store
+from tests.support.paths import ROOT
+from tests.support.small_inputs import draw_photo
+
+NUM_PHOTOS, SHARD = 10_000, 1250
+_SCRIPT = """
+import json, sys
+from pathlib import Path
+import psutil
+from tests.support.small_inputs import add_collection, stylizing, training
+from artbank.archive.plan import plan_archive
+from artbank.gallery.plan import plan_training
+from artbank.gallery.train import train_collection
+from artbank.archive.shard import stylize_shard
+from artbank.store.objects import Store
+from bench.trivial import SIDE_PX, save_trivial
+
+if __name__ == "__main__":
+    root, shard_size = Path(sys.argv[1]), int(sys.argv[2])
+    model = {"base_model": str(save_trivial(root / "model"))}
+    add_collection(Store.open(str(root / "gallery")), "novak")
+    train = training(str(root / "gallery"), str(root / "store"), **model)
+    for job in plan_training(train).jobs:
+        train_collection(train, job)
+    recipe = {"steps": 1, "strength": 1.0, "guidance": 1.0, "inversion": "gaussian", "resolution_px": SIDE_PX}
+    sizes = {"batch_size": 64, "shard_size": shard_size}
+    output = str(root / "output")
+    config = stylizing(str(root / "photos"), output, train.store_uri, "novak", recipe=recipe, **sizes, **model)
+    plan, shards, _ = plan_archive(config)
+    process, used = psutil.Process(), []
+    for shard in shards:
+        assert stylize_shard(config, plan, shard) == shard.num_photos
+        used.append(sum(p.memory_info().rss for p in [process, *process.children(recursive=True)]))
+    print(json.dumps(used))
+"""
+
+
+def test_ten_thousand_photos_take_no_more_memory_than_the_first_thousand(tmp_path: Path) -> None:
+    photos, few = Store.open(str(tmp_path / "photos")), [draw_photo(seed) for seed in range(8)]
+    photos.write_many({f"{i:05d}.jpg": few[i % 8] for i in range(NUM_PHOTOS)})
+    (tmp_path / "script.py").write_text(_SCRIPT)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), str(SHARD)]
+    done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE)
+    used = json.loads(done.stdout.splitlines()[-1])
+    assert len(used) == NUM_PHOTOS / SHARD
+    assert max(used[1:]) < 1.05 * used[0], [f"{size >> 20} MB" for size in used]

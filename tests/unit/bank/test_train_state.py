@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from diffusers import DDIMScheduler
+
+from artbank.bank.bank import Bank
+from artbank.bank.dataset import Views, encode_views
+from artbank.bank.loss import diffusion_loss
+from artbank.bank.train_state import Training
+from artbank.diffusion.base_model import BaseModel
+from artbank.errors import TrainingError
+from artbank.mini.drawing.scenes import draw_scene
+from artbank.recipes import BankRecipe
+from tests.support.memory_checkpoint import Killed, Memory
+
+RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolution_px=32, validate_every=2)
+
+
+@pytest.fixture(scope="module")
+def views(base: BaseModel) -> tuple[Views, Views]:
+    pictures = [draw_scene(80_000_000 + i, width_px=48, height_px=40).image for i in range(4)]
+    captions = ["a house", None, "a lake {style}", None]
+    learned = encode_views(base, pictures[:3], captions[:3], RECIPE)
+    return learned, encode_views(base, pictures[3:], captions[3:], RECIPE)
+
+
+def open_training(base: BaseModel, views: tuple[Views, Views], recipe: BankRecipe = RECIPE) -> Training:
+    return Training(base, *views, recipe, "a bank")
+
+
+@pytest.mark.parametrize("attention", ["ssam", "none"])
+def test_a_killed_training_resumes_to_the_bits_of_one_that_was_not(
+    base: BaseModel, views: tuple[Views, Views], attention: str
+) -> None:
+    recipe = RECIPE.model_copy(update={"attention": attention})
+    whole = open_training(base, views, recipe).run()
+    keeper = Memory()
+
+    def die(step: int, steps: int, loss: float) -> None:
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        open_training(base, views, recipe).run(keeper, checkpoint_every=2, progress=die)
+    resumed = open_training(base, views, recipe.model_copy(update={"seed": 0})).run(keeper, checkpoint_every=2)
+    assert torch.equal(whole.vectors, resumed.vectors)
+    assert all(torch.equal(whole.state[name], resumed.state[name]) for name in whole.state)
+    assert (whole.history.train, whole.history.validation) == (resumed.history.train, resumed.history.validation)
+    assert [step for step, _ in whole.history.validation] == [0, 2, 4]
+
+
+def test_training_moves_the_vectors_and_lowers_the_loss_on_what_it_sees(
+    base: BaseModel, views: tuple[Views, Views]
+) -> None:
+    recipe = RECIPE.model_copy(update={"max_steps": 12, "validate_every": 6, "learning_rate": 0.02})
+    trained = Training(base, views[0], views[0], recipe, "a bank").run()
+    losses = [loss for _, loss in trained.history.validation]
+    assert trained.history.best[1] < losses[0]
+
+
+def test_patience_ends_a_training_and_the_best_step_is_kept(
+    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = open_training(
+        base, views, RECIPE.model_copy(update={"max_steps": 50, "validate_every": 1, "patience": 2})
+    )
+    losses, states, note = iter([3.0, 2.0, 1.0, 5.0, 5.0, 0.0]), [], training.note_validation
+
+    def validate(_: float) -> None:
+        states.append(training.bank.vectors.detach().clone())
+        note(next(losses))
+
+    monkeypatch.setattr(training, "note_validation", validate)
+    trained = training.run()
+    assert len(trained.history.train) == 4
+    assert torch.equal(trained.state["train.vectors"], states[2])
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(
+    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = open_training(base, views)
+    monkeypatch.setattr(BaseModel, "predict", lambda self, latents, t, prompts: latents * prompts.sum() * float("nan"))
+    with pytest.raises(TrainingError, match="learning_rate"):
+        training.advance()
+
+
+def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
+    base: BaseModel, views: tuple[Views, Views]
+) -> None:
+    training = open_training(base, views)
+    training.bank.vectors.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingError, match="learning_rate"):
+        training.run()
+
+
+def test_vectors_that_are_not_finite_make_no_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+    training = open_training(base, views)
+    training.best["vectors"][0, 0] = float("nan")
+    with pytest.raises(TrainingError, match="vectors are not finite"):
+        training.finish()
+
+
+def test_a_warm_start_goes_on_from_an_older_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+    older = open_training(base, views).run()
+    bank = Bank("old", "monet", base.id, base.hash, "f", RECIPE, older.vectors, older.state)
+    training = open_training(base, views, RECIPE.model_copy(update={"seed": 5}))
+    training.start_from(bank)
+    found = training.run()
+    assert found.history.validation[0][1] == pytest.approx(older.history.best[1], rel=1e-5)
+    assert training.finish().vectors.shape == older.vectors.shape
+
+
+def test_min_snr_weighs_losses_by_the_papers_formula(base: BaseModel) -> None:
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = (torch.randn(3, 4, 8, 8, generator=generator) for _ in range(2))
+    timesteps, prompts = torch.tensor([10, 400, 900]), base.encode_prompts(["a house"] * 3)
+    alpha = base.scheduler.alphas_cumprod[timesteps].double()
+    snr = alpha / (1 - alpha)
+    for prediction, offset in (("epsilon", 0), ("v_prediction", 1)):
+        scheduler = DDIMScheduler.from_config(base.scheduler.config, prediction_type=prediction)
+        model = dataclasses.replace(base, scheduler=scheduler)
+        with torch.no_grad():
+            plain = diffusion_loss(model, latents, noise, timesteps, prompts)
+            weighed = diffusion_loss(model, latents, noise, timesteps, prompts, gamma=5.0)
+        expected = torch.minimum(snr, torch.tensor(5.0)) / (snr + offset)
+        assert torch.allclose((weighed / plain).double(), expected, rtol=1e-4)
+
+
+def test_noise_stays_below_the_strength_that_is_trained_for(
+    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    predict = BaseModel.predict
+
+    def watch(self: BaseModel, latents: torch.Tensor, timesteps: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        seen.extend(timesteps.tolist())
+        return predict(self, latents, timesteps, prompts)
+
+    monkeypatch.setattr(BaseModel, "predict", watch)
+    open_training(base, views, RECIPE.model_copy(update={"max_strength": 0.3, "batch_size": 4})).run()
+    assert len(seen) > 16 and max(seen) < 300 and max(seen) - min(seen) > 100
+
+
+@pytest.mark.parametrize(
+    "change", [{"history": "[]"}, {"history": "{}"}, {"history": '{"validation": 3}'}, {"step": "many"}]
+)
+def test_a_checkpoint_with_a_header_that_makes_no_sense_says_so(
+    base: BaseModel, views: tuple[Views, Views], change: dict[str, str]
+) -> None:
+    training = open_training(base, views)
+    data = training.checkpoint()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    broken = safetensors.torch.save(safetensors.torch.load(data), metadata=header | change)
+    with pytest.raises(TrainingError, match="delete it"):
+        training.restore(broken)
+
+
+def test_a_checkpoint_of_another_attention_says_so(base: BaseModel, views: tuple[Views, Views]) -> None:
+    data = open_training(base, views).checkpoint()
+    with pytest.raises(TrainingError, match="delete it"):
+        open_training(base, views, RECIPE.model_copy(update={"attention": "none"})).restore(data)
+
+
+def test_a_finished_training_that_is_run_again_gives_the_same_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+    keeper = Memory()
+    first = open_training(base, views).run(keeper, checkpoint_every=1)
+    again = open_training(base, views).run(keeper, checkpoint_every=1)
+    assert torch.equal(first.vectors, again.vectors)
+    assert first.history.train == again.history.train
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "garbage"])
+def test_a_checkpoint_that_cannot_be_resumed_from_says_so(
+    base: BaseModel, views: tuple[Views, Views], damage: str
+) -> None:
+    keeper = Memory()
+    training = open_training(base, views)
+    training.advance()
+    data = training.checkpoint()
+    keeper.data = {"truncated": data[: len(data) // 2], "foreign": data, "garbage": b"\0" * 40}[damage]
+    other = Training(base, *views, RECIPE, "another bank" if damage == "foreign" else "a bank")
+    with pytest.raises(TrainingError, match="delete it"):
+        other.run(keeper)
+
+
+def test_captions_are_said_with_the_style_and_cannot_bring_a_style_of_their_own(views: tuple[Views, Views]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    prompts = [views[0].prompt(view, generator, 0.0) for view in range(len(views[0]))]
+    assert prompts[0] == "a house, in the style of {style}"
+    assert all(prompt.count("{style}") == 1 for prompt in prompts)
+    assert views[0].prompt(0, generator, 1.0) == "in the style of {style}"
+
+
+def test_crops_keep_the_aspect_ratio_and_come_with_their_mirror_images(base: BaseModel) -> None:
+    wide = np.zeros((40, 120, 3), np.uint8)
+    wide[:, 40:80] = 255  # the centred crop of 40 px shows white only
+    found = encode_views(base, [wide], [None], RECIPE)
+    white = encode_views(base, [np.full((40, 40, 3), 255, np.uint8)], [None], RECIPE)
+    assert len(found) == 2
+    assert torch.allclose(found.mean, white.mean, atol=0.1)

@@ -1,0 +1,293 @@
+"""Pictures and texts for people: their layout, and that no name can break them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from artbank.records import Result
+from artbank.report.bank_card import bank_card
+from artbank.report.contact_sheets import Cell, contact_sheet, preview_grid
+from artbank.report.fonts import fit_end, fit_middle, fit_start, letter, width, wrap
+from artbank.report.markdown import escape, fence, seconds_text, shorten
+from artbank.report.summaries import results_summary, summary_markdown
+from tests.support.rows import bank_record, result
+
+RED, GREEN, BLUE = ((200, 30, 30), (30, 160, 30), (30, 30, 200))
+HOSTILE = "a|b`c`<img src=x>\n# [x](javascript:1)\u202egnp.jpg"
+
+
+def plain(colour: tuple[int, int, int], height: int = 60, wide: int = 90) -> np.ndarray:
+    return np.full((height, wide, 3), colour, np.uint8)
+
+
+def opened(data: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "JPEG"
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+def bounds(sheet: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Return top, bottom, left and right of what has a colour."""
+    rows, columns = np.nonzero(np.abs(sheet - colour).max(2) < 25)
+    return rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+
+
+def table_of(markdown: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table after a heading, which is left out where it is empty."""
+    lines = markdown[markdown.index(heading) :].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    body = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        body.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return body
+
+
+def summarized(rows: Sequence, **floors: tuple[float | None, float | None]) -> dict:
+    return results_summary(Result.to_table(rows), floors)
+
+
+def test_a_row_has_its_photo_then_its_styles_in_order_and_alike_in_size():
+    row: list[Cell] = [("photo", plain(RED)), ("monet", plain(GREEN, 120, 180)), ("hokusai", plain(BLUE))]
+    sheet = opened(contact_sheet([("a.jpg", row)]))
+    places = [bounds(sheet, colour) for colour in (RED, GREEN, BLUE)]
+    assert {place[:2] for place in places} == {places[0][:2]}
+    assert {right - left for _, _, left, right in places} == {places[0][3] - places[0][2]}
+    assert places[0][3] < places[1][2] and places[1][3] < places[2][2]
+
+
+@pytest.mark.parametrize(("height", "wide"), [(60, 90), (90, 60), (10, 400), (400, 10)])
+def test_a_picture_keeps_its_shape(height: int, wide: int):
+    sheet = opened(contact_sheet([("a.jpg", [("photo", plain(RED, height, wide))])]))
+    top, bottom, left, right = bounds(sheet, RED)
+    assert max(bottom - top, right - left) == pytest.approx(192, abs=3)
+    assert (right - left) / (bottom - top) == pytest.approx(wide / height, rel=0.6)
+
+
+@pytest.mark.parametrize("cells", [[("photo", plain(RED)), ("monet", None)], [("photo", plain(RED))]])
+def test_what_failed_or_is_missing_is_a_grey_tile_of_the_photos_shape(cells: list[Cell]):
+    both: list[Cell] = [("photo", plain(BLUE)), ("monet", plain(GREEN))]
+    sheet = opened(contact_sheet([("a.jpg", cells), ("b.jpg", both)]))
+    top, bottom, _, _ = bounds(sheet, RED)
+    _, _, left, right = bounds(sheet, GREEN)
+    tile = sheet[top + 3 : bottom - 3, left + 3 : right - 3].reshape(-1, 3)
+    assert np.abs(np.median(tile, 0) - (233, 230, 223)).max() < 4
+    assert tile.min() < 190, "the word is missing"
+
+
+def test_a_sheet_stays_within_its_bytes():
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    rows = [(f"{i}.jpg", [("photo", noise), ("monet", noise)]) for i in range(6)]
+    assert len(contact_sheet(rows, max_bytes=60_000)) <= 60_000 < len(contact_sheet(rows))
+
+
+def test_a_sheet_holds_twelve_columns_and_forty_rows():
+    cells: list[Cell] = [(f"style {i}", plain(GREEN)) for i in range(12)]
+    sheet = opened(contact_sheet([(f"{i}.jpg", cells) for i in range(40)], cell_px=64))
+    assert sheet.shape[1] > 12 * 64 and sheet.shape[0] > 40 * 40
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(max_size=80), st.text(max_size=80), st.integers(1, 300), st.integers(1, 300))
+def test_a_sheet_takes_any_name_and_any_shape(key: str, title: str, height: int, wide: int):
+    rows = [(key, [("photo", plain(RED, height, wide)), (title, None)])]
+    assert opened(contact_sheet(rows, cell_px=48)).ndim == 3
+
+
+def test_an_empty_sheet_is_a_picture_too():
+    assert opened(contact_sheet([])).ndim == 3
+
+
+def test_nothing_of_a_sheet_reaches_its_margin():
+    name = "a very long name of a photo that nobody has ever shortened.jpeg"
+    cells: list[Cell] = [("photo", plain(RED)), ("an endless name of a style " * 4, plain(GREEN))]
+    sheet = opened(contact_sheet([(f"{name}/{name}", cells)]))
+    inside = np.zeros(sheet.shape[:2], bool)
+    inside[16:-16, 16:-16] = True
+    assert np.abs(sheet[~inside] - (250, 249, 246)).max() < 8
+
+
+def test_a_preview_shows_every_artwork_and_every_pair_beside_each_other():
+    artworks = [plain(RED, 60, 30 + 40 * i) for i in range(9)]
+    sheet = opened(preview_grid(artworks, [plain(GREEN)] * 3, [plain(BLUE)] * 3, "monet, version 3"))
+    assert sheet.shape[1] == 1080
+    assert bounds(sheet, RED)[1] < bounds(sheet, GREEN)[0]
+    assert bounds(sheet, GREEN)[2] < bounds(sheet, BLUE)[2]
+    assert bounds(sheet, RED)[2] >= 40 and bounds(sheet, RED)[3] <= 1040
+    line = sheet[bounds(sheet, GREEN)[0] + 20]  # through the first two pairs
+    widths = [(np.abs(line - colour).max(1) < 25).sum() for colour in (GREEN, BLUE)]
+    assert widths[0] == pytest.approx(widths[1], abs=4), "a picture is covered by its neighbour"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200)), max_size=8), st.integers(0, 5))
+def test_a_preview_takes_any_number_of_pictures_of_any_shape(shapes: list[tuple[int, int]], num_pairs: int):
+    pictures = [plain(RED, *shape) for shape in shapes]
+    pairs = [plain(BLUE, 1 + 30 * i, 40) for i in range(num_pairs)]
+    sheet = opened(preview_grid(pictures, pairs, pairs, HOSTILE))
+    assert sheet.shape[1] == 1080
+
+
+def test_text_is_cut_where_it_is_needed_and_nowhere_else():
+    name = "holiday in the mountains 2019.jpeg"
+    assert fit_middle(name, 13, 1000) == name
+    for fit in (fit_end, fit_middle, fit_start):
+        short = fit(name, 13, 120)
+        assert "…" in short and width(short, 13) <= 120
+    assert fit_middle(name, 13, 120).endswith("jpeg") and fit_start(name, 13, 120).endswith("jpeg")
+
+
+def test_text_breaks_at_spaces_and_signs():
+    lines = wrap("monet:0.70+hokusai:0.30", 13, 90, most_lines=3)
+    assert lines == ["monet:0.70+", "hokusai:0.30"]
+    assert len(wrap("word " * 50, 13, 90, most_lines=3)) == 3
+
+
+def test_letters_that_no_font_has_do_not_become_boxes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("artbank.report.fonts._WIDER", ())
+    letter.cache_clear()
+    assert letter("Élan_ñ", 13)[1] == "Elan_n"
+    assert letter("\U00012000\n", 13)[1] == "??"
+    letter.cache_clear()
+
+
+@given(st.text())
+def test_an_escaped_value_is_one_line_without_markup(text: str):
+    line = escape(text)
+    assert len(line.splitlines()) <= 1
+    assert "<" not in line and ">" not in line
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|`\[\]*_]", line)
+
+
+def test_names_cannot_reverse_hide_or_break_what_follows():
+    assert escape("a\u202eb\x00c\ud800") == "a�b�c�"
+    assert escape("a\r\nb\u2028c") == "a b c"
+    assert escape("&lt;") == "&amp;lt;"
+    assert escape("x" * 1000).count("x") < 200
+    escape("a\ud800").encode()
+
+
+@pytest.mark.parametrize("longest", [3, 4, 9, 10])
+def test_a_shortened_text_has_the_length_asked_for(longest: int):
+    assert len(shorten("abcdefghijkl", longest)) == longest
+    assert shorten("abc", longest) == "abc"
+
+
+def test_a_fence_is_longer_than_any_in_its_code():
+    assert fence("a ``` b").startswith("````\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (0.01234, "0.0123 s"), (59.2, "59.2 s"), (61, "1 min 1 s"), (3700, "1 h 1 min")]
+)
+def test_durations_come_in_units_that_suit_them(seconds: float | None, text: str):
+    assert seconds_text(seconds) == text
+
+
+def test_a_card_says_what_a_bank_is_worth():
+    record = bank_record(scorer="mini/clip@123", recipe='{"steps": 400, "min_snr_gamma": null}', version=3)
+    card = bank_card(record, "current", "preview.jpg")
+    assert card.startswith("# monet, version 3\n\n![") and "](preview.jpg)" in card
+    assert table_of(card, "## What it is worth")[2:] == [
+        ["untouched photos \\(floor\\)", "0.500"],
+        ["photos in this style", "0.700"],
+        ["held-out artworks \\(ceiling\\)", "0.900"],
+    ]
+    assert "**50 %** of the way" in card
+    assert table_of(card, "## How it was trained")[2:] == [["steps", "400"], ["min\\_snr\\_gamma", "none"]]
+    assert "--style monet@3" in card
+
+
+@pytest.mark.parametrize("missing", ["clip_style", "clip_style_gain", "train_loss", "previous_version"])
+def test_a_card_does_without_what_was_not_measured(missing: str):
+    card = bank_card(bank_record(**{"scorer": "mini/clip@123", missing: None}), "current", None)
+    assert "None" not in card and "nan" not in card
+    assert "![" not in card
+
+
+def test_a_card_lists_warnings_and_escapes_them():
+    card = bank_card(bank_record(warnings=["3 are nearly equal: a|b", "small <b>"]), "current", None)
+    assert "- 3 are nearly equal: a\\|b\n- small &lt;b&gt;" in card
+    assert "Nothing was found" in bank_card(bank_record(), "current", None)
+
+
+def test_the_python_of_a_card_compiles_and_finds_what_it_imports():
+    card = bank_card(bank_record(weights_uri='s3://b/"x"/```'), "current", None)
+    code = re.search(r"(`{3,})python\n(.*?)\n\1", card, re.S)
+    assert code
+    compile(code[2], "card", "exec")
+    exec("\n".join(line for line in code[2].splitlines() if line.startswith(("import", "from"))), {})
+
+
+def test_a_summary_counts_and_spreads_by_style():
+    rows = [result(f"{i}.jpg", "monet", clip_style=0.2 + 0.1 * i) for i in range(3)]
+    rows += [result("0.jpg", "hokusai", clip_style=None), result("1.jpg", "hokusai", status="failed", reason="cut off")]
+    summary = summarized(rows, monet=(0.1, 0.5))
+    assert json.loads(json.dumps(summary)) == summary
+    assert (summary["num_photos"], summary["num_pictures"]) == (3, 5)
+    assert summary["counts"] == {"done": 4, "failed": 1}
+    hokusai, monet = summary["styles"]
+    assert (hokusai["done"], hokusai["failed"], monet["done"]) == (1, 1, 3)
+    assert hokusai["scores"]["clip_style"]["n"] == 0 and hokusai["scores"]["ssim"]["n"] == 1
+    assert monet["scores"]["clip_style"]["mean"] == pytest.approx(0.3)
+    assert monet["scores"]["clip_style"]["gain"] == pytest.approx(0.5)
+    assert monet["scores"]["ssim"]["floor"] is None
+
+
+def test_a_summary_lists_the_commonest_reasons_and_the_worst_pictures_first():
+    rows = [result(f"{i:02}.jpg", clip_style=i / 100, flags=["flat"] if i < 2 else []) for i in range(30)]
+    for i in range(40):
+        kind = "too_large" if i < 3 else "unreadable"
+        facts = {"status": "failed", "reason": f"reason {i % 25}", "failure": kind, "clip_style": None}
+        rows.append(result(f"x{i:02}.jpg", **facts))
+    summary = summarized(rows)
+    assert [row["key"] for row in summary["worst"]] == [f"{i:02}.jpg" for i in range(20)]
+    assert [row["key"] for row in summary["failed"]] == [f"x{i:02}.jpg" for i in range(20)]
+    assert summary["reasons"][0] == {"reason": "reason 0", "count": 2} and len(summary["reasons"]) == 25
+    assert summary["flags"] == [{"flag": "flat", "count": 2}]
+    assert summary["failures"] == [{"failure": "unreadable", "count": 37}, {"failure": "too_large", "count": 3}]
+    text = summary_markdown(summary, title="t", places={})
+    assert "And 5 other reasons." in text and "The first 20 of 40" in text and "2 flat" in text
+    assert "37 unreadable, 3 too\\_large" in text
+
+
+def test_a_report_has_a_line_for_each_style_and_measure():
+    rows = [result("a.jpg", style) for style in ("monet", "hokusai")]
+    text = summary_markdown(summarized(rows, monet=(0.25, 0.75)), title="Run", places={"pictures": "s3://out"})
+    scores = table_of(text, "## Scores")
+    assert scores[0] == ["style", "score", "n", "mean", "median", "p5", "p95", "floor", "ceiling", "gain"]
+    assert len(scores) == 2 + 2 * 5
+    assert ["monet", "clip\\_style", "1", *["0.500"] * 4, "0.250", "0.750", "50 %"] in scores
+    assert table_of(text, "## Where things are")[2] == ["pictures", "s3://out"]
+    assert "## Failed" not in text
+
+
+def test_a_hostile_file_name_stays_in_its_cell():
+    rows = [result(HOSTILE, status="failed", reason=HOSTILE), result(HOSTILE, "b|c")]
+    text = summary_markdown(summarized(rows), title=HOSTILE, places={"pictures": HOSTILE})
+    for heading in ("# a", "## Scores", "by name:", "## Least like", "## Where things"):
+        table = table_of(text, heading)
+        assert {len(line) for line in table} == {len(table[0])}
+    assert "<img" not in text and "\u202e" not in text and "\n# [" not in text
+    assert not re.search(r"(?<!\\)\]\(", text)
+
+
+def test_a_run_over_nothing_has_a_report():
+    summary = summarized([])
+    json.dumps(summary)
+    assert "0 photos, 0 pictures" in summary_markdown(summary, title="Run", places={})
+
+
+def test_a_score_that_is_not_a_number_is_not_the_worst():
+    summary = summarized([result("a.jpg", clip_style=float("nan")), result("b.jpg")])
+    assert [row["key"] for row in summary["worst"]] == ["b.jpg"]

@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artbank.errors import Failure
+from artbank.records import PhotoTask, Result
+from artbank.results import attempts, layout, ledger, pending
+from artbank.results.manifest import Manifest, Shard
+from artbank.store import objects
+from artbank.store.objects import Store
+from tests.support.rows import START, result
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Store:
+    return Store.open(str(tmp_path / "output"))
+
+
+def listing(**etags: str) -> pa.Table:
+    """A listing of `<name>.jpg`, each with an etag."""
+    return pa.table(
+        {
+            "key": pa.array([f"{name}.jpg" for name in etags], pa.string()),
+            "size": pa.array([3] * len(etags), pa.int64()),
+            "etag": pa.array(etags.values(), pa.string()),
+        }
+    )
+
+
+def write_shards(output: Store, tasks: pa.Table, shard_size: int, recipes: Mapping[str, str]) -> list[Shard]:
+    manifest = Manifest.write(output, tasks, shard_size, recipes)
+    return manifest.shards if manifest else []
+
+
+def read_tasks(output: Store, shard: Shard) -> list[PhotoTask]:
+    return Manifest.open(output, shard.manifest_id).tasks(shard)
+
+
+def read_known(output: Store, shard: Shard) -> dict[tuple[str, str], Result]:
+    return Manifest.open(output, shard.manifest_id).known_rows(shard)
+
+
+def plan(
+    photos: pa.Table,
+    rows: Sequence[Result],
+    recipes: Mapping[str, str],
+    *,
+    retry: bool = False,
+    failures: Sequence[Failure] = (),
+) -> list[tuple]:
+    done = ledger.latest_rows(Result.to_table(rows)).select(pending.DONE_COLUMNS)
+    tasks = PhotoTask.from_table(pending.plan(photos, done, recipes, retry_failed=retry, failures=failures))
+    return [(task.key, task.etag, task.styles, task.known_sha256) for task in tasks]
+
+
+def test_an_archive_is_listed_without_what_is_hidden(store_uri: str) -> None:
+    archive = Store.open(store_uri)
+    archive.write_many({"b.jpg": b"22", "a/b.jpg": b"1", ".trash/c.jpg": b"1", "a/.hidden": b"1"})
+    photos = pending.list_archive(archive)
+    assert photos["key"].to_pylist() == ["a/b.jpg", "b.jpg"]
+    assert photos["size"].to_pylist() == [1, 2]
+    assert photos["etag"].to_pylist() == [stored.etag for stored in archive.list()]
+
+
+def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    photos = pending.list_archive(Store.open(str(tmp_path / "nowhere")))
+    assert len(photos) == 0
+    assert plan(photos, [], {"monet": "r1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "kept"),
+    [
+        ((), (), ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]),
+        (("*.jpg",), (), ["a.jpg"]),
+        (("**/*.jpg",), (), ["a.jpg", "x/a.jpg", "x/y/a.jpg"]),
+        (("x/**",), (), ["x/a.jpg", "x/y/a.jpg"]),
+        (("x/*", "?.png"), (), ["b.png", "x/a.jpg"]),
+        ((), ("x/**",), ["a.jpg", "b.png"]),
+        (("**/a.jpg",), ("x/y/*",), ["a.jpg", "x/a.jpg"]),
+        (("a.jp",), (), []),
+    ],
+)
+def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
+    keys = ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]
+    photos = pa.table({"key": keys, "size": [1] * 4, "etag": ["e"] * 4})
+    assert pending.choose(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
+
+
+def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "_LISTED_AT_ONCE", 3)
+    monkeypatch.setattr(objects, "_SCANNED_AT_ONCE", 2)
+    archive = Store.open(store_uri)
+    archive.write_many({f"{n % 3}/{n}.jpg": b"x" * n for n in range(10)})
+    photos = pending.list_archive(archive)
+    assert photos["key"].to_pylist() == sorted(f"{n % 3}/{n}.jpg" for n in range(10))
+    assert photos.to_pylist() == [vars(stored) for stored in archive.list()]
+
+
+def test_a_photo_lacks_the_styles_that_have_no_row_of_their_recipe() -> None:
+    rows = [result("a.jpg"), result("a.jpg", "hokusai", recipe_id="older"), result("c.jpg"), result("gone.jpg")]
+    recipes = {"monet": "r1", "hokusai": "r1"}
+    assert plan(listing(b="e1", a="e1", c="e2"), rows, recipes) == [
+        ("a.jpg", "e1", ["hokusai"], None),
+        ("b.jpg", "e1", ["hokusai", "monet"], None),
+        ("c.jpg", "e2", ["monet"], "s1"),
+        ("c.jpg", "e2", ["hokusai"], None),
+    ]
+
+
+def test_only_the_current_row_counts() -> None:
+    rows = [result(), result(minute=1, recipe_id="r2")]
+    assert plan(listing(a="e1"), rows, {"monet": "r2"}) == []
+    assert plan(listing(a="e1"), rows, {"monet": "r1"}) == [("a.jpg", "e1", ["monet"], None)]
+
+
+def test_failed_photos_are_tried_again_when_asked_or_changed() -> None:
+    rows = [result(status="failed"), result("b.jpg", status="failed", sha256=None)]
+    assert plan(listing(a="e1", b="e1"), rows, {"monet": "r1"}) == []
+    assert plan(listing(a="e2", b="e2"), rows, {"monet": "r1"}) == [
+        ("a.jpg", "e2", ["monet"], "s1"),
+        ("b.jpg", "e2", ["monet"], None),
+    ]
+    assert plan(listing(a="e2"), rows, {"monet": "r1"}, retry=True) == [("a.jpg", "e2", ["monet"], None)]
+
+
+def test_a_retry_leaves_new_photos_other_recipes_and_other_failures_alone() -> None:
+    failed = {"status": "failed", "failure": "unreadable"}
+    rows = [result("a.jpg", **failed), result("a.jpg", "hokusai", **failed), result("done.jpg")]
+    rows += [result("other.jpg", **failed, recipe_id="r0"), result("lost.jpg", **failed | {"failure": "timed_out"})]
+    photos = listing(a="e1", done="e2", other="e1", lost="e1", new="e1")
+    recipes = {"monet": "r1", "hokusai": "r1"}
+    assert plan(photos, rows, recipes, retry=True) == [
+        ("a.jpg", "e1", ["hokusai", "monet"], None),
+        ("lost.jpg", "e1", ["monet"], None),
+    ]
+    kinds = ("timed_out", "damaged")
+    assert plan(photos, rows, recipes, retry=True, failures=kinds) == [("lost.jpg", "e1", ["monet"], None)]
+
+
+@pytest.mark.parametrize(("failure", "again"), [("store_error", True), ("damaged", True), ("unreadable", False)])
+def test_a_failure_that_says_nothing_of_the_photo_is_always_done_again(failure: Failure, again: bool) -> None:
+    rows = [result(status="failed", failure=failure)]
+    expected = [("a.jpg", "e1", ["monet"], None)] if again else []
+    assert plan(listing(a="e1"), rows, {"monet": "r1"}) == expected
+
+
+def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> None:
+    photos = listing(a="e1", b="e1")
+    ledger.commit(output, "m-00000", [result("a.jpg", status="failed"), result("b.jpg")])
+    for _ in range(2):
+        done = pending.read_done(output, keep_failed=True)
+        tasks = pending.plan(photos, done, {"monet": "r1"}, retry_failed=True)
+        assert tasks["key"].to_pylist() == ["a.jpg"]
+        (shard,) = write_shards(output, tasks, 4, {"monet": "r1"})
+        attempts.begin(output, shard.id, {})
+
+
+def ambiguous(photos: pa.Table, rows: Sequence[Result] = (), archive: pa.Table | None = None) -> dict[str, bool | None]:
+    """Plan one style; returns what is to do, and whether its name is ambiguous."""
+    done = ledger.latest_rows(Result.to_table(rows)).select(pending.DONE_COLUMNS)
+    tasks = pending.plan(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
+    return {task.key: task.is_ambiguous for task in PhotoTask.from_table(tasks)}
+
+
+def test_photos_whose_names_may_be_confused_are_told() -> None:
+    assert ambiguous(listing(a="e1", A="e1", b="e1")) == {"A.jpg": True, "a.jpg": True, "b.jpg": False}
+
+
+def test_names_are_ambiguous_by_the_whole_archive_and_not_by_what_is_chosen() -> None:
+    archive = listing(a="e1", A="e1", b="e1")
+    chosen = pending.choose(archive, include=["a*", "b*"], exclude=[])
+    assert ambiguous(chosen, archive=archive) == {"a.jpg": True, "b.jpg": False}
+
+
+def test_a_photo_that_is_done_is_not_redone_for_another_of_nearly_its_name() -> None:
+    rows = [result("a.jpg")]
+    assert ambiguous(listing(a="e1", A="e1"), rows) == {"A.jpg": True}
+    assert ambiguous(listing(A="e1"), rows) == {"A.jpg": True}  # the other's picture stays, and it may come back
+    assert ambiguous(listing(a="e1"), rows) == {}
+
+
+def test_manifests_of_older_versions_are_read(output: Store) -> None:
+    older = make_tasks(3).drop_columns("is_ambiguous")
+    (shard,) = write_shards(output, older, 3, {"monet": "r1"})
+    assert [task.is_ambiguous for task in read_tasks(output, shard)] == [None] * 3
+
+
+def make_tasks(count: int) -> pa.Table:
+    return PhotoTask.to_table(PhotoTask(f"{n:03d}.jpg", 1, "e", ["monet"], None) for n in range(count))
+
+
+def test_a_manifest_is_cut_into_shards_that_read_back(store_uri: str) -> None:
+    output, tasks = Store.open(store_uri), make_tasks(7)
+    shards = write_shards(output, tasks, 3, {"monet": "r1"})
+    assert [shard.num_photos for shard in shards] == [3, 3, 1]
+    name = shards[0].id.removesuffix("-00000")
+    assert [shard.id for shard in shards] == [f"{name}-{number:05d}" for number in range(3)]
+    assert {shard.manifest_id for shard in shards} == {name}
+    assert output.exists(layout.manifest_key(name))
+    assert [task for shard in shards for task in read_tasks(output, shard)] == PhotoTask.from_table(tasks)
+
+
+def test_a_manifest_is_named_by_all_that_makes_its_work(output: Store) -> None:
+    def name(tasks: pa.Table, shard_size: int = 3, recipe: str = "r1") -> str:
+        return write_shards(output, tasks, shard_size, {"monet": recipe})[0].id
+
+    first = name(make_tasks(7))
+    assert name(make_tasks(7)) == first
+    assert len({first, name(make_tasks(6)), name(make_tasks(7), 4), name(make_tasks(7), recipe="r2")}) == 4
+
+
+def test_the_same_work_coming_up_again_is_not_taken_for_done(output: Store) -> None:
+    photos = listing(a="e1")
+    for number in range(3):  # fails every time
+        tasks = pending.plan(photos, pending.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
+        (shard,) = write_shards(output, tasks, 3, {"monet": "r1"})
+        assert not ledger.is_committed(output, shard.id)
+        ledger.commit(output, shard.id, [result(status="failed")])
+
+
+def test_nothing_to_do_writes_nothing(output: Store) -> None:
+    assert write_shards(output, make_tasks(0), 3, {"monet": "r1"}) == []
+    assert output.list() == []
+
+
+def test_a_shard_whose_manifest_is_gone_cannot_be_read(output: Store) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_tasks(output, Shard("m-00000", 0, 1))
+
+
+def test_rows_of_photos_known_by_their_content_are_found(output: Store) -> None:
+    kept = result("c.jpg", sha256="s3")
+    ledger.commit(output, "m-00000", [result(), result("a.jpg", "hokusai"), kept])
+    recipes = {"monet": "r1", "hokusai": "r2"}
+    tasks = pending.plan(listing(a="e1", b="e1", c="e2"), pending.read_done(output), recipes, retry_failed=False)
+    (shard,) = write_shards(output, tasks, 10, recipes)
+    assert read_known(output, shard) == {("c.jpg", "monet"): kept}
+
+
+def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(output: Store) -> None:
+    photos = listing(a="e1", b="e1")
+
+    def todo(recipe: str, shard_size: int = 1) -> list[Shard]:
+        tasks = pending.plan(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
+        return write_shards(output, tasks, shard_size, {"monet": recipe})
+
+    (shard,) = todo("r1", 2)
+    attempts.begin(output, shard.id, {})
+    ledger.commit(output, shard.id, [result(key) for key in ("a.jpg", "b.jpg")])
+    assert todo("r1") == []
+    first, _ = todo("r2")
+    attempts.begin(output, first.id, {})
+    (again,) = todo("r1")
+    assert [task.key for task in read_tasks(output, again)] == ["a.jpg"]
+    ledger.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
+    assert todo("r1") == []
+    pending.settle(output)  # the other recipe's shard may have been at work later still
+    assert attempts.broken_off(output).keys() == {first.id}
+    ledger.commit(output, "m-1", [result("a.jpg", recipe_id="r2", created_at=START.replace(year=2101))])
+    pending.settle(output)
+    assert attempts.broken_off(output) == {}
+
+
+def test_the_mark_of_a_shard_whose_worker_died_right_after_its_part_is_deleted(output: Store) -> None:
+    attempts.begin(output, "m-0", {})
+    ledger.commit(output, "m-0", [result("a.jpg")])
+    pending.settle(output)
+    assert not [stored.key for stored in output.list() if "_begun" in stored.key]
+
+
+STYLES = ("monet", "hokusai")
+KEYS = st.sampled_from(["a.jpg", "b/c.jpg", "d.jpg", "é f.png"])
+EDITS = st.one_of(
+    st.tuples(st.just("put"), KEYS, st.sampled_from(["one", "two", "bad"])),
+    st.tuples(st.just("touch"), KEYS),
+    st.tuples(st.just("remove"), KEYS),
+)
+RUNS = st.tuples(
+    st.just("run"),
+    st.dictionaries(st.sampled_from(STYLES), st.sampled_from(["r1", "r2"]), min_size=1),
+    st.booleans(),  # whether failed photos are tried again
+    st.sampled_from([None, None, 0, 1, 2]),  # shards committed before it breaks off
+)
+
+
+class Simulation:
+    """An archive that changes, and runs over it whose pictures are the photo's content and the recipe."""
+
+    def __init__(self, output: Store, start: datetime):
+        self.output, self.now = output, start
+        self.archive: dict[str, tuple[str, str]] = {}  # content, etag
+        self.made: dict[tuple[str, str], tuple[str, str]] = {}  # content and recipe of the committed row
+        self.num_etags = 0
+        self.doubtful: set[tuple[str, str]] = set()  # pictures of shards that broke off
+
+    def put(self, key: str, content: str) -> None:
+        self.num_etags += 1
+        self.archive[key] = (content, f"e{self.num_etags}")
+
+    def touch(self, key: str) -> None:
+        if key in self.archive:
+            self.put(key, self.archive[key][0])
+
+    def remove(self, key: str) -> None:
+        self.archive.pop(key, None)
+
+    def listing(self) -> pa.Table:
+        facts = [(key, len(content), etag) for key, (content, etag) in sorted(self.archive.items())]
+        columns = [list(column) for column in zip(*facts, strict=True)] or [[], [], []]
+        schema = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
+        return pa.table(columns, schema=schema)
+
+    def run(self, recipes: Mapping[str, str], retry_failed: bool, breaks_after: int | None) -> None:
+        must = {
+            (key, style)
+            for key, (content, _) in self.archive.items()
+            for style, recipe in recipes.items()
+            if self.made.get((key, style)) != (content, recipe) or (key, style) in self.doubtful
+        }
+        if retry_failed:
+            pairs = {(key, style) for key in self.archive for style in recipes}
+            must = {pair for pair in pairs if self.made.get(pair) == ("bad", recipes[pair[1]])}
+        shards = self.plan(recipes, retry_failed)
+        redone: set[tuple[str, str]] = set()
+        for number, shard in enumerate(shards):
+            if number == breaks_after:
+                self.work(shard, recipes, commit=False)
+                return
+            redone |= self.work(shard, recipes)
+        assert redone == must
+        if not retry_failed:
+            self.check(recipes)
+
+    def plan(self, recipes: Mapping[str, str], retry_failed: bool) -> list[Shard]:
+        done = pending.read_done(self.output, keep_failed=retry_failed)
+        tasks = pending.plan(self.listing(), done, recipes, retry_failed=retry_failed)
+        return write_shards(self.output, tasks, 2, recipes)
+
+    def work(self, shard: Shard, recipes: Mapping[str, str], *, commit: bool = True) -> set[tuple[str, str]]:
+        """Do a shard; returns what was stylized, without what was found to be unchanged."""
+        self.now += timedelta(minutes=1)
+        attempts.begin(self.output, shard.id, {}, now=self.now)
+        self.now += timedelta(minutes=1)
+        known, rows, redone = read_known(self.output, shard), [], set()
+        for task in read_tasks(self.output, shard):
+            content, _ = self.archive[task.key]
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            for style in task.styles:
+                old = known.get((task.key, style))
+                if old is not None and digest == task.known_sha256:
+                    row = replace(old, etag=task.etag, created_at=self.now)
+                else:
+                    row = self.stylize(task, style, content, digest, recipes[style])
+                    redone.add((task.key, style))
+                rows.append(row)
+                if commit:
+                    self.made[task.key, style] = (content, recipes[style])
+        self.doubtful = self.doubtful - redone if commit else self.doubtful | {(row.key, row.style) for row in rows}
+        if commit:
+            ledger.commit(self.output, shard.id, rows)
+        return redone
+
+    def stylize(self, task: PhotoTask, style: str, content: str, digest: str, recipe: str) -> Result:
+        facts = {"etag": task.etag, "sha256": digest, "recipe_id": recipe, "created_at": self.now}
+        if content == "bad":
+            return result(task.key, style, **facts, status="failed", reason="bad", file_name=None)
+        self.output.write(layout.picture_key(style, task.key), f"{content} {recipe}".encode())
+        return result(task.key, style, **facts)
+
+    def check(self, recipes: Mapping[str, str]) -> None:
+        """What must hold after a whole run."""
+        rows = Result.from_table(ledger.write_view(self.output, self.listing()))
+        names = [(row.key, row.style) for row in rows]
+        assert len(set(names)) == len(names)
+        assert {key for key, _ in names} <= set(self.archive)
+        assert {(key, style) for key in self.archive for style in recipes} <= set(names)
+        for row in rows:
+            content, etag = self.archive[row.key]
+            if row.style in recipes:
+                assert (row.etag, row.recipe_id) == (etag, recipes[row.style])
+                assert (row.status == "failed") == (content == "bad")
+            if row.file_name and (row.style in recipes or (row.key, row.style) not in self.doubtful):
+                assert self.output.read(row.file_name) == " ".join(self.made[row.key, row.style]).encode()
+        assert self.plan(recipes, False) == []
+
+
+_numbers = iter(range(10**9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(EDITS, RUNS), max_size=14))
+def test_whatever_changes_between_runs_only_what_must_be_redone_is(steps: list[tuple]) -> None:
+    simulation = Simulation(Store.open(f"memory://simulation-{next(_numbers)}"), START)
+    for name, *arguments in [*steps, ("run", {"monet": "r1", "hokusai": "r1"}, False, None)]:
+        getattr(simulation, name)(*arguments)

@@ -1,0 +1,261 @@
+"""What a verification finds in outputs that are written here row by row; tests/flows/test_verify.py has real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from artbank.errors import ResultsError
+from artbank.records import PhotoTask, Result
+from artbank.results import attempts, layout, ledger
+from artbank.results.manifest import Manifest, Shard
+from artbank.results.verification import pictures
+from artbank.results.verification import repair as repairs
+from artbank.results.verification.verify import Report, verify
+from artbank.store.objects import Store
+from tests.support.rows import result
+
+RECIPES = {"hokusai": "r2", "monet": "r1"}
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Store:
+    return Store.open(str(tmp_path / "output"))
+
+
+def picture(colour: int) -> bytes:
+    sink = io.BytesIO()
+    Image.new("RGB", (8, 8), (colour, 0, 0)).save(sink, "BMP")  # which is of one size whatever it shows
+    return sink.getvalue()
+
+
+def plan(output: Store, count: int = 5, recipes: dict[str, str] = RECIPES) -> list[Shard]:
+    """Write a manifest of some photos in both styles, two of them a shard."""
+    tasks = PhotoTask.to_table(PhotoTask(f"{n}.png", 1, "e", sorted(recipes), None) for n in range(count))
+    manifest = Manifest.write(output, tasks, 2, recipes)
+    assert manifest
+    return manifest.shards
+
+
+def rows_of(output: Store, shard: Shard, **values: Any) -> list[Result]:
+    """Draw what a shard asks for; returns its rows."""
+    rows = []
+    for task in Manifest.open(output, shard.manifest_id).tasks(shard):
+        for style in task.styles:
+            name, data = f"{style}/{task.key}", picture(len(rows))
+            output.write(name, data)
+            facts = {"file_size": len(data), "file_sha256": hashlib.sha256(data).hexdigest()}
+            rows.append(result(task.key, style, etag="e", recipe_id=RECIPES[style], **facts | values))
+    return rows
+
+
+def fill(output: Store, **values: Any) -> list[Shard]:
+    """Leave what a run leaves: five photos in two styles, three shards."""
+    shards = plan(output)
+    for shard in shards:
+        ledger.commit(output, shard.id, rows_of(output, shard, **values))
+    write_tables(output)
+    return shards
+
+
+def write_tables(output: Store, *keys: str) -> None:
+    ledger.write_view(output, pa.table({"key": pa.array(keys or [f"{n}.png" for n in range(5)])}))
+
+
+def rewrite(output: Store, key: str, data: bytes) -> None:
+    output.delete_many([key])
+    output.write(key, data)
+
+
+def found(report: Report, *, kind: str | None = None) -> list[str]:
+    """Return what is named, as `kind place`, or the texts of one kind."""
+    rows = report.findings.to_pylist()
+    if kind:
+        return [row["text"] for row in rows if row["kind"] == kind]
+    return [f"{row['kind']} {row['file_name'] or row['style'] + '/' + row['key']}" for row in rows]
+
+
+def test_an_empty_output_and_a_whole_one_have_no_findings(store_uri: str) -> None:
+    output = Store.open(store_uri)
+    assert found(verify(output)) == []
+    fill(output)
+    report = verify(output)
+    assert (found(report), report.num_pictures, report.counts) == ([], 10, {})
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_pictures_are_held_against_their_rows(store_uri: str, quick: bool) -> None:
+    output = Store.open(store_uri)
+    fill(output)
+    output.delete_many(["monet/0.png"])
+    output.write_many({"monet/1.png": b"", "monet/2.png": b"short", "monet/3.png": picture(200), "monet/x.png": b"1"})
+    expected = ["damaged_picture monet/1.png", "damaged_picture monet/2.png", "damaged_picture monet/3.png"]
+    report = verify(output, quick=quick)
+    assert found(report) == [*expected[: 2 if quick else 3], "missing_picture monet/0.png", "orphan monet/x.png"]
+    assert found(report, kind="damaged_picture")[1] == f"has 5 bytes, {len(picture(0))} were written"
+    assert len(report.problems) == (3 if quick else 4)
+
+
+def test_pictures_of_rows_without_a_digest_must_be_images(output: Store) -> None:
+    fill(output, file_size=None, file_sha256=None)
+    output.write_many({"monet/1.png": picture(1)[:-30], "monet/2.png": b"", "monet/3.png": picture(77)})
+    assert found(verify(output)) == ["damaged_picture monet/1.png", "damaged_picture monet/2.png"]
+    assert found(verify(output, quick=True)) == ["damaged_picture monet/2.png"]
+
+
+def test_pictures_are_read_in_batches_of_bounded_bytes(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(output)
+    monkeypatch.setattr(pictures, "_BYTES_AT_ONCE", 3 * len(picture(0)))
+    told: list[tuple[int, int]] = []
+    verify(output, progress=lambda done, total: told.append((done, total)))
+    assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
+
+
+def test_a_picture_that_the_store_does_not_give_is_named_and_not_taken_for_damaged(
+    output: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(output)
+    read_many = Store.read_many
+
+    def refuse(self: Store, keys: Sequence[str]) -> dict[str, bytes | Exception]:
+        found = read_many(self, keys)
+        return found | {key: PermissionError(13, "no right to it") for key in keys if key == "monet/1.png"}
+
+    monkeypatch.setattr(Store, "read_many", refuse)
+    report = verify(output)
+    assert found(report) == ["unread_picture monet/1.png"]
+    assert len(report.problems) == 1 and len(report.faults) == 0
+
+
+@pytest.mark.parametrize("how", ["empty", "torn", "other bytes", "another table", "another part", "a row less"])
+def test_a_part_that_is_not_its_shards_is_named_with_what_it_told_of(output: Store, how: str) -> None:
+    shards = fill(output)
+    key = layout.part_key(shards[1].id)
+    data = output.read(key)
+    table = pq.read_table(pa.BufferReader(data))
+    rewrite(
+        output,
+        key,
+        {
+            "empty": b"",
+            "torn": data[: len(data) // 2],
+            "other bytes": b"other",
+            "another table": ledger.table_bytes(pa.table({"x": [1]})),
+            "another part": output.read(layout.part_key(shards[0].id)),
+            "a row less": ledger.table_bytes(table.slice(1)),
+        }[how],
+    )
+    report = verify(output)
+    names = [name for name in found(report) if not name.startswith(("orphan", "stale_table"))]
+    pairs = [(n, style) for n in (2, 3) for style in ("hokusai", "monet")]
+    assert names == [f"bad_part {key}", *(f"lost_row {style}/{n}.png" for n, style in pairs)]
+    lost = {(row["key"], row["style"], row["recipe_id"], row["etag"]) for row in report.lost.to_pylist()}
+    assert lost == {(f"{n}.png", style, RECIPES[style], "e") for n, style in pairs}
+
+
+def test_open_shards_are_problems_where_what_they_were_to_do_has_no_row(output: Store) -> None:
+    first, second, third = plan(output)
+    ledger.commit(output, first.id, rows_of(output, first))
+    attempts.begin(output, second.id, {})
+    write_tables(output)
+    report = verify(output)
+    assert found(report, kind="open_shard") == [
+        "begun and broken off; 4 photos and styles have no row",
+        "never begun, or its part was deleted; 2 photos and styles have no row",
+    ]
+    assert len(report.lost) == 6
+    rows = [*rows_of(output, second), *rows_of(output, third)]
+    ledger.commit(output, "another-00000", rows)
+    write_tables(output)
+    report = verify(output)
+    assert (len(report.problems), report.counts) == (0, {"covered_shard": 2, "part_without_manifest": 1})
+
+
+def test_the_newest_good_row_stands_when_a_newer_part_is_bad(output: Store) -> None:
+    """A newer recipe's part is torn: whose picture is still as the older row says is not lost, the others are."""
+    fill(output)
+    shards = plan(output, recipes={"monet": "r3", "hokusai": "r4"})
+    drawn = picture(123)
+    output.write("monet/0.png", drawn)
+    output.write(layout.part_key(shards[0].id), b"torn")
+    for shard in shards[1:]:
+        ledger.commit(output, shard.id, [])
+    report = verify(output)
+    assert [(r["key"], r["style"], r["recipe_id"]) for r in report.lost.to_pylist()] == [("0.png", "monet", "r3")]
+    assert len(report.faults) == 0  # it is drawn again by the newer recipe, not by both
+
+
+def test_tables_that_do_not_follow_from_the_parts_are_stale(output: Store) -> None:
+    fill(output)
+    table, old = output.read(layout.RESULTS), output.read(layout.METADATA)
+    for name in (layout.RESULTS, layout.METADATA):
+        for data in (None, b"torn", ledger.table_bytes(pq.read_table(pa.BufferReader(output.read(name))).slice(0, 3))):
+            output.delete_many([name])
+            if data is not None:
+                output.write(name, data)
+            assert f"stale_table {name}" in found(verify(output))
+        output.write_many({layout.RESULTS: table, layout.METADATA: old})
+    assert found(verify(output)) == []
+    ledger.commit(output, "repair-x-00000", [result("0.png", minute=9, status="failed", file_name=None)])
+    output.delete_many(["monet/0.png"])
+    assert found(verify(output)) == [f"stale_table {layout.RESULTS}"]
+    write_tables(output, "1.png")  # the other photos were removed
+    assert found(verify(output)) == []
+
+
+def test_manifests_marks_and_leftovers_are_looked_at(output: Store, tmp_path: Path) -> None:
+    shards = fill(output)
+    attempts.begin(output, shards[0].id, {})
+    attempts.begin(output, "0123456789abcdef-00000", {})
+    attempts.begin(output, f"{shards[0].id[:-5]}00077", {})
+    (tmp_path / "output/monet/.00000000000000000000000000000000.tmp").write_bytes(b"young")
+    assert set(found(verify(output))) == {
+        f"settled_mark results/_begun-{shards[0].id}",
+        "stray_mark results/_begun-0123456789abcdef-00000",
+        f"stray_mark results/_begun-{shards[0].id[:-5]}00077",
+    }
+    key = layout.manifest_key(shards[0].manifest_id)
+    rewrite(output, key, output.read(key)[:-1] + b"?")
+    report = verify(output)
+    assert f"damaged_manifest {key}" in found(report)
+    with pytest.raises(ResultsError, match="leave out --quick"):
+        repairs.prepare(verify(output, quick=True))
+    repairs.prepare(report)
+    assert {name.split()[0] for name in found(verify(output))} == {"part_without_manifest"}
+
+
+def test_a_repair_voids_the_rows_of_bad_pictures_once(output: Store) -> None:
+    fill(output)
+    output.delete_many(["monet/0.png"])
+    output.write("hokusai/4.png", b"short")
+    before = verify(output)
+    repair = repairs.prepare(before)
+    assert (repair.configs, repair.unknown) == ((), ("hokusai", "monet"))
+    repairs.prepare(before)  # as another who found the same would
+    assert len([name for name in ledger.part_names(output) if "repair" in name]) == 1
+    rows = {(row.key, row.style): row for row in Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))}
+    assert len(rows) == 10
+    for key, style, reason in (("0.png", "monet", "was missing"), ("4.png", "hokusai", "was not as it was written")):
+        row = rows.pop((key, style))
+        assert (row.status, row.failure, row.file_name, row.clip_style) == ("failed", "damaged", None, None)
+        assert row.recipe_id == RECIPES[style] and reason in (row.reason or "")
+    assert {row.status for row in rows.values()} == {"done"}
+    report = verify(output)
+    voided = [name for name in found(report) if name.startswith("voided")]
+    assert voided == ["voided_row monet/0.png", "voided_row hokusai/4.png"]
+
+
+def test_a_row_from_a_clock_that_is_ahead_is_voided_all_the_same(output: Store) -> None:
+    fill(output, created_at=result().created_at.replace(year=2090))
+    output.delete_many(["monet/0.png"])
+    repairs.prepare(verify(output))
+    rows = Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))
+    assert [row.key for row in rows if row.status == "failed"] == ["0.png"]

@@ -1,0 +1,140 @@
+"""What Prometheus would read of a process, over HTTP and by its own parser."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from artbank.errors import ConfigError
+from artbank.runtime import telemetry
+from artbank.store.objects import Store
+from tests.support.prometheus import scrape
+
+ROOT = Path(telemetry.__file__).parents[1]
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port of the loopback that somebody else has; the next ones may be free."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def serve(taken: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """Let this process tell, until the test ends."""
+    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+
+    def start() -> int:
+        monkeypatch.setenv(telemetry.PORT, str(taken))
+        port = telemetry.serve()
+        assert port
+        return port
+
+    yield start
+    if telemetry._EXPORTER is not None and telemetry._EXPORTER.server is not None:
+        telemetry._EXPORTER.server.shutdown()
+        telemetry._EXPORTER.server.server_close()
+
+
+def test_without_a_port_there_is_neither_a_thread_nor_an_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(telemetry.PORT, raising=False)
+    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+    before = threading.enumerate()
+    assert telemetry.serve() is None
+    telemetry.count_picture("monet", "done", seconds=0.1)
+    with telemetry.timing("draw"), telemetry.asking("read"):
+        telemetry.note_queue("read", 3)
+    assert threading.enumerate() == before and telemetry._EXPORTER is None
+
+
+def test_a_process_takes_the_next_free_port_and_tells_what_it_counted(
+    serve: Callable[[], int], taken: int, tmp_path: Path
+) -> None:
+    port = serve()
+    assert taken < port <= taken + telemetry.PORTS_TRIED and telemetry.serve() == port
+    telemetry.count_picture("monet", "done", seconds=0.3)
+    telemetry.count_picture("monet", "failed", "timed_out")
+    telemetry.count_steps(3)
+    telemetry.note_queue("write", 2)
+    with telemetry.timing("draw"):
+        pass
+    store = Store.open(str(tmp_path))
+    store.write_many({"a": b"1", "b": b"2"})
+    store.read_many(["a", "b", "c"])
+    found = scrape(port)
+    assert found["artbank_pictures_total", "monet", "done", ""] == 1
+    assert found["artbank_pictures_total", "monet", "failed", "timed_out"] == 1
+    assert (found["artbank_picture_seconds_count",], found["artbank_picture_seconds_bucket", "0.5"]) == (1, 1)
+    assert (found["artbank_train_steps_total",], found["artbank_queue_items", "write"]) == (3, 2)
+    assert found["artbank_stage_seconds_count", "draw"] == 1
+    assert found["artbank_store_objects_total", "write"] == 2 and found["artbank_store_objects_total", "read"] == 3
+    assert found["artbank_store_errors_total", "read"] == 0  # what is not there is no error
+    assert found["process_resident_memory_bytes",] > 1e6
+
+
+def test_requests_that_fail_are_counted(serve: Callable[[], int], tmp_path: Path) -> None:
+    port = serve()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        Store.open(str(tmp_path)).write("folder", b"1")
+    assert scrape(port)["artbank_store_errors_total", "write"] == 1
+
+
+def test_styles_beyond_the_first_are_counted_as_other(serve: Callable[[], int]) -> None:
+    port = serve()
+    for number in range(telemetry.MOST_STYLES + 7):
+        telemetry.count_picture(f"style {number}", "done")
+    found = scrape(port)
+    styles = {labels[1] for labels in found if labels[0] == "artbank_pictures_total"}
+    assert len(styles) == telemetry.MOST_STYLES + 1
+    assert found["artbank_pictures_total", telemetry.OTHER, "done", ""] == 7
+
+
+def test_gpu_memory_is_told_of_every_device_and_kind(serve: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    port = serve()
+    assert not [labels for labels in scrape(port) if labels[0] == telemetry.GPU_MEMORY.name]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(telemetry, "_measure_memory", lambda cuda, number: {"allocated": 10 + number, "total": 80})
+    found = scrape(port)
+    assert (found[telemetry.GPU_MEMORY.name, "1", "allocated"], found[telemetry.GPU_MEMORY.name, "0", "total"]) == (
+        11,
+        80,
+    )
+
+
+@pytest.mark.parametrize("port", ["0", "http", "70000", "-1"])
+def test_what_is_no_port_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+    monkeypatch.setenv(telemetry.PORT, port)
+    with pytest.raises(ConfigError, match=f"ARTBANK_METRICS_PORT: expected a port, 1 to 65535, found '{port}'"):
+        telemetry.serve()
+
+
+def test_an_address_that_is_not_this_machines_is_named(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+    monkeypatch.setenv(telemetry.PORT, str(taken))
+    monkeypatch.setenv(telemetry.ADDRESS, "192.0.2.1")
+    with pytest.raises(ConfigError, match=r"ARTBANK_METRICS_ADDRESS=192\.0\.2\.1.*cannot listen there"):
+        telemetry.serve()
+
+
+def test_the_table_of_the_documentation_is_that_of_the_registry(serve: Callable[[], int]) -> None:
+    serve()
+    text = (ROOT / "docs/monitor.md").read_text()
+    told = {
+        (name, kind, tuple(labels.replace("`", "").replace("–", "").replace(",", " ").split()), text)
+        for name, kind, labels, text in re.findall(r"\| `(artbank_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \|", text)
+    }
+    assert told == {(m.name, m.kind.lower(), m.labels, m.text) for m in telemetry.METERS}
+    assert telemetry._EXPORTER is not None
+    families = {family.name: family.type for family in telemetry._EXPORTER.registry.collect()}
+    assert families.items() >= {(m.name.removesuffix("_total"), m.kind.lower()) for m in telemetry.METERS}
