@@ -18,12 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from artbank.credentials import NO_USER, hide, holds_secret
+from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
 from artbank.errors import Failure
 from artbank.recipes import BankRecipe, Model, StylizeRecipe
 
 Uri = Annotated[
-    str, Field(json_schema_extra={"pattern": NO_USER})
+    str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})
 ]  # Prefect then refuses a run whose URI holds a password
 WebAddress = Annotated[Uri, Field(pattern=r"^https?://[^\s@]+$")]
 OutputFormat = Literal["images", "webdataset", "parquet"]
@@ -50,7 +50,7 @@ class PlacesConfig(Model):
     )
     @classmethod
     def _no_secret(cls, uri: str | None) -> str | None:
-        if uri is not None and holds_secret(uri):
+        if uri is not None and has_credentials(uri):
             raise ValueError("a URI must not hold credentials; pass them in the environment, such as AWS_ACCESS_KEY_ID")
         return uri
 
@@ -61,7 +61,7 @@ class PlacesConfig(Model):
         try:
             return read(values)
         except ValidationError as error:
-            told: list[Any] = [entry | {"input": hide(entry["input"])} for entry in error.errors(include_url=False)]
+            told: list[Any] = [entry | {"input": redact(entry["input"])} for entry in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(error.title, told) from None
 
 
@@ -367,7 +367,7 @@ class StylizeConfig(RunConfig):
 
 def _title(uri: str, link: str, names: Sequence[str], is_dry: bool) -> str:
     """Return a short title such as `museum/photos in monet`."""
-    place = "/".join(hide(uri).partition("://")[2 if "://" in uri else 0].strip("/").split("/")[-2:])
+    place = "/".join(redact(uri).partition("://")[2 if "://" in uri else 0].strip("/").split("/")[-2:])
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     told = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
     return f"{place}{told}{' (dry run)' if is_dry else ''}"

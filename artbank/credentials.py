@@ -13,21 +13,21 @@ _USER = re.compile(_USER_PART)
 _NAMES = r"signature|credential|token|password|secret|accesskey|\bsig"
 _QUERY = re.compile(rf"(?i)([?&][^=&\s]*(?:{_NAMES})[^=&\s]*=)[^&\s'\"]+")
 
-NO_USER = rf"^(?!.*{_USER_PART})"
+NO_CREDENTIALS_PATTERN = rf"^(?!.*{_USER_PART})"
 """Matches texts without a user or password: a pattern for JSON schemas, by which a server refuses values at once."""
 
 
-def holds_secret(uri: str) -> bool:
+def has_credentials(uri: str) -> bool:
     """Tell whether a URI holds a user or a password, or a query that signs it."""
     return "://" in uri and bool(_USER.search(uri) or _QUERY.search(uri))
 
 
-def hide(value: Any) -> Any:
+def redact(value: Any) -> Any:
     """Return a value as it is but for credentials in its URIs; containers are gone through."""
     if isinstance(value, str):
         return _QUERY.sub(rf"\1{_HIDDEN}", _USER.sub(f"{_HIDDEN}@", value)) if "://" in value else value
     if isinstance(value, dict):
-        return {hide(key): hide(inner) for key, inner in value.items()}
+        return {redact(key): redact(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):
-        return type(value)(hide(inner) for inner in value)
+        return type(value)(redact(inner) for inner in value)
     return value

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from artbank.doctor.checks import Verdict
-from artbank.runtime.processes import shield_children
+from artbank.runtime.processes import shield_children_from_terminal
 
 POOLS = ("artbank", "gpu")
 DEPLOYMENTS = (
@@ -29,7 +29,8 @@ def start_server() -> None:
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
     if not PREFECT_API_URL.value() and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
-        with shield_children():  # Prefect would start the same, and Ctrl-C end it under a run that still has to tell
+        # Prefect would start it too, but then Ctrl-C would end it before the run has reported its state.
+        with shield_children_from_terminal():
             SubprocessASGIServer().start()
 
 

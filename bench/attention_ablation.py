@@ -166,9 +166,8 @@ def measure(
     gain, ssim = {}, {}
     for strength in STRENGTHS:
         stylizer = Stylizer(base, [Style(subject.name, ((bank, 1.0),))], StylizeRecipe(strength=strength, seed=seed))
-        made = {
-            one.key: one.rgb for one in stylizer.stylize(stylizer.fit(str(i), p) for i, p in enumerate(subject.photos))
-        }
+        photos = (stylizer.prepare(str(i), photo) for i, photo in enumerate(subject.photos))
+        made = {one.key: one.rgb for one in stylizer.stylize(photos)}
         pictures = [made[str(i)] for i in range(len(subject.photos))]
         scores = score(scorer, subject.reference, subject.photos, [p for p in pictures if p is not None])
         floor, ceiling = fmean(s.clip_style_floor for s in scores), subject.reference.ceiling or 1.0

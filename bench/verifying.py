@@ -21,7 +21,7 @@ from artbank.records import PhotoTask, Result, StoredObject
 from artbank.results import layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.results.verification.verify import verify
-from artbank.store.parquet import conform
+from artbank.store.parquet import cast_to_schema
 
 SHARD = 64
 RECIPES = {"monet": "r1"}
@@ -57,7 +57,7 @@ class MadeUpOutput:
         yield from (StoredObject(key, len(data), "") for key, data in self.written.items())
         yield from (StoredObject(f"monet/{photo(i)}", len(PICTURE), "") for i in range(self.num_pictures))
 
-    def leftovers(self, **_: float) -> list[str]:
+    def list_leftovers(self, **_: float) -> list[str]:
         """Return that there are none."""
         return []
 
@@ -97,7 +97,7 @@ def fill(output: Any) -> None:
     keys = pa.array([photo(i) for i in range(count)], pa.string())
     facts = {"size": pa.repeat(1, count), "etag": pa.repeat("e", count), "known_sha256": pa.nulls(count, pa.string())}
     styles = pa.ListArray.from_arrays(pa.array(range(count + 1), pa.int32()), pa.repeat("monet", count))
-    tasks = conform(pa.table({"key": keys, "styles": styles, **facts}), PhotoTask.SCHEMA)
+    tasks = cast_to_schema(pa.table({"key": keys, "styles": styles, **facts}), PhotoTask.SCHEMA)
     manifest = Manifest.write(output, tasks, SHARD, RECIPES)
     assert manifest
     rows = finish(tasks)
@@ -115,7 +115,7 @@ def finish(tasks: pa.Table) -> pa.Table:
     columns["created_at"] = pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), len(tasks))
     names = pa.array([f"monet/{key}" for key in tasks["key"].to_pylist()], pa.string())
     known = {name: tasks[name] for name in ("key", "size", "etag")}
-    return conform(pa.table({**known, "file_name": names, **columns}), Result.SCHEMA)
+    return cast_to_schema(pa.table({**known, "file_name": names, **columns}), Result.SCHEMA)
 
 
 def photo(number: int) -> str:

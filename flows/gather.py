@@ -28,7 +28,7 @@ def gather(
     start: Callable[[Item], Future],
     *,
     in_flight: int = IN_FLIGHT,
-    settled: Callable[[str, Any], None] = lambda name, end: None,
+    on_result: Callable[[str, Any], None] = lambda name, end: None,
 ) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Start a task for every item, and wait for them all.
 
@@ -36,7 +36,7 @@ def gather(
         items: What is to do, by name.
         start: Submits the task of one item.
         in_flight: Tasks that may be submitted and not yet done.
-        settled: Told of each item, when that is known, its result or what was raised.
+        on_result: Told of each item, when that is known, its result or what was raised.
 
     Returns:
         The results of the tasks that succeeded, and what the others raised; both by name, in the order of `items`.
@@ -51,7 +51,7 @@ def gather(
             done[name] = future.result()
         except Exception as error:  # whatever one task raises must not hide what the others came to
             failed[name] = error
-        settled(name, done.get(name, failed.get(name)))
+        on_result(name, done.get(name, failed.get(name)))
 
     for name, item in items.items():
         if len(waiting) == in_flight:
@@ -62,13 +62,13 @@ def gather(
     return done, failed
 
 
-def explain(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     """Return an error as `Kind: message`."""
     return f"{type(error).__name__}: {error}"
 
 
-def name_failures(failed: Mapping[str, Exception]) -> str:
+def format_failures(failed: Mapping[str, Exception]) -> str:
     """Return failures as `name (reason); name (reason)`, of many the first few."""
-    named = [f"{name} ({explain(error)})" for name, error in islice(failed.items(), _NAMED)]
+    named = [f"{name} ({format_error(error)})" for name, error in islice(failed.items(), _NAMED)]
     more = [f"and {len(failed) - _NAMED} more"] if len(failed) > _NAMED else []
     return "; ".join([*named, *more])

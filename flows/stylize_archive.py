@@ -12,7 +12,7 @@ from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
 from artbank.records import Tally
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
-from flows.gather import Future, explain, gather, name_failures
+from flows.gather import Future, format_error, format_failures, gather
 from tasks.alarms import raise_alarms
 from tasks.artifacts import show_forecast, show_outcome, tell_pictures
 from tasks.assets import emit_archive
@@ -65,7 +65,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
     if shards:
         emit_archive(config.archive_uri, config.output_uri, name_banks(plan), outcome)
     if failed:
-        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {name_failures(failed)}; run it again")
+        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {format_failures(failed)}; run it again")
     return outcome
 
 
@@ -101,7 +101,7 @@ def work_off(
     with _open_runner(config, plan, progress) as (size, start):
         for turn in range(rounds):
             ranges = cut_ranges(left.values(), size)
-            _, broken = gather(ranges, start, settled=settle)
+            _, broken = gather(ranges, start, on_result=settle)
             raised = {shard.id: error for name, error in broken.items() for shard in ranges[name]}
             still_open = find_uncommitted(config, list(raised)) if raised else set()
             tried, failed = left, failed | raised
@@ -110,7 +110,7 @@ def work_off(
             if not left or (turn and len(left) > _FEW):
                 break
             for name in left:
-                log.warning("shard %s failed in round %d: %s", name, turn + 1, explain(failed[name]))
+                log.warning("shard %s failed in round %d: %s", name, turn + 1, format_error(failed[name]))
         progress.settle(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
     return failed
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
-from flows.gather import name_failures
+from flows.gather import format_failures
 from flows.stylize_archive import work_off
 from tasks.progress import RunProgress, open_progress
 from tasks.shard_ranges import is_abandoned
@@ -53,5 +53,5 @@ def stylize_shards(config: StylizeConfig, run_id: str, first: Number, count: Cou
         # A second round is stylize-archive's, on other machines perhaps.
         failed = work_off(local, plan, shards, progress, rounds=1)
     if failed:
-        raise ResultsError(f"{len(failed)} of {len(shards)} shards failed: {name_failures(failed)}")
+        raise ResultsError(f"{len(failed)} of {len(shards)} shards failed: {format_failures(failed)}")
     return None

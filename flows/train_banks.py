@@ -12,7 +12,7 @@ from prefect import flow, get_run_logger, tags
 from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
 from artbank.runs.outcome import TrainForecast
-from flows.gather import Future, explain, gather, name_failures
+from flows.gather import Future, format_error, format_failures, gather
 from tasks.artifacts import show_banks, show_forecast, tell_training
 from tasks.assets import emit_banks
 from tasks.progress import RunProgress, open_progress
@@ -68,11 +68,11 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     current = (*plan.current, *(job.collection.name for job in plan.jobs if job.collection.name not in ends))
     failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
     trained = {name: end for name, end in ends.items() if name not in failed}
-    reasons = {name: explain(error) for name, error in failed.items()}
+    reasons = {name: format_error(error) for name, error in failed.items()}
     show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config))
     emit_banks(config.gallery_uri, trained.values())
     if failed:
-        raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {name_failures(failed)}")
+        raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {format_failures(failed)}")
     versions, seconds = ({name: getattr(b, what) for name, b in trained.items()} for what in ("version", "seconds"))
     return TrainSummary(versions, current, seconds)
 
@@ -115,12 +115,14 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
 
         groups = cut_groups(list(jobs), config.banks_at_once, runner.num_workers)
         progress.expect({name: config.recipe.max_steps * len(group) for name, group in groups.items()})
-        told, broken = gather(groups, start, settled=settle)
+        told, broken = gather(groups, start, on_result=settle)
         suspects = [key for key in broken if is_suspect(key, broken[key])]
         for key in suspects:
-            get_run_logger().warning("%s failed together and are trained one by one: %s", key, explain(broken[key]))
+            get_run_logger().warning(
+                "%s failed together and are trained one by one: %s", key, format_error(broken[key])
+            )
         alone = {name: [name] for key in suspects for name in groups[key]}
-        told_alone, broken_alone = gather(alone, start, settled=settle)
+        told_alone, broken_alone = gather(alone, start, on_result=settle)
         ends = {name: error for key, error in broken.items() for name in groups[key]} | broken_alone
         for group in (*told.values(), *told_alone.values()):
             ends |= group

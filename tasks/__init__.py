@@ -11,14 +11,14 @@ import logging
 
 from prefect.settings import PREFECT_LOGGING_LEVEL
 
-from artbank.credentials import hide
+from artbank.credentials import redact
 
 logging.getLogger("artbank").setLevel(PREFECT_LOGGING_LEVEL.value())
 
 
 class _HideCredentials(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = hide(record.getMessage()), ()
+        record.msg, record.args = redact(record.getMessage()), ()
         return True
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from artbank.credentials import hide
+from artbank.credentials import redact
 from artbank.records import BankRecord
 from artbank.runs.outcome import Outcome, Pace, StylizeForecast, TrainForecast
 
@@ -98,7 +98,7 @@ def link_of(place: str) -> str:
     """Return a place as a link: a path begins with file://, and signs that end a link are quoted."""
     if "://" not in place:
         return f"file://{quote(str(Path(place).absolute()))}"
-    scheme, _, path = hide(place).partition("://")
+    scheme, _, path = redact(place).partition("://")
     return f"{scheme}://{quote(path, safe='/:@!$*,;=~+%?&#-._')}"
 
 
@@ -106,7 +106,7 @@ def list_places(places: Mapping[str, str], links: Mapping[str, str]) -> str:
     """Return a table of places as Markdown, each with its link."""
     from artbank.report.markdown import escape
 
-    lines = [f"| {escape(name)} | [{escape(hide(place))}]({links[name]}) |" for name, place in places.items()]
+    lines = [f"| {escape(name)} | [{escape(redact(place))}]({links[name]}) |" for name, place in places.items()]
     return "\n".join(["# Where things are", "", "| what | where |", "| --- | --- |", *lines]) + "\n"
 
 

@@ -14,7 +14,7 @@ from prefect.assets import Asset
 from prefect.context import AssetContext
 from prefect.states import Completed
 
-from artbank.credentials import hide
+from artbank.credentials import redact
 from artbank.records import BankRecord
 from artbank.runs.outcome import Outcome
 
@@ -25,7 +25,7 @@ _TOOL = "artbank"
 
 def asset_key(uri: str, *parts: str) -> str:
     """Return what Prefect calls something at a URI: signs that it refuses become `-`, and a path begins with file://."""
-    whole = "/".join([hide(uri).rstrip("/"), *parts])
+    whole = "/".join([redact(uri).rstrip("/"), *parts])
     scheme, separator, path = whole.partition("://")
     if not separator:
         scheme, path = "file", str(Path(whole).absolute())

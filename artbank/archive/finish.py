@@ -57,7 +57,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     """
     output, store = Store.open(config.output_uri), Store.open(config.store_uri)
     pending.settle(output)
-    output.sweep(("", layout.PARTS, layout.MANIFESTS))
+    output.delete_leftovers(("", layout.PARTS, layout.MANIFESTS))
     rows = ledger.write_view(output, photos, columns=_TOLD)
     asked = rows.filter(
         pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))

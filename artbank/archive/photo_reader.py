@@ -13,11 +13,11 @@ import numpy as np
 
 from artbank.errors import ImageError
 from artbank.images.framing import Photo
-from artbank.images.pool import Codecs, Reading
+from artbank.images.pool import CodecPool, DecodeOptions
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
-from artbank.runtime.prefetch import Waits, ahead
+from artbank.runtime.prefetch import GetResult, prefetch
 from artbank.store.objects import Store, is_transient
 
 _READERS = 16
@@ -36,7 +36,7 @@ class Opened:
         task: What is to do with it.
         digest: SHA-256 of its file, hex.
         photo: At its working size.
-        alpha: See `codecs.OpenPhoto`.
+        alpha: See `codecs.PhotoWithAlpha`.
     """
 
     task: PhotoTask
@@ -72,7 +72,7 @@ class _File:
 class PhotoOpener:
     """Opens the photos of a run."""
 
-    def __init__(self, archive: Store, codecs: Codecs, reading: Reading, *, max_bytes: int, count: int):
+    def __init__(self, archive: Store, codecs: CodecPool, reading: DecodeOptions, *, max_bytes: int, count: int):
         """Take where photos come from and how they are opened.
 
         Args:
@@ -96,36 +96,36 @@ class PhotoOpener:
         Raises:
             OSError: The store failed.
         """
-        limits: dict[str, Any] = {"count": self._count, "weight": _BYTES_AHEAD}
+        limits: dict[str, Any] = {"depth": self._count, "max_weight": _BYTES_AHEAD}
         aside: list[_File] = []
         with ThreadPoolExecutor(_READERS) as readers:
             read = partial(readers.submit, self._read)
-            files = ahead(tasks, lambda task: read(task).result, weigh=_weigh_task, queue="read", **limits)
+            files = prefetch(tasks, lambda task: read(task).result, weigh=_weigh_task, queue="read", **limits)
             given = _set_aside(files, aside, is_patient=attempt.mark.number < _PATIENCE)
             decode = partial(self._decode, known, attempt)
-            yield from ahead(given, decode, weigh=_weigh_file, queue="decode", **limits)
+            yield from prefetch(given, decode, weigh=_weigh_file, queue="decode", **limits)
         for file in aside:
             yield Refused(file.task, None, _explain(file.data))
 
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:
             return _File(task, _too_large(task.size, self._max_bytes))
-        with telemetry.timing("read"):
+        with telemetry.time_stage("read"):
             data = self._archive.read_many([task.key])[task.key]
         return _File(task, data, hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "")
 
-    def _decode(self, known: Known, attempt: Attempt, file: _File) -> Waits[Opened | Refused | Kept]:
+    def _decode(self, known: Known, attempt: Attempt, file: _File) -> GetResult[Opened | Refused | Kept]:
         if not isinstance(file.data, bytes):
             refused = Refused(file.task, None, _explain(file.data))
             return lambda: refused
         if (rows := _find_older(file, known, attempt)) is not None:
             kept = Kept(file.task, rows)
             return lambda: kept
-        wait = self._codecs.open(file.task.key, file.data, self._reading)
+        wait = self._codecs.decode(file.task.key, file.data, self._reading)
         return partial(_settle, file.task, file.digest, wait)
 
 
-def _settle(task: PhotoTask, digest: str, wait: Waits) -> Opened | Refused:
+def _settle(task: PhotoTask, digest: str, wait: GetResult) -> Opened | Refused:
     try:
         found = wait()
     except ImageError as error:

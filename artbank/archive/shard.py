@@ -56,7 +56,7 @@ def stylize_shard(
         OSError: The store failed.
         StopRequested: `should_stop` said so.
     """
-    telemetry.serve()
+    telemetry.start_exporter()
     output = Store.open(config.output_uri)
     if ledger.is_committed(output, shard.id):
         return 0
@@ -85,7 +85,7 @@ def stylize_shard(
     ledger.commit(output, shard.id, rows, _count(rows, work.kept))
     attempts.forget(output, [shard.id])
     if attempt.is_careful:  # somebody may have been killed while writing
-        output.sweep({row.file_name.rpartition("/")[0] for row in rows if row.file_name})
+        output.delete_leftovers({row.file_name.rpartition("/")[0] for row in rows if row.file_name})
     return len(rows)
 
 

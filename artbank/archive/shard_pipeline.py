@@ -24,7 +24,7 @@ from artbank.diffusion.base_model import load_base
 from artbank.diffusion.tensors import upload
 from artbank.errors import BaseModelError, ImageError, StopRequested
 from artbank.images.framing import Photo
-from artbank.images.pool import Made, Making, Reading, load_codecs
+from artbank.images.pool import DecodeOptions, EncodedPicture, EncodeJob, open_codec_pool
 from artbank.records import PhotoTask, Result
 from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import Attempt
@@ -32,7 +32,7 @@ from artbank.results.containers import Sample, container_key, pack
 from artbank.results.filenames import output_name
 from artbank.results.manifest import Manifest
 from artbank.runtime import telemetry
-from artbank.runtime.prefetch import Waits, ahead, batches
+from artbank.runtime.prefetch import GetResult, batch_by, prefetch
 from artbank.scoring.clip import load_scorer
 from artbank.scoring.scores import Cosines, Scores, compare
 from artbank.store.objects import Store
@@ -79,7 +79,7 @@ class Workshop:
                 f"here it is {base.hash[:12]}; give all machines the same files"
             )
         self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
-        self.scorer, self.codecs = load_scorer(config), load_codecs()
+        self.scorer, self.codecs = load_scorer(config), open_codec_pool()
         self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)
         archive, count = Store.open(config.archive_uri), 2 * self.batch_size
         self.opener = PhotoOpener(archive, self.codecs, self._reading(), max_bytes=config.max_bytes, count=count)
@@ -90,9 +90,9 @@ class Workshop:
             self._manifest = Manifest.open(self.output, manifest_id)
         return self._manifest
 
-    def _reading(self) -> Reading:
+    def _reading(self) -> DecodeOptions:
         config, base = self.config, self.stylizer.base
-        return Reading(
+        return DecodeOptions(
             max_pixels=config.max_pixels,
             alpha=config.recipe.alpha,
             size=config.recipe.size,
@@ -132,9 +132,9 @@ class ShardWork:
         """
         size = self._shop.batch_size
         opened = self._sort_out(self._shop.opener.open(tasks, known, self._attempt))
-        drawn = (some for batch in batches(opened, _kind, size, most=4 * size) for some in self._draw(batch))
+        drawn = (some for batch in batch_by(opened, _kind, size, max_waiting=4 * size) for some in self._draw(batch))
         with ThreadPoolExecutor(_WRITES) as writers:
-            yield from ahead(drawn, lambda some: self._start_writing(writers, some), count=_WRITES, queue="write")
+            yield from prefetch(drawn, lambda some: self._start_writing(writers, some), depth=_WRITES, queue="write")
         self._attempt.rest()
         self._write_containers()
         if self._apart:
@@ -166,13 +166,13 @@ class ShardWork:
         """Draw the photos of a batch whose turn it is; the others are blank meanwhile."""
         start, own = time.monotonic(), {one.photo.key: one for one in batch if one.photo.key in turn}
         photos = [one.photo if one.photo.key in turn else _blank(one.photo) for one in batch]
-        with telemetry.timing("draw"):
+        with telemetry.time_stage("draw"):
             made = [one for one in self._shop.stylizer.stylize_batch(photos, styles) if one.key in turn]
         seconds = (time.monotonic() - start) / max(len(made), 1)
         for one in made:
             if one.error is not None:
                 self._lose(own[one.key].task, [one.style], own[one.key].digest, one.error)
-        with telemetry.timing("score"):
+        with telemetry.time_stage("score"):
             seen = self._see(list(own.values()))
         for style in styles:
             of_style = [(own[one.key], one) for one in made if one.style == style and not one.error]
@@ -193,24 +193,24 @@ class ShardWork:
         if not made:
             return []
         shop, before = self._shop, torch.stack([seen[one.key] for _, one in made])
-        with telemetry.timing("score"):
+        with telemetry.time_stage("score"):
             after = shop.scorer.embed_tensors([_picture(one) for _, one in made])
             cosines = compare(shop.scorer, shop.references[style], before, after)
         pairs = zip(made, cosines, strict=True)
         return [Drawn(photo, replace(one, on_device=None), marks, seconds) for (photo, one), marks in pairs]
 
-    def _start_writing(self, writers: ThreadPoolExecutor, drawn: Sequence[Drawn]) -> Waits[list[Result]]:
+    def _start_writing(self, writers: ThreadPoolExecutor, drawn: Sequence[Drawn]) -> GetResult[list[Result]]:
         waits = [self._encode(one) for one in drawn]
         return writers.submit(self._write, drawn, waits).result
 
-    def _encode(self, drawn: Drawn) -> Waits[Made]:
+    def _encode(self, drawn: Drawn) -> GetResult[EncodedPicture]:
         recipe, photo, rgb = self._shop.config.recipe, drawn.opened.photo, _pixels(drawn.one)
         size = (photo.width_px, photo.height_px) if recipe.size == "original" else (rgb.shape[1], rgb.shape[0])
         name = output_name(photo.key)
         suffix = name[name.rindex(".") :]
-        return self._shop.codecs.make(Making(rgb, photo.working, drawn.opened.alpha, size, suffix, recipe.quality))
+        return self._shop.codecs.encode(EncodeJob(rgb, photo.working, drawn.opened.alpha, size, suffix, recipe.quality))
 
-    def _write(self, drawn: Sequence[Drawn], waits: Sequence[Waits[Made]]) -> list[Result]:
+    def _write(self, drawn: Sequence[Drawn], waits: Sequence[GetResult[EncodedPicture]]) -> list[Result]:
         """Write pictures of one style, or hold them for their container; returns their rows."""
         rows, made = [], []
         for one, wait in zip(drawn, waits, strict=True):
@@ -224,7 +224,7 @@ class ShardWork:
             rows.append(self._done_row(one, self._place(style, name), file))
             made.append(Sample.of(rows[-1], name, file.data))
         if self._shop.config.format == "images":
-            with telemetry.timing("write"):
+            with telemetry.time_stage("write"):
                 self._shop.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})
         else:
             self._held.extend(made)
@@ -244,7 +244,7 @@ class ShardWork:
             name = self._place(style, "")
             self._shop.output.write(name, pack(name, (s for s in self._held if s.facts["style"] == style)))
 
-    def _done_row(self, drawn: Drawn, name: str, made: Made) -> Result:
+    def _done_row(self, drawn: Drawn, name: str, made: EncodedPicture) -> Result:
         photo, rgb = drawn.opened.photo, _pixels(drawn.one)
         is_original = self._shop.config.recipe.size == "original"
         width, height = (photo.width_px, photo.height_px) if is_original else (rgb.shape[1], rgb.shape[0])

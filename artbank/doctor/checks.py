@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from artbank.credentials import hide
+from artbank.credentials import redact
 
 Level = Literal["OK", "warning", "problem"]
 
@@ -105,7 +105,7 @@ def _tell(ended: _Ended, seconds: float) -> list[Verdict]:
 
 def _show(text: str) -> str:
     """Return a text as one line without credentials and without signs that cannot be seen."""
-    line = " ".join(hide(text).split())
+    line = " ".join(redact(text).split())
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
 
 

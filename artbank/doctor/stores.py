@@ -69,7 +69,7 @@ def check_output(uri: str) -> Iterator[Verdict]:
         yield _try_the_rest(store, uri, key)
     try:
         with _step("delete", uri):
-            keeps_versions, is_left = store.purge(key), store.exists(key)
+            keeps_versions, is_left = store.delete_versions(key), store.exists(key)
     except _Refused as refused:
         yield refused.verdict
         return
@@ -114,7 +114,7 @@ def _is_listed(store: Store, key: str) -> bool:
     folder, _, _ = key.rpartition("/")
     if folder:
         return [stored.key for stored in store.scan(folder)] == [key]
-    store.folders()  # who may read a folder of this machine sees all of it
+    store.list_folders()  # who may read a folder of this machine sees all of it
     return True
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
 from artbank.gallery.collections import scan
-from artbank.runtime.processes import pause
+from artbank.runtime.processes import sleep_or_stop
 from artbank.store.objects import Store
 
 EVENT = "gallery.changed"
@@ -57,7 +57,7 @@ def find_changes(config: WatchConfig) -> Changes:
 def await_changes(
     config: WatchConfig,
     should_stop: Callable[[], bool] = lambda: False,
-    wait: Callable[[float, Callable[[], bool]], None] = pause,
+    wait: Callable[[float, Callable[[], bool]], None] = sleep_or_stop,
     clock: Callable[[], float] = time.monotonic,
 ) -> Changes:
     """Find what changed once it stays as it is for `quiet_seconds`, or after `longest_seconds`.

@@ -25,7 +25,7 @@ def take(
     """Take the leases of jobs that nobody is at, `most` of them; each is put into `leases` as soon as it is held."""
     held: list[tuple[TrainJob, Lease]] = []
     for job, contender in wanted:
-        if len(held) != most and (lease := contender.attempt()):
+        if len(held) != most and (lease := contender.try_acquire()):
             leases.append(lease)
             held.append((job, lease))
     return held

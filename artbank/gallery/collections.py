@@ -89,7 +89,7 @@ def scan(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
         CollectionError: There is no collection, or one that was asked for is absent or empty.
         OSError: The store failed.
     """
-    there = gallery.folders()
+    there = gallery.list_folders()
     if missing := sorted(set(names) - set(there)):
         raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {_say(there)}")
     listed = [_list_collection(gallery, name) for name in sorted(set(names or there)) if _is_fit(name)]

@@ -73,7 +73,7 @@ def draw_samples(
     photos, subjects = draw_photos(base.native_px, count)
     styles = [Style(str(number), ((bank, 1.0),), reference.palette) for number, bank in enumerate(banks)]
     stylizer = Stylizer(base, styles, recipe or StylizeRecipe())
-    fitted = [stylizer.fit(str(i), photo) for i, photo in enumerate(photos)]
+    fitted = [stylizer.prepare(str(i), photo) for i, photo in enumerate(photos)]
     _warm_up(stylizer, fitted[0])
     start = time.monotonic()
     drawn = {(one.style, one.key): one.rgb for one in stylizer.stylize(fitted)}

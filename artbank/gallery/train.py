@@ -27,10 +27,10 @@ from artbank.gallery.register import Portrait, register_bank
 from artbank.images.codec import resize
 from artbank.records import BankRecord
 from artbank.runtime import telemetry
-from artbank.runtime.processes import pause
+from artbank.runtime.processes import sleep_or_stop
 from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.scores import describe
-from artbank.store.leases import BEATS, Lease, keep_alive
+from artbank.store.leases import BEATS, Lease, renew_in_background
 from artbank.store.objects import Store, is_transient
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def train_collections(
         BaseModelError: The base model or the scorer is not there.
         OSError: The store failed.
     """
-    with keep_alive(config.lease_seconds) as leases:
+    with renew_in_background(config.lease_seconds) as leases:
         held = take([(job, contend(config, job)) for job in jobs], leases)
         ends, registered = _train(config, held, progress)
     told = ends | registered if is_retry else ends
@@ -101,11 +101,11 @@ def train_awaited(
     left = [(job, contend(config, job)) for job in jobs]
     ends: dict[str, BankRecord | Exception] = {}
     while left := [pair for pair in left if not _is_settled(config, pair[0], ends)]:
-        with keep_alive(config.lease_seconds) as leases:
+        with renew_in_background(config.lease_seconds) as leases:
             held = take(left, leases, config.banks_at_once)
             ends |= _train(config, held, progress)[0]
         if not held:
-            pause(min(config.lease_seconds / BEATS, _LOOK_SECONDS), should_stop)
+            sleep_or_stop(min(config.lease_seconds / BEATS, _LOOK_SECONDS), should_stop)
     return ends
 
 
@@ -146,7 +146,7 @@ def _train(
     registered = {job.collection.name: bank for job, _, bank in found if bank}
     if len(registered) == len(held):
         return {}, registered
-    telemetry.serve()
+    telemetry.start_exporter()
     base, scorer = load_base(config), load_scorer(config)
     ends: dict[str, BankRecord | Exception] = {}
     ready: list[_Prepared] = []

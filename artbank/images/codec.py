@@ -68,20 +68,20 @@ class Picture:
     whole_px: tuple[int, int] | None = None
 
 
-Fit = Callable[[int, int], tuple[int, int]]
+ChooseSize = Callable[[int, int], tuple[int, int]]
 """Tells to which width and height, px, a picture of some width and height will be shrunk, whichever way it lies."""
 
 
-def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white", fit: Fit | None = None) -> Picture:
+def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white", choose_size: ChooseSize | None = None) -> Picture:
     """Decode the first frame of an image file: upright, in sRGB, 8 bit.
 
     Args:
         data: The file.
         max_pixels: Larger images are refused before they are decoded.
         alpha: `white` lays transparent images on white, `keep` returns their transparency.
-        fit: Given where the picture is needed at no other size than this tells; then it has it, unless its transparency
-            is kept. It is what `resize` makes of the whole, or within 50 dB of that: JPEGs much larger are not decoded
-            whole, see `reducing`.
+        choose_size: Chooses the size of the returned picture, unless its transparency is kept. The picture is what
+            `resize` makes of the whole one, or within 50 dB of that: much larger JPEGs are not decoded whole, see
+            `draft_decoding`.
 
     Raises:
         ImageError: The image cannot be used; `reason` says why.
@@ -91,11 +91,11 @@ def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white", fit: Fit | N
     try:
         _check_size(image, max_pixels)
         check_cost(image, data, max_pixels)
-        whole, wanted = image.size, fit(*image.size) if fit else image.size
+        whole, wanted = image.size, choose_size(*image.size) if choose_size else image.size
         box = reduce_decoding(image, len(data), wanted, _SMALLEST_PX)
         image.load()
         _check_size(image, max_pixels)  # a frame may be larger than the header of its file said
-        return _to_picture(image, alpha, fit) if box is None else _to_reduced(image, wanted, box, whole)
+        return _to_picture(image, alpha, choose_size) if box is None else _to_reduced(image, wanted, box, whole)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
@@ -224,7 +224,7 @@ def _damage(error: Exception, kind: str | None) -> ImageError:
     return ImageError(f"the {kind} file is damaged, or of a kind that cannot be read; save it anew or get another copy")
 
 
-def _to_picture(image: Image.Image, alpha: Alpha, fit: Fit | None) -> Picture:
+def _to_picture(image: Image.Image, alpha: Alpha, choose_size: ChooseSize | None) -> Picture:
     profile = image.info.get("icc_profile")
     colour, opacity = split_alpha(to_8_bit(_upright(image)))
     colour = to_srgb(colour, profile)
@@ -234,9 +234,9 @@ def _to_picture(image: Image.Image, alpha: Alpha, fit: Fit | None) -> Picture:
         return Picture(rgb, opacity)
     if opacity is not None:
         colour = lay_on_white(colour, opacity)
-    if fit is None:
+    if choose_size is None:
         return Picture(np.array(colour))
-    return Picture(np.array(_shrink(colour, fit(*colour.size))), whole_px=colour.size)
+    return Picture(np.array(_shrink(colour, choose_size(*colour.size))), whole_px=colour.size)
 
 
 def _to_reduced(image: Image.Image, wanted: tuple[int, int], box: Box, whole: tuple[int, int]) -> Picture:

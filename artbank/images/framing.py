@@ -31,7 +31,7 @@ class Frame:
     padded_height_px: int
 
     @classmethod
-    def fit(cls, width_px: int, height_px: int, *, short_px: int, multiple_px: int) -> Frame:
+    def for_photo(cls, width_px: int, height_px: int, *, short_px: int, multiple_px: int) -> Frame:
         """Frame a photo so that its short side has `short_px`, or less where the photo is a long strip."""
         short, long = sorted((width_px, height_px))
         scale = short_px / short * min(1.0, (_LONGEST * short / long) ** 0.5)
@@ -73,15 +73,15 @@ class Photo:
     height_px: int
 
     @classmethod
-    def fit(
+    def prepare(
         cls, key: str, rgb: np.ndarray, *, short_px: int, multiple_px: int, whole_px: tuple[int, int] | None = None
     ) -> Photo:
-        """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.fit`.
+        """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.for_photo`.
 
         One that was reduced when it was decoded is framed by `whole_px`, its file's width and height.
         """
         height, width = rgb.shape[:2] if whole_px is None else whole_px[::-1]
-        frame = Frame.fit(width, height, short_px=short_px, multiple_px=multiple_px)
+        frame = Frame.for_photo(width, height, short_px=short_px, multiple_px=multiple_px)
         return cls(key, frame, frame.apply(rgb), width, height)
 
     @property

@@ -26,8 +26,8 @@ from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.framing import Frame, Photo
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, OutputSize
-from artbank.runtime.prefetch import Waits
-from artbank.runtime.telemetry import Stage, note_stage
+from artbank.runtime.prefetch import GetResult
+from artbank.runtime.telemetry import Stage, record_stage
 
 Outcome = TypeVar("Outcome")
 
@@ -36,7 +36,7 @@ _ENCODE_SECONDS = 600.0  # far above what the largest picture takes: only what w
 
 
 @dataclass(frozen=True)
-class Reading:
+class DecodeOptions:
     """How the photos of a run are opened.
 
     Attributes:
@@ -57,7 +57,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class OpenPhoto:
+class PhotoWithAlpha:
     """A photo at its working size, and its alpha uint8 at the size of the output, None where it is opaque."""
 
     photo: Photo
@@ -65,7 +65,7 @@ class OpenPhoto:
 
 
 @dataclass(frozen=True)
-class Making:
+class EncodeJob:
     """A picture to be encoded, and what it is compared with.
 
     Attributes:
@@ -86,7 +86,7 @@ class Making:
 
 
 @dataclass(frozen=True)
-class Made:
+class EncodedPicture:
     """A picture's file, and its scores out of `structure`."""
 
     data: bytes
@@ -94,7 +94,7 @@ class Made:
     flags: tuple[str, ...]
 
 
-class Codecs:
+class CodecPool:
     """A pool of processes that decode and encode; they are started with the first work, and end with this process."""
 
     def __init__(self, num_processes: int | None = None):
@@ -114,21 +114,21 @@ class Codecs:
         self._num_processes, self._lock = num_processes or count_cores(), threading.Lock()
         self._pool = self._make_pool()
 
-    def open(self, key: str, data: bytes, reading: Reading) -> Waits[OpenPhoto]:
+    def decode(self, key: str, data: bytes, reading: DecodeOptions) -> GetResult[PhotoWithAlpha]:
         """Begin to decode a photo and to bring it to its working size.
 
         Returns:
             What waits for it; raises ImageError where the photo cannot be used.
         """
-        return self._start(open_photo, (key, data, reading), reading.seconds, "decode")
+        return self._start(decode_photo, (key, data, reading), reading.seconds, "decode")
 
-    def make(self, making: Making) -> Waits[Made]:
+    def encode(self, making: EncodeJob) -> GetResult[EncodedPicture]:
         """Begin to encode a picture and to look at it.
 
         Returns:
             What waits for it; raises ImageError where the format cannot hold the picture.
         """
-        return self._start(make_picture, (making,), _ENCODE_SECONDS, "encode")
+        return self._start(encode_picture, (making,), _ENCODE_SECONDS, "encode")
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
@@ -137,7 +137,7 @@ class Codecs:
 
     def _start(
         self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float, stage: Stage = "decode"
-    ) -> Waits[Outcome]:
+    ) -> GetResult[Outcome]:
         future = self._schedule(work, args, seconds)
 
         def wait() -> Outcome:
@@ -173,7 +173,7 @@ class Codecs:
         return ProcessPool(max_workers=self._num_processes, context=context)
 
 
-def open_photo(key: str, data: bytes, reading: Reading) -> OpenPhoto:
+def decode_photo(key: str, data: bytes, reading: DecodeOptions) -> PhotoWithAlpha:
     """Decode a photo and bring it to its working size.
 
     Raises:
@@ -184,16 +184,16 @@ def open_photo(key: str, data: bytes, reading: Reading) -> OpenPhoto:
         data,
         max_pixels=reading.max_pixels,
         alpha=reading.alpha,
-        fit=lambda width, height: Frame.fit(width, height, **sizes).size_px,
+        choose_size=lambda width, height: Frame.for_photo(width, height, **sizes).size_px,
     )
-    photo = Photo.fit(key, picture.rgb, whole_px=picture.whole_px, **sizes)
+    photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
     alpha = picture.alpha
     if alpha is not None and reading.size == "working":
         alpha = _resize_alpha(alpha, photo.frame.width_px, photo.frame.height_px)
-    return OpenPhoto(photo, alpha)
+    return PhotoWithAlpha(photo, alpha)
 
 
-def make_picture(making: Making) -> Made:
+def encode_picture(making: EncodeJob) -> EncodedPicture:
     """Encode a picture at its file's size, and look at it at its own.
 
     Raises:
@@ -203,7 +203,7 @@ def make_picture(making: Making) -> Made:
     if alpha is not None:
         alpha = _resize_alpha(alpha, *making.size)
     data = encode(Picture(resize(rgb, *making.size), alpha), making.suffix, quality=making.quality)
-    return Made(data, ssim_luma(rgb, making.photo), sanity_flags(rgb))
+    return EncodedPicture(data, ssim_luma(rgb, making.photo), sanity_flags(rgb))
 
 
 def _time(work: Callable[..., Outcome], *args: Any) -> tuple[Outcome, float]:
@@ -213,7 +213,7 @@ def _time(work: Callable[..., Outcome], *args: Any) -> tuple[Outcome, float]:
 
 
 def _tell(stage: Stage, outcome: Outcome, seconds: float) -> Outcome:
-    note_stage(stage, seconds)
+    record_stage(stage, seconds)
     return outcome
 
 
@@ -231,19 +231,19 @@ def _resize_alpha(alpha: np.ndarray, width_px: int, height_px: int) -> np.ndarra
 _LOADING = threading.Lock()
 
 
-def load_codecs() -> Codecs:
+def open_codec_pool() -> CodecPool:
     """Return the processes that decode and encode for this one.
 
     Raises:
         ConfigError: This process may have no children of its own.
     """
     with _LOADING:
-        return _load_codecs()
+        return _open_codec_pool()
 
 
 @lru_cache(maxsize=1)
-def _load_codecs() -> Codecs:
-    codecs = Codecs()
+def _open_codec_pool() -> CodecPool:
+    codecs = CodecPool()
     # A process that multiprocessing started, as Dask's workers are, waits for its children before anything that is
     # registered with `atexit`, and so for ever.
     Finalize(None, codecs.close, exitpriority=0)

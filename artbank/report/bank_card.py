@@ -23,7 +23,7 @@ from artbank.stylization import Style, Stylizer
 with fsspec.open({weights}, "rb") as file:
     bank = Bank.from_bytes(file.read())
 stylizer = Stylizer(BaseModel.load({base}), [Style(bank.collection, ((bank, 1.0),))], StylizeRecipe())
-photo = stylizer.fit("photo.jpg", np.asarray(Image.open("photo.jpg").convert("RGB")))
+photo = stylizer.prepare("photo.jpg", np.asarray(Image.open("photo.jpg").convert("RGB")))
 for picture in stylizer.stylize([photo]):
     Image.fromarray(picture.rgb).save("stylized.png")
 """

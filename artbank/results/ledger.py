@@ -21,7 +21,7 @@ from artbank.records import Result, Tally
 from artbank.results import containers, snapshots, vacuum
 from artbank.results.layout import METADATA, PARTS, RESULTS, part_key
 from artbank.store.objects import Store
-from artbank.store.parquet import conform, read_metadata, read_table, row_groups_bytes, table_bytes
+from artbank.store.parquet import cast_to_schema, read_metadata, read_table, table_bytes, table_bytes_by_row_group
 
 METADATA_COLUMNS = (
     "file_name",
@@ -128,7 +128,7 @@ def write_view(
     rows = _read_view(output, origin, columns)
     if rows is None:
         rows = _make_view(output, photos, styles)
-    found = conform(rows, Result.SCHEMA, columns)
+    found = cast_to_schema(rows, Result.SCHEMA, columns)
     return found.replace_schema_metadata({**(found.schema.metadata or {}), _ORIGIN: origin})
 
 
@@ -232,4 +232,4 @@ def _is_in(values: pa.ChunkedArray, wanted: pa.Array) -> np.ndarray:
 
 def _write(output: Store, key: str, rows: pa.Table, facts: Mapping[bytes, bytes]) -> None:
     schema = pa.schema([Result.SCHEMA.field(name) for name in rows.column_names], facts)
-    output.write(key, row_groups_bytes(rows, schema, _ROWS_AT_ONCE))
+    output.write(key, table_bytes_by_row_group(rows, schema, _ROWS_AT_ONCE))

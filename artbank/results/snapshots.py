@@ -20,7 +20,7 @@ import pyarrow as pa
 from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.store.objects import Store
-from artbank.store.parquet import conform, read_schema, read_table, row_groups_bytes
+from artbank.store.parquet import cast_to_schema, read_schema, read_table, table_bytes_by_row_group
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def compact(parts: Store, collected: Collected) -> None:
         facts = [(name, collected.inventory.etags[name], len(collected.loose[name])) for name in names]
         schema = Result.SCHEMA.with_metadata({_PARTS: json.dumps(facts).encode()})
         rows = pa.concat_tables(collected.loose[name] for name in names)
-        data = row_groups_bytes(rows, schema, _ROWS_AT_ONCE)
+        data = table_bytes_by_row_group(rows, schema, _ROWS_AT_ONCE)
         parts.create(f"{_FOLDER}{_hash(data)}.parquet", data)
 
 
@@ -184,7 +184,7 @@ def _parse(
 
 
 def _no_rows(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
-    return conform(schema.empty_table(), schema, columns)
+    return cast_to_schema(schema.empty_table(), schema, columns)
 
 
 def _is_part(name: str) -> bool:

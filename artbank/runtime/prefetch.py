@@ -1,4 +1,4 @@
-"""Work that overlaps, in order and within bounds: what one stage does while the next one is busy."""
+"""Bounded work in flight: items are started ahead of their consumer and come back in order."""
 
 from __future__ import annotations
 
@@ -6,69 +6,75 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
-from artbank.runtime.telemetry import Queue, note_queue
+from artbank.runtime.telemetry import Queue, record_queue
 
 Item = TypeVar("Item")
-Outcome = TypeVar("Outcome")
-Waits = Callable[[], Outcome]
-"""Waits for what was started and returns what came of it."""
+T = TypeVar("T")
+GetResult = Callable[[], T]
+"""Waits for work that was started, and returns its result or raises its error; `Future.result` is one."""
 
 
-def ahead(
+def prefetch(
     items: Iterable[Item],
-    start: Callable[[Item], Waits[Outcome]],
+    start: Callable[[Item], GetResult[T]],
     *,
-    count: int,
+    depth: int,
     weigh: Callable[[Item], int] = lambda item: 0,
-    weight: int = 0,
+    max_weight: int = 0,
     queue: Queue = "",
-) -> Iterator[Outcome]:
-    """Start work on items before it is asked for, and yield what came of it in the order of the items.
+) -> Iterator[T]:
+    """Start the work on items ahead of the consumer, and yield the results in the order of the items.
+
+    An error is raised in the place of its result.
 
     Args:
-        items: Taken one at a time, as they are started.
-        start: Begins the work on one item elsewhere, and returns at once.
-        count: Items that are under way beside the one that is waited for, 1 or more.
-        weigh: What an item weighs, such as its bytes.
-        weight: Most that the items under way may weigh together; one that weighs more goes alone. Without limit if 0.
-        queue: What the metrics call the items under way, if anything.
+        items: Taken one at a time, when their work starts.
+        start: Starts the work on one item in a thread or process, and returns at once.
+        depth: Number of items in flight while the consumer is busy with one result; 0 starts each item only when the
+            previous one is done.
+        weigh: The weight of an item, such as its bytes.
+        max_weight: Largest total weight of the items in flight; a heavier item is in flight alone. No limit if 0.
+        queue: Name under which telemetry records the number of items in flight, if any.
     """
-    waiting: deque[tuple[int, Waits[Outcome]]] = deque()
+    in_flight: deque[tuple[int, GetResult[T]]] = deque()
     total = 0
     try:
         for item in items:
-            own = weigh(item)
-            while waiting and (len(waiting) > count or (weight and total + own > weight)):
-                done, wait = waiting.popleft()
-                total -= done
-                yield wait()
-            waiting.append((own, start(item)))
-            total += own
-            note_queue(queue, len(waiting))
-        while waiting:
-            yield waiting.popleft()[1]()
-            note_queue(queue, len(waiting))
+            weight = weigh(item)
+            while in_flight and (len(in_flight) > depth or (max_weight and total + weight > max_weight)):
+                first_weight, get_result = in_flight.popleft()
+                total -= first_weight
+                yield get_result()
+            in_flight.append((weight, start(item)))
+            total += weight
+            record_queue(queue, len(in_flight))
+        while in_flight:
+            _, get_result = in_flight.popleft()
+            yield get_result()
+            record_queue(queue, len(in_flight))
     finally:
-        note_queue(queue, 0)
+        record_queue(queue, 0)
 
 
-def batches(
-    items: Iterable[Item], kind: Callable[[Item], Hashable], size: int, *, most: int = 0
+def batch_by(
+    items: Iterable[Item], key: Callable[[Item], Hashable], size: int, *, max_waiting: int = 0
 ) -> Iterator[list[Item]]:
-    """Gather items of one kind into batches, and yield each as soon as it is full; the unfilled ones at the end.
+    """Group items of equal key into batches; yield each when it is full, and the partial ones at the end.
 
     Args:
         items: In any order.
-        kind: What must be equal within a batch.
-        size: Items in a batch, 1 or more.
-        most: Items that may wait for their batch to fill; then the fullest goes as it is. Without limit if 0.
+        key: Equal for all items of a batch.
+        size: Items in a full batch, 1 or more.
+        max_waiting: Most items that wait for their batches to fill; beyond it the fullest batch is yielded as it is.
+            No limit if 0.
     """
-    open_ones: dict[Hashable, list[Item]] = defaultdict(list)
+    partial: dict[Hashable, list[Item]] = defaultdict(list)
     for item in items:
-        own = kind(item)
-        open_ones[own].append(item)
-        if len(open_ones[own]) == size:
-            yield open_ones.pop(own)
-        elif most and sum(map(len, open_ones.values())) > most:
-            yield open_ones.pop(max(open_ones, key=lambda one: len(open_ones[one])))
-    yield from open_ones.values()
+        own = key(item)
+        partial[own].append(item)
+        if len(partial[own]) == size:
+            yield partial.pop(own)
+        elif max_waiting and sum(map(len, partial.values())) > max_waiting:
+            fullest = max(partial, key=lambda one: len(partial[one]))
+            yield partial.pop(fullest)
+    yield from partial.values()

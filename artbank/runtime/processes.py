@@ -16,7 +16,7 @@ THIS_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 """8 hex digits that stand for this machine's name."""
 
 
-def is_gone(host: str, process: int) -> bool:
+def is_dead(host: str, process: int) -> bool:
     """Say whether a process is known to have ended; of other machines' nothing is known."""
     if host != THIS_HOST or process <= 0:
         return False
@@ -30,7 +30,7 @@ def is_gone(host: str, process: int) -> bool:
 
 
 @contextmanager
-def shield_children() -> Iterator[None]:
+def shield_children_from_terminal() -> Iterator[None]:
     """Have Ctrl-C, and a terminal that is closed, spare the processes that are started in the block, and theirs.
 
     A terminal tells all processes of a job at once. Who gives work back then still needs these, and ends them.
@@ -42,7 +42,7 @@ def shield_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def pause(seconds: float, should_stop: Callable[[], bool]) -> None:
+def sleep_or_stop(seconds: float, should_stop: Callable[[], bool]) -> None:
     """Let time go by.
 
     Raises:

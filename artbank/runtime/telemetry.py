@@ -22,10 +22,10 @@ from artbank.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-PORT, ADDRESS = "ARTBANK_METRICS_PORT", "ARTBANK_METRICS_ADDRESS"
+PORT_VARIABLE, ADDRESS_VARIABLE = "ARTBANK_METRICS_PORT", "ARTBANK_METRICS_ADDRESS"
 PORTS_TRIED = 64
-MOST_STYLES = 50  # that have a label of their own in a process; the rest is `other`
-OTHER = "other"
+MAX_STYLE_LABELS = 50  # that have a label of their own in a process; the rest is `other`
+OTHER_STYLES = "other"
 
 Stage = Literal["read", "decode", "draw", "score", "encode", "write"]
 Queue = Literal["", "read", "decode", "write"]
@@ -104,27 +104,27 @@ class _Exporter:
 
     def style_label(self, style: str) -> str:
         """Return a style, or `other`: what people type into runs must not grow without bound."""
-        if style not in self._styles and len(self._styles) < MOST_STYLES:
+        if style not in self._styles and len(self._styles) < MAX_STYLE_LABELS:
             self._styles.add(style)
-        return style if style in self._styles else OTHER
+        return style if style in self._styles else OTHER_STYLES
 
 
 _EXPORTER: _Exporter | None = None
 
 
-def serve() -> int | None:
+def start_exporter() -> int | None:
     """Begin to tell where the environment asks for it, once in a process; returns the port, or None.
 
     Raises:
         ConfigError: ARTBANK_METRICS_PORT is no port.
     """
     global _EXPORTER
-    asked = os.environ.get(PORT, "")
+    asked = os.environ.get(PORT_VARIABLE, "")
     if not asked:
         return None
     with _OPENING:
         if _EXPORTER is None:
-            _EXPORTER = _Exporter(_parse_port(asked), os.environ.get(ADDRESS) or "127.0.0.1")
+            _EXPORTER = _Exporter(_parse_port(asked), os.environ.get(ADDRESS_VARIABLE) or "127.0.0.1")
         return _EXPORTER.port
 
 
@@ -149,37 +149,37 @@ def count_objects(operation: Operation, number: int, *, num_errors: int = 0) -> 
         _EXPORTER.of(ERRORS, operation).inc(num_errors)
 
 
-def asking(operation: Operation, number: int = 1) -> AbstractContextManager[None]:
+def counting_objects(operation: Operation, number: int = 1) -> AbstractContextManager[None]:
     """Count objects that a store is asked for in a block, which fail together."""
-    return _ABSENT if _EXPORTER is None else _asking(operation, number)
+    return _ABSENT if _EXPORTER is None else _counting_objects(operation, number)
 
 
-def note_queue(queue: Queue, length: int) -> None:
+def record_queue(queue: Queue, length: int) -> None:
     """Note how long a queue is; one without a name is nobody's concern."""
     if _EXPORTER is not None and queue:
         _EXPORTER.of(QUEUED, queue).set(length)
 
 
-def note_stage(stage: Stage, seconds: float) -> None:
+def record_stage(stage: Stage, seconds: float) -> None:
     """Note how long a stage took."""
     if _EXPORTER is not None:
         _EXPORTER.of(STAGE_SECONDS, stage).observe(seconds)
 
 
-def timing(stage: Stage) -> AbstractContextManager[None]:
+def time_stage(stage: Stage) -> AbstractContextManager[None]:
     """Time a block as a stage."""
-    return _ABSENT if _EXPORTER is None else _timing(stage)
+    return _ABSENT if _EXPORTER is None else _time_stage(stage)
 
 
 @contextmanager
-def _timing(stage: Stage) -> Iterator[None]:
+def _time_stage(stage: Stage) -> Iterator[None]:
     start = time.monotonic()
     yield
-    note_stage(stage, time.monotonic() - start)
+    record_stage(stage, time.monotonic() - start)
 
 
 @contextmanager
-def _asking(operation: Operation, number: int) -> Iterator[None]:
+def _counting_objects(operation: Operation, number: int) -> Iterator[None]:
     try:
         yield
     except Exception:
@@ -190,7 +190,7 @@ def _asking(operation: Operation, number: int) -> Iterator[None]:
 
 def _parse_port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65536):
-        raise ConfigError(f"{PORT}: expected a port, 1 to 65535, found {text!r}; unset it to have no metrics")
+        raise ConfigError(f"{PORT_VARIABLE}: expected a port, 1 to 65535, found {text!r}; unset it to have no metrics")
     return int(text)
 
 
@@ -204,7 +204,9 @@ def _listen(port: int, address: str, registry: Any) -> tuple[Any, int | None]:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 continue
-            raise ConfigError(f"{ADDRESS}={address}, {PORT}={port}: cannot listen there ({error})") from error
+            raise ConfigError(
+                f"{ADDRESS_VARIABLE}={address}, {PORT_VARIABLE}={port}: cannot listen there ({error})"
+            ) from error
         logger.info("metrics at http://%s:%d/metrics", address, number)
         return server, number
     logger.warning("no metrics: ports %d to %d of %s are taken", port, port + PORTS_TRIED - 1, address)

@@ -182,7 +182,7 @@ def describe(
         embedded.mean(0),
         scorer.embed_texts([TEXT.format(collection)])[0],
         _ceiling(embedded, scorer.embed_images(held_out)),
-        Palette.of(list(artworks)),
+        Palette.measure(list(artworks)),
     )
 
 

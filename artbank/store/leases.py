@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import getpid
 
-from artbank.runtime.processes import THIS_HOST, is_gone
+from artbank.runtime.processes import THIS_HOST, is_dead
 from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Lease:
     """One generation that this process holds, until `is_lost`."""
 
     def __init__(self, store: Store, name: str, generation: int):
-        """Use `Contender.attempt` instead."""
+        """Use `Contender.try_acquire` instead."""
         self.is_lost = False
         self._store, self._name, self._generation = store, name, generation
         self._owner, self._beats, self._lock = uuid.uuid4().hex, 0, threading.Lock()
@@ -99,7 +99,7 @@ class Contender:
         self._seen: tuple[int, bytes] | None = None
         self._since = 0.0
 
-    def attempt(self) -> Lease | None:
+    def try_acquire(self) -> Lease | None:
         """Take the lease if nobody has it, or if its holder has left it; returns None otherwise.
 
         Raises:
@@ -121,11 +121,11 @@ class Contender:
         if (generation, sign) != self._seen:
             self._seen, self._since = (generation, sign), self._clock()
         _, host, process = _read_sign(sign)
-        return is_gone(host, process) or self._clock() - self._since >= self._seconds
+        return is_dead(host, process) or self._clock() - self._since >= self._seconds
 
 
 @contextmanager
-def keep_alive(seconds: float) -> Iterator[list[Lease]]:
+def renew_in_background(seconds: float) -> Iterator[list[Lease]]:
     """Give a list; renew the leases that are put into it while the block runs, and release them at its end.
 
     Args:

@@ -17,13 +17,13 @@ from http.client import HTTPException
 from itertools import islice
 from pathlib import Path
 
-from artbank.credentials import hide, holds_secret
+from artbank.credentials import has_credentials, redact
 from artbank.errors import ArtbankError, ConfigError
 from artbank.records import StoredObject
 from artbank.store.backends.backend import Backend, Found
 from artbank.store.backends.fsspec import FsspecBackend
 from artbank.store.backends.local import LocalBackend
-from artbank.store.backends.metered import CountedBackend
+from artbank.store.backends.metered import MeteredBackend
 from artbank.store.backends.s3 import S3Backend
 from artbank.store.keys import check_key, find_fault, is_hidden, key_error
 
@@ -45,7 +45,7 @@ class Store:
     def __init__(self, uri: str, backend: Backend):
         """Use `Store.open` instead, which finds the backend."""
         self.uri = uri
-        self._backend: Backend = CountedBackend(backend)
+        self._backend: Backend = MeteredBackend(backend)
 
     @classmethod
     def open(cls, uri: str) -> Store:
@@ -58,9 +58,9 @@ class Store:
         Raises:
             ConfigError: The URI names no folder or holds credentials, or its kind is not known here.
         """
-        if holds_secret(uri):
+        if has_credentials(uri):
             raise ConfigError(
-                f"{hide(uri)} holds credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID"
+                f"{redact(uri)} holds credentials; leave them to the environment, such as AWS_ACCESS_KEY_ID"
             )
         protocol, rest = uri.split("://", 1) if _PROTOCOL.match(uri) else ("file", uri)
         if protocol in ("file", "local"):
@@ -150,7 +150,7 @@ class Store:
         if odd:
             logger.warning("%s: left out %d names such as %r; rename them", self.uri, len(odd), odd[0])
 
-    def leftovers(self, *, older_than_seconds: float) -> list[str]:
+    def list_leftovers(self, *, older_than_seconds: float) -> list[str]:
         """List the hidden files that writes which were cut off have left behind, as `delete_many` takes them.
 
         Args:
@@ -158,21 +158,21 @@ class Store:
                 their process is known to be gone.
         """
         newest = (time.time() - older_than_seconds) * 1e9
-        found = ((item.key, item.changed_ns) for item in self._backend.leftovers())
+        found = ((item.key, item.changed_ns) for item in self._backend.list_leftovers())
         return sorted(key for key, changed_ns in found if changed_ns is not None and changed_ns < newest)
 
-    def sweep(self, folders: Iterable[str]) -> None:
+    def delete_leftovers(self, folders: Iterable[str]) -> None:
         """Delete the hidden files that writes of processes which are gone have left in some folders, not below them."""
-        self.delete_many([item.key for item in self._backend.leftovers(folders) if item.changed_ns == 0])
+        self.delete_many([item.key for item in self._backend.list_leftovers(folders) if item.changed_ns == 0])
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def list_folders(self, prefix: str = "") -> list[str]:
         """List the names of the folders one level below a folder, sorted, hidden ones left out.
 
         Raises:
             ConfigError: The prefix would lead elsewhere.
             FileNotFoundError: There is not even the bucket.
         """
-        names = self._backend.folders(_folder(prefix))
+        names = self._backend.list_folders(_folder(prefix))
         return sorted(name for name in names if not is_hidden(name) and find_fault(name) is None)
 
     def exists(self, key: str) -> bool:
@@ -243,9 +243,9 @@ class Store:
         """
         self._backend.delete_many([check_key(key) for key in dict.fromkeys(keys)])
 
-    def purge(self, key: str) -> bool | None:
+    def delete_versions(self, key: str) -> bool | None:
         """Delete an object with its older versions; tells whether the store keeps such, None if it does not say."""
-        return self._backend.purge(check_key(key))
+        return self._backend.delete_versions(check_key(key))
 
     def _hashes(self, found: Iterable[Found]) -> dict[str, str | None]:
         hashes: dict[str, str | None] = {}

@@ -25,7 +25,7 @@ def table_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def row_groups_bytes(table: pa.Table, schema: pa.Schema, row_group_size: int) -> bytes:
+def table_bytes_by_row_group(table: pa.Table, schema: pa.Schema, row_group_size: int) -> bytes:
     """Write a table under another schema, of which a row group at a time is in memory.
 
     A text that many rows share is one in memory where the table has it as a dictionary and `schema` as a string.
@@ -38,7 +38,7 @@ def row_groups_bytes(table: pa.Table, schema: pa.Schema, row_group_size: int) ->
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for start in range(0, len(table), row_group_size):
-            writer.write_table(conform(table.slice(start, row_group_size), schema).combine_chunks())
+            writer.write_table(cast_to_schema(table.slice(start, row_group_size), schema).combine_chunks())
     return sink.getvalue().to_pybytes()
 
 
@@ -58,7 +58,7 @@ def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = N
         there = set(facts.schema.to_arrow_schema().names)
         shared = [field.name for field in schema if pa.types.is_dictionary(field.type) and field.name in there]
         file = pq.ParquetFile(pa.BufferReader(data), metadata=facts, read_dictionary=shared)
-        return conform(_read(file, schema, columns), schema, columns)
+        return cast_to_schema(_read(file, schema, columns), schema, columns)
 
 
 def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
@@ -72,7 +72,7 @@ def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
         file = pq.ParquetFile(pa.BufferReader(data))
         if row_group >= file.num_row_groups:
             raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
-        return conform(_sound(file.read_row_group(row_group)), schema)
+        return cast_to_schema(_sound(file.read_row_group(row_group)), schema)
 
 
 def read_columns(data: bytes, names: Sequence[str], *, most_rows: int) -> pa.Table:
@@ -119,7 +119,7 @@ def read_row_group_sizes(data: bytes) -> list[int]:
         return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
 
 
-def conform(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+def cast_to_schema(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows under `schema`, or those of its columns that are named; lacking ones are null.
 
     Raises:

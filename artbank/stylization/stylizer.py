@@ -24,7 +24,7 @@ from artbank.errors import ConfigError, ImageError
 from artbank.images.color_transfer import Palette, keep_colours, match_palette
 from artbank.images.framing import Photo
 from artbank.recipes import StylizeRecipe, is_guided
-from artbank.runtime.prefetch import batches
+from artbank.runtime.prefetch import batch_by
 from artbank.stylization.inversion import add_noise, draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.stylization.solvers import SolverTable
 
@@ -96,9 +96,9 @@ class Stylizer:
         """Short side of the working size, px."""
         return self.recipe.resolution_px or self.base.native_px
 
-    def fit(self, key: str, rgb: np.ndarray) -> Photo:
+    def prepare(self, key: str, rgb: np.ndarray) -> Photo:
         """Bring a photo uint8 [H, W, 3] to the size that it is worked on."""
-        return Photo.fit(key, rgb, short_px=self.short_px, multiple_px=self.base.size_multiple_px)
+        return Photo.prepare(key, rgb, short_px=self.short_px, multiple_px=self.base.size_multiple_px)
 
     def stylize(
         self, photos: Iterable[Photo], *, styles: Sequence[str] | None = None, batch_size: int = 8
@@ -110,7 +110,7 @@ class Stylizer:
             styles: Names of the styles wanted; all when None.
             batch_size: Photos that go through the model at once.
         """
-        for batch in batches(photos, lambda photo: photo.bucket, batch_size):
+        for batch in batch_by(photos, lambda photo: photo.bucket, batch_size):
             yield from self.stylize_batch(batch, styles)
 
     def stylize_batch(self, batch: Sequence[Photo], styles: Sequence[str] | None = None) -> Iterator[Stylized]:

@@ -173,7 +173,7 @@ def drawing(
     compiled = kit.device.type == "cuda" and batch > 1 if compiled is None else compiled
     base = load(kit, compiled=compiled)
     stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),))], recipe)
-    photos = cycle([fit(stylizer, kit, i) for i in range(max(count, len(kit.photos)))])
+    photos = cycle([prepare(stylizer, kit, i) for i in range(max(count, len(kit.photos)))])
     album: dict[str, Image.Image] = {}
 
     def work() -> Sequence[Any]:
@@ -184,11 +184,11 @@ def drawing(
     return Contender(name, work, watch(base), expect(base, recipe, batch), batch, compiles=compiled, album=album)
 
 
-def fit(stylizer: Stylizer, kit: Kit, number: int) -> Photo:
+def prepare(stylizer: Stylizer, kit: Kit, number: int) -> Photo:
     """Return a photo of the kit as the peers see it, at the working size; numbers beyond the photos start anew."""
     path, picture = kit.photos[number % len(kit.photos)], kit.pictures[number % len(kit.pictures)]
     turn = number // len(kit.photos)
-    return stylizer.fit(f"{turn}/{path.name}" if turn else path.name, np.asarray(picture))
+    return stylizer.prepare(f"{turn}/{path.name}" if turn else path.name, np.asarray(picture))
 
 
 def expect(base: BaseModel, recipe: StylizeRecipe, batch: int) -> Expected:

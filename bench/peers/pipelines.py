@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionImg2ImgPipeline
 from PIL import Image
 
-from artbank.runtime.prefetch import batches
+from artbank.runtime.prefetch import batch_by
 from bench.peers.counting import Expected
 from bench.peers.kit import QUALITY, STRENGTH, STYLED, Contender, Kit, read_square
 
@@ -154,7 +154,7 @@ def _ahead(reads: Iterator[Future[Image.Image]], batch: int) -> Iterator[list[Im
 
 
 def _cut(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
-    return batches(items, lambda item: None, size)
+    return batch_by(items, lambda item: None, size)
 
 
 def _own_scheduler(folder: Path) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.gather import gather, name_failures
+from flows.gather import format_failures, gather
 
 
 class Desk:
@@ -48,4 +48,4 @@ def test_every_task_is_heard_and_no_more_are_under_way_than_allowed(in_flight: i
 
 def test_failures_are_named_with_kind_and_reason() -> None:
     _, failed = gather({"a": 1, "b": 3}, Desk().start)
-    assert name_failures(failed) == "a (ValueError: odd 1); b (ValueError: odd 3)"
+    assert format_failures(failed) == "a (ValueError: odd 1); b (ValueError: odd 3)"

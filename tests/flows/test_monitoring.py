@@ -124,7 +124,7 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
         tell(self, part, done, total, loss)
 
     monkeypatch.setattr(RunProgress, "tell", spy)
-    monkeypatch.setenv(telemetry.PORT, str(first))
+    monkeypatch.setenv(telemetry.PORT_VARIABLE, str(first))
     with dask.config.set(_DASK), _start(RunConfig(num_workers=2))() as cluster:
         address = cluster.scheduler_address
         config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=4, batch_size=1, runner=address)

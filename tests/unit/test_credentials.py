@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.credentials import hide, holds_secret
+from artbank.credentials import has_credentials, redact
 from artbank.errors import ConfigError
 from artbank.store.objects import Store
 
@@ -37,13 +37,13 @@ BASE = {"gallery_uri": "g", "store_uri": "s"}
 
 @pytest.mark.parametrize("uri", URIS)
 def test_a_uri_with_credentials_is_told_from_others_and_hidden(uri: str) -> None:
-    assert holds_secret(uri) and SECRET not in hide(uri)
-    assert SECRET not in str(hide({"config": [{"store_uri": uri}], "text": f"at {uri} and so on"}))
+    assert has_credentials(uri) and SECRET not in redact(uri)
+    assert SECRET not in str(redact({"config": [{"store_uri": uri}], "text": f"at {uri} and so on"}))
 
 
 @pytest.mark.parametrize("uri", HARMLESS)
 def test_a_uri_without_credentials_is_left_alone(uri: str) -> None:
-    assert not holds_secret(uri) and hide(uri) == uri
+    assert not has_credentials(uri) and redact(uri) == uri
     assert TrainConfig.model_validate(BASE | {"store_uri": uri}).store_uri == uri
 
 

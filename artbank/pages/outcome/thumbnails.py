@@ -74,7 +74,7 @@ def _shrink(data: bytes | Exception, max_pixels: int) -> bytes | None:
     if isinstance(data, Exception):
         return None
     try:
-        return encode(decode(data, max_pixels=max_pixels, fit=_fit), ".jpg", quality=_QUALITY)
+        return encode(decode(data, max_pixels=max_pixels, choose_size=_fit), ".jpg", quality=_QUALITY)
     except ImageError:
         return None
 

@@ -18,7 +18,7 @@ from artbank.records import Result
 from artbank.results import layout, ledger, pending
 from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
-from artbank.store.parquet import conform, read_table
+from artbank.store.parquet import cast_to_schema, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _COLUMNS = (
 _REQUIRED = ("key", "style", "recipe_id", "status", "created_at")
 _TEXT = pa.string()
 _ASKED = pa.schema([("key", _TEXT), ("size", pa.int64()), ("etag", _TEXT), ("shard", _TEXT), ("style", _TEXT)])
-_ROWS = conform(Result.SCHEMA.empty_table(), Result.SCHEMA, _COLUMNS).schema.append(pa.field("shard", _TEXT))
+_ROWS = cast_to_schema(Result.SCHEMA.empty_table(), Result.SCHEMA, _COLUMNS).schema.append(pa.field("shard", _TEXT))
 _NAMES_ONLY = pa.schema([("shard", _TEXT), ("key", _TEXT), ("style", _TEXT), ("count", pa.int64())])
 _READ_AT_ONCE = 512
 _OWN_FILES = r"^(results|manifests|runs|report)/|^(results|metadata)\.parquet$"

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from artbank.errors import ImageError
 from artbank.images.codec import decode
 from artbank.results.containers import are_images, read_pictures
-from artbank.runtime.prefetch import ahead
+from artbank.runtime.prefetch import prefetch
 from artbank.store.objects import Store, is_transient
 
 Progress = Callable[[int, int], None]
@@ -97,7 +97,7 @@ def _fault(data: bytes | Exception, digest: str | None) -> tuple[str, str] | Non
 def _read_ahead(output: Store, rows: pa.Table) -> Iterator[tuple[pa.Table, Pictures]]:
     """Yield rows in batches with their pictures, the next batch being read meanwhile."""
     with ThreadPoolExecutor(1) as reader:
-        yield from ahead(_batches(rows), lambda batch: reader.submit(_read, output, batch).result, count=1)
+        yield from prefetch(_batches(rows), lambda batch: reader.submit(_read, output, batch).result, depth=1)
 
 
 def _read(output: Store, batch: pa.Table) -> tuple[pa.Table, Pictures]:

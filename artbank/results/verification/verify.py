@@ -109,7 +109,7 @@ def verify(output: Store, *, quick: bool = False, progress: Progress = lambda do
         _finding(_explain_lost(stock, lost)),
         _finding(_find_voided(stock)),
         *(_name("stale_table", name, text) for name, text in find_stale(stock)),
-        *(_name("leftover", key, "") for key in output.leftovers(older_than_seconds=_OLD_SECONDS)),
+        *(_name("leftover", key, "") for key in output.list_leftovers(older_than_seconds=_OLD_SECONDS)),
         *(_name("orphan", key, "") for key in sorted(orphans["key"].to_pylist())[:_NAMED_ORPHANS]),
     ]
     table = pa.concat_tables([_FINDING.empty_table(), *findings])

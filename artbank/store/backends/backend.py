@@ -58,7 +58,7 @@ class Backend(Protocol):
         """List everything below `prefix`, in any order; nothing where there is no such folder."""
         ...
 
-    def leftovers(self, folders: Iterable[str] | None = None) -> Iterable[Found]:
+    def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterable[Found]:
         """List the hidden files of writes that were cut off or are under way, in any order.
 
         Args:
@@ -69,7 +69,7 @@ class Backend(Protocol):
         """
         ...
 
-    def folders(self, prefix: str) -> Iterable[str]:
+    def list_folders(self, prefix: str) -> Iterable[str]:
         """List the names of the folders one level below `prefix`, in any order."""
         ...
 
@@ -100,7 +100,7 @@ class Backend(Protocol):
         """Delete several objects at once; absent ones are fine."""
         ...
 
-    def purge(self, key: str) -> bool | None:
+    def delete_versions(self, key: str) -> bool | None:
         """Delete an object with all that a store keeps of older writes to it.
 
         Returns:

@@ -38,12 +38,12 @@ class FsspecBackend:
                 etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
                 yield Found(path[len(self._root) + 1 :], info["size"], etag or None, _changed_ns(info))
 
-    def leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
-        """See `Backend.leftovers`."""
+    def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
+        """See `Backend.list_leftovers`."""
         return ()
 
-    def folders(self, prefix: str) -> list[str]:
-        """See `Backend.folders`."""
+    def list_folders(self, prefix: str) -> list[str]:
+        """See `Backend.list_folders`."""
         try:
             entries = self._fs.ls(self._path(prefix), detail=True)
         except FileNotFoundError:
@@ -82,8 +82,8 @@ class FsspecBackend:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(self._path(key))
 
-    def purge(self, key: str) -> bool:
-        """See `Backend.purge`: nothing older is kept."""
+    def delete_versions(self, key: str) -> bool:
+        """See `Backend.delete_versions`: nothing older is kept."""
         self.delete_many([key])
         return False
 

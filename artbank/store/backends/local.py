@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
-from artbank.runtime.processes import THIS_HOST, is_gone
+from artbank.runtime.processes import THIS_HOST, is_dead
 from artbank.store.backends.backend import Found, attempt
 
 logger = logging.getLogger(__name__)
@@ -49,18 +49,18 @@ class LocalBackend:
             if (found := _found(key, entry)) is not None:
                 yield found
 
-    def leftovers(self, folders: Iterable[str] | None = None) -> Iterator[Found]:
-        """See `Backend.leftovers`."""
+    def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterator[Found]:
+        """See `Backend.list_leftovers`."""
         if folders is None:
             entries = self._entries("", partial=True)
         else:
             entries = ((f"{f}/{e.name}".lstrip("/"), e) for f in folders for e in self._scan(f, partial=True))
         for key, entry in entries:
             if (named := _PARTIAL.fullmatch(entry.name)) and (found := _found(key, entry)) is not None:
-                yield replace(found, changed_ns=0) if is_gone(named[1], int(named[2], 16)) else found
+                yield replace(found, changed_ns=0) if is_dead(named[1], int(named[2], 16)) else found
 
-    def folders(self, prefix: str) -> list[str]:
-        """See `Backend.folders`; a folder counts although nothing is in it."""
+    def list_folders(self, prefix: str) -> list[str]:
+        """See `Backend.list_folders`; a folder counts although nothing is in it."""
         return [entry.name for entry in self._scan(prefix) if entry.is_dir(follow_symlinks=False)]
 
     def exists(self, key: str) -> bool:
@@ -92,8 +92,8 @@ class LocalBackend:
         """See `Backend.delete_many`; folders that are empty then stay."""
         list(_in_threads(self._delete, keys))
 
-    def purge(self, key: str) -> bool:
-        """See `Backend.purge`: nothing older is kept."""
+    def delete_versions(self, key: str) -> bool:
+        """See `Backend.delete_versions`: nothing older is kept."""
         self.delete_many([key])
         return False
 

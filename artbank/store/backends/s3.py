@@ -63,12 +63,12 @@ class S3Backend:
                     etag = entry["ETag"].strip('"')
                     yield Found(entry["Key"][skip:], entry["Size"], etag, nanoseconds(entry["LastModified"]))
 
-    def leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
-        """See `Backend.leftovers`: an object is there once its PUT is done."""
+    def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
+        """See `Backend.list_leftovers`: an object is there once its PUT is done."""
         return ()
 
-    def folders(self, prefix: str) -> Iterator[str]:
-        """See `Backend.folders`.
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """See `Backend.list_folders`.
 
         Raises:
             FileNotFoundError: There is no such bucket.
@@ -143,8 +143,8 @@ class S3Backend:
                 number = errno.EACCES if refusal.get("Code") == "AccessDenied" else errno.EIO
                 raise OSError(number, f"not deleted: {refusal.get('Code')}", f"s3://{self.bucket}/{refusal.get('Key')}")
 
-    def purge(self, key: str) -> bool | None:
-        """See `Backend.purge`."""
+    def delete_versions(self, key: str) -> bool | None:
+        """See `Backend.delete_versions`."""
         self.delete_many([key])
         name = self._name(key)
         try:

@@ -52,7 +52,7 @@ def test_the_released_script_takes_71_evaluations_and_two_encodings(kit: Kit) ->
 def test_the_released_script_draws_what_our_paper_preset_draws(kit: Kit) -> None:
     """Two programs by one description: with the same noise they agree but for rounding."""
     stylizer = Stylizer(ours.load(kit), [Style("bench", ((kit.bank, 1.0),))], ours.preset("paper"))
-    [made] = stylizer.stylize([ours.fit(stylizer, kit, 0)])
+    [made] = stylizer.stylize([ours.prepare(stylizer, kit, 0)])
     theirs = np.asarray(released.Stylizing(kit).stylize(kit.pictures[0], kit.photos[0].name))
     assert made.rgb is not None and theirs.std() > 1
     assert np.abs(theirs.astype(int) - made.rgb.astype(int)).max() <= 2

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from artbank.errors import ImageError
 from artbank.images.codec import decode
 from artbank.images.framing import Photo
-from artbank.images.pool import Reading, open_photo
+from artbank.images.pool import DecodeOptions, decode_photo
 from artbank.mini.drawing.scenes import draw_scene
 from tests.support.paths import REAL_FILES
 
@@ -46,8 +46,8 @@ def save(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 def open_both(data: bytes, short_px: int) -> tuple[Photo, Photo]:
     """Return a photo as it is opened, and as all of its file's pixels give it."""
     sizes = {"short_px": short_px, "multiple_px": MULTIPLE_PX}
-    whole = Photo.fit("a", decode(data, max_pixels=LIMIT).rgb, **sizes)
-    return open_photo("a", data, Reading(LIMIT, "white", "working", seconds=60, **sizes)).photo, whole
+    whole = Photo.prepare("a", decode(data, max_pixels=LIMIT).rgb, **sizes)
+    return decode_photo("a", data, DecodeOptions(LIMIT, "white", "working", seconds=60, **sizes)).photo, whole
 
 
 def check(data: bytes, short_px: int) -> float:
@@ -74,7 +74,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def open_alone(data: bytes, short_px: int) -> Photo:
-    return open_photo("a", data, Reading(LIMIT, "white", "working", short_px, MULTIPLE_PX, 60)).photo
+    return decode_photo("a", data, DecodeOptions(LIMIT, "white", "working", short_px, MULTIPLE_PX, 60)).photo
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="no real photos here")
@@ -135,7 +135,7 @@ def test_a_broken_file_is_told_as_ever() -> None:
     with pytest.raises(ImageError, match="truncated"):
         open_alone(data[: len(data) // 2], 128)
     with pytest.raises(ImageError, match="more than the limit"):
-        open_photo("a", data, Reading(LIMIT // 2, "white", "working", 128, MULTIPLE_PX, 60))
+        decode_photo("a", data, DecodeOptions(LIMIT // 2, "white", "working", 128, MULTIPLE_PX, 60))
 
 
 def test_a_strip_is_not_reduced_to_nothing() -> None:

@@ -44,7 +44,7 @@ def check(data: bytes) -> None:
         except ImageError as error:
             check_reason(error)
     try:
-        assert decode(data, max_pixels=LIMIT, fit=lambda width, height: (2, 3)).rgb.size == 2 * 3 * 3
+        assert decode(data, max_pixels=LIMIT, choose_size=lambda width, height: (2, 3)).rgb.size == 2 * 3 * 3
     except ImageError as error:
         check_reason(error)
     assert isinstance(read_camera(data), str | None)

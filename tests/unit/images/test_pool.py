@@ -18,11 +18,11 @@ import pytest
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode
-from artbank.images.pool import Codecs, Making, Reading, count_cores, make_picture, open_photo
+from artbank.images.pool import CodecPool, DecodeOptions, EncodeJob, count_cores, decode_photo, encode_picture
 from artbank.images.similarity import sanity_flags, ssim_luma
 from tests.support.small_inputs import draw_photo
 
-READING = Reading(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
+READING = DecodeOptions(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
 
 
 def die(how: int) -> None:
@@ -42,15 +42,15 @@ def die_once(folder: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def codecs() -> Iterator[Codecs]:
-    found = Codecs(1)
+def codecs() -> Iterator[CodecPool]:
+    found = CodecPool(1)
     yield found
     found.close()
 
 
-def test_a_photo_comes_back_at_its_working_size_as_it_would_in_this_process(codecs: Codecs) -> None:
+def test_a_photo_comes_back_at_its_working_size_as_it_would_in_this_process(codecs: CodecPool) -> None:
     data = draw_photo(0)
-    found, own = codecs.open("a.jpg", data, READING)(), open_photo("a.jpg", data, READING)
+    found, own = codecs.decode("a.jpg", data, READING)(), decode_photo("a.jpg", data, READING)
     assert (found.photo.width_px, found.photo.height_px, found.alpha) == (96, 64, None)
     assert np.array_equal(found.photo.padded, own.photo.padded) and found.photo.frame == own.photo.frame
     assert found.photo.working.shape == (32, 48, 3)
@@ -61,42 +61,42 @@ def test_transparency_has_the_size_of_the_output(size: Any, shape: tuple[int, in
     rgb, alpha = np.full((50, 100, 3), 90, np.uint8), np.full((50, 100), 255, np.uint8)
     alpha[:, :50] = 0
     data = encode(Picture(rgb, alpha), ".png", quality=92)
-    reading = Reading(max_pixels=10**6, alpha="keep", size=size, short_px=32, multiple_px=8, seconds=60)
-    found = open_photo("a.png", data, reading).alpha
+    reading = DecodeOptions(max_pixels=10**6, alpha="keep", size=size, short_px=32, multiple_px=8, seconds=60)
+    found = decode_photo("a.png", data, reading).alpha
     assert found is not None and found.shape == shape
     assert found[0, 0] == 0 and found[-1, -1] == 255
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_a_file_has_the_size_that_was_asked_for(codecs: Codecs, suffix: str) -> None:
+def test_a_file_has_the_size_that_was_asked_for(codecs: CodecPool, suffix: str) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     alpha = np.full((20, 30), 255, np.uint8)
-    making = Making(rgb, rgb, alpha, (71, 50), suffix, 92)
-    made = codecs.make(making)()
-    assert made == make_picture(making)
+    making = EncodeJob(rgb, rgb, alpha, (71, 50), suffix, 92)
+    made = codecs.encode(making)()
+    assert made == encode_picture(making)
     assert decode(made.data, max_pixels=10**6).rgb.shape == (50, 71, 3)
 
 
-def test_a_picture_is_looked_at_where_it_is_encoded(codecs: Codecs) -> None:
+def test_a_picture_is_looked_at_where_it_is_encoded(codecs: CodecPool) -> None:
     photo = decode(draw_photo(0), max_pixels=10**6).rgb
     dark = np.zeros_like(photo)
     for rgb, flags in ((photo, ()), (255 - photo, ()), (dark, ("black",))):
-        made = codecs.make(Making(rgb, photo, None, (96, 64), ".jpg", 92))()
+        made = codecs.encode(EncodeJob(rgb, photo, None, (96, 64), ".jpg", 92))()
         assert (made.ssim, made.flags) == (ssim_luma(rgb, photo), flags) == (made.ssim, sanity_flags(rgb))
 
 
-def test_a_photo_that_cannot_be_decoded_says_so_across_processes(codecs: Codecs) -> None:
+def test_a_photo_that_cannot_be_decoded_says_so_across_processes(codecs: CodecPool) -> None:
     with pytest.raises(ImageError, match="truncated") as caught:
-        codecs.open("a.jpg", draw_photo(0)[:400], READING)()
+        codecs.decode("a.jpg", draw_photo(0)[:400], READING)()
     assert (caught.value.failure, caught.value.reason) == ("unreadable", str(caught.value))
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL])
-def test_a_photo_that_crashes_its_decoder_is_one_failure_and_others_go_on(codecs: Codecs, how: int) -> None:
+def test_a_photo_that_crashes_its_decoder_is_one_failure_and_others_go_on(codecs: CodecPool, how: int) -> None:
     waits = [
-        codecs.open("a.jpg", draw_photo(0), READING),
+        codecs.decode("a.jpg", draw_photo(0), READING),
         codecs._start(die, (how,), 60),
-        codecs.open("b.jpg", draw_photo(1), READING),
+        codecs.decode("b.jpg", draw_photo(1), READING),
     ]
     assert waits[0]().photo.key == "a.jpg"
     with pytest.raises(ImageError, match="crashed, twice") as caught:
@@ -105,24 +105,24 @@ def test_a_photo_that_crashes_its_decoder_is_one_failure_and_others_go_on(codecs
     assert waits[2]().photo.key == "b.jpg"
 
 
-def test_a_decoder_that_was_killed_once_gets_its_photo_again(codecs: Codecs, tmp_path: Path) -> None:
+def test_a_decoder_that_was_killed_once_gets_its_photo_again(codecs: CodecPool, tmp_path: Path) -> None:
     assert codecs._start(die_once, (str(tmp_path),), 60)() == "done"
 
 
 def test_a_decoder_that_dies_with_nothing_to_do_is_replaced() -> None:
-    codecs, own = Codecs(1), psutil.Process()
+    codecs, own = CodecPool(1), psutil.Process()
     before = {child.pid for child in own.children()}
-    codecs.open("a.jpg", draw_photo(0), READING)()
+    codecs.decode("a.jpg", draw_photo(0), READING)()
     [idle] = [child for child in own.children() if child.pid not in before and "spawn_main" in str(child.cmdline())]
     idle.kill()
     for _ in range(3):
         time.sleep(0.3)
-        assert codecs.open("b.jpg", draw_photo(1), READING)().photo.key == "b.jpg"
+        assert codecs.decode("b.jpg", draw_photo(1), READING)().photo.key == "b.jpg"
     codecs.close()
 
 
-def test_a_photo_that_takes_too_long_is_given_up_and_others_go_on(codecs: Codecs) -> None:
-    slow, next_one = codecs._start(sleep, (60,), 0.5), codecs.open("a.jpg", draw_photo(0), READING)
+def test_a_photo_that_takes_too_long_is_given_up_and_others_go_on(codecs: CodecPool) -> None:
+    slow, next_one = codecs._start(sleep, (60,), 0.5), codecs.decode("a.jpg", draw_photo(0), READING)
     start = time.monotonic()
     with pytest.raises(ImageError, match=r"not done after 0.5 s") as caught:
         slow()
@@ -132,7 +132,7 @@ def test_a_photo_that_takes_too_long_is_given_up_and_others_go_on(codecs: Codecs
 
 def _refuse(answer: str) -> None:
     try:
-        Codecs(1)
+        CodecPool(1)
     except ConfigError as error:
         Path(answer).write_text(str(error))
 
@@ -145,9 +145,9 @@ def test_a_process_that_may_have_no_children_is_told_how_to_be_started(tmp_path:
 
 
 def _open_one(data: bytes) -> None:
-    from artbank.images.pool import load_codecs
+    from artbank.images.pool import open_codec_pool
 
-    load_codecs().open("a.jpg", data, READING)()
+    open_codec_pool().decode("a.jpg", data, READING)()
 
 
 def test_a_process_that_was_started_by_another_ends_with_its_decoders() -> None:
@@ -162,9 +162,9 @@ def test_a_process_that_was_started_by_another_ends_with_its_decoders() -> None:
 
 _OWNER = """
 import sys, time
-from artbank.images.pool import Codecs
+from artbank.images.pool import CodecPool
 if __name__ == "__main__":
-    codecs = Codecs(2)
+    codecs = CodecPool(2)
     codecs._start(time.sleep, (0,), 60)()
     print("ready", flush=True)
     time.sleep(600)

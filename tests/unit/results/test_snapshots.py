@@ -18,7 +18,7 @@ from artbank.records import Result
 from artbank.results import layout, ledger, pending, snapshots
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
-from artbank.store.parquet import row_groups_bytes, table_bytes
+from artbank.store.parquet import table_bytes, table_bytes_by_row_group
 from tests.support.rows import result
 
 FULL = 3
@@ -200,7 +200,7 @@ def test_rows_are_written_whole_and_in_order_however_many_groups_they_fill() -> 
     rows = Result.to_table([result(f"{n}.jpg", flags=["flat"] * n, ssim=None if n % 2 else 0.1) for n in range(7)])
     lean = rows.set_column(3, "sha256", rows["sha256"].dictionary_encode())
     for table in (rows, lean, rows.slice(0, 0)):
-        file = pq.ParquetFile(pa.BufferReader(row_groups_bytes(table, Result.SCHEMA, 3)))
+        file = pq.ParquetFile(pa.BufferReader(table_bytes_by_row_group(table, Result.SCHEMA, 3)))
         assert file.num_row_groups == -(-len(table) // 3)
         assert file.read().equals(rows.slice(0, len(table)))
         assert file.schema_arrow.equals(Result.SCHEMA) and file.schema_arrow.metadata == Result.SCHEMA.metadata

@@ -15,7 +15,7 @@ from artbank.runtime import telemetry
 from artbank.store.objects import Store
 from tests.support.prometheus import scrape
 
-ROOT = Path(telemetry.__file__).parents[1]
+ROOT = Path(telemetry.__file__).parents[2]
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def serve(taken: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], 
     monkeypatch.setattr(telemetry, "_EXPORTER", None)
 
     def start() -> int:
-        monkeypatch.setenv(telemetry.PORT, str(taken))
-        port = telemetry.serve()
+        monkeypatch.setenv(telemetry.PORT_VARIABLE, str(taken))
+        port = telemetry.start_exporter()
         assert port
         return port
 
@@ -43,13 +43,13 @@ def serve(taken: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], 
 
 
 def test_without_a_port_there_is_neither_a_thread_nor_an_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(telemetry.PORT, raising=False)
+    monkeypatch.delenv(telemetry.PORT_VARIABLE, raising=False)
     monkeypatch.setattr(telemetry, "_EXPORTER", None)
     before = threading.enumerate()
-    assert telemetry.serve() is None
+    assert telemetry.start_exporter() is None
     telemetry.count_picture("monet", "done", seconds=0.1)
-    with telemetry.timing("draw"), telemetry.asking("read"):
-        telemetry.note_queue("read", 3)
+    with telemetry.time_stage("draw"), telemetry.counting_objects("read"):
+        telemetry.record_queue("read", 3)
     assert threading.enumerate() == before and telemetry._EXPORTER is None
 
 
@@ -57,12 +57,12 @@ def test_a_process_takes_the_next_free_port_and_tells_what_it_counted(
     serve: Callable[[], int], taken: int, tmp_path: Path
 ) -> None:
     port = serve()
-    assert taken < port <= taken + telemetry.PORTS_TRIED and telemetry.serve() == port
+    assert taken < port <= taken + telemetry.PORTS_TRIED and telemetry.start_exporter() == port
     telemetry.count_picture("monet", "done", seconds=0.3)
     telemetry.count_picture("monet", "failed", "timed_out")
     telemetry.count_steps(3)
-    telemetry.note_queue("write", 2)
-    with telemetry.timing("draw"):
+    telemetry.record_queue("write", 2)
+    with telemetry.time_stage("draw"):
         pass
     store = Store.open(str(tmp_path))
     store.write_many({"a": b"1", "b": b"2"})
@@ -88,12 +88,12 @@ def test_requests_that_fail_are_counted(serve: Callable[[], int], tmp_path: Path
 
 def test_styles_beyond_the_first_are_counted_as_other(serve: Callable[[], int]) -> None:
     port = serve()
-    for number in range(telemetry.MOST_STYLES + 7):
+    for number in range(telemetry.MAX_STYLE_LABELS + 7):
         telemetry.count_picture(f"style {number}", "done")
     found = scrape(port)
     styles = {labels[1] for labels in found if labels[0] == "artbank_pictures_total"}
-    assert len(styles) == telemetry.MOST_STYLES + 1
-    assert found["artbank_pictures_total", telemetry.OTHER, "done", ""] == 7
+    assert len(styles) == telemetry.MAX_STYLE_LABELS + 1
+    assert found["artbank_pictures_total", telemetry.OTHER_STYLES, "done", ""] == 7
 
 
 def test_gpu_memory_is_told_of_every_device_and_kind(serve: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,17 +114,17 @@ def test_gpu_memory_is_told_of_every_device_and_kind(serve: Callable[[], int], m
 @pytest.mark.parametrize("port", ["0", "http", "70000", "-1"])
 def test_what_is_no_port_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "_EXPORTER", None)
-    monkeypatch.setenv(telemetry.PORT, port)
+    monkeypatch.setenv(telemetry.PORT_VARIABLE, port)
     with pytest.raises(ConfigError, match=f"ARTBANK_METRICS_PORT: expected a port, 1 to 65535, found '{port}'"):
-        telemetry.serve()
+        telemetry.start_exporter()
 
 
 def test_an_address_that_is_not_this_machines_is_named(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "_EXPORTER", None)
-    monkeypatch.setenv(telemetry.PORT, str(taken))
-    monkeypatch.setenv(telemetry.ADDRESS, "192.0.2.1")
+    monkeypatch.setenv(telemetry.PORT_VARIABLE, str(taken))
+    monkeypatch.setenv(telemetry.ADDRESS_VARIABLE, "192.0.2.1")
     with pytest.raises(ConfigError, match=r"ARTBANK_METRICS_ADDRESS=192\.0\.2\.1.*cannot listen there"):
-        telemetry.serve()
+        telemetry.start_exporter()
 
 
 def test_the_table_of_the_documentation_is_that_of_the_registry(serve: Callable[[], int]) -> None:

@@ -76,7 +76,7 @@ def test_a_key_may_hold_any_sign_that_is_no_control_character(store_uri: str):
         if parent:
             assert store.child(parent).read(name) == data
             assert keys_of(store, parent) == [key]
-    assert store.folders() == sorted({key.split("/")[0] for key in objects if "/" in key})
+    assert store.list_folders() == sorted({key.split("/")[0] for key in objects if "/" in key})
     store.delete_many(ODD_KEYS[1:])
     assert keys_of(store) == ODD_KEYS[:1]
 
@@ -107,7 +107,7 @@ def test_no_key_leads_out_of_the_store(tmp_path: Path, kind: str, key: str):
         lambda: store.child(key),
     ]
     if key not in ("", "a/"):  # these name folders
-        refused += [lambda: store.list(key), lambda: store.folders(key)]
+        refused += [lambda: store.list(key), lambda: store.list_folders(key)]
     for call in refused:
         with pytest.raises(ConfigError, match="found"):
             call()
@@ -142,7 +142,7 @@ def test_a_store_behaves_like_a_dictionary(
     assert keys_of(store) == sorted(visible)
     assert store.read_many(list(objects)) == objects
     folders = {key.split("/")[0] for key in objects if "/" in key}
-    assert store.folders() == sorted(name for name in folders if name[0] != ".")
+    assert store.list_folders() == sorted(name for name in folders if name[0] != ".")
     gone = {key for number, key in enumerate(objects) if number in dropped}
     store.delete_many(list(gone))
     assert keys_of(store) == sorted(visible.keys() - gone)

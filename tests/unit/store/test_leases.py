@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from artbank.runtime.processes import THIS_HOST, is_gone
-from artbank.store.leases import Contender, Lease, keep_alive, list_generations
+from artbank.runtime.processes import THIS_HOST, is_dead
+from artbank.store.leases import Contender, Lease, list_generations, renew_in_background
 from artbank.store.objects import Store
 
 NAME = "checkpoints/novak/0123456789abcdef"
@@ -43,14 +43,14 @@ def contend(store: Store, clock: Clock) -> Callable[[], Contender]:
 
 
 def take(contender: Contender) -> Lease:
-    lease = contender.attempt()
+    lease = contender.try_acquire()
     assert lease is not None
     return lease
 
 
 def test_one_has_it_and_another_gets_it_when_it_is_released(store: Store, contend: Callable[[], Contender]) -> None:
     held, other = take(contend()), contend()
-    assert other.attempt() is None and held.renew()
+    assert other.try_acquire() is None and held.renew()
     held.release()
     assert list_generations(store, NAME) == []
     assert take(other).renew()
@@ -61,19 +61,19 @@ def test_a_holder_that_gives_signs_of_life_keeps_it_however_long(
 ) -> None:
     held, other = take(contend()), contend()
     for _ in range(10):
-        assert other.attempt() is None
+        assert other.try_acquire() is None
         clock.now += 0.9 * SECONDS
         assert held.renew()
-    assert other.attempt() is None
+    assert other.try_acquire() is None
 
 
 def test_a_holder_that_is_silent_is_superseded_and_finds_it_out(
     store: Store, clock: Clock, contend: Callable[[], Contender]
 ) -> None:
     held, other = take(contend()), contend()
-    assert other.attempt() is None
+    assert other.try_acquire() is None
     clock.now += SECONDS - 1
-    assert other.attempt() is None and not held.is_lost
+    assert other.try_acquire() is None and not held.is_lost
     clock.now += 1
     taken = take(other)
     assert not held.renew() and held.is_lost and not held.renew()
@@ -87,7 +87,7 @@ def test_who_comes_late_waits_the_whole_time_by_its_own_clock(clock: Clock, cont
     take(contend())
     clock.now += 10 * SECONDS
     late = contend()
-    assert late.attempt() is None
+    assert late.try_acquire() is None
     clock.now += SECONDS
     take(late)
 
@@ -98,13 +98,13 @@ def test_of_many_who_take_over_at_once_exactly_one_has_it(
     take(contend())
     contenders = [contend() for _ in range(16)]
     for _ in range(3):
-        assert [one.attempt() for one in contenders] == [None] * len(contenders)
+        assert [one.try_acquire() for one in contenders] == [None] * len(contenders)
         clock.now += SECONDS
         together = threading.Barrier(len(contenders))
 
         def strike(one: Contender, together: threading.Barrier = together) -> Lease | None:
             together.wait()
-            return one.attempt()
+            return one.try_acquire()
 
         with ThreadPoolExecutor(len(contenders)) as pool:
             winners = [lease for lease in pool.map(strike, contenders) if lease is not None]
@@ -129,7 +129,7 @@ def test_a_lease_that_cannot_be_read_is_left_after_the_time_as_any_other(
     store.write(f"{NAME}.lease-000007", body)
     store.write(f"{NAME}.lease-odd", b"no number")
     other = contend()
-    assert other.attempt() is None
+    assert other.try_acquire() is None
     clock.now += SECONDS
     assert take(other).key == f"{NAME}.lease-000008"
 
@@ -137,10 +137,10 @@ def test_a_lease_that_cannot_be_read_is_left_after_the_time_as_any_other(
 def test_leases_are_renewed_while_a_block_runs_and_released_after_an_error(tmp_path: object) -> None:
     store = Store.open(str(tmp_path))
     waiting, renewed = Contender(store, NAME, 0.3), threading.Event()
-    with pytest.raises(ZeroDivisionError), keep_alive(0.3) as leases:
+    with pytest.raises(ZeroDivisionError), renew_in_background(0.3) as leases:
         leases.append(take(Contender(store, NAME, 0.3)))
         for _ in range(12):
-            assert waiting.attempt() is None
+            assert waiting.try_acquire() is None
             renewed.wait(0.1)
         raise ZeroDivisionError
     take(waiting)
@@ -149,7 +149,7 @@ def test_leases_are_renewed_while_a_block_runs_and_released_after_an_error(tmp_p
 def test_a_process_that_is_gone_leaves_its_lease_at_once(tmp_path: object) -> None:
     code = (
         "import os, sys; from artbank.store.leases import Contender; from artbank.store.objects import Store\n"
-        f"print(Contender(Store.open(sys.argv[1]), {NAME!r}, 90).attempt().key); sys.stdout.flush(); os.abort()"
+        f"print(Contender(Store.open(sys.argv[1]), {NAME!r}, 90).try_acquire().key); sys.stdout.flush(); os.abort()"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert done.stdout.strip() == f"{NAME}.lease-000001"
@@ -157,8 +157,8 @@ def test_a_process_that_is_gone_leaves_its_lease_at_once(tmp_path: object) -> No
 
 
 def test_of_a_process_on_another_machine_nothing_is_known() -> None:
-    assert not is_gone("ffffffff", 2**22 + 1)
-    assert not is_gone("", 0)
-    assert not is_gone(THIS_HOST, os.getpid())
-    assert is_gone(THIS_HOST, 2**22 + 1)  # beyond what Linux gives
-    assert not is_gone(THIS_HOST, 2**80)
+    assert not is_dead("ffffffff", 2**22 + 1)
+    assert not is_dead("", 0)
+    assert not is_dead(THIS_HOST, os.getpid())
+    assert is_dead(THIS_HOST, 2**22 + 1)  # beyond what Linux gives
+    assert not is_dead(THIS_HOST, 2**80)

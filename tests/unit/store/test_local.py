@@ -53,7 +53,7 @@ def test_links_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.WARNING):
         assert keys_of(store) == ["folder/real"]
     assert "left out 2 links" in caplog.text
-    assert store.folders() == ["folder"]
+    assert store.list_folders() == ["folder"]
 
 
 def test_a_store_may_itself_be_a_link(tmp_path: Path):
@@ -158,10 +158,10 @@ def test_only_what_a_cut_off_write_left_long_ago_is_a_leftover(tmp_path: Path):
         (tmp_path / name).write_bytes(b"half")
         if not name.startswith("young"):
             os.utime(tmp_path / name, (time.time() - 90,) * 2)
-    assert store.leftovers(older_than_seconds=60) == names[:2]
+    assert store.list_leftovers(older_than_seconds=60) == names[:2]
     assert keys_of(store) == ["shown.tmp"]
     store.delete_many(names[:2])
-    assert store.leftovers(older_than_seconds=60) == []
+    assert store.list_leftovers(older_than_seconds=60) == []
 
 
 def test_what_a_killed_process_left_is_swept_at_once_and_nothing_else(tmp_path: Path):
@@ -173,7 +173,7 @@ def test_what_a_killed_process_left_is_swept_at_once_and_nothing_else(tmp_path: 
     for name in (dead, alive, elsewhere, f"deep/{dead}", f"other/{dead}"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"half")
-    assert store.leftovers(older_than_seconds=60) == [dead, f"deep/{dead}", f"other/{dead}"]
-    store.sweep(("", "deep", "not there"))
+    assert store.list_leftovers(older_than_seconds=60) == [dead, f"deep/{dead}", f"other/{dead}"]
+    store.delete_leftovers(("", "deep", "not there"))
     assert {path.name for path in tmp_path.glob(".*.tmp")} == {alive, elsewhere}
-    assert store.leftovers(older_than_seconds=60) == [f"other/{dead}"]
+    assert store.list_leftovers(older_than_seconds=60) == [f"other/{dead}"]

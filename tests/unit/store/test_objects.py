@@ -40,10 +40,10 @@ def test_what_is_written_is_listed_and_read_back(store_uri: str):
 def test_a_folder_that_is_not_there_is_empty(store_uri: str):
     store = Store.open(store_uri)
     assert store.list() == []
-    assert store.folders() == []
+    assert store.list_folders() == []
     store.write("a/b", b"")
     assert store.list("nothing") == []
-    assert store.folders("nothing") == []
+    assert store.list_folders("nothing") == []
 
 
 def test_an_absent_object_is_named(store_uri: str):
@@ -70,16 +70,16 @@ def test_a_prefix_is_a_folder_and_no_beginning_of_a_name(store_uri: str):
     store.write_many({"a/x": b"", "a/b/y": b"", "ab/z": b"", "c": b""})
     assert keys_of(store, "a") == keys_of(store, "a/") == ["a/b/y", "a/x"]
     assert keys_of(store, "c") == []
-    assert store.folders() == ["a", "ab"]
-    assert store.folders("a") == store.folders("a/") == ["b"]
+    assert store.list_folders() == ["a", "ab"]
+    assert store.list_folders("a") == store.list_folders("a/") == ["b"]
 
 
 def test_hidden_names_are_kept_but_not_listed(store_uri: str):
     store = Store.open(store_uri)
     store.write_many({".hidden": b"1", ".git/config": b"", "a/.b/c": b"", "a/d": b""})
     assert keys_of(store) == ["a/d"]
-    assert store.folders() == ["a"]
-    assert store.folders("a") == []
+    assert store.list_folders() == ["a"]
+    assert store.list_folders("a") == []
     assert store.read(".hidden") == b"1"
 
 

@@ -42,7 +42,7 @@ def test_keys_that_lead_elsewhere_are_left_out_of_a_listing(
     with caplog.at_level(logging.WARNING):
         assert keys_of(Store.open(f"{s3_store}/a")) == ["good"]
     assert "left out 2 names" in caplog.text  # the third, with .., counts as hidden
-    assert Store.open(f"{s3_store}/a").folders() == ["folder", "x"]
+    assert Store.open(f"{s3_store}/a").list_folders() == ["folder", "x"]
 
 
 def test_more_objects_than_one_page_or_one_request_holds(s3_store: str):
@@ -50,7 +50,7 @@ def test_more_objects_than_one_page_or_one_request_holds(s3_store: str):
     objects = {f"{number % 7}/{number:04}": b"%d" % number for number in range(1010)}
     store.write_many(objects)
     assert keys_of(store) == sorted(objects)
-    assert store.folders() == [str(number) for number in range(7)]
+    assert store.list_folders() == [str(number) for number in range(7)]
     some = dict(list(objects.items())[:200])
     assert store.read_many(list(some)) == some
     store.delete_many(list(objects))

@@ -25,7 +25,7 @@ def test_a_preset_gives_the_pictures_of_the_plain_path(base: BaseModel, make_ban
     recipe, bank = StylizeRecipe(preset=preset, resolution_px=SIDE_PX), make_bank()
     photos = {f"{i}": draw_scene(96_000_000 + i, width_px=SIDE_PX, height_px=SIDE_PX).image for i in range(2)}
     stylizer = Stylizer(base, [Style("novak", ((bank, 1.0),))], recipe)
-    found = list(stylizer.stylize([stylizer.fit(*photo) for photo in photos.items()]))
+    found = list(stylizer.stylize([stylizer.prepare(*photo) for photo in photos.items()]))
     plain = stylize_plainly(base, recipe, bank.vectors, photos)
     for one, expected in zip(found, plain, strict=True):
         assert one.rgb is not None

@@ -203,7 +203,7 @@ def test_the_papers_settings_take_71_evaluations_and_start_below_their_inversion
     recipe = StylizeRecipe(preset="paper", resolution_px=32)
     style = Style("Novak", ((make_bank(base, 1), 1.0),))
     stylizer = Stylizer(base, [style], recipe)
-    list(stylizer.stylize([stylizer.fit("a", draw_scene(70_000_002, width_px=32, height_px=32).image)]))
+    list(stylizer.stylize([stylizer.prepare("a", draw_scene(70_000_002, width_px=32, height_px=32).image)]))
     assert sum(size for _, size in seen) == 71 == count_evaluations(recipe)
     assert [timestep for timestep, _ in seen[:2]] == [700, 681]
     with pytest.raises(ValueError, match="steps"):

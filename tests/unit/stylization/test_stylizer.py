@@ -37,7 +37,7 @@ def stylize(
     stylizer = Stylizer(base, [style], StylizeRecipe(**FACTS | values))
     return {
         found.key: found
-        for found in stylizer.stylize([stylizer.fit(*photo) for photo in photos], batch_size=batch_size)
+        for found in stylizer.stylize([stylizer.prepare(*photo) for photo in photos], batch_size=batch_size)
     }
 
 
@@ -84,7 +84,7 @@ def test_noise_is_standard_normal_and_each_samples_own() -> None:
 
 @given(width=st.integers(1, 5000), height=st.integers(1, 5000), short=st.sampled_from([32, 128, 512]))
 def test_a_frame_keeps_the_aspect_ratio_and_pads_to_the_models_multiple(width: int, height: int, short: int) -> None:
-    frame = Frame.fit(width, height, short_px=short, multiple_px=16)
+    frame = Frame.for_photo(width, height, short_px=short, multiple_px=16)
     scale = frame.width_px / width if width > height else frame.height_px / height
     assert abs(frame.width_px - max(width * scale, 1)) <= 1 and abs(frame.height_px - max(height * scale, 1)) <= 1
     if max(width, height) <= 3 * min(width, height):
@@ -98,7 +98,7 @@ def test_a_frame_keeps_the_aspect_ratio_and_pads_to_the_models_multiple(width: i
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (33, 47), (500, 20), (3, 200)])
 def test_cutting_undoes_the_padding(width: int, height: int) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    frame = Frame.fit(width, height, short_px=32, multiple_px=16)
+    frame = Frame.for_photo(width, height, short_px=32, multiple_px=16)
     working = frame.apply(photo)
     assert working.shape == (frame.padded_height_px, frame.padded_width_px, 3)
     assert frame.cut(working).shape == (frame.height_px, frame.width_px, 3)
@@ -140,7 +140,7 @@ def test_style_weight_and_mixes_interpolate_what_the_prompts_say(base: BaseModel
 
 def test_only_the_styles_asked_for_are_drawn(base: BaseModel, novak: Style) -> None:
     stylizer = Stylizer(base, [novak, Style("plain")], StylizeRecipe(**FACTS))
-    photos = [stylizer.fit("a", picture(0))]
+    photos = [stylizer.prepare("a", picture(0))]
     assert [found.style for found in stylizer.stylize(photos, styles=["plain"])] == ["plain"]
     assert [found.style for found in stylizer.stylize(photos)] == ["novak", "plain"]
 
@@ -305,7 +305,7 @@ def test_a_bank_of_another_model_and_colours_that_are_not_there_never_start(
 
 def test_kept_colours_are_the_photos_and_the_lightness_the_pictures() -> None:
     photo, painted = picture(0), picture(1)
-    kept, of_photo, of_painted = (Palette.of([image]) for image in (keep_colours(painted, photo), photo, painted))
+    kept, of_photo, of_painted = (Palette.measure([image]) for image in (keep_colours(painted, photo), photo, painted))
     assert kept.mean[0] == pytest.approx(of_painted.mean[0], abs=LAB_STEP)
     assert kept.mean[1:] == pytest.approx(of_photo.mean[1:], abs=LAB_STEP)
     assert np.abs(keep_colours(photo, photo).astype(int) - photo).max() <= 1
@@ -313,17 +313,17 @@ def test_kept_colours_are_the_photos_and_the_lightness_the_pictures() -> None:
 
 def test_a_matched_picture_has_the_collections_mean_and_spread() -> None:
     palette = Palette((55.0, 6.0, -8.0), (12.0, 5.0, 6.0))
-    found = Palette.of([match_palette(picture(2), palette)])
+    found = Palette.measure([match_palette(picture(2), palette)])
     assert found.mean == pytest.approx(palette.mean, abs=LAB_STEP)
     assert found.std == pytest.approx(palette.std, abs=LAB_STEP)
     flat = match_palette(np.full((8, 8, 3), 128, np.uint8), palette)
-    assert Palette.of([flat]).mean == pytest.approx(palette.mean, abs=1.0)
+    assert Palette.measure([flat]).mean == pytest.approx(palette.mean, abs=1.0)
 
 
 def test_a_palette_of_several_images_is_that_of_all_their_pixels() -> None:
     images = [picture(0), picture(1)]
-    assert Palette.of(images).std == pytest.approx(Palette.of([np.concatenate(images)]).std, rel=1e-3)
-    one, two = (Palette.of([image]) for image in images)
+    assert Palette.measure(images).std == pytest.approx(Palette.measure([np.concatenate(images)]).std, rel=1e-3)
+    one, two = (Palette.measure([image]) for image in images)
     assert Palette.mix([(one, 1.0)]) == one
     assert Palette.mix([(one, 0.25), (two, 0.75)]).mean[0] == pytest.approx(0.25 * one.mean[0] + 0.75 * two.mean[0])
 
@@ -331,10 +331,10 @@ def test_a_palette_of_several_images_is_that_of_all_their_pixels() -> None:
 def test_the_colour_policies_act_on_the_picture(base: BaseModel, novak: Style) -> None:
     style = dataclasses.replace(novak, palette=Palette((40.0, 20.0, 20.0), (10.0, 4.0, 4.0)))
     means = {
-        colour: Palette.of([pixels(base, style, colour=colour).astype(np.uint8)]).mean
+        colour: Palette.measure([pixels(base, style, colour=colour).astype(np.uint8)]).mean
         for colour in ("free", "keep", "collection")
     }
-    photo = Palette.of([picture(0)])
+    photo = Palette.measure([picture(0)])
     assert means["keep"][1:] == pytest.approx(photo.mean[1:], abs=LAB_STEP)
     assert means["collection"] == pytest.approx((40.0, 20.0, 20.0), abs=LAB_STEP)
     assert means["free"] != pytest.approx(means["collection"], abs=LAB_STEP)
