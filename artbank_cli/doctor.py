@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from artbank.config import RunConfig
 
 if TYPE_CHECKING:
-    from artbank.doctor.checks import Check, Verdict
+    from artbank.doctor.checks import Check, CheckResult
 
 SECONDS = 15.0  # a server far away answers in one or two; S3's client gives up a connection after ten
 _WIDTH = 100  # columns
@@ -61,14 +61,14 @@ def list_checks(choice: RunConfig, uris: Mapping[str, str], seconds: float) -> S
     ]
 
 
-def to_json(found: Mapping[str, Sequence[Verdict]]) -> str:
+def to_json(found: Mapping[str, Sequence[CheckResult]]) -> str:
     """Return all that was found, for scripts."""
     rows = [{"subject": subject, **_facts(verdict)} for subject, verdicts in found.items() for verdict in verdicts]
     counts = {level: sum(row["level"] == level for row in rows) for level in ("problem", "warning")}
     return json.dumps({"num_problems": counts["problem"], "num_warnings": counts["warning"], "verdicts": rows})
 
 
-def to_text(found: Mapping[str, Sequence[Verdict]]) -> str:
+def to_text(found: Mapping[str, Sequence[CheckResult]]) -> str:
     """Return all that was found, for people, in lines of at most 100 columns where no word is longer."""
     lines = []
     for subject, verdicts in found.items():
@@ -82,7 +82,7 @@ def to_text(found: Mapping[str, Sequence[Verdict]]) -> str:
     return "\n".join([*lines, "", ", ".join(told) or "all is well"])
 
 
-def _facts(verdict: Verdict) -> dict[str, str]:
+def _facts(verdict: CheckResult) -> dict[str, str]:
     return {name: value for name, value in asdict(verdict).items() if name != "is_late"}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from artbank.doctor.checks import Verdict
+from artbank.doctor.checks import CheckResult
 from artbank.runtime.processes import shield_children_from_terminal
 
 POOLS = ("artbank", "gpu")
@@ -34,7 +34,7 @@ def start_server() -> None:
             SubprocessASGIServer().start()
 
 
-def check_server(seconds: float) -> Iterator[Verdict]:
+def check_server(seconds: float) -> Iterator[CheckResult]:
     """Ask the server what it is, and what is on it.
 
     Args:
@@ -50,7 +50,7 @@ def check_server(seconds: float) -> Iterator[Verdict]:
     with get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client:
         if (error := client.api_healthcheck()) is not None:
             text = f"{url} does not answer: {type(error).__name__}: {error}"
-            yield Verdict("problem", text, "start it (prefect server start), or correct or unset PREFECT_API_URL")
+            yield CheckResult("problem", text, "start it (prefect server start), or correct or unset PREFECT_API_URL")
             return
         yield judge_version(url, client.client_version(), client.api_version())
         yield from _judge_database(client.request("GET", "/admin/settings").json())
@@ -58,72 +58,72 @@ def check_server(seconds: float) -> Iterator[Verdict]:
         yield from _check_deployed(client)
 
 
-def judge_absence(*, may_start: bool) -> Verdict:
+def judge_absence(*, may_start: bool) -> CheckResult:
     """Say what no server at all means; `may_start` if runs may start their own."""
     if may_start:
         text = "PREFECT_API_URL is not set: each command starts a private, temporary server of its own"
-        return Verdict("OK", f"{text}; schedules and work pools need a lasting one")
+        return CheckResult("OK", f"{text}; schedules and work pools need a lasting one")
     text = "PREFECT_API_URL is not set, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a private server"
-    return Verdict("problem", text, "set PREFECT_API_URL to a server, or unset the other")
+    return CheckResult("problem", text, "set PREFECT_API_URL to a server, or unset the other")
 
 
-def judge_version(url: str, client: str, server: str) -> Verdict:
+def judge_version(url: str, client: str, server: str) -> CheckResult:
     """Compare the versions of client and server: those of one minor version go together."""
     if client == server:
-        return Verdict("OK", f"{url} is Prefect {server}, as this client")
+        return CheckResult("OK", f"{url} is Prefect {server}, as this client")
     same = client.split(".")[:2] == server.split(".")[:2]
     advice = f"pip install prefect=={server} here, or {client} there"
-    return Verdict("warning" if same else "problem", f"{url} is Prefect {server}, this client {client}", advice)
+    return CheckResult("warning" if same else "problem", f"{url} is Prefect {server}, this client {client}", advice)
 
 
-def _judge_database(settings: Mapping[str, Any]) -> Iterator[Verdict]:
+def _judge_database(settings: Mapping[str, Any]) -> Iterator[CheckResult]:
     """Say which database a server has, if it tells: of a connection URL it shows nothing."""
     driver = settings.get("server", {}).get("database", {}).get("driver")
     if driver and driver.startswith("sqlite"):
         advice = "give it PostgreSQL where more than one person or many shards use it"
-        yield Verdict("warning", f"its database is SQLite ({driver})", advice)
+        yield CheckResult("warning", f"its database is SQLite ({driver})", advice)
     elif driver:
-        yield Verdict("OK", f"its database is {driver}")
+        yield CheckResult("OK", f"its database is {driver}")
 
 
-def _check_pools(client: Any) -> Iterator[Verdict]:
+def _check_pools(client: Any) -> Iterator[CheckResult]:
     from prefect.client.schemas.objects import WorkerStatus
 
     there = {pool.name: pool for pool in client.read_work_pools(limit=200)}
     for name in POOLS:
         if name not in there:
-            yield Verdict("warning", f"there is no work pool {name}", "make deploy")
+            yield CheckResult("warning", f"there is no work pool {name}", "make deploy")
             continue
         workers = [w for w in client.read_workers_for_work_pool(name, limit=200) if w.status == WorkerStatus.ONLINE]
         if workers:
-            yield Verdict("OK", f"work pool {name} ({there[name].type}): {len(workers)} workers online")
+            yield CheckResult("OK", f"work pool {name} ({there[name].type}): {len(workers)} workers online")
         elif there[name].is_push_pool or there[name].is_managed_pool:
-            yield Verdict("OK", f"work pool {name} ({there[name].type}), which needs no worker")
+            yield CheckResult("OK", f"work pool {name} ({there[name].type}), which needs no worker")
         else:
             text = f"work pool {name} ({there[name].type}) has no worker online"
-            yield Verdict("warning", text, f"prefect worker start --pool {name}")
+            yield CheckResult("warning", text, f"prefect worker start --pool {name}")
         if there[name].is_paused:
-            yield Verdict("warning", f"work pool {name} is paused", f"prefect work-pool resume {name}")
+            yield CheckResult("warning", f"work pool {name} is paused", f"prefect work-pool resume {name}")
 
 
-def _check_deployed(client: Any) -> Iterator[Verdict]:
+def _check_deployed(client: Any) -> Iterator[CheckResult]:
     from prefect.exceptions import ObjectNotFound
 
     for name in DEPLOYMENTS:
         try:
             deployment = client.read_deployment_by_name(name)
         except ObjectNotFound:
-            yield Verdict("warning", f"there is no deployment {name}", "make deploy")
+            yield CheckResult("warning", f"there is no deployment {name}", "make deploy")
             continue
         if deployment.paused:
-            yield Verdict("warning", f"deployment {name} is paused", f"prefect deployment resume {name}")
+            yield CheckResult("warning", f"deployment {name} is paused", f"prefect deployment resume {name}")
         else:
-            yield Verdict("OK", f"deployment {name}")
+            yield CheckResult("OK", f"deployment {name}")
     for name in AUTOMATIONS:
         found = client.read_automations_by_name(name)
         if not found:
-            yield Verdict("warning", f"there is no automation {name}", "make deploy")
+            yield CheckResult("warning", f"there is no automation {name}", "make deploy")
         elif not any(one.enabled for one in found):
-            yield Verdict("warning", f"automation {name} is switched off", f"prefect automation resume {name}")
+            yield CheckResult("warning", f"automation {name} is switched off", f"prefect automation resume {name}")
         else:
-            yield Verdict("OK", f"automation {name}")
+            yield CheckResult("OK", f"automation {name}")

@@ -31,7 +31,7 @@ from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import StyleReference, describe, score
+from artbank.scoring.scores import StyleReference, measure_reference, score
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Style, Stylizer
 
@@ -141,7 +141,7 @@ def prepare(base: BaseModel, scorer: Scorer, name: str, artworks: Sequence[np.nd
         draw_scene(_PHOTO_SEED + i, SUBJECTS[i * 4 % len(SUBJECTS)], width_px=128, height_px=128).image
         for i in range(num_photos)
     ]
-    return Subject(name, views[0], views[1], describe(scorer, name, learned, held), photos)
+    return Subject(name, views[0], views[1], measure_reference(scorer, name, learned, held), photos)
 
 
 def make_recipe(attention: str, seed: int, options: argparse.Namespace, rate: float) -> BankRecipe:

@@ -14,7 +14,7 @@ from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.diffusion.devices import device_kind
-from artbank.diffusion.weights import hash_folder, resolve
+from artbank.diffusion.weights import fetch_base_model, hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
@@ -102,7 +102,7 @@ def survey_archive(config: StylizeConfig) -> Survey:
         raise ConfigError(
             f"output {output.uri} lies in the archive {archive.uri}: its pictures would be photos next time"
         )
-    base_hash = hash_folder(resolve(config.base_model, config.revision))
+    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     catalog = Catalog(Store.open(config.store_uri))
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
     recipes = {style.name: style.recipe_id for style in styles}

@@ -20,7 +20,7 @@ from artbank.archive.photo_reader import Kept, Known, Opened, PhotoOpener, Refus
 from artbank.archive.plan import StylizePlan
 from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
-from artbank.diffusion.base_model import load_base
+from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.tensors import upload
 from artbank.errors import BaseModelError, ImageError, StopRequested
 from artbank.images.framing import Photo
@@ -72,7 +72,7 @@ class Workshop:
         self.choices = {choice.name: choice for choice in plan.styles}
         loaded = [load_style(store, choice) for choice in plan.styles]
         self.references = {style.name: reference for style, reference in loaded}
-        base = load_base(config)
+        base = load_base_model(config)
         if base.hash != plan.base_model_hash:
             raise BaseModelError(
                 f"this run was planned with base model {config.base_model} of hash {plan.base_model_hash[:12]}, "

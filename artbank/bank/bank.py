@@ -60,7 +60,7 @@ class TrainableBank(nn.Module):
                 nn.init.uniform_(module.weight, -bound, bound, generator=generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        word = base.encode_words(recipe.init_word).mean(0).cpu()  # [D]
+        word = base.embed_words(recipe.init_word).mean(0).cpu()  # [D]
         noise = torch.randn(bank.vectors.shape, generator=generator)
         with torch.no_grad():
             bank.vectors.copy_(word / word.square().mean().sqrt() + _NOISE * noise)

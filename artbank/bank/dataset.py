@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artbank.diffusion.base_model import SLOT, BaseModel
+from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
 from artbank.diffusion.tensors import to_images, upload
 from artbank.images.codec import resize
 from artbank.recipes import BankRecipe
 
-STYLE_ALONE = f"in the style of {SLOT}"
+STYLE_ALONE = f"in the style of {STYLE_PLACEHOLDER}"
 TEMPLATES = ("a painting", "a picture", "an artwork", "a scene", "a detail of a painting", "a drawing", "a print")
 _ZOOM = 1.25  # the largest crop shows the whole short side, the smallest 1 / 1.25 of it
 _ENCODE_BATCH = 4
@@ -79,7 +79,7 @@ def encode_views(
             means.append(mean.cpu())
             stds.append(std.cpu())
         owners += [number] * len(views)
-    said = tuple(None if caption is None else caption.replace(SLOT, "") for caption in captions)
+    said = tuple(None if caption is None else caption.replace(STYLE_PLACEHOLDER, "") for caption in captions)
     return Views(torch.cat(means), torch.cat(stds), torch.tensor(owners), said)
 
 

@@ -136,7 +136,7 @@ def _cut(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterable[_C
     parts = [torch.cat([getattr(batch, name) for batch in batches]) for name in ("latents", "noise", "timesteps")]
     filled = [part[picks.clamp(max=total - 1)] for part in (*parts, rows, weights)]
     filled[-1] = torch.where(picks < total, filled[-1], 0.0)
-    return map(_Call._make, zip(*(base.send(part).tensor_split(count) for part in filled), strict=True))
+    return map(_Call._make, zip(*(base.to_device(part).tensor_split(count) for part in filled), strict=True))
 
 
 def _lose(base: BaseModel, call: _Call, prompts: Tensor, gamma: float | None) -> Tensor:

@@ -24,13 +24,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from artbank.config import RunConfig
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.loading import load_parts
-from artbank.diffusion.unet import Denoiser, Memory, find_obstacle
-from artbank.diffusion.weights import hash_folder, resolve
+from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
+from artbank.diffusion.weights import fetch_base_model, hash_base_model
 from artbank.errors import BaseModelError, ConfigError
 
 logger = logging.getLogger(__name__)
 
-SLOT = "{style}"
+STYLE_PLACEHOLDER = "{style}"
 """Stands in a prompt for the vectors of a bank."""
 
 _OFTEN = 1000  # calls of one shape, after which the minutes that compiling takes are won back in a large archive
@@ -79,11 +79,11 @@ class BaseModel:
             ConfigError: The device is not there.
             OSError: The store or the hub failed.
         """
-        folder = resolve(source, revision)
+        folder = fetch_base_model(source, revision)
         place, precision = pick_device(device), pick_dtype(dtype, pick_device(device))
         after = {"on": 0, "off": None, "auto": _OFTEN if place.type == "cuda" else None}[compiling]
-        model = cls(source, hash_folder(folder), *load_parts(folder, precision), compile_after=after)
-        model.check_fit(folder)
+        model = cls(source, hash_base_model(folder), *load_parts(folder, precision), compile_after=after)
+        model.check_supported(folder)
         parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
         for module in parts:
             nn.Module.to(module.requires_grad_(False).eval(), place)
@@ -103,7 +103,7 @@ class BaseModel:
         return self.unet.dtype
 
     @cached_property
-    def fine(self) -> BaseModel:
+    def float32_copy(self) -> BaseModel:
         """The same model in float32, made when it is first asked for."""
         parts = {name: copy.deepcopy(getattr(self, name)).float() for name in ("unet", "vae", "text_encoder")}
         return replace(self, **parts, compile_after=None)
@@ -158,7 +158,7 @@ class BaseModel:
         """Root mean square of the vocabulary's entries: the unit in which banks are trained."""
         return self.vocabulary.float().square().mean().sqrt().item()
 
-    def encode_words(self, words: str) -> Tensor:
+    def embed_words(self, words: str) -> Tensor:
         """Return the embeddings [k, D] of the tokens of some words, before the text encoder.
 
         Raises:
@@ -187,14 +187,14 @@ class BaseModel:
         """
         count = 0 if vectors is None else vectors.shape[-2]
         owned = zip(prompts, places or [0] * len(prompts), strict=True)
-        ids = self.send(torch.tensor([self._tokenize(prompt, count, place) for prompt, place in owned]))  # [B, L]
+        ids = self.to_device(torch.tensor([self._tokenize(prompt, count, place) for prompt, place in owned]))  # [B, L]
         if vectors is None:
             return self.text_encoder(ids).last_hidden_state
         own = vectors.flatten(0, -2).to(self.device, self.vocabulary.dtype)  # [S * K, D]
         table = {self._embedding_name: torch.cat([self.vocabulary, own])}  # [V + S * K, D]
         return functional_call(self.text_encoder, table, (ids,)).last_hidden_state
 
-    def send(self, tensor: Tensor) -> Tensor:
+    def to_device(self, tensor: Tensor) -> Tensor:
         """Return a tensor on the model's device; CUDA copies it when its turn comes, and nobody waits for it."""
         return (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True)
 
@@ -213,7 +213,7 @@ class BaseModel:
         return self.vae.decode(scaled.contiguous(memory_format=torch.channels_last)).sample.float()
 
     def predict(
-        self, latents: Tensor, timesteps: Tensor | int, prompts: Tensor | Memory, *, num_prompts: int = 1
+        self, latents: Tensor, timesteps: Tensor | int, prompts: Tensor | PromptCache, *, num_prompts: int = 1
     ) -> Tensor:
         """Return what the UNet predicts for samples, float32 [P * B, C, h, w], prompt by prompt.
 
@@ -223,18 +223,18 @@ class BaseModel:
             prompts: Encoded, [B, L, D], or [P, L, D] for all samples; or what the UNet remembers of them.
             num_prompts: P, under each of which every sample is looked at; 1 where each has its own.
         """
-        memory = prompts if isinstance(prompts, Memory) else self.denoiser.remember(prompts)
+        memory = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
         embed = self.denoiser.embed_time if isinstance(timesteps, int) else self.denoiser.embed_times
         return self.denoiser(latents, embed(cast(Any, timesteps)), memory, num_prompts=num_prompts)
 
-    def noise_of(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
+    def implied_noise(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
         """Return the noise in `latents` at a timestep that a prediction implies, whatever the prediction type."""
         if self.prediction_type == "epsilon":
             return predicted
-        signal, noise = self.scale(timestep)
+        signal, noise = self.noise_scales(timestep)
         return signal * predicted + noise * latents
 
-    def scale(self, timestep: int) -> tuple[float, float]:
+    def noise_scales(self, timestep: int) -> tuple[float, float]:
         """Return how much of image and of noise there is at a timestep: sqrt(abar_t) and sqrt(1 - abar_t)."""
         alpha = self.scheduler.alphas_cumprod[timestep].item()
         return alpha**0.5, (1 - alpha) ** 0.5
@@ -247,11 +247,11 @@ class BaseModel:
     def _tokenize(self, prompt: str, count: int, place: int = 0) -> list[int]:
         """Return the L token ids of a prompt; `{style}` becomes `count` ids from V + `place` * `count` on."""
         tokenizer, length = self.tokenizer, self.tokenizer.model_max_length
-        texts = prompt.split(SLOT)
+        texts = prompt.split(STYLE_PLACEHOLDER)
         if len(texts) > 1 and not count:
             raise ConfigError(f"prompt {prompt!r} asks for a style, but none was given")
         if len(texts) > 2:
-            raise ConfigError(f"prompt {prompt!r} holds {SLOT} {len(texts) - 1} times; once is the most")
+            raise ConfigError(f"prompt {prompt!r} holds {STYLE_PLACEHOLDER} {len(texts) - 1} times; once is the most")
         parts = [tokenizer(text, add_special_tokens=False).input_ids if text.strip() else [] for text in texts]
         style = [len(self.vocabulary) + place * count + i for i in range(count)] if len(texts) > 1 else []
         room = length - 2 - len(style)
@@ -260,7 +260,7 @@ class BaseModel:
         ids = [tokenizer.bos_token_id, *before, *style, *after, tokenizer.eos_token_id]
         return ids + [tokenizer.pad_token_id] * (length - len(ids))
 
-    def check_fit(self, folder: Path) -> None:
+    def check_supported(self, folder: Path) -> None:
         """Check that the parts, loaded or not, fit each other and what is done with them.
 
         Raises:
@@ -271,7 +271,7 @@ class BaseModel:
             raise BaseModelError(
                 f"{folder}: the UNet attends to text of width {unet.cross_attention_dim}, the encoder gives {width}"
             )
-        if obstacle := find_obstacle(self.unet):
+        if obstacle := find_unsupported(self.unet):
             raise BaseModelError(f"{folder}: the UNet has {obstacle}; only Stable Diffusion 1.x and 2.x are taken")
         if unet.in_channels != self.vae.config.latent_channels:
             channels = self.vae.config.latent_channels
@@ -288,7 +288,7 @@ class BaseModel:
 _LOADING = threading.Lock()
 
 
-def load_base(choice: RunConfig) -> BaseModel:
+def load_base_model(choice: RunConfig) -> BaseModel:
     """Return the base model of a run, loaded once in a process.
 
     Raises:
@@ -297,9 +297,9 @@ def load_base(choice: RunConfig) -> BaseModel:
         OSError: The store or the hub failed.
     """
     with _LOADING:  # threads that ask at once must not load it twice
-        return _load_base(choice.base_model, choice.revision, choice.device, choice.dtype, choice.compiling)
+        return _load_base_model(choice.base_model, choice.revision, choice.device, choice.dtype, choice.compiling)
 
 
 @lru_cache(maxsize=1)
-def _load_base(source: str, revision: str | None, device: str, dtype: str, compiling: str) -> BaseModel:
+def _load_base_model(source: str, revision: str | None, device: str, dtype: str, compiling: str) -> BaseModel:
     return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling)

@@ -32,7 +32,7 @@ _MOST_KINDS = 8  # of calls that a function is compiled for, as many as torch.co
 
 
 @dataclass(frozen=True)
-class Memory:
+class PromptCache:
     """What G prompts mean to the UNet: (keys, values) at each cross-attention, each [G, H, L, d]."""
 
     pairs: tuple[tuple[Tensor, Tensor], ...]
@@ -45,7 +45,7 @@ class Denoiser:
         """Take a UNet.
 
         Args:
-            unet: See `find_obstacle` for which.
+            unet: See `find_unsupported` for which.
             compile_after: Calls with latents of one shape after which it is compiled for that shape; never when None.
         """
         self.unet: Any = unet
@@ -58,10 +58,10 @@ class Denoiser:
         if compile_after is not None:
             self._forward = Compiled(_forward, _kind, after=compile_after)
 
-    def remember(self, prompts: Tensor) -> Memory:
+    def cache_prompts(self, prompts: Tensor) -> PromptCache:
         """Return the keys and values of prompts [G, L, D]; gradients flow to them."""
         prompts = prompts.to(self._dtype)
-        return Memory(tuple((_heads(a, a.to_k(prompts)), _heads(a, a.to_v(prompts))) for a in self._attentions))
+        return PromptCache(tuple((_heads(a, a.to_k(prompts)), _heads(a, a.to_v(prompts))) for a in self._attentions))
 
     def embed_time(self, timestep: int) -> Tensor:
         """Return the embedding [1, E] of a timestep, computed once."""
@@ -74,7 +74,7 @@ class Denoiser:
         """Return the embeddings [B, E] of timesteps [B]."""
         return self.unet.time_embedding(self.unet.time_proj(timesteps).to(self._dtype))
 
-    def __call__(self, latents: Tensor, times: Tensor, memory: Memory, *, num_prompts: int = 1) -> Tensor:
+    def __call__(self, latents: Tensor, times: Tensor, memory: PromptCache, *, num_prompts: int = 1) -> Tensor:
         """Return what the UNet predicts for every sample under its prompts, float32 [P * B, C, h, w], prompt by prompt.
 
         Args:
@@ -130,7 +130,7 @@ class Compiled:
             return self._function(*args)
 
 
-def find_obstacle(unet: UNet2DConditionModel) -> str | None:
+def find_unsupported(unet: UNet2DConditionModel) -> str | None:
     """Return what in a UNet is not of Stable Diffusion 1.x or 2.x shape; None where all is."""
     parts = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
     odd = sorted({type(part).__name__ for part in parts} - _BLOCKS)

@@ -39,7 +39,7 @@ FETCHED = [f"{part}/*{suffix}" for part in _PARTS for suffix in _SUFFIXES]
 """What is taken of a repository on the hub, as patterns."""
 
 
-def resolve(source: str, revision: str | None = None) -> Path:
+def fetch_base_model(source: str, revision: str | None = None) -> Path:
     """Return the local folder of a Stable Diffusion in diffusers' layout, fetching it where it is elsewhere.
 
     Args:
@@ -110,7 +110,7 @@ def _missing_shards(folder: Path) -> list[str]:
     return missing
 
 
-def hash_folder(folder: Path) -> str:
+def hash_base_model(folder: Path) -> str:
     """Return the SHA-256, hex, over the names and contents of the files that are loaded from a base model's folder."""
     total = hashlib.sha256()
     for path in _loaded_files(folder):
@@ -151,7 +151,7 @@ def _loaded_files(folder: Path) -> list[Path]:
     return sorted([*files, *(path for paths in weight_files(folder).values() for path in paths)])
 
 
-def find_here(source: str, revision: str | None = None) -> Path | None:
+def find_local(source: str, revision: str | None = None) -> Path | None:
     """Return the folder of a base model that is on this machine already, checked by nobody; None where it is not.
 
     Of a store URI the store is asked for its listing, of a hub id nobody is asked.
@@ -165,7 +165,7 @@ def find_here(source: str, revision: str | None = None) -> Path | None:
             return _locate(source, revision, local_files_only=True)
         _check_id(source)
         return None
-    copy = plan_copy(source)
+    copy = plan_local_copy(source)
     return copy.folder if copy.is_there() else None
 
 
@@ -208,7 +208,7 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Copy:
+class LocalCopy:
     """A base model in a store, and its copy on this machine.
 
     Attributes:
@@ -222,16 +222,20 @@ class Copy:
     folder: Path
 
     @property
-    def seal(self) -> Path:
+    def checksum_file(self) -> Path:
         """The file with the hash of the copy."""
         return self.folder.with_name(f"{self.folder.name}.sha256")
 
     def is_there(self) -> bool:
         """Say whether the copy is here with the bytes that came."""
-        return self.folder.is_dir() and self.seal.is_file() and self.seal.read_text() == hash_folder(self.folder)
+        return (
+            self.folder.is_dir()
+            and self.checksum_file.is_file()
+            and self.checksum_file.read_text() == hash_base_model(self.folder)
+        )
 
 
-def plan_copy(uri: str) -> Copy:
+def plan_local_copy(uri: str) -> LocalCopy:
     """Look what there is of a base model in a store.
 
     Raises:
@@ -244,12 +248,12 @@ def plan_copy(uri: str) -> Copy:
         raise BaseModelError(f"there is no base model at {uri}; expected a Stable Diffusion in diffusers' layout")
     listing = json.dumps([(o.key, o.size, o.etag) for o in wanted])
     name = hashlib.sha256(f"{store.uri} {listing}".encode()).hexdigest()[:16]
-    return Copy(store, wanted, cache_folder() / "models" / name)
+    return LocalCopy(store, wanted, cache_folder() / "models" / name)
 
 
 def _fetch(uri: str) -> Path:
     """Copy a base model out of a store once; a copy whose bytes are no longer those that came is fetched anew."""
-    copy = plan_copy(uri)
+    copy = plan_local_copy(uri)
     target = copy.folder
     if copy.is_there():
         return target
@@ -262,9 +266,9 @@ def _fetch(uri: str) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(copy.store.read(stored.key))
         check(partial)
-        digest = hash_folder(partial)
+        digest = hash_base_model(partial)
         shutil.rmtree(target, ignore_errors=True)
         with contextlib.suppress(OSError):  # another process has just put the same files there
             partial.replace(target)
-    copy.seal.write_text(digest)
+    copy.checksum_file.write_text(digest)
     return target

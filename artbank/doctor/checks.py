@@ -18,7 +18,7 @@ Level = Literal["OK", "warning", "problem"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What a check says of one thing.
 
     Attributes:
@@ -50,7 +50,7 @@ class Check:
     """
 
     subject: str
-    look: Callable[[], Iterable[Verdict]]
+    look: Callable[[], Iterable[CheckResult]]
     reaches_out: bool = False
 
 
@@ -58,11 +58,11 @@ class Check:
 class _Ended:
     """What came of a check; it is added to by another thread."""
 
-    verdicts: list[Verdict]
+    verdicts: list[CheckResult]
     is_whole: bool = False
 
 
-def run_checks(checks: Sequence[Check], seconds: float) -> dict[str, list[Verdict]]:
+def run_checks(checks: Sequence[Check], seconds: float) -> dict[str, list[CheckResult]]:
     """Run checks, and return what they say by subject, in their order.
 
     Those that reach out run at once, each in a thread; one that has not ended in time is left behind, and its thread
@@ -92,15 +92,15 @@ def _run(check: Check, ended: _Ended) -> None:
             ended.verdicts.append(verdict)
     except Exception as error:
         text = f"could not be looked at: {type(error).__name__}: {error}"
-        ended.verdicts.append(Verdict("problem", text, "see whether the message tells; else report it as a bug"))
+        ended.verdicts.append(CheckResult("problem", text, "see whether the message tells; else report it as a bug"))
     ended.is_whole = True
 
 
-def _tell(ended: _Ended, seconds: float) -> list[Verdict]:
+def _tell(ended: _Ended, seconds: float) -> list[CheckResult]:
     if ended.is_whole:
         return ended.verdicts
     text, advice = f"no answer within {seconds:g} s", "see whether it is up; --seconds waits for longer"
-    return [*ended.verdicts, Verdict("problem", text, advice, is_late=True)]
+    return [*ended.verdicts, CheckResult("problem", text, advice, is_late=True)]
 
 
 def _show(text: str) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from artbank.config import RunConfig
 from artbank.diffusion.devices import pick_device, pick_dtype
-from artbank.doctor.checks import Verdict, size_text
+from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
 
 _NVIDIA = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg", "proc/driver/nvidia/version")  # dxg is that of WSL
@@ -52,15 +52,15 @@ class Machine:
     refusal: str = ""
 
 
-def check_devices(choice: RunConfig) -> Iterator[Verdict]:
+def check_devices(choice: RunConfig) -> Iterator[CheckResult]:
     """Look at the devices of this machine, and let the one that would be taken compute."""
     yield from judge_machine(inspect_machine())
     try:
         device = pick_device(choice.device)
     except ConfigError as error:
-        yield Verdict("problem", str(error), "leave --device at auto, or give one that is there")
+        yield CheckResult("problem", str(error), "leave --device at auto, or give one that is there")
         return
-    yield Verdict("OK", f"--device {choice.device} is {device} here")
+    yield CheckResult("OK", f"--device {choice.device} is {device} here")
     precision = pick_dtype(choice.dtype, device)
     for dtype in dict.fromkeys((precision, torch.bfloat16)):
         try:
@@ -92,28 +92,28 @@ def has_nvidia(root: Path) -> bool:
     return any((root / name).exists() for name in _NVIDIA)
 
 
-def judge_machine(machine: Machine) -> Iterator[Verdict]:
+def judge_machine(machine: Machine) -> Iterator[CheckResult]:
     """Say what the devices are, and whether torch's build fits them."""
     for number, gpu in enumerate(machine.gpus):
         yield _judge_gpu(number, gpu, machine)
     if machine.gpus:
         return
     if machine.has_nvidia and machine.cuda is None:
-        yield Verdict(
+        yield CheckResult(
             "problem",
             f"this machine has an NVIDIA device, but torch {machine.build} is a build for CPUs",
             "install torch's CUDA build: pip install --force-reinstall torch, without +cpu",
         )
     elif machine.has_nvidia:
-        yield Verdict(
+        yield CheckResult(
             "problem",
             f"torch {machine.build} (CUDA {machine.cuda}) sees no device, but there is one: {machine.refusal}",
             "run nvidia-smi: update the driver, or install a torch for an older CUDA; see CUDA_VISIBLE_DEVICES",
         )
     elif machine.has_mps:
-        yield Verdict("OK", "Apple's Metal (mps)")
+        yield CheckResult("OK", "Apple's Metal (mps)")
     else:
-        yield Verdict("warning", "no GPU; the CPU does the work", "take a machine with one for large archives")
+        yield CheckResult("warning", "no GPU; the CPU does the work", "take a machine with one for large archives")
 
 
 def measure_error(dtype: torch.dtype, device: torch.device) -> float:
@@ -127,7 +127,7 @@ def measure_error(dtype: torch.dtype, device: torch.device) -> float:
 
 def judge_error(
     dtype: torch.dtype, device: torch.device, error: float, *, is_taken: bool, refusal: str = ""
-) -> Verdict:
+) -> CheckResult:
     """Say whether a device computes right in a precision.
 
     Args:
@@ -140,18 +140,18 @@ def judge_error(
     name = str(dtype).removeprefix("torch.")
     if error <= _TOLERANCE[dtype]:  # false for nan
         use = ", which a run takes here" if is_taken else ""
-        return Verdict("OK", f"{name}{use}: a product on {device} is off by {error:.0e}, no more than by rounding")
+        return CheckResult("OK", f"{name}{use}: a product on {device} is off by {error:.0e}, no more than by rounding")
     found = refusal or f"a product on {device} is off by {error:.0e}, expected {_TOLERANCE[dtype]:.0e} at most"
     advice = "pass --dtype float32" if dtype != torch.float32 else "update driver and torch; do not use this device"
-    return Verdict("problem" if is_taken else "warning", f"{name}: {found}", advice)
+    return CheckResult("problem" if is_taken else "warning", f"{name}: {found}", advice)
 
 
-def _judge_gpu(number: int, gpu: Gpu, machine: Machine) -> Verdict:
+def _judge_gpu(number: int, gpu: Gpu, machine: Machine) -> CheckResult:
     major, minor = gpu.capability
     text = f"cuda:{number} {gpu.name}, {size_text(gpu.free)} of {size_text(gpu.total)} free, capability {major}.{minor}"
     if _runs_on(gpu.capability, machine.archs):
-        return Verdict("OK", f"{text} (torch {machine.build})")
-    return Verdict(
+        return CheckResult("OK", f"{text} (torch {machine.build})")
+    return CheckResult(
         "problem",
         f"{text}, for which torch {machine.build} has no kernels; it has {', '.join(machine.archs)}",
         "install a torch that was built for this device, or leave it out by CUDA_VISIBLE_DEVICES",

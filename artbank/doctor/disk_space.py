@@ -13,13 +13,13 @@ import psutil
 
 from artbank.config import RunConfig
 from artbank.diffusion.weights import cache_folder
-from artbank.doctor.checks import Verdict, size_text
+from artbank.doctor.checks import CheckResult, size_text
 
 _LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 _DECODING = 25  # bytes a pixel that the hungriest image takes which is not refused, see docs/design.md
 
 
-def check_disks(choice: RunConfig, folders: Mapping[str, str]) -> Iterator[Verdict]:
+def check_disks(choice: RunConfig, folders: Mapping[str, str]) -> Iterator[CheckResult]:
     """Look how much room there is where models are kept, for temporary files, and in local folders.
 
     Args:
@@ -40,43 +40,43 @@ def check_disks(choice: RunConfig, folders: Mapping[str, str]) -> Iterator[Verdi
         text = f"{size_text(free)} free for {', '.join(what for what, _ in found)}"
         if free < choice.max_bytes:
             advice = f"make room: a single file may have {size_text(choice.max_bytes)}, by --max-megabytes"
-            yield Verdict("warning", text, advice)
+            yield CheckResult("warning", text, advice)
         else:
-            yield Verdict("OK", text)
+            yield CheckResult("OK", text)
 
 
-def judge_room(text: str, place: Path, need: int) -> Verdict:
+def judge_room(text: str, place: Path, need: int) -> CheckResult:
     """Say that something would be put somewhere, and whether there is room for it."""
     free = shutil.disk_usage(_nearest(place)).free
     if free > need:
-        return Verdict("OK", f"{text}, to {place}")
+        return CheckResult("OK", f"{text}, to {place}")
     text += f", but {place} has {size_text(free)} free"
-    return Verdict("problem", text, "make room, or set ARTBANK_CACHE (stores) or HF_HOME (hub) to another disk")
+    return CheckResult("problem", text, "make room, or set ARTBANK_CACHE (stores) or HF_HOME (hub) to another disk")
 
 
-def judge_memory(available: int, need: int | None, max_pixels: int) -> Verdict:
+def judge_memory(available: int, need: int | None, max_pixels: int) -> CheckResult:
     """Compare bytes of memory with those of the weights and of the largest image that is decoded."""
     decoding = _DECODING * max_pixels
     text = f"{size_text(available)} of memory available"
     if need is None:
-        return Verdict("OK", f"{text}; what the models take is told once they are here")
+        return CheckResult("OK", f"{text}; what the models take is told once they are here")
     text += f"; the models' weights take {size_text(need)} a process, the largest image {size_text(decoding)}"
     if available < need:
-        return Verdict("problem", text, "take a machine with more memory, or a smaller base model")
+        return CheckResult("problem", text, "take a machine with more memory, or a smaller base model")
     if available < need + decoding:
-        return Verdict("warning", text, "lower --max-megapixels, or take a machine with more memory")
-    return Verdict("OK", text)
+        return CheckResult("warning", text, "lower --max-megapixels, or take a machine with more memory")
+    return CheckResult("OK", text)
 
 
-def judge_gpu(name: str, free: int, total: int, need: int | None) -> Verdict:
+def judge_gpu(name: str, free: int, total: int, need: int | None) -> CheckResult:
     """Compare bytes of a GPU with those of the weights; the rest is for batches, which are halved until they fit."""
     text = f"{size_text(free)} of {size_text(total)} free on {name}"
     if need is None:
-        return Verdict("OK", f"{text}; what the models take is told once they are here")
+        return CheckResult("OK", f"{text}; what the models take is told once they are here")
     text += f"; the models' weights take {size_text(need)}"
     if free < need:
-        return Verdict("problem", text, "end what else runs there, pass --dtype bfloat16, or take a larger device")
-    return Verdict("OK", f"{text}, the rest is for batches; one that does not fit is halved")
+        return CheckResult("problem", text, "end what else runs there, pass --dtype bfloat16, or take a larger device")
+    return CheckResult("OK", f"{text}, the rest is for batches; one that does not fit is halved")
 
 
 def measure_available(root: Path = Path("/")) -> int:
@@ -90,15 +90,15 @@ def measure_available(root: Path = Path("/")) -> int:
     return available
 
 
-def check_semaphores(root: Path = Path("/")) -> Verdict:
+def check_semaphores(root: Path = Path("/")) -> CheckResult:
     """Make a semaphore, as the processes that decode do, for which Linux needs shared memory; tell its size."""
     shared = root / "dev/shm"
     try:
         multiprocessing.get_context("spawn").Semaphore()
     except (OSError, ImportError) as error:
-        return Verdict("problem", f"no semaphore can be made: {error}", f"mount a tmpfs at {shared}")
+        return CheckResult("problem", f"no semaphore can be made: {error}", f"mount a tmpfs at {shared}")
     size = f": {size_text(shutil.disk_usage(shared).free)} free" if shared.is_dir() else ""
-    return Verdict("OK", f"shared memory works{size}")
+    return CheckResult("OK", f"shared memory works{size}")
 
 
 def _nearest(place: Path) -> Path:

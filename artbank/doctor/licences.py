@@ -8,14 +8,14 @@ from pathlib import Path
 import yaml
 
 from artbank.diffusion.weights import MINI
-from artbank.doctor.checks import Verdict
+from artbank.doctor.checks import CheckResult
 
 _FRONT = re.compile(r"\A---\s*\n(.*?\n)---\s*\n", re.DOTALL)
 _SECTION = re.compile(r"^#+\s*licen[cs]e\s*\n+(.+?)(?:\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL | re.MULTILINE)
 _LONGEST = 200  # signs of a licence's name, or of what a card says of it
 
 
-def find_licence(source: str, folder: Path | None, card: str = "") -> Verdict:
+def find_licence(source: str, folder: Path | None, card: str = "") -> CheckResult:
     """Say what licence a model has, and where it is written.
 
     Args:
@@ -27,12 +27,12 @@ def find_licence(source: str, folder: Path | None, card: str = "") -> Verdict:
         place = folder.parent if source == MINI else folder  # the embedded model's card is beside its weights
         card = _read(place / "README.md")
     if licence := read_licence(card):
-        return Verdict("OK", f"licence, by its card: {licence}")
+        return CheckResult("OK", f"licence, by its card: {licence}")
     for path in sorted(folder.glob("LICEN[CS]E*")) if folder is not None else ():
-        return Verdict("OK", f"licence, by {path.name}: {_read(path).strip().splitlines()[0][:_LONGEST]}")
+        return CheckResult("OK", f"licence, by {path.name}: {_read(path).strip().splitlines()[0][:_LONGEST]}")
     is_hub_id = "://" not in source and source.count("/") == 1 and not Path(source).is_dir()
     where = f"https://huggingface.co/{source}" if is_hub_id else "where it was fetched from"
-    return Verdict("warning", "licence unknown: no card or licence file beside it", f"look at {where}")
+    return CheckResult("warning", "licence unknown: no card or licence file beside it", f"look at {where}")
 
 
 def read_licence(card: str) -> str:

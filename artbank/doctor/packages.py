@@ -11,41 +11,41 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from artbank import __version__
-from artbank.doctor.checks import Verdict
+from artbank.doctor.checks import CheckResult
 
 _SHOWN = ("torch", "diffusers", "transformers", "prefect", "fastapi", "s3fs", "pyarrow")
 _IMPORTED = ("torch", "diffusers", "transformers", "s3fs", "pyarrow", "cv2")  # those with parts that are not Python
 
 
-def check_packages() -> Iterator[Verdict]:
+def check_packages() -> Iterator[CheckResult]:
     """Compare what is installed with artbank's own requirements, and import what most often cannot be."""
     yield judge_python(platform.python_version())
     try:
         required = [Requirement(line) for line in requires("artbank") or ()]
     except PackageNotFoundError:
-        yield Verdict(
+        yield CheckResult(
             "warning",
             f"artbank {__version__} is no installed package, so nothing says what it requires",
             "install it: pip install -e . in the checkout, or make demo, which sets up .venv",
         )
     else:
-        yield Verdict("OK", f"artbank {__version__}")
+        yield CheckResult("OK", f"artbank {__version__}")
         yield from judge_packages(required)
     yield from _import_packages()
 
 
-def judge_python(found: str) -> Verdict:
+def judge_python(found: str) -> CheckResult:
     """Compare a version of Python with the one that artbank requires."""
     try:
         wanted = metadata("artbank")["Requires-Python"]
     except (PackageNotFoundError, KeyError):
-        return Verdict("OK", f"python {found}")
+        return CheckResult("OK", f"python {found}")
     if found in SpecifierSet(wanted):
-        return Verdict("OK", f"python {found} (required: {wanted})")
-    return Verdict("problem", f"python {found}, but artbank requires {wanted}", f"install a Python {wanted}")
+        return CheckResult("OK", f"python {found} (required: {wanted})")
+    return CheckResult("problem", f"python {found}, but artbank requires {wanted}", f"install a Python {wanted}")
 
 
-def judge_packages(required: Iterable[Requirement]) -> Iterator[Verdict]:
+def judge_packages(required: Iterable[Requirement]) -> Iterator[CheckResult]:
     """Compare the installed packages with requirements; those that people ask for first are told one by one."""
     others = 0
     for requirement in required:
@@ -56,24 +56,26 @@ def judge_packages(required: Iterable[Requirement]) -> Iterator[Verdict]:
             yield verdict
         else:
             others += 1
-    yield Verdict("OK", f"{others} other packages are as artbank requires them")
+    yield CheckResult("OK", f"{others} other packages are as artbank requires them")
 
 
-def _judge(requirement: Requirement) -> Verdict:
+def _judge(requirement: Requirement) -> CheckResult:
     advice = f"pip install '{requirement}'"
     try:
         found = version(requirement.name)
     except PackageNotFoundError:
-        return Verdict("problem", f"{requirement.name} is not installed", advice)
+        return CheckResult("problem", f"{requirement.name} is not installed", advice)
     wanted = str(requirement.specifier)
     if requirement.specifier.contains(found, prereleases=True):
-        return Verdict("OK", f"{requirement.name} {found} (required: {wanted})")
-    return Verdict("problem", f"{requirement.name} {found}, but artbank requires {wanted}", advice)
+        return CheckResult("OK", f"{requirement.name} {found} (required: {wanted})")
+    return CheckResult("problem", f"{requirement.name} {found}, but artbank requires {wanted}", advice)
 
 
-def _import_packages() -> Iterator[Verdict]:
+def _import_packages() -> Iterator[CheckResult]:
     for name in _IMPORTED:
         try:
             importlib.import_module(name)
         except Exception as error:  # a missing library of the system, or two packages that do not fit
-            yield Verdict("problem", f"{name} cannot be imported: {error}", f"install {name} anew, or what it names")
+            yield CheckResult(
+                "problem", f"{name} cannot be imported: {error}", f"install {name} anew, or what it names"
+            )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from artbank.doctor.checks import Verdict, size_text
+from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
 from artbank.records import StoredObject
 from artbank.store.objects import Store, is_transient
@@ -25,12 +25,12 @@ class _Refused(Exception):
     `is_certain` tells that nothing was done, as it is not where an answer was lost.
     """
 
-    def __init__(self, verdict: Verdict, *, is_certain: bool):
+    def __init__(self, verdict: CheckResult, *, is_certain: bool):
         super().__init__(verdict.text)
         self.verdict, self.is_certain = verdict, is_certain
 
 
-def check_input(uri: str) -> Iterator[Verdict]:
+def check_input(uri: str) -> Iterator[CheckResult]:
     """Look whether a gallery or an archive can be listed and read; nothing is written."""
     try:
         with _step("open", uri):
@@ -38,7 +38,7 @@ def check_input(uri: str) -> Iterator[Verdict]:
         with _step("list", uri):
             found = list(islice(store.scan(), _LOOKED_AT))
         if not found:
-            yield Verdict("problem", f"{uri}: nothing is there", "see whether the name is right, and the endpoint")
+            yield CheckResult("problem", f"{uri}: nothing is there", "see whether the name is right, and the endpoint")
             return
         smallest = min(found, key=lambda stored: stored.size)
         with _step("read", uri):
@@ -46,10 +46,10 @@ def check_input(uri: str) -> Iterator[Verdict]:
     except _Refused as refused:
         yield refused.verdict
         return
-    yield Verdict("OK", f"{uri} can be listed and read: {_count(found)}")
+    yield CheckResult("OK", f"{uri} can be listed and read: {_count(found)}")
 
 
-def check_output(uri: str) -> Iterator[Verdict]:
+def check_output(uri: str) -> Iterator[CheckResult]:
     """Look whether a store of banks or an output can be written, created in, read, listed and deleted from."""
     try:
         with _step("open", uri):
@@ -74,16 +74,16 @@ def check_output(uri: str) -> Iterator[Verdict]:
         yield refused.verdict
         return
     if is_left:
-        yield Verdict("problem", f"{uri}: what was deleted is still there", "see the store's rules for deletion")
+        yield CheckResult("problem", f"{uri}: what was deleted is still there", "see the store's rules for deletion")
     if keeps_versions:
-        yield Verdict(
+        yield CheckResult(
             "warning",
             f"{uri} keeps older versions of what is replaced or deleted",
             "give the bucket a lifecycle rule that deletes them, or take one without versioning",
         )
 
 
-def _try_the_rest(store: Store, uri: str, key: str) -> Verdict:
+def _try_the_rest(store: Store, uri: str, key: str) -> CheckResult:
     """Do to an object that was just created what runs do."""
     try:
         with _step("read", uri):
@@ -96,12 +96,12 @@ def _try_the_rest(store: Store, uri: str, key: str) -> Verdict:
         return refused.verdict
     if found != _FIRST or not is_listed:
         text = f"{uri}: what was written is not what is {'listed' if found == _FIRST else 'read'}"
-        return Verdict("problem", text, "see what stands between, such as a cache")
+        return CheckResult("problem", text, "see what stands between, such as a cache")
     if is_replaced:
         text = f"{uri} lets a second creation of an object replace the first: it ignores If-None-Match"
         advice = "take a bucket without versioning or a newer server; runs at once could lose each other's work"
-        return Verdict("problem", text, advice)
-    return Verdict("OK", f"{uri} can be written, read and listed, and refuses to create what is there")
+        return CheckResult("problem", text, advice)
+    return CheckResult("OK", f"{uri} can be written, read and listed, and refuses to create what is there")
 
 
 def _name_trial(store: Store) -> str:
@@ -135,21 +135,21 @@ def _step(what: str, uri: str) -> Iterator[None]:
         raise _Refused(_explain(error, what, uri), is_certain=is_certain) from error
 
 
-def _explain(error: Exception, what: str, uri: str) -> Verdict:
+def _explain(error: Exception, what: str, uri: str) -> CheckResult:
     """Say what an error means where something was tried on a store."""
     s3 = uri.startswith(("s3://", "s3a://"))
     if isinstance(error, ConfigError):
-        return Verdict("problem", str(error), "correct the URI")
+        return CheckResult("problem", str(error), "correct the URI")
     if isinstance(error, PermissionError):
         rights = {"list": "s3:ListBucket", "read": "s3:GetObject", "delete": "s3:DeleteObject"}
         advice = f"allow {rights.get(what, 's3:PutObject')} to AWS_ACCESS_KEY_ID" if s3 else "change its owner or mode"
-        return Verdict("problem", f"{uri}: may not {what}: {error}", advice)
+        return CheckResult("problem", f"{uri}: may not {what}: {error}", advice)
     if isinstance(error, FileNotFoundError):
-        return Verdict("problem", f"{uri}: {error}", "create the bucket or folder, or correct the name")
+        return CheckResult("problem", f"{uri}: {error}", "create the bucket or folder, or correct the name")
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-        return Verdict("problem", f"{uri}: {error}", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        return CheckResult("problem", f"{uri}: {error}", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     advice = "see whether it is up, and AWS_ENDPOINT_URL" if is_transient(error) else "see what the message names"
-    return Verdict("problem", f"{uri}: cannot {what}: {type(error).__name__}: {error}", advice)
+    return CheckResult("problem", f"{uri}: cannot {what}: {type(error).__name__}: {error}", advice)
 
 
 def _count(found: list[StoredObject]) -> str:

@@ -15,15 +15,15 @@ from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.loading import load_shapes
-from artbank.diffusion.weights import FETCHED, check, find_here, plan_copy, weight_files
-from artbank.doctor.checks import Verdict, size_text
+from artbank.diffusion.weights import FETCHED, check, find_local, plan_local_copy, weight_files
+from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import check_semaphores, judge_gpu, judge_memory, judge_room, measure_available
 from artbank.doctor.hub import ask_hub
 from artbank.doctor.licences import find_licence
 from artbank.errors import BaseModelError
 from artbank.scoring.clip import FETCHED as CLIP_FETCHED
 from artbank.scoring.clip import check as check_clip
-from artbank.scoring.clip import locate, pick_scorer
+from artbank.scoring.clip import choose_scorer, locate
 
 _PARTS = ("unet", "vae", "text_encoder")
 _LONGEST_HEADER = 100_000_000  # bytes, by the format
@@ -36,7 +36,7 @@ class Tensors:
     counts: dict[str, int]
 
 
-def check_base(choice: RunConfig, seconds: float) -> Iterator[Verdict]:
+def check_base(choice: RunConfig, seconds: float) -> Iterator[CheckResult]:
     """Look at the base model of a run, wherever it is; none of its weights are loaded or fetched.
 
     Args:
@@ -45,7 +45,7 @@ def check_base(choice: RunConfig, seconds: float) -> Iterator[Verdict]:
     """
     folder = None
     try:
-        folder = find_here(choice.base_model, choice.revision)
+        folder = find_local(choice.base_model, choice.revision)
         if folder is not None:
             yield from _check_folder(choice.base_model, folder)
         elif "://" in choice.base_model:
@@ -53,13 +53,13 @@ def check_base(choice: RunConfig, seconds: float) -> Iterator[Verdict]:
         else:
             yield from ask_hub(choice.base_model, choice.revision, FETCHED, seconds)
     except BaseModelError as error:
-        yield Verdict("problem", str(error), "" if folder is None else "fetch it again, or take another one")
+        yield CheckResult("problem", str(error), "" if folder is None else "fetch it again, or take another one")
 
 
-def check_scorer(choice: RunConfig, seconds: float) -> Iterator[Verdict]:
+def check_scorer(choice: RunConfig, seconds: float) -> Iterator[CheckResult]:
     """Look at the CLIP that scores; of one on the hub that is not here it is asked whether it is there."""
     try:
-        source = pick_scorer(choice, _find_base(choice))
+        source = choose_scorer(choice, _find_base(choice))
         try:
             folder = locate(source, local_files_only=True)
         except BaseModelError:
@@ -71,12 +71,14 @@ def check_scorer(choice: RunConfig, seconds: float) -> Iterator[Verdict]:
         check_clip(folder)
         tensors = [read_header(path) for path in sorted(folder.glob("model*.safetensors"))]
     except BaseModelError as error:
-        yield Verdict("problem", str(error), "pass --scorer mini, a folder, or a hub id")
+        yield CheckResult("problem", str(error), "pass --scorer mini, a folder, or a hub id")
         return
-    yield Verdict("OK", f"{source}: {sum(sum(t.counts.values()) for t in tensors) / 1e6:.1f} million weights, whole")
+    yield CheckResult(
+        "OK", f"{source}: {sum(sum(t.counts.values()) for t in tensors) / 1e6:.1f} million weights, whole"
+    )
 
 
-def check_memory(choice: RunConfig) -> Iterator[Verdict]:
+def check_memory(choice: RunConfig) -> Iterator[CheckResult]:
     """Compare the memory of machine and device with what the models' weights take; a batch comes on top."""
     device = pick_device(choice.device)
     width = pick_dtype(choice.dtype, device).itemsize
@@ -95,7 +97,7 @@ def count_weights(choice: RunConfig) -> tuple[int, int] | None:
         folder = _find_base(choice)
         if folder is None:
             return None
-        clip = locate(pick_scorer(choice, folder), local_files_only=True)
+        clip = locate(choose_scorer(choice, folder), local_files_only=True)
         base = sum(_count(path) for paths in weight_files(folder).values() for path in paths)
         return base, sum(_count(path) for path in clip.glob("model*.safetensors"))
     except (BaseModelError, OSError):
@@ -125,16 +127,16 @@ def read_header(path: Path) -> Tensors:
     return Tensors(counts)
 
 
-def _check_folder(source: str, folder: Path) -> Iterator[Verdict]:
+def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
     check(folder)
     files = weight_files(folder)
     tensors = {part: [read_header(path) for path in paths] for part, paths in files.items()}
     base = BaseModel(source, "", *load_shapes(folder))
-    base.check_fit(folder)
+    base.check_supported(folder)
     for part in _PARTS:
         _check_names(folder / part, getattr(base, part), {name for t in tensors[part] for name in t.counts})
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
-    yield Verdict("OK", f"{source}: {size_text(size)} of safetensors, every file and tensor there ({folder})")
+    yield CheckResult("OK", f"{source}: {size_text(size)} of safetensors, every file and tensor there ({folder})")
     yield _tell_facts(base)
     yield find_licence(source, folder)
 
@@ -148,16 +150,16 @@ def _check_names(folder: Path, network: nn.Module, found: set[str]) -> None:
         raise BaseModelError(f"{folder}: its weights lack {len(lacking)} tensors, such as {', '.join(lacking[:3])}")
 
 
-def _tell_facts(base: BaseModel) -> Verdict:
-    return Verdict(
+def _tell_facts(base: BaseModel) -> CheckResult:
+    return CheckResult(
         "OK",
         f"predicts {base.prediction_type}, native size {base.native_px} px, text encoder of width {base.text_width}",
     )
 
 
-def _check_store(uri: str) -> Iterator[Verdict]:
+def _check_store(uri: str) -> Iterator[CheckResult]:
     """Look at a base model in a store by its names, sizes and settings, without its weights."""
-    copy = plan_copy(uri)
+    copy = plan_local_copy(uri)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for stored in copy.wanted:
@@ -170,7 +172,7 @@ def _check_store(uri: str) -> Iterator[Verdict]:
         try:
             check(folder)
             base = BaseModel(uri, "", *load_shapes(folder))
-            base.check_fit(folder)
+            base.check_supported(folder)
         except BaseModelError as error:
             raise BaseModelError(str(error).replace(str(folder), uri)) from error
     need = sum(stored.size for stored in copy.wanted)
@@ -181,7 +183,7 @@ def _check_store(uri: str) -> Iterator[Verdict]:
 
 
 def _find_base(choice: RunConfig) -> Path | None:
-    return find_here(choice.base_model, choice.revision)
+    return find_local(choice.base_model, choice.revision)
 
 
 def _count(path: Path) -> int:

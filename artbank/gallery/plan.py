@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from artbank.catalog.catalog import Catalog, bank_id
 from artbank.config import TrainConfig
 from artbank.diffusion.devices import device_kind
-from artbank.diffusion.weights import hash_folder, resolve
+from artbank.diffusion.weights import fetch_base_model, hash_base_model
 from artbank.gallery.collections import Collection, scan
 from artbank.records import BankRecord
 from artbank.report.costs import training_markdown
@@ -35,7 +35,7 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         OSError: The store failed.
     """
     collections = scan(Store.open(config.gallery_uri), config.collections)
-    base_hash = hash_folder(resolve(config.base_model, config.revision))
+    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     banks = Catalog(Store.open(config.store_uri)).banks()
     registered = {(bank.collection, bank.bank_id) for bank in banks}
     jobs, current = [], []

@@ -16,7 +16,7 @@ from artbank.bank.trainer import Progress, train_together
 from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.diffusion.base_model import BaseModel, load_base
+from artbank.diffusion.base_model import BaseModel, load_base_model
 from artbank.errors import ArtbankError, TrainingError
 from artbank.gallery.album_pictures import Mount, describe_contents
 from artbank.gallery.claims import HeldCheckpoint, checkpoint_of, contend, take
@@ -29,7 +29,7 @@ from artbank.records import BankRecord
 from artbank.runtime import telemetry
 from artbank.runtime.processes import sleep_or_stop
 from artbank.scoring.clip import Scorer, load_scorer
-from artbank.scoring.scores import describe
+from artbank.scoring.scores import measure_reference
 from artbank.store.leases import BEATS, Lease, renew_in_background
 from artbank.store.objects import Store, is_transient
 
@@ -147,7 +147,7 @@ def _train(
     if len(registered) == len(held):
         return {}, registered
     telemetry.start_exporter()
-    base, scorer = load_base(config), load_scorer(config)
+    base, scorer = load_base_model(config), load_scorer(config)
     ends: dict[str, BankRecord | Exception] = {}
     ready: list[_Prepared] = []
     for job, lease in ((job, lease) for job, lease, bank in found if not bank):
@@ -201,7 +201,7 @@ def _prepare(config: TrainConfig, job: TrainJob, lease: Lease, base: BaseModel, 
         encode_views(base, own, [artwork.caption for artwork in part], config.recipe)
         for own, part in zip(pictures, (learned, held_out), strict=True)
     ]
-    reference = describe(scorer, name, *pictures)
+    reference = measure_reference(scorer, name, *pictures)
     shown = [_thumbnail(picture) for picture in pictures[0][:_SHOWN]]
     mount = Mount()
     kept = mount.add_artworks(artworks, [artwork.key for artwork in held_out])

@@ -15,10 +15,10 @@ import fsspec
 import numpy as np
 from PIL import Image
 
-from artbank.bank import Bank
+from artbank.bank.bank import Bank
+from artbank.diffusion.base_model import BaseModel
 from artbank.recipes import StylizeRecipe
-from artbank.diffusion import BaseModel
-from artbank.stylization import Style, Stylizer
+from artbank.stylization.stylizer import Style, Stylizer
 
 with fsspec.open({weights}, "rb") as file:
     bank = Bank.from_bytes(file.read())

@@ -21,12 +21,12 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
 from artbank.config import RunConfig
-from artbank.diffusion.base_model import load_base
+from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.loading import without_bars
-from artbank.diffusion.weights import MINI, check_shards, resolve
+from artbank.diffusion.weights import MINI, check_shards, fetch_base_model
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
-from artbank.scoring.clip_preprocess import Sight
+from artbank.scoring.clip_preprocess import ClipPreprocessor
 
 _BATCH_SIZE = 32
 FETCHED = ["*.json", "*.txt", "*.safetensors"]
@@ -60,7 +60,9 @@ class Scorer:
         self.device = device
         try:
             # Read only: torchvision, which another backend takes, is not everywhere.
-            self._sight = Sight.of(AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil"))
+            self._preprocessor = ClipPreprocessor.from_processor(
+                AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil")
+            )
             self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
             clip, loaded = _load_clip(folder)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -99,7 +101,7 @@ class Scorer:
         # Not every other device has the filters.
         place = self.device if self.device.type == "cuda" else torch.device("cpu")
         for start in range(0, len(images), _BATCH_SIZE):
-            seen = self._sight.look([image.to(place) for image in images[start : start + _BATCH_SIZE]])
+            seen = self._preprocessor.preprocess([image.to(place) for image in images[start : start + _BATCH_SIZE]])
             embedded.append(self._clip.get_image_features(seen.to(self.device)).pooler_output.cpu())
         return torch.nn.functional.normalize(torch.cat(embedded), dim=1)
 
@@ -195,13 +197,15 @@ def load_scorer(choice: RunConfig) -> Scorer:
         BaseModelError: It is not there, or lacks a part.
         OSError: The store or the hub failed.
     """
-    device = load_base(choice).device
-    source = pick_scorer(choice, resolve(choice.base_model, choice.revision) if choice.scorer == "auto" else None)
+    device = load_base_model(choice).device
+    source = choose_scorer(
+        choice, fetch_base_model(choice.base_model, choice.revision) if choice.scorer == "auto" else None
+    )
     with _LOADING:
         return _load_scorer(source, device)
 
 
-def pick_scorer(choice: RunConfig, folder: Path | None) -> str:
+def choose_scorer(choice: RunConfig, folder: Path | None) -> str:
     """Return what names the scorer of a run; `folder` is that of its base model, None where it is not here."""
     if choice.scorer != "auto":
         return choice.scorer

@@ -19,7 +19,7 @@ _STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
 
 
 @dataclass(frozen=True)
-class Sight:
+class ClipPreprocessor:
     """How pictures are brought to what a CLIP was trained on, by its folder's own settings.
 
     Attributes:
@@ -41,7 +41,7 @@ class Sight:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, processor: Any) -> Sight:
+    def from_processor(cls, processor: Any) -> ClipPreprocessor:
         """Read the settings of a CLIP's image processor.
 
         Raises:
@@ -56,7 +56,7 @@ class Sight:
         facts = (processor.rescale_factor, tuple(processor.image_mean), tuple(processor.image_std))
         return cls(size["shortest_edge"], crop["height"], crop["width"], mode, *facts)
 
-    def look(self, pictures: Sequence[Tensor]) -> Tensor:
+    def preprocess(self, pictures: Sequence[Tensor]) -> Tensor:
         """Return what is seen of pictures of any sizes, float32 [n, 3, S, S]; resized ones are rounded to 8 bit."""
         seen = torch.stack([self._cut(self._resize(self._reduce(picture))) for picture in pictures]).float()
         mean, std = (torch.tensor(values, device=seen.device).view(-1, 1, 1) for values in (self.mean, self.std))

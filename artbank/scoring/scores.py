@@ -164,7 +164,7 @@ class Spread:
     gain: float | None
 
 
-def describe(
+def measure_reference(
     scorer: Scorer, collection: str, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
 ) -> StyleReference:
     """Measure what a collection looks like.

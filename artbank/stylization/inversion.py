@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.unet import Memory
+from artbank.diffusion.unet import PromptCache
 
 
 def photo_seed(run_seed: int, key: str) -> int:
@@ -30,13 +30,13 @@ def draw_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
 
 def add_noise(base: BaseModel, clean: Tensor, noise: Tensor, timestep: int) -> Tensor:
     """Return q_sample: sqrt(abar_t) clean + sqrt(1 - abar_t) noise."""
-    of_image, of_noise = base.scale(timestep)
+    of_image, of_noise = base.noise_scales(timestep)
     return of_image * clean + of_noise * noise
 
 
 @torch.no_grad()
 def invert_stochastically(
-    base: BaseModel, clean: Tensor, noise: Tensor, timestep: int, prompts: Tensor | Memory
+    base: BaseModel, clean: Tensor, noise: Tensor, timestep: int, prompts: Tensor | PromptCache
 ) -> Tensor:
     """Noise latents with the noise that the model sees in them: one evaluation, which keeps the photo's structure.
 
@@ -48,12 +48,12 @@ def invert_stochastically(
         prompts: Encoded, in the style; see `BaseModel.predict`.
     """
     noised = add_noise(base, clean, noise, timestep)
-    predicted = base.noise_of(base.predict(noised, timestep, prompts), noised, timestep)
+    predicted = base.implied_noise(base.predict(noised, timestep, prompts), noised, timestep)
     return add_noise(base, clean, predicted, timestep)
 
 
 @torch.no_grad()
-def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompts: Tensor | Memory) -> Tensor:
+def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompts: Tensor | PromptCache) -> Tensor:
     """Run DDIM backwards (Song et al., ICLR 2021, eq. 14): deterministic, one evaluation a step.
 
     Args:
@@ -65,8 +65,8 @@ def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompt
     latents, alpha = clean, base.scheduler.final_alpha_cumprod.item()
     of_image, of_noise = alpha**0.5, (1 - alpha) ** 0.5
     for timestep in reversed(timesteps):
-        noise = base.noise_of(base.predict(latents, timestep, prompts), latents, timestep)
+        noise = base.implied_noise(base.predict(latents, timestep, prompts), latents, timestep)
         origin = (latents - of_noise * noise) / of_image
-        of_image, of_noise = base.scale(timestep)
+        of_image, of_noise = base.noise_scales(timestep)
         latents = of_image * origin + of_noise * noise
     return latents

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from artbank.bank.bank import Bank
-from artbank.diffusion.base_model import SLOT, BaseModel
+from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.errors import ConfigError, ImageError
 from artbank.images.color_transfer import Palette, keep_colours, match_palette
@@ -85,10 +85,10 @@ class Stylizer:
         with torch.no_grad():
             self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
             self.prompts = {style.name: self._encode(style) for style in styles}  # each [1, L, D]
-            remember = base.denoiser.remember
-            self._neutral = remember(self.neutral)
-            self._styled = {name: remember(prompt) for name, prompt in self.prompts.items()}
-            self._guided = {name: remember(torch.cat([negative, prompt])) for name, prompt in self.prompts.items()}
+            cache_prompts = base.denoiser.cache_prompts
+            self._neutral = cache_prompts(self.neutral)
+            self._styled = {name: cache_prompts(prompt) for name, prompt in self.prompts.items()}
+            self._guided = {name: cache_prompts(torch.cat([negative, prompt])) for name, prompt in self.prompts.items()}
         self._solver = SolverTable.of(base.scheduler, recipe, base.device)
 
     @property
@@ -202,13 +202,13 @@ class Stylizer:
         logger.warning("%d pictures came out empty in %s and are drawn again in float32", len(lost), self.base.dtype)
         again = [photo for photo in batch if photo.key in lost]
         [style] = [style for style in self.styles if style.name == made[0].style]
-        [redrawn] = self._fine._stylize_batch(again, [style])
+        [redrawn] = self._in_float32._stylize_batch(again, [style])
         by_key = {one.key: one for one in redrawn}
         return [by_key.get(one.key, one) for one in made]
 
     @cached_property
-    def _fine(self) -> Stylizer:
-        return Stylizer(self.base.fine, self.styles, self.recipe)
+    def _in_float32(self) -> Stylizer:
+        return Stylizer(self.base.float32_copy, self.styles, self.recipe)
 
     def _lose(self, photo: Photo, style: Style, error: ImageError) -> Stylized:
         return Stylized(photo.key, style.name, photo_seed(self.recipe.seed, photo.key), None, error)
@@ -224,7 +224,7 @@ class Stylizer:
         """Mix the styled prompts by weight, then go from the neutral one toward them by the style weight."""
         if not style.banks:
             return self.neutral
-        prompt = f"{self.recipe.prompt}, in the style of {SLOT}"
+        prompt = f"{self.recipe.prompt}, in the style of {STYLE_PLACEHOLDER}"
         parts = [weight * self.base.encode_prompts([prompt], bank.vectors) for bank, weight in style.banks]
         return torch.lerp(self.neutral, torch.stack(parts).sum(0), self.recipe.style_weight)
 

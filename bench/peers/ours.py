@@ -24,7 +24,7 @@ from artbank.bank.dataset import Views, encode_views
 from artbank.bank.train_state import Training
 from artbank.bank.trainer import Cohort
 from artbank.config import StylizeConfig
-from artbank.diffusion.base_model import BaseModel, load_base
+from artbank.diffusion.base_model import BaseModel, load_base_model
 from artbank.diffusion.unet import Denoiser
 from artbank.images.framing import Photo
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
@@ -76,7 +76,7 @@ def load(kit: Kit, *, compiled: bool = False) -> BaseModel:
         kit: Where it is.
         compiled: The one that stylizes on CUDA, compiled at the first call of each size, as an archive's would soon be.
     """
-    base = load_base(run_config(kit)) if compiled else _load_plain(kit.source, str(kit.device))
+    base = load_base_model(run_config(kit)) if compiled else _load_plain(kit.source, str(kit.device))
     if not isinstance(base.denoiser, Tap):
         vars(base)["denoiser"] = Tap(base.denoiser)
     return base

@@ -19,7 +19,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from artbank.doctor.checks import Verdict
+from artbank.doctor.checks import CheckResult
 from artbank.store.objects import Store
 from artbank_cli import server
 from artbank_cli.doctor import to_text
@@ -95,12 +95,12 @@ def test_a_wrong_option_ends_in_2() -> None:
 
 
 def test_lines_are_short_and_advice_stands_below_what_it_is_about() -> None:
-    found = {"store": [Verdict("problem", "word " * 40, "do " * 50), Verdict("OK", "fine")], "disks": []}
+    found = {"store": [CheckResult("problem", "word " * 40, "do " * 50), CheckResult("OK", "fine")], "disks": []}
     lines = to_text(found).splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0] == "store" and lines[1].startswith("  problem  word") and lines[2].startswith("           word")
     assert lines[4].startswith("           -> do") and lines[-1] == "1 problem"
-    assert to_text({"store": [Verdict("OK", "fine")]}).endswith("\n\nall is well")
+    assert to_text({"store": [CheckResult("OK", "fine")]}).endswith("\n\nall is well")
 
 
 def told(verdicts: Any) -> dict[str, str]:

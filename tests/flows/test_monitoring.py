@@ -145,7 +145,7 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
 def test_a_dry_run_of_a_training_tells_what_it_may_take_and_writes_nothing(
     place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_model, "_load_base", None)
+    monkeypatch.setattr(base_model, "_load_base_model", None)
     before = listing(place.root)
     state = run(train_banks, training(place.gallery, place.store, force=True, dry_run=True))
     forecast = state.result()

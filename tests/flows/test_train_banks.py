@@ -123,7 +123,7 @@ def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
 
 def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(trained.root)
-    monkeypatch.setattr(base_model, "_load_base", no_model)
+    monkeypatch.setattr(base_model, "_load_base_model", no_model)
     state = run(train_banks, training(trained.gallery, trained.store))
     assert (state.result().trained, state.result().current) == ({}, ("ferrante", "novak"))
     assert listing(trained.root) == before

@@ -9,7 +9,7 @@ import pytest
 from artbank.archive.plan import StylizePlan, load_range, plan_archive, plan_key
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.diffusion.weights import hash_folder, resolve
+from artbank.diffusion.weights import fetch_base_model, hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.results.manifest import Shard
 from artbank.store.objects import Store
@@ -25,7 +25,9 @@ def config(store_uri: str) -> StylizeConfig:
     place = Store.open(store_uri)
     place.write_many({f"photos/{number}.jpg": b"" for number in range(7)})
     for name in ("monet", "hokusai"):
-        record = bank_record(collection=name, base_model_hash=hash_folder(resolve("mini", None)), warnings=["few"])
+        record = bank_record(
+            collection=name, base_model_hash=hash_base_model(fetch_base_model("mini", None)), warnings=["few"]
+        )
         Catalog(place.child("store")).register(record)
     return stylizing(*map(place.uri_of, ("photos", "output", "store")), *STYLES, shard_size=2)
 

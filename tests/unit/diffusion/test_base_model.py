@@ -12,9 +12,9 @@ import torch
 from artbank.bank.bank import Bank
 from artbank.bank.dataset import encode_views
 from artbank.bank.train_state import Training
-from artbank.diffusion.base_model import SLOT, BaseModel
+from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
 from artbank.diffusion.devices import pick_device
-from artbank.diffusion.weights import resolve
+from artbank.diffusion.weights import fetch_base_model
 from artbank.errors import BaseModelError, ConfigError
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.store.objects import Store
@@ -177,33 +177,33 @@ def test_a_model_in_a_store_is_fetched_once_and_again_where_its_copy_was_damaged
     reads: list[str] = []
     read = Store.read
     monkeypatch.setattr(Store, "read", lambda self, key: reads.append(key) or read(self, key))
-    folder = resolve(store.uri)
+    folder = fetch_base_model(store.uri)
     assert folder.parent == cache
     count = len(reads)
     assert count >= 9
-    assert resolve(store.uri) == folder and len(reads) == count
+    assert fetch_base_model(store.uri) == folder and len(reads) == count
     (folder / UNET).write_bytes(b"cut")
-    assert resolve(store.uri) == folder and len(reads) == 2 * count
+    assert fetch_base_model(store.uri) == folder and len(reads) == 2 * count
     shutil.rmtree(folder / "vae")
-    assert resolve(store.uri) == folder and len(reads) == 3 * count
+    assert fetch_base_model(store.uri) == folder and len(reads) == 3 * count
     assert BaseModel.load(store.uri, device="cpu").hash == BaseModel.load(str(tiny), device="cpu").hash
     assert {path.name for path in cache.iterdir()} == {folder.name, f"{folder.name}.sha256"}
 
 
 def test_a_store_without_a_whole_model_is_refused_and_leaves_nothing_behind(tiny: Path, cache: Path) -> None:
     with pytest.raises(BaseModelError, match="no base model at memory://models/none"):
-        resolve("memory://models/none")
+        fetch_base_model("memory://models/none")
     store = upload(tiny, "memory://models/part")
     store.delete_many([UNET])
     with pytest.raises(BaseModelError, match=r"lacks unet/diffusion_pytorch_model\.safetensors"):
-        resolve(store.uri)
+        fetch_base_model(store.uri)
     assert not list(cache.iterdir())
 
 
 @pytest.mark.parametrize("source", ["nowhere", "./nowhere", "/nowhere/at/all", "a/b/c"])
 def test_a_name_that_is_no_model_is_refused_with_what_was_expected(source: str) -> None:
     with pytest.raises(BaseModelError, match=r"expected 'mini', a folder, a store URI or a hub id"):
-        resolve(source)
+        fetch_base_model(source)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
@@ -219,27 +219,29 @@ def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.M
 def test_a_long_prompt_loses_words_and_never_the_style(base: BaseModel) -> None:
     vectors = base.vocabulary[100:132].clone()
     long = "a house beside a lake " * 40
-    styled, other = (base.encode_prompts([f"{long}, in the style of {SLOT}"], v) for v in (vectors, vectors.flip(0)))
+    styled, other = (
+        base.encode_prompts([f"{long}, in the style of {STYLE_PLACEHOLDER}"], v) for v in (vectors, vectors.flip(0))
+    )
     assert styled.shape == (1, 77, base.text_width)
     assert not torch.allclose(styled, other, atol=1e-3)
-    ids = base._tokenize(f"{SLOT} {long}", 32)
+    ids = base._tokenize(f"{STYLE_PLACEHOLDER} {long}", 32)
     assert len(ids) == 77 and ids[-1] == base.tokenizer.eos_token_id
     assert ids[1:33] == list(range(len(base.vocabulary), len(base.vocabulary) + 32))
 
 
 def test_vectors_of_known_words_encode_as_those_words(base: BaseModel) -> None:
     said = base.encode_prompts(["a house, in the style of a lake"])
-    stands_for = base.encode_prompts([f"a house, in the style of {SLOT}"], base.encode_words("a lake"))
+    stands_for = base.encode_prompts([f"a house, in the style of {STYLE_PLACEHOLDER}"], base.embed_words("a lake"))
     assert torch.allclose(said, stands_for, atol=1e-6)
 
 
 def test_a_prompt_without_a_style_to_put_in_or_with_two_places_is_refused(base: BaseModel) -> None:
     with pytest.raises(ConfigError, match="none was given"):
-        base.encode_prompts([f"in the style of {SLOT}"])
+        base.encode_prompts([f"in the style of {STYLE_PLACEHOLDER}"])
     with pytest.raises(ConfigError, match="2 times; once is the most"):
-        base.encode_prompts([f"{SLOT} and {SLOT}"], base.vocabulary[:1])
+        base.encode_prompts([f"{STYLE_PLACEHOLDER} and {STYLE_PLACEHOLDER}"], base.vocabulary[:1])
     with pytest.raises(ConfigError, match="no word"):
-        base.encode_words(" ")
+        base.embed_words(" ")
 
 
 def test_bfloat16_gives_nearly_what_float32_gives(base: BaseModel) -> None:

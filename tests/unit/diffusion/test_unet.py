@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.unet import Compiled, Denoiser, _forward, _kind, find_obstacle
+from artbank.diffusion.unet import Compiled, Denoiser, _forward, _kind, find_unsupported
 
 SHAPES: dict[str, dict[str, Any]] = {
     "1.x": {
@@ -55,7 +55,7 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_several_prompts_at_once_predict_what_the_library_does_for_each(unet: UNet2DConditionModel) -> None:
     denoiser, latents, prompts = Denoiser(unet), draw(3, 4, 16, 8), draw(2, 7, 24, seed=1)
-    found = denoiser(latents, denoiser.embed_time(300), denoiser.remember(prompts), num_prompts=2)
+    found = denoiser(latents, denoiser.embed_time(300), denoiser.cache_prompts(prompts), num_prompts=2)
     expected = [unet(latents, 300, prompt.expand(3, -1, -1)).sample for prompt in prompts.split(1)]
     assert torch.allclose(found, torch.cat(expected), atol=1e-5)
     assert not torch.allclose(*found.chunk(2), atol=1e-3)
@@ -64,7 +64,7 @@ def test_several_prompts_at_once_predict_what_the_library_does_for_each(unet: UN
 def test_samples_with_a_timestep_and_a_prompt_each_predict_what_the_library_does(unet: UNet2DConditionModel) -> None:
     denoiser, latents, prompts = Denoiser(unet), draw(3, 4, 8, 8), draw(3, 7, 24, seed=1).requires_grad_()
     timesteps, own = torch.tensor([0, 400, 999]), prompts.detach().clone().requires_grad_()
-    found = denoiser(latents, denoiser.embed_times(timesteps), denoiser.remember(prompts))
+    found = denoiser(latents, denoiser.embed_times(timesteps), denoiser.cache_prompts(prompts))
     expected = unet(latents, timesteps, own).sample
     assert torch.allclose(found, expected, atol=1e-5)
     found.square().sum().backward()
@@ -79,7 +79,7 @@ def test_the_start_of_the_network_runs_once_for_both_prompts() -> None:
         for module in [*getattr(part, "resnets", []), part]:
             module.register_forward_hook(lambda *found: rows.append(len(found[2])))
     denoiser = Denoiser(unet)
-    denoiser(draw(3, 4, 8, 8), denoiser.embed_time(1), denoiser.remember(draw(2, 7, 24)), num_prompts=2)
+    denoiser(draw(3, 4, 8, 8), denoiser.embed_time(1), denoiser.cache_prompts(draw(2, 7, 24)), num_prompts=2)
     assert rows == [3, 3, 3, 3, 6]
 
 
@@ -94,7 +94,7 @@ def test_keys_and_values_of_prompts_are_computed_once_and_not_at_each_step(unet:
         if name.endswith(("attn2.to_k", "attn2.to_v")):
             module.register_forward_hook(counting)
     denoiser = Denoiser(unet)
-    memory = denoiser.remember(draw(1, 7, 24))
+    memory = denoiser.cache_prompts(draw(1, 7, 24))
     once = count
     for timestep in (900, 500):
         denoiser(draw(2, 4, 8, 8), denoiser.embed_time(timestep), memory)
@@ -108,7 +108,7 @@ def test_the_network_compiles_as_one_graph_forward_and_backward(shape: str, num_
     results = []
     for one in (plain, denoiser):
         prompts = draw(num_prompts, 7, 24).requires_grad_()
-        found = one(draw(2, 4, 8, 8), one.embed_time(7), one.remember(prompts), num_prompts=num_prompts)
+        found = one(draw(2, 4, 8, 8), one.embed_time(7), one.cache_prompts(prompts), num_prompts=num_prompts)
         found.square().sum().backward()
         results.append((found.detach(), prompts.grad))
     assert compiled.kinds and compiled._compiled is not compiled._function
@@ -156,6 +156,6 @@ def test_memory_that_does_not_suffice_is_no_reason_to_run_uncompiled() -> None:
 
 
 def test_a_network_of_another_kind_is_named(base: BaseModel) -> None:
-    assert find_obstacle(base.unet) is None
-    assert find_obstacle(build(**SHAPES["1.x"], class_embed_type="timestep")) == "class_embed_type"
-    assert find_obstacle(build(**SHAPES["1.x"] | {"mid_block_type": "UNetMidBlock2D"})) == "UNetMidBlock2D"
+    assert find_unsupported(base.unet) is None
+    assert find_unsupported(build(**SHAPES["1.x"], class_embed_type="timestep")) == "class_embed_type"
+    assert find_unsupported(build(**SHAPES["1.x"] | {"mid_block_type": "UNetMidBlock2D"})) == "UNetMidBlock2D"

@@ -13,7 +13,7 @@ import torch
 from packaging.requirements import Requirement
 
 from artbank.config import RunConfig
-from artbank.doctor.checks import Check, Verdict, run_checks
+from artbank.doctor.checks import Check, CheckResult, run_checks
 from artbank.doctor.devices import (
     Gpu,
     Machine,
@@ -30,31 +30,31 @@ from artbank.doctor.packages import check_packages, judge_packages, judge_python
 CPU = torch.device("cpu")
 
 
-def levels(verdicts: Iterator[Verdict]) -> list[str]:
+def levels(verdicts: Iterator[CheckResult]) -> list[str]:
     return [verdict.level for verdict in verdicts]
 
 
-def one(verdicts: Iterator[Verdict]) -> Verdict:
+def one(verdicts: Iterator[CheckResult]) -> CheckResult:
     [verdict] = verdicts
     return verdict
 
 
 def test_a_check_that_crashes_is_told_and_spares_the_others() -> None:
-    def crash() -> Iterator[Verdict]:
-        yield Verdict("OK", "so far")
+    def crash() -> Iterator[CheckResult]:
+        yield CheckResult("OK", "so far")
         raise RuntimeError("s3://me:secret@host/x broke\nin two lines")
 
-    found = run_checks([Check("first", crash), Check("second", lambda: [Verdict("OK", "fine")])], 1)
+    found = run_checks([Check("first", crash), Check("second", lambda: [CheckResult("OK", "fine")])], 1)
     assert [verdict.level for verdict in found["first"]] == ["OK", "problem"]
     assert "RuntimeError: s3://***@host/x broke in two lines" in found["first"][1].text
-    assert found["second"] == [Verdict("OK", "fine")]
+    assert found["second"] == [CheckResult("OK", "fine")]
 
 
 def test_checks_that_never_end_are_waited_for_together_and_left_behind() -> None:
     never = threading.Event()
 
-    def hang() -> Iterator[Verdict]:
-        yield Verdict("OK", "so far")
+    def hang() -> Iterator[CheckResult]:
+        yield CheckResult("OK", "so far")
         never.wait()
 
     start = time.monotonic()
@@ -66,7 +66,7 @@ def test_checks_that_never_end_are_waited_for_together_and_left_behind() -> None
 
 
 def test_signs_that_cannot_be_seen_are_not_shown() -> None:
-    assert Verdict("OK", "a\x1b[31m b\u202ec").text == "a\ufffd[31m b\ufffdc"
+    assert CheckResult("OK", "a\x1b[31m b\u202ec").text == "a\ufffd[31m b\ufffdc"
 
 
 def test_every_requirement_of_the_package_is_looked_at() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
-from artbank.doctor.checks import Check, Verdict, run_checks
+from artbank.doctor.checks import Check, CheckResult, run_checks
 from artbank.doctor.stores import check_input, check_output
 from artbank.store.objects import Store
 from tests.support import rgw
@@ -20,7 +20,7 @@ from tests.support.small_inputs import listing
 NOBODY = 65534
 
 
-def told(verdicts: Iterator[Verdict]) -> tuple[str, str]:
+def told(verdicts: Iterator[CheckResult]) -> tuple[str, str]:
     """Return level and words of the only verdict."""
     [verdict] = verdicts
     return verdict.level, f"{verdict.text} -> {verdict.advice}"

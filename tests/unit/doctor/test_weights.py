@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.weights import resolve
-from artbank.doctor.checks import Verdict
+from artbank.diffusion.weights import fetch_base_model
+from artbank.doctor.checks import CheckResult
 from artbank.doctor.licences import read_licence
 from artbank.doctor.weights import check_base, check_memory, check_scorer, count_weights
 from artbank.errors import BaseModelError
@@ -28,7 +28,7 @@ from tests.support import rgw
 UNET = "unet/diffusion_pytorch_model"
 
 
-def told(source: str | Path) -> list[Verdict]:
+def told(source: str | Path) -> list[CheckResult]:
     return list(check_base(RunConfig(base_model=str(source)), 1))
 
 
@@ -73,7 +73,7 @@ def test_a_shard_that_is_missing_or_damaged_is_named(copied: Path, damage: str) 
 def test_a_run_does_not_start_with_a_shard_missing(copied: Path) -> None:
     (copied / f"{UNET}-00002-of-00002.safetensors").unlink()
     with pytest.raises(BaseModelError, match=r"lacks unet/diffusion_pytorch_model-00002-of-00002\.safetensors"):
-        resolve(str(copied))
+        fetch_base_model(str(copied))
 
 
 def test_a_tensor_that_lacks_is_named(copied: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_model_in_a_store_is_looked_at_without_copying_it(
     assert there.level == "OK" and "no file is missing; copied when first used" in there.text
     assert "predicts epsilon" in facts.text and licence.text == "licence, by its card: mit"
     assert not (tmp_path / "cache").exists()
-    resolve(s3_store)
+    fetch_base_model(s3_store)
     assert "every file and tensor there" in told(s3_store)[0].text
     store.delete_many([f"{UNET}.safetensors"])
     assert f"{s3_store} lacks {UNET}.safetensors" in problem(s3_store)
@@ -200,7 +200,7 @@ def test_a_model_of_the_hub_is_asked_for_and_not_fetched(online: Callable[[str],
         there, licence = told("owner/there")
         absent = problem("owner/absent")
     assert there.level == "OK" and "3 GB are fetched when first used" in there.text
-    assert licence == Verdict("OK", "licence, by its card: openrail")
+    assert licence == CheckResult("OK", "licence, by its card: openrail")
     assert "the hub has no owner/absent at revision main" in absent
     assert not list(cache.rglob("*.safetensors"))
 

@@ -26,7 +26,7 @@ from artbank.gallery.train import train_collection
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import describe
+from artbank.scoring.scores import measure_reference
 from artbank.store.objects import Store
 from tests.support.memory_checkpoint import Killed, Memory
 from tests.support.small_inputs import add_collection, training
@@ -119,7 +119,7 @@ def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_t
     bank = Bank("0" * 16, "Novak", base.id, base.hash, "f", RECIPE, trained.vectors, {}, {"best_step": best})
     scorer = Scorer.load("mini", base.device)
     artworks = [draw_scene(81_000_000 + i, width_px=48, height_px=40).image for i in range(2)]
-    reference = describe(scorer, "Novak", artworks[:1], artworks[1:])
+    reference = measure_reference(scorer, "Novak", artworks[:1], artworks[1:])
     found = draw_milestones(base, scorer, bank, reference, trained.milestones)
     assert list(found) == sorted({0, 2, 4, best})
     [alone] = draw_samples(base, scorer, [bank], reference, 1)

@@ -10,7 +10,7 @@ import pytest
 from artbank.catalog.catalog import Catalog
 from artbank.config import RunConfig
 from artbank.diffusion.devices import device_kind
-from artbank.diffusion.weights import hash_folder, resolve
+from artbank.diffusion.weights import fetch_base_model, hash_base_model
 from artbank.gallery.plan import plan_training
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
@@ -78,7 +78,7 @@ def test_the_device_of_other_machines_is_not_known() -> None:
 def test_a_plan_tells_what_it_may_take_by_the_banks_of_its_catalog(tmp_path: Any) -> None:
     add_collection(Store.open(str(tmp_path / "gallery")), "novak")
     config = training(str(tmp_path / "gallery"), str(tmp_path / "store"), device="cpu")
-    facts = {"base_model_hash": hash_folder(resolve("mini")), "recipe": config.recipe.model_dump_json()}
+    facts = {"base_model_hash": hash_base_model(fetch_base_model("mini")), "recipe": config.recipe.model_dump_json()}
     assert plan_training(config).forecast.seconds is None
     Catalog(Store.open(config.store_uri)).register(bank_record(seconds=6.0, steps=3, device="cpu", **facts))
     forecast = plan_training(config).forecast

@@ -24,7 +24,7 @@ from artbank.mini.drawing.painters import paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.scoring import clip_preprocess
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import Scores, StyleReference, describe, sanity_flags, score, ssim_luma, summarize
+from artbank.scoring.scores import Scores, StyleReference, measure_reference, sanity_flags, score, ssim_luma, summarize
 
 PAINTER, OTHER = "Tovar", "Maurel"
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ def painted(photos: list[np.ndarray]) -> list[np.ndarray]:
 
 def describe_painter(scorer: Scorer, painter: str, num_held_out: int = 2) -> StyleReference:
     artworks = [paint(draw_scene(20_000_100 + i).image, painter, i) for i in range(6)]
-    return describe(scorer, painter, artworks[num_held_out:], artworks[:num_held_out])
+    return measure_reference(scorer, painter, artworks[num_held_out:], artworks[:num_held_out])
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +145,9 @@ def test_pictures_are_seen_as_pillow_and_transformers_show_them(scorer, photos, 
 
 def test_a_picture_is_seen_alike_in_float_arithmetic_as_on_a_gpu(scorer, photos, monkeypatch):
     images = [torch.tensor(image).permute(2, 0, 1) for image in photos]
-    expected, resize = scorer._sight.look(images), clip_preprocess.interpolate
+    expected, resize = scorer._preprocessor.preprocess(images), clip_preprocess.interpolate
     monkeypatch.setattr(clip_preprocess, "interpolate", lambda batch, **options: resize(batch.float(), **options))
-    assert (scorer._sight.look(images) - expected).abs().max() <= 1.01 * 2 / 255
+    assert (scorer._preprocessor.preprocess(images) - expected).abs().max() <= 1.01 * 2 / 255
 
 
 def test_an_image_processor_that_does_something_else_is_refused(tmp_path):
@@ -262,8 +262,8 @@ def test_without_held_out_artworks_the_ceiling_leaves_each_artwork_out(scorer):
     for i in range(3):
         others = phi[[j for j in range(3) if j != i]].mean(0)
         expected.append(float(phi[i] @ others / others.norm()))
-    assert describe(scorer, PAINTER, artworks, []).ceiling == pytest.approx(np.mean(expected), abs=1e-5)
-    assert describe(scorer, PAINTER, artworks[:1], []).ceiling is None
+    assert measure_reference(scorer, PAINTER, artworks, []).ceiling == pytest.approx(np.mean(expected), abs=1e-5)
+    assert measure_reference(scorer, PAINTER, artworks[:1], []).ceiling is None
 
 
 @pytest.mark.parametrize("side_px", [11, 64, 131])

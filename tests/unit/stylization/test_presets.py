@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from artbank.diffusion.base_model import SLOT, BaseModel
+from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import PRESETS, StylizeRecipe, is_guided
@@ -34,7 +34,7 @@ def test_a_preset_gives_the_pictures_of_the_plain_path(base: BaseModel, make_ban
 
 @torch.no_grad()
 def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos: dict[str, np.ndarray]) -> np.ndarray:
-    said = f"{recipe.prompt}, in the style of {SLOT}"
+    said = f"{recipe.prompt}, in the style of {STYLE_PLACEHOLDER}"
     styled, negative = base.encode_prompts([said], bank), base.encode_prompts([recipe.negative_prompt])
 
     def predict(latents: Tensor, timestep: int, prompt: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from artbank.bank.attention import SpatialStatisticalAttention, build_attention
 from artbank.bank.bank import Bank, TrainableBank
 from artbank.bank.loss import diffusion_loss
-from artbank.diffusion.base_model import SLOT, BaseModel
+from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
@@ -69,7 +69,7 @@ def test_loss_and_gradient_are_those_of_plain_textual_inversion(base: BaseModel,
     latents, noise = (torch.randn(2, 4, 16, 16, generator=generator) for _ in range(2))
     timesteps = torch.tensor([300, 700])
     own = vectors.clone().requires_grad_()
-    prompts = mine.encode_prompts([f"a house, in the style of {SLOT}", f"{SLOT}"], own)
+    prompts = mine.encode_prompts([f"a house, in the style of {STYLE_PLACEHOLDER}", f"{STYLE_PLACEHOLDER}"], own)
     loss = diffusion_loss(mine, latents, noise, timesteps, prompts).mean()
     loss.backward()
 
@@ -108,7 +108,7 @@ def test_a_bank_with_closed_gates_encodes_as_plain_textual_inversion(base: BaseM
     shaped = TrainableBank.start(BankRecipe(attention="ssam", seed=7), base)
     plain = TrainableBank(BankRecipe(attention="none"), base.text_width, base.vocabulary_rms)
     plain.vectors.data.copy_(shaped.vectors)
-    prompt = [f"a painting, in the style of {SLOT}"]
+    prompt = [f"a painting, in the style of {STYLE_PLACEHOLDER}"]
     assert torch.equal(base.encode_prompts(prompt, shaped()), base.encode_prompts(prompt, plain()))
     shaped.attention.spatial_gate.data.fill_(0.5)
     assert not torch.allclose(base.encode_prompts(prompt, shaped()), base.encode_prompts(prompt, plain()), atol=1e-3)
@@ -217,6 +217,6 @@ def test_an_exported_bank_means_the_same_to_diffusers(base: BaseModel, tmp_path:
     pipeline = StableDiffusionPipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
     pipeline.load_textual_inversion(str(path))
     theirs, _ = pipeline.encode_prompt("a house, in the style of <novak>", "cpu", 1, False)
-    ours = base.encode_prompts([f"a house, in the style of {SLOT}"], bank.vectors)
+    ours = base.encode_prompts([f"a house, in the style of {STYLE_PLACEHOLDER}"], bank.vectors)
     assert torch.allclose(ours, theirs, atol=1e-5)
     assert not torch.allclose(ours, base.encode_prompts(["a house, in the style of"]), atol=1e-2)
