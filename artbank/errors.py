@@ -12,7 +12,7 @@
     └── ResultsError            shards of a run could not be finished, a part or a manifest cannot be read; names them
 
 `StopRequested` is none of them: nothing is wrong, and whoever comes next goes on. What the store raises (`OSError` and
-its client's errors) is passed on as it is; `storage.is_transient` tells what may heal by itself.
+its client's errors) is passed on as it is; `store.transient_errors` tells what a retry may heal.
 """
 
 from __future__ import annotations

@@ -25,15 +25,6 @@ _COLUMN_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class StoredObject:
-    """One object of a store: its key below the listed folder, its size, and what changes when its content does."""
-
-    key: str
-    size: int
-    etag: str
-
-
 def _column_type(hint: Any) -> pa.DataType:
     """Return the Arrow type of a field; what may be None is what it is else."""
     for part in (hint, *get_args(hint)):
@@ -253,25 +244,3 @@ class Result(_Row, schema="result/1"):
     recipe: str
     seconds: float
     created_at: datetime
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What the pictures of some shards came to.
-
-    Attributes:
-        done: Pictures that are there.
-        failed: Those that could not be made.
-        kept: Those of `done` that were there before: their photos were touched and are the same.
-        seconds: Of the threads of the models, drawing those that are done and not kept.
-    """
-
-    done: int = 0
-    failed: int = 0
-    kept: int = 0
-    seconds: float = 0.0
-
-    def __add__(self, other: Tally) -> Tally:
-        """Return both together."""
-        sums = (own + theirs for own, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
-        return Tally(*sums)

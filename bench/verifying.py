@@ -17,10 +17,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from artbank.records import PhotoTask, Result, StoredObject
+from artbank.records import PhotoTask, Result
 from artbank.results import layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.results.verification.verify import verify
+from artbank.store.objects import StoredObject
 from artbank.store.parquet import cast_to_schema
 
 SHARD = 64

@@ -10,8 +10,7 @@ from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
-from artbank.records import Tally
-from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
+from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from flows.gather import Future, format_error, format_failures, gather
 from tasks.alarms import raise_alarms
 from tasks.artifacts import show_forecast, show_outcome, tell_pictures

@@ -24,7 +24,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from tqdm import tqdm
 
 from artbank.errors import StopRequested
-from artbank.records import Tally
+from artbank.runs.outcome import Tally
 from tasks.cancellation import should_stop
 
 logger = logging.getLogger(__name__)

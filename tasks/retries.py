@@ -7,7 +7,7 @@ from typing import Any
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from artbank.store.objects import is_transient
+from artbank.store.transient_errors import is_transient
 
 
 async def heals(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:

@@ -12,8 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import StylizeConfig
-from artbank.records import Tally
-from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
+from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from tasks.cancellation import should_stop
 from tasks.progress import RunProgress, show_progress
 from tasks.retries import STORE_RETRIES

@@ -18,7 +18,8 @@ from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch
-from artbank.store.objects import Store, is_transient
+from artbank.store.objects import Store
+from artbank.store.transient_errors import is_transient
 
 _READERS = 16
 _BYTES_AHEAD = 256 * 2**20  # files that are read and not decoded yet; one larger than that is alone

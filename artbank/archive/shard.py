@@ -14,12 +14,14 @@ from artbank.archive.plan import StylizePlan
 from artbank.archive.shard_pipeline import ShardWork, Workshop
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, StopRequested
-from artbank.records import Result, Tally
+from artbank.records import Result
 from artbank.results import attempts, ledger
 from artbank.results.attempts import Attempt
 from artbank.results.manifest import Shard
+from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
-from artbank.store.objects import Store, is_transient
+from artbank.store.objects import Store
+from artbank.store.transient_errors import is_transient
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from typing import Any
 
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
-from artbank.records import StoredObject
-from artbank.store.objects import Store
+from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
 

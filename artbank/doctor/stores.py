@@ -10,8 +10,8 @@ from pathlib import Path
 
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
-from artbank.records import StoredObject
-from artbank.store.objects import Store, is_transient
+from artbank.store.objects import Store, StoredObject
+from artbank.store.transient_errors import is_transient
 
 _LOOKED_AT = 1000  # objects of a listing: one page
 _RIGHTS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}

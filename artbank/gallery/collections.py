@@ -24,9 +24,9 @@ import numpy as np
 
 from artbank.config import COLLECTION_NAME
 from artbank.errors import CollectionError, ImageError
-from artbank.images.codec import IMAGE_SUFFIXES, decode, read_camera, resize
-from artbank.records import StoredObject
-from artbank.store.objects import Store
+from artbank.images.codec import decode, read_camera, resize
+from artbank.images.suffixes import IMAGE_SUFFIXES
+from artbank.store.objects import Store, StoredObject
 from artbank.store.parquet import read_columns
 
 logger = logging.getLogger(__name__)

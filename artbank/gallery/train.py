@@ -31,7 +31,8 @@ from artbank.runtime.processes import sleep_or_stop
 from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.scores import measure_reference
 from artbank.store.leases import BEATS, Lease, renew_in_background
-from artbank.store.objects import Store, is_transient
+from artbank.store.objects import Store
+from artbank.store.transient_errors import is_transient
 
 logger = logging.getLogger(__name__)
 

@@ -27,14 +27,6 @@ from artbank.recipes import Alpha
 
 logger = logging.getLogger(__name__)
 
-WRITTEN_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-READ_SUFFIXES = (
-    *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".pnm"),
-    *(".ppm", ".psd", ".tga", ".tif", ".tiff"),
-    *(".heic", ".heif"),  # not readable, most of them: taken for images so that someone is told
-)
-IMAGE_SUFFIXES = frozenset(WRITTEN_SUFFIXES + READ_SUFFIXES)
-
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "PSD", "TGA")
 _SMALLEST_PX = 8
 _ORIENTATION, _MAKE, _MODEL, _EXIF_IFD, _EXPOSURE_TIME = 0x0112, 0x010F, 0x0110, 0x8769, 0x829A
@@ -107,7 +99,7 @@ def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
 
     Args:
         picture: The picture; its alpha is laid on white in a JPEG.
-        suffix: One of `WRITTEN_SUFFIXES`, in any case.
+        suffix: One of `suffixes.WRITTEN_SUFFIXES`, in any case.
         quality: 1..100, of JPEG and WebP.
 
     Raises:

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank.images.codec import READ_SUFFIXES, WRITTEN_SUFFIXES
+from artbank.images.suffixes import READ_SUFFIXES, WRITTEN_SUFFIXES
 
 MAX_PART_BYTES = 240  # file systems end at 255 bytes; a synchronizing program may add an ending of its own
 MAX_FOLDER_BYTES = 450  # with a last part 691: an S3 key holds 1024, output prefix and style included

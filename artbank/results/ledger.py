@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import ResultsError
-from artbank.records import Result, Tally
+from artbank.records import Result
 from artbank.results import containers, snapshots, vacuum
 from artbank.results.layout import METADATA, PARTS, RESULTS, part_key
+from artbank.runs.outcome import Tally
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_metadata, read_table, table_bytes, table_bytes_by_row_group
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from artbank.records import Tally
 from artbank.runs.alarms import Alarm
 
 
@@ -18,6 +17,29 @@ class Pace:
     seconds: float
     device: str
     basis: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of the pictures of some shards.
+
+    Attributes:
+        done: Pictures that exist.
+        failed: Pictures that could not be made.
+        kept: Those of `done` that existed before: their photos were touched but have the same content.
+        seconds: Device seconds spent on the pictures that are done and not kept.
+    """
+
+    done: int = 0
+    failed: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return the sums of both."""
+        return Tally(
+            self.done + other.done, self.failed + other.failed, self.kept + other.kept, self.seconds + other.seconds
+        )
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from http.client import HTTPException
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from artbank.credentials import has_credentials, redact
-from artbank.errors import ArtbankError, ConfigError
-from artbank.records import StoredObject
+from artbank.errors import ConfigError
 from artbank.store.backends.backend import Backend, Found
 from artbank.store.backends.fsspec import FsspecBackend
 from artbank.store.backends.local import LocalBackend
@@ -32,8 +31,21 @@ logger = logging.getLogger(__name__)
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _SCANNED_AT_ONCE = 10_000
 _CREATE_ATTEMPTS = 3
-_LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-_LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSYS, errno.EMSGSIZE)
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object in a listing of a store.
+
+    Attributes:
+        key: Below the store.
+        size: Bytes.
+        etag: Changes when the content does.
+    """
+
+    key: str
+    size: int
+    etag: str
 
 
 class Store:
@@ -266,34 +278,6 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.uri!r})"
-
-
-def is_transient(error: BaseException) -> bool:
-    """Say whether what a store raised may heal by itself, so that trying again makes sense.
-
-    That is an `OSError` or an error of S3's client, but not one that says something about the request: no such object,
-    no right to it, no credentials, no space, a name that is too long. artbank's own errors never are.
-    """
-    if isinstance(error, (ArtbankError, *_LASTING_ERRORS)):
-        return False
-    if isinstance(error, OSError):
-        return error.errno not in _LASTING_NUMBERS
-    return isinstance(error, HTTPException) or _is_client_error(error)
-
-
-def _is_client_error(error: BaseException) -> bool:
-    from aiohttp import ClientError as ConnectionFailure
-    from botocore import exceptions
-    from botocore.parsers import ResponseParserError
-
-    lasting = (
-        exceptions.NoCredentialsError,
-        exceptions.PartialCredentialsError,
-        exceptions.ProfileNotFound,
-        exceptions.ParamValidationError,
-    )
-    transient = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, ConnectionFailure)
-    return isinstance(error, transient) and not isinstance(error, lasting)
 
 
 def _folder(prefix: str) -> str:

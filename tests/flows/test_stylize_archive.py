@@ -16,8 +16,8 @@ from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.catalog.catalog import Catalog
 from artbank.diffusion import base_model
-from artbank.records import Tally
 from artbank.results import ledger
+from artbank.runs.outcome import Tally
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks

@@ -24,8 +24,7 @@ from artbank.pages.banks.entries import Entry, page_key, read_entries, read_kept
 from artbank.pages.banks.index_page import STYLES as INDEX_STYLES
 from artbank.pages.banks.index_page import render_index
 from artbank.pages.publishing import INDEX, assets
-from artbank.records import StoredObject
-from artbank.store.objects import Store
+from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from artbank.catalog.bank_files import HISTORY, PREVIEW, bank_key
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.publishing import INDEX
-from artbank.records import BankRecord, StoredObject
-from artbank.store.objects import Store
+from artbank.records import BankRecord
+from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
 

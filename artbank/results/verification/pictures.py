@@ -15,7 +15,8 @@ from artbank.errors import ImageError
 from artbank.images.codec import decode
 from artbank.results.containers import are_images, read_pictures
 from artbank.runtime.prefetch import prefetch
-from artbank.store.objects import Store, is_transient
+from artbank.store.objects import Store
+from artbank.store.transient_errors import is_transient
 
 Progress = Callable[[int, int], None]
 """Told how many pictures are looked at, and how many there are."""

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from artbank.errors import Failure, ImageError
-from artbank.images.codec import WRITTEN_SUFFIXES, Picture, decode, encode, read_camera, resize
+from artbank.images.codec import Picture, decode, encode, read_camera, resize
+from artbank.images.suffixes import WRITTEN_SUFFIXES
 from tests.support.paths import REAL_FILES
 
 NASTY = REAL_FILES / "nasty"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from artbank.images.codec import WRITTEN_SUFFIXES
+from artbank.images.suffixes import WRITTEN_SUFFIXES
 from artbank.results import filenames
 from artbank.results.filenames import MAX_FOLDER_BYTES, MAX_PART_BYTES, find_ambiguous, output_name
 from artbank.store.keys import find_fault

@@ -13,7 +13,7 @@ from fsspec.exceptions import FSTimeoutError
 from s3fs.errors import translate_boto_error
 
 from artbank.errors import BankError, ConfigError
-from artbank.store.objects import is_transient
+from artbank.store.transient_errors import is_transient
 
 
 def s3_error(code: str) -> Exception:

@@ -14,7 +14,8 @@ from s3fs import S3FileSystem
 from artbank.store.backends import s3
 from artbank.store.backends.backend import nanoseconds
 from artbank.store.backends.s3 import S3Backend
-from artbank.store.objects import Store, is_transient
+from artbank.store.objects import Store
+from artbank.store.transient_errors import is_transient
 from tests.support import rgw
 
 

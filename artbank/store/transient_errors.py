@@ -1,0 +1,39 @@
+"""The errors of a store that may heal by themselves and are worth a retry."""
+
+from __future__ import annotations
+
+import errno
+from http.client import HTTPException
+
+from artbank.errors import ArtbankError
+
+_LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+_LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSYS, errno.EMSGSIZE)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether an error of a store may heal by itself, so that a retry makes sense.
+
+    True for an `OSError` and for errors of the S3 client, unless they are about the request itself: no such object, no
+    permission, no credentials, no space, a name that is too long. artbank's own errors are never transient.
+    """
+    if isinstance(error, (ArtbankError, *_LASTING_ERRORS)):
+        return False
+    if isinstance(error, OSError):
+        return error.errno not in _LASTING_NUMBERS
+    return isinstance(error, HTTPException) or _is_client_error(error)
+
+
+def _is_client_error(error: BaseException) -> bool:
+    from aiohttp import ClientError as ConnectionFailure
+    from botocore import exceptions
+    from botocore.parsers import ResponseParserError
+
+    lasting = (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.ProfileNotFound,
+        exceptions.ParamValidationError,
+    )
+    transient = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, ConnectionFailure)
+    return isinstance(error, transient) and not isinstance(error, lasting)
