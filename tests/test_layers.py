@@ -72,7 +72,7 @@ def test_no_package_imports_one_above_it(package: str) -> None:
 
 def test_flows_know_only_what_a_run_is_asked_and_what_came_of_it() -> None:
     names = {name for path in modules("flows") for name in imports(path) if top(name) == "artbank"}
-    assert names and {name.split(".")[1] for name in names} <= {"config", "errors", "records", "runs"}
+    assert names and {name.split(".")[1] for name in names} <= {"config", "errors", "runtime", "runs"}
 
 
 def test_tasks_import_the_core_only_where_they_run() -> None:
@@ -136,3 +136,25 @@ def test_flows_are_imported_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+MODELS = ("torch", "diffusers", "transformers", "prefect")
+TABLES_AND_IMAGES = ("pyarrow", "PIL", "cv2", "scipy", "skimage", "numpy", "s3fs", "prometheus_client")
+
+
+@pytest.mark.parametrize(
+    ("names", "unwanted"),
+    [
+        ("artbank.report.markdown", MODELS + TABLES_AND_IMAGES),
+        ("artbank.results.layout", MODELS + TABLES_AND_IMAGES),
+        ("artbank.store.objects, artbank.store.leases", MODELS + TABLES_AND_IMAGES),
+        ("artbank.config, artbank.runs.outcome, artbank.runtime.prefetch", MODELS + TABLES_AND_IMAGES),
+        ("artbank_cli.main", MODELS + TABLES_AND_IMAGES),
+        ("artbank.catalog.catalog, artbank.results.verification.verify", MODELS),
+        ("artbank.report.summaries, artbank.pages.outcome.page, artbank.images.pool", MODELS),
+    ],
+)
+def test_what_needs_no_model_loads_none(names: str, unwanted: tuple[str, ...]) -> None:
+    code = f"import sys, {names}\nprint([name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

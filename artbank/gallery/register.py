@@ -29,7 +29,8 @@ from artbank.records import BankRecord
 from artbank.report.bank_card import bank_card
 from artbank.report.contact_sheets import preview_grid
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import Spread, StyleReference
+from artbank.scoring.scores import StyleReference
+from artbank.scoring.spread import Spread
 from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,8 @@ from artbank.images.framing import Photo
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import StylizeRecipe, count_evaluations
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import Scores, Spread, StyleReference, score, summarize
+from artbank.scoring.scores import Scores, StyleReference, score
+from artbank.scoring.spread import Spread, summarize
 from artbank.stylization.stylizer import Style, Stylizer
 
 MILESTONE_RECIPE = StylizeRecipe(preset="fast")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from artbank.report.costs import cost_markdown
 from artbank.report.markdown import escape, number_text, score_text, seconds_text, share_text, table
 from artbank.runs.outcome import RunCost
-from artbank.scoring.scores import summarize
+from artbank.scoring.spread import summarize
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
 SUMMARY_COLUMNS = (

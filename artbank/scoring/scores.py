@@ -142,28 +142,6 @@ class Scores(Cosines):
     flags: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Spread:
-    """One measure over many pictures.
-
-    Attributes:
-        n: Pictures that have the measure; where there are none, the figures are None.
-        mean: Their mean; then median, 5th and 95th percentile.
-        floor: What untouched photos score; None where that was not measured.
-        ceiling: What held-out artworks score; None where that was not measured.
-        gain: Share of the way from floor to ceiling that the mean has come: 0 did nothing, 1 equals the artworks.
-    """
-
-    n: int
-    mean: float | None
-    median: float | None
-    p5: float | None
-    p95: float | None
-    floor: float | None
-    ceiling: float | None
-    gain: float | None
-
-
 def measure_reference(
     scorer: Scorer, collection: str, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
 ) -> StyleReference:
@@ -245,19 +223,6 @@ def compare(
         [d if far else None for d, far in zip(directions.tolist(), moved.norm(dim=1) > _STILL, strict=True)],
     )
     return [Cosines(*values) for values in zip(*columns, strict=True)]
-
-
-def summarize(values: Sequence[float | None] | np.ndarray, floor: float | None, ceiling: float | None) -> Spread:
-    """Summarize one measure; values that are None or not finite are left out."""
-    given = np.asarray(values, np.float64)  # None becomes NaN
-    kept = given[np.isfinite(given)]
-    if not len(kept):
-        return Spread(0, None, None, None, None, floor, ceiling, None)
-    mean, (p5, median, p95) = float(kept.mean()), np.percentile(kept, (5, 50, 95)).tolist()
-    gain = None
-    if floor is not None and ceiling is not None and ceiling > floor:
-        gain = (mean - floor) / (ceiling - floor)
-    return Spread(len(kept), mean, median, p5, p95, floor, ceiling, gain)
 
 
 def _ceiling(artworks: Tensor, held_out: Tensor) -> float | None:

@@ -24,7 +24,8 @@ from artbank.mini.drawing.painters import paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.scoring import clip_preprocess
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import Scores, StyleReference, measure_reference, sanity_flags, score, ssim_luma, summarize
+from artbank.scoring.scores import Scores, StyleReference, measure_reference, sanity_flags, score, ssim_luma
+from artbank.scoring.spread import summarize
 
 PAINTER, OTHER = "Tovar", "Maurel"
 CPU = torch.device("cpu")

@@ -1,0 +1,46 @@
+"""Summary of one measure over many pictures: its distribution, and its gain between photos and artworks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One measure over many pictures.
+
+    Attributes:
+        n: Number of pictures that have the measure; if it is 0, all figures but floor and ceiling are None.
+        mean: Arithmetic mean.
+        median: 50th percentile.
+        p5: 5th percentile.
+        p95: 95th percentile.
+        floor: Score of untouched photos; None if not measured.
+        ceiling: Score of held-out artworks; None if not measured.
+        gain: (mean - floor) / (ceiling - floor): 0 is as the photos, 1 is as the artworks.
+    """
+
+    n: int
+    mean: float | None
+    median: float | None
+    p5: float | None
+    p95: float | None
+    floor: float | None
+    ceiling: float | None
+    gain: float | None
+
+
+def summarize(values: Sequence[float | None] | np.ndarray, floor: float | None, ceiling: float | None) -> Spread:
+    """Summarize one measure; values that are None or not finite are left out."""
+    given = np.asarray(values, np.float64)  # None becomes NaN
+    kept = given[np.isfinite(given)]
+    if not len(kept):
+        return Spread(0, None, None, None, None, floor, ceiling, None)
+    mean, (p5, median, p95) = float(kept.mean()), np.percentile(kept, (5, 50, 95)).tolist()
+    gain = None
+    if floor is not None and ceiling is not None and ceiling > floor:
+        gain = (mean - floor) / (ceiling - floor)
+    return Spread(len(kept), mean, median, p5, p95, floor, ceiling, gain)
