@@ -1,3 +1,4 @@
-"""Prefect flows: `train_banks`, `watch_gallery`, which has it run for what changed, `stylize_archive`, and
-`stylize_shards`, which the latter has run on a work pool.
+"""Prefect flows.
+
+`watch_gallery` triggers `train_banks`; `stylize_archive` runs `stylize_shards` on a work pool.
 """

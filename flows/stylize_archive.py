@@ -13,16 +13,17 @@ from artbank.errors import ArtbankError, ResultsError
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from flows.gather import Future, format_error, format_failures, gather
 from tasks.alarms import raise_alarms
-from tasks.artifacts import show_forecast, show_outcome, tell_pictures
+from tasks.artifacts import describe_pictures, show_forecast, show_outcome
 from tasks.assets import emit_archive
-from tasks.progress import RunProgress, open_progress
+from tasks.progress import open_progress
+from tasks.run_progress import RunProgress
 from tasks.runners import open_runner
 from tasks.shard_ranges import cut_ranges, open_deployment
 from tasks.stylize_archive import (
     find_uncommitted,
     finish_archive,
     forecast_archive,
-    make_watch,
+    make_poll,
     name_banks,
     plan_archive,
     read_tallies,
@@ -70,10 +71,10 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
 
 def _work(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> tuple[dict[str, Exception], RunCost]:
     """Work on all shards and show the run's progress; returns what failed, and what it all took."""
-    get_run_logger().info(tell_pictures(plan.num_pictures, plan.pace))
+    get_run_logger().info(describe_pictures(plan.num_pictures, plan.pace))
     progress = RunProgress("picture", plan.num_pictures)
-    watch = make_watch(config, [shard.id for shard in shards]) if config.deployment else None
-    with open_progress(progress, "stylizing-progress", watch):
+    poll = make_poll(config, [shard.id for shard in shards]) if config.deployment else None
+    with open_progress(progress, "stylizing-progress", poll):
         failed = work_off(config, plan, shards, progress)
     return failed, sum_up(plan, progress)
 
@@ -95,7 +96,7 @@ def work_off(
 
     def settle(name: str, end: Any) -> None:
         if isinstance(end, Tally):
-            progress.settle({name: end})
+            progress.record_tallies({name: end})
 
     with _open_runner(config, plan, progress) as (size, start):
         for turn in range(rounds):
@@ -110,7 +111,7 @@ def work_off(
                 break
             for name in left:
                 log.warning("shard %s failed in round %d: %s", name, turn + 1, format_error(failed[name]))
-        progress.settle(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
+        progress.record_tallies(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
     return failed
 
 

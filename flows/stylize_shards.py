@@ -12,7 +12,8 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from flows.gather import format_failures
 from flows.stylize_archive import work_off
-from tasks.progress import RunProgress, open_progress
+from tasks.progress import open_progress
+from tasks.run_progress import RunProgress
 from tasks.shard_ranges import is_abandoned
 from tasks.stylize_archive import load_range
 
@@ -49,7 +50,7 @@ def stylize_shards(config: StylizeConfig, run_id: str, first: Number, count: Cou
     local = config.model_copy(update={"runner": "auto"}) if config.deployment else config
     progress = RunProgress("picture")
     with open_progress(progress):  # without an artifact: that of stylize-archive counts all ranges
-        progress.expect({shard.id: shard.num_photos * len(plan.styles) for shard in shards})
+        progress.add_parts({shard.id: shard.num_photos * len(plan.styles) for shard in shards})
         # A second round is stylize-archive's, on other machines perhaps.
         failed = work_off(local, plan, shards, progress, rounds=1)
     if failed:

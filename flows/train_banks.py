@@ -13,9 +13,10 @@ from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
 from artbank.runs.outcome import TrainForecast
 from flows.gather import Future, format_error, format_failures, gather
-from tasks.artifacts import show_banks, show_forecast, tell_training
+from tasks.artifacts import describe_training, show_banks, show_forecast
 from tasks.assets import emit_banks
-from tasks.progress import RunProgress, open_progress
+from tasks.progress import open_progress
+from tasks.run_progress import RunProgress
 from tasks.runners import Runner, open_runner
 from tasks.tags import make_tags, tag_run
 from tasks.train_banks import build_site, plan_training, train_awaited, train_collections
@@ -62,7 +63,7 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         _build_site(config)
         return TrainSummary({}, plan.current, {})
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
-    log.info(tell_training(plan.forecast))
+    log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
     ends = _train(config, {job.collection.name: job for job in plan.jobs})
     current = (*plan.current, *(job.collection.name for job in plan.jobs if job.collection.name not in ends))
@@ -100,21 +101,21 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
     with open_progress(progress, "training-progress"), open_runner(config) as runner:
 
         def start(group: Sequence[str]) -> Future:
-            progress.expect({_name(group): config.recipe.max_steps * len(group)})
+            progress.add_parts({_name(group): config.recipe.max_steps * len(group)})
             with tags(*make_tags("collection", group)):
                 return runner(train_collections, config=config, jobs=[jobs[name] for name in group], name=_name(group))
 
         def settle(name: str, end: Any) -> None:
             if isinstance(end, Exception) and is_suspect(name, end):
-                progress.drop(name)
+                progress.remove_part(name)
             else:
-                progress.end(name, num_failed=count_failed(end, len(groups.get(name, [name]))))
+                progress.finish_part(name, num_failed=count_failed(end, len(groups.get(name, [name]))))
 
         def is_suspect(name: str, error: Exception) -> bool:
             return len(groups.get(name, [name])) > 1 and not isinstance(error, ArtbankError)
 
         groups = cut_groups(list(jobs), config.banks_at_once, runner.num_workers)
-        progress.expect({name: config.recipe.max_steps * len(group) for name, group in groups.items()})
+        progress.add_parts({name: config.recipe.max_steps * len(group) for name, group in groups.items()})
         told, broken = gather(groups, start, on_result=settle)
         suspects = [key for key in broken if is_suspect(key, broken[key])]
         for key in suspects:

@@ -1,8 +1,8 @@
-"""Prefect tasks: each a few lines around a call into `artbank`, with what is retried and what a run shows of it.
+"""Prefect tasks: thin wrappers around `artbank` that add retries, progress and artifacts.
 
-What the core logs goes into a run's log by PREFECT_LOGGING_EXTRA_LOGGERS=artbank. Prefect gives such a logger a handler
-but no level, so that without one of its own the core would stay silent below WARNING. Prefect logs the parameters that
-it refuses as they are; credentials in them are hidden first.
+PREFECT_LOGGING_EXTRA_LOGGERS=artbank sends the core's log lines to the run's log. Prefect sets no
+level on such a logger, so this module does. Prefect also logs parameters that it rejects; a filter
+redacts credentials in them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from artbank.credentials import redact
 logging.getLogger("artbank").setLevel(PREFECT_LOGGING_LEVEL.value())
 
 
-class _HideCredentials(logging.Filter):
+class _RedactCredentials(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), ()
         return True
 
 
-logging.getLogger("prefect.flows").addFilter(_HideCredentials())
+logging.getLogger("prefect.flows").addFilter(_RedactCredentials())

@@ -1,4 +1,4 @@
-"""What of a run's pictures a person should look at, told to Prefect's server: an automation notifies of it."""
+"""Quality alarms of a run, sent to Prefect as events. An automation notifies people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVENT = "artbank.quality-alarm"
 
 
 def raise_alarms(config: StylizeConfig, outcome: Outcome) -> None:
-    """Log each alarm of a run and send it as an event; that the server takes none must not fail a run that is done."""
+    """Log each alarm of a run and send it as an event. A server error does not fail the finished run."""
     log = get_run_logger()
     for alarm in outcome.alarms:
         log.warning("%s", alarm.text)
@@ -27,4 +27,4 @@ def raise_alarms(config: StylizeConfig, outcome: Outcome) -> None:
         try:
             send_event(EVENT, labels, {**asdict(alarm), "places": places})
         except httpx.HTTPError as error:
-            log.warning("Prefect's server did not take this alarm: %s", error)
+            log.warning("could not send this alarm to Prefect: %s", error)

@@ -1,6 +1,6 @@
-"""What a run shows in Prefect, for people: tables of banks and styles, reports, and where everything is.
+"""Prefect artifacts of a run: tables of banks and styles, reports, links.
 
-Names, reasons and URIs come from a store that others may write to: they are escaped.
+Names, reasons and URIs come from a store that others may write to, so they are escaped.
 """
 
 from __future__ import annotations
@@ -15,87 +15,87 @@ from artbank.credentials import redact
 from artbank.records import BankRecord
 from artbank.runs.outcome import Outcome, Pace, StylizeForecast, TrainForecast
 
-_LISTED = 100  # banks with links
+_MAX_LISTED = 100  # banks with links
 _LINKED = {"page": "Photos and pictures, scores and failures", "contact sheet": "Photos and pictures"}
-_OPENED = ("http://", "https://", "file://")
-_UNOPENED = "; no browser opens such a link: serve the output and give its address as public_url"
+_WEB_SCHEMES = ("http://", "https://", "file://")
+_NOT_A_WEB_LINK = "; browsers cannot open this link: serve the output over HTTP and pass its address as public_url"
 
 
 def show_banks(
     trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str], index_uri: str | None
 ) -> None:
-    """Leave a table of what became of every collection, and links to the banks that are new.
+    """Create a table with the result of every collection, and links to the new banks.
 
     Args:
         trained: The new banks.
-        current: Collections that needed none.
-        failed: Why others got none, by collection.
-        index_uri: Of the page that lists all banks, where it is up to date.
+        current: Collections whose bank was up to date.
+        failed: Reasons for failure, by collection.
+        index_uri: URI of the page that lists all banks; None if it could not be updated.
     """
     rows = [_bank_row(bank) for bank in trained]
     rows += [{"collection": plain(name), "outcome": "up to date"} for name in current]
     rows += [{"collection": plain(name), "outcome": f"failed: {plain(reason)}"} for name, reason in failed.items()]
-    told = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
-    create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {told}")
+    counts = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
+    create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {counts}")
     if trained:
         text = _list_banks(trained, index_uri)
         create_markdown_artifact(text, key="bank-files", description="Cards and files of the new banks")
 
 
 def show_forecast(forecast: StylizeForecast | TrainForecast) -> None:
-    """Leave what a run would do."""
+    """Create an artifact with the forecast of a dry run."""
     create_markdown_artifact(forecast.text, key="forecast", description="What a run would do, and how long it may take")
 
 
-def tell_training(forecast: TrainForecast) -> str:
-    """Return what a training may take, in a line."""
+def describe_training(forecast: TrainForecast) -> str:
+    """Return the forecast of a training in one line."""
     from artbank.report.costs import training_cost
 
     return training_cost(forecast).replace("**", "")
 
 
-def tell_pictures(num_pictures: int, pace: Pace | None) -> str:
-    """Return what so many pictures may take, in a line."""
+def describe_pictures(num_pictures: int, pace: Pace | None) -> str:
+    """Return the forecast for a number of pictures in one line."""
     from artbank.report.costs import device_text, pace_text
 
     if pace is None:
-        return f"{num_pictures:,} pictures; how long they take is not known before there are some"
+        return f"{num_pictures:,} pictures; no forecast yet, since none were drawn so far"
     total = device_text(pace.seconds * num_pictures, pace.device)
     return f"{num_pictures:,} pictures, about {total} on one worker: {pace_text(pace, 'picture')}"
 
 
 def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
-    """Leave a run's report, a table of its styles, and links to what it left.
+    """Create artifacts with a run's report, a table of its styles, and links to its files.
 
     Args:
-        outcome: What the run came to.
-        public_url: Where the output's folder can be opened in a browser; links to its files lead there if given.
+        outcome: Of the run.
+        public_url: Web address of the output's folder, for links to its files.
     """
     create_markdown_artifact(outcome.text, key="stylized", description="Pictures of this run")
     if outcome.styles:
         create_table_artifact(
             table=[_style_row(*style) for style in outcome.styles],
             key="styles",
-            description="Pictures that are there by style, whichever run made them",
+            description="Pictures of the output by style, from all runs",
         )
     links = {name: _link(place, outcome.places["pictures"], public_url) for name, place in outcome.places.items()}
-    create_markdown_artifact(list_places(outcome.places, links), key="places", description="Where things are")
+    create_markdown_artifact(list_places(outcome.places, links), key="places", description="Where to find the results")
     for name, description in _LINKED.items():
         if link := links.get(name):
-            note = "" if link.startswith(_OPENED) else _UNOPENED
+            note = "" if link.startswith(_WEB_SCHEMES) else _NOT_A_WEB_LINK
             key = name.replace(" ", "-")
             create_link_artifact(link, link_text=name, key=key, description=f"{description}{note}")
 
 
 def plain(text: str) -> str:
-    """Return a text for a table's cell, which reads no Markdown: in one line, without signs that hide others."""
+    """Return text for a table cell (no Markdown there): one line, invisible characters replaced."""
     from artbank.report.markdown import plain as show_plain
 
     return show_plain(text)
 
 
 def link_of(place: str) -> str:
-    """Return a place as a link: a path begins with file://, and signs that end a link are quoted."""
+    """Return a place as a link: paths become file:// URLs, and special characters are quoted."""
     if "://" not in place:
         return f"file://{quote(str(Path(place).absolute()))}"
     scheme, _, path = redact(place).partition("://")
@@ -107,11 +107,11 @@ def list_places(places: Mapping[str, str], links: Mapping[str, str]) -> str:
     from artbank.report.markdown import escape
 
     lines = [f"| {escape(name)} | [{escape(redact(place))}]({links[name]}) |" for name, place in places.items()]
-    return "\n".join(["# Where things are", "", "| what | where |", "| --- | --- |", *lines]) + "\n"
+    return "\n".join(["# Where to find the results", "", "| what | where |", "| --- | --- |", *lines]) + "\n"
 
 
 def _link(place: str, output_uri: str, public_url: str | None) -> str:
-    """Return a place as a link, below `public_url` where it is in the output and that is served there."""
+    """Return a place as a link; files of the output are linked below `public_url` if it is given."""
     folder = f"{output_uri.rstrip('/')}/"
     if public_url and f"{place}/".startswith(folder):
         return f"{public_url.rstrip('/')}/{quote(place.removeprefix(folder.rstrip('/')).strip('/'))}"
@@ -154,13 +154,13 @@ def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
     from artbank.report.markdown import escape, seconds_text
 
     lines = ["# New banks", ""]
-    for bank in banks[:_LISTED]:
+    for bank in banks[:_MAX_LISTED]:
         folder = bank.weights_uri.rpartition("/")[0]
         links = {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
-        told = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
+        linked = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
         cost = f"{seconds_text(bank.seconds)} on {escape(bank.device)}, {bank.steps:,} steps"
-        lines += [f"* **{escape(bank.collection)}@{bank.version}** ({cost}): {told}", f"  {escape(folder)}"]
-    if (more := len(banks) - _LISTED) > 0:
+        lines += [f"* **{escape(bank.collection)}@{bank.version}** ({cost}): {linked}", f"  {escape(folder)}"]
+    if (more := len(banks) - _MAX_LISTED) > 0:
         lines.append(f"* and {more} more; `artbank banks` lists them")
     if index_uri:
         lines += ["", f"[All banks]({link_of(index_uri)})"]

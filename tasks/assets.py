@@ -1,6 +1,6 @@
-"""Where data comes from, as events of Prefect's: collections -> bank, photos and banks -> stylized archive.
+"""Lineage as Prefect asset events: collection -> bank; photos and banks -> stylized archive.
 
-A self-hosted server has no page for assets, see docs/monitor.md; its automations can be triggered by these events.
+A self-hosted server has no page for assets (see docs/monitor.md), but the events can trigger its automations.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from artbank.credentials import redact
 from artbank.records import BankRecord
 from artbank.runs.outcome import Outcome
 
-_REFUSED = re.compile(r"""[\s\0#?&%"'<>\[\]{}|\\^`]""")  # by Prefect, in an asset's key
-_LONGEST_KEY = 512
+_FORBIDDEN = re.compile(r"""[\s\0#?&%"'<>\[\]{}|\\^`]""")  # in Prefect's asset keys
+_MAX_KEY_LENGTH = 512
 _TOOL = "artbank"
 
 
 def asset_key(uri: str, *parts: str) -> str:
-    """Return what Prefect calls something at a URI: signs that it refuses become `-`, and a path begins with file://."""
+    """Return the asset key of a URI: forbidden characters become `-`, and paths become file:// URLs."""
     whole = "/".join([redact(uri).rstrip("/"), *parts])
     scheme, separator, path = whole.partition("://")
     if not separator:
         scheme, path = "file", str(Path(whole).absolute())
-    return _REFUSED.sub("-", f"{scheme.lower()}://{path}")[:_LONGEST_KEY]
+    return _FORBIDDEN.sub("-", f"{scheme.lower()}://{path}")[:_MAX_KEY_LENGTH]
 
 
 def emit_banks(gallery_uri: str, banks: Collection[BankRecord]) -> None:
-    """Tell that banks were made, each of its collection."""
+    """Emit an event for each new bank, with its collection as source."""
     for bank in banks:
         facts = {
             "collection": bank.collection,
@@ -46,15 +46,15 @@ def emit_banks(gallery_uri: str, banks: Collection[BankRecord]) -> None:
 
 
 def emit_archive(archive_uri: str, output_uri: str, bank_uris: Collection[str], outcome: Outcome) -> None:
-    """Tell that an archive was stylized with some banks."""
+    """Emit an event for a stylized archive, with its photos and banks as sources."""
     facts = {"num_done": outcome.num_done, "num_failed": outcome.num_failed, "num_new": outcome.num_new}
-    made_of = [asset_key(archive_uri), *sorted(map(asset_key, bank_uris))]
-    _emit(asset_key(output_uri), made_of, facts)
+    sources = [asset_key(archive_uri), *sorted(map(asset_key, bank_uris))]
+    _emit(asset_key(output_uri), sources, facts)
 
 
-def _emit(made: str, made_of: Sequence[str], facts: dict[str, Any]) -> None:
+def _emit(made: str, sources: Sequence[str], facts: dict[str, Any]) -> None:
     AssetContext(
-        direct_asset_dependencies={Asset(key=key) for key in made_of},
+        direct_asset_dependencies={Asset(key=key) for key in sources},
         downstream_assets={Asset(key=made)},
         materialized_by=_TOOL,
         materialization_metadata={made: facts},

@@ -1,7 +1,7 @@
-"""A run that is asked to end: what it is at is given back, so that the process can go.
+"""Cancellation: tasks release their work for another worker before the process ends.
 
-The flow's process ends by an exception, which SIGTERM and Ctrl-C are too; its tasks are asked to stop then. A worker of
-a Dask cluster asks for itself whether it is being closed.
+The flow's process ends by an exception; SIGTERM and Ctrl-C raise one too. Its tasks are then asked to
+stop. A task on a Dask cluster checks whether its worker is closing.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect import runtime
-
-_STOPPED: set[str] = set()
+from tasks.run_progress import find_progress
 
 
 @contextmanager
 def stop_on_error() -> Iterator[None]:
-    """Ask the tasks of this flow run to stop where the block is left by an exception."""
-    run_id = runtime.flow_run.get_id()
+    """Ask the tasks of this flow run to stop when an exception leaves the block."""
     try:
         yield
     except BaseException:
-        _STOPPED.add(str(run_id))
+        if (progress := find_progress()) is not None:
+            progress.is_stopping = True
         raise
 
 
 def should_stop() -> bool:
-    """Tell whether the task that asks ought to stop."""
-    return str(runtime.flow_run.get_id()) in _STOPPED or _is_closing()
+    """Return whether the current task should stop."""
+    progress = find_progress()
+    return (progress is not None and progress.is_stopping) or _is_worker_closing()
 
 
-def _is_closing() -> bool:
+def _is_worker_closing() -> bool:
     if "distributed" not in sys.modules:
         return False
     from distributed import Status, get_worker

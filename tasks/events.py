@@ -1,4 +1,4 @@
-"""Events on Prefect's server, which its automations look out for."""
+"""Events sent to Prefect's server, where they can trigger automations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from prefect.events import Event
 
 
 def send_event(name: str, resource: Mapping[str, str], payload: Mapping[str, Any], event_id: str | None = None) -> None:
-    """Give an event to the server: when this returns it has it, which Prefect's own `emit_event` does not promise.
+    """Send an event and wait until the server has accepted it. Prefect's own `emit_event` does not wait.
 
     Args:
         name: Of the event.
-        resource: What it is about, as labels; `prefect.resource.id` is one.
-        payload: The facts, as JSON has them.
-        event_id: A UUID; one of its own by default.
+        resource: Labels of the resource; must contain `prefect.resource.id`.
+        payload: JSON data.
+        event_id: A UUID; a new one by default.
 
     Raises:
-        httpx.HTTPError: The server does not take it, or is not there.
+        httpx.HTTPError: The server rejects the event or cannot be reached.
     """
     facts = {"event": name, "resource": dict(resource), "payload": dict(payload), "id": event_id or uuid4()}
     event = Event.model_validate(facts)

@@ -1,4 +1,4 @@
-"""What is tried again: the store's passing troubles, and nothing else."""
+"""Retries of tasks: only for transient errors of the store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from prefect.tasks import Task, exponential_backoff
 from artbank.store.transient_errors import is_transient
 
 
-async def heals(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Tell whether a failed task run may succeed when it is tried again."""
+async def is_retriable(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Return whether a failed task run may succeed on a retry."""
     try:
         await state.aresult()
     except BaseException as error:
@@ -23,6 +23,6 @@ STORE_RETRIES: dict[str, Any] = {
     "retries": 4,
     "retry_delay_seconds": exponential_backoff(backoff_factor=2),
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": heals,
+    "retry_condition_fn": is_retriable,
 }
-"""Options of a task that talks to a store: 2, 4, 8 and 16 s apart, each up to half as long again."""
+"""Options of a task that uses a store: retries after 2, 4, 8 and 16 s, each with up to 50 % jitter."""

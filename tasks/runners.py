@@ -1,8 +1,8 @@
-"""Where the tasks of a run go: threads of this process, worker processes of this machine, or a Dask cluster elsewhere.
+"""Runs the tasks of a flow: in this process, in worker processes of this machine, or on a Dask cluster.
 
-A worker is one process with one thread and one device. Clusters that are started elsewhere should be like that too:
-`DASK_DISTRIBUTED__WORKER__DAEMON=False dask worker ADDRESS --nthreads 1 --nworkers 1 --resources GPU=1`, one for each
-GPU.
+A worker is one process with one thread and one device. Start the workers of your own cluster like
+that too, one per GPU:
+`DASK_DISTRIBUTED__WORKER__DAEMON=False dask worker ADDRESS --nthreads 1 --nworkers 1 --resources GPU=1`.
 """
 
 from __future__ import annotations
@@ -21,39 +21,42 @@ from prefect.tasks import Task
 
 from artbank.config import RunConfig
 from tasks.cancellation import stop_on_error
-from tasks.progress import listen
+from tasks.progress import subscribe
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Called with a task and keyword arguments, it starts the task.
+    """Submits tasks; call it with a task and its keyword arguments.
 
     Attributes:
-        num_workers: Tasks that it works on at a time, one on each device.
+        submit: Submits one task.
+        num_workers: Tasks that run at the same time, one per device.
     """
 
     submit: Callable[..., PrefectFuture[Any]]
     num_workers: int
 
     def __call__(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
-        """Start a task."""
+        """Submit a task."""
         return self.submit(task, **parameters)
 
 
-_SLOT = {"GPU": 1}  # a task takes all of a worker of several threads that has one
-_CLOSE_SECONDS = 30.0  # for a worker to end its batch and give its shard back; after 80 % of them it is killed
-_DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # Dask tells of each connection and each worker's coming and going else
-_DEAF = """
+_SLOT = {"GPU": 1}  # reserves a whole worker, even one with several threads
+# Time for a closing worker to finish its batch and release its shard; Dask kills it after 80 % of it.
+_CLOSE_SECONDS = 30.0
+_DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # otherwise Dask logs every connection and every worker that joins or leaves
+# Ctrl-C reaches the whole process group; only the flow handles it and then stops the workers.
+_IGNORE_TERMINAL_SIGNALS = """
 import signal
-for told in (signal.SIGINT, signal.SIGHUP):
-    signal.signal(told, signal.SIG_IGN)
-"""  # what a terminal tells all processes is for the flow's, which ends the workers when they have given back
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+"""
 _DASK = {
-    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds no task but the one it runs
-    "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill before it is taken for the cause
-    "distributed.worker.preload": [_DEAF],
-    "distributed.worker.daemon": False,  # they start processes of their own, which decode
-    "distributed.deploy.lost-worker-timeout": "10 minutes",  # one that is slow to start again is not given up
+    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds only the task that it runs
+    "distributed.scheduler.allowed-failures": 2,  # workers that may die with a task before Dask fails the task
+    "distributed.worker.preload": [_IGNORE_TERMINAL_SIGNALS],
+    "distributed.worker.daemon": False,  # workers start decoder processes of their own
+    "distributed.deploy.lost-worker-timeout": "10 minutes",  # wait for a worker that restarts slowly
     f"distributed.nanny.pre-spawn-environ.{_DASK_LEVEL}": os.environ.get(_DASK_LEVEL, "warning"),
 }
 
@@ -65,22 +68,23 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     if kind == "auto":
         kind = "dask" if count_gpus() > 1 else "threads"
     if kind == "threads":
-        # One shard, or one training, fills a device.
+        # One shard, or one group of trainings, uses the whole device.
         with ThreadPoolTaskRunner(max_workers=1) as threads, stop_on_error():
             yield Runner(lambda task, **parameters: threads.submit(task, parameters), 1)
         return
     import dask
     from prefect_dask import DaskTaskRunner
 
-    # Of a cluster of this machine Prefect tells an inner name, and a dashboard that is not there.
+    # For a local cluster Prefect logs an internal address and a dashboard that does not exist.
     for name in ("distributed",) if "://" in kind else ("distributed", "prefect.task_runner.dask"):
         logging.getLogger(name).setLevel(os.environ.get(_DASK_LEVEL, "warning").upper())
     with dask.config.set(_DASK):
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
         with runner, stop_on_error():
-            listen(runner.client)
+            subscribe(runner.client)
             workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
-            # What is bound to a resource is sent to a worker at once, however busy that one is, and blamed with it.
+            # Dask sends a task with a resource limit at once, even to a busy worker, and counts that worker's death
+            # against it. So tasks reserve the resource only where a worker has several threads.
             is_shared = any(worker["nthreads"] > 1 for worker in workers)
             with_gpu = [worker for worker in workers if "GPU" in worker["resources"]]
             slots = {"resources": _SLOT} if is_shared and with_gpu else {}
@@ -100,12 +104,12 @@ def count_gpus() -> int:
 
 
 def _start(config: RunConfig) -> Callable[..., Any]:
-    """Return what starts a cluster on this machine: each worker sees one GPU, or has its share of the cores."""
+    """Return a function that starts a cluster on this machine: one GPU per worker, or an equal share of the cores."""
     gpus = _visible_gpus()
     count = config.num_workers or max(len(gpus), 1)
     cores = str(max((os.cpu_count() or 1) // count, 1))
     with get_client(sync_client=True) as client:
-        server = str(client.api_url).rstrip("/")  # perhaps temporary: a worker must not start another
+        server = str(client.api_url).rstrip("/")  # may be temporary: a worker must not start its own
 
     def start(**_: Any) -> Any:
         from distributed import Nanny, Scheduler, SpecCluster

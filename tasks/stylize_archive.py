@@ -14,8 +14,9 @@ from prefect.cache_policies import NO_CACHE
 from artbank.config import StylizeConfig
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from tasks.cancellation import should_stop
-from tasks.progress import RunProgress, show_progress
+from tasks.progress import report_progress
 from tasks.retries import STORE_RETRIES
+from tasks.run_progress import RunProgress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +54,7 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> Tal
     """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
     from artbank.archive.shard import stylize_shard as stylize
 
-    with show_progress(shard.id) as show:
+    with report_progress(shard.id) as show:
         stylize(config, plan, shard, show, should_stop)
     return read_tallies(config, [shard.id])[shard.id]
 
@@ -68,13 +69,13 @@ def read_tallies(config: StylizeConfig, shard_ids: Collection[str]) -> dict[str,
     return ledger.read_tallies(output, there)
 
 
-def make_watch(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[RunProgress], None]:
-    """Return what looks for the parts of shards that are done elsewhere; each part is read once."""
+def make_poll(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[RunProgress], None]:
+    """Return a function that reads the parts of shards finished elsewhere; it reads each part once."""
 
-    def watch(progress: RunProgress) -> None:
-        progress.settle(read_tallies(config, set(shard_ids) - progress.tallies.keys()))
+    def poll(progress: RunProgress) -> None:
+        progress.record_tallies(read_tallies(config, set(shard_ids) - progress.tallies.keys()))
 
-    return watch
+    return poll
 
 
 def sum_up(plan: StylizePlan, progress: RunProgress) -> RunCost:

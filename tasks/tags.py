@@ -1,4 +1,4 @@
-"""Tags of runs, by which Prefect's pages and its API find those of a collection or a style."""
+"""Tags of flow runs, to find the runs of a collection or a style in Prefect."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from prefect import runtime
 from prefect.client.orchestration import get_client
 
-MOST_TAGS = 20
-"""Of one kind on a run: pages show them all, so of more names the first are taken."""
+MAX_TAGS = 20
+"""Tags of one kind per run. Prefect's pages show all tags, so only the first names become tags."""
 
 
 def make_tags(kind: str, names: Sequence[str]) -> list[str]:
     """Return tags such as `style:monet@3`."""
-    return [f"{kind}:{name}" for name in names[:MOST_TAGS]]
+    return [f"{kind}:{name}" for name in names[:MAX_TAGS]]
 
 
 def tag_run(tags: Sequence[str]) -> None:
-    """Add tags to this flow run, once it is known what it is about."""
+    """Add tags to this flow run."""
     run_id = runtime.flow_run.get_id()
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(run_id)  # pyright: ignore[reportArgumentType] - takes text too

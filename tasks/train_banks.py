@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from artbank.config import TrainConfig
 from artbank.records import BankRecord
 from tasks.cancellation import should_stop
-from tasks.progress import show_progress
+from tasks.progress import report_progress
 from tasks.retries import STORE_RETRIES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) 
     """
     from artbank.gallery import train
 
-    with show_progress(name) as show:
+    with report_progress(name) as show:
         return train.train_collections(config, jobs, show, is_retry=(runtime.task_run.run_count or 1) > 1)
 
 
@@ -53,7 +53,7 @@ def train_awaited(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> M
     """Wait for collections that other runs are at, and train those that these leave; see `train_collections`."""
     from artbank.gallery import train
 
-    with show_progress(name) as show:
+    with report_progress(name) as show:
         return train.train_awaited(config, jobs, show, should_stop)
 
 

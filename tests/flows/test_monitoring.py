@@ -27,9 +27,9 @@ from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks import assets, progress
 from tasks.artifacts import link_of, list_places, show_outcome
-from tasks.progress import RunProgress
+from tasks.run_progress import RunProgress
 from tasks.runners import _DASK, _start
-from tasks.tags import MOST_TAGS, make_tags
+from tasks.tags import MAX_TAGS, make_tags
 from tests.support import rgw
 from tests.support.flow_runs import artifacts, id_of, log_of, read_run, run, task_runs
 from tests.support.interrupted_runs import NUM_PHOTOS
@@ -70,7 +70,7 @@ def wait(read: Callable[[], Any]) -> Any:
 def test_progress_moves_while_pictures_are_drawn_and_ends_at_100(
     trained: Any, photos: str, told: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "UPDATE_SECONDS", 0.05)
     config = stylizing(photos, str(tmp_path), trained.store, "novak", "ferrante@1", shard_size=4, batch_size=1)
     start = time.monotonic()
     state = run(stylize_archive, config)
@@ -97,7 +97,7 @@ def test_a_short_run_writes_its_progress_twice_whatever_its_tasks_tell(
 def test_a_training_tells_its_steps_and_is_tagged_by_its_collections(
     trained: Any, told: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "TELL_SECONDS", 0.02)
+    monkeypatch.setattr(progress, "UPDATE_SECONDS", 0.02)
     config = training(trained.gallery, str(tmp_path), collections=("novak",))
     config = config.model_copy(update={"recipe": config.recipe.model_copy(update={"max_steps": 12})})
     state = run(train_banks, config)
@@ -115,15 +115,15 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
     import dask
 
     first = rgw.free_port()
-    monkeypatch.setattr(progress, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "UPDATE_SECONDS", 0.05)
     heard: list[tuple[int, int]] = []
-    tell = RunProgress.tell
+    tell = RunProgress.update
 
     def spy(self: RunProgress, part: str, done: int, total: int | None = None, loss: float | None = None) -> None:
         heard.append((done, total or 0))
         tell(self, part, done, total, loss)
 
-    monkeypatch.setattr(RunProgress, "tell", spy)
+    monkeypatch.setattr(RunProgress, "update", spy)
     monkeypatch.setenv(telemetry.PORT_VARIABLE, str(first))
     with dask.config.set(_DASK), _start(RunConfig(num_workers=2))() as cluster:
         address = cluster.scheduler_address
@@ -224,7 +224,7 @@ def test_the_links_of_an_output_lead_to_where_it_is_served(
 
 def test_a_run_of_many_styles_has_a_bounded_number_of_tags_and_a_short_name() -> None:
     names = [f"style{number}" for number in range(100)]
-    assert make_tags("style", names) == [f"style:style{number}" for number in range(MOST_TAGS)]
+    assert make_tags("style", names) == [f"style:style{number}" for number in range(MAX_TAGS)]
     assert stylizing("s3://museum/photos", "out", "store", *names).title == (
         "museum/photos in style0, style1, style2, 97 more"
     )
@@ -237,7 +237,7 @@ def test_a_server_that_does_not_answer_stops_no_work(
         raise ConnectionError("the server is away")
 
     monkeypatch.setattr(SyncPrefectClient, "update_artifact", refuse)
-    monkeypatch.setattr(progress, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "UPDATE_SECONDS", 0.05)
     assert run(stylize_archive, stylizing(photos, str(tmp_path), trained.store, "novak")).is_completed()
 
 
