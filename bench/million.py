@@ -36,6 +36,7 @@ from artbank.archive import plan as archives
 from artbank.archive.plan import StylizePlan
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.gallery import train as galleries
+from artbank.gallery.plan import plan_training
 from artbank.images.codec import Picture, encode
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import draw_scene
@@ -149,7 +150,7 @@ def train(at: str) -> None:
     config = TrainConfig(
         gallery_uri=f"{at}/gallery", store_uri=f"{at}/store", recipe=recipe, num_samples=1, num_milestones=0
     )
-    for job in galleries.plan_training(config).jobs:
+    for job in plan_training(config).jobs:
         galleries.train_collection(config, job)
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @task(**STORE_RETRIES, name="plan-training", cache_policy=NO_CACHE)
 def plan_training(config: TrainConfig) -> TrainPlan:
-    """Find the collections that need a bank; see `artbank.gallery.train.plan_training`."""
-    from artbank.gallery import train
+    """Find the collections that need a bank; see `artbank.gallery.plan.plan_training`."""
+    from artbank.gallery import plan
 
-    return train.plan_training(config)
+    return plan.plan_training(config)
 
 
 @task(**STORE_RETRIES, name="train-collections", task_run_name="train-{name}", cache_policy=NO_CACHE)
