@@ -219,7 +219,7 @@ def test_the_links_of_an_output_lead_to_where_it_is_served(
     sheet = link.replace("report/index.html", "runs/a%20b.jpg")
     assert f"]({sheet})" in str(shown["contact-sheet"].data)
     for key in ("page", "contact-sheet"):
-        assert ("no browser opens" in str(shown[key].description)) == is_noted
+        assert ("browsers cannot open" in str(shown[key].description)) == is_noted
 
 
 def test_a_run_of_many_styles_has_a_bounded_number_of_tags_and_a_short_name() -> None:

@@ -19,7 +19,7 @@ import pytest
 from artbank.bank.train_state import Training
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.gallery import train
+from artbank.gallery import plan, train
 from artbank.gallery.train import train_awaited
 from artbank.store.objects import Store
 from flows.train_banks import train_banks
@@ -86,14 +86,14 @@ def test_two_runs_at_once_train_each_collection_once(
     trained: Any, tmp_path: Path, steps: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = training(trained.gallery, str(tmp_path), banks_at_once=1, lease_seconds=30)
-    planned, plan = threading.Barrier(2), train.plan_training
+    planned, plan_training = threading.Barrier(2), plan.plan_training
 
     def plan_together(config: TrainConfig) -> Any:
-        found = plan(config)
+        found = plan_training(config)
         planned.wait(60)
         return found
 
-    monkeypatch.setattr(train, "plan_training", plan_together)
+    monkeypatch.setattr(plan, "plan_training", plan_together)
     with ThreadPoolExecutor(2) as pool:
         ends = [state.result() for state in pool.map(lambda _: run(train_banks, config), range(2))]
     assert sorted([*ends[0].trained, *ends[1].trained]) == ["ferrante", "novak"]
