@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from artbank import __version__
 from artbank.doctor.checks import CheckResult
 
-_SHOWN = ("torch", "diffusers", "transformers", "prefect", "fastapi", "s3fs", "pyarrow")
+_SHOWN = ("torch", "diffusers", "transformers", "prefect", "s3fs", "pyarrow")
 _IMPORTED = ("torch", "diffusers", "transformers", "s3fs", "pyarrow", "cv2")  # those with parts that are not Python
 
 

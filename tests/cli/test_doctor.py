@@ -144,10 +144,10 @@ def test_a_server_that_is_not_there_is_a_problem_and_none_at_all_is_not() -> Non
 
 
 @pytest.mark.parametrize(
-    ("found", "level"), [("3.8.8", "OK"), ("3.8.2", "warning"), ("3.7.9", "problem"), ("2.20.1", "problem")]
+    ("found", "level"), [("3.9.1", "OK"), ("3.9.0", "warning"), ("3.8.8", "problem"), ("2.20.1", "problem")]
 )
 def test_client_and_server_should_be_of_one_version(found: str, level: str) -> None:
-    assert server.judge_version("http://host/api", "3.8.8", found).level == level
+    assert server.judge_version("http://host/api", "3.9.1", found).level == level
 
 
 def test_the_doctor_asks_for_what_is_deployed() -> None:

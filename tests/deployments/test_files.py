@@ -143,6 +143,14 @@ def test_whatever_a_manifest_or_a_job_takes_from_the_cluster_is_there() -> None:
     assert len(wanted) >= 5 and wanted <= there
 
 
+def test_deployments_name_the_prefect_that_is_locked() -> None:
+    [locked] = re.findall(r"^prefect==(\S+)$", (ROOT / "requirements-runtime.txt").read_text(), re.MULTILINE)
+    named = [yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text())["prefect-version"]]
+    for path in HELM:
+        named += re.findall(r"prefectTag: ([\d.]+)-", path.read_text())
+    assert named == [locked] * (1 + len(HELM))
+
+
 def test_compose_files_follow_the_specification() -> None:
     files = [str(ROOT / name) for name in ("compose.yaml", "compose.gpu.yaml")]
     done = subprocess.run(
