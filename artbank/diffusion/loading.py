@@ -41,8 +41,8 @@ def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
     if chosen := variant(folder):
         options["variant"] = chosen
     try:
-        unet, of_unet = _load(UNet2DConditionModel, folder / "unet", torch_dtype=dtype, **options)
-        vae, of_vae = _load(AutoencoderKL, folder / "vae", torch_dtype=dtype, **options)
+        unet, of_unet = _load(UNet2DConditionModel, folder / "unet", dtype=dtype, **options)
+        vae, of_vae = _load(AutoencoderKL, folder / "vae", dtype=dtype, **options)
         text_encoder, of_text = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)

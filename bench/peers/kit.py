@@ -166,8 +166,8 @@ def load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> Parts:
     """Load and freeze the networks as diffusers does it, without artbank's layout of their memory."""
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     parts = Parts(
-        UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **options),
-        AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options),
+        UNet2DConditionModel.from_pretrained(folder / "unet", dtype=dtype, **options),
+        AutoencoderKL.from_pretrained(folder / "vae", dtype=dtype, **options),
         CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options),
         CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
         DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True),
