@@ -34,7 +34,7 @@ RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
 COPY requirements-runtime.txt /tmp/
 RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     /opt/uv/bin/uv pip install -r /tmp/requirements-runtime.txt
-COPY pyproject.toml README.md /opt/artbank/
+COPY pyproject.toml README.md LICENSE /opt/artbank/
 COPY artbank /opt/artbank/artbank
 COPY artbank_cli /opt/artbank/artbank_cli
 COPY flows /opt/artbank/flows

@@ -24,9 +24,7 @@ from unittest.mock import patch
 from artbank_cli.main import main
 from tests.support.paths import ROOT
 
-DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "artbank/mini/README.md", *(ROOT / "docs").rglob("*.md")]
-)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "artbank/mini/README.md", *(ROOT / "docs").rglob("*.md")])
 _BLOCK = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (run|not run): ((?:(?!-->).)+) -->\n+\Z", re.DOTALL)
 _PROGRAMS = (
