@@ -23,10 +23,10 @@ from statistics import fmean, stdev
 import numpy as np
 
 from artbank.bank.bank import Bank
-from artbank.bank.dataset import Views, encode_views
-from artbank.bank.train_state import Trained, Training
+from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.train_state import TrainResult, TrainState
 from artbank.diffusion.base_model import BaseModel
-from artbank.gallery.collections import pull, scan
+from artbank.gallery.collections import list_collections, read_artworks
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
@@ -53,8 +53,8 @@ class Subject:
     """One collection, prepared once for all its banks."""
 
     name: str
-    learned: Views
-    held_out: Views
+    learned: LatentDataset
+    held_out: LatentDataset
     reference: StyleReference
     photos: list[np.ndarray]
 
@@ -109,7 +109,7 @@ def run_all(base: BaseModel, scorer: Scorer, options: argparse.Namespace) -> Ite
     done = {(run.collection, run.attention, run.seed): run for run in (Run(**json.loads(line)) for line in lines)}
     collections = {painter: draw_artworks(painter) for painter in PAINTERS}
     if options.gallery:
-        collections[options.gallery.name] = read_artworks(options.gallery)
+        collections[options.gallery.name] = read_pictures(options.gallery)
     for name, artworks in collections.items():
         subject = prepare(base, scorer, name, artworks, options.photos)
         for seed in range(options.seeds):
@@ -127,16 +127,19 @@ def draw_artworks(painter: str, count: int = 20) -> list[np.ndarray]:
     return [paint(draw_scene(seed, width_px=160, height_px=160).image, painter, seed) for seed in seeds]
 
 
-def read_artworks(folder: Path) -> list[np.ndarray]:
+def read_pictures(folder: Path) -> list[np.ndarray]:
     """Read the artworks of one collection."""
     gallery = Store.open(str(folder.parent))
-    return [artwork.picture for artwork in pull(gallery, scan(gallery, [folder.name])[0], max_pixels=10**8)[0]]
+    return [
+        artwork.picture
+        for artwork in read_artworks(gallery, list_collections(gallery, [folder.name])[0], max_pixels=10**8)[0]
+    ]
 
 
 def prepare(base: BaseModel, scorer: Scorer, name: str, artworks: Sequence[np.ndarray], num_photos: int) -> Subject:
     """Encode a collection and draw the photographs; every fifth artwork is held out."""
     held, learned = list(artworks[::5]), [a for i, a in enumerate(artworks) if i % 5]
-    views = [encode_views(base, part, [None] * len(part), BankRecipe()) for part in (learned, held)]
+    views = [encode_dataset(base, part, [None] * len(part), BankRecipe()) for part in (learned, held)]
     photos = [
         draw_scene(_PHOTO_SEED + i, SUBJECTS[i * 4 % len(SUBJECTS)], width_px=128, height_px=128).image
         for i in range(num_photos)
@@ -150,9 +153,9 @@ def make_recipe(attention: str, seed: int, options: argparse.Namespace, rate: fl
     return BankRecipe(**facts, batch_size=options.batch, validate_every=10, patience=10**6)
 
 
-def train(base: BaseModel, subject: Subject, recipe: BankRecipe) -> Trained:
+def train(base: BaseModel, subject: Subject, recipe: BankRecipe) -> TrainResult:
     """Train one bank."""
-    return Training(base, subject.learned, subject.held_out, recipe, "ablation").run()
+    return TrainState(base, subject.learned, subject.held_out, recipe, "ablation").run()
 
 
 def measure(

@@ -19,7 +19,7 @@ from tasks.progress import open_progress
 from tasks.run_progress import RunProgress
 from tasks.runners import Runner, open_runner
 from tasks.tags import make_tags, tag_run
-from tasks.train_banks import build_site, plan_training, train_awaited, train_collections
+from tasks.train_banks import build_site, plan_training, train_collections, wait_and_train
 
 if TYPE_CHECKING:
     from tasks.train_banks import TrainJob
@@ -134,7 +134,7 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
 
 def _await(config: TrainConfig, jobs: Sequence[TrainJob], name: str, runner: Runner) -> dict[str, Any]:
     get_run_logger().info("another run is at %s: waiting for it", name)
-    told, broken = gather({name: jobs}, lambda jobs: runner(train_awaited, config=config, jobs=jobs, name=name))
+    told, broken = gather({name: jobs}, lambda jobs: runner(wait_and_train, config=config, jobs=jobs, name=name))
     failed = {job.collection.name: error for error in broken.values() for job in jobs}
     return failed | dict(told.get(name, {}))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 
 from artbank.config import WatchConfig
-from tasks.watch_gallery import await_changes, tell_changes
+from tasks.watch_gallery import await_changes, report_changes
 
 
 @flow(name="watch-gallery", flow_run_name="watch-gallery {config.gallery_uri}")
@@ -25,6 +25,6 @@ def watch_gallery(config: WatchConfig) -> tuple[str, ...]:
     if not names:
         log.info("nothing to tell of: all that changed was told of, or is trained")
         return ()
-    tell_changes(config, changes)
+    report_changes(config, changes)
     log.info("told of %d collections that changed: %s", len(names), ", ".join(names))
     return names

@@ -49,12 +49,12 @@ def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) 
 
 
 @task(**STORE_RETRIES, name="train-awaited", task_run_name="await-{name}", cache_policy=NO_CACHE)
-def train_awaited(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> Mapping[str, BankRecord | Exception]:
+def wait_and_train(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> Mapping[str, BankRecord | Exception]:
     """Wait for collections that other runs are at, and train those that these leave; see `train_collections`."""
     from artbank.gallery import train
 
     with report_progress(name) as show:
-        return train.train_awaited(config, jobs, show, should_stop)
+        return train.wait_and_train(config, jobs, show, should_stop)
 
 
 @task(**STORE_RETRIES, name="build-site", cache_policy=NO_CACHE)

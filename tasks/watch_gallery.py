@@ -25,10 +25,10 @@ def await_changes(config: WatchConfig) -> Changes:
 
 
 @task(**STORE_RETRIES, name="tell-changes", cache_policy=NO_CACHE)
-def tell_changes(config: WatchConfig, changes: Changes) -> None:
+def report_changes(config: WatchConfig, changes: Changes) -> None:
     """Send the event `gallery.changed`, then note that it was sent: cut off between, it is sent again."""
     from artbank.gallery import changes as watching
 
     resource = {"prefect.resource.id": f"artbank.gallery.{config.gallery_uri}", "artbank.store-uri": config.store_uri}
     send_event(watching.EVENT, resource, watching.describe_changes(config, changes), changes.event_id)
-    watching.note_told(config, changes)
+    watching.mark_reported(config, changes)

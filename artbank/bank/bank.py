@@ -80,7 +80,7 @@ class TrainableBank(nn.Module):
         return True
 
 
-def shape_together(banks: Sequence[TrainableBank]) -> Tensor:
+def forward_banks(banks: Sequence[TrainableBank]) -> Tensor:
     """Return the vectors [S, N, D] of several banks of one shape, by one call of their attention.
 
     Gradients flow to each bank's own parameters.

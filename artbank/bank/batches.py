@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from artbank.bank.dataset import TEMPLATES, Views
+from artbank.bank.dataset import TEMPLATES, LatentDataset
 from artbank.recipes import BankRecipe
 
 _LEVELS = 4  # of noise, at which each view is judged
@@ -40,11 +40,11 @@ class Batch:
         return len(self.latents)
 
 
-def draw_batch(learned: Views, recipe: BankRecipe, step: int, highest: int) -> Batch:
+def draw_batch(learned: LatentDataset, recipe: BankRecipe, step: int, highest: int) -> Batch:
     """Draw what is learned from at a step.
 
     Args:
-        learned: Views to draw from.
+        learned: Crops to draw from.
         recipe: Gives the seed, B, and how often captions are dropped.
         step: Its number.
         highest: Timesteps stay below it.
@@ -57,7 +57,7 @@ def draw_batch(learned: Views, recipe: BankRecipe, step: int, highest: int) -> B
     return Batch(latents, noise, torch.randint(highest, (len(picks),), generator=generator), prompts)
 
 
-def fix_validation(held_out: Views, highest: int) -> Batch:
+def fix_validation(held_out: LatentDataset, highest: int) -> Batch:
     """Fix views, noise and timesteps of all validations: every view at evenly spread noise levels below `highest`."""
     generator = torch.Generator().manual_seed(_VALIDATION_SEED)
     count = min(_MOST_VIEWS, len(held_out))

@@ -18,7 +18,7 @@ from artbank.errors import TrainingError
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of AdamW
 
 
-class Keeper(Protocol):
+class CheckpointIO(Protocol):
     """Where checkpoints live; `load` returns None where there is none yet."""
 
     def load(self) -> bytes | None: ...
@@ -91,7 +91,7 @@ class Checkpoint:
 
         Raises:
             SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError: It is damaged, or
-                belongs to another bank; see `refuse_damage`.
+                belongs to another bank; see `report_damage`.
         """
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
@@ -144,7 +144,7 @@ def choose_milestones(validated: Sequence[int], most: int) -> Sequence[int]:
 
 
 @contextmanager
-def refuse_damage() -> Iterator[None]:
+def report_damage() -> Iterator[None]:
     """Say of whatever goes wrong while a checkpoint is taken over that it cannot be resumed from.
 
     Raises:
@@ -161,7 +161,7 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainResult:
     """A finished training.
 
     Attributes:

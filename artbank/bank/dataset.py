@@ -24,7 +24,7 @@ _ENCODE_BATCH = 4
 
 
 @dataclass(frozen=True)
-class Views:
+class LatentDataset:
     """The cached views of some artworks.
 
     Attributes:
@@ -59,9 +59,9 @@ class Views:
         return f"{self.captions[int(self.artwork[view])] or template}, {STYLE_ALONE}"
 
 
-def encode_views(
+def encode_dataset(
     base: BaseModel, pictures: Sequence[np.ndarray], captions: Sequence[str | None], recipe: BankRecipe
-) -> Views:
+) -> LatentDataset:
     """Crop artworks and encode every crop and its mirror image, once.
 
     Crops keep the aspect ratio; the first is centred and shows the whole short side, the others are drawn from
@@ -80,7 +80,7 @@ def encode_views(
             stds.append(std.cpu())
         owners += [number] * len(views)
     said = tuple(None if caption is None else caption.replace(STYLE_PLACEHOLDER, "") for caption in captions)
-    return Views(torch.cat(means), torch.cat(stds), torch.tensor(owners), said)
+    return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), said)
 
 
 def _crop(picture: np.ndarray, side: int, rng: np.random.Generator | None) -> np.ndarray:

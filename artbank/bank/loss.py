@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import TrainableBank, shape_together
+from artbank.bank.bank import TrainableBank, forward_banks
 from artbank.bank.batches import Batch
 from artbank.diffusion.base_model import BaseModel
 
-SAMPLES_AT_ONCE = {"cuda": 32}
+EXAMPLES_PER_CALL = {"cuda": 32}
 """Samples in a call of the UNet, by kind of device."""
 
 _ON_OTHERS = 8  # a CPU takes 54 ms a sample at 24, 48 at 8 and 80 at 1
@@ -70,7 +70,7 @@ def diffusion_loss(
     return error * snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
 
 
-def learn(
+def backward_losses(
     base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch], gamma: float | None = None
 ) -> Tensor:
     """Add the gradients of every bank's mean loss to its parameters; returns these losses.
@@ -100,10 +100,10 @@ def learn(
 
 
 @torch.no_grad()
-def judge(
+def validation_losses(
     base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch], gamma: float | None = None
 ) -> Tensor:
-    """Return every bank's mean loss on its batch, [S] float32; see `learn`."""
+    """Return every bank's mean loss on its batch, [S] float32; see `backward_losses`."""
     prompts, rows = _encode(base, banks, batches)
     return _average([_lose(base, call, prompts, gamma) for call in _cut(base, batches, rows)], batches)
 
@@ -118,7 +118,7 @@ def _encode(base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[B
         said += own
         places += [place] * len(own)
         rows += [own[text] for text in batch.prompts]
-    return base.encode_prompts(said, shape_together(banks), places), torch.tensor(rows)
+    return base.encode_prompts(said, forward_banks(banks), places), torch.tensor(rows)
 
 
 def _cut(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterable[_Call]:
@@ -127,7 +127,7 @@ def _cut(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterable[_C
     For a compiled model, which is made anew for each size, there are few: powers of two; calls are filled up with the
     last sample.
     """
-    total, most = len(rows), SAMPLES_AT_ONCE.get(base.device.type, _ON_OTHERS)
+    total, most = len(rows), EXAMPLES_PER_CALL.get(base.device.type, _ON_OTHERS)
     if base.is_compiled:
         most = min(most, 1 << (total - 1).bit_length())
     count = -(-total // most)

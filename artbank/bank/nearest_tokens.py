@@ -24,7 +24,9 @@ class Word:
 
 
 @torch.no_grad()
-def find_nearest(vocabulary: Tensor, tokenizer: CLIPTokenizer, vectors: Tensor, most: int = 5) -> list[list[Word]]:
+def find_nearest_words(
+    vocabulary: Tensor, tokenizer: CLIPTokenizer, vectors: Tensor, most: int = 5
+) -> list[list[Word]]:
     """Return the words that each vector of a bank is nearest to, by cosine.
 
     A token that ends a word and one of the same letters that does not are one word; the nearer one counts. Tokens

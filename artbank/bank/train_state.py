@@ -18,9 +18,9 @@ from torch import Tensor
 
 from artbank.bank.bank import Bank, TrainableBank
 from artbank.bank.batches import Batch, draw_batch, fix_validation
-from artbank.bank.checkpoint import Checkpoint, History, Keeper, Trained, choose_milestones, refuse_damage
-from artbank.bank.dataset import Views
-from artbank.bank.trainer import Cohort, Progress, train_together
+from artbank.bank.checkpoint import Checkpoint, CheckpointIO, History, TrainResult, choose_milestones, report_damage
+from artbank.bank.dataset import LatentDataset
+from artbank.bank.trainer import Progress, Trainer, train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.recipes import BankRecipe
@@ -31,14 +31,14 @@ _WARMUP = 10
 _BETAS = (0.9, 0.99)
 
 
-class Training:
+class TrainState:
     """One bank's training: its state between steps, as it is checkpointed."""
 
     def __init__(
         self,
         base: BaseModel,
-        learned: Views,
-        held_out: Views,
+        learned: LatentDataset,
+        held_out: LatentDataset,
         recipe: BankRecipe,
         identity: str,
         *,
@@ -48,8 +48,8 @@ class Training:
 
         Args:
             base: The frozen model.
-            learned: Views to learn from.
-            held_out: Views of other artworks, for validation.
+            learned: Crops to learn from.
+            held_out: Crops of other artworks, for validation.
             recipe: How to train.
             identity: What a checkpoint must bear to be resumed from: the bank's id.
             num_milestones: Validations whose vectors are kept, at most; they change nothing in the training.
@@ -74,7 +74,7 @@ class Training:
         return self.step >= self.recipe.max_steps or self.history.stale() >= self.recipe.patience
 
     @property
-    def is_due(self) -> bool:
+    def needs_validation(self) -> bool:
         """Whether the bank is to be validated at this step."""
         done = self.history.validation[-1][0] if self.history.validation else -1
         return done < self.step and (self.step % self.recipe.validate_every == 0 or self.step == self.recipe.max_steps)
@@ -85,15 +85,15 @@ class Training:
             self.best = _copy(self.bank.state_dict())
 
     def run(
-        self, keeper: Keeper | None = None, *, checkpoint_every: int = 100, progress: Progress | None = None
-    ) -> Trained:
-        """Train to the end and by itself, from the newest checkpoint where there is one; see `train_together`.
+        self, keeper: CheckpointIO | None = None, *, checkpoint_every: int = 100, progress: Progress | None = None
+    ) -> TrainResult:
+        """Train to the end and by itself, from the newest checkpoint where there is one; see `train`.
 
         Raises:
             TrainingError: The loss is not finite, or the checkpoint is damaged.
             OSError: The store failed.
         """
-        [end] = train_together([self], [keeper], checkpoint_every=checkpoint_every, progress=progress)
+        [end] = train([self], [keeper], checkpoint_every=checkpoint_every, progress=progress)
         if isinstance(end, TrainingError):
             raise end
         return end
@@ -104,7 +104,7 @@ class Training:
         Raises:
             TrainingError: It is not finite.
         """
-        alone = Cohort([self])
+        alone = Trainer([self])
         alone.step()
         alone.settle()
         if error := alone.failed.get(0):
@@ -115,14 +115,14 @@ class Training:
         """Draw what this step learns from."""
         return draw_batch(self.learned, self.recipe, self.step, self._highest())
 
-    def descend(self) -> None:
+    def optimizer_step(self) -> None:
         """Take the step that the gradients say."""
         self.optimizer.param_groups[0]["lr"] = self._rate()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
 
-    def note(self, loss: float) -> None:
+    def record_loss(self, loss: float) -> None:
         """Take down the loss of the next step that is not in the history.
 
         Raises:
@@ -132,7 +132,7 @@ class Training:
             raise self._diverged(f"the loss is {loss}")
         self.history.train.append(loss)
 
-    def note_validation(self, loss: float) -> None:
+    def record_validation(self, loss: float) -> None:
         """Take down the loss of this step's validation, and keep the state if it is the best."""
         self.history.validation.append((self.step, loss))
         best_step, best = self.history.best
@@ -142,7 +142,7 @@ class Training:
         told = (self.step, loss, best, best_step, self.identity)
         logger.info("step %d: validation loss %.4f (best %.4f at step %d), bank %s", *told)
 
-    def finish(self) -> Trained:
+    def finish(self) -> TrainResult:
         """Fold the best state into plain vectors.
 
         Raises:
@@ -152,7 +152,9 @@ class Training:
         vectors = self._fold()
         if not vectors.isfinite().all():
             raise self._diverged("the trained vectors are not finite")
-        return Trained(vectors, {f"train.{n}": t.cpu() for n, t in self.best.items()}, self.history, self.milestones)
+        return TrainResult(
+            vectors, {f"train.{n}": t.cpu() for n, t in self.best.items()}, self.history, self.milestones
+        )
 
     def checkpoint(self) -> bytes:
         """Return everything that the next step depends on, as safetensors.
@@ -172,7 +174,7 @@ class Training:
         Raises:
             TrainingError: It is damaged, or belongs to another bank.
         """
-        with refuse_damage():
+        with report_damage():
             kept = Checkpoint.from_bytes(data, self.identity)
             kept.check_moments([parameter.shape for parameter in self.bank.parameters()])
             kept.check_milestones(self.bank.vectors.shape)

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from artbank.bank.bank import TrainableBank
 from artbank.bank.batches import Batch
-from artbank.bank.checkpoint import History, Keeper, Trained
-from artbank.bank.loss import judge, learn
+from artbank.bank.checkpoint import CheckpointIO, History, TrainResult
+from artbank.bank.loss import backward_losses, validation_losses
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.recipes import BankRecipe
@@ -48,24 +48,24 @@ class Member(Protocol):
     @property
     def is_done(self) -> bool: ...
     @property
-    def is_due(self) -> bool: ...
+    def needs_validation(self) -> bool: ...
     def draw(self) -> Batch: ...
-    def descend(self) -> None: ...
-    def note(self, loss: float) -> None: ...
-    def note_validation(self, loss: float) -> None: ...
-    def finish(self) -> Trained: ...
+    def optimizer_step(self) -> None: ...
+    def record_loss(self, loss: float) -> None: ...
+    def record_validation(self, loss: float) -> None: ...
+    def finish(self) -> TrainResult: ...
     def checkpoint(self) -> bytes: ...
     def restore(self, data: bytes) -> None: ...
 
 
-def train_together(
+def train(
     members: Sequence[Member],
-    keepers: Sequence[Keeper | None] = (),
+    keepers: Sequence[CheckpointIO | None] = (),
     *,
     checkpoint_every: int = 100,
     progress: Progress | None = None,
     is_lost: Callable[[str], bool] | None = None,
-) -> list[Trained | TrainingError]:
+) -> list[TrainResult | TrainingError]:
     """Train banks to the end, each from its newest checkpoint where there is one.
 
     A bank that has ended leaves the batches. What goes wrong with one ends that one only.
@@ -83,14 +83,14 @@ def train_together(
     Raises:
         OSError: The store failed.
     """
-    cohort = Cohort(members, keepers, checkpoint_every=checkpoint_every, progress=progress, is_lost=is_lost)
+    cohort = Trainer(members, keepers, checkpoint_every=checkpoint_every, progress=progress, is_lost=is_lost)
     cohort.resume()
     while cohort.active:
         cohort.step()
     return cohort.ends()
 
 
-class Cohort:
+class Trainer:
     """Banks that learn in the same batches.
 
     The losses of a step are read when the next one is under way, so that no device waits for them. A bank whose loss is
@@ -101,17 +101,17 @@ class Cohort:
     def __init__(
         self,
         members: Sequence[Member],
-        keepers: Sequence[Keeper | None] = (),
+        keepers: Sequence[CheckpointIO | None] = (),
         *,
         checkpoint_every: int = 100,
         progress: Progress | None = None,
         is_lost: Callable[[str], bool] | None = None,
     ):
-        """Take the members as they are; see `train_together`."""
+        """Take the members as they are; see `train`."""
         assert len({(m.recipe.num_tokens, m.recipe.attention, m.recipe.min_snr_gamma) for m in members}) <= 1
         self.members, self.keepers = list(members), list(keepers or repeat(None, len(members)))
         self.checkpoint_every, self.progress, self.is_lost = checkpoint_every, progress, is_lost
-        self.trained: dict[int, Trained] = {}
+        self.trained: dict[int, TrainResult] = {}
         self.failed: dict[int, TrainingError] = {}
         self._unread: tuple[list[int], Callable[[], list[float]]] | None = None
         self._since = time.monotonic()
@@ -137,10 +137,10 @@ class Cohort:
         self._give_up_lost()
         if not (places := self.active):
             return
-        losses = self._call(learn, places, [self.members[place].draw() for place in places])
+        losses = self._call(backward_losses, places, [self.members[place].draw() for place in places])
         count_steps(len(places))
         for place in places:
-            self.members[place].descend()
+            self.members[place].optimizer_step()
         before, self._unread = self._unread, (places, _fetch(losses))
         self._read(before)
         if any(self._is_due(place) for place in self.active):
@@ -153,7 +153,7 @@ class Cohort:
         unread, self._unread = self._unread, None
         self._read(unread)
 
-    def ends(self) -> list[Trained | TrainingError]:
+    def ends(self) -> list[TrainResult | TrainingError]:
         """Return what became of each member; all have ended."""
         return [self.failed.get(place) or self.trained[place] for place in range(len(self.members))]
 
@@ -164,13 +164,13 @@ class Cohort:
                 self._give_up(place, TrainingError("another process has taken it over"))
 
     def _is_due(self, place: int) -> bool:
-        return self.members[place].is_due or self.members[place].is_done or self._is_to_keep(place)
+        return self.members[place].needs_validation or self.members[place].is_done or self._is_to_keep(place)
 
     def _is_to_keep(self, place: int) -> bool:
         return self.keepers[place] is not None and self.members[place].step % self.checkpoint_every == 0
 
     def _look_after(self) -> None:
-        self._validate([place for place in self.active if self.members[place].is_due])
+        self._validate([place for place in self.active if self.members[place].needs_validation])
         done = [place for place in self.active if self.members[place].is_done]
         others_go_on = len(done) < len(self.active)
         for place in self.active:
@@ -182,9 +182,9 @@ class Cohort:
     def _validate(self, places: Sequence[int]) -> None:
         """Validate several banks by the same forward passes."""
         if places:
-            losses = self._call(judge, places, [self.members[place].validation for place in places])
+            losses = self._call(validation_losses, places, [self.members[place].validation for place in places])
             for place, loss in zip(places, losses.tolist(), strict=True):
-                self.members[place].note_validation(loss)
+                self.members[place].record_validation(loss)
 
     def _end(self, places: Iterable[int]) -> None:
         for place in places:
@@ -200,7 +200,7 @@ class Cohort:
         losses = dict(zip(unread[0], unread[1](), strict=True))
         for place in self.active:
             if place in losses:
-                self._attempt(place, lambda member, place=place: member.note(losses[place]))
+                self._attempt(place, lambda member, place=place: member.record_loss(losses[place]))
         if self.progress is not None and (told := [losses[place] for place in self.active if place in losses]):
             steps = [len(member.history.train) for member in self.members]
             most = [self.members[i].recipe.max_steps if i in self.active else taken for i, taken in enumerate(steps)]

@@ -72,7 +72,7 @@ def load_card(store: Store, record: BankRecord) -> str:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointFile:
     """The place of one training's checkpoint; see `training.Keeper`."""
 
     store: Store

@@ -33,7 +33,7 @@ _REQUIRED = {
 }
 
 
-def bank_id(*, fingerprint: str, recipe_digest: str, base_model_hash: str, attempt: int = 0) -> str:
+def make_bank_id(*, fingerprint: str, recipe_digest: str, base_model_hash: str, attempt: int = 0) -> str:
     """Return 16 hex digits that name a bank by all that it follows from.
 
     Args:
@@ -54,7 +54,7 @@ class Catalog:
         self._root = store.child("catalog")
         self._rows, self._events = self._root.child("banks"), self._root.child("events")
 
-    def claim(self, record: BankRecord) -> BankRecord:
+    def reserve_version(self, record: BankRecord) -> BankRecord:
         """Return a row with the version that it will be registered under, held for this bank from now on.
 
         Claiming again gives the same version; a claim that is never used leaves a gap in the numbers.
@@ -78,7 +78,7 @@ class Catalog:
         """
         key = _row_key(record.collection, record.bank_id)
         if not self._rows.exists(key):
-            row = self.claim(record)
+            row = self.reserve_version(record)
             if self._rows.create(key, table_bytes(BankRecord.to_table([row]))):
                 return row
         return self._parse(BankRecord, self._rows, key, self._rows.read(key))

@@ -23,7 +23,7 @@ from artbank.images.codec import Picture, encode, resize
 _ARTWORK_PX, _COVER_PX, _QUALITY = 280, 160, 80
 
 
-class Mount:
+class AlbumWriter:
     """Makes the small pictures of an album, and keeps their files."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ def _square(rgb: np.ndarray, side_px: int) -> np.ndarray:
     return resize(np.ascontiguousarray(cut), side_px, side_px)
 
 
-def note_of(finding: Finding) -> Note:
+def to_note(finding: Finding) -> Note:
     """Return a finding of the collection's doctor as an album keeps it."""
     named = tuple(key[:LONGEST_TEXT] for key in finding.keys[:MOST_NAMED])
     return Note(kind=finding.kind, message=finding.message, keys=named, num_keys=len(finding.keys))

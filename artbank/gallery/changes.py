@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
-from artbank.gallery.collections import scan
+from artbank.gallery.collections import list_collections
 from artbank.runtime.processes import sleep_or_stop
 from artbank.store.objects import Store
 
@@ -47,7 +47,9 @@ def find_changes(config: WatchConfig) -> Changes:
         OSError: The store failed.
     """
     store = Store.open(config.store_uri)
-    holdings = {one.name: one.fingerprint for one in scan(Store.open(config.gallery_uri), config.collections)}
+    holdings = {
+        one.name: one.fingerprint for one in list_collections(Store.open(config.gallery_uri), config.collections)
+    }
     known = {(bank.collection, bank.fingerprint) for bank in Catalog(store).banks()}
     told = set() if config.again else {tuple(stored.key.split("/")[1:]) for stored in store.scan(_TOLD)}
     changed = {name: now for name, now in holdings.items() if (name, now) not in known | told}
@@ -89,7 +91,7 @@ def describe_changes(config: WatchConfig, changes: Changes) -> dict[str, object]
     return {**places, "collections": sorted(changes.fingerprints), "fingerprints": dict(changes.fingerprints)}
 
 
-def note_told(config: WatchConfig, changes: Changes) -> None:
+def mark_reported(config: WatchConfig, changes: Changes) -> None:
     """Note that changes were told of; notes of other states of these collections go.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from artbank.catalog.bank_files import Checkpoint
+from artbank.catalog.bank_files import CheckpointFile
 from artbank.config import TrainConfig
 from artbank.errors import TrainingError
 from artbank.gallery.plan import TrainJob
@@ -13,13 +13,13 @@ from artbank.store.leases import Contender, Lease
 from artbank.store.objects import Store
 
 
-def contend(config: TrainConfig, job: TrainJob) -> Contender:
+def contender(config: TrainConfig, job: TrainJob) -> Contender:
     """Return what tries to get the lease of a job."""
     store = Store.open(config.store_uri)
-    return Contender(store, checkpoint_of(store, job).name, config.lease_seconds)
+    return Contender(store, checkpoint_file(store, job).name, config.lease_seconds)
 
 
-def take(
+def acquire(
     wanted: Sequence[tuple[TrainJob, Contender]], leases: list[Lease], most: int | None = None
 ) -> list[tuple[TrainJob, Lease]]:
     """Take the leases of jobs that nobody is at, `most` of them; each is put into `leases` as soon as it is held."""
@@ -32,14 +32,14 @@ def take(
 
 
 @dataclass(frozen=True)
-class HeldCheckpoint:
+class LeasedCheckpointFile:
     """A checkpoint that nobody writes who has lost its training."""
 
-    kept: Checkpoint
+    kept: CheckpointFile
     lease: Lease
 
     def load(self) -> bytes | None:
-        """See `Checkpoint.load`."""
+        """See `CheckpointFile.load`."""
         return self.kept.load()
 
     def save(self, data: bytes) -> None:
@@ -53,6 +53,6 @@ class HeldCheckpoint:
         self.kept.save(data)
 
 
-def checkpoint_of(store: Store, job: TrainJob) -> Checkpoint:
+def checkpoint_file(store: Store, job: TrainJob) -> CheckpointFile:
     """Return the place of a job's checkpoint."""
-    return Checkpoint(store, job.collection.name, job.bank_id)
+    return CheckpointFile(store, job.collection.name, job.bank_id)

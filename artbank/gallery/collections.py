@@ -78,7 +78,7 @@ class Finding:
     keys: tuple[str, ...] = ()
 
 
-def scan(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
+def list_collections(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
     """List the collections of a gallery, by name; nothing is downloaded where the store has etags.
 
     Args:
@@ -107,7 +107,7 @@ def scan(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
     return collections
 
 
-def pull(
+def read_artworks(
     gallery: Store, collection: Collection, *, max_pixels: int, max_bytes: int = 10**9
 ) -> tuple[list[Artwork], list[Finding]]:
     """Read and decode the artworks of a collection; files that cannot be read become findings.
@@ -116,7 +116,7 @@ def pull(
 
     Args:
         gallery: The root.
-        collection: From `scan`.
+        collection: From `list_collections`.
         max_pixels: Larger images are refused.
         max_bytes: Larger files are not read.
 

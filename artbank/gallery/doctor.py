@@ -28,7 +28,7 @@ _OUTLIER = 3.0  # robust standard deviations from the median artwork; in galleri
 _SIDE_PX = 96
 
 
-def examine(artworks: Sequence[Artwork], *, smallest_px: int) -> list[Finding]:
+def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int) -> list[Finding]:
     """Look at the readable artworks of a collection.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from artbank.catalog.catalog import Catalog, bank_id
+from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.config import TrainConfig
 from artbank.diffusion.devices import device_kind
 from artbank.diffusion.weights import fetch_base_model, hash_base_model
-from artbank.gallery.collections import Collection, scan
+from artbank.gallery.collections import Collection, list_collections
 from artbank.records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import step_pace, step_range
@@ -34,14 +34,14 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         BaseModelError: The base model is not there.
         OSError: The store failed.
     """
-    collections = scan(Store.open(config.gallery_uri), config.collections)
+    collections = list_collections(Store.open(config.gallery_uri), config.collections)
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     banks = Catalog(Store.open(config.store_uri)).banks()
     registered = {(bank.collection, bank.bank_id) for bank in banks}
     jobs, current = [], []
     for collection in collections:
         for attempt in range(len(registered) + 1):
-            name = bank_id(
+            name = make_bank_id(
                 fingerprint=collection.fingerprint,
                 recipe_digest=config.recipe.digest(),
                 base_model_hash=base_hash,

@@ -14,17 +14,17 @@ import numpy as np
 
 from artbank import __version__
 from artbank.bank.bank import Bank
-from artbank.bank.checkpoint import Trained
-from artbank.bank.nearest_tokens import find_nearest
+from artbank.bank.checkpoint import TrainResult
+from artbank.bank.nearest_tokens import find_nearest_words
 from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample, ShownArtwork, Thumbnail
-from artbank.catalog.bank_files import BANK, CARD, HISTORY, PREVIEW, REFERENCE, Checkpoint, bank_key
+from artbank.catalog.bank_files import BANK, CARD, HISTORY, PREVIEW, REFERENCE, CheckpointFile, bank_key
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel
-from artbank.gallery.album_pictures import Mount, note_of
+from artbank.gallery.album_pictures import AlbumWriter, to_note
 from artbank.gallery.collections import Finding
 from artbank.gallery.plan import TrainJob
-from artbank.gallery.samples import MILESTONE_RECIPE, Samples, draw_milestones, draw_samples
+from artbank.gallery.samples import MILESTONE_RECIPE, SampleSet, draw_milestones, draw_samples
 from artbank.records import BankRecord
 from artbank.report.bank_card import bank_card
 from artbank.report.contact_sheets import preview_grid
@@ -39,7 +39,7 @@ _SAMPLE_PX, _MILESTONE_PX = 320, 224  # long sides in an album
 
 
 @dataclass(frozen=True)
-class Portrait:
+class CollectionProfile:
     """What is kept of a collection's artworks while its bank is trained.
 
     Attributes:
@@ -57,7 +57,7 @@ class Portrait:
     reference: StyleReference
     shown: Sequence[np.ndarray]
     findings: Sequence[Finding]
-    mount: Mount = field(default_factory=Mount)
+    mount: AlbumWriter = field(default_factory=AlbumWriter)
     artworks: tuple[ShownArtwork, ...] = ()
     num_held_out: int = 0
     contents: dict[str, str] | None = None
@@ -69,7 +69,12 @@ class Portrait:
 
 
 def register_bank(
-    config: TrainConfig, job: TrainJob, base: BaseModel, scorer: Scorer, portrait: Portrait, trained: Trained
+    config: TrainConfig,
+    job: TrainJob,
+    base: BaseModel,
+    scorer: Scorer,
+    portrait: CollectionProfile,
+    trained: TrainResult,
 ) -> BankRecord:
     """Score a trained bank on a few pictures and register it; done again, it changes nothing.
 
@@ -100,7 +105,7 @@ def register_bank(
     return _register(config, record, bank, files)
 
 
-def _fold(job: TrainJob, base: BaseModel, config: TrainConfig, trained: Trained) -> Bank:
+def _fold(job: TrainJob, base: BaseModel, config: TrainConfig, trained: TrainResult) -> Bank:
     best_step, best = trained.history.best
     metrics = {"steps": len(trained.history.train), "best_step": best_step, "validation_loss": best}
     facts = (job.bank_id, job.collection.name, base.id, base.hash, job.collection.fingerprint, config.recipe)
@@ -108,7 +113,7 @@ def _fold(job: TrainJob, base: BaseModel, config: TrainConfig, trained: Trained)
 
 
 def _describe_bank(
-    config: TrainConfig, job: TrainJob, bank: Bank, trained: Trained, scorer: Scorer, clip_style: Spread
+    config: TrainConfig, job: TrainJob, bank: Bank, trained: TrainResult, scorer: Scorer, clip_style: Spread
 ) -> BankRecord:
     """Fill a bank's row as far as the bank itself tells it; its version comes with registration."""
     recent = trained.history.train[-config.recipe.validate_every :]
@@ -146,17 +151,17 @@ def _describe_bank(
 
 
 def _make_album(
-    base: BaseModel, portrait: Portrait, bank: Bank, samples: Samples, milestones: Mapping[int, Samples]
+    base: BaseModel, portrait: CollectionProfile, bank: Bank, samples: SampleSet, milestones: Mapping[int, SampleSet]
 ) -> dict[str, bytes]:
     """Return a bank's album and its pictures, by name beside the bank."""
     mount, photos = portrait.mount, next(iter(milestones.values()), None)
     mount.add_cover(portrait.shown[0], samples.pictures[0])
-    near = find_nearest(base.vocabulary, base.tokenizer, bank.vectors)
+    near = find_nearest_words(base.vocabulary, base.tokenizer, bank.vectors)
     album = Album(
         artworks=portrait.artworks,
         num_held_out=portrait.num_held_out,
         contents=portrait.contents,
-        notes=tuple(note_of(finding) for finding in portrait.findings),
+        notes=tuple(to_note(finding) for finding in portrait.findings),
         words=tuple(tuple(NearWord(**asdict(word)) for word in words) for words in near),
         photos=() if photos is None else _mount(mount, "photo", photos.photos, photos.subjects),
         milestones=tuple(_mount_milestone(mount, step, own) for step, own in milestones.items()),
@@ -166,7 +171,7 @@ def _make_album(
     return {ALBUM: album.to_bytes(), **mount.files}
 
 
-def _mount_samples(mount: Mount, samples: Samples) -> tuple[Sample, ...]:
+def _mount_samples(mount: AlbumWriter, samples: SampleSet) -> tuple[Sample, ...]:
     photos = _mount(mount, "sample-photo", samples.photos, samples.subjects, _SAMPLE_PX)
     pictures = _mount(mount, "sample", samples.pictures, samples.subjects, _SAMPLE_PX)
     return tuple(
@@ -175,13 +180,13 @@ def _mount_samples(mount: Mount, samples: Samples) -> tuple[Sample, ...]:
     )
 
 
-def _mount_milestone(mount: Mount, step: int, samples: Samples) -> Milestone:
+def _mount_milestone(mount: AlbumWriter, step: int, samples: SampleSet) -> Milestone:
     pictures = _mount(mount, f"step-{step:06d}", samples.pictures, samples.subjects)
     return Milestone(step=step, pictures=pictures, clip_style=samples.clip_style)
 
 
 def _mount(
-    mount: Mount, name: str, pictures: Sequence[np.ndarray], texts: Sequence[str], longest_px: int = _MILESTONE_PX
+    mount: AlbumWriter, name: str, pictures: Sequence[np.ndarray], texts: Sequence[str], longest_px: int = _MILESTONE_PX
 ) -> tuple[Thumbnail, ...]:
     pairs = enumerate(zip(pictures, texts, strict=True))
     return tuple(mount.add(f"{name}-{i:02d}", rgb, text, longest_px=longest_px) for i, (rgb, text) in pairs)
@@ -191,10 +196,10 @@ def _register(config: TrainConfig, record: BankRecord, bank: Bank, files: Mappin
     """Write a bank's files, then its row; then its checkpoint is no longer needed."""
     store, data = Store.open(config.store_uri), bank.to_bytes()
     catalog = Catalog(store)
-    record = catalog.claim(replace(record, weights_sha256=hashlib.sha256(data).hexdigest()))
+    record = catalog.reserve_version(replace(record, weights_sha256=hashlib.sha256(data).hexdigest()))
     files = {BANK: data, CARD: bank_card(record, "available", PREVIEW).encode(), **files}
     store.write_many({bank_key(record.collection, record.bank_id, name): body for name, body in files.items()})
     registered = catalog.register(record)
-    Checkpoint(store, record.collection, record.bank_id).delete()
+    CheckpointFile(store, record.collection, record.bank_id).delete()
     logger.info("registered %s@%d, bank %s", registered.collection, registered.version, registered.bank_id)
     return registered

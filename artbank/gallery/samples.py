@@ -29,7 +29,7 @@ _SCENE_SEED = 40_000_000  # of the drawn photographs that samples are made of: i
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleSet:
     """Pictures made with a bank, the photographs they were made of, what these show, their scores, and what one took.
 
     `seconds` are those of one picture, after the model had drawn another; `evaluations` those of the UNet for it.
@@ -60,7 +60,7 @@ def draw_samples(
     reference: StyleReference,
     count: int,
     recipe: StylizeRecipe | None = None,
-) -> list[Samples]:
+) -> list[SampleSet]:
     """Stylize `count` drawn photographs with each of some banks of one collection, and score them.
 
     Args:
@@ -84,13 +84,13 @@ def draw_samples(
         found = [drawn[style.name, str(i)] for i in range(count)]
         pictures = [np.zeros_like(p) if rgb is None else rgb for rgb, p in zip(found, photos, strict=True)]
         scores = score(scorer, reference, photos, pictures)
-        samples.append(Samples(photos, subjects, pictures, scores, seconds, evaluations))
+        samples.append(SampleSet(photos, subjects, pictures, scores, seconds, evaluations))
     return samples
 
 
 def draw_milestones(
     base: BaseModel, scorer: Scorer, bank: Bank, reference: StyleReference, milestones: Mapping[int, Tensor]
-) -> dict[int, Samples]:
+) -> dict[int, SampleSet]:
     """Stylize a few drawn photographs with what a bank was at some steps, by few evaluations of the network.
 
     Args:

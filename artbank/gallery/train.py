@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artbank.bank.checkpoint import Trained
-from artbank.bank.dataset import Views, encode_views
-from artbank.bank.train_state import Training
-from artbank.bank.trainer import Progress, train_together
+from artbank.bank.checkpoint import TrainResult
+from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.train_state import TrainState
+from artbank.bank.trainer import Progress, train
 from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel, load_base_model
 from artbank.errors import ArtbankError, TrainingError
-from artbank.gallery.album_pictures import Mount, describe_contents
-from artbank.gallery.claims import HeldCheckpoint, checkpoint_of, contend, take
-from artbank.gallery.collections import Artwork, pull
-from artbank.gallery.doctor import examine
+from artbank.gallery.album_pictures import AlbumWriter, describe_contents
+from artbank.gallery.claims import LeasedCheckpointFile, acquire, checkpoint_file, contender
+from artbank.gallery.collections import Artwork, read_artworks
+from artbank.gallery.doctor import check_artworks
 from artbank.gallery.plan import TrainJob
-from artbank.gallery.register import Portrait, register_bank
+from artbank.gallery.register import CollectionProfile, register_bank
 from artbank.images.codec import resize
 from artbank.records import BankRecord
 from artbank.runtime import telemetry
@@ -46,8 +46,8 @@ class _Prepared:
 
     job: TrainJob
     lease: Lease
-    training: Training
-    portrait: Portrait
+    training: TrainState
+    portrait: CollectionProfile
 
 
 def train_collections(
@@ -65,20 +65,20 @@ def train_collections(
 
     Returns:
         What became of each collection, by name: an error where it cannot be read or trained on, or where its training
-        cannot go on. What another run has registered, or is at, is not in it: see `train_awaited`.
+        cannot go on. What another run has registered, or is at, is not in it: see `wait_and_train`.
 
     Raises:
         BaseModelError: The base model or the scorer is not there.
         OSError: The store failed.
     """
     with renew_in_background(config.lease_seconds) as leases:
-        held = take([(job, contend(config, job)) for job in jobs], leases)
+        held = acquire([(job, contender(config, job)) for job in jobs], leases)
         ends, registered = _train(config, held, progress)
     told = ends | registered if is_retry else ends
     return {job.collection.name: told[job.collection.name] for job in jobs if job.collection.name in told}
 
 
-def train_awaited(
+def wait_and_train(
     config: TrainConfig,
     jobs: Sequence[TrainJob],
     progress: Progress | None = None,
@@ -99,11 +99,11 @@ def train_awaited(
         StopRequested: It should stop.
         BaseModelError, OSError: See `train_collections`.
     """
-    left = [(job, contend(config, job)) for job in jobs]
+    left = [(job, contender(config, job)) for job in jobs]
     ends: dict[str, BankRecord | Exception] = {}
     while left := [pair for pair in left if not _is_settled(config, pair[0], ends)]:
         with renew_in_background(config.lease_seconds) as leases:
-            held = take(left, leases, config.banks_at_once)
+            held = acquire(left, leases, config.banks_at_once)
             ends |= _train(config, held, progress)[0]
         if not held:
             sleep_or_stop(min(config.lease_seconds / BEATS, _LOOK_SECONDS), should_stop)
@@ -120,7 +120,7 @@ def train_collection(config: TrainConfig, job: TrainJob, progress: Progress | No
         OSError: The store failed.
     """
     name = job.collection.name
-    ends = train_collections(config, [job], progress) or train_awaited(config, [job], progress)
+    ends = train_collections(config, [job], progress) or wait_and_train(config, [job], progress)
     end = ends.get(name) or _find_registered(Store.open(config.store_uri), job)
     assert end is not None
     if isinstance(end, Exception):
@@ -164,12 +164,14 @@ def _train(
     return ends, registered
 
 
-def _learn(config: TrainConfig, ready: Sequence[_Prepared], progress: Progress | None) -> list[Trained | TrainingError]:
+def _learn(
+    config: TrainConfig, ready: Sequence[_Prepared], progress: Progress | None
+) -> list[TrainResult | TrainingError]:
     store = Store.open(config.store_uri)
     leases = {one.job.bank_id: one.lease for one in ready}
-    return train_together(
+    return train(
         [one.training for one in ready],
-        [HeldCheckpoint(checkpoint_of(store, one.job), one.lease) for one in ready],
+        [LeasedCheckpointFile(checkpoint_file(store, one.job), one.lease) for one in ready],
         checkpoint_every=config.checkpoint_every,
         progress=progress,
         is_lost=lambda bank_id: leases[bank_id].is_lost,
@@ -184,7 +186,7 @@ def _find_registered(store: Store, job: TrainJob) -> BankRecord | None:
     """Return the row of a job that is done; whoever did it may have left a checkpoint."""
     for bank in Catalog(store).banks(job.collection.name):
         if bank.bank_id == job.bank_id:
-            checkpoint_of(store, job).delete()
+            checkpoint_file(store, job).delete()
             return bank
     return None
 
@@ -192,29 +194,33 @@ def _find_registered(store: Store, job: TrainJob) -> BankRecord | None:
 def _prepare(config: TrainConfig, job: TrainJob, lease: Lease, base: BaseModel, scorer: Scorer) -> _Prepared:
     """Read a collection, and keep what its training and its registration need: no picture at its full size."""
     gallery, name = Store.open(config.gallery_uri), job.collection.name
-    artworks, unreadable = pull(gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes)
-    findings = [*unreadable, *examine(artworks, smallest_px=config.recipe.resolution_px or base.native_px)]
+    artworks, unreadable = read_artworks(
+        gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
+    )
+    findings = [*unreadable, *check_artworks(artworks, smallest_px=config.recipe.resolution_px or base.native_px)]
     for finding in findings:
         logger.warning("%s: %s", name, finding.message)
     learned, held_out = split(artworks, config.recipe.holdout, config.recipe.seed)
     pictures = (_pictures(learned), _pictures(held_out))
     views = [
-        encode_views(base, own, [artwork.caption for artwork in part], config.recipe)
+        encode_dataset(base, own, [artwork.caption for artwork in part], config.recipe)
         for own, part in zip(pictures, (learned, held_out), strict=True)
     ]
     reference = measure_reference(scorer, name, *pictures)
     shown = [_thumbnail(picture) for picture in pictures[0][:_SHOWN]]
-    mount = Mount()
+    mount = AlbumWriter()
     kept = mount.add_artworks(artworks, [artwork.key for artwork in held_out])
     contents = describe_contents(job.collection)
-    portrait = Portrait(len(artworks), reference, shown, findings, mount, kept, len(held_out), contents)
+    portrait = CollectionProfile(len(artworks), reference, shown, findings, mount, kept, len(held_out), contents)
     return _Prepared(job, lease, _open_training(config, job, base, views[0], views[1]), portrait)
 
 
-def _open_training(config: TrainConfig, job: TrainJob, base: BaseModel, learned: Views, held_out: Views) -> Training:
+def _open_training(
+    config: TrainConfig, job: TrainJob, base: BaseModel, learned: LatentDataset, held_out: LatentDataset
+) -> TrainState:
     store, name = Store.open(config.store_uri), job.collection.name
     kept = config.num_milestones
-    training = Training(base, learned, held_out, config.recipe, job.bank_id, num_milestones=kept)
+    training = TrainState(base, learned, held_out, config.recipe, job.bank_id, num_milestones=kept)
     logger.info("%s: training bank %s", name, job.bank_id)
     previous = Catalog(store).default(name) if config.recipe.warm_start else None
     if previous is not None and previous.base_model_hash == base.hash:
@@ -224,7 +230,7 @@ def _open_training(config: TrainConfig, job: TrainJob, base: BaseModel, learned:
 
 
 def _conclude(
-    config: TrainConfig, prepared: _Prepared, base: BaseModel, scorer: Scorer, end: Trained | TrainingError
+    config: TrainConfig, prepared: _Prepared, base: BaseModel, scorer: Scorer, end: TrainResult | TrainingError
 ) -> BankRecord | Exception:
     """Register a bank if its training came to one; what is wrong with it is its own."""
     if isinstance(end, TrainingError):

@@ -20,9 +20,9 @@ from PIL import Image
 
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard_pipeline import ShardWork, Workshop
-from artbank.bank.dataset import Views, encode_views
-from artbank.bank.train_state import Training
-from artbank.bank.trainer import Cohort
+from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.train_state import TrainState
+from artbank.bank.trainer import Trainer
 from artbank.config import StylizeConfig
 from artbank.diffusion.base_model import BaseModel, load_base_model
 from artbank.diffusion.unet import Denoiser
@@ -103,10 +103,10 @@ def watch(base: BaseModel) -> dict[str, torch.nn.Module]:
 
 
 @lru_cache(maxsize=1)
-def read_views(kit: Kit, count: int) -> Views:
+def read_views(kit: Kit, count: int) -> LatentDataset:
     """Encode the views of some artworks, which is done once for a bank."""
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in kit.artworks[:count]]
-    return encode_views(load(kit), pictures, [None] * len(pictures), BankRecipe())
+    return encode_dataset(load(kit), pictures, [None] * len(pictures), BankRecipe())
 
 
 def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
@@ -120,9 +120,9 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     """
     base = load(kit)
     views, num_held = read_views(kit, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
-    held = Views(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
+    held = LatentDataset(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
     often = {"validate_every": steps if validates else 10**6, "patience": 10**6, "max_steps": 100_000}
-    trainer = Training(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
+    trainer = TrainState(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
     samples = batch * steps
     expected = Expected(
         unet=1 + (len(held) * _NOISE_LEVELS / samples if validates else 0),
@@ -140,9 +140,9 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     return Contender(name, work, watch(base), expected, batch, trainer.optimizer)
 
 
-def take_steps(trainers: Sequence[Training], steps: int) -> None:
+def take_steps(trainers: Sequence[TrainState], steps: int) -> None:
     """Take steps with one bank, or with several in the same batches."""
-    cohort = Cohort(trainers)
+    cohort = Trainer(trainers)
     for _ in range(steps):
         cohort.step()
     cohort.settle()
@@ -153,7 +153,7 @@ def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bo
     base = load(kit, compiled=compiled)
     views, often = read_views(kit, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
     recipes = [BankRecipe.model_validate({"batch_size": batch, "seed": seed, **often}) for seed in range(banks)]
-    trainers = [Training(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
+    trainers = [TrainState(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
     samples = banks * batch * steps
     trained = count_trained(trainers[0].optimizer)
     expected = Expected(unet=1, unet_batch=None, dtype=base.dtype, text=None, trained=trained)

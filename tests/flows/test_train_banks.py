@@ -16,14 +16,14 @@ import torch
 from prefect.exceptions import ParameterTypeError
 from pydantic import ValidationError
 
-from artbank.bank.train_state import Training
+from artbank.bank.train_state import TrainState
 from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion import base_model
 from artbank.errors import CollectionError, TrainBanksError
 from artbank.gallery import train
-from artbank.gallery.collections import Collection, pull
+from artbank.gallery.collections import Collection, read_artworks
 from artbank.gallery.plan import plan_training
 from artbank.pages import banks
 from artbank.records import BankRecord
@@ -219,9 +219,9 @@ def test_a_group_that_fails_as_a_whole_is_trained_one_by_one_and_the_cause_is_na
     def read(gallery: Store, collection: Collection, **limits: Any) -> Any:
         if collection.name == "novak":
             raise RuntimeError("a defect of ours")
-        return pull(gallery, collection, **limits)
+        return read_artworks(gallery, collection, **limits)
 
-    monkeypatch.setattr(train, "pull", read)
+    monkeypatch.setattr(train, "read_artworks", read)
     state = run(train_banks, training(trained.gallery, str(tmp_path)))
     with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: novak \(RuntimeError: a defect of ours\)"):
         state.result()
@@ -254,13 +254,13 @@ def test_a_training_that_was_killed_ends_in_the_same_vectors(place: Any, monkeyp
         child.send_signal(signal.SIGKILL)
     assert child.returncode == -signal.SIGKILL
     assert versions(store) == []
-    resumed, restore = [], Training.restore
+    resumed, restore = [], TrainState.restore
 
-    def spy(self: Training, data: bytes) -> None:
+    def spy(self: TrainState, data: bytes) -> None:
         restore(self, data)
         resumed.append(self.step)
 
-    monkeypatch.setattr(Training, "restore", spy)
+    monkeypatch.setattr(TrainState, "restore", spy)
     assert run(train_banks, config).result().trained == {"novak": 1}
     assert len(resumed) == 1 and resumed[0] in (1, 2, 3)
     undisturbed = training(place.gallery, str(place.root / "a third"), collections=("novak",))
@@ -274,7 +274,7 @@ def test_a_retry_of_a_group_registers_what_is_not_registered_and_resumes_it(
 ) -> None:
     config = training(trained.gallery, str(tmp_path), checkpoint_every=2)
     jobs, resumed, registered = plan_training(config).jobs, [], []
-    restore, register = Training.restore, train.register_bank
+    restore, register = TrainState.restore, train.register_bank
 
     def fail_once(*args: Any) -> BankRecord:
         if len(registered) == 1:
@@ -283,12 +283,12 @@ def test_a_retry_of_a_group_registers_what_is_not_registered_and_resumes_it(
         registered.append(register(*args))
         return registered[-1]
 
-    def spy(self: Training, data: bytes) -> None:
+    def spy(self: TrainState, data: bytes) -> None:
         restore(self, data)
         resumed.append((self.identity, self.step))
 
     monkeypatch.setattr(train, "register_bank", fail_once)
-    monkeypatch.setattr(Training, "restore", spy)
+    monkeypatch.setattr(TrainState, "restore", spy)
     with pytest.raises(OSError, match="hung up"):
         train.train_collections(config, jobs)
     ends = train.train_collections(config, jobs)

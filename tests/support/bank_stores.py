@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Note, Sample
+from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample
 from artbank.catalog.bank_files import HISTORY, bank_key
 from artbank.catalog.catalog import Catalog
-from artbank.gallery.album_pictures import Mount
+from artbank.gallery.album_pictures import AlbumWriter, to_note
 from artbank.gallery.collections import Artwork, Finding
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
@@ -28,14 +28,14 @@ def add_bank(store: Store, collection: str, number: int = 1, *, texts: str = "a 
     facts = {"recipe": RECIPE.model_dump_json(), "steps": 25, "created_at": START + timedelta(days=number)}
     record = bank_record(f"{number:016x}", collection, **facts | values)
     history = {"train": [0.6] * 25, "validation": [(5 * i, loss) for i, loss in enumerate(LOSSES)], "seconds": 1.0}
-    mount = Mount()
+    mount = AlbumWriter()
     album = make_album(mount, texts, {f"{i}.png": f"{i % number:012x}" for i in range(number + 2)})
     files = {HISTORY: json.dumps(history).encode(), ALBUM: album.to_bytes(), **mount.files}
     store.write_many({bank_key(collection, record.bank_id, name): data for name, data in files.items()})
     return Catalog(store).register(record)
 
 
-def make_album(mount: Mount, texts: str, contents: dict[str, str]) -> Album:
+def make_album(mount: AlbumWriter, texts: str, contents: dict[str, str]) -> Album:
     """Return an album of flat pictures."""
     artworks = [Artwork(f"{texts} {i}.png", flat(40 * i), texts) for i in range(3)]
     thumbnails = [mount.add(name, flat(90), texts, longest_px=32) for name in ("photo-00", "step-0", "step-10", "s-0")]
@@ -45,7 +45,7 @@ def make_album(mount: Mount, texts: str, contents: dict[str, str]) -> Album:
         artworks=mount.add_artworks(artworks, [artworks[0].key]),
         num_held_out=1,
         contents=contents,
-        notes=(Note.of(Finding("few", f"only 3 artworks: {texts}", (f"{texts}.png", "b.png"))),),
+        notes=(to_note(Finding("few", f"only 3 artworks: {texts}", (f"{texts}.png", "b.png"))),),
         words=((NearWord(text=texts, cosine=0.5), NearWord(text="lake", cosine=-0.25)),),
         photos=(photo,),
         milestones=(

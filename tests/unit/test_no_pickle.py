@@ -22,14 +22,14 @@ import numpy as np
 import pytest
 import torch
 
-from artbank.bank.dataset import Views
-from artbank.bank.train_state import Training
+from artbank.bank.dataset import LatentDataset
+from artbank.bank.train_state import TrainState
 from artbank.catalog.bank_files import BANK, REFERENCE, bank_key, load_bank, load_reference
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, BaseModelError, CatalogError, ConfigError, ImageError, ResultsError, TrainingError
-from artbank.gallery.collections import pull, scan
+from artbank.gallery.collections import list_collections, read_artworks
 from artbank.images.codec import decode, read_camera
 from artbank.mini import WEIGHTS
 from artbank.results import layout, ledger
@@ -115,9 +115,9 @@ def test_a_trap_in_place_of_a_registered_bank_is_no_bank(trap: bytes, tmp_path: 
 
 def test_a_trap_in_place_of_a_checkpoint_is_none(base: BaseModel, trap: bytes) -> None:
     latents = torch.zeros(2, 4, 8, 8)
-    views = Views(latents, latents, torch.tensor([0, 1]), (None, None))
+    views = LatentDataset(latents, latents, torch.tensor([0, 1]), (None, None))
     with pytest.raises(TrainingError, match="cannot be resumed from"):
-        Training(base, views, views, TRAIN, "a bank").restore(trap)
+        TrainState(base, views, views, TRAIN, "a bank").restore(trap)
 
 
 def test_a_trap_in_place_of_a_table_is_no_table(trap: bytes, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_trap_in_place_of_an_artwork_is_no_picture(trap: bytes, tmp_path: Path
     gallery = Store.open(str(tmp_path / "gallery"))
     add_collection(gallery, "novak", count=3)
     gallery.write_many({f"novak/{name}": trap for name in ("a.png", "b.npy", "c.npz", "metadata.parquet")})
-    artworks, findings = pull(gallery, scan(gallery)[0], max_pixels=10**6)
+    artworks, findings = read_artworks(gallery, list_collections(gallery)[0], max_pixels=10**6)
     assert len(artworks) == 3 and {finding.keys[0] for finding in findings} == {"novak/a.png", "novak/metadata.parquet"}
     with pytest.raises(ImageError):
         decode(trap, max_pixels=10**6)

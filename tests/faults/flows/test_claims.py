@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from artbank.bank.train_state import Training
+from artbank.bank.train_state import TrainState
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.gallery import plan, train
-from artbank.gallery.train import train_awaited
+from artbank.gallery.train import wait_and_train
 from artbank.store.objects import Store
 from flows.train_banks import train_banks
 from tests.support.flow_runs import id_of, log_of, run, task_runs
@@ -42,13 +42,13 @@ print(sorted(train_collections(config, plan_training(config).jobs)))
 def steps(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """The steps that this process takes, by bank."""
     counted: Counter[str] = Counter()
-    descend = Training.descend
+    optimizer_step = TrainState.optimizer_step
 
-    def count(self: Training) -> None:
+    def count(self: TrainState) -> None:
         counted[self.identity] += 1
-        descend(self)
+        optimizer_step(self)
 
-    monkeypatch.setattr(Training, "descend", count)
+    monkeypatch.setattr(TrainState, "optimizer_step", count)
     return counted
 
 
@@ -56,13 +56,13 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps at which trainings are resumed in this process."""
     found: list[int] = []
-    restore = Training.restore
+    restore = TrainState.restore
 
-    def note(self: Training, data: bytes) -> None:
+    def note(self: TrainState, data: bytes) -> None:
         restore(self, data)
         found.append(self.step)
 
-    monkeypatch.setattr(Training, "restore", note)
+    monkeypatch.setattr(TrainState, "restore", note)
     return found
 
 
@@ -107,7 +107,7 @@ def test_two_runs_at_once_train_each_collection_once(
 def test_a_run_that_waits_takes_over_and_resumes_when_the_other_is_killed(
     trained: Any, tmp_path: Path, steps: Counter[str], resumed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, wait = training(trained.gallery, str(tmp_path), checkpoint_every=1, collections=("novak",)), train_awaited
+    config, wait = training(trained.gallery, str(tmp_path), checkpoint_every=1, collections=("novak",)), wait_and_train
     with stop_in_training(config) as other:
         killer = threading.Timer(1.0, lambda: (other.kill(), other.wait()))
 
@@ -115,7 +115,7 @@ def test_a_run_that_waits_takes_over_and_resumes_when_the_other_is_killed(
             killer.start()
             return wait(*given)
 
-        monkeypatch.setattr(train, "train_awaited", await_killed)
+        monkeypatch.setattr(train, "wait_and_train", await_killed)
         state = run(train_banks, training(trained.gallery, str(tmp_path), checkpoint_every=1))
         killer.join()
     assert state.result().trained == {"ferrante": 1, "novak": 1}

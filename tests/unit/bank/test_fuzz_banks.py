@@ -20,8 +20,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from artbank.bank.bank import Bank
-from artbank.bank.dataset import Views
-from artbank.bank.train_state import Training
+from artbank.bank.dataset import LatentDataset
+from artbank.bank.train_state import TrainState
 from artbank.catalog.bank_files import bank_key, load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.diffusion.base_model import BaseModel
@@ -165,19 +165,19 @@ def test_a_bank_replaced_by_another_sound_one_is_refused_before_it_is_read(tmp_p
 
 
 @pytest.fixture(scope="module")
-def training(base: BaseModel) -> Training:
+def training(base: BaseModel) -> TrainState:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    views = Views(latents, torch.ones_like(latents), torch.tensor([0, 1]), (None, None))
-    return Training(base, views, views, TRAIN, "a bank")
+    views = LatentDataset(latents, torch.ones_like(latents), torch.tensor([0, 1]), (None, None))
+    return TrainState(base, views, views, TRAIN, "a bank")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(training: Training) -> bytes:
+def checkpoint(training: TrainState) -> bytes:
     training.advance()
     return training.checkpoint()
 
 
-def restore(training: Training, data: bytes) -> None:
+def restore(training: TrainState, data: bytes) -> None:
     """Go back to a checkpoint; whatever is accepted can be gone on from."""
     try:
         training.restore(data)
@@ -195,7 +195,7 @@ def restore(training: Training, data: bytes) -> None:
 @fuzzed(150)
 @given(data=st.data())
 def test_a_damaged_checkpoint_is_one_or_a_training_error(
-    training: Training, checkpoint: bytes, data: st.DataObject
+    training: TrainState, checkpoint: bytes, data: st.DataObject
 ) -> None:
     restore(training, data.draw(damaged([checkpoint, BANK.to_bytes()])))
 
@@ -215,7 +215,7 @@ def test_a_damaged_checkpoint_is_one_or_a_training_error(
     ids=range(8),
 )
 def test_a_checkpoint_whose_tensors_do_not_fit_is_refused(
-    training: Training, checkpoint: bytes, damage: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+    training: TrainState, checkpoint: bytes, damage: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 ) -> None:
     header = json.loads(checkpoint[8 : 8 + int.from_bytes(checkpoint[:8], "little")])["__metadata__"]
     tensors = damage(safetensors.torch.load(checkpoint))
@@ -237,7 +237,7 @@ def test_a_checkpoint_whose_tensors_do_not_fit_is_refused(
     ids=range(7),
 )
 def test_a_checkpoint_whose_history_is_absurd_is_refused(
-    training: Training, checkpoint: bytes, values: dict[str, str]
+    training: TrainState, checkpoint: bytes, values: dict[str, str]
 ) -> None:
     data = with_header(checkpoint, lambda header: header | {"__metadata__": header["__metadata__"] | values})
     with pytest.raises(TrainingError, match="cannot be resumed from"):

@@ -10,9 +10,9 @@ import torch
 from diffusers import DDIMScheduler
 
 from artbank.bank.bank import Bank
-from artbank.bank.dataset import Views, encode_views
+from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.loss import diffusion_loss
-from artbank.bank.train_state import Training
+from artbank.bank.train_state import TrainState
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.mini.drawing.scenes import draw_scene
@@ -23,20 +23,22 @@ RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolu
 
 
 @pytest.fixture(scope="module")
-def views(base: BaseModel) -> tuple[Views, Views]:
+def views(base: BaseModel) -> tuple[LatentDataset, LatentDataset]:
     pictures = [draw_scene(80_000_000 + i, width_px=48, height_px=40).image for i in range(4)]
     captions = ["a house", None, "a lake {style}", None]
-    learned = encode_views(base, pictures[:3], captions[:3], RECIPE)
-    return learned, encode_views(base, pictures[3:], captions[3:], RECIPE)
+    learned = encode_dataset(base, pictures[:3], captions[:3], RECIPE)
+    return learned, encode_dataset(base, pictures[3:], captions[3:], RECIPE)
 
 
-def open_training(base: BaseModel, views: tuple[Views, Views], recipe: BankRecipe = RECIPE) -> Training:
-    return Training(base, *views, recipe, "a bank")
+def open_training(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], recipe: BankRecipe = RECIPE
+) -> TrainState:
+    return TrainState(base, *views, recipe, "a bank")
 
 
 @pytest.mark.parametrize("attention", ["ssam", "none"])
 def test_a_killed_training_resumes_to_the_bits_of_one_that_was_not(
-    base: BaseModel, views: tuple[Views, Views], attention: str
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], attention: str
 ) -> None:
     recipe = RECIPE.model_copy(update={"attention": attention})
     whole = open_training(base, views, recipe).run()
@@ -56,34 +58,34 @@ def test_a_killed_training_resumes_to_the_bits_of_one_that_was_not(
 
 
 def test_training_moves_the_vectors_and_lowers_the_loss_on_what_it_sees(
-    base: BaseModel, views: tuple[Views, Views]
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
     recipe = RECIPE.model_copy(update={"max_steps": 12, "validate_every": 6, "learning_rate": 0.02})
-    trained = Training(base, views[0], views[0], recipe, "a bank").run()
+    trained = TrainState(base, views[0], views[0], recipe, "a bank").run()
     losses = [loss for _, loss in trained.history.validation]
     assert trained.history.best[1] < losses[0]
 
 
 def test_patience_ends_a_training_and_the_best_step_is_kept(
-    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = open_training(
         base, views, RECIPE.model_copy(update={"max_steps": 50, "validate_every": 1, "patience": 2})
     )
-    losses, states, note = iter([3.0, 2.0, 1.0, 5.0, 5.0, 0.0]), [], training.note_validation
+    losses, states, note = iter([3.0, 2.0, 1.0, 5.0, 5.0, 0.0]), [], training.record_validation
 
     def validate(_: float) -> None:
         states.append(training.bank.vectors.detach().clone())
         note(next(losses))
 
-    monkeypatch.setattr(training, "note_validation", validate)
+    monkeypatch.setattr(training, "record_validation", validate)
     trained = training.run()
     assert len(trained.history.train) == 4
     assert torch.equal(trained.state["train.vectors"], states[2])
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(
-    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = open_training(base, views)
     monkeypatch.setattr(BaseModel, "predict", lambda self, latents, t, prompts: latents * prompts.sum() * float("nan"))
@@ -92,7 +94,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(
 
 
 def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
-    base: BaseModel, views: tuple[Views, Views]
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
     training = open_training(base, views)
     training.bank.vectors.register_hook(lambda gradient: gradient * float("inf"))
@@ -100,14 +102,14 @@ def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
         training.run()
 
 
-def test_vectors_that_are_not_finite_make_no_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+def test_vectors_that_are_not_finite_make_no_bank(base: BaseModel, views: tuple[LatentDataset, LatentDataset]) -> None:
     training = open_training(base, views)
     training.best["vectors"][0, 0] = float("nan")
     with pytest.raises(TrainingError, match="vectors are not finite"):
         training.finish()
 
 
-def test_a_warm_start_goes_on_from_an_older_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+def test_a_warm_start_goes_on_from_an_older_bank(base: BaseModel, views: tuple[LatentDataset, LatentDataset]) -> None:
     older = open_training(base, views).run()
     bank = Bank("old", "monet", base.id, base.hash, "f", RECIPE, older.vectors, older.state)
     training = open_training(base, views, RECIPE.model_copy(update={"seed": 5}))
@@ -134,7 +136,7 @@ def test_min_snr_weighs_losses_by_the_papers_formula(base: BaseModel) -> None:
 
 
 def test_noise_stays_below_the_strength_that_is_trained_for(
-    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     predict = BaseModel.predict
@@ -152,7 +154,7 @@ def test_noise_stays_below_the_strength_that_is_trained_for(
     "change", [{"history": "[]"}, {"history": "{}"}, {"history": '{"validation": 3}'}, {"step": "many"}]
 )
 def test_a_checkpoint_with_a_header_that_makes_no_sense_says_so(
-    base: BaseModel, views: tuple[Views, Views], change: dict[str, str]
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], change: dict[str, str]
 ) -> None:
     training = open_training(base, views)
     data = training.checkpoint()
@@ -162,13 +164,15 @@ def test_a_checkpoint_with_a_header_that_makes_no_sense_says_so(
         training.restore(broken)
 
 
-def test_a_checkpoint_of_another_attention_says_so(base: BaseModel, views: tuple[Views, Views]) -> None:
+def test_a_checkpoint_of_another_attention_says_so(base: BaseModel, views: tuple[LatentDataset, LatentDataset]) -> None:
     data = open_training(base, views).checkpoint()
     with pytest.raises(TrainingError, match="delete it"):
         open_training(base, views, RECIPE.model_copy(update={"attention": "none"})).restore(data)
 
 
-def test_a_finished_training_that_is_run_again_gives_the_same_bank(base: BaseModel, views: tuple[Views, Views]) -> None:
+def test_a_finished_training_that_is_run_again_gives_the_same_bank(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
+) -> None:
     keeper = Memory()
     first = open_training(base, views).run(keeper, checkpoint_every=1)
     again = open_training(base, views).run(keeper, checkpoint_every=1)
@@ -178,19 +182,21 @@ def test_a_finished_training_that_is_run_again_gives_the_same_bank(base: BaseMod
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "garbage"])
 def test_a_checkpoint_that_cannot_be_resumed_from_says_so(
-    base: BaseModel, views: tuple[Views, Views], damage: str
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], damage: str
 ) -> None:
     keeper = Memory()
     training = open_training(base, views)
     training.advance()
     data = training.checkpoint()
     keeper.data = {"truncated": data[: len(data) // 2], "foreign": data, "garbage": b"\0" * 40}[damage]
-    other = Training(base, *views, RECIPE, "another bank" if damage == "foreign" else "a bank")
+    other = TrainState(base, *views, RECIPE, "another bank" if damage == "foreign" else "a bank")
     with pytest.raises(TrainingError, match="delete it"):
         other.run(keeper)
 
 
-def test_captions_are_said_with_the_style_and_cannot_bring_a_style_of_their_own(views: tuple[Views, Views]) -> None:
+def test_captions_are_said_with_the_style_and_cannot_bring_a_style_of_their_own(
+    views: tuple[LatentDataset, LatentDataset],
+) -> None:
     generator = torch.Generator().manual_seed(0)
     prompts = [views[0].prompt(view, generator, 0.0) for view in range(len(views[0]))]
     assert prompts[0] == "a house, in the style of {style}"
@@ -201,7 +207,7 @@ def test_captions_are_said_with_the_style_and_cannot_bring_a_style_of_their_own(
 def test_crops_keep_the_aspect_ratio_and_come_with_their_mirror_images(base: BaseModel) -> None:
     wide = np.zeros((40, 120, 3), np.uint8)
     wide[:, 40:80] = 255  # the centred crop of 40 px shows white only
-    found = encode_views(base, [wide], [None], RECIPE)
-    white = encode_views(base, [np.full((40, 40, 3), 255, np.uint8)], [None], RECIPE)
+    found = encode_dataset(base, [wide], [None], RECIPE)
+    white = encode_dataset(base, [np.full((40, 40, 3), 255, np.uint8)], [None], RECIPE)
     assert len(found) == 2
     assert torch.allclose(found.mean, white.mean, atol=0.1)

@@ -15,12 +15,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import shape_together
-from artbank.bank.checkpoint import Trained
-from artbank.bank.dataset import Views, encode_views
-from artbank.bank.loss import SAMPLES_AT_ONCE, diffusion_loss, learn
-from artbank.bank.train_state import Training
-from artbank.bank.trainer import train_together
+from artbank.bank.bank import forward_banks
+from artbank.bank.checkpoint import TrainResult
+from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.loss import EXAMPLES_PER_CALL, backward_losses, diffusion_loss
+from artbank.bank.train_state import TrainState
+from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.mini.drawing.scenes import draw_scene
@@ -33,47 +33,51 @@ CAPTIONS = (
     (None, None, None),
     ("a cat", "a dog", "a horse in a field"),
 )
-TrainAlone = Callable[..., list[Trained]]
+TrainAlone = Callable[..., list[TrainResult]]
 OF_LOSSES, OF_VECTORS = 1e-5, 1e-4  # of a loss itself; of the spread of a bank's vectors
 
 
 @pytest.fixture(scope="module")
-def views(base: BaseModel) -> list[tuple[Views, Views]]:
+def views(base: BaseModel) -> list[tuple[LatentDataset, LatentDataset]]:
     """Learned and held-out views of three collections."""
     return [show(base, 80_000_000 + 10 * number, said) for number, said in enumerate(CAPTIONS)]
 
 
 @pytest.fixture(scope="module")
-def train_alone(base: BaseModel, views: list[tuple[Views, Views]]) -> TrainAlone:
+def train_alone(base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]) -> TrainAlone:
     """Trains one bank a collection, each alone; by the recipes in turn."""
 
     @cache
-    def train(number: int, recipe: BankRecipe) -> Trained:
-        return Training(base, *views[number], recipe, "alone").run()
+    def train(number: int, recipe: BankRecipe) -> TrainResult:
+        return TrainState(base, *views[number], recipe, "alone").run()
 
     return lambda *recipes: [train(i, recipes[i % len(recipes)]) for i in range(len(views))]
 
 
-def show(base: BaseModel, seed: int, captions: Sequence[str | None]) -> tuple[Views, Views]:
+def show(base: BaseModel, seed: int, captions: Sequence[str | None]) -> tuple[LatentDataset, LatentDataset]:
     pictures = [draw_scene(seed + i, width_px=48, height_px=40).image for i in range(4)]
-    return encode_views(base, pictures[:3], captions, RECIPE), encode_views(base, pictures[3:], captions[:1], RECIPE)
+    return encode_dataset(base, pictures[:3], captions, RECIPE), encode_dataset(
+        base, pictures[3:], captions[:1], RECIPE
+    )
 
 
-def open_all(base: BaseModel, views: Sequence[tuple[Views, Views]], *recipes: BankRecipe) -> list[Training]:
+def open_all(
+    base: BaseModel, views: Sequence[tuple[LatentDataset, LatentDataset]], *recipes: BankRecipe
+) -> list[TrainState]:
     """Open one training a collection, by the recipes in turn."""
-    return [Training(base, *own, recipes[i % len(recipes)], f"bank {i}") for i, own in enumerate(views)]
+    return [TrainState(base, *own, recipes[i % len(recipes)], f"bank {i}") for i, own in enumerate(views)]
 
 
 def vary(**values: Any) -> BankRecipe:
     return RECIPE.model_copy(update=values)
 
 
-def succeed(ends: Sequence[Trained | TrainingError]) -> list[Trained]:
-    assert all(isinstance(end, Trained) for end in ends), ends
-    return [end for end in ends if isinstance(end, Trained)]
+def succeed(ends: Sequence[TrainResult | TrainingError]) -> list[TrainResult]:
+    assert all(isinstance(end, TrainResult) for end in ends), ends
+    return [end for end in ends if isinstance(end, TrainResult)]
 
 
-def assert_same(found: Trained, alone: Trained) -> None:
+def assert_same(found: TrainResult, alone: TrainResult) -> None:
     assert len(found.history.train) == len(alone.history.train)
     assert found.history.train == pytest.approx(alone.history.train, rel=OF_LOSSES)
     assert [step for step, _ in found.history.validation] == [step for step, _ in alone.history.validation]
@@ -89,11 +93,11 @@ def spread(values: Tensor) -> float:
 
 @pytest.mark.parametrize("attention", ["ssam", "none", "self", "released"])
 def test_banks_trained_together_equal_those_trained_alone(
-    base: BaseModel, views: list[tuple[Views, Views]], train_alone: TrainAlone, attention: str
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, attention: str
 ) -> None:
     recipe = vary(attention=attention)
     alone = train_alone(recipe)
-    together = succeed(train_together(open_all(base, views, recipe)))
+    together = succeed(train(open_all(base, views, recipe)))
     assert max(one.history.best[0] for one in alone) > 0
     for found, expected in zip(together, alone, strict=True):
         assert_same(found, expected)
@@ -101,12 +105,12 @@ def test_banks_trained_together_equal_those_trained_alone(
 
 @pytest.mark.parametrize("attention", ["ssam", "none"])
 def test_a_bank_that_ends_early_leaves_the_others_as_they_are_alone(
-    base: BaseModel, views: list[tuple[Views, Views]], train_alone: TrainAlone, attention: str
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, attention: str
 ) -> None:
     hasty = vary(attention=attention, patience=1, validate_every=1, learning_rate=0.5)
     recipes = (vary(attention=attention), hasty, vary(attention=attention, max_steps=3))
     alone = train_alone(*recipes)
-    together = succeed(train_together(open_all(base, views, *recipes)))
+    together = succeed(train(open_all(base, views, *recipes)))
     assert len(alone[1].history.train) < 6  # by patience; the third by its number of steps
     for found, expected in zip(together, alone, strict=True):
         assert_same(found, expected)
@@ -114,18 +118,18 @@ def test_a_bank_that_ends_early_leaves_the_others_as_they_are_alone(
 
 @pytest.mark.parametrize("attention", ["ssam", "none"])
 def test_banks_resumed_at_other_steps_than_the_others_equal_those_trained_alone(
-    base: BaseModel, views: list[tuple[Views, Views]], train_alone: TrainAlone, attention: str
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, attention: str
 ) -> None:
     recipe = vary(attention=attention)
     alone = train_alone(recipe)
     keepers = [Memory(checkpoint_at(training, place)) for place, training in enumerate(open_all(base, views, recipe))]
     members = open_all(base, views, recipe)
-    together = succeed(train_together(members, keepers))
+    together = succeed(train(members, keepers))
     for found, expected in zip(together, alone, strict=True):
         assert_same(found, expected)
 
 
-def checkpoint_at(training: Training, step: int) -> bytes:
+def checkpoint_at(training: TrainState, step: int) -> bytes:
     """Return the checkpoint of a training that is killed after a step."""
     keeper = Memory()
 
@@ -142,7 +146,7 @@ def checkpoint_at(training: Training, step: int) -> bytes:
 
 
 def test_banks_that_are_killed_together_go_on_together(
-    base: BaseModel, views: list[tuple[Views, Views]], train_alone: TrainAlone
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone
 ) -> None:
     recipes = (RECIPE, vary(max_steps=2), RECIPE)
     alone = train_alone(*recipes)
@@ -153,17 +157,17 @@ def test_banks_that_are_killed_together_go_on_together(
             raise Killed
 
     with pytest.raises(Killed):
-        train_together(open_all(base, views, *recipes), keepers, checkpoint_every=3, progress=die)
+        train(open_all(base, views, *recipes), keepers, checkpoint_every=3, progress=die)
     assert [keeper.saved for keeper in keepers] == [1, 1, 1]  # the second as it ended, while the others went on
     members = open_all(base, views, *recipes)
-    together = succeed(train_together(members, keepers, checkpoint_every=3))
+    together = succeed(train(members, keepers, checkpoint_every=3))
     for found, expected in zip(together, alone, strict=True):
         assert_same(found, expected)
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 2, 3, 4])
 def test_a_loss_that_is_not_finite_ends_its_bank_alone_and_nothing_broken_is_kept(
-    base: BaseModel, views: list[tuple[Views, Views]], train_alone: TrainAlone, checkpoint_every: int
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, checkpoint_every: int
 ) -> None:
     alone = train_alone(RECIPE)
     members, keepers, gradients = open_all(base, views, RECIPE), [Memory() for _ in views], []
@@ -173,7 +177,7 @@ def test_a_loss_that_is_not_finite_ends_its_bank_alone_and_nothing_broken_is_kep
         return gradient * float("inf") if len(gradients) == 3 else gradient
 
     members[1].bank.vectors.register_hook(break_third)
-    first, broken, last = train_together(members, keepers, checkpoint_every=checkpoint_every)
+    first, broken, last = train(members, keepers, checkpoint_every=checkpoint_every)
     assert isinstance(broken, TrainingError)
     assert str(broken).endswith(f"at step 3; lower learning_rate (now {RECIPE.learning_rate}) or use dtype=float32")
     for found, expected in zip(succeed([first, last]), (alone[0], alone[2]), strict=True):
@@ -184,31 +188,31 @@ def test_a_loss_that_is_not_finite_ends_its_bank_alone_and_nothing_broken_is_kep
 
 
 def test_a_bank_that_somebody_else_has_taken_over_ends_alone(
-    base: BaseModel, views: list[tuple[Views, Views]], train_alone: TrainAlone
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone
 ) -> None:
     alone = train_alone(RECIPE)
     members, keepers = open_all(base, views, RECIPE), [Memory() for _ in views]
-    ends = train_together(
-        members, keepers, checkpoint_every=4, is_lost=lambda bank: bank == "bank 1" and members[1].step == 3
-    )
+    ends = train(members, keepers, checkpoint_every=4, is_lost=lambda bank: bank == "bank 1" and members[1].step == 3)
     assert isinstance(ends[1], TrainingError) and "another process has taken it over" in str(ends[1])
     assert (members[1].step, keepers[1].saved) == (3, 0)
     for found, expected in zip(succeed([ends[0], ends[2]]), (alone[0], alone[2]), strict=True):
         assert_same(found, expected)
-    assert isinstance(train_together(open_all(base, views[:1], RECIPE), is_lost=lambda _: True)[0], TrainingError)
+    assert isinstance(train(open_all(base, views[:1], RECIPE), is_lost=lambda _: True)[0], TrainingError)
 
 
-def test_a_damaged_checkpoint_ends_its_bank_alone(base: BaseModel, views: list[tuple[Views, Views]]) -> None:
+def test_a_damaged_checkpoint_ends_its_bank_alone(
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]
+) -> None:
     keepers = [None, Memory(b"\0" * 40), None]
-    first, broken, last = train_together(open_all(base, views, RECIPE), keepers)
+    first, broken, last = train(open_all(base, views, RECIPE), keepers)
     assert isinstance(broken, TrainingError) and "delete it to start anew" in str(broken)
     assert len(succeed([first, last])) == 2
-    assert isinstance(train_together(open_all(base, views[:1], RECIPE), keepers[1:2])[0], TrainingError)
+    assert isinstance(train(open_all(base, views[:1], RECIPE), keepers[1:2])[0], TrainingError)
 
 
 @pytest.mark.parametrize("gamma", [None, 5.0])
 def test_gradients_among_others_are_those_of_each_banks_own_mean_loss(
-    base: BaseModel, views: list[tuple[Views, Views]], gamma: float | None
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], gamma: float | None
 ) -> None:
     recipes = [vary(batch_size=size, min_snr_gamma=gamma) for size in (3, 1, 4)]
     found = learn_once(base, open_all(base, views, *recipes), gamma)
@@ -225,10 +229,10 @@ def test_gradients_among_others_are_those_of_each_banks_own_mean_loss(
 
 @pytest.mark.parametrize("most", [1, 4, 5, 100])
 def test_gradients_do_not_depend_on_how_many_samples_go_through_at_once(
-    base: BaseModel, views: list[tuple[Views, Views]], most: int, monkeypatch: pytest.MonkeyPatch
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = learn_once(base, open_all(base, views, RECIPE))
-    monkeypatch.setitem(SAMPLES_AT_ONCE, "cpu", most)
+    monkeypatch.setitem(EXAMPLES_PER_CALL, "cpu", most)
     sizes = watch_sizes(monkeypatch)
     found = learn_once(base, open_all(base, views, RECIPE))
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
@@ -238,25 +242,25 @@ def test_gradients_do_not_depend_on_how_many_samples_go_through_at_once(
 @pytest.mark.parametrize(("most", "met"), [(4, {4}), (32, {16, 32})])
 def test_a_compiled_model_meets_few_numbers_of_samples(
     base: BaseModel,
-    views: list[tuple[Views, Views]],
+    views: list[tuple[LatentDataset, LatentDataset]],
     train_alone: TrainAlone,
     most: int,
     met: set[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alone = train_alone(RECIPE)
-    monkeypatch.setitem(SAMPLES_AT_ONCE, "cpu", most)
+    monkeypatch.setitem(EXAMPLES_PER_CALL, "cpu", most)
     sizes = watch_sizes(monkeypatch)
     compiled = dataclasses.replace(base, compile_after=0)
     vars(compiled)["denoiser"] = base.denoiser  # to compile it takes minutes, and changes no number of samples
-    together = succeed(train_together(open_all(compiled, views, RECIPE)))
+    together = succeed(train(open_all(compiled, views, RECIPE)))
     assert set(sizes) == met
     for found, expected in zip(together, alone, strict=True):
         assert_same(found, expected)
 
 
 def test_each_step_and_each_validation_encodes_every_banks_distinct_prompts_in_one_call(
-    base: BaseModel, views: list[tuple[Views, Views]], monkeypatch: pytest.MonkeyPatch
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[tuple[str, int]]] = []
     encode = BaseModel.encode_prompts
@@ -266,7 +270,7 @@ def test_each_step_and_each_validation_encodes_every_banks_distinct_prompts_in_o
         return encode(self, prompts, vectors, places)
 
     monkeypatch.setattr(BaseModel, "encode_prompts", watch)
-    train_together(open_all(base, views, vary(batch_size=8)))
+    train(open_all(base, views, vary(batch_size=8)))
     assert len(calls) == 1 + 6 + 3
     assert all(len(set(call)) == len(call) and {place for _, place in call} == {0, 1, 2} for call in calls)
     assert [len(call) for call in calls].count(3) >= 4  # a validation asks for one prompt of each bank
@@ -286,7 +290,7 @@ def test_the_prompts_of_several_banks_are_encoded_as_those_of_each(base: BaseMod
 
 
 def test_banks_and_their_optimisers_stay_in_float32_on_a_model_in_half_precision(
-    views: list[tuple[Views, Views]], monkeypatch: pytest.MonkeyPatch
+    views: list[tuple[LatentDataset, LatentDataset]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = BaseModel.load("mini", device="cpu", dtype="bfloat16")
     seen: set[tuple[torch.dtype, bool]] = set()
@@ -298,8 +302,8 @@ def test_banks_and_their_optimisers_stay_in_float32_on_a_model_in_half_precision
 
     monkeypatch.setattr(BaseModel, "predict", watch)
     members = open_all(half, views, vary(max_steps=2))
-    shaped = shape_together([member.bank for member in members])
-    ends = succeed(train_together(members))
+    shaped = forward_banks([member.bank for member in members])
+    ends = succeed(train(members))
     assert seen == {(torch.bfloat16, False)}
     assert (shaped.dtype, ends[0].vectors.dtype) == (torch.float32, torch.float32)
     for member in members:
@@ -309,11 +313,11 @@ def test_banks_and_their_optimisers_stay_in_float32_on_a_model_in_half_precision
 
 
 def test_progress_counts_the_steps_of_all_banks_and_what_ended_early_is_no_longer_awaited(
-    base: BaseModel, views: list[tuple[Views, Views]]
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]
 ) -> None:
     told: list[tuple[int, int, float]] = []
     members = open_all(base, views, RECIPE, vary(patience=1, validate_every=1, learning_rate=0.5))
-    ends = succeed(train_together(members, progress=lambda *facts: told.append(facts)))
+    ends = succeed(train(members, progress=lambda *facts: told.append(facts)))
     taken = [len(end.history.train) for end in ends]
     assert taken[1] < 6
     assert [done for done, _, _ in told] == [sum(min(step, most) for most in taken) for step in range(1, 7)]
@@ -321,24 +325,24 @@ def test_progress_counts_the_steps_of_all_banks_and_what_ended_early_is_no_longe
     assert told[0][2] == pytest.approx(sum(end.history.train[0] for end in ends) / 3)
 
 
-def test_banks_share_the_time(base: BaseModel, views: list[tuple[Views, Views]]) -> None:
+def test_banks_share_the_time(base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]) -> None:
     members = open_all(base, views, RECIPE, vary(max_steps=1))
     start = time.monotonic()
-    ends = succeed(train_together(members))
+    ends = succeed(train(members))
     seconds, passed = [end.history.seconds for end in ends], time.monotonic() - start
     assert 0.8 * passed < sum(seconds) <= passed
     assert seconds[1] < seconds[0] == pytest.approx(seconds[2])
 
 
-def learn_once(base: BaseModel, members: list[Training], gamma: float | None = None) -> Tensor:
+def learn_once(base: BaseModel, members: list[TrainState], gamma: float | None = None) -> Tensor:
     """Return losses and gradients of a step, in one line."""
     open_gates(members)
-    losses = learn(base, [member.bank for member in members], [member.draw() for member in members], gamma)
+    losses = backward_losses(base, [member.bank for member in members], [member.draw() for member in members], gamma)
     gradients = [p.grad.flatten() for member in members for p in member.bank.parameters() if p.grad is not None]
     return torch.cat([losses, *gradients])
 
 
-def open_gates(members: list[Training]) -> list[Training]:
+def open_gates(members: list[TrainState]) -> list[TrainState]:
     """Open the attention's gates, so that gradients flow to all of it."""
     for member in members:
         for parameter in member.bank.parameters():

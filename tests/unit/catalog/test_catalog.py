@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artbank.catalog.catalog import Catalog, bank_id
+from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.errors import CatalogError
 from artbank.records import BankEvent, BankRecord
 from artbank.store.objects import Store
@@ -40,10 +40,14 @@ def statuses(catalog: Catalog) -> list[tuple[str, int, str]]:
 
 def test_a_bank_id_is_16_hex_digits_and_follows_from_each_of_its_facts() -> None:
     facts = {"fingerprint": "f", "recipe_digest": "r", "base_model_hash": "b"}
-    ids = [bank_id(**facts), bank_id(**facts, attempt=1), *(bank_id(**{**facts, name: "x"}) for name in facts)]
+    ids = [
+        make_bank_id(**facts),
+        make_bank_id(**facts, attempt=1),
+        *(make_bank_id(**{**facts, name: "x"}) for name in facts),
+    ]
     assert len(set(ids)) == 5
     assert all(len(name) == 16 and int(name, 16) >= 0 for name in ids)
-    assert ids[0] == bank_id(**facts)
+    assert ids[0] == make_bank_id(**facts)
 
 
 def test_registered_rows_come_back_as_they_were_with_versions_filled(store_uri: str) -> None:

@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 
 from artbank.bank.bank import Bank
-from artbank.bank.dataset import encode_views
-from artbank.bank.train_state import Training
+from artbank.bank.dataset import encode_dataset
+from artbank.bank.train_state import TrainState
 from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
 from artbank.diffusion.devices import pick_device
 from artbank.diffusion.weights import fetch_base_model
@@ -51,8 +51,8 @@ def test_models_of_the_large_shapes_learn_a_step_and_stylize_a_photo(large_shape
     assert (base.latent_factor, base.size_multiple_px, base.native_px) == (8, 64, 64)
     picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     recipe = BankRecipe(num_tokens=2, max_steps=1, batch_size=2, num_crops=1)
-    views = encode_views(base, [picture], [None], recipe)
-    trained = Training(base, views, views, recipe, "a bank").run()
+    views = encode_dataset(base, [picture], [None], recipe)
+    trained = TrainState(base, views, views, recipe, "a bank").run()
     assert trained.history.best[1] < float("inf")
     bank = Bank("a bank", "monet", base.id, base.hash, "f", recipe, trained.vectors)
     for inversion in ("stochastic", "ddim"):

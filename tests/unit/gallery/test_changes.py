@@ -9,8 +9,8 @@ import pytest
 from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
 from artbank.errors import CollectionError, StopRequested
-from artbank.gallery.changes import Changes, await_changes, describe_changes, find_changes, note_told
-from artbank.gallery.collections import scan
+from artbank.gallery.changes import Changes, await_changes, describe_changes, find_changes, mark_reported
+from artbank.gallery.collections import list_collections
 from artbank.store.objects import Store
 from tests.support.rows import bank_record
 
@@ -36,7 +36,7 @@ class Place:
 
     def train(self, name: str) -> None:
         """Register a bank of what a collection holds now."""
-        [found] = scan(self.gallery, [name])
+        [found] = list_collections(self.gallery, [name])
         record = bank_record(found.fingerprint[:16], name, fingerprint=found.fingerprint)
         Catalog(Store.open(f"{self.uri}/store")).register(record)
 
@@ -45,7 +45,7 @@ class Place:
 
     def tell(self) -> Changes:
         found = find_changes(self.config())
-        note_told(self.config(), found)
+        mark_reported(self.config(), found)
         return found
 
     def wait(self, seconds: float, should_stop: Callable[[], bool]) -> None:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from artbank.errors import CollectionError
-from artbank.gallery.collections import Artwork, Collection, Finding, pull, scan
-from artbank.gallery.doctor import examine, measure_margin
+from artbank.gallery.collections import Artwork, Collection, Finding, list_collections, read_artworks
+from artbank.gallery.doctor import check_artworks, measure_margin
 from artbank.store.objects import Store
 from tests.support.paths import REAL_FILES as DATA
 
@@ -45,7 +45,7 @@ def artworks_of(pictures: list[np.ndarray]) -> list[Artwork]:
 
 
 def look(artworks: list[Artwork], smallest_px: int = SIDE_PX) -> dict[str, Finding]:
-    return {finding.kind: finding for finding in examine(artworks, smallest_px=smallest_px)}
+    return {finding.kind: finding for finding in check_artworks(artworks, smallest_px=smallest_px)}
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def gallery(tmp_path: Path) -> Store:
 
 
 def only(gallery: Store) -> Collection:
-    [collection] = scan(gallery)
+    [collection] = list_collections(gallery)
     return collection
 
 
 def test_a_collection_is_a_folder_and_all_images_below_it(gallery: Store) -> None:
     gallery.write_many({"monet/late/Lilies.JPG": save(paint(9), "JPEG"), "monet/notes.md": b"-", "klee/a.tif": b"-"})
-    klee, monet = scan(gallery)
+    klee, monet = list_collections(gallery)
     assert (klee.name, monet.name) == ("klee", "monet")
     assert [stored.key for stored in monet.artworks] == [
         "monet/0.png",
@@ -101,9 +101,9 @@ def test_the_fingerprint_stays_whatever_else_changes(gallery: Store, tmp_path: P
 
 def test_collections_may_be_named(gallery: Store) -> None:
     gallery.write("klee/a.png", save(paint(5)))
-    assert [collection.name for collection in scan(gallery, ["monet"])] == ["monet"]
+    assert [collection.name for collection in list_collections(gallery, ["monet"])] == ["monet"]
     with pytest.raises(CollectionError, match="has no manet; there is klee, monet"):
-        scan(gallery, ["manet"])
+        list_collections(gallery, ["manet"])
 
 
 def test_folders_without_images_or_with_unfit_names_are_left_out_with_a_warning(
@@ -117,7 +117,7 @@ def test_folders_without_images_or_with_unfit_names_are_left_out_with_a_warning(
 def test_a_folder_without_images_cannot_be_asked_for(gallery: Store) -> None:
     gallery.write("notes/a.txt", b"-")
     with pytest.raises(CollectionError, match="has no image in notes"):
-        scan(gallery, ["notes"])
+        list_collections(gallery, ["notes"])
 
 
 @pytest.mark.parametrize("files", [{}, {"lilies.png": b"-"}, {"notes/a.txt": b"-"}])
@@ -125,12 +125,12 @@ def test_a_gallery_without_collections_says_how_it_should_look(tmp_path: Path, f
     store = Store.open(str(tmp_path))
     store.write_many(files)
     with pytest.raises(CollectionError, match="holds no collection: expected one folder of images for each"):
-        scan(store)
+        list_collections(store)
 
 
 def test_artworks_are_read_and_what_cannot_be_read_is_named(gallery: Store) -> None:
     gallery.write_many({"monet/bad.jpg": b"rubbish", "monet/empty.png": b""})
-    artworks, findings = pull(gallery, only(gallery), max_pixels=10**6)
+    artworks, findings = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert [artwork.key for artwork in artworks] == ["monet/0.png", "monet/1.png", "monet/2.png"]
     assert np.array_equal(artworks[1].picture, paint(1))
     assert [(finding.kind, finding.keys) for finding in findings] == [
@@ -142,7 +142,7 @@ def test_artworks_are_read_and_what_cannot_be_read_is_named(gallery: Store) -> N
 
 def test_an_artwork_above_the_limit_is_a_finding(gallery: Store) -> None:
     gallery.write("monet/0.png", save(paint(0, 65)))
-    artworks, [finding] = pull(gallery, only(gallery), max_pixels=SIDE_PX**2)
+    artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=SIDE_PX**2)
     assert len(artworks) == 2 and "more than the limit" in finding.message
 
 
@@ -158,7 +158,7 @@ def test_a_file_above_the_limit_is_a_finding_and_never_read(
         return read_many(store, keys)
 
     monkeypatch.setattr(Store, "read_many", spy)
-    artworks, [finding] = pull(gallery, collection, max_pixels=10**6, max_bytes=1_000_000)
+    artworks, [finding] = read_artworks(gallery, collection, max_pixels=10**6, max_bytes=1_000_000)
     assert len(artworks) == 3 and finding.keys == (f"monet/{name}",) and finding.keys[0] not in asked
     said = f"monet/{name} is not read (its file has 2 MB, more than the limit of 1 MB); it is left out: raise max_meg"
     assert finding.message.startswith(said)
@@ -169,7 +169,7 @@ def test_few_bytes_are_in_memory_together(gallery: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr("artbank.gallery.collections._BYTES_AT_ONCE", sizes[0] + 1)
     asked, read_many = [], Store.read_many
     monkeypatch.setattr(Store, "read_many", lambda store, keys: asked.append(len(keys)) or read_many(store, keys))
-    artworks, _ = pull(gallery, only(gallery), max_pixels=10**6)
+    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert len(artworks) == 3 and asked == [0, 2, 1]
 
 
@@ -178,16 +178,16 @@ def test_an_artwork_removed_since_the_scan_is_a_finding_and_a_failing_store_an_e
 ) -> None:
     collection = only(gallery)
     gallery.delete_many(["monet/0.png"])
-    _, [finding] = pull(gallery, collection, max_pixels=10**6)
+    _, [finding] = read_artworks(gallery, collection, max_pixels=10**6)
     assert "removed since" in finding.message
     monkeypatch.setattr(Store, "read_many", lambda _, keys: dict.fromkeys(keys, OSError("the line is dead")))
     with pytest.raises(OSError, match="the line is dead"):
-        pull(gallery, collection, max_pixels=10**6)
+        read_artworks(gallery, collection, max_pixels=10**6)
 
 
 def test_large_scans_are_shrunk_so_that_a_gallery_fits_in_memory(gallery: Store) -> None:
     gallery.write("monet/0.png", save(np.zeros((2600, 5200, 3), np.uint8)))
-    artworks, _ = pull(gallery, only(gallery), max_pixels=10**8)
+    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**8)
     assert artworks[0].picture.shape == (2560, 5120, 3)
 
 
@@ -212,14 +212,14 @@ TABLES = {
 @pytest.mark.parametrize("name", TABLES)
 def test_captions_come_from_tables(gallery: Store, name: str) -> None:
     gallery.write_many({f"monet/{name}": TABLES[name], "monet/late/9.png": save(paint(9))})
-    artworks, findings = pull(gallery, only(gallery), max_pixels=10**6)
+    artworks, findings = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert [artwork.caption for artwork in artworks] == ["lilies at dusk", None, None, "a bridge"]
     assert findings == []
 
 
 def test_a_text_file_beside_an_artwork_wins_over_a_table(gallery: Store) -> None:
     gallery.write_many({"monet/metadata.csv": TABLES["metadata.csv"], "monet/0.txt": "\ufeffSeerosen, früh\n".encode()})
-    artworks, _ = pull(gallery, only(gallery), max_pixels=10**6)
+    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert artworks[0].caption == "Seerosen, früh"
 
 
@@ -238,14 +238,14 @@ def test_a_text_file_beside_an_artwork_wins_over_a_table(gallery: Store) -> None
 )
 def test_captions_that_cannot_be_read_are_a_finding(gallery: Store, name: str, body: bytes) -> None:
     gallery.write(f"monet/{name}", body)
-    artworks, [finding] = pull(gallery, only(gallery), max_pixels=10**6)
+    artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert len(artworks) == 3 and artworks[0].caption is None
     assert finding.kind == "captions" and finding.keys == (f"monet/{name}",)
 
 
 def test_captions_of_files_that_are_not_there_are_a_finding(gallery: Store) -> None:
     gallery.write("monet/metadata.csv", b"file_name,caption\n0.png,lilies\nO1.png,a bridge\n")
-    artworks, [finding] = pull(gallery, only(gallery), max_pixels=10**6)
+    artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert artworks[0].caption == "lilies" and finding.keys == ("monet/O1.png",)
 
 
@@ -290,7 +290,7 @@ def test_one_that_is_unlike_the_rest_is_found() -> None:
 
 def test_images_with_a_cameras_data_are_found_where_most_have_none(gallery: Store) -> None:
     gallery.write("monet/3.jpg", save(paint(3), "JPEG", exif=exposed()))
-    artworks, _ = pull(gallery, only(gallery), max_pixels=10**6)
+    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert look(artworks)["photograph"].keys == ("monet/3.jpg",)
 
 
@@ -310,6 +310,6 @@ def test_photographed_artworks_are_no_finding() -> None:
 )
 def test_findings_of_real_galleries_are_what_an_eye_sees(name: str, count: int, expected: dict[str, int]) -> None:
     gallery = Store.open(str(DATA / "galleries"))
-    artworks, findings = pull(gallery, scan(gallery, [name])[0], max_pixels=10**8)
+    artworks, findings = read_artworks(gallery, list_collections(gallery, [name])[0], max_pixels=10**8)
     assert findings == [] and len(artworks) == count
     assert {kind: len(finding.keys) for kind, finding in look(artworks, smallest_px=512).items()} == expected

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artbank.gallery.collections import pull, scan
+from artbank.gallery.collections import list_collections, read_artworks
 from artbank.store.objects import Store
 from tests.support import image_files
 from tests.support.fuzz import damaged, fuzzed
@@ -38,7 +38,7 @@ SEEDS = {
 def check(name: str, body: bytes) -> None:
     gallery = Store.open(f"memory://captions-{next(_numbers)}")
     gallery.write_many({"monet/0.png": image_files.save(image_files.draw(), "PNG"), f"monet/{name}": body})
-    [artwork], findings = pull(gallery, scan(gallery)[0], max_pixels=10**6)
+    [artwork], findings = read_artworks(gallery, list_collections(gallery)[0], max_pixels=10**6)
     assert artwork.caption is None or (artwork.caption == " ".join(artwork.caption.split()) and artwork.caption)
     assert len(artwork.caption or "") <= 500
     assert {finding.kind for finding in findings} <= {"captions"}

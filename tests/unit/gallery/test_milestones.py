@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from artbank.bank.bank import Bank
 from artbank.bank.checkpoint import Checkpoint, choose_milestones
-from artbank.bank.dataset import Views, encode_views
-from artbank.bank.train_state import Training
+from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.train_state import TrainState
 from artbank.catalog.album import ALBUM, COVER, Album
 from artbank.catalog.bank_files import bank_key
 from artbank.diffusion.base_model import BaseModel
@@ -37,16 +37,18 @@ MOST = 3  # of the 6 validations above
 
 
 @pytest.fixture(scope="module")
-def views(base: BaseModel) -> tuple[Views, Views]:
+def views(base: BaseModel) -> tuple[LatentDataset, LatentDataset]:
     pictures = [draw_scene(81_000_000 + i, width_px=48, height_px=40).image for i in range(3)]
-    return encode_views(base, pictures[:2], [None] * 2, RECIPE), encode_views(base, pictures[2:], [None], RECIPE)
+    return encode_dataset(base, pictures[:2], [None] * 2, RECIPE), encode_dataset(base, pictures[2:], [None], RECIPE)
 
 
-def open_training(base: BaseModel, views: tuple[Views, Views], most: int = MOST) -> Training:
-    return Training(base, *views, RECIPE, "a bank", num_milestones=most)
+def open_training(base: BaseModel, views: tuple[LatentDataset, LatentDataset], most: int = MOST) -> TrainState:
+    return TrainState(base, *views, RECIPE, "a bank", num_milestones=most)
 
 
-def run_twice(base: BaseModel, views: tuple[Views, Views], keeper: Memory, *, killed_at: int) -> Training:
+def run_twice(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], keeper: Memory, *, killed_at: int
+) -> TrainState:
     """Kill a training after a step and return another one that has gone on from its checkpoint."""
 
     def die(step: int, steps: int, loss: float) -> None:
@@ -68,7 +70,7 @@ def test_milestones_are_few_evenly_spread_and_never_come_back(num_validated: int
 
 
 def test_a_resumed_training_has_the_milestones_of_one_that_was_not_killed(
-    base: BaseModel, views: tuple[Views, Views]
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
     whole, keeper = open_training(base, views).run(), Memory()
     resumed = run_twice(base, views, keeper, killed_at=4).run(keeper, checkpoint_every=1)
@@ -77,7 +79,9 @@ def test_a_resumed_training_has_the_milestones_of_one_that_was_not_killed(
     assert not torch.equal(whole.milestones[0], whole.milestones[4])
 
 
-def test_a_bank_has_the_same_bits_with_and_without_milestones(base: BaseModel, views: tuple[Views, Views]) -> None:
+def test_a_bank_has_the_same_bits_with_and_without_milestones(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
+) -> None:
     kept, plain = open_training(base, views).run(), open_training(base, views, 0).run()
     assert kept.milestones and not plain.milestones
     assert torch.equal(kept.vectors, plain.vectors)
@@ -86,7 +90,7 @@ def test_a_bank_has_the_same_bits_with_and_without_milestones(base: BaseModel, v
 
 
 def test_a_checkpoint_of_an_older_version_is_resumed_from_with_the_milestones_that_are_left(
-    base: BaseModel, views: tuple[Views, Views]
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
     whole, keeper = open_training(base, views).run(), Memory()
     again = run_twice(base, views, keeper, killed_at=3)
@@ -101,17 +105,17 @@ def test_a_checkpoint_of_an_older_version_is_resumed_from_with_the_milestones_th
 
 @pytest.mark.parametrize("milestones", [{2: torch.zeros(3, 3)}, {99: torch.zeros(2, 192)}])
 def test_a_checkpoint_with_milestones_that_make_no_sense_says_so(
-    base: BaseModel, views: tuple[Views, Views], milestones: dict[int, torch.Tensor]
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], milestones: dict[int, torch.Tensor]
 ) -> None:
     training = open_training(base, views)
-    training.note_validation(1.0)
+    training.record_validation(1.0)
     kept = Checkpoint.from_bytes(training.checkpoint(), "a bank")
     with pytest.raises(TrainingError, match="milestones"):
         training.restore(dataclasses.replace(kept, milestones=milestones).to_bytes())
 
 
 def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_the_finished_bank(
-    base: BaseModel, views: tuple[Views, Views], monkeypatch: pytest.MonkeyPatch
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "MILESTONE_RECIPE", SMALL)
     trained = open_training(base, views).run()

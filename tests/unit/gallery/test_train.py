@@ -13,7 +13,7 @@ import pytest
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.gallery import train
-from artbank.gallery.collections import Artwork, Collection, pull
+from artbank.gallery.collections import Artwork, Collection, read_artworks
 from artbank.gallery.plan import plan_training
 from artbank.gallery.train import train_collections
 from artbank.images.codec import resize
@@ -41,7 +41,7 @@ def test_no_artwork_is_in_memory_at_its_full_size_while_a_group_trains(
     def read(gallery: Store, collection: Collection, **limits: Any) -> Any:
         gc.collect()
         alive.append(count_alive(pictures))
-        artworks, findings = pull(gallery, collection, **limits)
+        artworks, findings = read_artworks(gallery, collection, **limits)
         large = [Artwork(one.key, resize(one.picture, 768, 640)) for one in artworks]
         pictures.extend(weakref.ref(one.picture) for one in large)
         return large, findings
@@ -50,7 +50,7 @@ def test_no_artwork_is_in_memory_at_its_full_size_while_a_group_trains(
         gc.collect()
         alive.append(count_alive(pictures))
 
-    monkeypatch.setattr(train, "pull", read)
+    monkeypatch.setattr(train, "read_artworks", read)
     ends = train_collections(config, plan_training(config).jobs, look)
     assert [type(end) for end in ends.values()] == [BankRecord] * 3
     assert len(pictures) == 9 and len(alive) == 3 + 3
@@ -65,9 +65,9 @@ def test_a_collection_that_the_store_refuses_fails_alone(config: TrainConfig, mo
     def read(gallery: Store, collection: Collection, **limits: Any) -> Any:
         if collection.name == "novak":
             raise PermissionError("not yours")
-        return pull(gallery, collection, **limits)
+        return read_artworks(gallery, collection, **limits)
 
-    monkeypatch.setattr(train, "pull", read)
+    monkeypatch.setattr(train, "read_artworks", read)
     ends = train_collections(config, plan_training(config).jobs)
     assert [type(ends[name]) for name in NAMES] == [BankRecord, PermissionError, BankRecord]
     assert [bank.collection for bank in Catalog(Store.open(config.store_uri)).banks()] == ["ferrante", "okafor"]
@@ -79,7 +79,7 @@ def test_trouble_of_the_store_that_may_heal_ends_the_group_so_that_it_is_tried_a
     def read(gallery: Store, collection: Collection, **limits: Any) -> Any:
         raise ConnectionResetError("hung up")
 
-    monkeypatch.setattr(train, "pull", read)
+    monkeypatch.setattr(train, "read_artworks", read)
     with pytest.raises(ConnectionResetError):
         train_collections(config, plan_training(config).jobs)
 
@@ -90,5 +90,5 @@ def test_what_is_registered_is_not_done_again(config: TrainConfig, monkeypatch: 
     ends = train_collections(config, jobs)
     assert ends["ferrante"] == first["ferrante"]
     assert list(ends) == list(NAMES)
-    monkeypatch.setattr(train, "pull", None)
+    monkeypatch.setattr(train, "read_artworks", None)
     assert train_collections(config, jobs) == ends
