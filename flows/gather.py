@@ -1,26 +1,27 @@
-"""Many tasks of one kind: a bounded number of them at a time, and what became of each."""
+"""Run many Prefect tasks of one kind: a bounded number in flight, and the result or error of each."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
+
+from artbank.runtime.prefetch import prefetch
 
 Item = TypeVar("Item")
 
 IN_FLIGHT = 256
-"""Tasks, or flow runs, that are submitted and not yet done: no server and no scheduler ever holds more of a run."""
+"""Most tasks, or flow runs, of a run that are submitted and not done; bounds the load on server and scheduler."""
+
+_MAX_NAMED = 10  # failures that a message names
 
 
 class Future(Protocol):
-    """What was started and comes to a result or to an error."""
+    """A submitted task."""
 
     def result(self) -> Any:
-        """Wait for the result; raises what went wrong."""
-
-
-_NAMED = 10  # failures in a message
+        """Wait for the result; raises the task's error."""
 
 
 def gather(
@@ -28,37 +29,31 @@ def gather(
     start: Callable[[Item], Future],
     *,
     in_flight: int = IN_FLIGHT,
-    on_result: Callable[[str, Any], None] = lambda name, end: None,
+    on_result: Callable[[str, Any], None] = lambda name, result: None,
 ) -> tuple[dict[str, Any], dict[str, Exception]]:
-    """Start a task for every item, and wait for them all.
+    """Submit a task for every item and wait for all of them; a failed task does not stop the others.
 
     Args:
-        items: What is to do, by name.
+        items: The items by name.
         start: Submits the task of one item.
-        in_flight: Tasks that may be submitted and not yet done.
-        on_result: Told of each item, when that is known, its result or what was raised.
+        in_flight: Most tasks that are submitted and not done, 1 or more.
+        on_result: Called with the name of each item and its result or error, in the order of `items`.
 
     Returns:
-        The results of the tasks that succeeded, and what the others raised; both by name, in the order of `items`.
+        The results of the tasks that succeeded and the errors of the others, both by name.
     """
+
+    def submit(name: str) -> Callable[[], tuple[str, Any, Exception | None]]:
+        return partial(_wait, name, start(items[name]))
+
     done: dict[str, Any] = {}
     failed: dict[str, Exception] = {}
-    waiting: deque[tuple[str, Future]] = deque()
-
-    def settle() -> None:
-        name, future = waiting.popleft()
-        try:
-            done[name] = future.result()
-        except Exception as error:  # whatever one task raises must not hide what the others came to
+    for name, result, error in prefetch(items, submit, depth=in_flight - 1):
+        if error is None:
+            done[name] = result
+        else:
             failed[name] = error
-        on_result(name, done.get(name, failed.get(name)))
-
-    for name, item in items.items():
-        if len(waiting) == in_flight:
-            settle()
-        waiting.append((name, start(item)))
-    while waiting:
-        settle()
+        on_result(name, result if error is None else error)
     return done, failed
 
 
@@ -68,7 +63,14 @@ def format_error(error: Exception) -> str:
 
 
 def format_failures(failed: Mapping[str, Exception]) -> str:
-    """Return failures as `name (reason); name (reason)`, of many the first few."""
-    named = [f"{name} ({format_error(error)})" for name, error in islice(failed.items(), _NAMED)]
-    more = [f"and {len(failed) - _NAMED} more"] if len(failed) > _NAMED else []
+    """Return failures as `name (reason); name (reason)`, naming the first ten."""
+    named = [f"{name} ({format_error(error)})" for name, error in islice(failed.items(), _MAX_NAMED)]
+    more = [f"and {len(failed) - _MAX_NAMED} more"] if len(failed) > _MAX_NAMED else []
     return "; ".join([*named, *more])
+
+
+def _wait(name: str, future: Future) -> tuple[str, Any, Exception | None]:
+    try:
+        return name, future.result(), None
+    except Exception as error:  # an error of any kind must not lose the results of the other tasks
+        return name, None, error

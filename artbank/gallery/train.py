@@ -30,7 +30,7 @@ from artbank.runtime import telemetry
 from artbank.runtime.processes import sleep_or_stop
 from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.scores import measure_reference
-from artbank.store.leases import BEATS, Lease, renew_in_background
+from artbank.store.leases import RENEWALS_PER_TERM, Lease, renew_in_background
 from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
 
@@ -106,7 +106,7 @@ def wait_and_train(
             held = acquire(left, leases, config.banks_at_once)
             ends |= _train(config, held, progress)[0]
         if not held:
-            sleep_or_stop(min(config.lease_seconds / BEATS, _LOOK_SECONDS), should_stop)
+            sleep_or_stop(min(config.lease_seconds / RENEWALS_PER_TERM, _LOOK_SECONDS), should_stop)
     return ends
 
 

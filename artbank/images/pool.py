@@ -1,7 +1,7 @@
-"""Photos out of files and pictures into files, with what is measured pixel by pixel, in processes of their own.
+"""A pool of processes that decode photos and encode pictures, and measure pictures pixel by pixel.
 
-What crashes a decoder, or never ends in it, takes no more with it than that process, which is replaced; a large photo
-is in the memory of one of them only, and comes back at its working size.
+A file that crashes or hangs the decoder costs one worker process, which is restarted. A large photo is in the memory of
+one worker only and is returned at its working size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
@@ -26,26 +26,27 @@ from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.framing import Frame, Photo
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, OutputSize
+from artbank.runtime.loading import LoadOnce
 from artbank.runtime.prefetch import GetResult
 from artbank.runtime.telemetry import Stage, record_stage
 
-Outcome = TypeVar("Outcome")
+T = TypeVar("T")
 
-_MOST_PROCESSES = 8
-_ENCODE_SECONDS = 600.0  # far above what the largest picture takes: only what would never end is cut off
+_MAX_PROCESSES = 8
+_ENCODE_SECONDS = 600.0  # far above the time for the largest picture; stops only what would never end
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How the photos of a run are opened.
+    """How the photos of a run are decoded.
 
     Attributes:
-        max_pixels: Larger ones are refused before they are decoded.
-        alpha: What becomes of transparency.
-        size: At which size the pictures will be written, and transparency is kept.
-        short_px: Short side of the working size.
-        multiple_px: What its padded sides are multiples of.
-        seconds: Longest that decoding may take.
+        max_pixels: Larger photos are rejected before they are decoded.
+        alpha: Whether transparency is kept or laid on white.
+        size: Whether pictures are written at the original or the working size, which is the size of the kept alpha.
+        short_px: Short side of the working image.
+        multiple_px: The padded sides of the working image are multiples of this.
+        seconds: Time limit for one photo.
     """
 
     max_pixels: int
@@ -58,7 +59,12 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class PhotoWithAlpha:
-    """A photo at its working size, and its alpha uint8 at the size of the output, None where it is opaque."""
+    """A photo at its working size, and its alpha.
+
+    Attributes:
+        photo: The photo.
+        alpha: uint8 at the size of the output; None if the photo is opaque.
+    """
 
     photo: Photo
     alpha: np.ndarray | None
@@ -66,14 +72,14 @@ class PhotoWithAlpha:
 
 @dataclass(frozen=True)
 class EncodeJob:
-    """A picture to be encoded, and what it is compared with.
+    """A picture to encode and to compare with its photo.
 
     Attributes:
-        rgb: uint8 [h, w, 3].
-        photo: Its photo at the working size, uint8 [h, w, 3].
-        alpha: uint8 [H, W] or None.
+        rgb: The picture, uint8 [h, w, 3].
+        photo: The photo at its working size, uint8 [h, w, 3].
+        alpha: uint8 [H, W], or None.
         size: Width W and height H of the file, px.
-        suffix: Chooses the format, see `images.encode`.
+        suffix: Selects the format; see `codec.encode`.
         quality: 1..100.
     """
 
@@ -87,7 +93,7 @@ class EncodeJob:
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """A picture's file, and its scores out of `structure`."""
+    """The file of a picture, and its scores from `similarity`."""
 
     data: bytes
     ssim: float
@@ -95,71 +101,74 @@ class EncodedPicture:
 
 
 class CodecPool:
-    """A pool of processes that decode and encode; they are started with the first work, and end with this process."""
+    """Worker processes that decode and encode; they start with the first work and end with this process."""
 
     def __init__(self, num_processes: int | None = None):
-        """Prepare the pool.
+        """Create the pool; starts no process yet.
 
         Args:
-            num_processes: One for each core that this process may use, 8 at most, by default.
+            num_processes: Number of workers; by default one per core that this process may use, at most 8.
 
         Raises:
-            ConfigError: This process may have no children of its own.
+            ConfigError: This process is a daemon, which cannot have child processes.
         """
         if multiprocessing.current_process().daemon:
             raise ConfigError(
-                "expected a process that may start others, found a daemonic one; "
+                "expected a process that can start others, found a daemonic one; "
                 "start Dask's workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
             )
-        self._num_processes, self._lock = num_processes or count_cores(), threading.Lock()
+        self._num_processes = num_processes or count_cores()
+        self._lock = threading.Lock()
         self._pool = self._make_pool()
 
-    def decode(self, key: str, data: bytes, reading: DecodeOptions) -> GetResult[PhotoWithAlpha]:
-        """Begin to decode a photo and to bring it to its working size.
+    def decode(self, key: str, data: bytes, options: DecodeOptions) -> GetResult[PhotoWithAlpha]:
+        """Start to decode a photo and to bring it to its working size.
 
         Returns:
-            What waits for it; raises ImageError where the photo cannot be used.
+            Waits for the photo; raises ImageError if the photo cannot be used.
         """
-        return self._start(decode_photo, (key, data, reading), reading.seconds, "decode")
+        return self._start(decode_photo, (key, data, options), options.seconds, "decode")
 
-    def encode(self, making: EncodeJob) -> GetResult[EncodedPicture]:
-        """Begin to encode a picture and to look at it.
+    def encode(self, job: EncodeJob) -> GetResult[EncodedPicture]:
+        """Start to encode and to score a picture.
 
         Returns:
-            What waits for it; raises ImageError where the format cannot hold the picture.
+            Waits for the picture; raises ImageError if the format cannot hold it.
         """
-        return self._start(encode_picture, (making,), _ENCODE_SECONDS, "encode")
+        return self._start(encode_picture, (job,), _ENCODE_SECONDS, "encode")
 
     def close(self) -> None:
-        """End the processes, whatever they are at."""
+        """Kill the worker processes, busy or not."""
         self._pool.stop()
         self._pool.join()
 
     def _start(
-        self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float, stage: Stage = "decode"
-    ) -> GetResult[Outcome]:
-        future = self._schedule(work, args, seconds)
+        self, work: Callable[..., T], args: tuple[Any, ...], seconds: float, stage: Stage = "decode"
+    ) -> GetResult[T]:
+        """Start work in the pool; it is retried once if its worker dies, as the file need not be the cause."""
+        schedule = partial(self._schedule, work, args, seconds)
+        future = schedule()
 
-        def wait() -> Outcome:
+        def get_result() -> T:
             try:
-                return _tell(stage, *future.result())
-            except (ProcessExpired, BrokenProcessPool, CancelledError):  # not certainly for what is in the file
-                again = self._schedule(work, args, seconds)
+                return _record(stage, *future.result())
             except TimeoutError as error:
                 raise ImageError(
-                    f"not done after {seconds:g} s; save it anew or get another copy", "timed_out"
+                    f"not done after {seconds:g} s; save it again or get another copy", "timed_out"
                 ) from error
+            except (ProcessExpired, BrokenProcessPool, CancelledError):
+                retry = schedule()
             try:
-                return _tell(stage, *again.result())
+                return _record(stage, *retry.result())
             except (ProcessExpired, BrokenProcessPool, TimeoutError) as error:
                 raise ImageError(
-                    "the process that opened the file crashed, twice; save it anew or get another copy", "crashed"
+                    "the process that opened the file crashed, twice; save it again or get another copy", "crashed"
                 ) from error
 
-        return wait
+        return get_result
 
-    def _schedule(self, work: Callable[..., Outcome], args: tuple[Any, ...], seconds: float) -> Any:
-        """Give work to the pool; to a new one where it is broken, as by a process that died with nothing to do."""
+    def _schedule(self, work: Callable[..., T], args: tuple[Any, ...], seconds: float) -> Any:
+        """Give work to the pool, and first replace a broken pool: an idle worker that dies breaks it."""
         with self._lock:
             try:
                 return self._pool.schedule(_time, args=(work, *args), timeout=seconds)
@@ -168,83 +177,78 @@ class CodecPool:
                 return self._pool.schedule(_time, args=(work, *args), timeout=seconds)
 
     def _make_pool(self) -> ProcessPool:
-        # Not forked: this process has threads, and what they hold would stay held in the child.
+        # Not forked: locks that this process's threads hold would stay locked in the child.
         context: Any = multiprocessing.get_context("spawn")
         return ProcessPool(max_workers=self._num_processes, context=context)
 
 
-def decode_photo(key: str, data: bytes, reading: DecodeOptions) -> PhotoWithAlpha:
+@LoadOnce
+def open_codec_pool() -> CodecPool:
+    """Return the codec pool of this process.
+
+    Raises:
+        ConfigError: This process is a daemon, which cannot have child processes.
+    """
+    pool = CodecPool()
+    # Not atexit: a process that multiprocessing started, such as a Dask worker, waits for its children before it runs
+    # the functions of atexit, and would wait for ever.
+    Finalize(None, pool.close, exitpriority=0)
+    return pool
+
+
+def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlpha:
     """Decode a photo and bring it to its working size.
 
     Raises:
-        ImageError: It cannot be used.
+        ImageError: The photo cannot be used.
     """
-    sizes = {"short_px": reading.short_px, "multiple_px": reading.multiple_px}
+    sizes = {"short_px": options.short_px, "multiple_px": options.multiple_px}
     picture = decode(
         data,
-        max_pixels=reading.max_pixels,
-        alpha=reading.alpha,
+        max_pixels=options.max_pixels,
+        alpha=options.alpha,
         choose_size=lambda width, height: Frame.for_photo(width, height, **sizes).size_px,
     )
     photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
     alpha = picture.alpha
-    if alpha is not None and reading.size == "working":
-        alpha = _resize_alpha(alpha, photo.frame.width_px, photo.frame.height_px)
+    if alpha is not None and options.size == "working":
+        alpha = _resize_alpha(alpha, *photo.frame.size_px)
     return PhotoWithAlpha(photo, alpha)
 
 
-def encode_picture(making: EncodeJob) -> EncodedPicture:
-    """Encode a picture at its file's size, and look at it at its own.
+def encode_picture(job: EncodeJob) -> EncodedPicture:
+    """Encode a picture at the size of its file, and score it at its own size.
 
     Raises:
         ImageError: The format cannot hold a picture of that size.
     """
-    rgb, alpha = making.rgb, making.alpha
-    if alpha is not None:
-        alpha = _resize_alpha(alpha, *making.size)
-    data = encode(Picture(resize(rgb, *making.size), alpha), making.suffix, quality=making.quality)
-    return EncodedPicture(data, ssim_luma(rgb, making.photo), sanity_flags(rgb))
+    alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
+    data = encode(Picture(resize(job.rgb, *job.size), alpha), job.suffix, quality=job.quality)
+    return EncodedPicture(data, ssim_luma(job.rgb, job.photo), sanity_flags(job.rgb))
 
 
-def _time(work: Callable[..., Outcome], *args: Any) -> tuple[Outcome, float]:
-    """Do some work; returns the seconds it took, too."""
+def count_cores() -> int:
+    """Return the number of cores that this process may use, 1..8; OMP_NUM_THREADS overrides it."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given):
+        cores = int(given)
+    elif hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, _MAX_PROCESSES)
+
+
+def _time(work: Callable[..., T], *args: Any) -> tuple[T, float]:
+    """Return the result of some work, and the seconds that it took."""
     start = time.monotonic()
     return work(*args), time.monotonic() - start
 
 
-def _tell(stage: Stage, outcome: Outcome, seconds: float) -> Outcome:
+def _record(stage: Stage, result: T, seconds: float) -> T:
     record_stage(stage, seconds)
-    return outcome
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process has for itself: 1..8."""
-    mine = os.environ.get("OMP_NUM_THREADS", "")
-    cores = int(mine) if mine.isdecimal() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    return min(max(cores or os.cpu_count() or 1, 1), _MOST_PROCESSES)
+    return result
 
 
 def _resize_alpha(alpha: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
     return resize(np.repeat(alpha[..., None], 3, 2), width_px, height_px)[..., 0]
-
-
-_LOADING = threading.Lock()
-
-
-def open_codec_pool() -> CodecPool:
-    """Return the processes that decode and encode for this one.
-
-    Raises:
-        ConfigError: This process may have no children of its own.
-    """
-    with _LOADING:
-        return _open_codec_pool()
-
-
-@lru_cache(maxsize=1)
-def _open_codec_pool() -> CodecPool:
-    codecs = CodecPool()
-    # A process that multiprocessing started, as Dask's workers are, waits for its children before anything that is
-    # registered with `atexit`, and so for ever.
-    Finalize(None, codecs.close, exitpriority=0)
-    return codecs

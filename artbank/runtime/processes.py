@@ -1,8 +1,7 @@
-"""This process and others: which are known to be gone, which heed a terminal, and waiting that ends when asked to."""
+"""This process and others: is one dead, which signals reach children, and sleep that ends on request."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import signal
@@ -11,45 +10,50 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from artbank.errors import StopRequested
+from artbank.runtime.hashing import short_hash
 
-THIS_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-"""8 hex digits that stand for this machine's name."""
+THIS_HOST = short_hash(platform.node(), 8)
+"""8 hex digits that identify this machine."""
+
+_STOP_CHECK_SECONDS = 1.0
 
 
 def is_dead(host: str, process: int) -> bool:
-    """Say whether a process is known to have ended; of other machines' nothing is known."""
+    """Tell whether a process is known to have ended; False for processes of other machines."""
     if host != THIS_HOST or process <= 0:
         return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # it is another user's, or none at all
+    except (OSError, OverflowError):  # a process of another user, or a number that no process can have
         return False
     return False
 
 
 @contextmanager
 def shield_children_from_terminal() -> Iterator[None]:
-    """Have Ctrl-C, and a terminal that is closed, spare the processes that are started in the block, and theirs.
+    """Start processes that ignore Ctrl-C and the closing of the terminal, as do their own children.
 
-    A terminal tells all processes of a job at once. Who gives work back then still needs these, and ends them.
+    The terminal signals the whole process group. The process that handles the signal still needs its children while it
+    releases its work, and then ends them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})  # which children inherit
+    # Children inherit the mask of blocked signals.
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def sleep_or_stop(seconds: float, should_stop: Callable[[], bool]) -> None:
-    """Let time go by.
+    """Sleep, and check every second whether to stop.
 
     Raises:
-        StopRequested: It should stop.
+        StopRequested: `should_stop` returned True.
     """
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
+    while (remaining := end - time.monotonic()) > 0:
         if should_stop():
-            raise StopRequested("the process was asked to end; run again to go on")
-        time.sleep(min(left, 1.0))
+            raise StopRequested("the process was asked to stop; run again to continue")
+        time.sleep(min(remaining, _STOP_CHECK_SECONDS))

@@ -1,8 +1,9 @@
-"""What a worker process tells Prometheus, where its environment asks for it: ARTBANK_METRICS_PORT.
+"""Prometheus metrics of a worker process, off unless ARTBANK_METRICS_PORT is set.
 
-Without that nothing here does anything: no thread, no port, and prometheus-client is not imported. With it, the first
-shard or training of a process opens an HTTP server on that port, or on the next free one of `PORTS_TRIED`, so that the
-workers of one machine share the setting. It listens on the loopback, or on ARTBANK_METRICS_ADDRESS.
+If it is not set, nothing here has an effect: no thread, no port, and prometheus-client is not imported. If it is set,
+the first shard or training of a process starts an HTTP server on that port, or on the next free one of `PORTS_TRIED`,
+so that all workers of a machine can share the setting. The server listens on the loopback address unless
+ARTBANK_METRICS_ADDRESS names another.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import errno
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from artbank.errors import ConfigError
+from artbank.runtime.loading import LoadOnce
 
 logger = logging.getLogger(__name__)
 
-PORT_VARIABLE, ADDRESS_VARIABLE = "ARTBANK_METRICS_PORT", "ARTBANK_METRICS_ADDRESS"
+PORT_VARIABLE = "ARTBANK_METRICS_PORT"
+ADDRESS_VARIABLE = "ARTBANK_METRICS_ADDRESS"
 PORTS_TRIED = 64
-MAX_STYLE_LABELS = 50  # that have a label of their own in a process; the rest is `other`
+MAX_STYLE_LABELS = 50  # styles of a process with a label of their own; all others share one
 OTHER_STYLES = "other"
 
 Stage = Literal["read", "decode", "draw", "score", "encode", "write"]
@@ -34,7 +36,7 @@ Operation = Literal["list", "exists", "read", "write", "create", "delete"]
 
 @dataclass(frozen=True)
 class Meter:
-    """One metric: its name as Prometheus has it, its kind, labels and buckets, and what it says."""
+    """One Prometheus metric: name, kind, labels, help text and buckets."""
 
     name: str
     kind: Literal["Counter", "Gauge", "Histogram"]
@@ -67,108 +69,120 @@ STAGE_SECONDS = Meter(
     _STAGE_BUCKETS,
 )
 QUEUED = Meter("artbank_queue_items", "Gauge", ("queue",), "Files being read or decoded, and batches being written.")
-STEPS = Meter("artbank_train_steps_total", "Counter", (), "Optimiser steps, of all banks together.")
-REQUESTS = Meter("artbank_store_objects_total", "Counter", ("operation",), "Objects asked of stores, by operation.")
-ERRORS = Meter("artbank_store_errors_total", "Counter", ("operation",), "Those that came to an error.")
+STEPS = Meter("artbank_train_steps_total", "Counter", (), "Optimiser steps, summed over all banks.")
+REQUESTS = Meter("artbank_store_objects_total", "Counter", ("operation",), "Objects requested from stores.")
+ERRORS = Meter("artbank_store_errors_total", "Counter", ("operation",), "Requested objects that gave an error.")
 GPU_MEMORY = Meter(
     "artbank_gpu_memory_bytes", "Gauge", ("device", "kind"), "Memory of CUDA devices: allocated, reserved, peak, total."
 )
 METERS = (PICTURES, PICTURE_SECONDS, STAGE_SECONDS, QUEUED, STEPS, REQUESTS, ERRORS, GPU_MEMORY)
-"""All of them; a process's own, `process_*`, come beside them."""
+"""All metrics of artbank; prometheus-client adds those of the process, `process_*`."""
 
-_ABSENT = nullcontext()
-_OPENING = threading.Lock()
+_NO_CONTEXT = nullcontext()
 
 
-class _Exporter:
-    """The meters of this process, and the server that tells them."""
+class Exporter:
+    """The metrics of this process and the server that exposes them."""
 
     def __init__(self, port: int, address: str):
+        """Register all metrics and start the server.
+
+        Args:
+            port: First port to try.
+            address: Address to listen on.
+
+        Raises:
+            ConfigError: This machine cannot listen on that address.
+        """
         import prometheus_client
         from prometheus_client.process_collector import ProcessCollector
 
         self.registry = prometheus_client.CollectorRegistry()
         self._styles: set[str] = set()
-        self._meters: dict[Meter, Any] = {}
+        self._metrics: dict[Meter, Any] = {}
         for meter in METERS:
-            if meter is not GPU_MEMORY:  # is read when it is asked for
-                options = {"buckets": meter.buckets} if meter.buckets else {}
-                kind = getattr(prometheus_client, meter.kind)
-                self._meters[meter] = kind(meter.name, meter.text, meter.labels, registry=self.registry, **options)
+            if meter is GPU_MEMORY:  # measured when the server is asked
+                continue
+            options = {"buckets": meter.buckets} if meter.buckets else {}
+            kind = getattr(prometheus_client, meter.kind)
+            self._metrics[meter] = kind(meter.name, meter.text, meter.labels, registry=self.registry, **options)
         ProcessCollector(registry=self.registry)
         self.registry.register(_GpuMemory())  # pyright: ignore[reportArgumentType]
         self.server, self.port = _listen(port, address, self.registry)
 
-    def of(self, meter: Meter, *labels: str) -> Any:
-        return self._meters[meter].labels(*labels) if labels else self._meters[meter]
+    def metric(self, meter: Meter, *labels: str) -> Any:
+        """Return the counter, gauge or histogram of a meter with these labels."""
+        metric = self._metrics[meter]
+        return metric.labels(*labels) if labels else metric
 
     def style_label(self, style: str) -> str:
-        """Return a style, or `other`: what people type into runs must not grow without bound."""
+        """Return the label of a style, or `other` once there are too many; users can make up any number of styles."""
         if style not in self._styles and len(self._styles) < MAX_STYLE_LABELS:
             self._styles.add(style)
         return style if style in self._styles else OTHER_STYLES
 
 
-_EXPORTER: _Exporter | None = None
+@LoadOnce
+def open_exporter() -> Exporter:
+    """Return the exporter of this process, as the environment sets it up; its `latest` is None until it is open."""
+    port = _parse_port(os.environ[PORT_VARIABLE])
+    return Exporter(port, os.environ.get(ADDRESS_VARIABLE) or "127.0.0.1")
 
 
 def start_exporter() -> int | None:
-    """Begin to tell where the environment asks for it, once in a process; returns the port, or None.
+    """Start the exporter of this process if the environment asks for one; later calls do nothing.
+
+    Returns:
+        The port; None if there is no exporter.
 
     Raises:
-        ConfigError: ARTBANK_METRICS_PORT is no port.
+        ConfigError: ARTBANK_METRICS_PORT is not a port, or ARTBANK_METRICS_ADDRESS not an address of this machine.
     """
-    global _EXPORTER
-    asked = os.environ.get(PORT_VARIABLE, "")
-    if not asked:
-        return None
-    with _OPENING:
-        if _EXPORTER is None:
-            _EXPORTER = _Exporter(_parse_port(asked), os.environ.get(ADDRESS_VARIABLE) or "127.0.0.1")
-        return _EXPORTER.port
+    return open_exporter().port if os.environ.get(PORT_VARIABLE) else None
 
 
 def count_picture(style: str, status: str, failure: str | None = None, seconds: float | None = None) -> None:
-    """Count a picture, and the seconds it took where it was drawn."""
-    if _EXPORTER is not None:
-        _EXPORTER.of(PICTURES, _EXPORTER.style_label(style), status, failure or "").inc()
-        if seconds is not None:
-            _EXPORTER.of(PICTURE_SECONDS).observe(seconds)
+    """Count a picture, and record the seconds it took if it was drawn."""
+    if (exporter := open_exporter.latest) is None:
+        return
+    exporter.metric(PICTURES, exporter.style_label(style), status, failure or "").inc()
+    if seconds is not None:
+        exporter.metric(PICTURE_SECONDS).observe(seconds)
 
 
 def count_steps(number: int) -> None:
     """Count steps of training."""
-    if _EXPORTER is not None:
-        _EXPORTER.of(STEPS).inc(number)
+    if (exporter := open_exporter.latest) is not None:
+        exporter.metric(STEPS).inc(number)
 
 
 def count_objects(operation: Operation, number: int, *, num_errors: int = 0) -> None:
-    """Count objects that a store was asked for, and those of them that came to an error."""
-    if _EXPORTER is not None:
-        _EXPORTER.of(REQUESTS, operation).inc(number)
-        _EXPORTER.of(ERRORS, operation).inc(num_errors)
+    """Count objects requested from a store, and how many of them gave an error."""
+    if (exporter := open_exporter.latest) is not None:
+        exporter.metric(REQUESTS, operation).inc(number)
+        exporter.metric(ERRORS, operation).inc(num_errors)
 
 
 def counting_objects(operation: Operation, number: int = 1) -> AbstractContextManager[None]:
-    """Count objects that a store is asked for in a block, which fail together."""
-    return _ABSENT if _EXPORTER is None else _counting_objects(operation, number)
+    """Count objects that a block requests from a store; an exception counts as an error of each."""
+    return _NO_CONTEXT if open_exporter.latest is None else _counting_objects(operation, number)
 
 
 def record_queue(queue: Queue, length: int) -> None:
-    """Note how long a queue is; one without a name is nobody's concern."""
-    if _EXPORTER is not None and queue:
-        _EXPORTER.of(QUEUED, queue).set(length)
+    """Record the length of a queue; an unnamed queue is not recorded."""
+    if queue and (exporter := open_exporter.latest) is not None:
+        exporter.metric(QUEUED, queue).set(length)
 
 
 def record_stage(stage: Stage, seconds: float) -> None:
-    """Note how long a stage took."""
-    if _EXPORTER is not None:
-        _EXPORTER.of(STAGE_SECONDS, stage).observe(seconds)
+    """Record the seconds that a stage took."""
+    if (exporter := open_exporter.latest) is not None:
+        exporter.metric(STAGE_SECONDS, stage).observe(seconds)
 
 
 def time_stage(stage: Stage) -> AbstractContextManager[None]:
-    """Time a block as a stage."""
-    return _ABSENT if _EXPORTER is None else _time_stage(stage)
+    """Record the seconds that a block takes as those of a stage."""
+    return _NO_CONTEXT if open_exporter.latest is None else _time_stage(stage)
 
 
 @contextmanager
@@ -190,12 +204,12 @@ def _counting_objects(operation: Operation, number: int) -> Iterator[None]:
 
 def _parse_port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65536):
-        raise ConfigError(f"{PORT_VARIABLE}: expected a port, 1 to 65535, found {text!r}; unset it to have no metrics")
+        raise ConfigError(f"{PORT_VARIABLE}: expected a port, 1 to 65535, found {text!r}; unset it to turn metrics off")
     return int(text)
 
 
 def _listen(port: int, address: str, registry: Any) -> tuple[Any, int | None]:
-    """Open the server on the first free port from this one on; without one, work goes on and a warning says so."""
+    """Start the server on the first free port from `port` on; if none is free, log a warning and go on without."""
     from prometheus_client import start_http_server
 
     for number in range(port, min(port + PORTS_TRIED, 65536)):
@@ -204,9 +218,8 @@ def _listen(port: int, address: str, registry: Any) -> tuple[Any, int | None]:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 continue
-            raise ConfigError(
-                f"{ADDRESS_VARIABLE}={address}, {PORT_VARIABLE}={port}: cannot listen there ({error})"
-            ) from error
+            variables = f"{ADDRESS_VARIABLE}={address}, {PORT_VARIABLE}={port}"
+            raise ConfigError(f"{variables}: cannot listen there ({error}); name an address of this machine") from error
         logger.info("metrics at http://%s:%d/metrics", address, number)
         return server, number
     logger.warning("no metrics: ports %d to %d of %s are taken", port, port + PORTS_TRIED - 1, address)
@@ -214,7 +227,7 @@ def _listen(port: int, address: str, registry: Any) -> tuple[Any, int | None]:
 
 
 class _GpuMemory:
-    """Reads the memory of the CUDA devices that this process uses, if it uses any."""
+    """Collector of the memory of the CUDA devices, if this process uses CUDA."""
 
     def collect(self) -> Iterable[Any]:
         from prometheus_client.core import GaugeMetricFamily

@@ -1,14 +1,14 @@
-"""Who is at work on what: leases in the store, so that two runs do not do the same thing at once.
+"""Leases in the store, so that two runs do not do the same work at once.
 
-    <name>.lease-000001    a generation; the highest that is there holds
+    <name>.lease-000001    a generation of a lease; the highest number is valid
 
-A generation is created conditionally, so that of all who try exactly one has it, and its holder writes it anew at
-intervals. Who waits compares what it reads by its own monotonic clock: no times are compared, so no clock can be wrong.
-What has not changed for too long, or is of a process that is known to be gone, is superseded by creating the next
-generation, which the holder finds out when it renews its own, and gives up.
+A generation is created conditionally, so exactly one of all contenders gets it, and its holder rewrites it at regular
+intervals. A contender watches how long the content stays the same on its own monotonic clock: times of two machines are
+never compared, so a wrong clock does no harm. If a lease is not renewed for too long, or its process is known to be
+dead, a contender creates the next generation. The old holder notices at its next renewal and gives up.
 
-A lease saves work and guards nothing: a holder that was silent for too long goes on until it looks. What must not
-happen twice is kept from it by conditional creation of its own.
+A lease avoids duplicate work; it is not a lock. A holder that missed its renewals works on until its next renewal.
+Anything that must happen once uses its own conditional create.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
 
-BEATS = 3
-"""Renewals in the time after which a lease that stays as it is counts as left."""
+RENEWALS_PER_TERM = 3
+"""Renewals during the time after which a lease without renewal counts as abandoned."""
 
 
 class Lease:
@@ -37,20 +37,24 @@ class Lease:
     def __init__(self, store: Store, name: str, generation: int):
         """Use `Contender.try_acquire` instead."""
         self.is_lost = False
-        self._store, self._name, self._generation = store, name, generation
-        self._owner, self._beats, self._lock = uuid.uuid4().hex, 0, threading.Lock()
+        self._store = store
+        self._name = name
+        self._generation = generation
+        self._owner = uuid.uuid4().hex
+        self._num_renewals = 0
+        self._lock = threading.Lock()
 
     @property
     def key(self) -> str:
-        """Where it lies."""
+        """Its key in the store."""
         return _key(self._name, self._generation)
 
-    def sign(self) -> bytes:
-        """Return a sign of life, different each time that it was renewed."""
-        return json.dumps([self._owner, self._beats, THIS_HOST, getpid()]).encode()
+    def heartbeat(self) -> bytes:
+        """Return the content of the lease: owner, number of renewals, machine and process."""
+        return json.dumps([self._owner, self._num_renewals, THIS_HOST, getpid()]).encode()
 
     def renew(self) -> bool:
-        """Leave a sign of life; returns False, from then on, where somebody else has the work now.
+        """Renew the lease; returns False, from then on, once another process has taken it over.
 
         Raises:
             OSError: The store failed.
@@ -58,12 +62,12 @@ class Lease:
         with self._lock:
             self.is_lost = self.is_lost or not self._is_own()
             if not self.is_lost:
-                self._beats += 1
-                self._store.write(self.key, self.sign())
+                self._num_renewals += 1
+                self._store.write(self.key, self.heartbeat())
             return not self.is_lost
 
     def release(self) -> None:
-        """Leave the work to whoever comes, and with it what those who lost it have left.
+        """Give the lease up, and delete the older generations of holders that lost it.
 
         Raises:
             OSError: The store failed.
@@ -71,75 +75,80 @@ class Lease:
         with self._lock:
             if not self.is_lost and self._is_own():
                 found = list_generations(self._store, self._name)
-                self._store.delete_many(_key(self._name, n) for n in found if n <= self._generation)
+                self._store.delete_many(_key(self._name, number) for number in found if number <= self._generation)
             self.is_lost = True
 
     def _is_own(self) -> bool:
         if max(list_generations(self._store, self._name), default=0) != self._generation:
             return False
         try:
-            return _read_sign(self._store.read(self.key))[0] == self._owner
+            owner, _, _ = _parse_heartbeat(self._store.read(self.key))
         except FileNotFoundError:
             return False
+        return owner == self._owner
 
 
 class Contender:
-    """Someone who wants a lease, and knows for how long its holder's sign of life has been the same."""
+    """A process that wants a lease and watches how long its holder has not renewed it."""
 
     def __init__(self, store: Store, name: str, seconds: float, *, clock: Callable[[], float] = time.monotonic):
-        """Take aim at a lease; nothing is read yet.
+        """Prepare to acquire a lease; reads nothing yet.
 
         Args:
-            store: Where it lies.
-            name: Of the work: a key, to which the generation is added.
-            seconds: After which a lease that stays as it is counts as left.
-            clock: Seconds that only grow.
+            store: Store of the lease.
+            name: Key of the lease, without the suffix of the generation.
+            seconds: Time without renewal after which a lease counts as abandoned.
+            clock: Monotonic clock, seconds.
         """
-        self._store, self._name, self._seconds, self._clock = store, name, seconds, clock
-        self._seen: tuple[int, bytes] | None = None
-        self._since = 0.0
+        self._store = store
+        self._name = name
+        self._seconds = seconds
+        self._clock = clock
+        self._last_seen: tuple[int, bytes] | None = None
+        self._unchanged_since = 0.0
 
     def try_acquire(self) -> Lease | None:
-        """Take the lease if nobody has it, or if its holder has left it; returns None otherwise.
+        """Return the lease if it is free or abandoned, else None.
 
         Raises:
             OSError: The store failed.
         """
         try:
             generation = max(list_generations(self._store, self._name), default=0)
-            if generation and not self._is_left(generation, self._store.read(_key(self._name, generation))):
+            if generation and not self._is_abandoned(generation, self._store.read(_key(self._name, generation))):
                 return None
-        except FileNotFoundError:  # released while we looked
+        except FileNotFoundError:  # released between listing and reading
             return None
         except BaseException:
-            self._seen = None  # while we could not look, its holder could perhaps not write
+            self._last_seen = None  # while the store failed, the holder may have been unable to renew
             raise
         lease = Lease(self._store, self._name, generation + 1)
-        return lease if self._store.create(lease.key, lease.sign()) else None
+        return lease if self._store.create(lease.key, lease.heartbeat()) else None
 
-    def _is_left(self, generation: int, sign: bytes) -> bool:
-        if (generation, sign) != self._seen:
-            self._seen, self._since = (generation, sign), self._clock()
-        _, host, process = _read_sign(sign)
-        return is_dead(host, process) or self._clock() - self._since >= self._seconds
+    def _is_abandoned(self, generation: int, heartbeat: bytes) -> bool:
+        if (generation, heartbeat) != self._last_seen:
+            self._last_seen = (generation, heartbeat)
+            self._unchanged_since = self._clock()
+        _, host, process = _parse_heartbeat(heartbeat)
+        return is_dead(host, process) or self._clock() - self._unchanged_since >= self._seconds
 
 
 @contextmanager
 def renew_in_background(seconds: float) -> Iterator[list[Lease]]:
-    """Give a list; renew the leases that are put into it while the block runs, and release them at its end.
+    """Yield an empty list; renew the leases that the block adds to it, and release them at the end.
 
     Args:
-        seconds: After which others count a lease as left.
+        seconds: Time without renewal after which a lease counts as abandoned.
     """
     leases: list[Lease] = []
     done = threading.Event()
 
-    def renew() -> None:
-        while not done.wait(seconds / BEATS):
+    def renew_all() -> None:
+        while not done.wait(seconds / RENEWALS_PER_TERM):
             for lease in tuple(leases):
                 _try(lease.renew, lease)
 
-    thread = threading.Thread(target=renew, name="leases", daemon=True)
+    thread = threading.Thread(target=renew_all, name="leases", daemon=True)
     thread.start()
     try:
         yield leases
@@ -151,18 +160,19 @@ def renew_in_background(seconds: float) -> Iterator[list[Lease]]:
 
 
 def list_generations(store: Store, name: str) -> list[int]:
-    """Return the numbers of the generations of a lease that are there, sorted.
+    """Return the numbers of the existing generations of a lease, sorted.
 
     Raises:
         OSError: The store failed.
     """
-    folder, start = name.rpartition("/")[0], f"{name}.lease-"
-    numbers = [stored.key.removeprefix(start) for stored in store.scan(folder) if stored.key.startswith(start)]
+    folder = name.rpartition("/")[0]
+    prefix = f"{name}.lease-"
+    numbers = [stored.key.removeprefix(prefix) for stored in store.scan(folder) if stored.key.startswith(prefix)]
     return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
 
 
 def _try(action: Callable[[], object], lease: Lease) -> None:
-    """Do something about a lease; that it cannot be done now must not end the work that it is about."""
+    """Renew or release a lease; a failure must not stop the work that the lease is for."""
     try:
         action()
     except Exception as error:
@@ -173,10 +183,10 @@ def _key(name: str, generation: int) -> str:
     return f"{name}.lease-{generation:06d}"
 
 
-def _read_sign(sign: bytes) -> tuple[str, str, int]:
-    """Return owner, machine and process; of what is no sign of life, nobody's."""
+def _parse_heartbeat(heartbeat: bytes) -> tuple[str, str, int]:
+    """Return owner, machine and process; values that no process has if the content is invalid."""
     try:
-        owner, _, host, process = json.loads(sign)
+        owner, _, host, process = json.loads(heartbeat)
         return str(owner), str(host), int(process)
     except (ValueError, TypeError, OverflowError, RecursionError):
         return "", "", 0

@@ -1,8 +1,8 @@
-"""What a `Store` stands on: local files, S3, or any other file system of fsspec.
+"""The interface of a backend, on which a `Store` is built: local files, S3, or any other file system of fsspec.
 
-All take keys that `Store` has checked, move whole objects, and never expand a pattern: a key may hold `*`, `?` or
-brackets. They differ in what makes a write whole and a creation exclusive: a rename and a hard link here, a single PUT
-and its `If-None-Match` there.
+Backends take keys that `Store` has checked, move whole objects, and never expand a pattern: a key may contain `*`, `?`
+or brackets. They differ in how a write is atomic and a creation exclusive: local files use a rename and a hard link, S3
+a single PUT and `If-None-Match`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol, TypeVar
 
-_Outcome = TypeVar("_Outcome")
-_KINDS = {
+_T = TypeVar("_T")
+
+# Not the machine's own list of media types, so that all machines write the same.
+_MEDIA_TYPES = {
     ".avif": "image/avif",
     ".css": "text/css; charset=utf-8",
     ".gif": "image/gif",
@@ -27,18 +29,18 @@ _KINDS = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
-}  # not those that a machine's own list has: what is written is the same everywhere
+}
 
 
 @dataclass(frozen=True)
-class Found:
-    """One object as a listing shows it.
+class ListedObject:
+    """One object in a listing.
 
     Attributes:
         key: Below the store.
         size: Bytes.
-        etag: None where the backend has none.
-        changed_ns: Nanoseconds since 1970; None where the backend does not say.
+        etag: None if the backend has none.
+        changed_ns: Time of the last change, nanoseconds since 1970; None if the backend does not report it.
     """
 
     key: str
@@ -48,24 +50,25 @@ class Found:
 
 
 class Backend(Protocol):
-    """One folder of objects; a prefix is a folder below it, empty for all of it."""
+    """One folder of objects. A prefix is a folder below it; an empty prefix is all of it."""
 
-    def below(self, folder: str) -> Backend:
-        """Return the same of a folder below this one."""
+    def child(self, folder: str) -> Backend:
+        """Return the backend of a folder below this one."""
         ...
 
-    def walk(self, prefix: str) -> Iterable[Found]:
-        """List everything below `prefix`, in any order; nothing where there is no such folder."""
+    def walk(self, prefix: str) -> Iterable[ListedObject]:
+        """List all objects below `prefix`, in any order; nothing if there is no such folder."""
         ...
 
-    def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterable[Found]:
-        """List the hidden files of writes that were cut off or are under way, in any order.
+    def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterable[ListedObject]:
+        """List the hidden files of interrupted or running writes, in any order.
 
         Args:
-            folders: Those to look into, and not below them; None for all there are.
+            folders: Look only directly in these; None for all folders.
 
         Returns:
-            Nothing where a write leaves none. `changed_ns` is 0 where the process that wrote is known to be gone.
+            Nothing if the backend's writes leave no such files. `changed_ns` is 0 if the process that wrote the file is
+            known to be dead.
         """
         ...
 
@@ -74,54 +77,54 @@ class Backend(Protocol):
         ...
 
     def exists(self, key: str) -> bool:
-        """Say whether there is an object of that name; a folder is none."""
+        """Tell whether there is an object of that name; False for a folder."""
         ...
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
-        """Read several objects at once; an error takes the place of the bytes."""
+        """Read several objects at once; an object that cannot be read yields its error."""
         ...
 
     def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
-        """Return the SHA-256, hex, of several objects; an error takes the place of one.
+        """Return the SHA-256, hex, of several objects; an object that cannot be read yields its error.
 
-        However large they are, little of them is in memory.
+        Reads large objects in pieces.
         """
         ...
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
-        """Write several objects at once, each whole or not at all."""
+        """Write several objects at once, each completely or not at all."""
         ...
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object where there is none; False, and nothing changed, where there is one."""
+        """Write an object if there is none; returns False, and changes nothing, if there is one."""
         ...
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Delete several objects at once; absent ones are fine."""
+        """Delete several objects at once; objects that do not exist are ignored."""
         ...
 
     def delete_versions(self, key: str) -> bool | None:
-        """Delete an object with all that a store keeps of older writes to it.
+        """Delete an object and all its older versions.
 
         Returns:
-            Whether the store keeps older versions; None where it does not let itself be asked.
+            Whether the store keeps older versions; None if it does not say.
         """
         ...
 
 
-def attempt(read: Callable[[str], _Outcome], key: str) -> _Outcome | Exception:
-    """Return what one object gives, or the error that came instead."""
+def try_read(read: Callable[[str], _T], key: str) -> _T | Exception:
+    """Return what `read` returns for a key, or the error that it raises."""
     try:
         return read(key)
     except Exception as error:
         return error
 
 
-def find_kind(key: str) -> str | None:
-    """Return the media type that a browser needs to be told to show an object; None where it shows none such."""
-    return _KINDS.get(PurePosixPath(key).suffix.lower())
+def media_type(key: str) -> str | None:
+    """Return the media type that a browser needs in order to display an object; None for all other kinds."""
+    return _MEDIA_TYPES.get(PurePosixPath(key).suffix.lower())
 
 
-def nanoseconds(moment: datetime) -> int:
+def to_nanoseconds(moment: datetime) -> int:
     """Return a time as nanoseconds since 1970."""
     return int(moment.timestamp() * 1e9)

@@ -9,36 +9,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from artbank.store.backends.backend import Found, attempt, nanoseconds
+from artbank.store.backends.backend import ListedObject, to_nanoseconds, try_read
 
-_CREATING = threading.Lock()
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+_CREATE_LOCK = threading.Lock()
+_TIME_FIELDS = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 
 class FsspecBackend:
     """Objects below one path of a file system, one after the other.
 
-    How whole a write and how exclusive a creation is between processes depends on the file system.
+    The file system decides whether a write is atomic, and whether a creation is exclusive between processes.
     """
 
     def __init__(self, fs: Any, root: str):
-        """Take a file system, and the folder's path as that file system names it."""
+        """Take a file system, and the path of the folder in its own notation."""
         self._fs = fs
         self._root = root.rstrip("/")
 
-    def below(self, folder: str) -> FsspecBackend:
-        """See `Backend.below`."""
+    def child(self, folder: str) -> FsspecBackend:
+        """See `Backend.child`."""
         return FsspecBackend(self._fs, self._path(folder))
 
-    def walk(self, prefix: str) -> Iterator[Found]:
+    def walk(self, prefix: str) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
         folder = self._path(prefix)
         for path, info in self._fs.find(folder, detail=True).items():
             if path.startswith(f"{folder}/"):
+                key = path[len(self._root) + 1 :]
                 etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-                yield Found(path[len(self._root) + 1 :], info["size"], etag or None, _changed_ns(info))
+                yield ListedObject(key, info["size"], etag or None, _changed_ns(info))
 
-    def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[Found, ...]:
+    def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`."""
         return ()
 
@@ -56,11 +57,11 @@ class FsspecBackend:
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """See `Backend.read_many`."""
-        return {key: attempt(lambda key: self._fs.cat_file(self._path(key)), key) for key in keys}
+        return {key: try_read(self._read, key) for key in keys}
 
     def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
         """See `Backend.hash_many`."""
-        return {key: attempt(self._hash, key) for key in keys}
+        return {key: try_read(self._hash, key) for key in keys}
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """See `Backend.write_many`."""
@@ -69,7 +70,7 @@ class FsspecBackend:
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Backend.create`."""
-        with _CREATING:  # memory:// looks first and writes then
+        with _CREATE_LOCK:  # memory:// checks and writes in two steps
             try:
                 self._fs.pipe_file(self._path(key), data, mode="create")
             except FileExistsError:
@@ -83,9 +84,12 @@ class FsspecBackend:
                 self._fs.rm_file(self._path(key))
 
     def delete_versions(self, key: str) -> bool:
-        """See `Backend.delete_versions`: nothing older is kept."""
+        """See `Backend.delete_versions`; no older versions are kept."""
         self.delete_many([key])
         return False
+
+    def _read(self, key: str) -> bytes:
+        return self._fs.cat_file(self._path(key))
 
     def _hash(self, key: str) -> str:
         with self._fs.open(self._path(key), "rb") as file:
@@ -96,9 +100,10 @@ class FsspecBackend:
 
 
 def _changed_ns(info: Mapping[str, Any]) -> int | None:
-    for value in (info.get(name) for name in _TIMES):
+    for name in _TIME_FIELDS:
+        value = info.get(name)
         if isinstance(value, datetime):
-            return nanoseconds(value)
+            return to_nanoseconds(value)
         if isinstance(value, int | float):
             return int(value * 1e9)
     return None

@@ -1,4 +1,4 @@
-"""Objects as files of this machine."""
+"""Objects as local files."""
 
 from __future__ import annotations
 
@@ -16,51 +16,50 @@ from pathlib import Path
 from typing import TypeVar
 
 from artbank.runtime.processes import THIS_HOST, is_dead
-from artbank.store.backends.backend import Found, attempt
+from artbank.store.backends.backend import ListedObject, try_read
 
 logger = logging.getLogger(__name__)
 
 _Item = TypeVar("_Item")
-_Outcome = TypeVar("_Outcome")
+_T = TypeVar("_T")
 _NUM_THREADS = 16
-_PARTIAL = re.compile(
-    r"\.[0-9a-f]{16}([0-9a-f]{8})([0-9a-f]{8})\.tmp"
-)  # what `_beside` writes to: by chance, host, process
+# The hidden file of a write: 16 random digits, then host and process of the writer.
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{8})([0-9a-f]{8})\.tmp")
 
 
 @dataclass(frozen=True)
 class LocalBackend:
     """Files below one folder.
 
-    Links are listed neither as objects nor as folders: they may lead out of the folder, or in circles. A write goes to
-    a hidden file beside its place first; that one stays behind, unlisted, if the process is killed meanwhile. Creation
-    needs a file system with hard links.
+    Listings leave out links, which may lead out of the folder or in circles. A write first goes to a hidden file beside
+    its target; if the process is killed meanwhile, that file stays behind, unlisted. Creation needs a file system with
+    hard links.
     """
 
     root: Path
 
-    def below(self, folder: str) -> LocalBackend:
-        """See `Backend.below`."""
+    def child(self, folder: str) -> LocalBackend:
+        """See `Backend.child`."""
         return LocalBackend(self.root / folder)
 
-    def walk(self, prefix: str) -> Iterator[Found]:
+    def walk(self, prefix: str) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
         for key, entry in self._entries(prefix):
-            if (found := _found(key, entry)) is not None:
+            if (found := _to_listed(key, entry)) is not None:
                 yield found
 
-    def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterator[Found]:
+    def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterator[ListedObject]:
         """See `Backend.list_leftovers`."""
-        if folders is None:
-            entries = self._entries("", partial=True)
-        else:
-            entries = ((f"{f}/{e.name}".lstrip("/"), e) for f in folders for e in self._scan(f, partial=True))
+        entries = self._entries("", with_partial=True) if folders is None else self._entries_directly_in(folders)
         for key, entry in entries:
-            if (named := _PARTIAL.fullmatch(entry.name)) and (found := _found(key, entry)) is not None:
-                yield replace(found, changed_ns=0) if is_dead(named[1], int(named[2], 16)) else found
+            match = _PARTIAL.fullmatch(entry.name)
+            if match is None or (found := _to_listed(key, entry)) is None:
+                continue
+            host, process = match[1], int(match[2], 16)
+            yield replace(found, changed_ns=0) if is_dead(host, process) else found
 
     def list_folders(self, prefix: str) -> list[str]:
-        """See `Backend.list_folders`; a folder counts although nothing is in it."""
+        """See `Backend.list_folders`; includes empty folders."""
         return [entry.name for entry in self._scan(prefix) if entry.is_dir(follow_symlinks=False)]
 
     def exists(self, key: str) -> bool:
@@ -69,11 +68,11 @@ class LocalBackend:
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """See `Backend.read_many`."""
-        return dict(zip(keys, _in_threads(lambda key: attempt(self._read, key), keys), strict=True))
+        return dict(zip(keys, _in_threads(lambda key: try_read(self._read, key), keys), strict=True))
 
     def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
         """See `Backend.hash_many`."""
-        return dict(zip(keys, _in_threads(lambda key: attempt(self._hash, key), keys), strict=True))
+        return dict(zip(keys, _in_threads(lambda key: try_read(self._hash, key), keys), strict=True))
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """See `Backend.write_many`."""
@@ -81,7 +80,7 @@ class LocalBackend:
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Backend.create`."""
-        with self._beside(key, data) as partial:
+        with self._partial_file(key, data) as partial:
             try:
                 (self.root / key).hardlink_to(partial)
             except FileExistsError:
@@ -89,60 +88,72 @@ class LocalBackend:
         return True
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """See `Backend.delete_many`; folders that are empty then stay."""
+        """See `Backend.delete_many`; leaves empty folders behind."""
         list(_in_threads(self._delete, keys))
 
     def delete_versions(self, key: str) -> bool:
-        """See `Backend.delete_versions`: nothing older is kept."""
+        """See `Backend.delete_versions`; no older versions are kept."""
         self.delete_many([key])
         return False
 
-    def _entries(self, prefix: str, *, partial: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Go through all files below a folder, with their keys."""
-        waiting = [prefix]
-        while waiting:
-            folder = waiting.pop()
-            for entry in self._scan(folder, partial=partial):
+    def _entries(self, prefix: str, *, with_partial: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield all files below a folder with their keys."""
+        pending = [prefix]
+        while pending:
+            folder = pending.pop()
+            for entry in self._scan(folder, with_partial=with_partial):
                 key = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(key)
+                    pending.append(key)
                 else:
                     yield key, entry
 
-    def _scan(self, folder: str, *, partial: bool = False) -> list[os.DirEntry[str]]:
-        """List a folder without what is hidden, but for the files of writes under way if these are asked for."""
+    def _entries_directly_in(self, folders: Iterable[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        for folder in folders:
+            for entry in self._scan(folder, with_partial=True):
+                yield f"{folder}/{entry.name}".lstrip("/"), entry
+
+    def _scan(self, folder: str, *, with_partial: bool = False) -> list[os.DirEntry[str]]:
+        """List a folder without hidden entries; on request with the partial files of writes."""
+
+        def is_wanted(entry: os.DirEntry[str]) -> bool:
+            if not entry.name.startswith("."):
+                return True
+            return with_partial and _PARTIAL.fullmatch(entry.name) is not None
+
         try:
             with os.scandir(self.root / folder) as entries:
-                seen = [e for e in entries if not e.name.startswith(".") or (partial and _PARTIAL.fullmatch(e.name))]
+                wanted = [entry for entry in entries if is_wanted(entry)]
         except FileNotFoundError:
             return []
         except NotADirectoryError:
             if not folder:
-                raise  # the store itself is a file, which somebody should hear of
+                raise  # the store itself is a file: an error that the user must see
             return []
-        links = [entry.path for entry in seen if entry.is_symlink()]
+        links = [entry.path for entry in wanted if entry.is_symlink()]
         if links:
-            logger.warning("left out %d links such as %s; put what they lead to in their place", len(links), links[0])
-        return seen
+            logger.warning("left out %d links such as %s; replace them by their targets", len(links), links[0])
+        return wanted
 
     def _hash(self, key: str) -> str:
-        with self._opened(key) as file:
+        with self._open(key) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _read(self, key: str) -> bytes:
-        with self._opened(key) as file:
+        with self._open(key) as file:
             return file.read()
 
     @contextlib.contextmanager
-    def _opened(self, key: str) -> Iterator[BufferedReader]:
+    def _open(self, key: str) -> Iterator[BufferedReader]:
         try:
             with (self.root / key).open("rb") as file:
                 yield file
         except NotADirectoryError as error:
-            raise FileNotFoundError(error.errno, "a folder of its name is a file", str(self.root / key)) from error
+            message = "a file has the name of one of its folders"
+            raise FileNotFoundError(error.errno, message, str(self.root / key)) from error
 
     def _write(self, key: str, data: bytes) -> None:
-        with self._beside(key, data) as partial:
+        with self._partial_file(key, data) as partial:
             partial.replace(self.root / key)
 
     def _delete(self, key: str) -> None:
@@ -150,9 +161,11 @@ class LocalBackend:
             (self.root / key).unlink()
 
     @contextlib.contextmanager
-    def _beside(self, key: str, data: bytes) -> Iterator[Path]:
-        # Not the object's name with an ending: that one may be as long as names get already.
-        partial = (self.root / key).with_name(f".{uuid.uuid4().hex[:16]}{THIS_HOST}{os.getpid():08x}.tmp")
+    def _partial_file(self, key: str, data: bytes) -> Iterator[Path]:
+        """Write data to a hidden file beside its target; deletes the file if it is still there at the end."""
+        # Not the target's name with an extension: the name may already have the greatest possible length.
+        name = f".{uuid.uuid4().hex[:16]}{THIS_HOST}{os.getpid():08x}.tmp"
+        partial = (self.root / key).with_name(name)
         try:
             try:
                 partial.write_bytes(data)
@@ -165,16 +178,17 @@ class LocalBackend:
                 partial.unlink()
 
 
-def _found(key: str, entry: os.DirEntry[str]) -> Found | None:
+def _to_listed(key: str, entry: os.DirEntry[str]) -> ListedObject | None:
+    """Return a directory entry as an object; None for sockets, pipes, devices, and for files deleted meanwhile."""
     try:
         if not entry.is_file(follow_symlinks=False):
-            return None  # a socket, a pipe, a device
+            return None
         status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # deleted since its folder was read
+    except FileNotFoundError:
         return None
-    return Found(key, status.st_size, None, status.st_mtime_ns)
+    return ListedObject(key, status.st_size, None, status.st_mtime_ns)
 
 
-def _in_threads(work: Callable[[_Item], _Outcome], items: Iterable[_Item]) -> Iterator[_Outcome]:
+def _in_threads(work: Callable[[_Item], _T], items: Iterable[_Item]) -> Iterator[_T]:
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         yield from pool.map(work, items)

@@ -98,7 +98,7 @@ def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...],
 
 def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "_LISTED_AT_ONCE", 3)
-    monkeypatch.setattr(objects, "_SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr(objects, "_SCAN_CHUNK", 2)
     archive = Store.open(store_uri)
     archive.write_many({f"{n % 3}/{n}.jpg": b"x" * n for n in range(10)})
     photos = pending.list_archive(archive)

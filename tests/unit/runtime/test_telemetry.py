@@ -28,7 +28,7 @@ def taken() -> Iterator[int]:
 @pytest.fixture
 def serve(taken: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """Let this process tell, until the test ends."""
-    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+    telemetry.open_exporter.clear()
 
     def start() -> int:
         monkeypatch.setenv(telemetry.PORT_VARIABLE, str(taken))
@@ -37,20 +37,22 @@ def serve(taken: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], 
         return port
 
     yield start
-    if telemetry._EXPORTER is not None and telemetry._EXPORTER.server is not None:
-        telemetry._EXPORTER.server.shutdown()
-        telemetry._EXPORTER.server.server_close()
+    exporter = telemetry.open_exporter.latest
+    telemetry.open_exporter.clear()
+    if exporter is not None and exporter.server is not None:
+        exporter.server.shutdown()
+        exporter.server.server_close()
 
 
 def test_without_a_port_there_is_neither_a_thread_nor_an_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(telemetry.PORT_VARIABLE, raising=False)
-    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+    telemetry.open_exporter.clear()
     before = threading.enumerate()
     assert telemetry.start_exporter() is None
     telemetry.count_picture("monet", "done", seconds=0.1)
     with telemetry.time_stage("draw"), telemetry.counting_objects("read"):
         telemetry.record_queue("read", 3)
-    assert threading.enumerate() == before and telemetry._EXPORTER is None
+    assert threading.enumerate() == before and telemetry.open_exporter.latest is None
 
 
 def test_a_process_takes_the_next_free_port_and_tells_what_it_counted(
@@ -86,6 +88,12 @@ def test_requests_that_fail_are_counted(serve: Callable[[], int], tmp_path: Path
     assert scrape(port)["artbank_store_errors_total", "write"] == 1
 
 
+def test_an_object_of_a_folder_below_a_store_counts_once(serve: Callable[[], int], tmp_path: Path) -> None:
+    port = serve()
+    Store.open(str(tmp_path)).child("a").child("b").write("key", b"1")
+    assert scrape(port)["artbank_store_objects_total", "write"] == 1
+
+
 def test_styles_beyond_the_first_are_counted_as_other(serve: Callable[[], int]) -> None:
     port = serve()
     for number in range(telemetry.MAX_STYLE_LABELS + 7):
@@ -113,14 +121,14 @@ def test_gpu_memory_is_told_of_every_device_and_kind(serve: Callable[[], int], m
 
 @pytest.mark.parametrize("port", ["0", "http", "70000", "-1"])
 def test_what_is_no_port_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+    telemetry.open_exporter.clear()
     monkeypatch.setenv(telemetry.PORT_VARIABLE, port)
     with pytest.raises(ConfigError, match=f"ARTBANK_METRICS_PORT: expected a port, 1 to 65535, found '{port}'"):
         telemetry.start_exporter()
 
 
 def test_an_address_that_is_not_this_machines_is_named(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "_EXPORTER", None)
+    telemetry.open_exporter.clear()
     monkeypatch.setenv(telemetry.PORT_VARIABLE, str(taken))
     monkeypatch.setenv(telemetry.ADDRESS_VARIABLE, "192.0.2.1")
     with pytest.raises(ConfigError, match=r"ARTBANK_METRICS_ADDRESS=192\.0\.2\.1.*cannot listen there"):
@@ -135,6 +143,6 @@ def test_the_table_of_the_documentation_is_that_of_the_registry(serve: Callable[
         for name, kind, labels, text in re.findall(r"\| `(artbank_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \|", text)
     }
     assert told == {(m.name, m.kind.lower(), m.labels, m.text) for m in telemetry.METERS}
-    assert telemetry._EXPORTER is not None
-    families = {family.name: family.type for family in telemetry._EXPORTER.registry.collect()}
+    assert telemetry.open_exporter.latest is not None
+    families = {family.name: family.type for family in telemetry.open_exporter.latest.registry.collect()}
     assert families.items() >= {(m.name.removesuffix("_total"), m.kind.lower()) for m in telemetry.METERS}

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -135,15 +136,16 @@ def test_a_lease_that_cannot_be_read_is_left_after_the_time_as_any_other(
 
 
 def test_leases_are_renewed_while_a_block_runs_and_released_after_an_error(tmp_path: object) -> None:
-    store = Store.open(str(tmp_path))
-    waiting, renewed = Contender(store, NAME, 0.3), threading.Event()
+    store, heartbeats = Store.open(str(tmp_path)), set()
+    other = Contender(store, NAME, SECONDS)
     with pytest.raises(ZeroDivisionError), renew_in_background(0.3) as leases:
-        leases.append(take(Contender(store, NAME, 0.3)))
-        for _ in range(12):
-            assert waiting.try_acquire() is None
-            renewed.wait(0.1)
+        leases.append(take(Contender(store, NAME, SECONDS)))
+        while len(heartbeats) < 4:
+            assert other.try_acquire() is None
+            heartbeats.add(store.read(leases[0].key))
+            time.sleep(0.02)
         raise ZeroDivisionError
-    take(waiting)
+    take(other)  # at once: it was released, for SECONDS have not passed
 
 
 def test_a_process_that_is_gone_leaves_its_lease_at_once(tmp_path: object) -> None:

@@ -12,7 +12,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from artbank.store.backends import s3
-from artbank.store.backends.backend import nanoseconds
+from artbank.store.backends.backend import to_nanoseconds
 from artbank.store.backends.s3 import S3Backend
 from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
@@ -29,7 +29,7 @@ def test_a_bucket_that_is_not_there_is_named(
 ):
     use_endpoint(request.getfixturevalue(server))
     store = Store.open("s3://no-such-bucket/store")
-    for call in (store.list, store.folders, lambda: store.write("a", b""), lambda: store.create("a", b"")):
+    for call in (store.list, store.list_folders, lambda: store.write("a", b""), lambda: store.create("a", b"")):
         with pytest.raises(FileNotFoundError, match="no-such-bucket"):
             call()
 
@@ -81,7 +81,7 @@ def test_a_page_is_read_as_the_client_reads_it(
     Store.open(uri).write_many({key: key.encode() for key in ODD_KEYS})
     own = S3FileSystem(endpoint_url=endpoint.url, skip_instance_cache=True)
     page = own.call_s3("list_objects_v2", Bucket=uri.removeprefix("s3://"))
-    wanted = {e["Key"]: (e["Size"], e["ETag"].strip('"'), nanoseconds(e["LastModified"])) for e in page["Contents"]}
+    wanted = {e["Key"]: (e["Size"], e["ETag"].strip('"'), to_nanoseconds(e["LastModified"])) for e in page["Contents"]}
     found = S3Backend(uri.removeprefix("s3://"), "", endpoint.url).walk("")
     assert {one.key: (one.size, one.etag, one.changed_ns) for one in found} == wanted
     assert wanted.keys() == {*ODD_KEYS}
@@ -92,7 +92,7 @@ def test_a_page_is_read_as_the_client_reads_it(
 )
 def test_a_page_that_looks_odd_is_left_to_the_client(body: bytes):
     response, custom = {"body": body}, {}
-    s3._read_contents(response_dict=response, customized_response_dict=custom)
+    s3._parse_contents(response_dict=response, customized_response_dict=custom)
     assert (response, custom) == ({"body": body}, {})
 
 
@@ -213,7 +213,7 @@ def test_a_conflict_that_another_won_is_a_loss(scripted):
 
 
 def test_a_conflict_without_end_is_a_transient_error(scripted, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("artbank.store.backends.backend.s3._CONFLICT_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("artbank.store.backends.s3._CONFLICT_SECONDS", (0.01, 0.01))
     store, script = scripted(*[(409, "ConditionalRequestConflict", False)] * 3)
     with pytest.raises(OSError) as caught:
         store.create("a", b"mine")

@@ -1,0 +1,65 @@
+"""From the URI of a store to the backend that serves it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from artbank.credentials import has_credentials, redact
+from artbank.errors import ConfigError
+from artbank.store.backends.backend import Backend
+from artbank.store.backends.fsspec import FsspecBackend
+from artbank.store.backends.local import LocalBackend
+from artbank.store.backends.s3 import S3Backend
+from artbank.store.keys import check_key
+
+_PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+
+
+def open_backend(uri: str) -> tuple[str, Backend]:
+    """Return the normalised URI of a folder, and its backend; see `Store.open`.
+
+    Raises:
+        ConfigError: The URI names no folder, holds credentials, or has an unknown protocol.
+    """
+    if has_credentials(uri):
+        raise ConfigError(
+            f"{redact(uri)} holds credentials; remove them and set them in the environment, such as AWS_ACCESS_KEY_ID"
+        )
+    protocol, rest = uri.split("://", 1) if _PROTOCOL.match(uri) else ("file", uri)
+    if protocol in ("file", "local"):
+        return _open_local(rest)
+    if protocol in ("s3", "s3a"):
+        return _open_s3(rest)
+    return _open_fsspec(uri)
+
+
+def _open_local(path: str) -> tuple[str, Backend]:
+    if not path or "\0" in path:
+        raise ConfigError(f"expected the path of a folder, found {path!r}; use `.` for the current folder")
+    root = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
+    return str(root), LocalBackend(root)
+
+
+def _open_s3(path: str) -> tuple[str, Backend]:
+    bucket, _, prefix = path.strip("/").partition("/")
+    if not bucket:
+        raise ConfigError("expected s3://bucket/folder, found no bucket; name one")
+    if prefix:
+        check_key(prefix)
+    endpoint_url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return f"s3://{bucket}/{prefix}".rstrip("/"), S3Backend(bucket, prefix, endpoint_url)
+
+
+def _open_fsspec(uri: str) -> tuple[str, Backend]:
+    import fsspec
+
+    if "::" in uri:
+        raise ConfigError(f"expected a single location, found the chain {uri}; unpack it first")
+    try:
+        fs, path = fsspec.url_to_fs(uri, use_listings_cache=False)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"expected a path, s3:// or a protocol of fsspec, found {uri}: {error}") from error
+    protocol, _, rest = uri.partition("://")
+    return f"{protocol}://{rest.rstrip('/')}", FsspecBackend(fs, path)
