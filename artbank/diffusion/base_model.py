@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import copy
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +26,7 @@ from artbank.diffusion.loading import load_parts
 from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
 from artbank.diffusion.weights import fetch_base_model, hash_base_model
 from artbank.errors import BaseModelError, ConfigError
+from artbank.runtime.load_once import LoadOnce
 
 logger = logging.getLogger(__name__)
 
@@ -285,9 +285,6 @@ class BaseModel:
             )
 
 
-_LOADING = threading.Lock()
-
-
 def load_base_model(choice: RunConfig) -> BaseModel:
     """Return the base model of a run, loaded once in a process.
 
@@ -296,10 +293,9 @@ def load_base_model(choice: RunConfig) -> BaseModel:
         ConfigError: The device is not there.
         OSError: The store or the hub failed.
     """
-    with _LOADING:  # threads that ask at once must not load it twice
-        return _load_base_model(choice.base_model, choice.revision, choice.device, choice.dtype, choice.compiling)
+    return _load_base_model(choice.base_model, choice.revision, choice.device, choice.dtype, choice.compiling)
 
 
-@lru_cache(maxsize=1)
+@LoadOnce
 def _load_base_model(source: str, revision: str | None, device: str, dtype: str, compiling: str) -> BaseModel:
     return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling)

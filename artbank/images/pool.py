@@ -26,7 +26,7 @@ from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.framing import Frame, Photo
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, OutputSize
-from artbank.runtime.loading import LoadOnce
+from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.prefetch import GetResult
 from artbank.runtime.telemetry import Stage, record_stage
 

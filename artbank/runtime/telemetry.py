@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from artbank.errors import ConfigError
-from artbank.runtime.loading import LoadOnce
+from artbank.runtime.load_once import LoadOnce
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from artbank.diffusion.loading import without_bars
 from artbank.diffusion.weights import MINI, check_shards, fetch_base_model
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
+from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.clip_preprocess import ClipPreprocessor
 
 _BATCH_SIZE = 32
@@ -187,9 +186,6 @@ def _download(name: str, revision: str | None, *, local_files_only: bool) -> Pat
 _LARGE_CLIP = "openai/clip-vit-large-patch14"  # the CLIP of Stable Diffusion 1.x
 
 
-_LOADING = threading.Lock()
-
-
 def load_scorer(choice: RunConfig) -> Scorer:
     """Return the scorer of a run, loaded once in a process; `auto` is the CLIP beside the base model.
 
@@ -201,8 +197,7 @@ def load_scorer(choice: RunConfig) -> Scorer:
     source = choose_scorer(
         choice, fetch_base_model(choice.base_model, choice.revision) if choice.scorer == "auto" else None
     )
-    with _LOADING:
-        return _load_scorer(source, device)
+    return _load_scorer(source, device)
 
 
 def choose_scorer(choice: RunConfig, folder: Path | None) -> str:
@@ -214,6 +209,6 @@ def choose_scorer(choice: RunConfig, folder: Path | None) -> str:
     return str(folder / "clip") if folder and (folder / "clip").is_dir() else _LARGE_CLIP
 
 
-@lru_cache(maxsize=1)
+@LoadOnce
 def _load_scorer(source: str, device: torch.device) -> Scorer:
     return Scorer.load(source, device)

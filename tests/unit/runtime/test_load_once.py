@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from artbank.runtime.loading import LoadOnce
+from artbank.runtime.load_once import LoadOnce
 
 
 class Model:
