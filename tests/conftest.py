@@ -1,8 +1,9 @@
-"""What all tests share: no call to the hub, S3 servers of different habits, a Prefect server, PostgreSQL, a browser.
+"""Fixtures and rules of all tests: no call to the hub, two tiers, time limits, servers that start when first used.
 
 Servers that are not installed are a reason to skip, unless ARTBANK_REQUIRE_SERVICES is set.
 
-The gateway refuses a conditional PUT without naming the condition, moto names it; s3fs makes two errors of that.
+The Ceph gateway and moto are both S3, with different habits: the gateway refuses a conditional PUT without naming the
+condition, moto names it, and s3fs raises a different error for each.
 """
 
 from __future__ import annotations
@@ -12,24 +13,81 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from hypothesis import HealthCheck, settings
 
 from tests.support import postgres, rgw
+from tests.support.signals import restored_handlers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"  # the core logs outside of flow runs too
 os.environ["OMP_NUM_THREADS"] = "1"  # for child processes too: sums of other thread counts differ in their last bits
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads take no time from the other programs here
-os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = "artbank"  # likewise: as a deployment has it
+os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = "artbank"  # as a deployment has it
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
-pytest_plugins = ["tests.support.flow_fixtures"]
+pytest_plugins = ["tests.support.model_fixtures", "tests.support.flow_fixtures"]
+settings.register_profile("artbank", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no clocks
+settings.load_profile("artbank")
 
 BACKENDS = ("local", "memory", "rgw", "moto")
+FAULTS = Path(__file__).parent / "faults"
+FAULTS_TIMEOUT_SECONDS = 600  # of the fast tier: `timeout` in pyproject.toml
+FAST_CPU_SECONDS = 15
 _numbers = count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests into their tier, and say which of them share a process under `pytest -n`.
+
+    Tests that use the Prefect server share one process and come first, since they take longest. The tests of any other
+    file share one too, so that fixtures of modules are made once.
+    """
+    for item in items:
+        if FAULTS in item.path.parents:
+            item.add_marker(pytest.mark.faults)
+        if item.get_closest_marker("faults") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(FAULTS_TIMEOUT_SECONDS))
+        item.add_marker(pytest.mark.xdist_group("prefect" if _uses_prefect(item) else item.path.stem))
+    items.sort(key=lambda item: not _uses_prefect(item))
+
+
+def _uses_prefect(item: pytest.Item) -> bool:
+    return "prefect_server" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Undo what `main()` of the command line does to the handlers of signals."""
+    with restored_handlers():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test of the fast tier that is too expensive for it. CPU time counts: it hardly grows on a busy machine."""
+    before = _cpu_seconds()
+    result = yield
+    seconds = _cpu_seconds() - before
+    if seconds > FAST_CPU_SECONDS and not item.get_closest_marker("faults"):
+        pytest.fail(
+            f"took {seconds:.0f} s of CPU, more than the {FAST_CPU_SECONDS} s of the fast tier: "
+            "make it smaller, or mark it `faults`"
+        )
+    return result
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children that ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +100,7 @@ def s3_endpoint() -> Iterator[rgw.Endpoint]:
 
 @pytest.fixture(scope="session")
 def moto_endpoint() -> Iterator[rgw.Endpoint]:
-    """A server of moto's."""
+    """A moto server."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=rgw.free_port(), verbose=False)
@@ -54,7 +112,7 @@ def moto_endpoint() -> Iterator[rgw.Endpoint]:
 
 @pytest.fixture
 def use_endpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[rgw.Endpoint], str]:
-    """Direct the rest of the test to an S3 server; gives the URI of an empty bucket there."""
+    """Points AWS_* at an S3 server until the test ends; returns the URI of an empty bucket there."""
 
     def use(endpoint: rgw.Endpoint) -> str:
         for name in ("AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION"):
@@ -69,7 +127,7 @@ def use_endpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[rgw.Endpoint], st
 
 @pytest.fixture
 def s3_store(s3_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str]) -> str:
-    """The URI of an empty bucket on the gateway, which AWS_* name until the test ends."""
+    """URI of an empty bucket on the gateway, which AWS_* point at until the test ends."""
     return use_endpoint(s3_endpoint)
 
 
@@ -77,7 +135,7 @@ def s3_store(s3_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], s
 def store_uri(
     request: pytest.FixtureRequest, tmp_path: Path, use_endpoint: Callable[[rgw.Endpoint], str]
 ) -> Iterator[str]:
-    """The URI of an empty store: on disk, in memory, on the gateway, on moto's server."""
+    """URI of an empty store: on disk, in memory, on the gateway, on moto."""
     if request.param == "local":
         yield str(tmp_path / "store")
     elif request.param == "memory":
@@ -89,7 +147,7 @@ def store_uri(
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
-    """A Prefect server for all tests that run flows; gives the URL of its API."""
+    """URL of the API of the one Prefect server of this process."""
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
@@ -102,7 +160,7 @@ def prefect_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """An empty database of a PostgreSQL server, as SQLAlchemy takes it."""
+    """SQLAlchemy URL of an empty PostgreSQL database."""
     _require([name for name in ("initdb", "postgres", "createdb") if postgres.find_program(name) is None])
     with postgres.run_postgres() as url:
         yield url
@@ -110,11 +168,13 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium, for a module that runs no flow meanwhile: its driver keeps an event loop running."""
+    """A headless Chromium. Its driver runs an event loop, so no flow can run in the same module."""
+    from playwright.sync_api import sync_playwright
+
     program = shutil.which("chromium") or shutil.which("google-chrome")
     _require([] if program else ["chromium"])
     with sync_playwright() as driver:
-        # As root in a container Chromium has no sandbox to be had, and it opens nothing but what the tests have made.
+        # As root in a container Chromium has no sandbox; it opens only pages that the tests wrote.
         chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield chromium
         chromium.close()
@@ -122,12 +182,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def require_programs() -> Callable[[Sequence[str]], None]:
-    """Skip what needs programs that are not there, told by name, or fail it."""
+    """Skips a test whose programs, given by name, are missing; fails it under ARTBANK_REQUIRE_SERVICES."""
     return _require
 
 
 def create_bucket(endpoint: rgw.Endpoint) -> str:
-    """Create a bucket of a new name, and return the name."""
+    """Create a bucket with a new name; returns the name."""
     from s3fs import S3FileSystem
 
     name = f"bucket-{os.getpid()}-{next(_numbers)}"
@@ -137,8 +197,10 @@ def create_bucket(endpoint: rgw.Endpoint) -> str:
 
 
 def _require(missing: Sequence[str]) -> None:
-    """Skip what needs programs that are not there, or fail it."""
+    """Skip the test if programs are missing; fail it under ARTBANK_REQUIRE_SERVICES."""
     if missing and os.environ.get("ARTBANK_REQUIRE_SERVICES"):
-        pytest.fail(f"ARTBANK_REQUIRE_SERVICES is set, but there is no {', '.join(missing)}: tests/install-services.sh")
+        pytest.fail(
+            f"ARTBANK_REQUIRE_SERVICES is set, but {', '.join(missing)} is missing: run tests/install-services.sh"
+        )
     if missing:
-        pytest.skip(f"no {', '.join(missing)}; tests/install-services.sh installs them")
+        pytest.skip(f"{', '.join(missing)} is missing; tests/install-services.sh installs it")

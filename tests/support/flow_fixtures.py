@@ -1,30 +1,27 @@
-"""A gallery with two banks, trained by the flow once; tests that change something work on copies."""
+"""Fixtures of flows: a gallery with two banks that the flow trained once, and an archive that it stylized once.
+
+Tests that change something work on copies. Prefect and the flows are imported where a fixture needs them, so that
+tests without a flow start soon.
+"""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from prefect import State
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
 
-from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
-from tests.support.flow_runs import run
-from tests.support.interrupted_runs import NUM_PHOTOS, asked, pictures
-from tests.support.prefect_yaml import FILE, call_prefect, deployments, read_flow
-from tests.support.small_inputs import add_collection, draw_photo, training
-from tests.support.stylized_archive import BROKEN, PHOTOS, Archive
+if TYPE_CHECKING:
+    from prefect import State
+
+    from tests.support.stylized_archive import Archive
 
 
 @dataclass(frozen=True)
 class Place:
-    """A gallery, the store of its banks, and how the flow run that trained them ended."""
+    """A gallery, the store of its banks, and the final state of the flow run that trained them."""
 
     root: Path
     state: State[Any]
@@ -40,7 +37,12 @@ class Place:
 
 @pytest.fixture(scope="session")
 def trained(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Two collections, `ferrante` and `novak`, and version 1 of their banks; not to be changed."""
+    """Two collections, `ferrante` and `novak`, and version 1 of their banks; tests leave them as they are."""
+    from artbank.store.objects import Store
+    from flows.train_banks import train_banks
+    from tests.support.flow_runs import run
+    from tests.support.small_inputs import add_collection, training
+
     root = tmp_path_factory.mktemp("trained")
     for name in ("ferrante", "novak"):
         add_collection(Store.open(str(root / "gallery")), name, name.capitalize())
@@ -49,7 +51,7 @@ def trained(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Pl
 
 @pytest.fixture
 def place(trained: Place, tmp_path: Path) -> Place:
-    """A copy of what was trained, which a test may change."""
+    """A copy of `trained`, which a test may change."""
     for name in ("gallery", "store"):
         shutil.copytree(trained.root / name, tmp_path / name)
     return Place(tmp_path, trained.state)
@@ -57,7 +59,11 @@ def place(trained: Place, tmp_path: Path) -> Place:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An archive of a few photos in two folders; not to be changed."""
+    """An archive of eight photos in two folders; tests leave it as it is."""
+    from artbank.store.objects import Store
+    from tests.support.interrupted_runs import NUM_PHOTOS
+    from tests.support.small_inputs import draw_photo
+
     root = tmp_path_factory.mktemp("museum") / "photos"
     Store.open(str(root)).write_many({f"roll {i % 2}/{i}.jpg": draw_photo(i) for i in range(NUM_PHOTOS)})
     return str(root)
@@ -65,7 +71,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def undisturbed(trained: Place, photos: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The pictures of a run over these photos to which nothing happened, by name."""
+    """The pictures of an undisturbed run over `photos`, by name."""
+    from flows.stylize_archive import stylize_archive
+    from tests.support.flow_runs import run
+    from tests.support.interrupted_runs import asked, pictures
+
     output = str(tmp_path_factory.mktemp("undisturbed"))
     assert run(stylize_archive, asked(photos, output, trained.store)).is_completed()
     return pictures(output)
@@ -73,7 +83,12 @@ def undisturbed(trained: Place, photos: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def deployed(prefect_server: str) -> dict[str, Any]:
-    """All flows on the pools of the file, put there by Prefect's own command; the deployments by name."""
+    """The deployments of `prefect.yaml` by name, put on the server by Prefect's own command, with their work pools."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    from tests.support.prefect_yaml import FILE, call_prefect, deployments, read_flow
+
     entries = deployments()
     with get_client(sync_client=True) as client:
         for name in ("artbank", "gpu"):
@@ -84,7 +99,13 @@ def deployed(prefect_server: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def stylized(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """Three photos and a torn one in two styles, one of them by its version; not to be changed."""
+    """Three photos and a torn one in two styles, one of them by its version; tests leave them as they are."""
+    from artbank.store.objects import Store
+    from flows.stylize_archive import stylize_archive
+    from tests.support.flow_runs import run
+    from tests.support.small_inputs import draw_photo
+    from tests.support.stylized_archive import BROKEN, PHOTOS, Archive
+
     archive = Archive(tmp_path_factory.mktemp("stylized"), trained.store)
     photos = {key: draw_photo(seed, key[key.rindex(".") :]) for seed, key in enumerate(PHOTOS)}
     Store.open(str(archive.photos)).write_many({**photos, BROKEN: photos["a.jpg"][:200]})
@@ -94,7 +115,9 @@ def stylized(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> Archiv
 
 @pytest.fixture
 def archive(stylized: Archive, tmp_path: Path) -> Archive:
-    """A copy of it, times of change included, which a test may change."""
+    """A copy of `stylized`, times of change included, which a test may change."""
+    from tests.support.stylized_archive import Archive
+
     for name in ("photos", "output"):
         shutil.copytree(stylized.root / name, tmp_path / name)
     return Archive(tmp_path, stylized.store)

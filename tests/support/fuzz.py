@@ -24,7 +24,6 @@ def fuzzed(examples: int) -> settings:
         max_examples=int(_ASKED or examples),
         derandomize=_ASKED is None,
         database=None,
-        deadline=None,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )

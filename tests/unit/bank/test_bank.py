@@ -63,7 +63,7 @@ def test_a_file_that_is_no_whole_bank_is_refused_with_a_reason(data: bytes, said
         Bank.from_bytes(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(at=st.integers(0, len(DATA) - 1), value=st.integers(0, 255), cut=st.booleans())
 def test_a_damaged_byte_gives_a_bank_or_a_bank_error_and_nothing_else(at: int, value: int, cut: bool) -> None:
     data = DATA[:at] if cut else DATA[:at] + bytes([value]) + DATA[at + 1 :]
@@ -117,7 +117,7 @@ def test_a_training_state_of_other_numbers_is_refused_and_named(dtype: torch.dty
         Bank.from_bytes(dataclasses.replace(BANK, training_state=state).to_bytes())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(at=st.integers(0, len(DATA) - 1), mask=st.integers(1, 255), cut=st.booleans())
 def test_a_registered_bank_comes_whole_out_of_its_store_or_not_at_all(at: int, mask: int, cut: bool) -> None:
     store = Store.open("memory://shelf")

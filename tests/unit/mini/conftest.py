@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that reads it
 
 from artbank.mini import WEIGHTS
 from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, Corpus, render

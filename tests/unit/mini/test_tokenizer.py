@@ -39,7 +39,7 @@ def test_any_text_comes_back(learned: CLIPTokenizer, text: str) -> None:
     assert _squeeze(_there_and_back(learned, text)) == _squeeze(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(st.characters(codec="utf-8", categories=("Lu", "Ll", "Lo", "Nd")), min_size=1, max_size=12))
 def test_any_word_of_any_script_comes_back(learned: CLIPTokenizer, text: str) -> None:
     expected = learned.backend_tokenizer.normalizer.normalize_str(text)

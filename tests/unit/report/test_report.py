@@ -97,7 +97,7 @@ def test_a_sheet_holds_twelve_columns_and_forty_rows():
     assert sheet.shape[1] > 12 * 64 and sheet.shape[0] > 40 * 40
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text(max_size=80), st.text(max_size=80), st.integers(1, 300), st.integers(1, 300))
 def test_a_sheet_takes_any_name_and_any_shape(key: str, title: str, height: int, wide: int):
     rows = [(key, [("photo", plain(RED, height, wide)), (title, None)])]
@@ -129,7 +129,7 @@ def test_a_preview_shows_every_artwork_and_every_pair_beside_each_other():
     assert widths[0] == pytest.approx(widths[1], abs=4), "a picture is covered by its neighbour"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200)), max_size=8), st.integers(0, 5))
 def test_a_preview_takes_any_number_of_pictures_of_any_shape(shapes: list[tuple[int, int]], num_pairs: int):
     pictures = [plain(RED, *shape) for shape in shapes]

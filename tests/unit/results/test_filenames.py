@@ -72,7 +72,6 @@ NAMES = st.lists(PIECES, min_size=1, max_size=7).map("".join)
 KEYS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, st.booleans(), min_size=2, max_size=40))
 @example(
     dict.fromkeys(
@@ -84,7 +83,6 @@ def test_no_two_photos_share_the_name_of_their_pictures(keys: dict[str, bool]) -
     assert len({output_name(key, is_ambiguous=value) for key, value in keys.items()}) == len(keys)
 
 
-@settings(deadline=None)
 @given(st.sets(KEYS, min_size=1, max_size=5), st.booleans(), st.booleans(), st.sampled_from([str, str.upper]))
 def test_a_photo_that_has_anothers_marked_name_gets_a_name_of_its_own(
     keys: set[str], is_ambiguous: bool, is_other: bool, spell: Callable[[str], str]
@@ -102,7 +100,7 @@ LONG_KEYS = st.lists(st.tuples(TEXTS, st.integers(1, 40)).map(lambda pair: pair[
 
 
 @given(LONG_KEYS.map("/".join).filter(lambda key: find_fault(key) is None), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example("é" * 127 + "/" + "n" * 300, False)
 @example("\u1e9b\u0323" * 2000, True)
 def test_a_picture_stays_below_its_style_within_the_limits_of_file_systems(key: str, is_ambiguous: bool) -> None:
@@ -210,7 +208,6 @@ ALIKE_KEYS = st.lists(ALIKE_PARTS, min_size=1, max_size=3).map("/".join).filter(
 
 @pytest.mark.parametrize("kind", FOLDS)
 @given(st.data(), st.sets(ALIKE_KEYS, min_size=1, max_size=20))
-@settings(deadline=None)
 def test_no_file_system_takes_a_picture_for_another_or_for_a_folder(
     kind: str, data: st.DataObject, keys: set[str]
 ) -> None:

@@ -130,7 +130,7 @@ _numbers = itertools.count()
 
 @pytest.mark.parametrize("kind", ["local", "memory"])
 @given(objects=_objects, dropped=st.sets(st.integers(0, 7)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_store_behaves_like_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, kind: str, objects: dict[str, bytes], dropped: set[int]
 ):
@@ -149,7 +149,7 @@ def test_a_store_behaves_like_a_dictionary(
 
 
 @given(key=st.text(st.sampled_from("./\\ a\0\n"), max_size=12) | st.text(max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_refused_or_stays_below_the_store(key: str):
     store = Store.open("/some/store")
     try:

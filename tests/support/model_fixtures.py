@@ -1,35 +1,39 @@
-"""What the tests of the networks share: the miniature base model, and tiny ones of the large ones' shapes."""
+"""Fixtures of models: the embedded base model, a random bank for it, and tiny ones in the shape of the large ones.
+
+Heavy modules are imported where a fixture needs them, so that light tests start soon.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
 
-from artbank.bank.bank import Bank
-from artbank.diffusion.base_model import BaseModel
-from artbank.mini import WEIGHTS
-from artbank.recipes import BankRecipe
+if TYPE_CHECKING:
+    from artbank.bank.bank import Bank
+    from artbank.diffusion.base_model import BaseModel
 
-torch.set_num_threads(1)  # on a busy machine, threads that wait for each other in tiny layers take ten times as long
-
-MakeBank = Callable[..., Bank]
+MakeBank = Callable[..., "Bank"]
 
 
 @pytest.fixture(scope="session")
 def base() -> BaseModel:
     """The embedded base model; tests must leave it as it is."""
+    from artbank.diffusion.base_model import BaseModel
+
     return BaseModel.load("mini", device="cpu")
 
 
 @pytest.fixture(scope="session")
 def make_bank(base: BaseModel) -> MakeBank:
     """Makes a bank of random words for the embedded base model."""
+    import torch
+
+    from artbank.bank.bank import Bank
+    from artbank.recipes import BankRecipe
 
     def make(num_tokens: int = 3, seed: int = 0, collection: str = "Novak") -> Bank:
         vectors = torch.randn(num_tokens, base.text_width, generator=torch.Generator().manual_seed(seed))
@@ -53,6 +57,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def save_tiny(folder: Path, *, second: bool = False) -> Path:
     """Save a random model with the levels, the VAE factor, the scheduler and the heads of the large ones."""
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from artbank.mini import WEIGHTS
+
     torch.manual_seed(0)
     width = 32 if second else 24
     UNet2DConditionModel(
