@@ -56,6 +56,7 @@ def test_an_installation_that_can_do_the_work_ends_in_0(
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.faults
 def test_what_is_wrong_is_told_within_the_time_and_without_secrets(tmp_path: Path) -> None:
     silent = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
     env = {

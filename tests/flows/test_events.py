@@ -128,6 +128,7 @@ def upload(gallery: Store, count: int) -> None:
             client.request("POST", "/events", json=events[first : first + 20])
 
 
+@pytest.mark.faults
 def test_five_hundred_uploads_are_one_look_and_one_training_of_what_changed(
     gallery: Store, deployed: dict[str, Any]
 ) -> None:
@@ -159,6 +160,7 @@ def test_what_watches_tells_once_and_says_so(tmp_path: Path) -> None:
     assert (event["event"], event["payload"]["collections"]) == ("gallery.changed", ["novak"])
 
 
+@pytest.mark.faults
 def test_people_are_told_of_a_run_that_failed(told: list[str], tmp_path: Path) -> None:
     def fail() -> list[str]:  # on a busy SQLite the server may lose an event: then another one fails
         run(train_banks, training(str(tmp_path / "nowhere"), str(tmp_path / "store")))
@@ -186,6 +188,7 @@ def test_people_are_told_of_pictures_that_are_worth_a_look(told: list[str], trai
     assert (again.result().num_failed, again.result().alarms) == (1, [])  # what was told of is not told of again
 
 
+@pytest.mark.faults
 def test_people_are_told_of_runs_that_do_not_start_or_do_not_end(told: list[str], deployed: dict[str, Any]) -> None:
     awaited = {
         "artbank-alarm-late-run": ("train-banks", Late),

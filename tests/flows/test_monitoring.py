@@ -109,6 +109,7 @@ def test_a_training_tells_its_steps_and_is_tagged_by_its_collections(
     assert state.result().seconds["novak"] > 0
 
 
+@pytest.mark.faults
 def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
     trained: Any, photos: str, told: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +231,7 @@ def test_a_run_of_many_styles_has_a_bounded_number_of_tags_and_a_short_name() ->
     )
 
 
+@pytest.mark.faults
 def test_a_server_that_does_not_answer_stops_no_work(
     trained: Any, photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ def command(server: str, *words: str, **env: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.faults
 def test_the_command_line_tells_no_secret(bucket: str, prefect_server: str, tmp_path: Path) -> None:
     for name, config in zip(("train", "stylize"), configs(bucket), strict=True):
         (tmp_path / f"{name}.json").write_text(config.model_dump_json())

@@ -245,6 +245,7 @@ def test_an_artwork_above_the_limit_of_bytes_is_left_out_and_named(tmp_path: Pat
     )
 
 
+@pytest.mark.faults
 def test_a_training_that_was_killed_ends_in_the_same_vectors(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store = str(place.root / "other store")
     config = training(place.gallery, store, collections=("novak",), checkpoint_every=1)

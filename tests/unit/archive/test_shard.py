@@ -29,7 +29,7 @@ from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.scores import Cosines, Scores, score
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylizer
-from tests.support import rgw
+from tests.support import crashing_decoder, rgw
 from tests.support.flaky import run_flaky
 from tests.support.paths import CRASHES, ROOT
 from tests.support.small_inputs import STYLIZE, add_collection, draw_photo, stylizing, training
@@ -79,13 +79,19 @@ def work(config: StylizeConfig, **options: Any) -> dict[str, Result]:
     return rows(config)
 
 
+def draw_plain(width_px: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width_px, 60), (80, 90, 100)).save(file, "JPEG")
+    return file.getvalue()
+
+
 def work_with_crashes(config: StylizeConfig, folder: Path) -> None:
     """Do all shards of a run in a process whose decoders meet what `crashes/sitecustomize.py` does to them."""
     script = folder / "script.py"
     script.write_text(_SCRIPT)
     paths = os.pathsep.join([str(CRASHES), str(ROOT)])
     command = [sys.executable, str(script), config.model_dump_json()]
-    subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True, timeout=120)
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True)
 
 
 def rows(config: StylizeConfig) -> dict[str, Result]:
@@ -167,19 +173,31 @@ def test_a_file_above_the_limit_of_bytes_is_not_even_read(
     assert [row.status for key, row in found.items() if key != "huge.jpg"] == ["done"] * 6
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("width_px", "failure"), [(97, "crashed"), (98, "timed_out")])
 def test_a_photo_that_its_decoder_dies_of_or_never_ends_with_is_a_row(
     photos: Store, shelf: str, tmp_path: Path, width_px: int, failure: str
 ) -> None:
     undisturbed = asked(photos, shelf, output=str(tmp_path / "undisturbed"))
     work(undisturbed)
-    file = io.BytesIO()
-    Image.new("RGB", (width_px, 60), (80, 90, 100)).save(file, "JPEG")
-    photos.write("bad.jpg", file.getvalue())
-    config = asked(photos, shelf, decode_seconds=2.0)
+    photos.write("bad.jpg", draw_plain(width_px))
+    config = asked(photos, shelf, decode_seconds=60.0 if failure == "crashed" else 10.0)
     work_with_crashes(config, tmp_path)
     found = rows(config)
     assert found["bad.jpg"].failure == failure and len(found) == 7
+    assert pictures(config) == pictures(undisturbed)
+
+
+def test_a_photo_that_crashes_its_decoder_is_a_row_and_spares_the_others(
+    photos: Store, shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = asked(photos, shelf, output=str(tmp_path / "undisturbed"))
+    work(undisturbed)
+    photos.write("bad.jpg", draw_plain(crashing_decoder.DEADLY_PX))
+    monkeypatch.setattr("artbank.images.pool.decode_photo", crashing_decoder.die_or_decode)
+    config = asked(photos, shelf)
+    found = work(config)
+    assert found["bad.jpg"].failure == "crashed" and len(found) == 7
     assert pictures(config) == pictures(undisturbed)
 
 
@@ -218,6 +236,7 @@ def test_a_shard_that_is_asked_to_stop_is_given_back_before_its_next_batch(photo
     assert len(work(config)) == 6
 
 
+@pytest.mark.faults
 def test_one_file_that_the_store_never_gives_is_a_row_once_that_is_sure(
     shelf: str, s3_store: str, s3_endpoint: rgw.Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -243,6 +262,7 @@ def test_one_file_that_the_store_never_gives_is_a_row_once_that_is_sure(
                 stylize_shard(config, plan, shard)
 
 
+@pytest.mark.faults
 def test_the_model_does_not_wait_for_a_store_that_takes_its_time(
     shelf: str, s3_store: str, s3_endpoint: rgw.Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

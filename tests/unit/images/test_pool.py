@@ -109,6 +109,7 @@ def test_a_decoder_that_was_killed_once_gets_its_photo_again(codecs: CodecPool, 
     assert codecs._start(die_once, (str(tmp_path),), 60)() == "done"
 
 
+@pytest.mark.faults
 def test_a_decoder_that_dies_with_nothing_to_do_is_replaced() -> None:
     codecs, own = CodecPool(1), psutil.Process()
     before = {child.pid for child in own.children()}
@@ -123,10 +124,9 @@ def test_a_decoder_that_dies_with_nothing_to_do_is_replaced() -> None:
 
 def test_a_photo_that_takes_too_long_is_given_up_and_others_go_on(codecs: CodecPool) -> None:
     slow, next_one = codecs._start(sleep, (60,), 0.5), codecs.decode("a.jpg", draw_photo(0), READING)
-    start = time.monotonic()
     with pytest.raises(ImageError, match=r"not done after 0.5 s") as caught:
         slow()
-    assert caught.value.failure == "timed_out" and time.monotonic() - start < 20
+    assert caught.value.failure == "timed_out"
     assert next_one().photo.key == "a.jpg"
 
 
@@ -150,6 +150,7 @@ def _open_one(data: bytes) -> None:
     open_codec_pool().decode("a.jpg", data, READING)()
 
 
+@pytest.mark.faults
 def test_a_process_that_was_started_by_another_ends_with_its_decoders() -> None:
     child = get_context("spawn").Process(target=_open_one, args=(draw_photo(0),))
     child.start()
@@ -171,6 +172,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.faults
 def test_decoders_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(_OWNER)
