@@ -5,7 +5,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 EXPORT := -q --frozen --no-hashes --no-emit-project --no-header --no-annotate --prune torch
 
-.PHONY: demo docs test lint bench deploy env mini mini-eval mini-sheets lock clean
+# Options for pytest, e.g. PYTEST="--durations=25".
+PYTEST ?=
+
+.PHONY: demo docs test test-faults test-all lint bench deploy env mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
@@ -31,8 +34,15 @@ env:
 docs: $(READY)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
+# The fast tier: lint, types, and every test without a clock, a killed process or a long wait. Four minutes on 2 cores.
 test: $(READY) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not slow" $(PYTEST)
+
+# Kills, outages, clusters, work pools, compose, browsers, benches, commands of the documents.
+test-faults: $(READY)
+	$(BIN)/python -m pytest -m "faults and not slow" $(PYTEST)
+
+test-all: test test-faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

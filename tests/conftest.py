@@ -40,6 +40,7 @@ BACKENDS = ("local", "memory", "rgw", "moto")
 FAULTS = Path(__file__).parent / "faults"
 FAULTS_TIMEOUT_SECONDS = 600  # of the fast tier: `timeout` in pyproject.toml
 FAST_CPU_SECONDS = 15
+_LONGEST = ("prefect", "mini", "bank")
 _numbers = count(1)
 
 
@@ -47,20 +48,20 @@ _numbers = count(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests into their tier, and say which of them share a process under `pytest -n`.
 
-    Tests that use the Prefect server share one process and come first, since they take longest. The tests of any other
-    file share one too, so that fixtures of modules are made once.
+    Tests that use the Prefect server share one process, and the tests of any other folder share one too, so that
+    fixtures are made once. What takes longest comes first.
     """
     for item in items:
         if FAULTS in item.path.parents:
             item.add_marker(pytest.mark.faults)
         if item.get_closest_marker("faults") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(FAULTS_TIMEOUT_SECONDS))
-        item.add_marker(pytest.mark.xdist_group("prefect" if _uses_prefect(item) else item.path.stem))
-    items.sort(key=lambda item: not _uses_prefect(item))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _LONGEST.index(group) if (group := _group(item)) in _LONGEST else len(_LONGEST))
 
 
-def _uses_prefect(item: pytest.Item) -> bool:
-    return "prefect_server" in getattr(item, "fixturenames", ())
+def _group(item: pytest.Item) -> str:
+    return "prefect" if "prefect_server" in getattr(item, "fixturenames", ()) else item.path.parent.name
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,7 +22,7 @@ class Palette:
     std: tuple[float, float, float]
 
     @classmethod
-    def of(cls, images: list[np.ndarray]) -> Self:
+    def measure(cls, images: list[np.ndarray]) -> Self:
         """Measure images, each weighing the same; their std is that of all of them together."""
         moments = [_moments(_to_lab(image)) for image in images]
         mean = np.mean([m for m, _ in moments], 0)
