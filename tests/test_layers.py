@@ -147,7 +147,7 @@ TABLES_AND_IMAGES = ("pyarrow", "PIL", "cv2", "scipy", "skimage", "numpy", "s3fs
     [
         ("artbank.report.markdown", MODELS + TABLES_AND_IMAGES),
         ("artbank.results.layout", MODELS + TABLES_AND_IMAGES),
-        ("artbank.store.objects, artbank.store.leases", MODELS + TABLES_AND_IMAGES),
+        ("artbank.store.objects, artbank.store.leases, artbank.store.tensor_files", MODELS + TABLES_AND_IMAGES),
         ("artbank.config, artbank.runs.outcome, artbank.runtime.prefetch", MODELS + TABLES_AND_IMAGES),
         ("artbank_cli.main", MODELS + TABLES_AND_IMAGES),
         ("artbank.catalog.catalog, artbank.results.verification.verify", MODELS),

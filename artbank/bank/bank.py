@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -23,6 +22,7 @@ from artbank.bank.attention import build_attention
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
+from artbank.store.tensor_files import parse_header
 
 SCHEMA = "artbank.bank/1"
 _HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")
@@ -138,7 +138,8 @@ class Bank:
         Raises:
             BankError: It is no bank, of another schema, damaged, or holds values that are not finite.
         """
-        header, tensors = read_header(data), _read_tensors(data)
+        header = _read_header(data)
+        tensors = _read_tensors(data)
         vectors = tensors.pop("vectors", None)
         if vectors is None or vectors.ndim != 2 or vectors.dtype != torch.float32:
             found = None if vectors is None else (tuple(vectors.shape), vectors.dtype)
@@ -188,27 +189,20 @@ class Bank:
         return safetensors.torch.save({token: self.vectors.contiguous()}, metadata={"format": "pt"})
 
 
-def read_header(data: bytes) -> dict[str, str]:
-    """Return the header of a bank file, checked to be complete and of this schema.
-
-    Raises:
-        BankError: It is no bank file, or one of another schema.
-    """
-    size = int.from_bytes(data[:8], "little")
+def _read_header(data: bytes) -> Mapping[str, str]:
+    """Return the metadata of a bank file, checked to be complete and of this schema."""
     try:
-        if len(data) > _LARGEST_BYTES or not 0 < size <= len(data) - 8:
-            raise ValueError(f"a header of {size} bytes in a file of {len(data)}")
-        header: Any = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-        if not isinstance(header, dict):
-            raise ValueError("its metadata is no object")
-    except (ValueError, AttributeError, RecursionError) as error:
+        if len(data) > _LARGEST_BYTES:
+            raise ValueError(f"expected at most {_LARGEST_BYTES:,} bytes, found {len(data):,}")
+        header = parse_header(data).metadata
+    except ValueError as error:
         raise BankError(f"this is no bank file: {error}; expected safetensors written by artbank") from error
     if header.get("schema") != SCHEMA:
         raise BankError(
             f"bank file: expected schema {SCHEMA}, found {header.get('schema')}; train it again or upgrade artbank"
         )
-    if missing := [name for name in _HEADER if not isinstance(header.get(name), str)]:
-        raise BankError(f"bank file: its header lacks {', '.join(missing)}; train the bank again")
+    if missing := [name for name in _HEADER if name not in header]:
+        raise BankError(f"bank file: its header has no {', '.join(missing)}; train the bank again")
     return header
 
 

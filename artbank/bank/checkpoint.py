@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from artbank.errors import TrainingError
+from artbank.store.tensor_files import parse_header
 
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of AdamW
 
@@ -94,7 +95,7 @@ class Checkpoint:
                 belongs to another bank; see `report_damage`.
         """
         tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        header = parse_header(data).metadata
         if header["identity"] != identity:
             raise ValueError(f"it is of bank {header['identity']}, expected {identity}")
         if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,16 +22,9 @@ from artbank.errors import BaseModelError
 from artbank.scoring.clip import FETCHED as CLIP_FETCHED
 from artbank.scoring.clip import check as check_clip
 from artbank.scoring.clip import choose_scorer, locate
+from artbank.store.tensor_files import TensorHeader, read_header
 
 _PARTS = ("unet", "vae", "text_encoder")
-_LONGEST_HEADER = 100_000_000  # bytes, by the format
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """What the header of a safetensors file says: the number of values of each tensor by its name."""
-
-    counts: dict[str, int]
 
 
 def check_base(choice: RunConfig, seconds: float) -> Iterator[CheckResult]:
@@ -69,12 +60,12 @@ def check_scorer(choice: RunConfig, seconds: float) -> Iterator[CheckResult]:
             yield from ask_hub(name, revision or None, CLIP_FETCHED, seconds)
             return
         check_clip(folder)
-        tensors = [read_header(path) for path in sorted(folder.glob("model*.safetensors"))]
+        headers = [_read_header(path) for path in sorted(folder.glob("model*.safetensors"))]
     except BaseModelError as error:
         yield CheckResult("problem", str(error), "pass --scorer mini, a folder, or a hub id")
         return
     yield CheckResult(
-        "OK", f"{source}: {sum(sum(t.counts.values()) for t in tensors) / 1e6:.1f} million weights, whole"
+        "OK", f"{source}: {sum(header.num_values for header in headers) / 1e6:.1f} million weights, whole"
     )
 
 
@@ -104,37 +95,21 @@ def count_weights(choice: RunConfig) -> tuple[int, int] | None:
         return None
 
 
-def read_header(path: Path) -> Tensors:
-    """Read what tensors a safetensors file holds, and check that it has as many bytes as they take.
-
-    Raises:
-        BaseModelError: It is cut short, or no safetensors.
-    """
-    size = path.stat().st_size
+def _read_header(path: Path) -> TensorHeader:
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > min(size, _LONGEST_HEADER):
-                raise ValueError(f"a header of {length} bytes in a file of {size}")
-            header = json.loads(file.read(length))
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        counts = {name: _product(entry["shape"]) for name, entry in entries.items()}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        return read_header(path)
+    except ValueError as error:
         raise BaseModelError(f"{path} is no whole safetensors file: {error}") from error
-    if end != size:
-        raise BaseModelError(f"{path} has {size:,} bytes; its header tells of {end:,}: it was cut short or altered")
-    return Tensors(counts)
 
 
 def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
     check(folder)
     files = weight_files(folder)
-    tensors = {part: [read_header(path) for path in paths] for part, paths in files.items()}
+    headers = {part: [_read_header(path) for path in paths] for part, paths in files.items()}
     base = BaseModel(source, "", *load_shapes(folder))
     base.check_supported(folder)
     for part in _PARTS:
-        _check_names(folder / part, getattr(base, part), {name for t in tensors[part] for name in t.counts})
+        _check_names(folder / part, getattr(base, part), {name for header in headers[part] for name in header.shapes})
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
     yield CheckResult("OK", f"{source}: {size_text(size)} of safetensors, every file and tensor there ({folder})")
     yield _tell_facts(base)
@@ -187,11 +162,4 @@ def _find_base(choice: RunConfig) -> Path | None:
 
 
 def _count(path: Path) -> int:
-    return sum(read_header(path).counts.values())
-
-
-def _product(shape: list[int]) -> int:
-    count = 1
-    for side in shape:
-        count *= side
-    return count
+    return _read_header(path).num_values

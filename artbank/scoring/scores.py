@@ -31,6 +31,7 @@ from artbank.errors import BankError, ConfigError
 from artbank.images.color_transfer import Palette
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.scoring.clip import Scorer
+from artbank.store.tensor_files import parse_header
 
 SCHEMA = "artbank.style-reference/1"
 TEXT = "a painting in the style of {}"
@@ -101,7 +102,7 @@ class StyleReference:
         """
         try:
             vectors = safetensors.torch.load(data)
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+            header = parse_header(data).metadata
             if header["schema"] != SCHEMA:
                 raise ValueError(f"schema {header['schema']}")
             facts = json.loads(header["reference"])
