@@ -12,9 +12,9 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     store          objects and tables in folders and buckets
     images         bytes to pixels and back
     runs           forecasts, costs and outcomes of runs
+    results        the output dataset on disk; knows no model
     mini           the embedded base model
     diffusion      the frozen base model
-    results        the output dataset on disk; knows no model
     bank           the method, first half: a bank and how it learns
     stylization    the method, second half: a photo and a bank become a picture
     scoring        CLIP scores

@@ -42,7 +42,7 @@ from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
 from artbank.records import PhotoTask, Result
-from artbank.results import layout, ledger, pending
+from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
@@ -50,10 +50,10 @@ from artbank.store.parquet import read_table, table_bytes
 STEPS = (
     (pending, "list_archive"),
     (pending, "read_done"),
-    (pending, "plan"),
+    (pending, "find_pending"),
     (Manifest, "write"),
-    (pending, "settle"),
-    (ledger, "write_view"),
+    (pending, "delete_settled_marks"),
+    (tables, "update_tables_and_vacuum"),
     (finish, "results_summary"),
     (finish, "write_outcome"),
 )

@@ -18,11 +18,11 @@ from typing import Any
 import pyarrow as pa
 
 from artbank.records import PhotoTask, Result
-from artbank.results import layout, ledger
+from artbank.results import layout, tables
 from artbank.results.manifest import Manifest
 from artbank.results.verification.verify import verify
 from artbank.store.objects import StoredObject
-from artbank.store.parquet import cast_to_schema
+from artbank.store.parquet import cast_to_schema, table_bytes
 
 SHARD = 64
 RECIPES = {"monet": "r1"}
@@ -103,9 +103,9 @@ def fill(output: Any) -> None:
     assert manifest
     rows = finish(tasks)
     for number, shard in enumerate(manifest.shards):
-        output.create(layout.part_key(shard.id), ledger.table_bytes(rows.slice(number * SHARD, SHARD)))
-    output.write(layout.RESULTS, ledger.table_bytes(rows, row_group_size=16_384))
-    output.write(layout.METADATA, ledger.table_bytes(rows.select(ledger.METADATA_COLUMNS)))
+        output.create(layout.part_key(shard.id), table_bytes(rows.slice(number * SHARD, SHARD)))
+    output.write(layout.RESULTS, table_bytes(rows, row_group_size=16_384))
+    output.write(layout.METADATA, table_bytes(rows.select(tables.METADATA_COLUMNS)))
 
 
 def finish(tasks: pa.Table) -> pa.Table:

@@ -25,6 +25,7 @@ FORBIDDEN = {
 WITH_NAMES = ("artbank", "mini")
 """Packages whose `__init__` defines names of its own: the version, the folder of the weights."""
 STORIES = {"gallery", "archive"}
+MODEL_PACKAGES = {"mini", "diffusion", "bank", "stylization", "scoring"}
 ORDER = [
     line.split()[0]
     for line in (artbank.__doc__ or "").splitlines()
@@ -101,6 +102,11 @@ def test_the_two_stories_do_not_import_each_other() -> None:
     for own in STORIES:
         used = {name.split(".")[1] for path in modules(f"artbank/{own}") for name in imports(path) if "." in name}
         assert used & (STORIES - {own}) == set()
+
+
+def test_results_know_no_model() -> None:
+    used = {name.split(".")[1] for path in modules("artbank/results") for name in imports(path) if "." in name}
+    assert used & MODEL_PACKAGES == set()
 
 
 def test_no_modules_of_the_core_import_each_other_in_a_circle() -> None:

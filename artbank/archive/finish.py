@@ -27,7 +27,7 @@ from artbank.records import BankRecord
 from artbank.report.contact_sheets import contact_sheet
 from artbank.report.costs import cost_facts
 from artbank.report.summaries import SUMMARY_COLUMNS, results_summary, summary_markdown
-from artbank.results import layout, ledger, pending
+from artbank.results import layout, pending, tables
 from artbank.results.containers import read_pictures
 from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, judge, mix_gains
@@ -56,9 +56,9 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         OSError: The store failed.
     """
     output, store = Store.open(config.output_uri), Store.open(config.store_uri)
-    pending.settle(output)
+    pending.delete_settled_marks(output)
     output.delete_leftovers(("", layout.PARTS, layout.MANIFESTS))
-    rows = ledger.write_view(output, photos, columns=_TOLD)
+    rows = tables.update_tables_and_vacuum(output, photos, columns=_TOLD)
     asked = rows.filter(
         pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))
     )

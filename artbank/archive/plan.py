@@ -109,8 +109,8 @@ def survey_archive(config: StylizeConfig) -> Survey:
     photos = pending.list_archive(archive)
     unfinished = pending.read_unfinished(output)
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed)
-    tasks = pending.plan(
-        pending.choose(photos, include=config.include, exclude=config.exclude),
+    tasks = pending.find_pending(
+        pending.filter_by_globs(photos, include=config.include, exclude=config.exclude),
         done,
         recipes,
         retry_failed=config.retry_failed,

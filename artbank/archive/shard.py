@@ -66,7 +66,7 @@ def stylize_shard(
     manifest = shop.open_manifest(shard.manifest_id)
     asked = manifest.tasks(shard)
     strikes = {task.key: task.strikes or 0 for task in asked}
-    attempt = attempts.begin(output, shard.id, strikes, after=manifest.after)
+    attempt = attempts.start(output, shard.id, strikes, after=manifest.after)
     work = ShardWork(shop, shard.id, attempt, should_stop)
     total, rows, told = sum(len(task.styles) for task in asked), [], time.monotonic()
     try:
@@ -78,14 +78,14 @@ def stylize_shard(
                 told = time.monotonic()
     except (ArtbankError, StopRequested) as error:
         logger.info("shard %s is given back: %s", shard.id, error)
-        attempt.give_back()
+        attempt.release()
         raise
     except Exception as error:
         if is_transient(error):
             _try_give_back(attempt)
         raise
     ledger.commit(output, shard.id, rows, _count(rows, work.kept))
-    attempts.forget(output, [shard.id])
+    attempts.delete_marks(output, [shard.id])
     if attempt.is_careful:  # somebody may have been killed while writing
         output.delete_leftovers({row.file_name.rpartition("/")[0] for row in rows if row.file_name})
     return len(rows)
@@ -116,6 +116,6 @@ def _open_workshop(config: StylizeConfig, plan: StylizePlan) -> Workshop:
 
 def _try_give_back(attempt: Attempt) -> None:
     try:
-        attempt.give_back()
+        attempt.release()
     except Exception as error:  # the store fails, and what matters is why it first did
         logger.debug("the mark stays as it is: %s", error)

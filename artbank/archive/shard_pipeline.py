@@ -28,7 +28,7 @@ from artbank.images.pool import DecodeOptions, EncodedPicture, EncodeJob, open_c
 from artbank.records import PhotoTask, Result
 from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import Attempt
-from artbank.results.containers import Sample, container_key, pack
+from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.filenames import output_name
 from artbank.results.manifest import Manifest
 from artbank.runtime import telemetry
@@ -115,7 +115,7 @@ class ShardWork:
             should_stop: Asked before every batch.
         """
         self._shop, self._shard_id, self._attempt, self._should_stop = shop, shard_id, attempt, should_stop
-        self._held: list[Sample] = []  # pictures that go into containers
+        self._held: list[PackedPicture] = []  # pictures that go into containers
         self._apart: list[Result] = []  # rows of photos that get no picture
         self.kept: list[Result] = []  # those of them that are older rows, which hold
 
@@ -135,7 +135,7 @@ class ShardWork:
         drawn = (some for batch in batch_by(opened, _kind, size, max_waiting=4 * size) for some in self._draw(batch))
         with ThreadPoolExecutor(_WRITES) as writers:
             yield from prefetch(drawn, lambda some: self._start_writing(writers, some), depth=_WRITES, queue="write")
-        self._attempt.rest()
+        self._attempt.clear_current()
         self._write_containers()
         if self._apart:
             yield self._apart
@@ -155,9 +155,9 @@ class ShardWork:
         """Yield the pictures of a batch, style by style; strikes against a photo decide how it is tried."""
         styles = batch[0].task.styles
         for one in batch:
-            if (strikes := self._attempt.strikes(one.photo.key)) >= attempts.LOST:
+            if (strikes := self._attempt.strikes(one.photo.key)) >= attempts.MAX_STRIKES:
                 self._lose(one.task, styles, one.digest, ImageError(_CRASHED.format(strikes), "crashed"))
-        for turn in self._attempt.turns([one.photo.key for one in batch]):
+        for turn in self._attempt.groups([one.photo.key for one in batch]):
             if self._should_stop():
                 raise StopRequested("the process was asked to end; run again to go on")
             yield from self._draw_some(batch, styles, turn)
@@ -222,7 +222,7 @@ class ShardWork:
                 continue
             name = output_name(photo.photo.key, is_ambiguous=bool(photo.task.is_ambiguous))
             rows.append(self._done_row(one, self._place(style, name), file))
-            made.append(Sample.of(rows[-1], name, file.data))
+            made.append(PackedPicture.from_row(rows[-1], name, file.data))
         if self._shop.config.format == "images":
             with telemetry.time_stage("write"):
                 self._shop.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})

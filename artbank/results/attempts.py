@@ -1,15 +1,15 @@
-"""Shards that were begun: who works on one leaves a mark; who finds one knows that somebody did not come to an end.
+"""Start marks of shards. A mark without a part means that a worker was killed or crashed, or is still at work.
 
-A photo of which processes die would take its shard with it again and again. So the mark counts strikes against photos,
-and a shard that was broken off is done more and more carefully:
+A photo that crashes its worker (a poison photo) would fail its shard on every retry. So the mark counts strikes against
+photos, and each new attempt at an unfinished shard is more careful:
 
-    strikes  was in                           what is done with it
-    0        nothing that ended badly         nothing special
-    1        a shard that was broken off      its batch is noted in the mark before it is begun
-    2, 3     a noted batch, or alone          alone: in the same batch, with blank photos in place of the others
-    4        alone, twice                     it is lost: a failed row
+    strikes  where the photo was              what the next attempt does with it
+    0        in no attempt that crashed       nothing special
+    1        in an unfinished shard           notes each batch in the mark before it draws it
+    2, 3     in a noted batch, or alone       draws it alone: same batch, blank photos in place of the others
+    4        alone, twice                     quarantines it: the photo gets a failed row
 
-Batches keep their composition all the while, and so the other photos' pictures their bytes.
+Batches keep their composition all the time, so the pictures of the other photos keep their bytes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from datetime import UTC, datetime, timedelta
 from pydantic import TypeAdapter, ValidationError
 
 from artbank.errors import ResultsError
-from artbank.results.layout import PARTS
+from artbank.results.layout import MARK_PREFIX, PARTS, mark_key, part_name
 from artbank.store.objects import Store
 
-LOST = 4
-"""Strikes after which a photo is not tried again."""
+MAX_STRIKES = 4
+"""Strikes that put a photo into quarantine: it is not tried again."""
 
-_BEGUN = "_begun-"  # readers of Parquet folders leave names with an underscore out
-_ALONE = 2
+_STRIKES_TO_ISOLATE = 2
 _TICK = timedelta(microseconds=1)
 
 
@@ -37,12 +36,12 @@ class Mark:
     """One attempt at a shard.
 
     Attributes:
-        begun_at: When it was begun.
-        number: How many attempts there were, this one included.
-        floor: Strikes against each photo that has no more.
+        begun_at: When the attempt started.
+        number: Attempts so far, including this one.
+        floor: Strikes against every photo that `strikes` does not name.
         strikes: Strikes against single photos, by key.
-        at: Keys of the photos that are worked on now, if that was noted.
-        is_given_back: Whether the attempt was ended by whoever made it.
+        at: Keys of the photos that are being drawn, if the attempt notes them.
+        is_given_back: Whether the worker itself ended the attempt and released the shard.
     """
 
     begun_at: datetime
@@ -53,7 +52,7 @@ class Mark:
     is_given_back: bool = False
 
     def count_strikes(self, key: str) -> int:
-        """Return the strikes against a photo for whoever comes after this attempt."""
+        """Return the strikes against a photo that the next attempt starts with."""
         known = max(self.strikes.get(key, 0), self.floor)
         if self.is_given_back:
             return known
@@ -65,32 +64,32 @@ class Mark:
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "it") -> Mark:
-        """Read a mark; `name` is where it was.
+        """Parse a mark; errors call it `name`.
 
         Raises:
-            ResultsError: It is damaged.
+            ResultsError: The mark is damaged.
         """
         try:
-            mark = _FORMAT.validate_json(data)
+            return _FORMAT.validate_json(data)
         except ValidationError as error:
             why = error.errors()[0]["msg"]
             raise ResultsError(
-                f"{name} should be the mark of a shard that was begun, but cannot be read ({why}); "
-                "delete it, then let `artbank verify --repair` find pictures that were written over"
+                f"{name} should be the start mark of a shard, but cannot be read ({why}); "
+                "delete it, then let `artbank verify --repair` find pictures that were overwritten"
             ) from error
-        return mark
 
 
 _FORMAT = TypeAdapter(Mark)
 
 
 class Attempt:
-    """This process's attempt at a shard; keeps its mark up to date."""
+    """This process's attempt at a shard; keeps the mark in the store up to date."""
 
     def __init__(self, output: Store, shard_id: str, mark: Mark):
-        """Use `begin` instead."""
+        """Wrap a mark that is in the store; `start` writes one."""
         self.mark = mark
-        self._output, self._key = output, _mark_key(shard_id)
+        self._output = output
+        self._key = mark_key(shard_id)
 
     def strikes(self, key: str) -> int:
         """Return the strikes against a photo."""
@@ -98,29 +97,33 @@ class Attempt:
 
     @property
     def is_careful(self) -> bool:
-        """Whether something went wrong with these photos before."""
+        """Whether an earlier attempt at these photos went wrong."""
         return self.mark.number > 1 or self.mark.floor > 0 or bool(self.mark.strikes)
 
     def now(self) -> datetime:
-        """Return the time for a row: this machine's, but later than all that was known when the run was planned."""
+        """Return the time for a row: this machine's clock, but never before the start of the attempt."""
         return max(datetime.now(UTC), self.mark.begun_at)
 
-    def turns(self, keys: Sequence[str]) -> Iterator[set[str]]:
-        """Yield which photos of a batch are done at a time, having noted them where that is called for."""
-        suspects = [key for key in keys if _ALONE <= self.strikes(key) < LOST]
-        for turn in ({key for key in keys if self.strikes(key) < _ALONE}, *({key} for key in suspects)):
-            if turn:
-                if self.mark.floor or self.mark.strikes:
-                    self._write(replace(self.mark, at=sorted(turn)))
-                yield turn
+    def groups(self, keys: Sequence[str]) -> Iterator[set[str]]:
+        """Split a batch into the photos that may be drawn together; note each group in the mark if need be.
 
-    def rest(self) -> None:
-        """Note that no photo is worked on any more."""
+        Photos with two or three strikes come alone, quarantined ones not at all.
+        """
+        trusted = {key for key in keys if self.strikes(key) < _STRIKES_TO_ISOLATE}
+        suspects = [key for key in keys if _STRIKES_TO_ISOLATE <= self.strikes(key) < MAX_STRIKES]
+        for group in (trusted, *({key} for key in suspects)):
+            if group:
+                if self.mark.floor or self.mark.strikes:
+                    self._write(replace(self.mark, at=sorted(group)))
+                yield group
+
+    def clear_current(self) -> None:
+        """Note in the mark that no photo is being drawn any more."""
         if self.mark.at:
             self._write(replace(self.mark, at=()))
 
-    def give_back(self) -> None:
-        """Say that nobody works on the shard any more, and that no photo is to blame."""
+    def release(self) -> None:
+        """End the attempt without a part, so that another worker may start: no photo gets a strike."""
         self._write(replace(self.mark, at=(), is_given_back=True))
 
     def _write(self, mark: Mark) -> None:
@@ -128,7 +131,7 @@ class Attempt:
         self._output.write(self._key, mark.to_bytes())
 
 
-def begin(
+def start(
     output: Store,
     shard_id: str,
     strikes: Mapping[str, int],
@@ -136,17 +139,20 @@ def begin(
     after: datetime | None = None,
     now: datetime | None = None,
 ) -> Attempt:
-    """Leave a mark that a shard's pictures are about to be written, over older ones perhaps.
+    """Write the start mark of a shard, before any picture of the shard may overwrite an older one.
 
     Args:
         output: Where the results are.
         shard_id: The shard.
-        strikes: What is known against its photos already; all of them, by key.
-        after: What the attempt must be younger than, however this machine's clock is set.
+        strikes: Known strikes against each of the shard's photos, by key.
+        after: The attempt must be newer than this time, whatever this machine's clock says.
         now: This machine's time, for tests.
+
+    Raises:
+        ResultsError: The mark of an earlier attempt is damaged.
     """
     try:
-        last = Mark.from_bytes(output.read(_mark_key(shard_id)), output.uri_of(_mark_key(shard_id)))
+        last = Mark.from_bytes(output.read(mark_key(shard_id)), output.uri_of(mark_key(shard_id)))
     except FileNotFoundError:
         last = Mark(datetime.min.replace(tzinfo=UTC), number=0, is_given_back=True)
     counted = {key: max(known, last.count_strikes(key)) for key, known in strikes.items()}
@@ -156,12 +162,12 @@ def begin(
     if after is not None:
         begun_at = max(begun_at, after + _TICK)
     mark = Mark(begun_at, last.number + 1, floor, raised)
-    output.write(_mark_key(shard_id), mark.to_bytes())
+    output.write(mark_key(shard_id), mark.to_bytes())
     return Attempt(output, shard_id, mark)
 
 
-def broken_off(output: Store) -> dict[str, Mark]:
-    """Return the marks of the shards that were begun and have no part.
+def find_unfinished(output: Store) -> dict[str, Mark]:
+    """Return the marks of shards that were started and have no part, by shard id.
 
     Raises:
         ResultsError: A mark is damaged.
@@ -170,30 +176,26 @@ def broken_off(output: Store) -> dict[str, Mark]:
 
 
 def find_marks(output: Store) -> tuple[dict[str, Mark], list[str]]:
-    """Return the marks of `broken_off`, and the ids of the shards whose part is there beside their mark.
+    """Return the marks of unfinished shards, and the ids of finished shards that still have a mark.
 
-    A process that is killed between its part and its mark leaves the latter.
+    The latter exist where a worker was killed after it had written the part and before it deleted the mark.
 
     Raises:
-        ResultsError: A mark is damaged.
+        ResultsError: A mark of an unfinished shard is damaged.
     """
     parts = output.child(PARTS)
     names = {stored.key for stored in parts.list()}
-    shards = {name: name.removeprefix(_BEGUN) for name in names if name.startswith(_BEGUN)}
-    open_ones = [name for name, shard in shards.items() if f"part-{shard}.parquet" not in names]
+    shards = {name: name.removeprefix(MARK_PREFIX) for name in names if name.startswith(MARK_PREFIX)}
+    unfinished = [name for name, shard_id in shards.items() if part_name(shard_id) not in names]
     marks = {}
-    for name, data in parts.read_many(open_ones).items():
+    for name, data in parts.read_many(unfinished).items():
         if isinstance(data, bytes):
             marks[shards[name]] = Mark.from_bytes(data, parts.uri_of(name))
-        elif not isinstance(data, FileNotFoundError):  # that one was done while we looked
+        elif not isinstance(data, FileNotFoundError):  # that shard was finished since the listing
             raise data
-    return marks, sorted(shards[name] for name in shards.keys() - set(open_ones))
+    return marks, sorted(shards[name] for name in shards.keys() - set(unfinished))
 
 
-def forget(output: Store, shard_ids: Iterable[str]) -> None:
+def delete_marks(output: Store, shard_ids: Iterable[str]) -> None:
     """Delete the marks of shards."""
-    output.delete_many([_mark_key(shard_id) for shard_id in shard_ids])
-
-
-def _mark_key(shard_id: str) -> str:
-    return f"{PARTS}/{_BEGUN}{shard_id}"
+    output.delete_many([mark_key(shard_id) for shard_id in shard_ids])

@@ -1,15 +1,15 @@
-"""Names of pictures, made of photos' keys so that no file system takes one for another.
+"""File names of pictures: each photo's key becomes a name that no file system confuses with another.
 
-A picture has its photo's key, with a suffix it can be written under, wherever that is safe. It is marked by a hash of
-the key, `roll/img~0123456789abcdef.jpg`, where it is not: where a file system that minds neither case nor Unicode's
-many spellings would give two photos one name, where the name is too long, and where it looks marked already.
+A picture has its photo's key, with a suffix that it can be written under, wherever that is safe. Elsewhere a hash of
+the key is added: `roll/img~0123456789abcdef.jpg`. That is so where two names differ only in case or in how Unicode
+spells them, where the name is too long, and where it looks as if it had such a hash already.
 
-Folded texts are compared and never used as paths: folding makes `/` and `..` of signs that only look like them.
+Case folding makes `/` and `..` out of characters that only look like them, so folded texts are compared and never used
+as paths.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import PurePosixPath
 
@@ -17,74 +17,78 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.images.suffixes import READ_SUFFIXES, WRITTEN_SUFFIXES
+from artbank.runtime.hashing import short_hash
 
-MAX_PART_BYTES = 240  # file systems end at 255 bytes; a synchronizing program may add an ending of its own
-MAX_FOLDER_BYTES = 450  # with a last part 691: an S3 key holds 1024, output prefix and style included
+MAX_PART_BYTES = 240  # file systems allow 255 bytes; a synchronizing program may add a suffix
+MAX_FOLDER_BYTES = 450  # 691 with the last part; an S3 key may have 1024, with the output's prefix and the style
 _SHORT_FOLDER_BYTES = 60
 _NUM_HEX = 16
 _FOLDED_AT_ONCE = 65_536
 
-_MARKED = re.compile(rf"~[0-9a-f]{{{_NUM_HEX}}}\.[a-z]+$")
+_HASHED = re.compile(rf"~[0-9a-f]{{{_NUM_HEX}}}\.[a-z]+$")
 _LIKE_A_PICTURE = re.compile(rf"({'|'.join(map(re.escape, WRITTEN_SUFFIXES))})[~. ]*$")
-_INVISIBLE = (  # Unicode's default ignorable code points, which some file systems leave out when they compare
+_INVISIBLE = (  # Unicode's default ignorable code points; some file systems ignore them
     r"[\x{AD}\x{34F}\x{61C}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{180B}-\x{180F}\x{200B}-\x{200F}\x{202A}-\x{202E}"
     r"\x{2060}-\x{206F}\x{3164}\x{FE00}-\x{FE0F}\x{FEFF}\x{FFA0}\x{FFF0}-\x{FFF8}\x{1BCA0}-\x{1BCA3}"
     r"\x{1D173}-\x{1D17A}\x{E0000}-\x{E0FFF}]+"
 )
 _FOLDER_ENDINGS = r"[~. ]+/"  # Windows drops dots and spaces, `output_name` adds `~`
-_ADDED_ENDINGS = r"(\.image|\.png)+$"  # all that `output_name` may add to a key, and more
+_ADDED_ENDINGS = r"(\.image|\.png)+$"  # everything that `output_name` may add to a key, and more
 
 
 def output_name(key: str, *, is_ambiguous: bool = False) -> str:
-    """Return where the picture of a photo goes below its style's folder; no two keys share a name.
+    """Return the picture's name below its style's folder for a photo's key; no two keys share a name.
 
-    JPEG, PNG and WebP keep their name; other image files get `.png` added, and names that are of no image `.image.png`.
-    What already looks like an added name (`scan.tif.png`) gets one more `.png`. A folder whose name looks like a
-    picture's gets `~` added. Folders that are too long become a single one.
+    JPEG, PNG and WebP photos keep their name. Other image files get `.png` added, files of other kinds `.image.png`. A
+    name that looks as if a suffix had been added already (`scan.tif.png`) gets one more `.png`. A folder that is named
+    like a picture gets `~` added. Folders that are too long together become a single one.
 
     Args:
-        key: The photo's; one that `keys.check_key` lets pass.
-        is_ambiguous: Whether `find_ambiguous` found the key among those of its archive.
+        key: The photo's key; `keys.check_key` has accepted it.
+        is_ambiguous: Whether `find_ambiguous` returns the key for its archive.
     """
     *folders, name = key.split("/")
-    folders, name = [_folder_name(folder) for folder in folders], _picture_name(name)
+    folders = [_folder_name(folder) for folder in folders]
+    name = _picture_name(name)
     is_deep = _num_bytes("/".join(folders)) > MAX_FOLDER_BYTES or any(map(_is_long, folders))
-    if is_ambiguous or is_deep or _is_long(name) or _MARKED.search(_fold_text(name)):
-        name = _mark(name, key)
+    if is_ambiguous or is_deep or _is_long(name) or _HASHED.search(_fold_text(name)):
+        name = _add_hash(name, key)
     if is_deep:
-        folders = [f"{_cut(folders[-1], _SHORT_FOLDER_BYTES)}~{_digest('/'.join(folders))}"]
+        folders = [f"{_cut(folders[-1], _SHORT_FOLDER_BYTES)}~{short_hash('/'.join(folders), _NUM_HEX)}"]
     return "/".join([*folders, name])
 
 
 def find_ambiguous(keys: pa.ChunkedArray) -> pa.Array:
-    """Return those keys whose plain names some file system may take for one another, and perhaps a few more.
+    """Return all keys whose names some file system may confuse, and perhaps a few more.
 
     Args:
-        keys: All keys of an archive; one that comes several times counts once.
+        keys: All keys of an archive; repeated keys count once.
     """
     distinct = keys.unique()
     starts = range(0, len(distinct), _FOLDED_AT_ONCE)
-    likenesses = pa.chunked_array([_likeness(distinct.slice(s, _FOLDED_AT_ONCE)) for s in starts], pa.string())
-    counted = likenesses.value_counts()
+    folded = pa.chunked_array([_comparable(distinct.slice(s, _FOLDED_AT_ONCE)) for s in starts], pa.string())
+    counted = folded.value_counts()
     shared = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
-    return distinct.filter(pc.is_in(likenesses, value_set=shared).combine_chunks())
+    return distinct.filter(pc.is_in(folded, value_set=shared).combine_chunks())
 
 
-def _likeness(keys: pa.Array) -> pa.Array:
-    """Return a text for each key that is the same wherever folding makes the same of two plain names."""
+def _comparable(keys: pa.Array) -> pa.Array:
+    """Return a text for each key; two keys whose names may be confused have the same text."""
     bare = pc.replace_substring_regex(_fold(keys), _FOLDER_ENDINGS, "/")
     return pc.replace_substring_regex(bare, _ADDED_ENDINGS, "")
 
 
 def _fold(texts: pa.Array) -> pa.Array:
-    """Return texts without what file systems may not mind: case, spelling, invisible characters."""
+    """Return texts without the differences that a file system may ignore: case, spelling, invisible characters."""
     wide = pc.invert(pc.string_is_ascii(texts))
     folded = pc.ascii_lower(texts)
-    return pc.replace_with_mask(folded, wide, _fold_wide(texts.filter(wide))) if pc.any(wide).as_py() else folded
+    if not pc.any(wide).as_py():
+        return folded
+    return pc.replace_with_mask(folded, wide, _fold_wide(texts.filter(wide)))
 
 
 def _fold_wide(texts: pa.Array) -> pa.Array:
-    # Upper case first: several small letters share a capital one, `σ` and `ς`, and `ß` has none.
+    # Upper case first: several small letters, such as `σ` and `ς`, share a capital one, and `ß` has none.
     visible = pc.utf8_normalize(pc.replace_substring_regex(texts, _INVISIBLE, ""), form="NFKD")
     small = pc.replace_substring(pc.utf8_lower(pc.utf8_upper(visible)), "ß", "ss")
     return pc.utf8_normalize(small, form="NFKC")
@@ -110,14 +114,10 @@ def _folder_name(part: str) -> str:
     return f"{part}~" if _LIKE_A_PICTURE.search(_fold_text(part)) else part
 
 
-def _mark(name: str, key: str) -> str:
+def _add_hash(name: str, key: str) -> str:
     stem, _, suffix = name.rpartition(".")
-    ending = f"~{_digest(key)}.{suffix}"
+    ending = f"~{short_hash(key, _NUM_HEX)}.{suffix}"
     return _cut(stem, MAX_PART_BYTES - len(ending)) + ending
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_NUM_HEX]
 
 
 def _is_long(part: str) -> bool:

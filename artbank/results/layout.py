@@ -1,40 +1,60 @@
 """Every key and file name below an output.
 
-<output>/<style>/<photo>                pictures; the newest recipe's stands
-<output>/<style>/<shard>.tar, .parquet  or all that a shard made in a style, see `containers`
+<output>/<style>/<photo>                a picture; that of the newest recipe
+<output>/<style>/<shard>.tar, .parquet  or all pictures of a shard in a style, see `containers`
 <output>/results.parquet                one row for each photo of the archive and style
-<output>/metadata.parquet               the done ones, for readers of image folders; without those in containers
+<output>/metadata.parquet               the done rows, for readers of image folders; without pictures in containers
 <output>/results/part-<shard>.parquet   the rows of one shard, never changed
-<output>/results/_begun-<shard>         the mark of a shard that was started and is not done, see `attempts`
+<output>/results/_begun-<shard>         the start mark of a shard, deleted once its part exists; see `attempts`
 <output>/results/_snapshots/...         many parts in one object, see `snapshots`
+<output>/results/_trimmed.json          containers that need no vacuum, see `vacuum`
 <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
 <output>/runs/<manifest>/...            config, plan, summary, report and contact sheet of one run
+
+Readers of Parquet folders skip names that begin with an underscore.
 """
 
 from __future__ import annotations
 
 RESULTS = "results.parquet"
 METADATA = "metadata.parquet"
-CONFIG = "config.json"  # of a run, in its folder
+CONFIG = "config.json"
+"""The config of a run, in the run's folder."""
+SUMMARY = "summary.json"
+"""The summary of a run, in the run's folder."""
 PARTS = "results"
 MANIFESTS = "manifests"
+RUNS = "runs"
+PART_PREFIX = "part-"
+PART_SUFFIX = ".parquet"
+MARK_PREFIX = "_begun-"
 
 
 def picture_key(style: str, name: str) -> str:
-    """Return where a picture lies; `name` is the photo's key with the suffix the picture is written under."""
+    """Return the key of a picture; `name` is from `filenames.output_name`."""
     return f"{style}/{name}"
 
 
+def part_name(shard_id: str) -> str:
+    """Return the file name of a shard's part."""
+    return f"{PART_PREFIX}{shard_id}{PART_SUFFIX}"
+
+
 def part_key(shard_id: str) -> str:
-    """Return where a shard's part lies."""
-    return f"{PARTS}/part-{shard_id}.parquet"
+    """Return the key of a shard's part."""
+    return f"{PARTS}/{part_name(shard_id)}"
+
+
+def mark_key(shard_id: str) -> str:
+    """Return the key of a shard's start mark."""
+    return f"{PARTS}/{MARK_PREFIX}{shard_id}"
 
 
 def manifest_key(manifest_id: str) -> str:
-    """Return where a manifest lies."""
+    """Return the key of a manifest."""
     return f"{MANIFESTS}/{manifest_id}.parquet"
 
 
 def run_key(manifest_id: str, *parts: str) -> str:
-    """Return where a file of one run lies, such as its summary."""
-    return "/".join(("runs", manifest_id, *parts))
+    """Return the key of a file of one run, such as its summary."""
+    return "/".join((RUNS, manifest_id, *parts))

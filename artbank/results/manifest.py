@@ -92,7 +92,7 @@ class Manifest:
 
         Args:
             output: Where the results go.
-            tasks: From `pending.plan`.
+            tasks: From `pending.find_pending`.
             shard_size: Tasks in a shard, 1 or more.
             recipes: The recipe id of each style.
             after: From `pending.find_latest`.

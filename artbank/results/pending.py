@@ -1,4 +1,4 @@
-"""What is there, minus what is done: the photos that a run works on."""
+"""The photos that a run works on: everything in the archive, minus what is done (an anti-join)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from fsspec.utils import glob_translate
+from more_itertools import chunked
 
 from artbank.errors import Failure
 from artbank.records import PhotoTask, Result
@@ -21,9 +22,9 @@ from artbank.results.manifest import Manifest, manifest_of
 from artbank.store.objects import Store
 
 DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at")
-"""Columns of the ledger that planning needs."""
+"""Columns of the ledger that `find_pending` needs."""
 
-_PASSING = ["store_error", "damaged"]  # failures that say nothing about the photo: they never count as done
+_TRANSIENT = ["store_error", "damaged"]  # not the photo's fault, so such a failure never counts as done
 _LISTING = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
 _TIME = Result.SCHEMA.field("created_at").type
 _LISTED_AT_ONCE = 65_536
@@ -31,26 +32,37 @@ _TASK_KEYS = ["key", "size", "etag", "known_sha256"]
 
 
 def list_archive(archive: Store) -> pa.Table:
-    """List the files of an archive as key, size and etag, by key; hidden files and folders are left out.
+    """List the files of an archive: `key`, `size` and `etag`, sorted by key, without hidden files and folders.
 
-    What a million files take is in docs/design.md.
+    docs/design.md has the time and memory for a million files.
     """
-    found, batches = archive.scan(), [_LISTING.empty_table()]
-    while some := list(islice(found, _LISTED_AT_ONCE)):
+    tables = [_LISTING.empty_table()]
+    for some in chunked(archive.scan(), _LISTED_AT_ONCE):
         columns = [pa.array([getattr(stored, field.name) for stored in some], field.type) for field in _LISTING]
-        batches.append(pa.table(columns, schema=_LISTING))
-    return pa.concat_tables(batches).sort_by("key")
+        tables.append(pa.table(columns, schema=_LISTING))
+    return pa.concat_tables(tables).sort_by("key")
 
 
-def choose(photos: pa.Table, *, include: Sequence[str], exclude: Sequence[str]) -> pa.Table:
-    """Keep the photos of a listing that some glob includes, all where there is none, and no glob excludes.
+def filter_by_globs(photos: pa.Table, *, include: Sequence[str], exclude: Sequence[str]) -> pa.Table:
+    """Keep the photos of a listing that match a glob of `include`, or all if it is empty, and none of `exclude`.
 
-    `*` and `?` stay within a folder, `**` goes through any number of them: `2024/**/*.jpg`.
+    `*` and `?` stay within a folder, `**` matches any number of folders: `2024/**/*.jpg`.
     """
-    wanted, unwanted = (re.compile("|".join(map(glob_translate, globs)) or r"(?!)") for globs in (include, exclude))
-    keys = photos["key"].to_pylist() if include or exclude else []
-    kept = [bool((not include or wanted.match(key)) and not unwanted.match(key)) for key in keys]
-    return photos.filter(pa.array(kept, pa.bool_())) if include or exclude else photos
+    if not include and not exclude:
+        return photos
+    wanted = _compile_globs(include)
+    unwanted = _compile_globs(exclude)
+
+    def is_kept(key: str) -> bool:
+        is_included = not include or wanted.match(key) is not None
+        return is_included and unwanted.match(key) is None
+
+    return photos.filter(pa.array([is_kept(key) for key in photos["key"].to_pylist()], pa.bool_()))
+
+
+def _compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
+    matches_nothing = r"(?!)"
+    return re.compile("|".join(map(glob_translate, globs)) or matches_nothing)
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ def read_unfinished(output: Store) -> list[UnfinishedShard]:
         FileNotFoundError: The manifest of such a shard is gone.
         ResultsError: A mark or a manifest is damaged.
     """
-    return _read_unfinished(output, attempts.broken_off(output))
+    return _read_unfinished(output, attempts.find_unfinished(output))
 
 
 def read_done(
@@ -124,7 +136,7 @@ def find_latest(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> dateti
     return max([*times, *([newest] if newest else [])], default=None)
 
 
-def plan(
+def find_pending(
     photos: pa.Table,
     done: pa.Table,
     recipes: Mapping[str, str],
@@ -134,59 +146,62 @@ def plan(
     strikes: Mapping[str, int] | None = None,
     archive: pa.Table | None = None,
 ) -> pa.Table:
-    """Return the rows of `PhotoTask` for all that lacks, by key.
+    """Return the tasks of a run, rows of `PhotoTask`, by key.
 
-    A photo in a style is not lacking where its current row has the style's recipe and the photo's etag, and is done or
-    failed for a reason that lies in the photo. If only the etag is another, `known_sha256` says the content that its
-    row was made from: who finds the same content in the photo need not do it again. A photo of which some styles have
-    such a row and others have none comes as two tasks.
+    A photo is done in a style if its latest row has the style's recipe and the photo's etag, and is either done or
+    failed because of the photo itself. If only the etag differs, the task's `known_sha256` is the content that the row
+    was made from: if the photo still has that content, its row and picture are kept. A photo that has such a row in
+    some styles and none in others becomes two tasks.
 
-    With `retry_failed` it is the other way round: what has a row of the style's recipe that failed is to do, and
-    nothing else.
+    With `retry_failed`, the tasks are the photos that failed with the style's recipe, and nothing else.
 
-    Whether a name is ambiguous is a matter of all photos, and of those that are done and gone: they may come back.
+    A name is ambiguous because of all photos of the archive, and of done photos that were removed: they may come back.
 
     Args:
-        photos: The archive, or what is chosen of it; see `list_archive` and `choose`.
-        done: See `read_done`.
-        recipes: The recipe id of each style to do.
-        retry_failed: Whether failed photos are tried again, and only they.
-        failures: The kinds of failure that are; all where there is none.
-        strikes: See `count_strikes`.
-        archive: All of the archive; `photos` when None.
+        photos: The archive, or a selection; see `list_archive` and `filter_by_globs`.
+        done: From `read_done`.
+        recipes: The recipe id of each style to draw.
+        retry_failed: Try failed photos again, and nothing else.
+        failures: The kinds of failure to try again; all when empty.
+        strikes: From `count_strikes`.
+        archive: The listing of the whole archive; `photos` when None.
     """
     if retry_failed:
-        lacking = [_failed(photos, done, style, recipe, failures) for style, recipe in sorted(recipes.items())]
+        found = [_find_failed(photos, done, style, recipe, failures) for style, recipe in sorted(recipes.items())]
     else:
-        lacking = [_lacking(photos, done, style, recipe) for style, recipe in sorted(recipes.items())]
-    joined = pa.concat_tables([_no_tasks(), *lacking])
+        found = [_find_missing(photos, done, style, recipe) for style, recipe in sorted(recipes.items())]
+    joined = pa.concat_tables([_no_tasks(), *found])
     grouped = joined.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
     tasks = grouped.rename_columns([*_TASK_KEYS, "styles"])
-    against = [strikes.get(key) for key in tasks["key"].to_pylist()] if strikes else pa.nulls(len(tasks))
-    tasks = tasks.append_column("strikes", pa.array(against, pa.int64()))
-    marks = _mark_ambiguous(tasks, photos if archive is None else archive, done)
-    tasks = tasks.append_column("is_ambiguous", marks).select(PhotoTask.SCHEMA.names)
+    counts = [strikes.get(key) for key in tasks["key"].to_pylist()] if strikes else pa.nulls(len(tasks))
+    tasks = tasks.append_column("strikes", pa.array(counts, pa.int64()))
+    is_ambiguous = _is_ambiguous(tasks, photos if archive is None else archive, done)
+    tasks = tasks.append_column("is_ambiguous", is_ambiguous).select(PhotoTask.SCHEMA.names)
     return tasks.sort_by([("key", "ascending"), ("known_sha256", "ascending")]).cast(PhotoTask.SCHEMA)
 
 
-def settle(output: Store) -> None:
-    """Forget the shards that are done, and those that broke off where all they had to do has been done since.
+def delete_settled_marks(output: Store) -> None:
+    """Delete the marks of finished shards, and of unfinished ones whose work was done later.
 
-    The latter is so where the current row of each photo and style is younger and asks for the same picture: whoever may
-    still be at such a shard writes the bytes that are there.
+    The latter is so if the latest row of each photo and style is newer than the mark and has the same recipe and etag:
+    a worker that is still at such a shard writes the bytes that are in the store already.
+
+    Raises:
+        FileNotFoundError: The manifest of an unfinished shard is gone.
+        ResultsError: A mark, a manifest or a part is damaged.
     """
-    broken, finished = attempts.find_marks(output)
-    attempts.forget(output, finished)
-    if not broken:
+    unfinished, finished = attempts.find_marks(output)
+    attempts.delete_marks(output, finished)
+    if not unfinished:
         return
     done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS))
-    for shard in _read_unfinished(output, broken):
+    for shard in _read_unfinished(output, unfinished):
         asked = {(task.key, style, task.etag, shard.recipes[style]) for task in shard.tasks for style in task.styles}
         newer = pc.field("created_at") > pa.scalar(shard.mark.begun_at, _TIME)
         newer &= pc.field("key").isin([task.key for task in shard.tasks])
         rows = done.filter(newer).to_pylist()
         if asked <= {(row["key"], row["style"], row["etag"], row["recipe_id"]) for row in rows}:
-            attempts.forget(output, [shard.id])
+            attempts.delete_marks(output, [shard.id])
 
 
 def _read_unfinished(output: Store, marks: Mapping[str, Mark]) -> list[UnfinishedShard]:
@@ -199,7 +214,7 @@ def _read_unfinished(output: Store, marks: Mapping[str, Mark]) -> list[Unfinishe
     return found
 
 
-def _failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, failures: Sequence[Failure]) -> pa.Table:
+def _find_failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, failures: Sequence[Failure]) -> pa.Table:
     wanted = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id) & (pc.field("status") == "failed")
     if failures:
         wanted &= pc.field("failure").isin(list(failures))
@@ -208,17 +223,18 @@ def _failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, failur
     return failed.append_column("style", pa.repeat(pa.scalar(style), len(failed)))
 
 
-def _lacking(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) -> pa.Table:
+def _find_missing(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) -> pa.Table:
+    """Return the photos that are not done in a style, in `_TASK_KEYS` and `style`."""
     valid = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
-    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(_PASSING)
+    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(_TRANSIENT)
     rows = done.filter(valid).select(["key", "etag", "sha256"]).rename_columns(["key", "done_etag", "known_sha256"])
     joined = photos.select(_LISTING.names).join(rows, "key", join_type="left outer")
     differs = pc.field("done_etag").is_null() | (pc.field("etag") != pc.field("done_etag"))
-    lacking = joined.filter(differs).select(_TASK_KEYS)
-    return lacking.append_column("style", pa.repeat(pa.scalar(style), len(lacking)))
+    missing = joined.filter(differs).select(_TASK_KEYS)
+    return missing.append_column("style", pa.repeat(pa.scalar(style), len(missing)))
 
 
-def _mark_ambiguous(tasks: pa.Table, archive: pa.Table, done: pa.Table) -> pa.ChunkedArray:
+def _is_ambiguous(tasks: pa.Table, archive: pa.Table, done: pa.Table) -> pa.ChunkedArray:
     if not len(tasks):
         return pa.chunked_array([], pa.bool_())
     keys = pa.chunked_array([*archive["key"].chunks, *done["key"].chunks], pa.string())

@@ -1,14 +1,13 @@
 """The ledger in few objects: a snapshot holds the rows of several hundred parts.
 
-    <output>/results/_snapshots/<hash>.parquet     their rows, and in its metadata their names, etags and lengths
+    <output>/results/_snapshots/<hash>.parquet     the rows; its metadata has name, etag and row count of each part
 
-A snapshot follows from its parts and is a short cut, never the truth: a part's rows are taken from one only while the
-store lists the part with the etag that it had then. Without snapshots, or with damaged ones, the parts are read.
+Snapshots are a cache; the parts are the truth. Rows of a part come from a snapshot only while the store lists the part
+with the etag that the snapshot noted. Without snapshots, or with damaged ones, the parts are read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -16,26 +15,29 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import pyarrow as pa
+from more_itertools import chunked
 
 from artbank.errors import ResultsError
 from artbank.records import Result
+from artbank.results.layout import PART_PREFIX, PART_SUFFIX
+from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_schema, read_table, table_bytes_by_row_group
 
 logger = logging.getLogger(__name__)
 
-_FOLDER = "_snapshots/"  # readers of Parquet folders leave names with an underscore out
+_FOLDER = "_snapshots/"
 _PARTS = b"artbank.parts"
-_PARTS_AT_ONCE = 512  # in a snapshot, and read together where there is none
+_PARTS_AT_ONCE = 512  # in a snapshot, and in one read
 _ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
-class Inventory:
-    """What lies in the folder of the parts.
+class PartListing:
+    """What the folder of the parts lists.
 
     Attributes:
-        etags: Those of the parts by their names, sorted.
+        etags: The etag of each part, by file name, sorted.
         snapshots: Keys of the snapshots, sorted.
     """
 
@@ -44,17 +46,17 @@ class Inventory:
 
 
 @dataclass(frozen=True)
-class Collected:
+class PartRows:
     """The rows of all parts.
 
     Attributes:
-        inventory: What they were read from.
+        listing: The parts and snapshots that the rows were read from.
         rows: In the order of the parts' names.
-        loose: The rows of each part that was read itself, by its name, sorted.
-        unused: Keys of the snapshots that stood for no part.
+        loose: The rows of each part that is in no snapshot, by file name, sorted.
+        unused: Keys of the snapshots that no part needs any more.
     """
 
-    inventory: Inventory
+    listing: PartListing
     rows: pa.Table
     loose: dict[str, pa.Table]
     unused: tuple[str, ...]
@@ -62,97 +64,101 @@ class Collected:
 
 @dataclass(frozen=True)
 class _Span:
-    """Rows of a table that are those of one part, or of several that follow one another."""
+    """Consecutive rows of a table: those of one part, or of several that follow one another."""
 
     table: pa.Table
     start: int
     length: int
 
-    def before(self, other: _Span) -> bool:
+    def ends_where(self, other: _Span) -> bool:
+        """Tell whether another span of the same table starts right after this one."""
         return other.table is self.table and other.start == self.start + self.length
 
 
-def take_inventory(parts: Store) -> Inventory:
+def list_parts(parts: Store) -> PartListing:
     """List the parts and the snapshots."""
     listed = parts.list()
     etags = {stored.key: stored.etag for stored in listed if _is_part(stored.key)}
-    return Inventory(etags, tuple(stored.key for stored in listed if stored.key.startswith(_FOLDER)))
+    return PartListing(etags, tuple(stored.key for stored in listed if stored.key.startswith(_FOLDER)))
 
 
-def collect(parts: Store, schema: pa.Schema, columns: Sequence[str] | None = None) -> Collected:
-    """Read the rows of all parts, out of snapshots where these stand for them.
+def read_rows(parts: Store, schema: pa.Schema, columns: Sequence[str] | None = None) -> PartRows:
+    """Read the rows of all parts, from snapshots where possible.
 
     Args:
         parts: The folder of the parts.
         schema: That of `Result`, or one with the same columns, some of them as dictionaries.
-        columns: Names of it to read; all when None.
+        columns: Columns to read; all when None.
 
     Raises:
         ResultsError: A part cannot be read.
         OSError: The store failed.
     """
-    inventory, unused = take_inventory(parts), []
+    listing = list_parts(parts)
     spans: dict[str, _Span] = {}
-    for key in inventory.snapshots:
-        held = {
+    unused = []
+    for key in listing.snapshots:
+        usable = {
             name: span
             for (name, etag), span in _read_snapshot(parts, key, schema, columns).items()
-            if inventory.etags.get(name) == etag and name not in spans
+            if listing.etags.get(name) == etag and name not in spans
         }
-        spans |= held
-        if not held:
+        spans |= usable
+        if not usable:
             unused.append(key)
-    loose = _read_parts(parts, [name for name in inventory.etags if name not in spans], schema, columns)
+    loose = _read_parts(parts, [name for name in listing.etags if name not in spans], schema, columns)
     spans |= {name: _Span(table, 0, len(table)) for name, table in loose.items()}
-    rows = pa.concat_tables([_no_rows(schema, columns), *_join(spans[name] for name in inventory.etags)])
-    return Collected(inventory, rows, loose, tuple(unused))
+    rows = pa.concat_tables([_no_rows(schema, columns), *_join(spans[name] for name in listing.etags)])
+    return PartRows(listing, rows, loose, tuple(unused))
 
 
-def compact(parts: Store, collected: Collected) -> None:
-    """Write snapshots of the parts that have none, as far as they fill one, and delete those that stand for no part.
+def compact(parts: Store, found: PartRows) -> None:
+    """Write full snapshots of the parts that are in none, and delete the snapshots that no part needs.
 
-    Several may do so at once: what one deletes while another reads costs that one the reading of the parts.
+    Several processes may do so at once. Where one deletes a snapshot that another wants to read, the latter reads the
+    parts.
 
     Args:
         parts: The folder of the parts.
-        collected: Its rows, in all columns.
+        found: From `read_rows`, with all columns.
     """
-    parts.delete_many(collected.unused)
-    loose = list(collected.loose)
-    for start in range(0, len(loose) - _PARTS_AT_ONCE + 1, _PARTS_AT_ONCE):
-        names = loose[start : start + _PARTS_AT_ONCE]
-        facts = [(name, collected.inventory.etags[name], len(collected.loose[name])) for name in names]
+    parts.delete_many(found.unused)
+    for names in chunked(found.loose, _PARTS_AT_ONCE):
+        if len(names) < _PARTS_AT_ONCE:
+            break
+        facts = [(name, found.listing.etags[name], len(found.loose[name])) for name in names]
         schema = Result.SCHEMA.with_metadata({_PARTS: json.dumps(facts).encode()})
-        rows = pa.concat_tables(collected.loose[name] for name in names)
+        rows = pa.concat_tables(found.loose[name] for name in names)
         data = table_bytes_by_row_group(rows, schema, _ROWS_AT_ONCE)
-        parts.create(f"{_FOLDER}{_hash(data)}.parquet", data)
+        parts.create(_snapshot_key(data), data)
 
 
 def _read_snapshot(
     parts: Store, key: str, schema: pa.Schema, columns: Sequence[str] | None
 ) -> dict[tuple[str, str], _Span]:
-    """Return the rows of each part, by its name and etag, that a snapshot stands for: of none where it cannot serve."""
+    """Return the rows of each part in a snapshot, by the part's name and etag; nothing if the snapshot is unusable."""
     try:
         data = parts.read(key)
-    except FileNotFoundError:  # another run deleted it since it was listed
+    except FileNotFoundError:  # another run deleted it since the listing
         return {}
-    if key != f"{_FOLDER}{_hash(data)}.parquet":
-        logger.warning("%s is damaged; the parts that it stands for are read instead", parts.uri_of(key))
+    if key != _snapshot_key(data):
+        logger.warning("snapshot %s is damaged; its parts are read instead", parts.uri_of(key))
         return {}
     written = read_schema(data)
-    if not {*Result.SCHEMA.names} <= {*written.names}:  # by a version that did not know some columns
+    if not {*Result.SCHEMA.names} <= {*written.names}:  # an older version, which did not know some columns, wrote it
         return {}
-    table, facts = read_table(data, schema, columns), json.loads((written.metadata or {})[_PARTS])
+    table = read_table(data, schema, columns)
+    facts = json.loads((written.metadata or {})[_PARTS])
     starts = accumulate([0, *(length for *_, length in facts[:-1])])
     spans = zip(facts, starts, strict=True)
     return {(name, etag): _Span(table, start, length) for (name, etag, length), start in spans}
 
 
 def _join(spans: Iterable[_Span]) -> list[pa.Table]:
-    """Return the rows of some spans in as few tables as may be: each costs as much as many rows."""
+    """Return the rows of some spans in as few tables as possible: each table costs as much as many rows."""
     runs: list[_Span] = []
     for span in spans:
-        if runs and runs[-1].before(span):
+        if runs and runs[-1].ends_where(span):
             runs[-1] = _Span(span.table, runs[-1].start, runs[-1].length + span.length)
         else:
             runs.append(span)
@@ -163,8 +169,8 @@ def _read_parts(
     parts: Store, names: Sequence[str], schema: pa.Schema, columns: Sequence[str] | None
 ) -> dict[str, pa.Table]:
     tables: dict[str, pa.Table] = {}
-    for start in range(0, len(names), _PARTS_AT_ONCE):
-        for name, data in parts.read_many(names[start : start + _PARTS_AT_ONCE]).items():
+    for some in chunked(names, _PARTS_AT_ONCE):
+        for name, data in parts.read_many(some).items():
             tables[name] = _parse(parts, name, data, schema, columns)
     return tables
 
@@ -179,7 +185,7 @@ def _parse(
     except (pa.ArrowException, OSError) as error:
         raise ResultsError(
             f"{parts.uri_of(name)} should be a shard's part, but cannot be read ({error}); "
-            "delete it and run again, which stylizes its photos anew"
+            "delete it and run again, which stylizes its photos again"
         ) from error
 
 
@@ -188,8 +194,8 @@ def _no_rows(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
 
 
 def _is_part(name: str) -> bool:
-    return name.startswith("part-") and name.endswith(".parquet")
+    return name.startswith(PART_PREFIX) and name.endswith(PART_SUFFIX)
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+def _snapshot_key(data: bytes) -> str:
+    return f"{_FOLDER}{short_hash(data)}.parquet"

@@ -1,9 +1,10 @@
-"""Containers without what was done anew: who reads all of a style's containers sees every picture once.
+"""Delete pictures from containers once no latest row names them.
 
-    <output>/results/_trimmed.json      size and number of pictures of the containers that were looked into
+    <output>/results/_trimmed.json      size and number of pictures of each container that was checked
 
-When rows of other shards take their place, pictures are taken out of a container, and one of which nothing is left is
-deleted. Which these are follows from the ledger; the note of what was done spares them from being read again.
+A photo that is drawn again gets a row of another shard. Its old picture stays in the old shard's container until it is
+deleted here, so that readers of all containers of a style see every picture once. The ledger tells which pictures are
+stale; the note of what was checked spares containers from being read again.
 """
 
 from __future__ import annotations
@@ -20,89 +21,104 @@ import pyarrow.compute as pc
 
 from artbank.errors import ImageError
 from artbank.results.containers import are_images, is_container, pack, unpack
-from artbank.results.snapshots import Inventory
+from artbank.results.layout import PARTS, part_name
+from artbank.results.snapshots import PartListing
 from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
 
-_SHARD = re.compile(r"[0-9a-f]{16}-\d{5,}")
-_TRIMMED = "_trimmed.json"
+_SHARD_ID = re.compile(r"[0-9a-f]{16}-\d{5,}")
+_CHECKED = "_trimmed.json"
 
 
-def name_members(ledger: pa.Table, is_current: np.ndarray) -> pa.Table:
-    """Return what containers were ever said to hold, as `file_name` and `key`, and whether a `current` row says so.
+def list_members(ledger: pa.Table, is_latest: np.ndarray) -> pa.Table:
+    """Return the pictures that any row puts into a container: `file_name`, `key`, and whether a latest row does.
 
     Args:
         ledger: With `key`, `status` and `file_name`.
-        is_current: Which of its rows are.
+        is_latest: Bool for each row of it, from `ledger.is_latest`.
+
+    Returns:
+        Columns `file_name`, `key` and `current`, one row for each picture.
     """
-    rows = ledger.select(["file_name", "key", "status"]).append_column("current", pa.array(is_current))
+    rows = ledger.select(["file_name", "key", "status"]).append_column("current", pa.array(is_latest))
     rows = rows.filter(pc.invert(are_images(rows["file_name"]))).filter(pc.field("status") == "done")
-    named = rows.group_by(["file_name", "key"], use_threads=False).aggregate([("current", "any")])
-    return named.rename_columns(["file_name", "key", "current"])
+    members = rows.group_by(["file_name", "key"], use_threads=False).aggregate([("current", "any")])
+    return members.rename_columns(["file_name", "key", "current"])
 
 
-def drop_stale(output: Store, parts: Store, members: pa.Table, inventory: Inventory) -> None:
-    """Take out of the containers what no current row names there; delete those of which nothing is left.
+def delete_stale_members(output: Store, members: pa.Table, listing: PartListing) -> None:
+    """Delete from containers the pictures that no latest row puts there, and containers that would be empty.
 
-    Every picture of a current row is there before, after and meanwhile. A container is read only where rows say that
-    something is to be taken out, and once: what it came to is noted.
+    Pictures of latest rows are readable before, during and after. A container is read only if the ledger says that
+    something must be deleted from it, and only once.
 
     Args:
-        output: Where the containers are.
-        parts: The folder of the parts.
-        members: From `name_members`.
-        inventory: The parts that it follows from.
+        output: Where the results are. Its `results.parquet` must no longer name what is deleted here.
+        members: From `list_members`.
+        listing: The parts that `members` follow from.
 
     Raises:
         OSError: The store failed.
     """
     if not len(members):
         return
-    sizes, counts = _list_containers(output, members), _count_members(members)
-    loose = [name for name in sizes if name not in counts]
-    begun = _find_shards(parts) if loose else set()  # listed after the containers: who writes one has left a mark
-    unused = [name for name in loose if _shard_of(name) not in begun]
+    parts = output.child(PARTS)
+    sizes = _list_containers(output, members)
+    counts = _count_members(members)
+    unknown = [name for name in sizes if name not in counts]
+    # Shards are listed after the containers: whoever writes a container has left a mark before.
+    started = _find_shards(parts) if unknown else set()
+    unused = [name for name in unknown if _shard_of(name) not in started]
     unused += [name for name in sizes if name in counts and not counts[name][1]]
     output.delete_many(unused)
-    touched = {
-        name: (sizes[name], now)
-        for name, (ever, now) in counts.items()
-        if name in sizes and now and (ever != now or f"part-{_shard_of(name)}.parquet" not in inventory.etags)
+    suspects = {
+        name: (sizes[name], current)
+        for name, (ever, current) in counts.items()
+        if name in sizes and current and (ever != current or part_name(_shard_of(name)) not in listing.etags)
     }
-    if touched:
-        _trim(output, parts, members, touched)
+    if suspects:
+        _rewrite(output, parts, members, suspects)
 
 
-def _trim(output: Store, parts: Store, members: pa.Table, touched: Mapping[str, tuple[int, int]]) -> None:
-    """Write containers anew that hold more than their rows say, by their sizes and numbers of pictures."""
-    known = _read_trimmed(parts)
-    trimmed = {name: facts for name, facts in touched.items() if known.get(name) == [*facts]}
-    for name, keys in _wanted_keys(members, touched.keys() - trimmed.keys()).items():
+def _rewrite(output: Store, parts: Store, members: pa.Table, suspects: Mapping[str, tuple[int, int]]) -> None:
+    """Rewrite those containers that hold pictures of no latest row.
+
+    Args:
+        output: Where they are.
+        parts: The folder of the parts, which has the note of containers that were checked.
+        members: From `list_members`.
+        suspects: Size and number of current pictures of each container that may hold more.
+    """
+    noted = _read_checked(parts)
+    checked = {name: facts for name, facts in suspects.items() if noted.get(name) == [*facts]}
+    for name, keys in _current_keys(members, suspects.keys() - checked.keys()).items():
         try:
-            samples = unpack(name, output.read(name))
+            pictures = unpack(name, output.read(name))
         except (FileNotFoundError, ImageError) as error:
-            logger.warning("%s cannot be read, see to it by `artbank verify`: %s", output.uri_of(name), error)
+            logger.warning("%s cannot be read; run `artbank verify`: %s", output.uri_of(name), error)
             continue
-        kept = [sample for sample in samples if sample.key in keys]
-        size = touched[name][0]
-        if len(kept) < len(samples):
+        kept = [picture for picture in pictures if picture.key in keys]
+        size = suspects[name][0]
+        if len(kept) < len(pictures):
             data = pack(name, kept)
             output.write(name, data)
             size = len(data)
         if len(kept) == len(keys):
-            trimmed[name] = (size, len(kept))
-    if (facts := {name: [*trimmed[name]] for name in sorted(trimmed)}) != known:
-        parts.write(_TRIMMED, json.dumps(facts).encode())
+            checked[name] = (size, len(kept))
+    facts = {name: [*checked[name]] for name in sorted(checked)}
+    if facts != noted:
+        parts.write(_CHECKED, json.dumps(facts).encode())
 
 
 def _count_members(members: pa.Table) -> dict[str, tuple[int, int]]:
-    """Return how many pictures each container was ever said to hold, and how many it is by current rows."""
+    """Return for each container how many pictures any row puts into it, and how many a latest row does."""
     counted = members.group_by("file_name").aggregate([("key", "count"), ("current", "sum")]).to_pylist()
     return {row["file_name"]: (row["key_count"], row["current_sum"]) for row in counted}
 
 
-def _wanted_keys(members: pa.Table, names: Collection[str]) -> dict[str, set[str]]:
+def _current_keys(members: pa.Table, names: Collection[str]) -> dict[str, set[str]]:
+    """Return the keys of the current pictures of each of some containers."""
     chosen = members.filter(pc.field("current") & pc.field("file_name").isin(pa.array(list(names), pa.string())))
     keys: dict[str, set[str]] = {}
     for row in chosen.to_pylist():
@@ -111,14 +127,14 @@ def _wanted_keys(members: pa.Table, names: Collection[str]) -> dict[str, set[str
 
 
 def _list_containers(output: Store, members: pa.Table) -> dict[str, int]:
-    """Return the sizes of the containers that are there, in the folders of the styles that have some."""
+    """Return the size of each container that exists, in the folders of all styles that have members."""
     styles = {name.partition("/")[0] for name in pc.unique(members["file_name"]).to_pylist()}
     listed = [stored for style in sorted(styles) for stored in output.scan(style)]
     return {found.key: found.size for found in listed if found.key.count("/") == 1 and _is_ours(found.key)}
 
 
 def _is_ours(key: str) -> bool:
-    return is_container(key) and _SHARD.fullmatch(_shard_of(key)) is not None
+    return is_container(key) and _SHARD_ID.fullmatch(_shard_of(key)) is not None
 
 
 def _shard_of(name: str) -> str:
@@ -127,11 +143,11 @@ def _shard_of(name: str) -> str:
 
 def _find_shards(parts: Store) -> set[str]:
     """Return the ids of all shards that have a part or a mark."""
-    return {shard for stored in parts.scan() for shard in _SHARD.findall(stored.key)}
+    return {shard_id for stored in parts.scan() for shard_id in _SHARD_ID.findall(stored.key)}
 
 
-def _read_trimmed(parts: Store) -> dict[str, list[int]]:
+def _read_checked(parts: Store) -> dict[str, list[int]]:
     try:
-        return json.loads(parts.read(_TRIMMED))
-    except (FileNotFoundError, ValueError):  # what it says is found out again
+        return json.loads(parts.read(_CHECKED))
+    except (FileNotFoundError, ValueError):  # then the containers are checked again
         return {}

@@ -217,11 +217,11 @@ class Run:
         shard = next(self._shards)
         manifest = self.shop.open_manifest(shard.manifest_id)
         asked = manifest.tasks(shard)
-        attempt = attempts.begin(self.output, shard.id, {}, after=manifest.after)
+        attempt = attempts.start(self.output, shard.id, {}, after=manifest.after)
         work = ShardWork(self.shop, shard.id, attempt, lambda: False)
         rows = [row for some in work.run(asked, manifest.known_rows(shard)) for row in some]
         ledger.commit(self.output, shard.id, rows)
-        attempts.forget(self.output, [shard.id])
+        attempts.delete_marks(self.output, [shard.id])
         if lost := [row.reason for row in rows if row.status != "done"]:
             raise RuntimeError(f"expected pictures of all photos, found {len(lost)} failures, such as {lost[0]}")
         return rows

@@ -256,9 +256,9 @@ def test_people_are_told_what_is_wrong_and_what_to_do(
         main()
     assert end.value.code == 1
     assert capsys.readouterr().out.splitlines() == [
-        "12 pictures looked at: 1 problems",
+        "12 pictures checked: 1 problem",
         "missing_picture, 1: --repair draws it again",
-        f"  {KEYS[0]} in novak: is not there",
+        f"  {KEYS[0]} in novak: is missing",
     ]
 
 

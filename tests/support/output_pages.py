@@ -13,7 +13,7 @@ from artbank.images.codec import Picture, encode
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
 from artbank.records import Result
 from artbank.report.summaries import results_summary
-from artbank.results import ledger
+from artbank.results import ledger, tables
 from artbank.store.objects import Store
 from tests.support.rows import START, result
 
@@ -35,7 +35,7 @@ def write_page(output: Store, archive: Store, rows: Sequence[Result], run_id: st
 def refresh_page(output: Store, archive: Store, run_id: str = "") -> None:
     """Write the page as a run would, of whatever rows are there."""
     keys = ledger.read_ledger(output, ["key"])
-    found = ledger.write_view(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *_SUMMARY))))
+    found = tables.update_tables_and_vacuum(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *_SUMMARY))))
     styles = [StyleFacts("monet", "monet, version 3", 0.3, 0.8), StyleFacts("hokusai", "hokusai, version 1")]
     run = RunFacts("photos", run_id, [("Strength", "0.5")], styles, 1_000_000)
     write_outcome(output, archive, found, results_summary(found, {}), run)

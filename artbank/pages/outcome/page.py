@@ -28,7 +28,7 @@ from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_n
 from artbank.pages.publishing import INDEX, assets, content_name, publish
 from artbank.pages.rendering import render
 from artbank.report.summaries import MEASURES
-from artbank.results.ledger import origin_of
+from artbank.results.tables import source_hash
 from artbank.store.objects import Store
 
 REPORT = "report"
@@ -97,7 +97,7 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
     Args:
         output: Where pictures and page are.
         archive: Where the photos are.
-        rows: From `results.write_view`, in `COLUMNS` at least.
+        rows: From `tables.update_tables_and_vacuum`, in `COLUMNS` at least.
         summary: From `report.results_summary`, of the same rows.
         run: The run that writes it.
 
@@ -109,7 +109,7 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
     """
     page = output.child(REPORT)
     styles = _all_styles(rows, run.styles)
-    mark = _MARK.format(_digest(__version__, sorted(_assets()), origin_of(rows), [asdict(style) for style in styles]))
+    mark = _MARK.format(_digest(__version__, sorted(_assets()), source_hash(rows), [asdict(style) for style in styles]))
     if not _is_written(page, mark):
         draft = _Draft(output, archive, Grid(rows, tuple(style.name for style in styles)), run, page)
         publish(page, draft.write_files(), lambda: draft.write_html(styles, summary, mark), kept=draft.known)

@@ -1,12 +1,11 @@
-"""Mending what a verification found: exactly that is drawn again, by runs of those configs that drew it first.
+"""Repair what a verification found: draw exactly that again, with the configs of the runs that drew it first.
 
-Nothing is told as done that is not: a picture that is missing or damaged, and a row that is lost, get a row that says
-`damaged` before anything else happens. Whatever then breaks off, an ordinary run of that style draws them too.
+Before anything else, every missing or damaged picture and every lost row gets a row with the failure `damaged`, so that
+nothing counts as done that is not. If the repair then stops halfway, an ordinary run of that style draws the rest.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,16 +16,17 @@ import pyarrow.compute as pc
 from artbank.config import StylizeConfig, style_folder
 from artbank.errors import ResultsError
 from artbank.records import Result
-from artbank.results import layout, ledger, pending
+from artbank.results import layout, ledger, pending, tables
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
+from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table
 
 _ROWS_AT_ONCE = 4096  # rows of one part
 _MISSING = "its picture was missing when the output was verified"
-_DAMAGED = "its picture was not as it was written when the output was verified"
-_LOST = "the row that told what became of it was lost when the output was verified"
+_DAMAGED = "its picture was damaged when the output was verified"
+_LOST = "no part had its row when the output was verified"
 _EXACTLY = {
     **{"retry_failed": True, "failures": ("damaged",)},
     **{"include": (), "exclude": (), "limit": None, "dry_run": False},
@@ -39,12 +39,12 @@ _CLEARED = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Repair:
-    """What is to be drawn again.
+    """The pictures that a repair draws again.
 
     Attributes:
-        configs: Runs that draw it and nothing else.
-        wanted: `key`, `style` and `recipe_id` of all that should be drawn again.
-        unknown: Styles of which no run is known that drew them so; `parameters` of such a run are needed.
+        configs: Configs of runs that draw these pictures and nothing else.
+        wanted: `key`, `style` and `recipe_id` of each picture.
+        unknown: Styles whose runs left no config; pass the config of such a run with --parameters.
     """
 
     configs: tuple[StylizeConfig, ...]
@@ -53,115 +53,122 @@ class Repair:
 
 
 def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
-    """Void the rows that are wrong, then delete what is in the way of a run.
+    """Void the rows of bad pictures, then delete the files that would stop a run.
 
     Args:
-        report: What was found.
-        given: What to draw with instead of what the output says of its runs, for the styles that it names.
+        report: From `verify`.
+        given: A config to use instead of the recorded ones, for the styles that it names.
 
     Raises:
-        ResultsError: Only reading the pictures could tell what must be drawn again.
+        ResultsError: A quick verification cannot tell what must be drawn again.
         OSError: The store failed.
     """
-    stock = report.stock
-    if report.quick and (stray := _named(report, "stray_mark")):
-        raise ResultsError(f"{stray[0]} says that pictures were being written, but not which; leave out --quick")
+    inventory = report.inventory
+    if report.quick and (stray := _files_of(report, "stray_mark")):
+        raise ResultsError(
+            f"{stray[0]} is the mark of an unknown shard, whose worker may have overwritten any picture; "
+            "leave out --quick, so that all pictures are read"
+        )
     voided = report.findings.filter(pc.field("kind") == "voided_row").select(PAIR)
     wanted = pa.concat_tables(
         [
             report.faults.select([*PAIR, "recipe_id"]),
             report.lost.select([*PAIR, "recipe_id"]),
-            stock.current.join(voided, PAIR, join_type="left semi").select([*PAIR, "recipe_id"]),
+            inventory.latest.join(voided, PAIR, join_type="left semi").select([*PAIR, "recipe_id"]),
         ]
     )
     configs, unknown = _choose_configs(report, wanted, given)
     _void(report, configs)
-    _clear_away(report)
-    runs: dict[StylizeConfig, set[str]] = {}
+    _delete_obstacles(report)
+    styles_of: dict[StylizeConfig, set[str]] = {}
     for (style, _), config in configs.items():
-        runs.setdefault(config, set()).add(style)
-    return Repair(tuple(_only(config, styles) for config, styles in runs.items()), wanted, unknown)
+        styles_of.setdefault(config, set()).add(style)
+    return Repair(tuple(_restrict(config, styles) for config, styles in styles_of.items()), wanted, unknown)
 
 
 def finish(report: Report, repair: Repair) -> list[str]:
-    """Bring the tables up to the parts, forget begun shards that are settled, and delete what killed writes left.
+    """Bring the tables up to the parts, and delete settled marks and the leftovers of interrupted writes.
 
     Returns:
-        What could not be mended, in sentences.
+        What could not be repaired, one sentence each.
 
     Raises:
         OSError: The store failed.
     """
-    output = report.stock.output
-    output.delete_many(_named(report, "leftover"))
-    photos = report.stock.list_photos()
-    left = [f"{name}: the store does not give it" for name in _named(report, "unread_picture")]
+    output = report.inventory.output
+    output.delete_many(_files_of(report, "leftover"))
+    photos = report.inventory.list_photos()
+    left = [f"{name}: the store cannot read it" for name in _files_of(report, "unread_picture")]
     if photos is not None:
-        pending.settle(output)
-        ledger.write_view(output, photos)
-    elif _named(report, "stale_table") and not repair.configs:  # a run writes them
-        left.append("the tables are not up to the parts, and the archive is not known: run stylize again")
-    return [*left, *(f"style {name}: its runs left no config; give one with --parameters" for name in repair.unknown)]
+        pending.delete_settled_marks(output)
+        tables.update_tables_and_vacuum(output, photos)
+    elif _files_of(report, "stale_table") and not repair.configs:  # a run writes them
+        left.append("the tables do not follow from the parts, and the archive is unknown: run stylize again")
+    left += [f"style {name}: its runs left no config; pass one with --parameters" for name in repair.unknown]
+    return left
 
 
 def find_undone(report: Report, repair: Repair) -> tuple[list[str], list[str]]:
-    """Return what should have been drawn again and was not, in sentences: for reasons that can be helped, and removed.
+    """Return the pictures that should have been drawn again and were not, one sentence each.
+
+    Returns:
+        Those whose photo is in the archive, and those whose photo was removed.
 
     Raises:
         ResultsError: A part cannot be read.
     """
-    rows = ledger.latest_rows(
-        ledger.read_ledger(report.stock.output, [*PAIR, "status", "failure", "reason", "created_at"])
-    )
+    columns = [*PAIR, "status", "failure", "reason", "created_at"]
+    rows = ledger.latest_rows(ledger.read_ledger(report.inventory.output, columns))
     failed = rows.filter(pc.field("status") == "failed").join(repair.wanted.select(PAIR), PAIR, join_type="left semi")
-    photos = report.stock.photos
+    photos = report.inventory.photos
     kept = failed if photos is None else failed.filter(pc.field("key").isin(photos["key"].combine_chunks()))
-    gone = failed.join(kept.select(PAIR), PAIR, join_type="left anti").select(PAIR).to_pylist()
+    removed = failed.join(kept.select(PAIR), PAIR, join_type="left anti").select(PAIR).to_pylist()
     left = [f"{row['key']} in {row['style']}: {_reason(row)}" for row in kept.to_pylist()]
-    text = "its photo is no longer in the archive, so that its row stays failed and is in no table"
-    return sorted(left), sorted(f"{row['key']} in {row['style']}: {text}" for row in gone)
+    text = "its photo is no longer in the archive, so its row stays failed and is in no table"
+    return sorted(left), sorted(f"{row['key']} in {row['style']}: {text}" for row in removed)
 
 
 def _reason(row: dict[str, str]) -> str:
     if row["failure"] == "damaged":
-        return "no run draws it as before: its style or base model is another now; an ordinary run draws it anew"
+        return "its style or base model has changed, so no run draws the same picture; an ordinary run draws a new one"
     return row["reason"]
 
 
 def _choose_configs(
     report: Report, wanted: pa.Table, given: StylizeConfig | None
 ) -> tuple[dict[tuple[str, str], StylizeConfig], tuple[str, ...]]:
-    """Return for each style and recipe that is wanted the newest config that drew it, and the styles without any."""
-    stock = report.stock
+    """Return the newest config that drew each wanted style and recipe, and the styles without any."""
+    inventory = report.inventory
     known: dict[tuple[str, str], StylizeConfig] = {}
-    for run, config in stock.configs.items():
-        known |= dict.fromkeys(stock.recipes.get(run, {}).items(), config)
+    for run, config in inventory.configs.items():
+        known |= dict.fromkeys(inventory.recipes.get(run, {}).items(), config)
+    given_styles = {style_folder(style) for style in given.styles} if given else set()
     chosen: dict[tuple[str, str], StylizeConfig] = {}
     unknown = set()
     for row in wanted.group_by(["style", "recipe_id"]).aggregate([]).to_pylist():
         name = (row["style"], row["recipe_id"])
-        config = given if given and name[0] in map(style_folder, given.styles) else known.get(name)
+        config = given if row["style"] in given_styles else known.get(name)
         if config is None:
-            unknown.add(name[0])
+            unknown.add(row["style"])
         else:
-            chosen[name] = config.model_copy(update=_EXACTLY | {"output_uri": stock.output.uri})
+            chosen[name] = config.model_copy(update=_EXACTLY | {"output_uri": inventory.output.uri})
     return dict(sorted(chosen.items())), tuple(sorted(unknown))
 
 
-def _only(config: StylizeConfig, styles: set[str]) -> StylizeConfig:
-    """Return the config of a run that draws what is voided in some styles, and nothing else."""
+def _restrict(config: StylizeConfig, styles: set[str]) -> StylizeConfig:
+    """Return the config of a run that draws the voided pictures of some styles, and nothing else."""
     return config.model_copy(update={"styles": tuple(s for s in config.styles if style_folder(s) in styles)})
 
 
 def _void(report: Report, configs: dict[tuple[str, str], StylizeConfig]) -> None:
-    """Commit a row that says `damaged` for all that is wrong; where that was done before, it stands."""
-    output, now = report.stock.output, datetime.now(UTC)
+    """Commit a row with the failure `damaged` for each bad or lost picture; an earlier repair's part stays."""
+    now = datetime.now(UTC)
     batches = [rows for rows in (*_void_faults(report, now), *_void_lost(report, configs, now)) if rows]
     names = [f"{row.key}\n{row.style}" for batch in batches for row in batch]
-    facts = "\n\n".join([*names, *sorted(report.stock.parts)])
-    repair_id = f"{REPAIR}{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
+    content = "\n\n".join([*names, *sorted(report.inventory.parts)])
+    repair_id = f"{REPAIR}{short_hash(content)}"
     for number, rows in enumerate(batches):
-        ledger.commit(output, f"{repair_id}-{number:05d}", rows)
+        ledger.commit(report.inventory.output, f"{repair_id}-{number:05d}", rows)
 
 
 def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
@@ -169,18 +176,23 @@ def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
     for start in range(0, len(faults), _ROWS_AT_ONCE):
         some = faults.slice(start, _ROWS_AT_ONCE)
         missing = set(some.filter(pc.field("kind") == "missing_picture")["file_name"].to_pylist())
-        yield [_void_row(row, row.file_name in missing, now) for row in _read_rows(report.stock.output, some)]
+        yield [_void_row(row, row.file_name in missing, now) for row in _read_rows(report.inventory.output, some)]
 
 
 def _void_row(row: Result, is_missing: bool, now: datetime) -> Result:
     reason = f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}"
-    at = max(now, row.created_at + timedelta(microseconds=1))  # it must be the current one, whatever clock wrote that
+    at = max(now, row.created_at + timedelta(microseconds=1))  # it must be the latest row, whatever any clock says
     return replace(row, **_CLEARED, flags=[], status="failed", failure="damaged", reason=reason, created_at=at)
 
 
 def _read_rows(output: Store, some: pa.Table) -> list[Result]:
-    """Read the whole rows of which some columns are given."""
-    keys = [layout.part_key(shard) for shard in pc.unique(some["shard"]).to_pylist()]
+    """Read all columns of some rows, by key and style.
+
+    Args:
+        output: Where the parts are.
+        some: The rows, with `shard`, `key`, `style` and `created_at`.
+    """
+    keys = [layout.part_key(shard_id) for shard_id in pc.unique(some["shard"]).to_pylist()]
     wanted = {(row["key"], row["style"], row["created_at"]) for row in some.to_pylist()}
     found: list[Result] = []
     for data in output.read_many(keys).values():
@@ -205,11 +217,11 @@ def _lost_row(row: dict[str, object], config: StylizeConfig, now: datetime) -> R
     return Result(**facts, **recipe, **failed, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
 
 
-def _clear_away(report: Report) -> None:
-    """Delete what no run could read, and notes of begun shards that say nothing."""
+def _delete_obstacles(report: Report) -> None:
+    """Delete damaged parts and manifests, which no run could read, and marks without meaning."""
     kinds = ("bad_part", "damaged_manifest", "settled_mark", "stray_mark")
-    report.stock.output.delete_many(name for kind in kinds for name in _named(report, kind))
+    report.inventory.output.delete_many(name for kind in kinds for name in _files_of(report, kind))
 
 
-def _named(report: Report, kind: str) -> list[str]:
+def _files_of(report: Report, kind: str) -> list[str]:
     return report.findings.filter(pc.field("kind") == kind)["file_name"].to_pylist()

@@ -1,4 +1,4 @@
-"""Whether the tables of the present are what follows from the parts."""
+"""Check that `results.parquet` and `metadata.parquet` follow from the parts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from artbank.records import Result
 from artbank.results.layout import METADATA, RESULTS
-from artbank.results.ledger import METADATA_COLUMNS, make_metadata
-from artbank.results.verification.inventory import PAIR, Holdings, is_in
+from artbank.results.tables import METADATA_COLUMNS, make_metadata
+from artbank.results.verification.inventory import PAIR, Inventory, is_in
 from artbank.store.parquet import read_table
 
 _COMPARED = [
@@ -19,41 +19,41 @@ _COMPARED = [
 ]
 
 
-def find_stale(stock: Holdings) -> Iterator[tuple[str, str]]:
-    """Yield the name of each table that does not follow from the parts, and why.
+def find_stale(inventory: Inventory) -> Iterator[tuple[str, str]]:
+    """Yield the name of each table that does not follow from the parts, and what is wrong with it.
 
-    Which photos `results.parquet` should name only their archive says: it is listed where rows are not in the table.
+    `results.parquet` has only photos that are in the archive. So if rows are not in the table, the archive is listed.
     """
-    if not len(stock.rows):
+    if not len(inventory.rows):
         return
-    names = stock.files.filter(is_in("key", [RESULTS, METADATA]))["key"].to_pylist()
-    table = _read(stock, RESULTS, [*_COMPARED, *METADATA_COLUMNS]) if RESULTS in names else "is not there"
+    names = inventory.files.filter(is_in("key", [RESULTS, METADATA]))["key"].to_pylist()
+    table = _read(inventory, RESULTS, [*_COMPARED, *METADATA_COLUMNS]) if RESULTS in names else "is missing"
     if isinstance(table, str):
         yield RESULTS, table
         return
-    if fault := _compare(stock, table):
+    if fault := _find_difference(inventory, table):
         yield RESULTS, fault
-    metadata = _read(stock, METADATA, METADATA_COLUMNS) if METADATA in names else "is not there"
+    metadata = _read(inventory, METADATA, METADATA_COLUMNS) if METADATA in names else "is missing"
     if isinstance(metadata, str):
         yield METADATA, metadata
     elif not metadata.equals(make_metadata(table)):
-        yield METADATA, "has not the pictures that are done in results.parquet"
+        yield METADATA, "does not have the done pictures of results.parquet"
 
 
-def _compare(stock: Holdings, table: pa.Table) -> str | None:
+def _find_difference(inventory: Inventory, table: pa.Table) -> str | None:
     known = is_in("key", pc.unique(table["key"]).to_pylist())
-    expected, found = stock.current.filter(known).select(_COMPARED), table.select(_COMPARED)
+    expected, found = inventory.latest.filter(known).select(_COMPARED), table.select(_COMPARED)
     if not found.sort_by([(name, "ascending") for name in PAIR]).equals(expected):
-        return "has rows that are not the newest of the parts"
-    absent = pc.unique(stock.current.filter(~known)["key"])
-    if len(absent) and stock.photos is not None and len(stock.photos.filter(pc.field("key").isin(absent))):
-        return "lacks photos that are in the archive and in the parts"
+        return "has rows that are not the latest of the parts"
+    absent = pc.unique(inventory.latest.filter(~known)["key"])
+    if len(absent) and inventory.photos is not None and len(inventory.photos.filter(pc.field("key").isin(absent))):
+        return "has no row of some photos that are in the archive and in the parts"
     return None
 
 
-def _read(stock: Holdings, name: str, columns: list[str] | tuple[str, ...]) -> pa.Table | str:
+def _read(inventory: Inventory, name: str, columns: list[str] | tuple[str, ...]) -> pa.Table | str:
     try:
-        table = read_table(stock.output.read(name), Result.SCHEMA, list(dict.fromkeys(columns)))
+        table = read_table(inventory.output.read(name), Result.SCHEMA, list(dict.fromkeys(columns)))
     except (pa.ArrowException, FileNotFoundError) as error:
         return f"cannot be read: {' '.join(str(error).split())}"
     return table.replace_schema_metadata()

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from s3fs import S3FileSystem
 
 from artbank.config import OutputFormat
-from artbank.results.containers import Sample, container_key, pack
+from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.output_pages import HOSTILE, NUM_PHOTOS, OpenPage, plain, refresh_page, rows_of, write_page
@@ -244,7 +244,7 @@ def test_pictures_in_containers_are_shown_small(
     name = container_key("monet", "r-00000", output_format)
     rows = [result(f"{i}.jpg", file_name=name) for i in range(3)]
     archive.write_many({row.key: plain(200, 30, 30) for row in rows})
-    output.write(name, pack(name, [Sample.of(row, row.key, plain(30, 60, 200)) for row in rows]))
+    output.write(name, pack(name, [PackedPicture.from_row(row, row.key, plain(30, 60, 200)) for row in rows]))
     write_page(output, archive, rows)
     page, watch = open_page(of_disk(tmp_path))
     expect(cards(page).locator(".compare .picture")).to_have_count(3)

@@ -181,6 +181,6 @@ def test_a_run_that_is_asked_to_end_gives_its_shard_back_and_is_completed_by_the
     wait_for(lambda: ledger.part_names(Store.open(str(output))) or process.poll() is not None)
     check_end(process, tmp_path, sent)
     assert len(ledger.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
-    assert all(mark.is_given_back for mark in attempts.broken_off(Store.open(str(output))).values())
+    assert all(mark.is_given_back for mark in attempts.find_unfinished(Store.open(str(output))).values())
     assert run(stylize_archive, config.model_copy(update={"runner": "threads"})).is_completed()
     check_whole(str(output), undisturbed)

@@ -52,7 +52,7 @@ def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(
     victims: list[int] = []
 
     def kill() -> None:
-        while not attempts.broken_off(output):
+        while not attempts.find_unfinished(output):
             time.sleep(0.01)
         victims.extend(worker.process.pid for worker in cluster.workers.values())  # one of them is in the middle of it
         for victim in victims:
@@ -105,7 +105,7 @@ def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
         with Client(address) as client:
             while not (busy := [name for name, tasks in client.processing().items() if tasks]):
                 time.sleep(0.01)
-            while not attempts.broken_off(output):
+            while not attempts.find_unfinished(output):
                 time.sleep(0.01)
             client.retire_workers(busy[:1])
 
@@ -119,7 +119,7 @@ def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
     assert state.is_completed(), state
     assert any("is given back" in line for line in log_of(id_of(state), "is given back"))
     assert pictures(str(tmp_path)).keys() == undisturbed.keys()
-    assert len(ledger.read_ledger(output)) == NUM_PHOTOS and attempts.broken_off(output) == {}
+    assert len(ledger.read_ledger(output)) == NUM_PHOTOS and attempts.find_unfinished(output) == {}
 
 
 def test_banks_are_trained_on_a_cluster_too(trained: Any, cluster: Any, tmp_path: Path) -> None:

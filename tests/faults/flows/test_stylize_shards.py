@@ -88,7 +88,7 @@ def children(worker: int) -> dict[UUID, int]:
 def kill_in_the_middle(config: StylizeConfig, worker: int, victims: list[UUID]) -> None:
     """Kill the process that works on the first shard to be begun, without a word to anyone."""
     output = Store.open(config.output_uri)
-    while not (begun := attempts.broken_off(output)):
+    while not (begun := attempts.find_unfinished(output)):
         time.sleep(0.01)
     number = int(next(iter(begun)).rpartition("-")[2])
     with get_client(sync_client=True) as client:

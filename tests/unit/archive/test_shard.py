@@ -223,7 +223,7 @@ def test_a_photo_that_the_model_always_fails_on_is_found_out_and_spares_the_othe
     found, whole = rows(config), pictures(undisturbed)
     assert found["3.jpg"].failure == "crashed" and "4 times" in str(found["3.jpg"].reason)
     assert pictures(config) == {name: data for name, data in whole.items() if name != "3.jpg"}
-    assert attempts.broken_off(Store.open(config.output_uri)) == {}
+    assert attempts.find_unfinished(Store.open(config.output_uri)) == {}
 
 
 def test_a_shard_that_is_asked_to_stop_is_given_back_before_its_next_batch(photos: Store, shelf: str) -> None:
@@ -231,7 +231,7 @@ def test_a_shard_that_is_asked_to_stop_is_given_back_before_its_next_batch(photo
     plan, [shard], _ = plan_archive(config)
     with pytest.raises(StopRequested):
         stylize_shard(config, plan, shard, should_stop=lambda: next(asks))
-    mark = attempts.broken_off(Store.open(config.output_uri))[shard.id]
+    mark = attempts.find_unfinished(Store.open(config.output_uri))[shard.id]
     assert mark.is_given_back and len(pictures(config)) == 2
     assert len(work(config)) == 6
 

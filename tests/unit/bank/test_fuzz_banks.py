@@ -304,4 +304,4 @@ def test_a_damaged_note_of_a_begun_shard_is_named(tmp_path: Path, note: bytes) -
     output = Store.open(str(tmp_path))
     output.write("results/_begun-0000000000000000-00001", note)
     with pytest.raises(ResultsError, match="_begun-0000000000000000-00001 should be the mark"):
-        attempts.broken_off(output)
+        attempts.find_unfinished(output)

@@ -18,8 +18,8 @@ from PIL import Image
 
 from artbank.errors import ImageError
 from artbank.records import Result
-from artbank.results import containers, layout, ledger
-from artbank.results.containers import Sample, pack, read_pictures, unpack
+from artbank.results import containers, layout, ledger, tables
+from artbank.results.containers import PackedPicture, pack, read_pictures, unpack
 from artbank.results.filenames import output_name
 from artbank.results.verification import pictures
 from artbank.results.verification.verify import verify
@@ -58,12 +58,12 @@ def fill(output: Store, name: str, *keys: str, number: int = 0, minute: int = 0)
     """Do what a shard does: write its container, then its part."""
     drawn = {key: picture(key, number) for key in keys}
     rows = [row_of(key, name, data, minute=minute) for key, data in drawn.items()]
-    output.write(name, pack(name, (Sample.of(r, output_name(r.key), drawn[r.key]) for r in rows)))
+    output.write(name, pack(name, (PackedPicture.from_row(r, output_name(r.key), drawn[r.key]) for r in rows)))
     ledger.commit(output, Path(name).stem, rows)
 
 
 def finish(output: Store, *keys: str) -> pa.Table:
-    return ledger.write_view(output, pa.table({"key": pa.array(keys or KEYS)}))
+    return tables.update_tables_and_vacuum(output, pa.table({"key": pa.array(keys or KEYS)}))
 
 
 def held(output: Store, name: str) -> dict[str, bytes]:
@@ -98,7 +98,10 @@ def test_datasets_reads_every_picture_with_what_is_said_of_it(output: Store, tmp
 def test_the_same_pictures_give_the_same_bytes_whatever_their_order_and_time(name: str) -> None:
     rows = [row_of(key, name, b"") for key in KEYS]
     later = [row_of(key, name, b"", minute=5, seconds=9.0) for key in reversed(KEYS)]
-    packed = [pack(name, [Sample.of(r, output_name(r.key), picture(r.key)) for r in some]) for some in (rows, later)]
+    packed = [
+        pack(name, [PackedPicture.from_row(r, output_name(r.key), picture(r.key)) for r in some])
+        for some in (rows, later)
+    ]
     assert packed[0] == packed[1]
     assert pack(name, unpack(name, packed[0])) == packed[0]
 
@@ -107,7 +110,7 @@ def test_a_parquet_file_has_row_groups_of_bounded_rows_and_bytes(monkeypatch: py
     monkeypatch.setattr(containers, "_ROWS_IN_GROUP", 3)
     monkeypatch.setattr(containers, "_BYTES_IN_GROUP", 250)
     sizes = {f"{n}.jpg": size for n, size in enumerate([10, 10, 10, 10, 200, 100, 300, 5])}
-    samples = [Sample.of(row_of(key, NAMES[1], b""), key, bytes(size)) for key, size in sizes.items()]
+    samples = [PackedPicture.from_row(row_of(key, NAMES[1], b""), key, bytes(size)) for key, size in sizes.items()]
     data = pack(NAMES[1], samples)
     found = pq.ParquetFile(pa.BufferReader(data)).metadata
     assert [found.row_group(n).num_rows for n in range(found.num_row_groups)] == [3, 2, 1, 1, 1]
@@ -117,7 +120,7 @@ def test_a_parquet_file_has_row_groups_of_bounded_rows_and_bytes(monkeypatch: py
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_container_that_is_cut_short_anywhere_is_damaged(name: str) -> None:
-    data = pack(name, [Sample.of(row_of(key, name, b""), output_name(key), picture(key)) for key in KEYS])
+    data = pack(name, [PackedPicture.from_row(row_of(key, name, b""), output_name(key), picture(key)) for key in KEYS])
     for length in (0, 1, 100, 511, 512, 1024, len(data) // 2, len(data) - 1024, len(data) - 512, len(data) - 1):
         with pytest.raises(ImageError, match="its container is not as it was written"):
             unpack(name, data[:length])
@@ -127,7 +130,9 @@ def test_a_container_that_is_cut_short_anywhere_is_damaged(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_flipped_bit_lets_another_picture_through(name: str) -> None:
-    data = pack(name, [Sample.of(row_of(key, name, b""), output_name(key), picture(key)) for key in KEYS[:3]])
+    data = pack(
+        name, [PackedPicture.from_row(row_of(key, name, b""), output_name(key), picture(key)) for key in KEYS[:3]]
+    )
     whole = {sample.key: sample.data for sample in unpack(name, data)}
     for place in range(0, len(data), 37):
         torn = bytearray(data)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from artbank.errors import Failure
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, layout, ledger, pending
+from artbank.results import attempts, layout, ledger, pending, tables
 from artbank.results.manifest import Manifest, Shard
 from artbank.store import objects
 from artbank.store.objects import Store
@@ -58,7 +58,7 @@ def plan(
     failures: Sequence[Failure] = (),
 ) -> list[tuple]:
     done = ledger.latest_rows(Result.to_table(rows)).select(pending.DONE_COLUMNS)
-    tasks = PhotoTask.from_table(pending.plan(photos, done, recipes, retry_failed=retry, failures=failures))
+    tasks = PhotoTask.from_table(pending.find_pending(photos, done, recipes, retry_failed=retry, failures=failures))
     return [(task.key, task.etag, task.styles, task.known_sha256) for task in tasks]
 
 
@@ -93,7 +93,7 @@ def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
     keys = ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]
     photos = pa.table({"key": keys, "size": [1] * 4, "etag": ["e"] * 4})
-    assert pending.choose(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
+    assert pending.filter_by_globs(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
 
 
 def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,16 +159,16 @@ def test_a_retry_that_broke_off_is_gone_on_with_by_the_next(output: Store) -> No
     ledger.commit(output, "m-00000", [result("a.jpg", status="failed"), result("b.jpg")])
     for _ in range(2):
         done = pending.read_done(output, keep_failed=True)
-        tasks = pending.plan(photos, done, {"monet": "r1"}, retry_failed=True)
+        tasks = pending.find_pending(photos, done, {"monet": "r1"}, retry_failed=True)
         assert tasks["key"].to_pylist() == ["a.jpg"]
         (shard,) = write_shards(output, tasks, 4, {"monet": "r1"})
-        attempts.begin(output, shard.id, {})
+        attempts.start(output, shard.id, {})
 
 
 def ambiguous(photos: pa.Table, rows: Sequence[Result] = (), archive: pa.Table | None = None) -> dict[str, bool | None]:
     """Plan one style; returns what is to do, and whether its name is ambiguous."""
     done = ledger.latest_rows(Result.to_table(rows)).select(pending.DONE_COLUMNS)
-    tasks = pending.plan(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
+    tasks = pending.find_pending(photos, done, {"monet": "r1"}, retry_failed=False, archive=archive)
     return {task.key: task.is_ambiguous for task in PhotoTask.from_table(tasks)}
 
 
@@ -178,7 +178,7 @@ def test_photos_whose_names_may_be_confused_are_told() -> None:
 
 def test_names_are_ambiguous_by_the_whole_archive_and_not_by_what_is_chosen() -> None:
     archive = listing(a="e1", A="e1", b="e1")
-    chosen = pending.choose(archive, include=["a*", "b*"], exclude=[])
+    chosen = pending.filter_by_globs(archive, include=["a*", "b*"], exclude=[])
     assert ambiguous(chosen, archive=archive) == {"a.jpg": True, "b.jpg": False}
 
 
@@ -222,7 +222,7 @@ def test_a_manifest_is_named_by_all_that_makes_its_work(output: Store) -> None:
 def test_the_same_work_coming_up_again_is_not_taken_for_done(output: Store) -> None:
     photos = listing(a="e1")
     for number in range(3):  # fails every time
-        tasks = pending.plan(photos, pending.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
+        tasks = pending.find_pending(photos, pending.read_done(output), {"monet": "r1"}, retry_failed=number > 0)
         (shard,) = write_shards(output, tasks, 3, {"monet": "r1"})
         assert not ledger.is_committed(output, shard.id)
         ledger.commit(output, shard.id, [result(status="failed")])
@@ -242,7 +242,9 @@ def test_rows_of_photos_known_by_their_content_are_found(output: Store) -> None:
     kept = result("c.jpg", sha256="s3")
     ledger.commit(output, "m-00000", [result(), result("a.jpg", "hokusai"), kept])
     recipes = {"monet": "r1", "hokusai": "r2"}
-    tasks = pending.plan(listing(a="e1", b="e1", c="e2"), pending.read_done(output), recipes, retry_failed=False)
+    tasks = pending.find_pending(
+        listing(a="e1", b="e1", c="e2"), pending.read_done(output), recipes, retry_failed=False
+    )
     (shard,) = write_shards(output, tasks, 10, recipes)
     assert read_known(output, shard) == {("c.jpg", "monet"): kept}
 
@@ -251,30 +253,30 @@ def test_pictures_that_a_broken_off_shard_may_have_overwritten_are_done_again(ou
     photos = listing(a="e1", b="e1")
 
     def todo(recipe: str, shard_size: int = 1) -> list[Shard]:
-        tasks = pending.plan(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
+        tasks = pending.find_pending(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
         return write_shards(output, tasks, shard_size, {"monet": recipe})
 
     (shard,) = todo("r1", 2)
-    attempts.begin(output, shard.id, {})
+    attempts.start(output, shard.id, {})
     ledger.commit(output, shard.id, [result(key) for key in ("a.jpg", "b.jpg")])
     assert todo("r1") == []
     first, _ = todo("r2")
-    attempts.begin(output, first.id, {})
+    attempts.start(output, first.id, {})
     (again,) = todo("r1")
     assert [task.key for task in read_tasks(output, again)] == ["a.jpg"]
     ledger.commit(output, again.id, [result("a.jpg", created_at=START.replace(year=2100))])
     assert todo("r1") == []
-    pending.settle(output)  # the other recipe's shard may have been at work later still
-    assert attempts.broken_off(output).keys() == {first.id}
+    pending.delete_settled_marks(output)  # the other recipe's shard may have been at work later still
+    assert attempts.find_unfinished(output).keys() == {first.id}
     ledger.commit(output, "m-1", [result("a.jpg", recipe_id="r2", created_at=START.replace(year=2101))])
-    pending.settle(output)
-    assert attempts.broken_off(output) == {}
+    pending.delete_settled_marks(output)
+    assert attempts.find_unfinished(output) == {}
 
 
 def test_the_mark_of_a_shard_whose_worker_died_right_after_its_part_is_deleted(output: Store) -> None:
-    attempts.begin(output, "m-0", {})
+    attempts.start(output, "m-0", {})
     ledger.commit(output, "m-0", [result("a.jpg")])
-    pending.settle(output)
+    pending.delete_settled_marks(output)
     assert not [stored.key for stored in output.list() if "_begun" in stored.key]
 
 
@@ -343,13 +345,13 @@ class Simulation:
 
     def plan(self, recipes: Mapping[str, str], retry_failed: bool) -> list[Shard]:
         done = pending.read_done(self.output, keep_failed=retry_failed)
-        tasks = pending.plan(self.listing(), done, recipes, retry_failed=retry_failed)
+        tasks = pending.find_pending(self.listing(), done, recipes, retry_failed=retry_failed)
         return write_shards(self.output, tasks, 2, recipes)
 
     def work(self, shard: Shard, recipes: Mapping[str, str], *, commit: bool = True) -> set[tuple[str, str]]:
         """Do a shard; returns what was stylized, without what was found to be unchanged."""
         self.now += timedelta(minutes=1)
-        attempts.begin(self.output, shard.id, {}, now=self.now)
+        attempts.start(self.output, shard.id, {}, now=self.now)
         self.now += timedelta(minutes=1)
         known, rows, redone = read_known(self.output, shard), [], set()
         for task in read_tasks(self.output, shard):
@@ -379,7 +381,7 @@ class Simulation:
 
     def check(self, recipes: Mapping[str, str]) -> None:
         """What must hold after a whole run."""
-        rows = Result.from_table(ledger.write_view(self.output, self.listing()))
+        rows = Result.from_table(tables.update_tables_and_vacuum(self.output, self.listing()))
         names = [(row.key, row.style) for row in rows]
         assert len(set(names)) == len(names)
         assert {key for key, _ in names} <= set(self.archive)

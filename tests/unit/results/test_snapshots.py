@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from artbank.records import Result
-from artbank.results import layout, ledger, pending, snapshots
+from artbank.results import layout, ledger, pending, snapshots, tables
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes, table_bytes_by_row_group
@@ -50,7 +50,7 @@ def snapshot_keys(output: Store) -> list[str]:
 
 def compact(output: Store) -> None:
     parts = output.child(layout.PARTS)
-    snapshots.compact(parts, snapshots.collect(parts, Result.SCHEMA))
+    snapshots.compact(parts, snapshots.read_rows(parts, Result.SCHEMA))
 
 
 def read_parts(output: Store) -> pa.Table:
@@ -74,7 +74,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_planning_reads_the_snapshots_and_the_parts_that_came_after(output: Store, asked_for: list[str]) -> None:
-    ledger.write_view(output, commit(output, range(20)))
+    tables.update_tables_and_vacuum(output, commit(output, range(20)))
     keys = snapshot_keys(output)
     assert len(keys) == 20 // FULL
     commit(output, range(20, 22))
@@ -88,21 +88,21 @@ def test_a_run_that_finds_nothing_reads_no_part_for_its_tables_and_writes_nothin
     output: Store, asked_for: list[str]
 ) -> None:
     photos = commit(output, range(7))
-    made = ledger.write_view(output, photos)
+    made = tables.update_tables_and_vacuum(output, photos)
     before = output.list()
     asked_for.clear()
-    assert ledger.write_view(output, photos).equals(made)
+    assert tables.update_tables_and_vacuum(output, photos).equals(made)
     assert sorted(asked_for) == ["metadata.parquet", "results.parquet"]
     assert output.list() == before
 
 
 def test_parts_that_fill_no_snapshot_stay_as_they_are(output: Store) -> None:
-    ledger.write_view(output, commit(output, range(FULL - 1)))
+    tables.update_tables_and_vacuum(output, commit(output, range(FULL - 1)))
     assert snapshot_keys(output) == []
 
 
 def test_readers_of_a_folder_of_parquet_files_see_no_row_twice(output: Store) -> None:
-    ledger.write_view(output, commit(output, range(7)))
+    tables.update_tables_and_vacuum(output, commit(output, range(7)))
     assert snapshot_keys(output)
     assert pq.read_table(f"{output.uri}/results").num_rows == 2 * 7
 
@@ -147,7 +147,7 @@ def test_a_snapshot_of_a_version_that_knew_fewer_columns_is_made_anew(output: St
     written = pq.read_table(pa.BufferReader(output.read(key)))
     older = table_bytes(written.drop_columns(["ssim"]))
     output.delete_many([key])
-    output.write(f"results/_snapshots/{snapshots._hash(older)}.parquet", older)
+    output.write(f"results/{snapshots._snapshot_key(older)}", older)
     assert ledger.read_ledger(output)["ssim"].to_pylist() == [0.6] * 2 * FULL
     compact(output)
     assert snapshot_keys(output) == [key]
@@ -156,9 +156,9 @@ def test_a_snapshot_of_a_version_that_knew_fewer_columns_is_made_anew(output: St
 def test_snapshots_of_two_runs_at_once_say_nothing_twice(output: Store) -> None:
     parts = output.child(layout.PARTS)
     commit(output, range(1, 4))
-    early = snapshots.collect(parts, Result.SCHEMA)
+    early = snapshots.read_rows(parts, Result.SCHEMA)
     commit(output, [0, 4, 5])
-    late = snapshots.collect(parts, Result.SCHEMA)
+    late = snapshots.read_rows(parts, Result.SCHEMA)
     snapshots.compact(parts, early)
     snapshots.compact(parts, late)
     assert len(snapshot_keys(output)) == 3
@@ -170,7 +170,7 @@ def test_snapshots_of_two_runs_at_once_say_nothing_twice(output: Store) -> None:
 def test_a_snapshot_whose_parts_others_stand_for_goes(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = output.child(layout.PARTS)
     commit(output, range(FULL))
-    first = snapshots.collect(parts, Result.SCHEMA)
+    first = snapshots.read_rows(parts, Result.SCHEMA)
     for rows_at_once in (1, 2):  # other bytes, the same rows
         monkeypatch.setattr(snapshots, "_ROWS_AT_ONCE", rows_at_once)
         snapshots.compact(parts, first)
@@ -185,14 +185,14 @@ def test_a_snapshot_that_goes_while_a_run_reads_costs_it_the_parts(
 ) -> None:
     commit(output, range(FULL))
     compact(output)
-    take = snapshots.take_inventory
+    take = snapshots.list_parts
 
-    def take_and_lose(parts: Store) -> snapshots.Inventory:
+    def take_and_lose(parts: Store) -> snapshots.PartListing:
         inventory = take(parts)
         output.delete_many(snapshot_keys(output))
         return inventory
 
-    monkeypatch.setattr(snapshots, "take_inventory", take_and_lose)
+    monkeypatch.setattr(snapshots, "list_parts", take_and_lose)
     assert ledger.read_ledger(output).equals(read_parts(output))
 
 
@@ -242,7 +242,7 @@ class Ledger(RuleBasedStateMachine):
         assert ledger.read_ledger(self.output).equals(expected)
         photos = pa.table({"key": pa.array(["a", "b"], pa.string())})
         wanted = {(row["key"], row["style"]): row for row in ledger.latest_rows(expected).to_pylist()}
-        found = ledger.write_view(self.output, photos).to_pylist()
+        found = tables.update_tables_and_vacuum(self.output, photos).to_pylist()
         assert found == [row for (key, _), row in sorted(wanted.items()) if key in ("a", "b")]
 
 

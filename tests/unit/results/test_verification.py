@@ -15,7 +15,7 @@ from PIL import Image
 
 from artbank.errors import ResultsError
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, layout, ledger
+from artbank.results import attempts, layout, ledger, tables
 from artbank.results.manifest import Manifest, Shard
 from artbank.results.verification import pictures
 from artbank.results.verification import repair as repairs
@@ -67,7 +67,7 @@ def fill(output: Store, **values: Any) -> list[Shard]:
 
 
 def write_tables(output: Store, *keys: str) -> None:
-    ledger.write_view(output, pa.table({"key": pa.array(keys or [f"{n}.png" for n in range(5)])}))
+    tables.update_tables_and_vacuum(output, pa.table({"key": pa.array(keys or [f"{n}.png" for n in range(5)])}))
 
 
 def rewrite(output: Store, key: str, data: bytes) -> None:
@@ -164,12 +164,12 @@ def test_a_part_that_is_not_its_shards_is_named_with_what_it_told_of(output: Sto
 def test_open_shards_are_problems_where_what_they_were_to_do_has_no_row(output: Store) -> None:
     first, second, third = plan(output)
     ledger.commit(output, first.id, rows_of(output, first))
-    attempts.begin(output, second.id, {})
+    attempts.start(output, second.id, {})
     write_tables(output)
     report = verify(output)
     assert found(report, kind="open_shard") == [
-        "begun and broken off; 4 photos and styles have no row",
-        "never begun, or its part was deleted; 2 photos and styles have no row",
+        "started and not finished; 4 photos and styles have no row",
+        "never started, or its part was deleted; 2 photos and styles have no row",
     ]
     assert len(report.lost) == 6
     rows = [*rows_of(output, second), *rows_of(output, third)]
@@ -213,9 +213,9 @@ def test_tables_that_do_not_follow_from_the_parts_are_stale(output: Store) -> No
 
 def test_manifests_marks_and_leftovers_are_looked_at(output: Store, tmp_path: Path) -> None:
     shards = fill(output)
-    attempts.begin(output, shards[0].id, {})
-    attempts.begin(output, "0123456789abcdef-00000", {})
-    attempts.begin(output, f"{shards[0].id[:-5]}00077", {})
+    attempts.start(output, shards[0].id, {})
+    attempts.start(output, "0123456789abcdef-00000", {})
+    attempts.start(output, f"{shards[0].id[:-5]}00077", {})
     (tmp_path / "output/monet/.00000000000000000000000000000000.tmp").write_bytes(b"young")
     assert set(found(verify(output))) == {
         f"settled_mark results/_begun-{shards[0].id}",
@@ -243,7 +243,7 @@ def test_a_repair_voids_the_rows_of_bad_pictures_once(output: Store) -> None:
     assert len([name for name in ledger.part_names(output) if "repair" in name]) == 1
     rows = {(row.key, row.style): row for row in Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))}
     assert len(rows) == 10
-    for key, style, reason in (("0.png", "monet", "was missing"), ("4.png", "hokusai", "was not as it was written")):
+    for key, style, reason in (("0.png", "monet", "was missing"), ("4.png", "hokusai", "was damaged")):
         row = rows.pop((key, style))
         assert (row.status, row.failure, row.file_name, row.clip_style) == ("failed", "damaged", None, None)
         assert row.recipe_id == RECIPES[style] and reason in (row.reason or "")

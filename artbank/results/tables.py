@@ -1,0 +1,127 @@
+"""`results.parquet` and `metadata.parquet`: the latest rows, for readers.
+
+Both follow from the parts and from the archive's listing. Each file carries a hash of these sources, so a run that
+changes nothing writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artbank.records import Result
+from artbank.results import containers, snapshots, vacuum
+from artbank.results.layout import METADATA, PARTS, RESULTS
+from artbank.results.ledger import is_latest
+from artbank.store.objects import Store
+from artbank.store.parquet import cast_to_schema, read_metadata, read_table, table_bytes_by_row_group
+
+METADATA_COLUMNS = (
+    "file_name",
+    "key",
+    "style",
+    "clip_style",
+    "clip_text",
+    "clip_content",
+    "clip_direction",
+    "ssim",
+    "recipe_id",
+)
+_ROWS_AT_ONCE = 16_384
+_SOURCE_HASH = b"artbank.origin"
+_REPEATED = ("recipe_id", "scorer", "base_model", "base_model_hash", "recipe")  # texts that are the same in most rows
+_TEXTS = pa.dictionary(pa.int32(), pa.string())
+_LEAN = pa.schema([field.with_type(_TEXTS) if field.name in _REPEATED else field for field in Result.SCHEMA])
+
+
+def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """Bring both tables up to the parts, and delete from containers the pictures that no latest row names.
+
+    If both tables have the right source hash, nothing is written or deleted. Otherwise the order matters: pictures
+    leave a container only after `results.parquet` no longer names them, and `metadata.parquet` comes last, so that its
+    source hash proves that everything before it is done.
+
+    Args:
+        output: Where the results are.
+        photos: The archive as it is listed now, with a column `key`; the tables leave out rows of other photos.
+        columns: Columns of `Result` to return; all when None.
+
+    Returns:
+        The rows of `results.parquet`, by photo and style; see `source_hash`.
+
+    Raises:
+        ResultsError: A part cannot be read.
+        OSError: The store failed.
+    """
+    parts = output.child(PARTS)
+    source = _hash_sources(snapshots.list_parts(parts), photos)
+    rows = _read_results(output, source, columns)
+    if rows is None:
+        rows, members, listing = _read_sources(parts, photos)
+        written = _hash_sources(listing, photos)  # parts may have been added since the first listing
+        _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _SOURCE_HASH: written})
+        vacuum.delete_stale_members(output, members, listing)
+        _write(output, METADATA, make_metadata(rows), {_SOURCE_HASH: written})
+    found = cast_to_schema(rows, Result.SCHEMA, columns)
+    return found.replace_schema_metadata({**(found.schema.metadata or {}), _SOURCE_HASH: source})
+
+
+def source_hash(rows: pa.Table) -> str:
+    """Return the hash of all sources of rows from `update_tables_and_vacuum`: equal hashes mean equal rows."""
+    return rows.schema.metadata[_SOURCE_HASH].decode()
+
+
+def make_metadata(rows: pa.Table) -> pa.Table:
+    """Return the rows of `metadata.parquet`, in `METADATA_COLUMNS`, from those of `results.parquet`."""
+    done = rows.filter(pc.field("status") == "done")
+    return done.filter(containers.are_images(done["file_name"])).select(METADATA_COLUMNS)
+
+
+def _hash_sources(listing: snapshots.PartListing, photos: pa.Table) -> bytes:
+    all_styles = None  # a part of the hash since versions that could select styles
+    facts = [str(Result.SCHEMA), METADATA_COLUMNS, listing.etags, all_styles]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    keys = photos["key"].combine_chunks()
+    for start in range(0, len(keys), _ROWS_AT_ONCE):
+        some = keys.slice(start, _ROWS_AT_ONCE)
+        joined = pc.binary_join(pa.ListArray.from_arrays([0, len(some)], some), "\n")
+        digest.update(b"\n" + joined[0].as_py().encode())
+    return digest.hexdigest().encode()
+
+
+def _read_results(output: Store, source: bytes, columns: Sequence[str] | None) -> pa.Table | None:
+    """Read `results.parquet`; None if it or `metadata.parquet` is missing, damaged, or made from other sources."""
+    try:
+        for name in (METADATA, RESULTS):
+            data = output.read(name)
+            if read_metadata(data).get(_SOURCE_HASH) != source:
+                return None
+        return read_table(data, Result.SCHEMA, columns)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _read_sources(parts: Store, photos: pa.Table) -> tuple[pa.Table, pa.Table, snapshots.PartListing]:
+    """Return the rows of `results.parquet`, the members of all containers, and the listing that both follow from.
+
+    Long texts of the rows are dictionaries.
+    """
+    found = snapshots.read_rows(parts, _LEAN)
+    snapshots.compact(parts, found)
+    ledger = found.rows.unify_dictionaries()
+    latest = is_latest(ledger)
+    members = vacuum.list_members(ledger, latest)
+    in_archive = pc.is_in(ledger["key"], value_set=photos["key"].combine_chunks()).to_numpy()
+    [places] = (latest & in_archive).nonzero()
+    names = ledger.select(["key", "style"]).take(places)
+    order = pc.sort_indices(names, [("key", "ascending"), ("style", "ascending")])
+    return ledger.take(places[order]), members, found.listing
+
+
+def _write(output: Store, key: str, rows: pa.Table, facts: Mapping[bytes, bytes]) -> None:
+    schema = pa.schema([Result.SCHEMA.field(name) for name in rows.column_names], facts)
+    output.write(key, table_bytes_by_row_group(rows, schema, _ROWS_AT_ONCE))
