@@ -196,7 +196,9 @@ def _read_header(data: bytes) -> Mapping[str, str]:
             raise ValueError(f"expected at most {_LARGEST_BYTES:,} bytes, found {len(data):,}")
         header = parse_header(data).metadata
     except ValueError as error:
-        raise BankError(f"this is no bank file: {error}; expected safetensors written by artbank") from error
+        raise BankError(
+            f"this is no bank file, or a damaged one: {error}; fetch it again or train the bank again"
+        ) from error
     if header.get("schema") != SCHEMA:
         raise BankError(
             f"bank file: expected schema {SCHEMA}, found {header.get('schema')}; train it again or upgrade artbank"
