@@ -30,7 +30,7 @@ from artbank.report.summaries import SUMMARY_COLUMNS, results_summary, summary_m
 from artbank.results import layout, pending, tables
 from artbank.results.containers import read_pictures
 from artbank.results.manifest import Manifest
-from artbank.runs.alarms import Alarm, StyleGains, judge, mix_gains
+from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost
 from artbank.store.objects import Store
 
@@ -100,7 +100,7 @@ def _find_alarms(
     made = rows if after is None else rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
     if not len(made):
         return []
-    return judge(
+    return find_alarms(
         config.alarms,
         num_photos=pc.count_distinct(made["key"]).as_py(),
         num_pictures=len(made),

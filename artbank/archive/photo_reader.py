@@ -30,7 +30,7 @@ Known = Mapping[tuple[str, str], Result]
 
 
 @dataclass(frozen=True)
-class Opened:
+class DecodedPhoto:
     """A photo that can be stylized.
 
     Attributes:
@@ -47,7 +47,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RejectedPhoto:
     """A photo that cannot be stylized, and why."""
 
     task: PhotoTask
@@ -56,11 +56,14 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Kept:
+class UnchangedPhoto:
     """A photo whose content is that of older rows, which hold."""
 
     task: PhotoTask
     rows: list[Result]
+
+
+PhotoRead = DecodedPhoto | RejectedPhoto | UnchangedPhoto
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class _File:
     digest: str = ""
 
 
-class PhotoOpener:
+class PhotoReader:
     """Opens the photos of a run."""
 
     def __init__(self, archive: Store, codecs: CodecPool, reading: DecodeOptions, *, max_bytes: int, count: int):
@@ -86,7 +89,7 @@ class PhotoOpener:
         self._archive, self._codecs, self._reading = archive, codecs, reading
         self._max_bytes, self._count = max_bytes, count
 
-    def open(self, tasks: Sequence[PhotoTask], known: Known, attempt: Attempt) -> Iterator[Opened | Refused | Kept]:
+    def read(self, tasks: Sequence[PhotoTask], known: Known, attempt: Attempt) -> Iterator[PhotoRead]:
         """Yield what comes of each photo, in order; at last those that the store does not give.
 
         Args:
@@ -106,7 +109,7 @@ class PhotoOpener:
             decode = partial(self._decode, known, attempt)
             yield from prefetch(given, decode, weigh=_weigh_file, queue="decode", **limits)
         for file in aside:
-            yield Refused(file.task, None, _explain(file.data))
+            yield RejectedPhoto(file.task, None, _explain(file.data))
 
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:
@@ -115,23 +118,23 @@ class PhotoOpener:
             data = self._archive.read_many([task.key])[task.key]
         return _File(task, data, hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "")
 
-    def _decode(self, known: Known, attempt: Attempt, file: _File) -> GetResult[Opened | Refused | Kept]:
+    def _decode(self, known: Known, attempt: Attempt, file: _File) -> GetResult[PhotoRead]:
         if not isinstance(file.data, bytes):
-            refused = Refused(file.task, None, _explain(file.data))
+            refused = RejectedPhoto(file.task, None, _explain(file.data))
             return lambda: refused
         if (rows := _find_older(file, known, attempt)) is not None:
-            kept = Kept(file.task, rows)
+            kept = UnchangedPhoto(file.task, rows)
             return lambda: kept
         wait = self._codecs.decode(file.task.key, file.data, self._reading)
         return partial(_settle, file.task, file.digest, wait)
 
 
-def _settle(task: PhotoTask, digest: str, wait: GetResult) -> Opened | Refused:
+def _settle(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPhoto | RejectedPhoto:
     try:
         found = wait()
     except ImageError as error:
-        return Refused(task, digest, error)
-    return Opened(task, digest, found.photo, found.alpha)
+        return RejectedPhoto(task, digest, error)
+    return DecodedPhoto(task, digest, found.photo, found.alpha)
 
 
 def _set_aside(files: Iterable[_File], aside: list[_File], *, is_patient: bool) -> Iterator[_File]:

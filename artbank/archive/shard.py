@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from artbank.archive.plan import StylizePlan
-from artbank.archive.shard_pipeline import ShardWork, Workshop
+from artbank.archive.shard_pipeline import RunResources, ShardPipeline
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, StopRequested
 from artbank.records import Result
@@ -62,12 +62,12 @@ def stylize_shard(
     output = Store.open(config.output_uri)
     if ledger.is_committed(output, shard.id):
         return 0
-    shop = _open_workshop(config, plan)
-    manifest = shop.open_manifest(shard.manifest_id)
+    run = _load_resources(config, plan)
+    manifest = run.open_manifest(shard.manifest_id)
     asked = manifest.tasks(shard)
     strikes = {task.key: task.strikes or 0 for task in asked}
     attempt = attempts.start(output, shard.id, strikes, after=manifest.after)
-    work = ShardWork(shop, shard.id, attempt, should_stop)
+    work = ShardPipeline(run, shard.id, attempt, should_stop)
     total, rows, told = sum(len(task.styles) for task in asked), [], time.monotonic()
     try:
         for some in work.run(asked, manifest.known_rows(shard)):
@@ -100,18 +100,18 @@ def _count(rows: Sequence[Result], kept: Sequence[Result]) -> Tally:
     return Tally(done, len(rows) - done, sum(row.status == "done" for row in kept), seconds)
 
 
-_WORKSHOPS: dict[tuple[str, ...], Workshop] = {}
+_RESOURCES: dict[tuple[str, ...], RunResources] = {}
 _OPENING = threading.Lock()
 
 
-def _open_workshop(config: StylizeConfig, plan: StylizePlan) -> Workshop:
+def _load_resources(config: StylizeConfig, plan: StylizePlan) -> RunResources:
     """Return this process's workshop for a run, made once; that of an earlier run is let go."""
     run = (config.model_dump_json(), *(style.recipe_id for style in plan.styles))
     with _OPENING:
-        if run not in _WORKSHOPS:
-            _WORKSHOPS.clear()
-            _WORKSHOPS[run] = Workshop(config, plan)
-        return _WORKSHOPS[run]
+        if run not in _RESOURCES:
+            _RESOURCES.clear()
+            _RESOURCES[run] = RunResources(config, plan)
+        return _RESOURCES[run]
 
 
 def _try_give_back(attempt: Attempt) -> None:

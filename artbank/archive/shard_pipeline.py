@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artbank.archive.photo_reader import Kept, Known, Opened, PhotoOpener, Refused
+from artbank.archive.photo_reader import DecodedPhoto, Known, PhotoRead, PhotoReader, UnchangedPhoto
 from artbank.archive.plan import StylizePlan
 from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
@@ -49,13 +49,13 @@ _CRASHED = (
 class Drawn:
     """A picture and its photo, on the way to the output."""
 
-    opened: Opened
+    opened: DecodedPhoto
     one: Stylized
     cosines: Cosines
     seconds: float
 
 
-class Workshop:
+class RunResources:
     """What a process needs for the shards of one run: model, styles, scorer and decoders, loaded once."""
 
     def __init__(self, config: StylizeConfig, plan: StylizePlan):
@@ -82,7 +82,7 @@ class Workshop:
         self.scorer, self.codecs = load_scorer(config), open_codec_pool()
         self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)
         archive, count = Store.open(config.archive_uri), 2 * self.batch_size
-        self.opener = PhotoOpener(archive, self.codecs, self._reading(), max_bytes=config.max_bytes, count=count)
+        self.reader = PhotoReader(archive, self.codecs, self._reading(), max_bytes=config.max_bytes, count=count)
 
     def open_manifest(self, manifest_id: str) -> Manifest:
         """Return the manifest of a run; it is opened once for all of the run's shards."""
@@ -102,19 +102,19 @@ class Workshop:
         )
 
 
-class ShardWork:
+class ShardPipeline:
     """The work on one shard."""
 
-    def __init__(self, shop: Workshop, shard_id: str, attempt: Attempt, should_stop: Callable[[], bool]):
+    def __init__(self, run: RunResources, shard_id: str, attempt: Attempt, should_stop: Callable[[], bool]):
         """Take what is needed.
 
         Args:
-            shop: Of the run.
+            run: Of the run.
             shard_id: The shard.
             attempt: Knows what is against the photos.
             should_stop: Asked before every batch.
         """
-        self._shop, self._shard_id, self._attempt, self._should_stop = shop, shard_id, attempt, should_stop
+        self._run, self._shard_id, self._attempt, self._should_stop = run, shard_id, attempt, should_stop
         self._held: list[PackedPicture] = []  # pictures that go into containers
         self._apart: list[Result] = []  # rows of photos that get no picture
         self.kept: list[Result] = []  # those of them that are older rows, which hold
@@ -130,8 +130,8 @@ class ShardWork:
             OSError: The store failed.
             StopRequested: `should_stop` said so.
         """
-        size = self._shop.batch_size
-        opened = self._sort_out(self._shop.opener.open(tasks, known, self._attempt))
+        size = self._run.batch_size
+        opened = self._sort_out(self._run.reader.read(tasks, known, self._attempt))
         drawn = (some for batch in batch_by(opened, _kind, size, max_waiting=4 * size) for some in self._draw(batch))
         with ThreadPoolExecutor(_WRITES) as writers:
             yield from prefetch(drawn, lambda some: self._start_writing(writers, some), depth=_WRITES, queue="write")
@@ -140,18 +140,18 @@ class ShardWork:
         if self._apart:
             yield self._apart
 
-    def _sort_out(self, found: Iterable[Opened | Refused | Kept]) -> Iterator[Opened]:
+    def _sort_out(self, found: Iterable[PhotoRead]) -> Iterator[DecodedPhoto]:
         """Yield the photos that can be stylized."""
         for one in found:
-            if isinstance(one, Opened):
+            if isinstance(one, DecodedPhoto):
                 yield one
-            elif isinstance(one, Kept):
+            elif isinstance(one, UnchangedPhoto):
                 self._apart += one.rows
                 self.kept += one.rows
             else:
                 self._lose(one.task, one.task.styles, one.digest, one.error)
 
-    def _draw(self, batch: list[Opened]) -> Iterator[list[Drawn]]:
+    def _draw(self, batch: list[DecodedPhoto]) -> Iterator[list[Drawn]]:
         """Yield the pictures of a batch, style by style; strikes against a photo decide how it is tried."""
         styles = batch[0].task.styles
         for one in batch:
@@ -162,12 +162,12 @@ class ShardWork:
                 raise StopRequested("the process was asked to end; run again to go on")
             yield from self._draw_some(batch, styles, turn)
 
-    def _draw_some(self, batch: list[Opened], styles: Sequence[str], turn: set[str]) -> Iterator[list[Drawn]]:
+    def _draw_some(self, batch: list[DecodedPhoto], styles: Sequence[str], turn: set[str]) -> Iterator[list[Drawn]]:
         """Draw the photos of a batch whose turn it is; the others are blank meanwhile."""
         start, own = time.monotonic(), {one.photo.key: one for one in batch if one.photo.key in turn}
         photos = [one.photo if one.photo.key in turn else _blank(one.photo) for one in batch]
         with telemetry.time_stage("draw"):
-            made = [one for one in self._shop.stylizer.stylize_batch(photos, styles) if one.key in turn]
+            made = [one for one in self._run.stylizer.stylize_batch(photos, styles) if one.key in turn]
         seconds = (time.monotonic() - start) / max(len(made), 1)
         for one in made:
             if one.error is not None:
@@ -178,24 +178,24 @@ class ShardWork:
             of_style = [(own[one.key], one) for one in made if one.style == style and not one.error]
             yield self._score(style, of_style, seen, seconds)
 
-    def _see(self, photos: Sequence[Opened]) -> dict[str, Tensor]:
+    def _see(self, photos: Sequence[DecodedPhoto]) -> dict[str, Tensor]:
         """Return what the scorer sees in photos of one bucket, by their keys: once for all styles."""
         if not photos:
             return {}
-        scorer, own = self._shop.scorer, [one.photo for one in photos]
+        scorer, own = self._run.scorer, [one.photo for one in photos]
         images = upload([photo.padded for photo in own], scorer.device)
         cut = [image[:, : one.frame.height_px, : one.frame.width_px] for image, one in zip(images, own, strict=True)]
         return dict(zip((photo.key for photo in own), scorer.embed_tensors(cut), strict=True))
 
     def _score(
-        self, style: str, made: Sequence[tuple[Opened, Stylized]], seen: dict[str, Tensor], seconds: float
+        self, style: str, made: Sequence[tuple[DecodedPhoto, Stylized]], seen: dict[str, Tensor], seconds: float
     ) -> list[Drawn]:
         if not made:
             return []
-        shop, before = self._shop, torch.stack([seen[one.key] for _, one in made])
+        run, before = self._run, torch.stack([seen[one.key] for _, one in made])
         with telemetry.time_stage("score"):
-            after = shop.scorer.embed_tensors([_picture(one) for _, one in made])
-            cosines = compare(shop.scorer, shop.references[style], before, after)
+            after = run.scorer.embed_tensors([_picture(one) for _, one in made])
+            cosines = compare(run.scorer, run.references[style], before, after)
         pairs = zip(made, cosines, strict=True)
         return [Drawn(photo, replace(one, on_device=None), marks, seconds) for (photo, one), marks in pairs]
 
@@ -204,11 +204,11 @@ class ShardWork:
         return writers.submit(self._write, drawn, waits).result
 
     def _encode(self, drawn: Drawn) -> GetResult[EncodedPicture]:
-        recipe, photo, rgb = self._shop.config.recipe, drawn.opened.photo, _pixels(drawn.one)
+        recipe, photo, rgb = self._run.config.recipe, drawn.opened.photo, _pixels(drawn.one)
         size = (photo.width_px, photo.height_px) if recipe.size == "original" else (rgb.shape[1], rgb.shape[0])
         name = output_name(photo.key)
         suffix = name[name.rindex(".") :]
-        return self._shop.codecs.encode(EncodeJob(rgb, photo.working, drawn.opened.alpha, size, suffix, recipe.quality))
+        return self._run.codecs.encode(EncodeJob(rgb, photo.working, drawn.opened.alpha, size, suffix, recipe.quality))
 
     def _write(self, drawn: Sequence[Drawn], waits: Sequence[GetResult[EncodedPicture]]) -> list[Result]:
         """Write pictures of one style, or hold them for their container; returns their rows."""
@@ -223,43 +223,43 @@ class ShardWork:
             name = output_name(photo.photo.key, is_ambiguous=bool(photo.task.is_ambiguous))
             rows.append(self._done_row(one, self._place(style, name), file))
             made.append(PackedPicture.from_row(rows[-1], name, file.data))
-        if self._shop.config.format == "images":
+        if self._run.config.format == "images":
             with telemetry.time_stage("write"):
-                self._shop.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})
+                self._run.output.write_many({self._place(one.facts["style"], one.name): one.data for one in made})
         else:
             self._held.extend(made)
         return rows
 
     def _place(self, style: str, name: str) -> str:
-        output_format = self._shop.config.format
+        output_format = self._run.config.format
         if output_format == "images":
             return layout.picture_key(style, name)
         return container_key(style, self._shard_id, output_format)
 
     def _write_containers(self) -> None:
         """Write what is held, unless another worker was first: pictures may have been taken out of its containers."""
-        if not self._held or ledger.is_committed(self._shop.output, self._shard_id):
+        if not self._held or ledger.is_committed(self._run.output, self._shard_id):
             return
         for style in sorted({sample.facts["style"] for sample in self._held}):
             name = self._place(style, "")
-            self._shop.output.write(name, pack(name, (s for s in self._held if s.facts["style"] == style)))
+            self._run.output.write(name, pack(name, (s for s in self._held if s.facts["style"] == style)))
 
     def _done_row(self, drawn: Drawn, name: str, made: EncodedPicture) -> Result:
         photo, rgb = drawn.opened.photo, _pixels(drawn.one)
-        is_original = self._shop.config.recipe.size == "original"
+        is_original = self._run.config.recipe.size == "original"
         width, height = (photo.width_px, photo.height_px) if is_original else (rgb.shape[1], rgb.shape[0])
         row = self._row(drawn.opened.task, drawn.one.style, drawn.opened.digest, seconds=drawn.seconds)
         digest = hashlib.sha256(made.data).hexdigest()
         file = {"file_name": name, "file_size": len(made.data), "file_sha256": digest}
         scores = Scores(**vars(drawn.cosines), ssim=made.ssim, flags=made.flags)
-        facts = {**vars(scores), "flags": list(scores.flags), "scorer": self._shop.scorer.id}
+        facts = {**vars(scores), "flags": list(scores.flags), "scorer": self._run.scorer.id}
         return replace(row, **file, width_px=width, height_px=height, seed=drawn.one.seed, **facts)
 
     def _row(
         self, task: PhotoTask, style: str, digest: str | None, *, error: ImageError | None = None, seconds: float = 0.0
     ) -> Result:
         """Return a row that has what is known of every photo; scores and places are filled where there are any."""
-        choice = self._shop.choices[style]
+        choice = self._run.choices[style]
         failure = None if error is None else error.failure
         telemetry.count_picture(style, "failed" if error else "done", failure, None if error else seconds)
         return Result(
@@ -273,9 +273,9 @@ class ShardWork:
             failure=failure,
             reason=None if error is None else error.reason,
             bank_ids=choice.bank_ids,
-            base_model=self._shop.config.base_model,
-            base_model_hash=self._shop.plan.base_model_hash,
-            recipe=self._shop.config.recipe.model_dump_json(),
+            base_model=self._run.config.base_model,
+            base_model_hash=self._run.plan.base_model_hash,
+            recipe=self._run.config.recipe.model_dump_json(),
             seconds=seconds,
             created_at=self._attempt.now(),
         )
@@ -284,7 +284,7 @@ class ShardWork:
         self._apart += [self._row(task, style, digest, error=error) for style in styles]
 
 
-def _kind(opened: Opened) -> tuple[tuple[str, ...], tuple[int, int]]:
+def _kind(opened: DecodedPhoto) -> tuple[tuple[str, ...], tuple[int, int]]:
     return tuple(opened.task.styles), opened.photo.bucket
 
 

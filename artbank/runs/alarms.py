@@ -54,7 +54,7 @@ class StyleGains:
     expected: float | None
 
 
-def judge(
+def find_alarms(
     limits: AlarmLimits, *, num_photos: int, num_pictures: int, num_failed: int, styles: Sequence[StyleGains]
 ) -> list[Alarm]:
     """Return what is to be looked at of one run's pictures; none of a run of few photos.
@@ -68,8 +68,8 @@ def judge(
     """
     if num_photos < limits.least_photos:
         return []
-    failed = _judge_failed(limits.max_failed_share, num_photos, num_pictures, num_failed)
-    gains = [_judge_gain(limits, style) for style in styles if len(style.gains) >= limits.least_photos]
+    failed = _check_failed_share(limits.max_failed_share, num_photos, num_pictures, num_failed)
+    gains = [_check_gain(limits, style) for style in styles if len(style.gains) >= limits.least_photos]
     return [alarm for alarm in (failed, *gains) if alarm is not None]
 
 
@@ -83,7 +83,7 @@ def mix_gains(parts: Sequence[tuple[float | None, float]]) -> float | None:
     return sum(known) if len(known) == len(parts) else None
 
 
-def _judge_failed(limit: float | None, num_photos: int, num_pictures: int, num_failed: int) -> Alarm | None:
+def _check_failed_share(limit: float | None, num_photos: int, num_pictures: int, num_failed: int) -> Alarm | None:
     share = num_failed / num_pictures
     if limit is None or share <= limit:
         return None
@@ -94,7 +94,7 @@ def _judge_failed(limit: float | None, num_photos: int, num_pictures: int, num_f
     return Alarm("failed_share", None, num_photos, share, limit, None, text)
 
 
-def _judge_gain(limits: AlarmLimits, style: StyleGains) -> Alarm | None:
+def _check_gain(limits: AlarmLimits, style: StyleGains) -> Alarm | None:
     if limits.max_gain_drop is None or style.expected is None or style.expected <= 0:
         return None
     mean, count = fmean(style.gains), len(style.gains)

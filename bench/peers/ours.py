@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from artbank.archive.plan import plan_archive
-from artbank.archive.shard_pipeline import ShardWork, Workshop
+from artbank.archive.shard_pipeline import RunResources, ShardPipeline
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import Trainer
@@ -209,16 +209,16 @@ class Run:
         self.config = run_config(kit, **facts, batch_size=batch, shard_size=count)
         self.plan, shards, _ = plan_archive(self.config)
         load(kit, compiled=True)
-        self.shop, self.output = Workshop(self.config, self.plan), Store.open(str(output))
+        self.resources, self.output = RunResources(self.config, self.plan), Store.open(str(output))
         self._shards = iter(shards)
 
     def work(self) -> Sequence[Any]:
         """Do the next shard, from its mark to its part."""
         shard = next(self._shards)
-        manifest = self.shop.open_manifest(shard.manifest_id)
+        manifest = self.resources.open_manifest(shard.manifest_id)
         asked = manifest.tasks(shard)
         attempt = attempts.start(self.output, shard.id, {}, after=manifest.after)
-        work = ShardWork(self.shop, shard.id, attempt, lambda: False)
+        work = ShardPipeline(self.resources, shard.id, attempt, lambda: False)
         rows = [row for some in work.run(asked, manifest.known_rows(shard)) for row in some]
         ledger.commit(self.output, shard.id, rows)
         attempts.delete_marks(self.output, [shard.id])
@@ -230,9 +230,10 @@ class Run:
 def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int) -> Contender:
     """Return a run from files to files, `count` photos a unit; each photo and each picture is scored."""
     run = Run(kit, name, recipe, batch=batch, count=count)
-    base, expected = run.shop.stylizer.base, expect(run.shop.stylizer.base, recipe, batch)
+    base, expected = run.resources.stylizer.base, expect(run.resources.stylizer.base, recipe, batch)
     expected = Expected(**{**vars(expected), "clip": 2})
-    watched = {**watch(base), "clip": run.shop.scorer._clip.vision_model}  # the one network that has no public name
+    clip = run.resources.scorer._clip.vision_model  # the one network that has no public name
+    watched = {**watch(base), "clip": clip}
     return Contender(name, run.work, watched, expected, batch)
 
 

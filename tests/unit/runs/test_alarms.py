@@ -4,13 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from artbank.config import AlarmLimits, StylizeConfig
-from artbank.runs.alarms import Alarm, StyleGains, judge, mix_gains
+from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 
 
 def look(
     limits: AlarmLimits | None = None, *, photos: int = 100, failed: int = 0, gains: StyleGains | None = None
 ) -> list[Alarm]:
-    return judge(
+    return find_alarms(
         limits or AlarmLimits(),
         num_photos=photos,
         num_pictures=photos,
