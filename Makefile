@@ -40,7 +40,7 @@ test: $(READY) lint
 
 # Kills, outages, clusters, work pools, compose, browsers, benches, commands of the documents.
 test-faults: $(READY)
-	$(BIN)/python -m pytest -m "faults and not slow" $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not slow" $(PYTEST)
 
 test-all: test test-faults
 

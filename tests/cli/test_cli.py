@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from pydantic import BaseModel
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
 from artbank_cli.main import app, main
+from tests.support.signals import restored_handlers
 from tests.support.small_inputs import TRAIN, add_collection, draw_photo
 
 TINY = [
@@ -311,3 +313,11 @@ def test_an_interrupted_command_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("artbank_cli.main.build_config", interrupt)
     ended = call("train", "G", "--store", "S")
     assert ended.code == 130 and complaint(ended) == "artbank: interrupted; run the same command again to go on\n"
+
+
+def test_a_command_sets_handlers_of_signals_and_the_tests_own_come_back(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with restored_handlers():
+        call("banks", "--store", tmp_path)
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before

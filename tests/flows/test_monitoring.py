@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -36,6 +35,7 @@ from tests.support.interrupted_runs import NUM_PHOTOS
 from tests.support.prefect_yaml import ROOT
 from tests.support.prometheus import scrape
 from tests.support.small_inputs import listing, stylizing, training
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -58,13 +58,6 @@ def events(server: str, *names: str) -> list[dict[str, Any]]:
     request = Request(f"{server}/events/filter", data=body, headers={"Content-Type": "application/json"})
     with urlopen(request, timeout=10) as answer:
         return json.loads(answer.read())["events"]
-
-
-def wait(read: Callable[[], Any]) -> Any:
-    start = time.monotonic()
-    while not (found := read()) and time.monotonic() - start < 20:
-        time.sleep(0.2)
-    return found
 
 
 def test_progress_moves_while_pictures_are_drawn_and_ends_at_100(
@@ -170,7 +163,7 @@ def test_the_lineage_from_photos_and_banks_to_pictures_is_in_the_servers_events(
     def find() -> list[dict[str, Any]]:
         return [one for one in events(prefect_server, made) if one["resource"]["prefect.resource.id"] == key]
 
-    [event] = wait(find)
+    [event] = wait_for(find)
     roles = {one["prefect.resource.id"]: one["prefect.resource.role"] for one in event["related"]}
     upstream = {name for name, role in roles.items() if role == "asset"}
     assert f"file://{photos}" in upstream and roles["artbank"] == "asset-materialized-by"

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +78,3 @@ def heed_interrupts() -> None:
     """Have SIGINT and SIGHUP end this process, as at a terminal: in the background, or under nohup, it ignores them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "it never came to that"
-        time.sleep(0.01)

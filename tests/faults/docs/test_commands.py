@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,9 +14,9 @@ import httpx
 import pytest
 
 from tests.support.document_blocks import ROOT, Block, all_blocks, check_said, cut_commands, read_blocks, run_block
+from tests.support.waiting import wait_for
 
 SHORTEST_REASON = 10  # signs
-PATIENCE_SECONDS = 30
 
 
 def to_run() -> dict[tuple[str, str], list[Block]]:
@@ -67,12 +66,12 @@ def message_of_sns(keys: set[str]) -> dict[str, Any]:
 
 def wait_for_events(server: str, wanted: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Return the events that a server has, which writes them a moment after it has taken them."""
-    found: list[dict[str, Any]] = []
-    start = time.monotonic()
-    while len(found) < count and time.monotonic() - start < PATIENCE_SECONDS:
-        time.sleep(0.1)
+
+    def look() -> list[dict[str, Any]]:
         found = httpx.post(f"{server}/events/filter", json={"filter": wanted}).json()["events"]
-    return found
+        return found if len(found) >= count else []
+
+    return wait_for(look)
 
 
 def test_a_block_is_read_with_its_mark_and_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

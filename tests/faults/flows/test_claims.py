@@ -90,7 +90,7 @@ def test_two_runs_at_once_train_each_collection_once(
 
     def plan_together(config: TrainConfig) -> Any:
         found = plan_training(config)
-        planned.wait(60)
+        planned.wait(300)
         return found
 
     monkeypatch.setattr(plan, "plan_training", plan_together)
@@ -136,7 +136,7 @@ def test_a_process_that_stood_still_for_too_long_is_superseded_and_gives_up(
         state = run(train_banks, config)
         assert state.result().trained == {"novak": 1}
         other.send_signal(signal.SIGCONT)
-        told, log = other.communicate(timeout=60)
+        told, log = other.communicate(timeout=300)
     assert len(resumed) == 1 and resumed[0] >= 1
     assert told.strip() == "[]" and "registered" not in log
     assert versions(str(tmp_path)) == [("novak", 1)]

@@ -19,7 +19,7 @@ from tests.support.small_inputs import draw_photo, stylizing
 
 _POISON = """
 import os, signal
-from artbank.stylization import Stylizer
+from artbank.stylization.stylizer import Stylizer
 
 if Stylizer._stylize_batch.__name__ != "die_of_poison":  # a preload is imported twice
     draw = Stylizer._stylize_batch

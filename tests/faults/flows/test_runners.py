@@ -62,7 +62,7 @@ def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(
     killer.start()
     config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=2, runner=cluster.scheduler_address)
     state = run(stylize_archive, config)
-    killer.join(5)
+    killer.join(60)
     assert victims and state.is_completed(), state
     assert pictures(str(tmp_path)) == undisturbed
     assert len(ledger.read_ledger(output)) == NUM_PHOTOS
@@ -88,7 +88,7 @@ def test_a_worker_is_given_a_shard_when_it_is_free_and_not_before(trained: Any, 
         config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=1, runner=address)
         state = run(stylize_archive, config)
         looking.clear()
-        looker.join(30)
+        looker.join(60)
     assert state.is_completed(), state
     assert 1 <= max(held) <= 2  # Dask sends two of a kind before it sees that there are many
 
@@ -115,7 +115,7 @@ def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
         closer.start()
         config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=4, batch_size=1, runner=address)
         state = run(stylize_archive, config)
-        closer.join(30)
+        closer.join(60)
     assert state.is_completed(), state
     assert any("is given back" in line for line in log_of(id_of(state), "is given back"))
     assert pictures(str(tmp_path)).keys() == undisturbed.keys()

@@ -18,7 +18,8 @@ from flows.stylize_archive import stylize_archive
 from tests.support import rgw
 from tests.support.flaky import FAULTS, run_flaky
 from tests.support.flow_runs import run
-from tests.support.interrupted_runs import NUM_PHOTOS, asked, check_whole, copy_photos, start_command, wait_for
+from tests.support.interrupted_runs import NUM_PHOTOS, asked, check_whole, copy_photos, start_command
+from tests.support.waiting import wait_for
 
 
 def test_a_run_whose_process_is_killed_is_completed_by_the_next(
@@ -27,7 +28,7 @@ def test_a_run_whose_process_is_killed_is_completed_by_the_next(
     output = tmp_path / "output"
     config = asked(photos, str(output), trained.store)
     process = start_command(config, tmp_path, prefect_server)
-    wait_for(lambda: ledger.part_names(Store.open(str(output))) or process.poll() is not None)
+    wait_for(lambda: ledger.part_names(Store.open(str(output))) or process.poll() is not None, 300, pause_seconds=0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert len(ledger.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2

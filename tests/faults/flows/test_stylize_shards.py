@@ -107,7 +107,7 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
     killer = threading.Thread(target=kill_in_the_middle, args=(config, pool, victims), daemon=True)
     killer.start()
     state = run(stylize_archive, config)
-    killer.join(5)
+    killer.join(60)
     assert state.is_completed(), state
     assert pictures(config.output_uri) == undisturbed
     assert len(ledger.read_ledger(Store.open(config.output_uri))) == NUM_PHOTOS

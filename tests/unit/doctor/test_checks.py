@@ -58,11 +58,11 @@ def test_checks_that_never_end_are_waited_for_together_and_left_behind() -> None
         never.wait()
 
     start = time.monotonic()
-    found = run_checks([Check(name, hang, reaches_out=True) for name in "abcd"], 0.3)
-    assert time.monotonic() - start < 1
+    found = run_checks([Check(name, hang, reaches_out=True) for name in "abcd"], 1.0)
+    assert time.monotonic() - start < 4  # one after the other they would take that long
     never.set()
     assert [verdict.is_late for verdict in found["d"]] == [False, True]
-    assert (found["d"][1].level, found["d"][1].text) == ("problem", "no answer within 0.3 s")
+    assert (found["d"][1].level, found["d"][1].text) == ("problem", "no answer within 1 s")
 
 
 def test_signs_that_cannot_be_seen_are_not_shown() -> None:

@@ -351,13 +351,13 @@ def test_files_of_real_archives_are_decoded_or_refused_soon_and_in_little_memory
     refused, slowest_seconds = [], 0.0
     paths = sorted(path for path in NASTY.rglob("*") if path.is_file())
     for path in paths:
-        start = time.monotonic()
+        start = time.process_time()
         try:
             assert decode(path.read_bytes(), max_pixels=100_000_000).rgb.ndim == 3
         except ImageError as error:
             refused.append(path.name)
             assert error.reason
-        slowest_seconds = max(slowest_seconds, time.monotonic() - start)
+        slowest_seconds = max(slowest_seconds, time.process_time() - start)
     assert slowest_seconds < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 500_000
     assert len(paths) >= 100 and 30 <= len(refused) <= 45

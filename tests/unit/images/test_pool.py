@@ -140,7 +140,7 @@ def _refuse(answer: str) -> None:
 def test_a_process_that_may_have_no_children_is_told_how_to_be_started(tmp_path: Path) -> None:
     child = Process(target=_refuse, args=(str(tmp_path / "answer"),), daemon=True)
     child.start()
-    child.join(60)
+    child.join()
     assert "DASK_DISTRIBUTED__WORKER__DAEMON=False" in (tmp_path / "answer").read_text()
 
 
@@ -154,7 +154,7 @@ def _open_one(data: bytes) -> None:
 def test_a_process_that_was_started_by_another_ends_with_its_decoders() -> None:
     child = get_context("spawn").Process(target=_open_one, args=(draw_photo(0),))
     child.start()
-    child.join(30)
+    child.join(120)
     try:
         assert child.exitcode == 0
     finally:
@@ -182,7 +182,7 @@ def test_decoders_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> Non
         children = psutil.Process(owner.pid).children(recursive=True)
         assert len(children) >= 2
         owner.send_signal(signal.SIGKILL)
-    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
 def test_the_cores_that_a_process_has_for_itself_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def test_the_next_is_under_way_while_one_is_looked_at() -> None:
     with ThreadPoolExecutor(1) as pool:
         found = prefetch(range(3), lambda item: pool.submit(begun[item].set).result, depth=2)
         next(found)
-        assert begun[1].wait(10) and begun[2].wait(10)
+        assert begun[1].wait(60) and begun[2].wait(60)
 
 
 def test_an_error_comes_where_its_outcome_would_have() -> None:

@@ -1,0 +1,30 @@
+"""Waiting for a state, on a machine of any speed: the limits are there for what never comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+PATIENCE_SECONDS = 100  # below the time limit of a test of the fast tier
+
+T = TypeVar("T")
+
+
+def wait_for(look: Callable[[], T], seconds: float = PATIENCE_SECONDS, *, pause_seconds: float = 0.05) -> T:
+    """Wait until `look` returns something true, and return that.
+
+    Raises:
+        AssertionError: It did not within the time; carries what was seen last.
+    """
+    found = poll(look, seconds, pause_seconds=pause_seconds)
+    assert found, f"still {found!r} after {seconds:g} s"
+    return found
+
+
+def poll(look: Callable[[], T], seconds: float, *, pause_seconds: float = 0.05) -> T:
+    """Return the first true value of `look`, or its last one when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(pause_seconds)
+    return found
