@@ -1,16 +1,16 @@
 # syntax=docker/dockerfile:1
-# One image for everything that is started: `artbank` itself, Prefect's server and workers, Dask's scheduler and workers.
+# One image for all programs: `artbank` itself, Prefect's server and workers, Dask's scheduler and workers.
 #
 #   docker build -t artbank:cpu .
 #   docker build -t artbank:cuda --build-arg TORCH_BACKEND=cu128 .
 #
-# TORCH_BACKEND is one of those that uv knows, for which it knows PyTorch's own index; empty takes torch from where all
-# else comes from. Where packages come from a mirror, that is a secret of the build, which no layer keeps:
+# TORCH_BACKEND is one of uv's backends, for which uv uses PyTorch's own index; empty takes torch from the same index as
+# everything else. Pass a package mirror as a secret of the build, which no layer keeps:
 # --secret id=pip,src=pip.conf --secret id=uv,src=uv.toml
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS python
-# Debian keeps one version of a package, which its security updates replace: a pin would break the build, not fix it.
+# Debian keeps only the latest version of a package, so a pinned version would break the build.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates python3 tini \
@@ -40,7 +40,7 @@ COPY artbank_cli /opt/artbank/artbank_cli
 COPY flows /opt/artbank/flows
 COPY tasks /opt/artbank/tasks
 COPY deployments /opt/artbank/deployments
-# Editable, so that the flows are where their deployments look for them, and the model's weights are there once.
+# Editable, so that deployments find the flows, and the model's weights exist only once.
 RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     /opt/uv/bin/uv pip install --no-deps -e /opt/artbank \
     && python3 -m compileall -q /opt/artbank \
@@ -48,20 +48,20 @@ RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
 
 FROM python
 ARG TORCH_BACKEND=cpu
-# What compiles the UNet's kernels on a GPU calls a C compiler; without one it would run uncompiled, and say so.
+# torch.compile needs a C compiler for kernels on a GPU; without one the UNet runs uncompiled, with a warning.
 # hadolint ignore=DL3008
 RUN if [ -n "${TORCH_BACKEND}" ] && [ "${TORCH_BACKEND}" != cpu ]; then \
         apt-get update \
         && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev \
         && rm -rf /var/lib/apt/lists/* /var/log/*; \
     fi
-# The ids are numbers that volumes and pod security can be set up for.
+# Fixed ids, so that volumes and pod security can refer to them.
 RUN groupadd --gid 10001 artbank \
     && useradd --uid 10001 --gid 10001 --no-log-init --create-home --shell /usr/sbin/nologin artbank \
     && install -d -o 10001 -g 10001 /cache
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/artbank /opt/artbank
-# All that is written goes to /cache, which is worth a volume, or to /tmp: the root may be read-only.
+# Programs write only to /cache (use a volume) and /tmp, so the root may be read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -81,9 +81,9 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 WORKDIR /tmp
 VOLUME ["/cache"]
-# What "healthy" means depends on what is started; compose.yaml and deployments/kubernetes say it for each.
+# Each program is healthy in its own way; compose.yaml and deployments/kubernetes define the checks.
 HEALTHCHECK NONE
-# Init reaps the decoders that a killed flow run leaves behind.
+# The init process reaps decoders that a killed flow run leaves behind.
 ENTRYPOINT ["tini", "--"]
 CMD ["artbank", "--help"]
 ARG VERSION=0.1.0

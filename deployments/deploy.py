@@ -1,10 +1,10 @@
-"""Put everything on the Prefect server at PREFECT_API_URL: work pools and their limits, automations, deployments.
+"""Create work pools with limits, automations and deployments on the Prefect server at PREFECT_API_URL.
 
     python deployments/deploy.py --pools process|docker|kubernetes [--gpus N] [--create-buckets]
 
-Run again after any change: what is there is brought to what the files say. `make deploy` does it too. Places are
-ARTBANK_GALLERY, ARTBANK_STORE, ARTBANK_PHOTOS, ARTBANK_OUTPUT and ARTBANK_STYLE; ARTBANK_DASK, where it is set, is the
-address of a Dask scheduler whose workers do the work.
+Run it again after any change; it updates the server to match the files. `make deploy` runs it too. It reads
+ARTBANK_GALLERY, ARTBANK_STORE, ARTBANK_PHOTOS, ARTBANK_OUTPUT and ARTBANK_STYLE. ARTBANK_DASK may hold the address of a
+Dask scheduler whose workers do the work.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VARIABLE = re.compile(r"\{\{ \$(\w+) \}\}")  # as in Prefect's own file
 
 
 def main(words: list[str] | None = None) -> None:
-    """Read the command line, and do it."""
+    """Deploy everything that the command line asks for."""
     options = read_options(words)
     variables = fill_variables(os.environ, options.pools)
     if missing := [name for name in PLACES if not variables.get(name)]:
@@ -50,21 +50,21 @@ def main(words: list[str] | None = None) -> None:
 
 
 def read_options(words: list[str] | None) -> argparse.Namespace:
-    """Return what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pools", choices=KINDS, default="process", help="what the pools start; process by default")
+    parser.add_argument("--pools", choices=KINDS, default="process", help="kind of the work pools; process by default")
     parser.add_argument(
-        "--gpus", type=int, help="flow runs of the pool `gpu` at once; what it is, or else 1, by default"
+        "--gpus", type=int, help="concurrent flow runs of the pool `gpu`; by default unchanged, 1 for a new pool"
     )
     parser.add_argument("--create-buckets", action="store_true", help="create the buckets of the s3:// places")
     return parser.parse_args(words)
 
 
 def fill_variables(given: Mapping[str, str], kind: str) -> dict[str, str]:
-    """Return the environment with what the files need beside the places; what is set there is left.
+    """Return the environment, with defaults for variables that the files need.
 
-    Training takes a device in its own process, so it runs on the pool `gpu`, and stylizing has ranges of shards run
-    there. With a Dask cluster both only plan and wait.
+    Training uses a device in its own process, so it runs on the pool `gpu`; stylizing starts ranges of shards there.
+    With a Dask cluster both only plan and wait.
     """
     dask = given.get("ARTBANK_DASK")
     defaults = {
@@ -78,7 +78,7 @@ def fill_variables(given: Mapping[str, str], kind: str) -> dict[str, str]:
 
 
 def read_templates(kind: str, variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the base job template of each pool; an empty one is Prefect's own for that kind."""
+    """Return the base job template of each pool; an empty one means Prefect's default for that kind."""
     path = HERE / "pools" / f"{kind}.yaml"
     if not path.exists():
         return {name: {} for name in _POOLS}
@@ -86,7 +86,7 @@ def read_templates(kind: str, variables: Mapping[str, str]) -> dict[str, dict[st
 
 
 def put_pool(client: SyncPrefectClient, name: str, kind: str, template: dict[str, Any]) -> None:
-    """Create a work pool, or give the one that is there its template; one of another kind is left as it is."""
+    """Create a work pool or update its template; a pool of another kind stays unchanged."""
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
@@ -103,14 +103,14 @@ def put_pool(client: SyncPrefectClient, name: str, kind: str, template: dict[str
 
 
 def limit_pool(client: SyncPrefectClient, name: str, limit: int | None) -> None:
-    """Limit how many flow runs of a pool are under way at once; without a number an older limit stays, and 1 is new."""
+    """Limit the concurrent flow runs of a pool; without a number keep the old limit, or set 1."""
     limit = limit or client.read_work_pool(name).concurrency_limit or 1
     client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
     print(f"work pool {name}: {limit} at once")
 
 
 def put_automation(client: SyncPrefectClient, path: Path) -> None:
-    """Create the automation of a file, unless there is one of that name."""
+    """Create the automation of a file, unless one of that name exists."""
     told = yaml.safe_load(path.read_text())
     if client.read_automations_by_name(told["name"]):
         print(f"automation {told['name']}: is there")
@@ -120,7 +120,7 @@ def put_automation(client: SyncPrefectClient, path: Path) -> None:
 
 
 def create_buckets(variables: Mapping[str, str]) -> None:
-    """Create the buckets that the places name and that are not there."""
+    """Create the missing buckets of the s3:// addresses."""
     from s3fs import S3FileSystem
 
     fs = S3FileSystem()

@@ -1,8 +1,8 @@
-"""Write `.env` for compose.yaml: the example, with a new secret wherever there is nothing.
+"""Write `.env` for compose.yaml: the example, with a new secret for every empty value.
 
     python3 deployments/new_env.py .env.example .env
 
-A file that is there is left: its secrets are those of the databases that were made with them.
+An existing file stays unchanged, because existing databases use its secrets.
 """
 
 from __future__ import annotations

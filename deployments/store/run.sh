@@ -1,6 +1,6 @@
 #!/bin/bash
-# Run a Ceph monitor, one disk in a file and an S3 gateway until one of them ends, or this is asked to end. What is in
-# STORE_DATA stays; there is one copy of it. Only the gateway listens beyond this container or machine.
+# Run a Ceph monitor, one disk in a file and an S3 gateway until one of them ends or a signal stops them. STORE_DATA keeps
+# one copy of the data. Only the gateway listens beyond this container or machine.
 set -euo pipefail
 : "${STORE_ACCESS_KEY:?}" "${STORE_SECRET_KEY:?}"
 data=${STORE_DATA:-/var/lib/store}
@@ -8,8 +8,8 @@ listen=${STORE_LISTEN:-0.0.0.0:7480}
 monitor=${STORE_MONITOR:-127.0.0.1:3300}
 export CEPH_CONF="$data/ceph.conf"
 
-# Without keys between the three, the gateway's own insistence on encrypted talk with the monitor (`secure`) cannot be
-# met. Without the two paxos waits a start takes ten seconds longer, without tcp_nodelay every request waits 40 ms.
+# The three programs have no keys, so the gateway must not require an encrypted connection to the monitor (`secure`).
+# Without the two paxos settings a start takes ten seconds longer, without tcp_nodelay every request waits 40 ms.
 write_conf() {
     [ -s "$data/fsid" ] || cat /proc/sys/kernel/random/uuid >"$data/fsid"
     cat >"$CEPH_CONF" <<CONF
@@ -85,7 +85,7 @@ put_user() {
 
 stop() {
     trap - TERM INT EXIT
-    for child in "$@"; do # the monitor last: a disk that has lost it takes long to end
+    for child in "$@"; do # the monitor last: a disk without its monitor takes long to stop
         kill -TERM "$child" 2>/dev/null && wait "$child" || true
     done
 }
@@ -105,6 +105,6 @@ radosgw -n client.rgw -f &
 rgw=$!
 trap 'stop $rgw $osd $mon; exit 143' TERM INT
 trap 'stop $rgw $osd $mon' EXIT
-wait -n || true # whichever ends first
+wait -n || true # until the first one ends
 echo "one of the store's programs has ended; the others are stopped" >&2
 exit 1
