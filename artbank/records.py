@@ -1,6 +1,6 @@
-"""The rows that artbank keeps: plain frozen dataclasses, each with the Arrow schema it is written under.
+"""The rows that artbank stores: frozen dataclasses, each with its Arrow schema.
 
-Scores are raw cosines, -1..1, or None where nothing was scored; times are UTC; sizes are bytes unless `_px` says px.
+Scores are raw cosines, -1..1, or None where nothing was scored. Times are UTC. Sizes are bytes, `_px` are pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from artbank.errors import Failure
 
-_NAMED = pa.dictionary(pa.int32(), pa.string())  # what readers make of a `collection=` folder: both must be alike
+_NAMED = pa.dictionary(pa.int32(), pa.string())  # the type that readers give to a `collection=` folder
 _COLUMN_TYPES = {
     str: pa.string(),
     int: pa.int64(),
@@ -26,26 +26,26 @@ _COLUMN_TYPES = {
 
 
 def _column_type(hint: Any) -> pa.DataType:
-    """Return the Arrow type of a field; what may be None is what it is else."""
+    """Return the Arrow type of a field; an optional field has the type of its value."""
     for part in (hint, *get_args(hint)):
         if part in _COLUMN_TYPES:
             return _COLUMN_TYPES[part]
         if get_origin(part) is Literal:
             return pa.string()
-    raise TypeError(f"expected a type of a column, found {hint}")
+    raise TypeError(f"expected a type that a column can have, found {hint}")
 
 
 class _Row:
-    """What the rows share: from and to Arrow tables, column by column."""
+    """Conversion of rows from and to Arrow tables, column by column."""
 
     SCHEMA: ClassVar[pa.Schema]
 
     def __init_subclass__(cls, *, schema: str, **columns: pa.DataType):
-        """Derive `SCHEMA` of the fields, in their order.
+        """Derive `SCHEMA` from the fields, in their order.
 
         Args:
-            schema: Its name and version, in the metadata of what is written.
-            columns: Types of those that are no plain ones.
+            schema: Name and version of the schema; every file has it in its metadata.
+            columns: Types of the columns that do not follow from the field's type.
         """
         hints = get_type_hints(cls)
         types = {name: columns.get(name) or _column_type(hints[name]) for name in cls.__annotations__}
@@ -58,7 +58,7 @@ class _Row:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> list[Self]:
-        """Return the rows of a table; columns that this version does not know are left out, missing ones are None."""
+        """Return the rows of a table, without columns that this version does not know; missing columns are None."""
         names = [own.name for own in fields(cls)]  # pyright: ignore[reportArgumentType]
         return [cls(**{name: row.get(name) for name in names}) for row in table.to_pylist()]
 
@@ -69,38 +69,38 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
 
     Attributes:
         bank_id: 16 hex digits of a hash of fingerprint, recipe, base model and attempt.
-        collection: The folder of the gallery that it was learned from.
-        version: Its number within the collection, from 1.
-        created_at: When it was registered.
+        collection: The folder of the gallery that the bank was trained on.
+        version: The bank's number within its collection, from 1.
+        created_at: When the bank was registered.
         gallery_uri: The gallery.
-        fingerprint: SHA-256 over keys, sizes and etags of its artworks and captions.
+        fingerprint: SHA-256 of keys, sizes and etags of the collection's artworks and captions.
         num_artworks: Artworks that could be read.
-        base_model: What the base model was asked for by.
-        base_model_hash: SHA-256 of its files.
+        base_model: The base model as the run named it.
+        base_model_hash: SHA-256 of the base model's files.
         num_tokens: Vectors in the bank.
         width: Length of each vector.
-        attention: The module that shaped them.
-        recipe: The whole recipe, JSON.
-        attempt: 0, or how often it was trained anew although nothing had changed.
-        steps: Optimiser steps that were taken.
-        train_loss: Mean over the last `validate_every` steps; None where there were none.
-        validation_loss: The best one, on artworks kept from the training.
-        clip_style: Mean score of the pictures drawn with the bank.
-        clip_style_floor: The same of the photos they were made from.
-        clip_style_ceiling: The same of artworks kept from the training; None where there was a single one.
-        clip_style_gain: Share of the way from floor to ceiling: 0 did nothing, 1 equals the artworks.
-        scorer: The CLIP that scored; scores of two do not compare.
-        seconds: Its share of the training's time.
-        device: Where it was trained.
-        weights_uri: Its file.
-        weights_sha256: Of that file, which is not read if it has another.
-        previous_version: The collection's highest version before; None for the first.
-        code_version: Of artbank.
-        warnings: What the collection doctor found, and artworks that could not be read.
-        sample_seconds: What one of its samples took, once the model was warm; None in rows of older versions, as are
-            the two below.
-        sample_evaluations: Evaluations of the UNet for that sample.
-        sample_px: A side of it.
+        attention: The kind of attention that shaped the vectors.
+        recipe: The whole recipe, as JSON.
+        attempt: 0, or the number of times the bank was trained again although nothing had changed.
+        steps: Optimiser steps.
+        train_loss: Mean loss of the last `validate_every` steps; None without steps.
+        validation_loss: The best validation loss, on held-out artworks.
+        clip_style: Mean style score of pictures drawn with the bank.
+        clip_style_floor: Style score of the photos that these pictures were drawn from.
+        clip_style_ceiling: Style score of held-out artworks; None if the collection has only one artwork.
+        clip_style_gain: Position of `clip_style` between floor and ceiling: 0 no effect, 1 as similar as the artworks.
+        scorer: The CLIP model of the scores; scores of different models do not compare.
+        seconds: The bank's share of the training time.
+        device: The device that the bank was trained on.
+        weights_uri: The bank's file.
+        weights_sha256: SHA-256 of the bank's file; a file with another one is refused.
+        previous_version: The collection's highest version before this one; None for the first.
+        code_version: Version of artbank.
+        warnings: Findings of the collection doctor, and artworks that could not be read.
+        sample_seconds: Seconds for one of the bank's samples with a warm model; None in rows of older versions, as are
+            the next two.
+        sample_evaluations: UNet evaluations for that sample.
+        sample_px: Side length of that sample.
     """
 
     bank_id: str
@@ -142,11 +142,11 @@ class BankEvent(_Row, schema="bank-event/1", collection=_NAMED):
     """A promotion or retirement of one version of a collection.
 
     Attributes:
-        collection: Its name.
-        version: The version that it is about.
-        bank_id: Of that version's bank.
-        action: `promote` makes it what the collection's name stands for, `retire` takes it out of that.
-        at: When; the latest counts.
+        collection: The collection.
+        version: The version that is promoted or retired.
+        bank_id: The bank of that version.
+        action: `promote` makes this version the one that the collection's name stands for; `retire` undoes that.
+        at: When it happened; the latest event counts.
     """
 
     collection: str
@@ -158,16 +158,17 @@ class BankEvent(_Row, schema="bank-event/1", collection=_NAMED):
 
 @dataclass(frozen=True)
 class PhotoTask(_Row, schema="manifest/1"):
-    """One photo of a manifest: the styles it lacks, and the content its older results were made from.
+    """One photo of a manifest: the styles to draw it in, and the content that its older results were made from.
 
     Attributes:
-        key: Its name below the archive.
-        size: Bytes, as listed.
-        etag: What the store says of its content, as listed.
-        styles: Those that it is to be drawn in.
-        known_sha256: Content that its older results were made from; None where there are none.
-        strikes: What went wrong while it was worked on, see `attempts`; None where nothing did.
-        is_ambiguous: Its picture's name is marked, see `names`; None, in manifests of older versions, is False.
+        key: The photo's name below the archive.
+        size: Bytes of the photo, as listed.
+        etag: The store's etag of the photo, as listed.
+        styles: The styles to draw it in.
+        known_sha256: SHA-256 of the content that its older results were made from; None where there are none.
+        strikes: Failed attempts that may be this photo's fault, see `attempts`; None if there were none.
+        is_ambiguous: Whether its picture's name gets a hash, see `filenames`; None, in manifests of older versions, is
+            False.
     """
 
     key: str
@@ -181,38 +182,38 @@ class PhotoTask(_Row, schema="manifest/1"):
 
 @dataclass(frozen=True, kw_only=True)
 class Result(_Row, schema="result/1"):
-    """What became of one photo in one style: a row of the results. What a failed one lacks is None.
+    """The result of one photo in one style: a row of the results. Columns that do not apply to a failed row are None.
 
     Attributes:
         key: The photo's name below the archive.
         size: Bytes of the photo.
-        etag: What the store said of the photo's content.
-        sha256: Of the photo; None where it could not be read.
-        style: The style's folder: its name, `:` written as `_`.
-        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: what would give the same picture.
+        etag: The store's etag of the photo.
+        sha256: SHA-256 of the photo; None if it could not be read.
+        style: The style's folder: its name, with `_` for `:`.
+        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: the same id gives the same picture.
         status: `done` or `failed`.
-        failure: Why there is no picture, in a word that can be counted.
-        reason: The same, to a person.
-        file_name: The picture's name below the output, or that of the container it is in.
+        failure: The kind of failure, one word that can be counted.
+        reason: The failure in a sentence, for people.
+        file_name: The picture's name below the output, or that of its container.
         file_size: Bytes of the picture.
-        file_sha256: Of the picture.
-        width_px: Of the picture.
-        height_px: Of the picture.
-        seed: The noise of this photo was drawn by it.
-        clip_style: Cosine of the picture and the collection's artworks: does it look like them.
-        clip_style_floor: The same of the untouched photo.
+        file_sha256: SHA-256 of the picture.
+        width_px: Width of the picture.
+        height_px: Height of the picture.
+        seed: The seed of this photo's noise.
+        clip_style: Cosine of the picture and the collection's artworks: how similar is the style?
+        clip_style_floor: Cosine of the untouched photo and the collection's artworks.
         clip_text: Cosine of the picture and the words for its style.
-        clip_content: Cosine of the picture and the photo: is its content still there.
-        clip_direction: Cosine of the way from photo to picture and the way from photos to artworks.
-        ssim: Structural similarity of the lumas of picture and photo.
-        flags: What is odd about the picture at first sight: `black`, `white` or `flat`.
-        scorer: The CLIP that scored; scores of two do not compare.
+        clip_content: Cosine of the picture and the photo: is its content still there?
+        clip_direction: Cosine of the change from photo to picture and the change from photos to artworks.
+        ssim: Structural similarity of the luma of picture and photo.
+        flags: Signs of a failed picture: `black`, `white` or `flat`.
+        scorer: The CLIP model of the scores; scores of different models do not compare.
         bank_ids: The banks of the style.
-        base_model: What the base model was asked for by.
-        base_model_hash: SHA-256 of its files.
-        recipe: The whole recipe, JSON.
+        base_model: The base model as the run named it.
+        base_model_hash: SHA-256 of the base model's files.
+        recipe: The whole recipe, as JSON.
         seconds: The picture's share of its batch's time.
-        created_at: When it was drawn, or failed; of two rows of one photo and style the younger one counts.
+        created_at: When the picture was drawn, or failed; of two rows of one photo and style, the newer one counts.
     """
 
     key: str

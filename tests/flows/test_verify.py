@@ -199,7 +199,7 @@ def test_a_style_that_means_another_bank_now_is_named_and_left(archive: Verified
     code, told = verify(archive.output, "--repair")
     assert code == 1
     (left,) = told["repaired"]["left"]
-    assert left.startswith(f"{KEYS[0]} in novak: no run draws it as before: its style or base model is another now")
+    assert left.startswith(f"{KEYS[0]} in novak: its style or base model has changed, so no run draws the same picture")
     assert {row["failure"] for row in archive.rows().values()} == {None, "damaged"}
 
 
@@ -223,7 +223,7 @@ def test_without_any_config_a_parameter_file_tells_how_to_draw(archive: Verified
     code, told = verify(archive.output, "--repair")
     assert (code, told["repaired"]["left"][0]) == (
         1,
-        "style novak: its runs left no config; give one with --parameters",
+        "style novak: its runs left no config; pass one with --parameters",
     )
     file = tmp_path / "parameters.yaml"
     file.write_text(yaml.safe_dump({"config": archive.config("novak").model_dump(mode="json")}))

@@ -27,7 +27,7 @@ def test_what_stores_hold_already_keeps_its_columns(kind: Any) -> None:
 
 
 def test_a_field_that_is_no_column_is_refused() -> None:
-    with pytest.raises(TypeError, match="expected a type of a column, found <class 'bytes'>"):
+    with pytest.raises(TypeError, match="expected a type that a column can have, found <class 'bytes'>"):
 
         @dataclass(frozen=True)
         class Photo(_Row, schema="photo/1"):
