@@ -36,11 +36,11 @@ docs: $(READY)
 
 # The fast tier: lint, types, and every test without a clock, a killed process or a long wait. Four minutes on 2 cores.
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not faults and not slow" $(PYTEST)
+	$(BIN)/python -m pytest -n 2 -m "not faults and not slow" $(PYTEST)
 
 # Kills, outages, clusters, work pools, compose, browsers, benches, commands of the documents.
 test-faults: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not slow" $(PYTEST)
+	$(BIN)/python -m pytest -n 2 -m "faults and not slow" $(PYTEST)
 
 test-all: test test-faults
 

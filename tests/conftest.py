@@ -40,28 +40,40 @@ BACKENDS = ("local", "memory", "rgw", "moto")
 FAULTS = Path(__file__).parent / "faults"
 FAULTS_TIMEOUT_SECONDS = 600  # of the fast tier: `timeout` in pyproject.toml
 FAST_CPU_SECONDS = 15
-_LONGEST = ("prefect", "mini", "bank")
+WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs", "tests/faults/flows")
+LONGEST_GROUPS = ("prefect", "tests/unit/mini", "tests/unit/bank")
 _numbers = count(1)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests into their tier, and say which of them share a process under `pytest -n`.
-
-    Tests that use the Prefect server share one process, and the tests of any other folder share one too, so that
-    fixtures are made once. What takes longest comes first.
-    """
+    """Put tests into their tier; the groups that take longest come first."""
     for item in items:
         if FAULTS in item.path.parents:
             item.add_marker(pytest.mark.faults)
         if item.get_closest_marker("faults") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(FAULTS_TIMEOUT_SECONDS))
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _LONGEST.index(group) if (group := _group(item)) in _LONGEST else len(_LONGEST))
+    order = {group: place for place, group in enumerate(LONGEST_GROUPS)}
+    items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 
-def _group(item: pytest.Item) -> str:
-    return "prefect" if "prefect_server" in getattr(item, "fixturenames", ()) else item.path.parent.name
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Under `pytest -n`, run each group of tests in one process, so that its fixtures are made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
+
+
+def _group(node_id: str) -> str:
+    """Return the name of a test's group: its folder, or `prefect` if tests there use the Prefect server."""
+    folder = node_id.partition("::")[0].rpartition("/")[0]
+    return "prefect" if folder in WITH_PREFECT else folder
 
 
 @pytest.hookimpl(wrapper=True)
