@@ -1,6 +1,7 @@
 """The rows that artbank stores: frozen dataclasses, each with its Arrow schema.
 
-Scores are raw cosines, -1..1, or None where nothing was scored. Times are UTC. Sizes are bytes, `_px` are pixels.
+Scores are raw cosines, -1..1, or None where nothing was scored. Times are UTC. Sizes are bytes,
+`_px` are pixels.
 """
 
 from __future__ import annotations
@@ -87,8 +88,10 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         validation_loss: The best validation loss, on held-out artworks.
         clip_style: Mean style score of pictures drawn with the bank.
         clip_style_floor: Style score of the photos that these pictures were drawn from.
-        clip_style_ceiling: Style score of held-out artworks; None if the collection has only one artwork.
-        clip_style_gain: Position of `clip_style` between floor and ceiling: 0 no effect, 1 as similar as the artworks.
+        clip_style_ceiling: Style score of held-out artworks; None if the collection has only one
+            artwork.
+        clip_style_gain: Position of `clip_style` between floor and ceiling: 0 no effect, 1 as
+            similar as the artworks.
         scorer: The CLIP model of the scores; scores of different models do not compare.
         seconds: The bank's share of the training time.
         device: The device that the bank was trained on.
@@ -97,8 +100,8 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         previous_version: The collection's highest version before this one; None for the first.
         code_version: Version of artbank.
         warnings: Findings of the collection doctor, and artworks that could not be read.
-        sample_seconds: Seconds for one of the bank's samples with a warm model; None in rows of older versions, as are
-            the next two.
+        sample_seconds: Seconds for one of the bank's samples with a warm model; None in rows of
+            older versions, as are the next two.
         sample_evaluations: UNet evaluations for that sample.
         sample_px: Side length of that sample.
     """
@@ -145,7 +148,8 @@ class BankEvent(_Row, schema="bank-event/1", collection=_NAMED):
         collection: The collection.
         version: The version that is promoted or retired.
         bank_id: The bank of that version.
-        action: `promote` makes this version the one that the collection's name stands for; `retire` undoes that.
+        action: `promote` makes this version the one that the collection's name stands for; `retire`
+            undoes that.
         at: When it happened; the latest event counts.
     """
 
@@ -165,10 +169,12 @@ class PhotoTask(_Row, schema="manifest/1"):
         size: Bytes of the photo, as listed.
         etag: The store's etag of the photo, as listed.
         styles: The styles to draw it in.
-        known_sha256: SHA-256 of the content that its older results were made from; None where there are none.
-        strikes: Failed attempts that may be this photo's fault, see `attempts`; None if there were none.
-        is_ambiguous: Whether its picture's name gets a hash, see `filenames`; None, in manifests of older versions, is
-            False.
+        known_sha256: SHA-256 of the content that its older results were made from; None where there
+            are none.
+        strikes: Failed attempts that may be this photo's fault, see `attempts`; None if there were
+            none.
+        is_ambiguous: Whether its picture's name gets a hash, see `filenames`; None, in manifests of
+            older versions, is False.
     """
 
     key: str
@@ -190,7 +196,8 @@ class Result(_Row, schema="result/1"):
         etag: The store's etag of the photo.
         sha256: SHA-256 of the photo; None if it could not be read.
         style: The style's folder: its name, with `_` for `:`.
-        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: the same id gives the same picture.
+        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: the same id gives
+            the same picture.
         status: `done` or `failed`.
         failure: The kind of failure, one word that can be counted.
         reason: The failure in a sentence, for people.
@@ -204,7 +211,8 @@ class Result(_Row, schema="result/1"):
         clip_style_floor: Cosine of the untouched photo and the collection's artworks.
         clip_text: Cosine of the picture and the words for its style.
         clip_content: Cosine of the picture and the photo: is its content still there?
-        clip_direction: Cosine of the change from photo to picture and the change from photos to artworks.
+        clip_direction: Cosine of the change from photo to picture and the change from photos to
+            artworks.
         ssim: Structural similarity of the luma of picture and photo.
         flags: Signs of a failed picture: `black`, `white` or `flat`.
         scorer: The CLIP model of the scores; scores of different models do not compare.
@@ -213,7 +221,8 @@ class Result(_Row, schema="result/1"):
         base_model_hash: SHA-256 of the base model's files.
         recipe: The whole recipe, as JSON.
         seconds: The picture's share of its batch's time.
-        created_at: When the picture was drawn, or failed; of two rows of one photo and style, the newer one counts.
+        created_at: When the picture was drawn, or failed; of two rows of one photo and style, the
+            newer one counts.
     """
 
     key: str

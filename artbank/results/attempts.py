@@ -1,7 +1,7 @@
 """Start marks of shards. A mark without a part means that a worker was killed or crashed, or is still at work.
 
-A photo that crashes its worker (a poison photo) would fail its shard on every retry. So the mark counts strikes against
-photos, and each new attempt at an unfinished shard is more careful:
+A photo that crashes its worker (a poison photo) would fail its shard on every retry. So the mark
+counts strikes against photos, and each new attempt at an unfinished shard is more careful:
 
     strikes  where the photo was              what the next attempt does with it
     0        in no attempt that crashed       nothing special
@@ -178,7 +178,8 @@ def find_unfinished(output: Store) -> dict[str, Mark]:
 def find_marks(output: Store) -> tuple[dict[str, Mark], list[str]]:
     """Return the marks of unfinished shards, and the ids of finished shards that still have a mark.
 
-    The latter exist where a worker was killed after it had written the part and before it deleted the mark.
+    The latter exist where a worker was killed after it had written the part and before it deleted
+    the mark.
 
     Raises:
         ResultsError: A mark of an unfinished shard is damaged.

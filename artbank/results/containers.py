@@ -3,9 +3,10 @@
     <output>/<style>/<shard>.tar        WebDataset: `<16 hex digits>.jpg` and `.json` of each picture
     <output>/<style>/<shard>.parquet    a row for each picture; Hugging Face `datasets` reads the column `image`
 
-The hex digits are a hash of the photo's key. A container is written once all its pictures are drawn, and before the
-shard's part. The same pictures and rows give the same bytes. A row's `file_name` is then that of the container; its
-`file_size` and `file_sha256` are still those of the picture.
+The hex digits are a hash of the photo's key. A container is written once all its pictures are
+drawn, and before the shard's part. The same pictures and rows give the same bytes. A row's
+`file_name` is then that of the container; its `file_size` and `file_sha256` are still those of the
+picture.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class PackedPicture:
 
     Attributes:
         facts: `COLUMNS` of its row.
-        name: In a tar a file name with the picture's suffix, in Parquet the picture's name below the style.
+        name: In a tar a file name with the picture's suffix, in Parquet the picture's name below
+            the style.
         data: The encoded picture.
     """
 
@@ -116,8 +118,8 @@ def read_pictures(output: Store, rows: Iterable[Mapping[str, Any]]) -> dict[tupl
         rows: With `key`, `style` and `file_name`.
 
     Returns:
-        The bytes of each picture, by key and style. Instead of bytes, the store's error, or an `ImageError` where the
-        container is damaged or does not hold the picture.
+        The bytes of each picture, by key and style. Instead of bytes, the store's error, or an
+        `ImageError` where the container is damaged or does not hold the picture.
     """
     names = {(row["key"], row["style"]): row["file_name"] for row in rows}
     files = output.read_many([name for name in names.values() if not is_container(name)])

@@ -1,11 +1,12 @@
 """File names of pictures: each photo's key becomes a name that no file system confuses with another.
 
-A picture has its photo's key, with a suffix that it can be written under, wherever that is safe. Elsewhere a hash of
-the key is added: `roll/img~0123456789abcdef.jpg`. That is so where two names differ only in case or in how Unicode
-spells them, where the name is too long, and where it looks as if it had such a hash already.
+A picture has its photo's key, with a suffix that it can be written under, wherever that is safe.
+Elsewhere a hash of the key is added: `roll/img~0123456789abcdef.jpg`. That is so where two names
+differ only in case or in how Unicode spells them, where the name is too long, and where it looks as
+if it had such a hash already.
 
-Case folding makes `/` and `..` out of characters that only look like them, so folded texts are compared and never used
-as paths.
+Case folding makes `/` and `..` out of characters that only look like them, so folded texts are
+compared and never used as paths.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from more_itertools import sliced
 
 from artbank.images.suffixes import READ_SUFFIXES, WRITTEN_SUFFIXES
 from artbank.runtime.hashing import short_hash
@@ -39,9 +41,10 @@ _ADDED_ENDINGS = r"(\.image|\.png)+$"  # everything that `output_name` may add t
 def output_name(key: str, *, is_ambiguous: bool = False) -> str:
     """Return the picture's name below its style's folder for a photo's key; no two keys share a name.
 
-    JPEG, PNG and WebP photos keep their name. Other image files get `.png` added, files of other kinds `.image.png`. A
-    name that looks as if a suffix had been added already (`scan.tif.png`) gets one more `.png`. A folder that is named
-    like a picture gets `~` added. Folders that are too long together become a single one.
+    JPEG, PNG and WebP photos keep their name. Other image files get `.png` added, files of other
+    kinds `.image.png`. A name that looks as if a suffix had been added already (`scan.tif.png`)
+    gets one more `.png`. A folder that is named like a picture gets `~` added. Folders that are too
+    long together become a single one.
 
     Args:
         key: The photo's key; `keys.check_key` has accepted it.
@@ -65,8 +68,7 @@ def find_ambiguous(keys: pa.ChunkedArray) -> pa.Array:
         keys: All keys of an archive; repeated keys count once.
     """
     distinct = keys.unique()
-    starts = range(0, len(distinct), _FOLDED_AT_ONCE)
-    folded = pa.chunked_array([_comparable(distinct.slice(s, _FOLDED_AT_ONCE)) for s in starts], pa.string())
+    folded = pa.chunked_array([_comparable(some) for some in sliced(distinct, _FOLDED_AT_ONCE)], pa.string())
     counted = folded.value_counts()
     shared = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
     return distinct.filter(pc.is_in(folded, value_set=shared).combine_chunks())

@@ -1,8 +1,8 @@
 """The rows of every photo: parts that are only added.
 
-A shard's part is written after its pictures, so whoever sees a part may trust its pictures. All parts together are the
-ledger. Of the rows of one photo and style, the newest is the latest row: its recipe made the picture in the store,
-unless a shard was started later and has no part.
+A shard's part is written after its pictures, so whoever sees a part may trust its pictures. All
+parts together are the ledger. Of the rows of one photo and style, the newest is the latest row: its
+recipe made the picture in the store, unless a shard was started later and has no part.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def commit(output: Store, shard_id: str, rows: Sequence[Result], tally: Tally | 
         output: Where the results are.
         shard_id: The shard.
         rows: One for each photo and style of the shard.
-        tally: Counted from the rows when None. Rows do not say which pictures were kept, see `read_tallies`.
+        tally: Counted from the rows when None. Rows do not say which pictures were kept, see
+            `read_tallies`.
     """
     table = Result.to_table(rows)
     facts = {**(Result.SCHEMA.metadata or {}), _TALLY: json.dumps(asdict(tally or _count(table))).encode()}
@@ -81,12 +82,14 @@ def read_ledger(output: Store, columns: Sequence[str] | None = None) -> pa.Table
 
     Args:
         output: Where the results are.
-        columns: Columns of `Result` to read; all when None. `latest_rows` needs `key`, `style` and `created_at`.
+        columns: Columns of `Result` to read; all when None. `latest_rows` needs `key`, `style` and
+            `created_at`.
 
     Raises:
         ResultsError: A part cannot be read.
     """
-    return snapshots.read_rows(output.child(PARTS), Result.SCHEMA, columns).rows
+    parts = output.child(PARTS)
+    return snapshots.read_rows(parts, snapshots.list_parts(parts), Result.SCHEMA, columns).rows
 
 
 def latest_rows(ledger: pa.Table) -> pa.Table:
@@ -118,7 +121,8 @@ def _read_tally(output: Store, shard_id: str, data: bytes) -> Tally:
         return Tally(**json.loads(written))
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise ResultsError(
-            f"{output.uri_of(part_key(shard_id))} should be a shard's part, but is not ({error})"
+            f"{output.uri_of(part_key(shard_id))} should be a shard's part, but cannot be read ({error}); "
+            "delete it and run again, which stylizes its photos again"
         ) from error
 
 

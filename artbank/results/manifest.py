@@ -1,8 +1,8 @@
 """The tasks of one run, frozen and cut into shards.
 
-A manifest is one Parquet file whose row groups are the shards. Its id is a hash of its bytes. The bytes also name the
-parts that existed when the run was planned, so work that comes up a second time gets another manifest, and shards that
-have no part yet.
+A manifest is one Parquet file whose row groups are the shards. Its id is a hash of its bytes. The
+bytes also name the parts that existed when the run was planned, so work that comes up a second time
+gets another manifest, and shards that have no part yet.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Manifest:
         id: First 16 hex digits of the SHA-256 of its bytes.
         shards: In the order of their photos.
         recipes: The recipe id of each style.
-        after: Rows of the run must be newer than this time, whatever a worker's clock says; None for a first run.
+        after: Rows of the run must be newer than this time, whatever a worker's clock says; None
+            for a first run.
     """
 
     def __init__(self, output: Store, manifest_id: str, data: bytes):
@@ -145,8 +146,8 @@ class Manifest:
     def known_rows(self, shard: Shard) -> dict[tuple[str, str], Result]:
         """Return, by key and style, the rows that a shard's photos keep if their content is the `known_sha256`.
 
-        Such a row is committed again with the photo's new size and etag. The first call that finds a photo with a
-        `known_sha256` reads all parts.
+        Such a row is committed again with the photo's new size and etag. The first call that finds
+        a photo with a `known_sha256` reads all parts.
 
         Raises:
             ResultsError: A part cannot be read.
@@ -186,8 +187,8 @@ def manifest_of(shard_id: str) -> str:
 
 def _damaged(output: Store, manifest_id: str) -> ResultsError:
     return ResultsError(
-        f"{output.uri_of(layout.manifest_key(manifest_id))} should be the manifest whose hash its name is, but has "
-        f"other bytes; restore it, or delete it with the marks results/_begun-{manifest_id}-*, and run again"
+        f"{output.uri_of(layout.manifest_key(manifest_id))} is named by a hash of its bytes, but has other bytes; "
+        f"restore it, or delete it with the marks results/_begun-{manifest_id}-*, and run again"
     )
 
 

@@ -97,7 +97,8 @@ def read_done(
 ) -> pa.Table:
     """Read the latest rows, in `DONE_COLUMNS`, without those whose picture may have been overwritten.
 
-    A worker that stopped in the middle of a shard may have written pictures over those of older rows.
+    A worker that stopped in the middle of a shard may have written pictures over those of older
+    rows.
 
     Args:
         output: Where the results are.
@@ -148,14 +149,17 @@ def find_pending(
 ) -> pa.Table:
     """Return the tasks of a run, rows of `PhotoTask`, by key.
 
-    A photo is done in a style if its latest row has the style's recipe and the photo's etag, and is either done or
-    failed because of the photo itself. If only the etag differs, the task's `known_sha256` is the content that the row
-    was made from: if the photo still has that content, its row and picture are kept. A photo that has such a row in
-    some styles and none in others becomes two tasks.
+    A photo is done in a style if its latest row has the style's recipe and the photo's etag, and is
+    either done or failed because of the photo itself. If only the etag differs, the task's
+    `known_sha256` is the content that the row was made from: if the photo still has that content,
+    its row and picture are kept. A photo that has such a row in some styles and none in others
+    becomes two tasks.
 
-    With `retry_failed`, the tasks are the photos that failed with the style's recipe, and nothing else.
+    With `retry_failed`, the tasks are the photos that failed with the style's recipe, and nothing
+    else.
 
-    A name is ambiguous because of all photos of the archive, and of done photos that were removed: they may come back.
+    A name is ambiguous because of all photos of the archive, and of done photos that were removed:
+    they may come back.
 
     Args:
         photos: The archive, or a selection; see `list_archive` and `filter_by_globs`.
@@ -183,8 +187,9 @@ def find_pending(
 def delete_settled_marks(output: Store) -> None:
     """Delete the marks of finished shards, and of unfinished ones whose work was done later.
 
-    The latter is so if the latest row of each photo and style is newer than the mark and has the same recipe and etag:
-    a worker that is still at such a shard writes the bytes that are in the store already.
+    The latter is so if the latest row of each photo and style is newer than the mark and has the
+    same recipe and etag: a worker that is still at such a shard writes the bytes that are in the
+    store already.
 
     Raises:
         FileNotFoundError: The manifest of an unfinished shard is gone.

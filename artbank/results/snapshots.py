@@ -2,8 +2,9 @@
 
     <output>/results/_snapshots/<hash>.parquet     the rows; its metadata has name, etag and row count of each part
 
-Snapshots are a cache; the parts are the truth. Rows of a part come from a snapshot only while the store lists the part
-with the etag that the snapshot noted. Without snapshots, or with damaged ones, the parts are read.
+Snapshots are a cache; the parts are the truth. Rows of a part come from a snapshot only while the
+store lists the part with the etag that the snapshot noted. Without snapshots, or with damaged ones,
+the parts are read.
 """
 
 from __future__ import annotations
@@ -82,11 +83,12 @@ def list_parts(parts: Store) -> PartListing:
     return PartListing(etags, tuple(stored.key for stored in listed if stored.key.startswith(_FOLDER)))
 
 
-def read_rows(parts: Store, schema: pa.Schema, columns: Sequence[str] | None = None) -> PartRows:
-    """Read the rows of all parts, from snapshots where possible.
+def read_rows(parts: Store, listing: PartListing, schema: pa.Schema, columns: Sequence[str] | None = None) -> PartRows:
+    """Read the rows of all listed parts, from snapshots where possible.
 
     Args:
         parts: The folder of the parts.
+        listing: From `list_parts`.
         schema: That of `Result`, or one with the same columns, some of them as dictionaries.
         columns: Columns to read; all when None.
 
@@ -94,7 +96,6 @@ def read_rows(parts: Store, schema: pa.Schema, columns: Sequence[str] | None = N
         ResultsError: A part cannot be read.
         OSError: The store failed.
     """
-    listing = list_parts(parts)
     spans: dict[str, _Span] = {}
     unused = []
     for key in listing.snapshots:
@@ -115,8 +116,8 @@ def read_rows(parts: Store, schema: pa.Schema, columns: Sequence[str] | None = N
 def compact(parts: Store, found: PartRows) -> None:
     """Write full snapshots of the parts that are in none, and delete the snapshots that no part needs.
 
-    Several processes may do so at once. Where one deletes a snapshot that another wants to read, the latter reads the
-    parts.
+    Several processes may do so at once. Where one deletes a snapshot that another wants to read,
+    the latter reads the parts.
 
     Args:
         parts: The folder of the parts.

@@ -1,7 +1,7 @@
 """`results.parquet` and `metadata.parquet`: the latest rows, for readers.
 
-Both follow from the parts and from the archive's listing. Each file carries a hash of these sources, so a run that
-changes nothing writes nothing.
+Both follow from the parts and from the archive's listing. Each file carries a hash of these
+sources, so a run that changes nothing writes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from more_itertools import sliced
 
 from artbank.records import Result
 from artbank.results import containers, snapshots, vacuum
@@ -41,13 +42,14 @@ _LEAN = pa.schema([field.with_type(_TEXTS) if field.name in _REPEATED else field
 def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
     """Bring both tables up to the parts, and delete from containers the pictures that no latest row names.
 
-    If both tables have the right source hash, nothing is written or deleted. Otherwise the order matters: pictures
-    leave a container only after `results.parquet` no longer names them, and `metadata.parquet` comes last, so that its
-    source hash proves that everything before it is done.
+    If both tables have the right source hash, nothing is written or deleted. Otherwise the order
+    matters: pictures leave a container only after `results.parquet` no longer names them, and
+    `metadata.parquet` comes last, so that its source hash proves that everything before it is done.
 
     Args:
         output: Where the results are.
-        photos: The archive as it is listed now, with a column `key`; the tables leave out rows of other photos.
+        photos: The archive as it is listed now, with a column `key`; the tables leave out rows of
+            other photos.
         columns: Columns of `Result` to return; all when None.
 
     Returns:
@@ -58,14 +60,14 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
         OSError: The store failed.
     """
     parts = output.child(PARTS)
-    source = _hash_sources(snapshots.list_parts(parts), photos)
+    listing = snapshots.list_parts(parts)
+    source = _hash_sources(listing, photos)
     rows = _read_results(output, source, columns)
     if rows is None:
-        rows, members, listing = _read_sources(parts, photos)
-        written = _hash_sources(listing, photos)  # parts may have been added since the first listing
-        _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _SOURCE_HASH: written})
+        rows, members = _read_sources(parts, listing, photos)
+        _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _SOURCE_HASH: source})
         vacuum.delete_stale_members(output, members, listing)
-        _write(output, METADATA, make_metadata(rows), {_SOURCE_HASH: written})
+        _write(output, METADATA, make_metadata(rows), {_SOURCE_HASH: source})
     found = cast_to_schema(rows, Result.SCHEMA, columns)
     return found.replace_schema_metadata({**(found.schema.metadata or {}), _SOURCE_HASH: source})
 
@@ -85,9 +87,7 @@ def _hash_sources(listing: snapshots.PartListing, photos: pa.Table) -> bytes:
     all_styles = None  # a part of the hash since versions that could select styles
     facts = [str(Result.SCHEMA), METADATA_COLUMNS, listing.etags, all_styles]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    keys = photos["key"].combine_chunks()
-    for start in range(0, len(keys), _ROWS_AT_ONCE):
-        some = keys.slice(start, _ROWS_AT_ONCE)
+    for some in sliced(photos["key"].combine_chunks(), _ROWS_AT_ONCE):
         joined = pc.binary_join(pa.ListArray.from_arrays([0, len(some)], some), "\n")
         digest.update(b"\n" + joined[0].as_py().encode())
     return digest.hexdigest().encode()
@@ -105,12 +105,9 @@ def _read_results(output: Store, source: bytes, columns: Sequence[str] | None) -
         return None
 
 
-def _read_sources(parts: Store, photos: pa.Table) -> tuple[pa.Table, pa.Table, snapshots.PartListing]:
-    """Return the rows of `results.parquet`, the members of all containers, and the listing that both follow from.
-
-    Long texts of the rows are dictionaries.
-    """
-    found = snapshots.read_rows(parts, _LEAN)
+def _read_sources(parts: Store, listing: snapshots.PartListing, photos: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the rows of `results.parquet`, long texts as dictionaries, and the members of all containers."""
+    found = snapshots.read_rows(parts, listing, _LEAN)
     snapshots.compact(parts, found)
     ledger = found.rows.unify_dictionaries()
     latest = is_latest(ledger)
@@ -119,7 +116,7 @@ def _read_sources(parts: Store, photos: pa.Table) -> tuple[pa.Table, pa.Table, s
     [places] = (latest & in_archive).nonzero()
     names = ledger.select(["key", "style"]).take(places)
     order = pc.sort_indices(names, [("key", "ascending"), ("style", "ascending")])
-    return ledger.take(places[order]), members, found.listing
+    return ledger.take(places[order]), members
 
 
 def _write(output: Store, key: str, rows: pa.Table, facts: Mapping[bytes, bytes]) -> None:

@@ -2,9 +2,10 @@
 
     <output>/results/_trimmed.json      size and number of pictures of each container that was checked
 
-A photo that is drawn again gets a row of another shard. Its old picture stays in the old shard's container until it is
-deleted here, so that readers of all containers of a style see every picture once. The ledger tells which pictures are
-stale; the note of what was checked spares containers from being read again.
+A photo that is drawn again gets a row of another shard. Its old picture stays in the old shard's
+container until it is deleted here, so that readers of all containers of a style see every picture
+once. The ledger tells which pictures are stale; the note of what was checked spares containers from
+being read again.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ def list_members(ledger: pa.Table, is_latest: np.ndarray) -> pa.Table:
 def delete_stale_members(output: Store, members: pa.Table, listing: PartListing) -> None:
     """Delete from containers the pictures that no latest row puts there, and containers that would be empty.
 
-    Pictures of latest rows are readable before, during and after. A container is read only if the ledger says that
-    something must be deleted from it, and only once.
+    Pictures of latest rows are readable before, during and after. A container is read only if the
+    ledger says that something must be deleted from it, and only once.
 
     Args:
-        output: Where the results are. Its `results.parquet` must no longer name what is deleted here.
+        output: Where the results are. Its `results.parquet` must no longer name what is deleted
+            here.
         members: From `list_members`.
         listing: The parts that `members` follow from.
 

@@ -52,7 +52,8 @@ class Inventory:
         recipes: Recipe ids by style, for each readable manifest.
         rows: The rows of all readable parts, with `shard`, the id in the part's name.
         bad_manifests: Ids of damaged manifests, and what is wrong with each.
-        bad_parts: Ids of parts that are damaged or do not fit their manifest, and what is wrong with each.
+        bad_parts: Ids of parts that are damaged or do not fit their manifest, and what is wrong
+            with each.
     """
 
     output: Store

@@ -37,7 +37,8 @@ def find_faults(
 
     Args:
         output: Where the pictures are.
-        done: The rows, with `file_name`, `file_size` and `file_sha256`; older versions wrote no size and digest.
+        done: The rows, with `file_name`, `file_size` and `file_sha256`; older versions wrote no
+            size and digest.
         files: Key and size of all files.
         quick: Compare names and sizes only; read no picture.
         progress: Called after every batch with the number of checked pictures, and of all.

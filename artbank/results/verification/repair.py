@@ -1,7 +1,8 @@
 """Repair what a verification found: draw exactly that again, with the configs of the runs that drew it first.
 
-Before anything else, every missing or damaged picture and every lost row gets a row with the failure `damaged`, so that
-nothing counts as done that is not. If the repair then stops halfway, an ordinary run of that style draws the rest.
+Before anything else, every missing or damaged picture and every lost row gets a row with the
+failure `damaged`, so that nothing counts as done that is not. If the repair then stops halfway, an
+ordinary run of that style draws the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from more_itertools import sliced
 
 from artbank.config import StylizeConfig, style_folder
 from artbank.errors import ResultsError
@@ -173,8 +175,7 @@ def _void(report: Report, configs: dict[tuple[str, str], StylizeConfig]) -> None
 
 def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
     faults = report.faults.sort_by([("shard", "ascending"), *((name, "ascending") for name in PAIR)])
-    for start in range(0, len(faults), _ROWS_AT_ONCE):
-        some = faults.slice(start, _ROWS_AT_ONCE)
+    for some in sliced(faults, _ROWS_AT_ONCE):
         missing = set(some.filter(pc.field("kind") == "missing_picture")["file_name"].to_pylist())
         yield [_void_row(row, row.file_name in missing, now) for row in _read_rows(report.inventory.output, some)]
 
@@ -204,9 +205,8 @@ def _read_rows(output: Store, some: pa.Table) -> list[Result]:
 
 
 def _void_lost(report: Report, configs: dict[tuple[str, str], StylizeConfig], now: datetime) -> Iterator[list[Result]]:
-    for start in range(0, len(report.lost), _ROWS_AT_ONCE):
-        rows = report.lost.slice(start, _ROWS_AT_ONCE).to_pylist()
-        known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in rows]
+    for some in sliced(report.lost, _ROWS_AT_ONCE):
+        known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in some.to_pylist()]
         yield [_lost_row(row, config, now) for row, config in known if config is not None]
 
 

@@ -22,7 +22,8 @@ _COMPARED = [
 def find_stale(inventory: Inventory) -> Iterator[tuple[str, str]]:
     """Yield the name of each table that does not follow from the parts, and what is wrong with it.
 
-    `results.parquet` has only photos that are in the archive. So if rows are not in the table, the archive is listed.
+    `results.parquet` has only photos that are in the archive. So if rows are not in the table, the
+    archive is listed.
     """
     if not len(inventory.rows):
         return

@@ -1,6 +1,7 @@
 """Verify that an output is what its parts say: check every picture, part, manifest and table, and change nothing.
 
-Do not verify an output while a run writes to it: the shards that it works on would count as unfinished.
+Do not verify an output while a run writes to it: the shards that it works on would count as
+unfinished.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Report:
         findings: `kind`, `key`, `style`, `file_name` and `text` of each problem and note.
         inventory: Everything that the output contains.
         faults: The latest rows whose picture is missing or damaged, with `kind` and `text`.
-        lost: Photos and styles without a good row: `key`, `style`, `size`, `etag`, `recipe_id` and `shard`, each once.
+        lost: Photos and styles without a good row: `key`, `style`, `size`, `etag`, `recipe_id` and
+            `shard`, each once.
         num_pictures: Pictures that rows tell of.
         num_orphans: Pictures that no row names; only the first few of them are findings.
         quick: Whether only names and sizes were checked.
@@ -126,8 +128,8 @@ def verify(
 def _find_lost(inventory: Inventory, faults: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the work of manifests that no good row covers, and the share of it in shards that have no part.
 
-    A bad part may have had newer rows than the good ones that are left. So a photo and style of a bad part is lost,
-    unless a good row and its picture still agree.
+    A bad part may have had newer rows than the good ones that are left. So a photo and style of a
+    bad part is lost, unless a good row and its picture still agree.
     """
     latest = inventory.latest
     good = latest.filter(pc.field("status") == "done").join(faults.select(PAIR), PAIR, join_type="left anti")

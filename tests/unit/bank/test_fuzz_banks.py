@@ -292,9 +292,9 @@ def test_a_damaged_manifest_is_refused_by_its_name(data: st.DataObject) -> None:
     whole = output.read(key)
     broken = data.draw(damaged([whole]).filter(lambda found: found != whole))
     output.write(key, broken)
-    with pytest.raises(ResultsError, match="should be the manifest whose hash its name is"):
+    with pytest.raises(ResultsError, match="is named by a hash of its bytes, but has other"):
         Manifest.open(output, manifest.id)
-    with pytest.raises(ResultsError, match="should be the manifest"):
+    with pytest.raises(ResultsError, match="is named by a hash of its bytes"):
         Manifest.write(output, tasks, 4, {"monet": "r1"})
     output.write(key, whole)
 

@@ -50,7 +50,7 @@ def snapshot_keys(output: Store) -> list[str]:
 
 def compact(output: Store) -> None:
     parts = output.child(layout.PARTS)
-    snapshots.compact(parts, snapshots.read_rows(parts, Result.SCHEMA))
+    snapshots.compact(parts, snapshots.read_rows(parts, snapshots.list_parts(parts), Result.SCHEMA))
 
 
 def read_parts(output: Store) -> pa.Table:
@@ -156,9 +156,9 @@ def test_a_snapshot_of_a_version_that_knew_fewer_columns_is_made_anew(output: St
 def test_snapshots_of_two_runs_at_once_say_nothing_twice(output: Store) -> None:
     parts = output.child(layout.PARTS)
     commit(output, range(1, 4))
-    early = snapshots.read_rows(parts, Result.SCHEMA)
+    early = snapshots.read_rows(parts, snapshots.list_parts(parts), Result.SCHEMA)
     commit(output, [0, 4, 5])
-    late = snapshots.read_rows(parts, Result.SCHEMA)
+    late = snapshots.read_rows(parts, snapshots.list_parts(parts), Result.SCHEMA)
     snapshots.compact(parts, early)
     snapshots.compact(parts, late)
     assert len(snapshot_keys(output)) == 3
@@ -170,7 +170,7 @@ def test_snapshots_of_two_runs_at_once_say_nothing_twice(output: Store) -> None:
 def test_a_snapshot_whose_parts_others_stand_for_goes(output: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = output.child(layout.PARTS)
     commit(output, range(FULL))
-    first = snapshots.read_rows(parts, Result.SCHEMA)
+    first = snapshots.read_rows(parts, snapshots.list_parts(parts), Result.SCHEMA)
     for rows_at_once in (1, 2):  # other bytes, the same rows
         monkeypatch.setattr(snapshots, "_ROWS_AT_ONCE", rows_at_once)
         snapshots.compact(parts, first)
