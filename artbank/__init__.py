@@ -5,7 +5,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
 
     errors         the tree of errors
     credentials    keep secrets out of logs and errors
-    runtime        prefetching, telemetry, processes, names by content
+    runtime        prefetching, telemetry, processes, names by content, what a process loads once
     recipes        what shapes a bank or a picture
     config         what a run is asked to do
     records        the rows on disk

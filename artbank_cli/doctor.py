@@ -1,4 +1,4 @@
-"""`artbank doctor`: whether this installation can do the work, for people and for scripts."""
+"""`artbank doctor`: check that this installation is fit for the work, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -16,74 +16,83 @@ from artbank.config import RunConfig
 if TYPE_CHECKING:
     from artbank.doctor.checks import Check, CheckResult
 
-SECONDS = 15.0  # a server far away answers in one or two; S3's client gives up a connection after ten
+SECONDS = 15.0  # a distant server answers in one or two; S3's client gives up a connection after ten
 _WIDTH = 100  # columns
-_INPUTS, _OUTPUTS = ("gallery", "photos"), ("store", "output")
+_INPUTS = ("gallery", "photos")
+_OUTPUTS = ("store", "output")
 
 
-def examine(choice: RunConfig, uris: Mapping[str, str], *, seconds: float, as_json: bool) -> int:
-    """Run all checks and print what they say; returns 1 where there is a problem, else 0.
+def examine(config: RunConfig, uris: Mapping[str, str], *, seconds: float, as_json: bool) -> int:
+    """Run all checks and print their results; returns 1 if there is a problem, else 0.
 
     Args:
-        choice: Of models and device.
-        uris: Of the places that were given, by `gallery`, `photos`, `store` and `output`.
-        seconds: For which what may not answer is waited for.
+        config: Names models and device.
+        uris: The given places, by `gallery`, `photos`, `store` and `output`.
+        seconds: Time limit for checks that may hang.
         as_json: Print JSON.
     """
     from artbank.doctor.checks import run_checks
 
-    found = run_checks(list_checks(choice, uris, seconds), seconds)
+    found = run_checks(list_checks(config, uris, seconds), seconds)
     print(to_json(found) if as_json else to_text(found))
-    code = int(any(verdict.level == "problem" for verdicts in found.values() for verdict in verdicts))
     sys.stdout.flush()
-    if any(verdict.is_late for verdicts in found.values() for verdict in verdicts):
-        os._exit(code)  # what was left behind may hold threads that an orderly end would wait for
-    return code
+    results = [result for own in found.values() for result in own]
+    exit_code = int(any(result.level == "problem" for result in results))
+    if any(result.is_late for result in results):
+        os._exit(exit_code)  # an orderly end would wait for the threads of checks that hang
+    return exit_code
 
 
-def list_checks(choice: RunConfig, uris: Mapping[str, str], seconds: float) -> Sequence[Check]:
+def list_checks(config: RunConfig, uris: Mapping[str, str], seconds: float) -> Sequence[Check]:
     """Return the checks of an installation, in the order in which they are shown."""
     from artbank.doctor import devices, disk_space, packages, stores, weights
     from artbank.doctor.checks import Check
     from artbank_cli import server
 
-    looks = dict.fromkeys(_INPUTS, stores.check_input) | dict.fromkeys(_OUTPUTS, stores.check_output)
-    local = {what: uris[what] for what in _OUTPUTS if what in uris}
+    local = {name: uris[name] for name in _OUTPUTS if name in uris}
+    places = []
+    for name, uri in uris.items():
+        check = stores.check_input if name in _INPUTS else stores.check_output
+        places.append(Check(name, partial(check, uri), may_hang=True))
     return [
         Check("packages", packages.check_packages),
-        Check("device", partial(devices.check_devices, choice), reaches_out=True),
-        Check("base model", partial(weights.check_base, choice, seconds), reaches_out=True),
-        Check("scorer", partial(weights.check_scorer, choice, seconds), reaches_out=True),
-        Check("memory", partial(weights.check_memory, choice), reaches_out=True),
-        Check("disks", partial(disk_space.check_disks, choice, local), reaches_out=True),
-        *(Check(what, partial(looks[what], uri), reaches_out=True) for what, uri in uris.items()),
-        Check("Prefect", partial(server.check_server, seconds), reaches_out=True),
+        Check("device", partial(devices.check_devices, config), may_hang=True),
+        Check("base model", partial(weights.check_base, config, seconds), may_hang=True),
+        Check("scorer", partial(weights.check_scorer, config, seconds), may_hang=True),
+        Check("memory", partial(weights.check_memory, config), may_hang=True),
+        Check("disks", partial(disk_space.check_disks, config, local), may_hang=True),
+        *places,
+        Check("Prefect", partial(server.check_server, seconds), may_hang=True),
     ]
 
 
 def to_json(found: Mapping[str, Sequence[CheckResult]]) -> str:
-    """Return all that was found, for scripts."""
-    rows = [{"subject": subject, **_facts(verdict)} for subject, verdicts in found.items() for verdict in verdicts]
+    """Return all results as JSON, for scripts."""
+    rows = []
+    for subject, results in found.items():
+        for result in results:
+            facts = {name: value for name, value in asdict(result).items() if name != "is_late"}
+            rows.append({"subject": subject, **facts})
     counts = {level: sum(row["level"] == level for row in rows) for level in ("problem", "warning")}
     return json.dumps({"num_problems": counts["problem"], "num_warnings": counts["warning"], "verdicts": rows})
 
 
 def to_text(found: Mapping[str, Sequence[CheckResult]]) -> str:
-    """Return all that was found, for people, in lines of at most 100 columns where no word is longer."""
+    """Return all results for people, in lines of at most 100 columns unless a single word is longer."""
     lines = []
-    for subject, verdicts in found.items():
+    for subject, results in found.items():
         lines.append(subject)
-        for verdict in verdicts:
-            lines += _wrap(f"{verdict.level:<7}  {verdict.text}")
-            lines += _wrap(f"{'':<7}  -> {verdict.advice}", hanging=3) if verdict.advice else []
-    levels = [verdict.level for verdicts in found.values() for verdict in verdicts]
-    counts = {what: levels.count(what) for what in ("problem", "warning")}
-    told = [f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count]
-    return "\n".join([*lines, "", ", ".join(told) or "all is well"])
-
-
-def _facts(verdict: CheckResult) -> dict[str, str]:
-    return {name: value for name, value in asdict(verdict).items() if name != "is_late"}
+        for result in results:
+            lines += _wrap(f"{result.level:<7}  {result.text}")
+            if result.advice:
+                lines += _wrap(f"{'':<7}  -> {result.advice}", hanging=3)
+    levels = [result.level for results in found.values() for result in results]
+    totals = []
+    for level in ("problem", "warning"):
+        count = levels.count(level)
+        if count:
+            totals.append(f"{count} {level}{'' if count == 1 else 's'}")
+    return "\n".join([*lines, "", ", ".join(totals) or "everything is fine"])
 
 
 def _wrap(text: str, hanging: int = 0) -> list[str]:

@@ -31,7 +31,8 @@ from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import StyleReference, measure_reference, score
+from artbank.scoring.scores import score
+from artbank.scoring.style_reference import StyleReference, measure_reference
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Style, Stylizer
 

@@ -14,7 +14,8 @@ from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.diffusion.devices import device_kind
-from artbank.diffusion.weights import fetch_base_model, hash_base_model
+from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown

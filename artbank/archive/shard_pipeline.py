@@ -34,7 +34,7 @@ from artbank.results.manifest import Manifest
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, batch_by, prefetch
 from artbank.scoring.clip import load_scorer
-from artbank.scoring.scores import Cosines, Scores, compare
+from artbank.scoring.scores import Cosines, Scores, measure_cosines
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylized, Stylizer
 
@@ -195,7 +195,7 @@ class ShardPipeline:
         run, before = self._run, torch.stack([seen[one.key] for _, one in made])
         with telemetry.time_stage("score"):
             after = run.scorer.embed_tensors([_picture(one) for _, one in made])
-            cosines = compare(run.scorer, run.references[style], before, after)
+            cosines = measure_cosines(run.scorer, run.references[style], before, after)
         pairs = zip(made, cosines, strict=True)
         return [Drawn(photo, replace(one, on_device=None), marks, seconds) for (photo, one), marks in pairs]
 

@@ -16,7 +16,7 @@ from artbank.config import style_folder
 from artbank.errors import ConfigError
 from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
-from artbank.scoring.scores import StyleReference
+from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Style
 

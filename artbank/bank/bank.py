@@ -53,14 +53,14 @@ class TrainableBank(nn.Module):
         Every first value follows from `recipe.seed`.
         """
         generator = torch.Generator().manual_seed(recipe.seed)
-        bank = cls(recipe, base.text_width, base.vocabulary_rms)
+        bank = cls(recipe, base.text_width, base.prompt_encoder.vocabulary_rms)
         for module in bank.attention.modules():
             if isinstance(module, nn.Linear):
                 bound = (3 / module.in_features) ** 0.5  # keeps the variance of what it maps
                 nn.init.uniform_(module.weight, -bound, bound, generator=generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        word = base.embed_words(recipe.init_word).mean(0).cpu()  # [D]
+        word = base.prompt_encoder.embed_words(recipe.init_word).mean(0).cpu()  # [D]
         noise = torch.randn(bank.vectors.shape, generator=generator)
         with torch.no_grad():
             bank.vectors.copy_(word / word.square().mean().sqrt() + _NOISE * noise)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.diffusion.tensors import to_images, upload
 from artbank.images.codec import resize
 from artbank.recipes import BankRecipe

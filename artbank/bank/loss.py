@@ -20,6 +20,7 @@ from torch import Tensor
 from artbank.bank.bank import TrainableBank, forward_banks
 from artbank.bank.batches import Batch
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.tensors import copy_to_device
 
 EXAMPLES_PER_CALL = {"cuda": 32}
 """Samples in a call of the UNet, by kind of device."""
@@ -136,7 +137,9 @@ def _cut(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterable[_C
     parts = [torch.cat([getattr(batch, name) for batch in batches]) for name in ("latents", "noise", "timesteps")]
     filled = [part[picks.clamp(max=total - 1)] for part in (*parts, rows, weights)]
     filled[-1] = torch.where(picks < total, filled[-1], 0.0)
-    return map(_Call._make, zip(*(base.to_device(part).tensor_split(count) for part in filled), strict=True))
+    return map(
+        _Call._make, zip(*(copy_to_device(part, base.device).tensor_split(count) for part in filled), strict=True)
+    )
 
 
 def _lose(base: BaseModel, call: _Call, prompts: Tensor, gamma: float | None) -> Tensor:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from artbank.bank.bank import Bank
 from artbank.errors import BankError
 from artbank.records import BankRecord
-from artbank.scoring.scores import StyleReference
+from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
 
 BANK, REFERENCE, HISTORY, PREVIEW, CARD = (

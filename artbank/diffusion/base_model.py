@@ -1,7 +1,11 @@
-"""The frozen base model: Stable Diffusion's parts, with the numbers that depend on which one it is.
+"""The frozen base model: the networks of a Stable Diffusion, and the numbers that depend on which one it is.
 
-Shape legend: B batch, L tokens of a prompt (77), D text width, V words of the vocabulary, K vectors a style brings in;
-C latent channels (4), h x w latent size: image size divided by `latent_factor`. Images are -1..1, latents scaled.
+Shape legend: B samples, P prompts of each sample, L tokens of a prompt (77), D text width, V words of the vocabulary;
+C latent channels (4), h x w latent size: the image's size divided by `latent_factor`. Images are -1..1. Latents are
+scaled by the VAE's factor.
+
+`prompt_encoder` encodes prompts and `unet` runs the UNet; a family with other text encoders or another UNet changes
+those two modules.
 """
 
 from __future__ import annotations
@@ -12,28 +16,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
-from torch.func import functional_call
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from artbank.config import RunConfig
 from artbank.diffusion.devices import pick_device, pick_dtype
+from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.loading import load_parts
+from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
-from artbank.diffusion.weights import fetch_base_model, hash_base_model
-from artbank.errors import BaseModelError, ConfigError
+from artbank.diffusion.weights import hash_base_model
+from artbank.errors import BaseModelError
 from artbank.runtime.load_once import LoadOnce
 
 logger = logging.getLogger(__name__)
 
-STYLE_PLACEHOLDER = "{style}"
-"""Stands in a prompt for the vectors of a bank."""
-
-_OFTEN = 1000  # calls of one shape, after which the minutes that compiling takes are won back in a large archive
+_CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes of compiling then pay off
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class BaseModel:
     """A frozen Stable Diffusion of 1.x or 2.x shape.
 
     Attributes:
-        id: What it was asked for by.
+        id: The name it was asked for by.
         hash: SHA-256, hex, of the files it was loaded from.
-        compile_after: When the UNet is compiled; see `denoiser.Denoiser`.
+        compile_after: Calls with one shape after which the UNet is compiled for it; see `unet.Denoiser`.
     """
 
     id: str
@@ -72,51 +73,58 @@ class BaseModel:
             revision: Commit, tag or branch of a hub id.
             device: See `pick_device`.
             dtype: See `pick_dtype`.
-            compiling: `on`: every size of images at once; `off`; `auto`: on CUDA those that come often.
+            compiling: `on`: compile the UNet for every image size; `off`; `auto`: on CUDA, for the common sizes.
 
         Raises:
-            BaseModelError: It is not there, lacks a part, or its parts do not fit each other.
-            ConfigError: The device is not there.
+            BaseModelError: There is no such model, a part is missing, or its parts do not fit together.
+            ConfigError: There is no such device.
             OSError: The store or the hub failed.
         """
         folder = fetch_base_model(source, revision)
-        place, precision = pick_device(device), pick_dtype(dtype, pick_device(device))
-        after = {"on": 0, "off": None, "auto": _OFTEN if place.type == "cuda" else None}[compiling]
-        model = cls(source, hash_base_model(folder), *load_parts(folder, precision), compile_after=after)
+        target = pick_device(device)
+        precision = pick_dtype(dtype, target)
+        compile_after = _choose_compile_after(compiling, target)
+        parts = load_parts(folder, precision)
+        model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after)
         model.check_supported(folder)
-        parts: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
-        for module in parts:
-            nn.Module.to(module.requires_grad_(False).eval(), place)
-        for module in parts[:2]:
-            nn.Module.to(module, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        logger.info("base model %s on %s in %s", source, place, precision)
+        networks: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
+        for network in networks:
+            nn.Module.to(network.requires_grad_(False).eval(), target)
+        for network in (model.unet, model.vae):
+            nn.Module.to(network, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        logger.info("loaded base model %s on %s in %s", source, target, precision)
         return model
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the networks are; the UNet takes a millisecond to tell."""
+        """Device of the networks; cached, because asking the UNet takes a millisecond."""
         return self.unet.device
 
     @cached_property
     def dtype(self) -> torch.dtype:
-        """Precision of the networks; likewise."""
+        """Precision of the networks; cached, as `device` is."""
         return self.unet.dtype
 
     @cached_property
     def float32_copy(self) -> BaseModel:
-        """The same model in float32, made when it is first asked for."""
-        parts = {name: copy.deepcopy(getattr(self, name)).float() for name in ("unet", "vae", "text_encoder")}
-        return replace(self, **parts, compile_after=None)
+        """A copy of the model in float32, made at the first use."""
+        networks = {name: copy.deepcopy(getattr(self, name)).float() for name in ("unet", "vae", "text_encoder")}
+        return replace(self, **networks, compile_after=None)
 
     @property
     def is_compiled(self) -> bool:
-        """Whether the UNet is compiled for whatever shape comes."""
+        """Whether the UNet is compiled for every shape."""
         return self.compile_after == 0
 
     @cached_property
     def denoiser(self) -> Denoiser:
-        """The UNet as it is run."""
+        """The forward pass of the UNet."""
         return Denoiser(self.unet, compile_after=self.compile_after)
+
+    @cached_property
+    def prompt_encoder(self) -> PromptEncoder:
+        """The text encoder with its tokenizer."""
+        return PromptEncoder(self.text_encoder, self.tokenizer)
 
     @property
     def latent_factor(self) -> int:
@@ -125,12 +133,12 @@ class BaseModel:
 
     @property
     def size_multiple_px(self) -> int:
-        """Both sides of an image must be a multiple of this, so that every level of the UNet halves evenly."""
+        """The sides of an image must be multiples of this, px, so that every level of the UNet halves evenly."""
         return self.latent_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
 
     @property
     def native_px(self) -> int:
-        """Side of the square images the UNet was trained on, px."""
+        """Side of the square images that the UNet was trained on, px."""
         return self.unet.config.sample_size * self.latent_factor
 
     @property
@@ -145,62 +153,18 @@ class BaseModel:
 
     @property
     def num_train_timesteps(self) -> int:
-        """Timesteps of the noise schedule, 1000."""
+        """Number of timesteps of the noise schedule, 1000."""
         return self.scheduler.config.num_train_timesteps
 
-    @cached_property
-    def vocabulary(self) -> Tensor:
-        """The embeddings of the words, [V, D]."""
-        return cast(nn.Embedding, self.text_encoder.get_input_embeddings()).weight
-
-    @cached_property
-    def vocabulary_rms(self) -> float:
-        """Root mean square of the vocabulary's entries: the unit in which banks are trained."""
-        return self.vocabulary.float().square().mean().sqrt().item()
-
-    def embed_words(self, words: str) -> Tensor:
-        """Return the embeddings [k, D] of the tokens of some words, before the text encoder.
-
-        Raises:
-            ConfigError: There is no token in them.
-        """
-        ids = self.tokenizer(words, add_special_tokens=False).input_ids
-        if not ids:
-            raise ConfigError(f"{words!r} holds no word; give at least one")
-        return self.vocabulary[torch.tensor(ids, device=self.device)].float()
-
     def encode_prompts(
-        self, prompts: Sequence[str], vectors: Tensor | None = None, places: Sequence[int] | None = None
+        self, prompts: Sequence[str], vectors: Tensor | None = None, style_numbers: Sequence[int] | None = None
     ) -> Tensor:
-        """Encode prompts, in which `{style}` stands for the rows of `vectors`.
-
-        The vectors are words beyond the vocabulary, as in textual inversion (Gal et al., ICLR 2023), and gradients flow
-        to them.
-
-        Args:
-            prompts: B texts; those that are too long lose words, never the style.
-            vectors: [K, D] in the vocabulary's own scale, [S, K, D] of S styles; None where no prompt holds `{style}`.
-            places: Which of the S styles each prompt is in, the first by default.
-
-        Returns:
-            [B, L, D] in the model's precision.
-        """
-        count = 0 if vectors is None else vectors.shape[-2]
-        owned = zip(prompts, places or [0] * len(prompts), strict=True)
-        ids = self.to_device(torch.tensor([self._tokenize(prompt, count, place) for prompt, place in owned]))  # [B, L]
-        if vectors is None:
-            return self.text_encoder(ids).last_hidden_state
-        own = vectors.flatten(0, -2).to(self.device, self.vocabulary.dtype)  # [S * K, D]
-        table = {self._embedding_name: torch.cat([self.vocabulary, own])}  # [V + S * K, D]
-        return functional_call(self.text_encoder, table, (ids,)).last_hidden_state
-
-    def to_device(self, tensor: Tensor) -> Tensor:
-        """Return a tensor on the model's device; CUDA copies it when its turn comes, and nobody waits for it."""
-        return (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True)
+        """Encode prompts, [B, L, D]; see `PromptEncoder.encode`."""
+        return self.prompt_encoder.encode(prompts, vectors, style_numbers)
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the standard deviation, each [B, C, h, w] float32 and scaled, of images' latents."""
+        """Encode images as latents; returns their means and standard deviations, each [B, C, h, w] float32, scaled."""
         pixels = images.to(self.device, self.vae.dtype).contiguous(memory_format=torch.channels_last)
         posterior = self.vae.encode(pixels).latent_dist
         scale = self.vae.config.scaling_factor
@@ -208,92 +172,91 @@ class BaseModel:
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Return images [B, 3, H, W] float32, about -1..1, of scaled latents."""
-        scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
-        return self.vae.decode(scaled.contiguous(memory_format=torch.channels_last)).sample.float()
+        """Decode scaled latents to images [B, 3, H, W] float32, about -1..1."""
+        unscaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+        return self.vae.decode(unscaled.contiguous(memory_format=torch.channels_last)).sample.float()
 
     def predict(
         self, latents: Tensor, timesteps: Tensor | int, prompts: Tensor | PromptCache, *, num_prompts: int = 1
     ) -> Tensor:
-        """Return what the UNet predicts for samples, float32 [P * B, C, h, w], prompt by prompt.
+        """Run the UNet on samples; returns its predictions, float32 [P * B, C, h, w], prompt by prompt.
 
         Args:
             latents: [B, C, h, w].
-            timesteps: [B], or one for all, 0..999.
-            prompts: Encoded, [B, L, D], or [P, L, D] for all samples; or what the UNet remembers of them.
-            num_prompts: P, under each of which every sample is looked at; 1 where each has its own.
+            timesteps: [B], or one for all samples, 0..999.
+            prompts: Encoded prompts: [B, L, D], or [P, L, D] that all samples share; or their `PromptCache`.
+            num_prompts: P, the prompts that every sample is denoised with; 1 if each sample has its own.
         """
-        memory = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
-        embed = self.denoiser.embed_time if isinstance(timesteps, int) else self.denoiser.embed_times
-        return self.denoiser(latents, embed(cast(Any, timesteps)), memory, num_prompts=num_prompts)
+        cache = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
+        if isinstance(timesteps, int):
+            times = self.denoiser.embed_time(timesteps)
+        else:
+            times = self.denoiser.embed_times(timesteps)
+        return self.denoiser(latents, times, cache, num_prompts=num_prompts)
 
     def implied_noise(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
-        """Return the noise in `latents` at a timestep that a prediction implies, whatever the prediction type."""
+        """Return the noise in `latents` at a timestep that a prediction implies, for either prediction type."""
         if self.prediction_type == "epsilon":
             return predicted
-        signal, noise = self.noise_scales(timestep)
-        return signal * predicted + noise * latents
+        of_image, of_noise = self.noise_scales(timestep)
+        return of_image * predicted + of_noise * latents
 
     def noise_scales(self, timestep: int) -> tuple[float, float]:
-        """Return how much of image and of noise there is at a timestep: sqrt(abar_t) and sqrt(1 - abar_t)."""
+        """Return the shares of image and noise at a timestep: sqrt(abar_t) and sqrt(1 - abar_t)."""
         alpha = self.scheduler.alphas_cumprod[timestep].item()
         return alpha**0.5, (1 - alpha) ** 0.5
 
-    @cached_property
-    def _embedding_name(self) -> str:
-        table = self.text_encoder.get_input_embeddings()
-        return next(f"{name}.weight" for name, module in self.text_encoder.named_modules() if module is table)
-
-    def _tokenize(self, prompt: str, count: int, place: int = 0) -> list[int]:
-        """Return the L token ids of a prompt; `{style}` becomes `count` ids from V + `place` * `count` on."""
-        tokenizer, length = self.tokenizer, self.tokenizer.model_max_length
-        texts = prompt.split(STYLE_PLACEHOLDER)
-        if len(texts) > 1 and not count:
-            raise ConfigError(f"prompt {prompt!r} asks for a style, but none was given")
-        if len(texts) > 2:
-            raise ConfigError(f"prompt {prompt!r} holds {STYLE_PLACEHOLDER} {len(texts) - 1} times; once is the most")
-        parts = [tokenizer(text, add_special_tokens=False).input_ids if text.strip() else [] for text in texts]
-        style = [len(self.vocabulary) + place * count + i for i in range(count)] if len(texts) > 1 else []
-        room = length - 2 - len(style)
-        after = parts[1][:room] if len(parts) > 1 else []
-        before = parts[0][: room - len(after)]
-        ids = [tokenizer.bos_token_id, *before, *style, *after, tokenizer.eos_token_id]
-        return ids + [tokenizer.pad_token_id] * (length - len(ids))
-
     def check_supported(self, folder: Path) -> None:
-        """Check that the parts, loaded or not, fit each other and what is done with them.
+        """Check that the parts fit together and are of a supported kind; works before their weights are loaded, too.
+
+        Args:
+            folder: Named in the error.
 
         Raises:
-            BaseModelError: They do not; says why.
+            BaseModelError: They do not fit, or the model is of another kind.
         """
-        unet, width = self.unet.config, self.text_width
-        if unet.cross_attention_dim != width:
+        unet = self.unet.config
+        if unet.cross_attention_dim != self.text_width:
             raise BaseModelError(
-                f"{folder}: the UNet attends to text of width {unet.cross_attention_dim}, the encoder gives {width}"
+                f"{folder}: expected a UNet for text of width {self.text_width}, the text encoder's, "
+                f"found one for {unet.cross_attention_dim}; take both from the same model"
             )
-        if obstacle := find_unsupported(self.unet):
-            raise BaseModelError(f"{folder}: the UNet has {obstacle}; only Stable Diffusion 1.x and 2.x are taken")
-        if unet.in_channels != self.vae.config.latent_channels:
-            channels = self.vae.config.latent_channels
+        if unsupported := find_unsupported(self.unet):
             raise BaseModelError(
-                f"{folder}: the UNet takes {unet.in_channels} channels, the VAE gives {channels}; "
-                "inpainting and depth models are not taken"
+                f"{folder}: expected a UNet of Stable Diffusion 1.x or 2.x, found one with {unsupported}; "
+                "take another model"
+            )
+        latent_channels = self.vae.config.latent_channels
+        if unet.in_channels != latent_channels:
+            raise BaseModelError(
+                f"{folder}: expected a UNet for the VAE's {latent_channels} channels, "
+                f"found one for {unet.in_channels}; inpainting and depth models are not supported"
             )
         if self.prediction_type not in ("epsilon", "v_prediction"):
             raise BaseModelError(
-                f"{folder}: prediction type {self.prediction_type} is neither epsilon nor v_prediction"
+                f"{folder}: expected prediction type epsilon or v_prediction, found {self.prediction_type}; "
+                "take another model"
             )
 
 
-def load_base_model(choice: RunConfig) -> BaseModel:
-    """Return the base model of a run, loaded once in a process.
+def _choose_compile_after(compiling: str, device: torch.device) -> int | None:
+    """Return after how many calls with one shape the UNet is compiled; None for never."""
+    if compiling == "on":
+        return 0
+    if compiling == "auto" and device.type == "cuda":
+        return _CALLS_BEFORE_COMPILING
+    return None
+
+
+def load_base_model(config: RunConfig) -> BaseModel:
+    """Return the base model of a run; the process loads it once.
 
     Raises:
-        BaseModelError: It is not there, or lacks a part.
-        ConfigError: The device is not there.
+        BaseModelError: There is no such model, or a part is missing.
+        ConfigError: There is no such device.
         OSError: The store or the hub failed.
     """
-    return _load_base_model(choice.base_model, choice.revision, choice.device, choice.dtype, choice.compiling)
+    return _load_base_model(config.base_model, config.revision, config.device, config.dtype, config.compiling)
 
 
 @LoadOnce

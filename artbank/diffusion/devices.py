@@ -1,4 +1,4 @@
-"""Where the networks run, and in what precision."""
+"""Choose the device and the precision of the networks."""
 
 from __future__ import annotations
 
@@ -9,30 +9,36 @@ from artbank.errors import ConfigError
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """Return the device asked for; `auto` takes the first of CUDA, MPS and CPU that is there.
+    """Return the device with a name; `auto` is the first available one of CUDA, MPS and CPU.
 
     Raises:
-        ConfigError: The device asked for is not there.
+        ConfigError: This machine has no such device.
     """
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    place = torch.device(device)
-    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}
-    if (place.index or 0) >= there[place.type]:
-        raise ConfigError(f"device {device} was asked for, but there is none such here; pass device=auto or cpu")
-    return place
+        return torch.device(_best_device_type())
+    found = torch.device(device)
+    counts = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}
+    if (found.index or 0) >= counts[found.type]:
+        raise ConfigError(f"device {device} is not available on this machine; pass device=auto or cpu")
+    return found
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Return the precision asked for; `auto` is bfloat16 on CUDA and float32 elsewhere."""
+    """Return the precision with a name; `auto` is bfloat16 on CUDA and float32 elsewhere."""
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return getattr(torch, dtype)
 
 
 def device_kind(config: RunConfig) -> str | None:
-    """Return the kind of device that a run will work on: cuda, mps or cpu; None where other machines choose."""
+    """Return the type of device that a run will use: cuda, mps or cpu; None if other machines choose it."""
     if config.device != "auto":
         return config.device.partition(":")[0]
-    is_here = config.runner in ("auto", "threads", "dask")
-    return pick_device().type if is_here else None
+    runs_here = config.runner in ("auto", "threads", "dask")
+    return pick_device().type if runs_here else None
+
+
+def _best_device_type() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

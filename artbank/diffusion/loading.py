@@ -1,4 +1,4 @@
-"""The parts of a Stable Diffusion out of a checked local folder."""
+"""Load the parts of a Stable Diffusion from a checked local folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from artbank.diffusion.weights import variant
+from artbank.diffusion.weights import find_variant
 from artbank.errors import BaseModelError
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
-    """Keep the libraries from drawing progress bars of what takes a second, in logs too, while the block runs."""
-    shown = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
+def no_progress_bars() -> Iterator[None]:
+    """Hide the libraries' progress bars while the block runs; loading takes a second, and bars spoil logs."""
+    libraries = (diffusers_logging, transformers_logging)
+    shown = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in shown:
         library.disable_progress_bar()
     try:
@@ -30,58 +31,65 @@ def without_bars() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-@without_bars()
+@no_progress_bars()
 def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
     """Load UNet, VAE, text encoder, tokenizer and scheduler from a folder in diffusers' layout, on CPU.
 
     Raises:
-        BaseModelError: Names what cannot be loaded, or what the weights lack.
+        BaseModelError: A part cannot be loaded, or weights are missing in it; names them.
     """
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-    if chosen := variant(folder):
-        options["variant"] = chosen
+    if variant := find_variant(folder):
+        options["variant"] = variant
     try:
-        unet, of_unet = _load(UNet2DConditionModel, folder / "unet", dtype=dtype, **options)
-        vae, of_vae = _load(AutoencoderKL, folder / "vae", dtype=dtype, **options)
-        text_encoder, of_text = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    except Exception as error:  # on damaged files these libraries raise whatever comes
-        raise BaseModelError(f"base model folder {folder} cannot be loaded: {error}") from error
-    missing = [
-        f"{part} {name}"
-        for part, info in (("unet", of_unet), ("vae", of_vae), ("text_encoder", of_text))
-        for name in sorted(info["missing_keys"])
-    ]  # which they would leave random, with no more than a warning
-    if missing:
-        raise BaseModelError(
-            f"base model folder {folder} cannot be loaded: its weights lack {len(missing)} tensors, "
-            f"such as {', '.join(missing[:3])}; fetch it again"
-        )
+        unet, unet_info = _load(UNet2DConditionModel, folder / "unet", dtype=dtype, **options)
+        vae, vae_info = _load(AutoencoderKL, folder / "vae", dtype=dtype, **options)
+        text_encoder, text_info = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
+        tokenizer, scheduler = _load_tokenizer(folder), _load_scheduler(folder)
+    except Exception as error:  # on damaged files these libraries raise exceptions of every kind
+        raise _loading_error(folder, str(error)) from error
+    missing = []
+    for part, info in (("unet", unet_info), ("vae", vae_info), ("text_encoder", text_info)):
+        missing += [f"{part} {name}" for name in sorted(info["missing_keys"])]
+    if missing:  # the libraries would only warn, and leave these tensors random
+        named = ", ".join(missing[:3])
+        raise _loading_error(folder, f"{len(missing)} tensors are missing in its weights, such as {named}")
     return unet, vae, text_encoder, tokenizer, scheduler
 
 
 def load_shapes(folder: Path) -> tuple[Any, ...]:
-    """Return the same parts without their weights, whose networks take no memory, on the meta device.
+    """Build the same parts without weights: the networks lie on the meta device and take no memory.
 
     Raises:
-        BaseModelError: A part's settings cannot be read.
+        BaseModelError: The settings of a part cannot be read.
     """
     try:
         with torch.device("meta"):
-            unet, vae = _shape(UNet2DConditionModel, folder / "unet"), _shape(AutoencoderKL, folder / "vae")
+            unet = _build_empty(UNet2DConditionModel, folder / "unet")
+            vae = _build_empty(AutoencoderKL, folder / "vae")
             text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    except Exception as error:  # on damaged files these libraries raise whatever comes
-        raise BaseModelError(f"base model folder {folder} cannot be loaded: {error}") from error
+        tokenizer, scheduler = _load_tokenizer(folder), _load_scheduler(folder)
+    except Exception as error:  # on damaged files these libraries raise exceptions of every kind
+        raise _loading_error(folder, str(error)) from error
     return unet, vae, text_encoder, tokenizer, scheduler
 
 
-def _shape(kind: Any, folder: Path) -> Any:
+def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a network, and the information about its loading; the libraries' type hints omit the second."""
+    return kind.from_pretrained(folder, **options)
+
+
+def _build_empty(kind: Any, folder: Path) -> Any:
     return kind.from_config(kind.load_config(folder))
 
 
-def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """Return a network and what its weights lacked; the libraries' hints know only the network."""
-    return kind.from_pretrained(folder, **options)
+def _load_tokenizer(folder: Path) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+
+
+def _load_scheduler(folder: Path) -> Any:
+    return DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+
+
+def _loading_error(folder: Path, found: str) -> BaseModelError:
+    return BaseModelError(f"base model folder {folder} cannot be loaded: {found}; fetch it again")

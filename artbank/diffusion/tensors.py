@@ -1,6 +1,8 @@
-"""Pictures to the device and back: as 8 bit, which is a quarter of the bytes, and scaled where they are.
+"""Copies between host and device, and between 8-bit pictures and the images of the model.
 
-Shape legend: B pictures of one size; uint8 [B, H, W, 3] here, uint8 [B, 3, H, W] on a device; images are -1..1.
+Pictures travel as 8 bit, which is a quarter of the bytes of float32, and are scaled on the device.
+
+Shape legend: B pictures of one size; uint8 [B, H, W, 3] on the host, uint8 [B, 3, H, W] on a device; images are -1..1.
 """
 
 from __future__ import annotations
@@ -12,24 +14,30 @@ import torch
 from torch import Tensor
 
 
+def copy_to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; on CUDA the copy is queued and the host does not wait for it."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def upload(pictures: Sequence[np.ndarray], device: torch.device) -> Tensor:
-    """Return pictures [H, W, 3] of one size on a device, as [B, 3, H, W]; a GPU gets them while this goes on."""
-    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    return stacked.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else stacked.to(device)
+    """Copy pictures [H, W, 3] of one size to a device, as [B, 3, H, W]."""
+    return copy_to_device(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), device)
 
 
 def to_images(pictures: Tensor) -> Tensor:
-    """Return pictures as images, float32."""
+    """Convert pictures to images, float32."""
     return pictures.float() / 127.5 - 1
 
 
 def to_8_bit(images: Tensor) -> Tensor:
-    """Return images of about -1..1 as pictures; not finite becomes black."""
+    """Convert images of about -1..1 to pictures; values that are not finite become black or white."""
     return ((images.nan_to_num(-1, 1, -1).clamp(-1, 1) + 1) * 127.5).round().byte()
 
 
 def download(pictures: Tensor) -> np.ndarray:
-    """Return pictures of a device as [B, H, W, 3]."""
+    """Copy pictures [B, 3, H, W] from a device to the host, as [B, H, W, 3]."""
     rows = pictures.permute(0, 2, 3, 1).contiguous()
     if rows.device.type != "cuda":
         return rows.cpu().numpy()

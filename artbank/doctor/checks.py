@@ -1,7 +1,7 @@
-"""Whether a machine can do the work: packages, devices, models, stores, room.
+"""Checks of a machine: each reports what it found and what to do.
 
-Each check looks at one thing by itself and says what it found and what to do. Some touch what may not answer (a store,
-a hub, a server, a network drive, a driver); those run beside each other, and are waited for as long as they are given.
+Checks that contact something that may never answer (a store, the hub, a server, a network drive, a driver) run at the
+same time, with a time limit.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Level = Literal["OK", "warning", "problem"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check says of one thing.
+    """One result of a check.
 
     Attributes:
-        level: `warning` where a run works all the same, `problem` where some run fails.
-        text: What was found. Credentials in it are hidden, and it is one line, whatever it quotes.
-        advice: What to do; empty where there is nothing to be done.
-        is_late: The check did not end in time, and was left behind.
+        level: `warning` if every run still works, `problem` if some runs will fail.
+        text: The fact that was found. Credentials are hidden, and it is a single line.
+        advice: What to do; empty if there is nothing to do.
+        is_late: The check did not end in time.
     """
 
     level: Level
@@ -34,84 +34,86 @@ class CheckResult:
     is_late: bool = False
 
     def __post_init__(self) -> None:
-        """Make both texts such that they can be shown."""
+        """Make both texts safe to print."""
         for name in ("text", "advice"):
-            object.__setattr__(self, name, _show(getattr(self, name)))
+            object.__setattr__(self, name, _printable(getattr(self, name)))
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something to look at.
+    """Something to check.
 
     Attributes:
         subject: What it is about, in a word or two.
-        look: Gives what there is to say; whatever it raises becomes a problem.
-        reaches_out: It asks what may never answer.
+        run: Yields the results; an exception becomes a problem.
+        may_hang: It contacts something that may never answer.
     """
 
     subject: str
-    look: Callable[[], Iterable[CheckResult]]
-    reaches_out: bool = False
+    run: Callable[[], Iterable[CheckResult]]
+    may_hang: bool = False
 
 
 @dataclass
-class _Ended:
-    """What came of a check; it is added to by another thread."""
+class _CheckRun:
+    """A check that runs; its thread adds the results."""
 
-    verdicts: list[CheckResult]
-    is_whole: bool = False
+    results: list[CheckResult]
+    has_ended: bool = False
 
 
 def run_checks(checks: Sequence[Check], seconds: float) -> dict[str, list[CheckResult]]:
-    """Run checks, and return what they say by subject, in their order.
+    """Run checks; returns their results by subject, in the order of the checks.
 
-    Those that reach out run at once, each in a thread; one that has not ended in time is left behind, and its thread
-    with it, so who calls this may have to end the process without waiting for it.
+    Checks that may hang run at the same time, each in a thread. A thread that does not end in time is abandoned, and a
+    caller may have to end the process without waiting for it.
 
     Args:
-        checks: Those that do not reach out run first, one after the other, without a limit.
-        seconds: For which those that reach out are waited for.
+        checks: Those that cannot hang run first, one after the other, without a time limit.
+        seconds: Time limit for all checks that may hang.
     """
-    ended = {check.subject: _Ended([]) for check in checks}
+    runs = {check.subject: _CheckRun([]) for check in checks}
+    threads = []
     for check in checks:
-        if not check.reaches_out:
-            _run(check, ended[check.subject])
-    outward = [check for check in checks if check.reaches_out]
-    threads = [threading.Thread(target=_run, args=(c, ended[c.subject]), daemon=True) for c in outward]
+        if check.may_hang:
+            threads.append(threading.Thread(target=_run, args=(check, runs[check.subject]), daemon=True))
+        else:
+            _run(check, runs[check.subject])
     deadline = time.monotonic() + seconds
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(deadline - time.monotonic(), 0))
-    return {subject: _tell(end, seconds) for subject, end in ended.items()}
+    return {subject: _collect(run, seconds) for subject, run in runs.items()}
 
 
-def _run(check: Check, ended: _Ended) -> None:
+def _run(check: Check, run: _CheckRun) -> None:
     try:
-        for verdict in check.look():
-            ended.verdicts.append(verdict)
+        for result in check.run():
+            run.results.append(result)
     except Exception as error:
-        text = f"could not be looked at: {type(error).__name__}: {error}"
-        ended.verdicts.append(CheckResult("problem", text, "see whether the message tells; else report it as a bug"))
-    ended.is_whole = True
+        text = f"the check itself failed: {type(error).__name__}: {error}"
+        run.results.append(CheckResult("problem", text, "act on the message if you can; else report it as a bug"))
+    run.has_ended = True
 
 
-def _tell(ended: _Ended, seconds: float) -> list[CheckResult]:
-    if ended.is_whole:
-        return ended.verdicts
-    text, advice = f"no answer within {seconds:g} s", "see whether it is up; --seconds waits for longer"
-    return [*ended.verdicts, CheckResult("problem", text, advice, is_late=True)]
+def _collect(run: _CheckRun, seconds: float) -> list[CheckResult]:
+    if run.has_ended:
+        return run.results
+    advice = "check that it is running and reachable, or wait longer with --seconds"
+    late = CheckResult("problem", f"no answer within {seconds:g} s", advice, is_late=True)
+    return [*run.results, late]
 
 
-def _show(text: str) -> str:
-    """Return a text as one line without credentials and without signs that cannot be seen."""
+def _printable(text: str) -> str:
+    """Return a text as one line, without credentials and without invisible characters."""
     line = " ".join(redact(text).split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
-def size_text(count: float) -> str:
-    """Return a number of bytes as people read it."""
+def size_text(num_bytes: float) -> str:
+    """Return a number of bytes as people write it, e.g. `1.5 GB`."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} bytes"
+        if num_bytes >= size:
+            return f"{num_bytes / size:.3g} {unit}"
+    return f"{num_bytes:.0f} bytes"

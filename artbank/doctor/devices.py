@@ -1,4 +1,4 @@
-"""Whether the device that a run would take is there, and computes right."""
+"""Check that the device of a run is available and computes correctly."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
 
-_NVIDIA = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg", "proc/driver/nvidia/version")  # dxg is that of WSL
-_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-2, torch.float16: 2e-3}  # TF32 is no mistake: 3e-4
-_SIDE = 128
+_NVIDIA_FILES = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg", "proc/driver/nvidia/version")  # dxg is WSL's
+_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-2, torch.float16: 2e-3}  # TF32, which is allowed, has 3e-4
+_MATRIX_SIDE = 128
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One CUDA device; `capability` is its major and minor, memory is bytes."""
+    """One CUDA device; `capability` is its major and minor version, memory is in bytes."""
 
     name: str
     capability: tuple[int, int]
@@ -31,16 +31,16 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """What torch, and the system beside it, say of this machine.
+    """This machine, as torch and the system describe it.
 
     Attributes:
         build: Version of torch.
-        cuda: Version of CUDA, or of ROCm, that torch was built for; None for a CPU build.
-        archs: What its kernels were built for, such as `sm_90` or `compute_90`.
-        gpus: The devices that it sees.
-        has_nvidia: The system has an NVIDIA device, whether or not torch sees it.
-        has_mps: There is Apple's Metal.
-        refusal: What CUDA says where it cannot be started.
+        cuda: Version of CUDA or ROCm that torch was built for; None for a CPU build.
+        archs: Architectures of torch's kernels, such as `sm_90` or `compute_90`.
+        gpus: The devices that torch finds.
+        has_nvidia: The system has an NVIDIA device, whether or not torch finds it.
+        has_mps: Apple's Metal is available.
+        cuda_error: CUDA's error if it cannot be started.
     """
 
     build: str
@@ -49,33 +49,35 @@ class Machine:
     gpus: Sequence[Gpu]
     has_nvidia: bool
     has_mps: bool
-    refusal: str = ""
+    cuda_error: str = ""
 
 
-def check_devices(choice: RunConfig) -> Iterator[CheckResult]:
-    """Look at the devices of this machine, and let the one that would be taken compute."""
-    yield from judge_machine(inspect_machine())
+def check_devices(config: RunConfig) -> Iterator[CheckResult]:
+    """Check the devices of this machine, and compute on the one that a run would use."""
+    yield from assess_machine(inspect_machine())
     try:
-        device = pick_device(choice.device)
+        device = pick_device(config.device)
     except ConfigError as error:
-        yield CheckResult("problem", str(error), "leave --device at auto, or give one that is there")
+        yield CheckResult("problem", str(error), "leave --device at auto, or name a device of this machine")
         return
-    yield CheckResult("OK", f"--device {choice.device} is {device} here")
-    precision = pick_dtype(choice.dtype, device)
-    for dtype in dict.fromkeys((precision, torch.bfloat16)):
+    yield CheckResult("OK", f"--device {config.device} uses {device} on this machine")
+    own = pick_dtype(config.dtype, device)
+    for dtype in dict.fromkeys((own, torch.bfloat16)):
         try:
-            yield judge_error(dtype, device, measure_error(dtype, device), is_taken=dtype == precision)
-        except (RuntimeError, TypeError) as error:  # not every device has every precision
-            yield judge_error(dtype, device, math.nan, is_taken=dtype == precision, refusal=str(error))
+            error, exception = measure_error(dtype, device), ""
+        except (RuntimeError, TypeError) as raised:  # not every device has every precision
+            error, exception = math.nan, str(raised)
+        yield assess_error(dtype, device, error, is_used=dtype == own, exception=exception)
 
 
 def inspect_machine(root: Path = Path("/")) -> Machine:
-    """Ask torch and the system what there is; `root` is that of the file system."""
-    refusal = ""
+    """Ask torch and the system for their devices; `root` is that of the file system."""
+    gpus: list[Gpu] = []
+    cuda_error = ""
     if torch.cuda.is_available():
-        gpus = [_describe(number) for number in range(torch.cuda.device_count())]
+        gpus = [_inspect_gpu(number) for number in range(torch.cuda.device_count())]
     else:
-        gpus, refusal = [], _ask_for_refusal()
+        cuda_error = _find_cuda_error()
     return Machine(
         build=torch.__version__,
         cuda=torch.version.cuda or getattr(torch.version, "hip", None),
@@ -83,19 +85,19 @@ def inspect_machine(root: Path = Path("/")) -> Machine:
         gpus=gpus,
         has_nvidia=has_nvidia(root),
         has_mps=torch.backends.mps.is_available(),
-        refusal=refusal,
+        cuda_error=cuda_error,
     )
 
 
 def has_nvidia(root: Path) -> bool:
-    """Tell whether the system has an NVIDIA device, by what its driver, or WSL, puts into the file system."""
-    return any((root / name).exists() for name in _NVIDIA)
+    """Tell whether the system has an NVIDIA device, by the files that its driver or WSL creates."""
+    return any((root / name).exists() for name in _NVIDIA_FILES)
 
 
-def judge_machine(machine: Machine) -> Iterator[CheckResult]:
-    """Say what the devices are, and whether torch's build fits them."""
+def assess_machine(machine: Machine) -> Iterator[CheckResult]:
+    """Report the devices, and whether this build of torch supports them."""
     for number, gpu in enumerate(machine.gpus):
-        yield _judge_gpu(number, gpu, machine)
+        yield _assess_gpu(number, gpu, machine)
     if machine.gpus:
         return
     if machine.has_nvidia and machine.cuda is None:
@@ -107,81 +109,92 @@ def judge_machine(machine: Machine) -> Iterator[CheckResult]:
     elif machine.has_nvidia:
         yield CheckResult(
             "problem",
-            f"torch {machine.build} (CUDA {machine.cuda}) sees no device, but there is one: {machine.refusal}",
-            "run nvidia-smi: update the driver, or install a torch for an older CUDA; see CUDA_VISIBLE_DEVICES",
+            f"this machine has an NVIDIA device, but torch {machine.build} (CUDA {machine.cuda}) cannot use it: "
+            f"{machine.cuda_error}",
+            "run nvidia-smi; update the driver or install a torch for an older CUDA; check CUDA_VISIBLE_DEVICES",
         )
     elif machine.has_mps:
         yield CheckResult("OK", "Apple's Metal (mps)")
     else:
-        yield CheckResult("warning", "no GPU; the CPU does the work", "take a machine with one for large archives")
+        yield CheckResult("warning", "no GPU: runs use the CPU", "use a machine with a GPU for large archives")
 
 
 def measure_error(dtype: torch.dtype, device: torch.device) -> float:
-    """Return how far a product of two matrices is off, relative to the one in float64 of the same numbers."""
+    """Return the relative error of a matrix product on a device, against the same product in float64."""
     generator = torch.Generator().manual_seed(0)
-    left, right = (torch.randn(_SIDE, _SIDE, generator=generator).to(dtype) for _ in range(2))
+    left, right = (torch.randn(_MATRIX_SIDE, _MATRIX_SIDE, generator=generator).to(dtype) for _ in range(2))
     exact = left.double() @ right.double()
     product = (left.to(device) @ right.to(device)).cpu().double()
     return ((product - exact).norm() / exact.norm()).item()
 
 
-def judge_error(
-    dtype: torch.dtype, device: torch.device, error: float, *, is_taken: bool, refusal: str = ""
+def assess_error(
+    dtype: torch.dtype, device: torch.device, error: float, *, is_used: bool, exception: str = ""
 ) -> CheckResult:
-    """Say whether a device computes right in a precision.
+    """Report whether a device computes correctly in a precision.
 
     Args:
         dtype: The precision.
-        device: Where it was tried.
-        error: What `measure_error` gave; nan where nothing came.
-        is_taken: The run would use it.
-        refusal: What was raised instead.
+        device: The device that was tried.
+        error: From `measure_error`; nan if it raised an exception.
+        is_used: The run would use this precision.
+        exception: Text of the exception.
     """
     name = str(dtype).removeprefix("torch.")
     if error <= _TOLERANCE[dtype]:  # false for nan
-        use = ", which a run takes here" if is_taken else ""
-        return CheckResult("OK", f"{name}{use}: a product on {device} is off by {error:.0e}, no more than by rounding")
-    found = refusal or f"a product on {device} is off by {error:.0e}, expected {_TOLERANCE[dtype]:.0e} at most"
-    advice = "pass --dtype float32" if dtype != torch.float32 else "update driver and torch; do not use this device"
-    return CheckResult("problem" if is_taken else "warning", f"{name}: {found}", advice)
+        use = " (used by a run here)" if is_used else ""
+        return CheckResult("OK", f"{name}{use}: a matrix product on {device} has error {error:.0e}, as rounding gives")
+    found = exception or (
+        f"a matrix product on {device} has error {error:.0e}, expected at most {_TOLERANCE[dtype]:.0e}"
+    )
+    advice = "pass --dtype float32"
+    if dtype == torch.float32:
+        advice = "update driver and torch; do not use this device"
+    return CheckResult("problem" if is_used else "warning", f"{name}: {found}", advice)
 
 
-def _judge_gpu(number: int, gpu: Gpu, machine: Machine) -> CheckResult:
+def _assess_gpu(number: int, gpu: Gpu, machine: Machine) -> CheckResult:
     major, minor = gpu.capability
     text = f"cuda:{number} {gpu.name}, {size_text(gpu.free)} of {size_text(gpu.total)} free, capability {major}.{minor}"
-    if _runs_on(gpu.capability, machine.archs):
+    if _has_kernels(gpu.capability, machine.archs):
         return CheckResult("OK", f"{text} (torch {machine.build})")
     return CheckResult(
         "problem",
-        f"{text}, for which torch {machine.build} has no kernels; it has {', '.join(machine.archs)}",
-        "install a torch that was built for this device, or leave it out by CUDA_VISIBLE_DEVICES",
+        f"{text}: torch {machine.build} has no kernels for it, only for {', '.join(machine.archs)}",
+        "install a torch that supports this device, or hide the device with CUDA_VISIBLE_DEVICES",
     )
 
 
-def _runs_on(capability: tuple[int, int], archs: Sequence[str]) -> bool:
-    """Tell whether some kernel runs: one for its major version and no later minor, or code for older devices."""
-    built = [(kind, divmod(int(digits), 10)) for kind, digits in _numbers(archs)]
-    if not built:  # not CUDA's names, so nothing can be said
+def _has_kernels(capability: tuple[int, int], archs: Sequence[str]) -> bool:
+    """Tell whether a kernel runs on a device: one of its major and no later minor version, or code of an older one."""
+    built = list(_parse_archs(archs))
+    if not built:  # the names are not CUDA's, so nothing is known
         return True
-    native = any(kind == "sm" and own[0] == capability[0] and own <= capability for kind, own in built)
-    return native or any(kind == "compute" and own <= capability for kind, own in built)
+    for kind, version in built:
+        if kind == "sm" and version[0] == capability[0] and version <= capability:
+            return True
+        if kind == "compute" and version <= capability:
+            return True
+    return False
 
 
-def _numbers(archs: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _parse_archs(archs: Sequence[str]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield kind and version of architectures: `sm_90a` is (sm, (9, 0))."""
     for arch in archs:
         kind, _, name = arch.partition("_")
-        if (digits := name.rstrip("af")).isdigit():  # sm_90a: for that device alone
-            yield kind, digits
+        digits = name.rstrip("af")  # the suffix of kernels for one device alone
+        if digits.isdigit():
+            yield kind, divmod(int(digits), 10)
 
 
-def _describe(number: int) -> Gpu:
+def _inspect_gpu(number: int) -> Gpu:
     free, total = torch.cuda.mem_get_info(number)
     return Gpu(torch.cuda.get_device_name(number), torch.cuda.get_device_capability(number), free, total)
 
 
-def _ask_for_refusal() -> str:
+def _find_cuda_error() -> str:
     try:
         torch.cuda.init()
     except Exception as error:
         return str(error)
-    return "it lists none"
+    return "it lists no device"

@@ -1,4 +1,4 @@
-"""Whether the installed packages are those that artbank requires, and can be imported."""
+"""Check that the installed packages are those that artbank requires, and that they can be imported."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from packaging.specifiers import SpecifierSet
 from artbank import __version__
 from artbank.doctor.checks import CheckResult
 
-_SHOWN = ("torch", "diffusers", "transformers", "prefect", "s3fs", "pyarrow")
-_IMPORTED = ("torch", "diffusers", "transformers", "s3fs", "pyarrow", "cv2")  # those with parts that are not Python
+_ALWAYS_SHOWN = ("torch", "diffusers", "transformers", "prefect", "s3fs", "pyarrow")
+_IMPORTED = ("torch", "diffusers", "transformers", "s3fs", "pyarrow", "cv2")  # those that have compiled parts
 
 
 def check_packages() -> Iterator[CheckResult]:
-    """Compare what is installed with artbank's own requirements, and import what most often cannot be."""
-    yield judge_python(platform.python_version())
+    """Compare the installed packages with artbank's requirements, and import those that fail most often."""
+    yield assess_python(platform.python_version())
     try:
-        required = [Requirement(line) for line in requires("artbank") or ()]
+        requirements = [Requirement(line) for line in requires("artbank") or ()]
     except PackageNotFoundError:
         yield CheckResult(
             "warning",
-            f"artbank {__version__} is no installed package, so nothing says what it requires",
-            "install it: pip install -e . in the checkout, or make demo, which sets up .venv",
+            f"artbank {__version__} is not an installed package, so its requirements are unknown",
+            "install it: pip install -e . in the checkout, or make demo, which creates .venv",
         )
     else:
         yield CheckResult("OK", f"artbank {__version__}")
-        yield from judge_packages(required)
+        yield from assess_packages(requirements)
     yield from _import_packages()
 
 
-def judge_python(found: str) -> CheckResult:
+def assess_python(found: str) -> CheckResult:
     """Compare a version of Python with the one that artbank requires."""
     try:
         wanted = metadata("artbank")["Requires-Python"]
@@ -45,21 +45,21 @@ def judge_python(found: str) -> CheckResult:
     return CheckResult("problem", f"python {found}, but artbank requires {wanted}", f"install a Python {wanted}")
 
 
-def judge_packages(required: Iterable[Requirement]) -> Iterator[CheckResult]:
-    """Compare the installed packages with requirements; those that people ask for first are told one by one."""
-    others = 0
-    for requirement in required:
+def assess_packages(requirements: Iterable[Requirement]) -> Iterator[CheckResult]:
+    """Compare the installed packages with requirements; the main ones and the wrong ones get a line of their own."""
+    num_others = 0
+    for requirement in requirements:
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        verdict = _judge(requirement)
-        if verdict.level != "OK" or requirement.name in _SHOWN:
-            yield verdict
+        result = _assess_package(requirement)
+        if result.level != "OK" or requirement.name in _ALWAYS_SHOWN:
+            yield result
         else:
-            others += 1
-    yield CheckResult("OK", f"{others} other packages are as artbank requires them")
+            num_others += 1
+    yield CheckResult("OK", f"{num_others} other packages are as artbank requires them")
 
 
-def _judge(requirement: Requirement) -> CheckResult:
+def _assess_package(requirement: Requirement) -> CheckResult:
     advice = f"pip install '{requirement}'"
     try:
         found = version(requirement.name)
@@ -75,7 +75,6 @@ def _import_packages() -> Iterator[CheckResult]:
     for name in _IMPORTED:
         try:
             importlib.import_module(name)
-        except Exception as error:  # a missing library of the system, or two packages that do not fit
-            yield CheckResult(
-                "problem", f"{name} cannot be imported: {error}", f"install {name} anew, or what it names"
-            )
+        except Exception as error:  # a missing system library, or two packages that do not fit together
+            advice = f"reinstall {name}, or install what the message names"
+            yield CheckResult("problem", f"{name} cannot be imported: {error}", advice)

@@ -1,4 +1,4 @@
-"""Whether base model and scorer are there and whole, what they are, and under which licence."""
+"""Check base model and scorer: are they complete, what kind are they, and what is their licence."""
 
 from __future__ import annotations
 
@@ -12,85 +12,92 @@ from torch import nn
 from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.devices import pick_device, pick_dtype
+from artbank.diffusion.fetch import find_local, plan_local_copy
 from artbank.diffusion.loading import load_shapes
-from artbank.diffusion.weights import FETCHED, check, find_local, plan_local_copy, weight_files
+from artbank.diffusion.weights import HUB_PATTERNS, check_base_model, list_weights
 from artbank.doctor.checks import CheckResult, size_text
-from artbank.doctor.disk_space import check_semaphores, judge_gpu, judge_memory, judge_room, measure_available
-from artbank.doctor.hub import ask_hub
+from artbank.doctor.disk_space import (
+    assess_free_space,
+    assess_gpu_memory,
+    assess_memory,
+    check_semaphores,
+    measure_available,
+)
+from artbank.doctor.hub import check_hub_model
 from artbank.doctor.licences import find_licence
 from artbank.errors import BaseModelError
-from artbank.scoring.clip import FETCHED as CLIP_FETCHED
-from artbank.scoring.clip import check as check_clip
-from artbank.scoring.clip import choose_scorer, locate
+from artbank.scoring.clip import choose_scorer
+from artbank.scoring.clip_weights import HUB_PATTERNS as CLIP_HUB_PATTERNS
+from artbank.scoring.clip_weights import check_clip, fetch_clip, is_hub_id
 from artbank.store.tensor_files import TensorHeader, read_header
 
-_PARTS = ("unet", "vae", "text_encoder")
+_NETWORKS = ("unet", "vae", "text_encoder")
 
 
-def check_base(choice: RunConfig, seconds: float) -> Iterator[CheckResult]:
-    """Look at the base model of a run, wherever it is; none of its weights are loaded or fetched.
+def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
+    """Check the base model of a run, wherever it is; no weights are loaded or fetched.
 
     Args:
-        choice: Of base model and revision.
-        seconds: For which the hub is waited for.
+        config: Names base model and revision.
+        seconds: Time limit for the hub's answer.
     """
-    folder = None
     try:
-        folder = find_local(choice.base_model, choice.revision)
+        folder = _find_base(config)
         if folder is not None:
-            yield from _check_folder(choice.base_model, folder)
-        elif "://" in choice.base_model:
-            yield from _check_store(choice.base_model)
+            yield from _check_folder(config.base_model, folder)
+        elif "://" in config.base_model:
+            yield from _check_in_store(config.base_model)
         else:
-            yield from ask_hub(choice.base_model, choice.revision, FETCHED, seconds)
+            yield from check_hub_model(config.base_model, config.revision, HUB_PATTERNS, seconds)
     except BaseModelError as error:
-        yield CheckResult("problem", str(error), "" if folder is None else "fetch it again, or take another one")
+        yield CheckResult("problem", str(error))
 
 
-def check_scorer(choice: RunConfig, seconds: float) -> Iterator[CheckResult]:
-    """Look at the CLIP that scores; of one on the hub that is not here it is asked whether it is there."""
+def check_scorer(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
+    """Check the CLIP that scores; the hub is asked for one that is not on this machine."""
     try:
-        source = choose_scorer(choice, _find_base(choice))
+        source = choose_scorer(config, _find_base(config))
+        name, _, revision = source.partition("@")
         try:
-            folder = locate(source, local_files_only=True)
+            folder = fetch_clip(source, local_files_only=True)
         except BaseModelError:
-            if "/" not in source or source.startswith((".", "/", "~")):
+            if not is_hub_id(name):
                 raise
-            name, _, revision = source.partition("@")
-            yield from ask_hub(name, revision or None, CLIP_FETCHED, seconds)
+            yield from check_hub_model(name, revision or None, CLIP_HUB_PATTERNS, seconds)
             return
         check_clip(folder)
-        headers = [_read_header(path) for path in sorted(folder.glob("model*.safetensors"))]
+        num_weights = sum(_count_weights(path) for path in sorted(folder.glob("model*.safetensors")))
     except BaseModelError as error:
         yield CheckResult("problem", str(error), "pass --scorer mini, a folder, or a hub id")
         return
-    yield CheckResult(
-        "OK", f"{source}: {sum(header.num_values for header in headers) / 1e6:.1f} million weights, whole"
-    )
+    yield CheckResult("OK", f"{source}: {num_weights / 1e6:.1f} million weights, complete")
 
 
-def check_memory(choice: RunConfig) -> Iterator[CheckResult]:
-    """Compare the memory of machine and device with what the models' weights take; a batch comes on top."""
-    device = pick_device(choice.device)
-    width = pick_dtype(choice.dtype, device).itemsize
-    weights = count_weights(choice)
-    need = None if weights is None else weights[0] * width + weights[1] * 4  # the scorer is always in float32
-    yield judge_memory(measure_available(), need, choice.max_pixels)
+def check_memory(config: RunConfig) -> Iterator[CheckResult]:
+    """Compare the memory of machine and device with the size of the models' weights; a batch needs more on top."""
+    device = pick_device(config.device)
+    weight_bytes = pick_dtype(config.dtype, device).itemsize
+    counts = count_weights(config)
+    needed = None
+    if counts is not None:
+        num_base, num_scorer = counts
+        needed = num_base * weight_bytes + num_scorer * torch.float32.itemsize
+    yield assess_memory(measure_available(), needed, config.max_pixels)
     yield check_semaphores()
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        yield judge_gpu(str(device), free, total, need)
+        yield assess_gpu_memory(str(device), free, total, needed)
 
 
-def count_weights(choice: RunConfig) -> tuple[int, int] | None:
-    """Return the number of weights of base model and scorer; None where one of them is not on this machine."""
+def count_weights(config: RunConfig) -> tuple[int, int] | None:
+    """Return the number of weights of base model and scorer; None if one of them is not on this machine."""
     try:
-        folder = _find_base(choice)
+        folder = _find_base(config)
         if folder is None:
             return None
-        clip = locate(choose_scorer(choice, folder), local_files_only=True)
-        base = sum(_count(path) for paths in weight_files(folder).values() for path in paths)
-        return base, sum(_count(path) for path in clip.glob("model*.safetensors"))
+        clip = fetch_clip(choose_scorer(config, folder), local_files_only=True)
+        num_base = sum(_count_weights(path) for paths in list_weights(folder).values() for path in paths)
+        return num_base, sum(_count_weights(path) for path in clip.glob("model*.safetensors"))
     except (BaseModelError, OSError):
         return None
 
@@ -99,45 +106,47 @@ def _read_header(path: Path) -> TensorHeader:
     try:
         return read_header(path)
     except ValueError as error:
-        raise BaseModelError(f"{path} is no whole safetensors file: {error}") from error
+        raise BaseModelError(f"{path}: expected a safetensors file, found damage: {error}; fetch it again") from error
 
 
 def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
-    check(folder)
-    files = weight_files(folder)
-    headers = {part: [_read_header(path) for path in paths] for part, paths in files.items()}
+    check_base_model(folder)
+    files = list_weights(folder)
     base = BaseModel(source, "", *load_shapes(folder))
     base.check_supported(folder)
-    for part in _PARTS:
-        _check_names(folder / part, getattr(base, part), {name for header in headers[part] for name in header.shapes})
+    for part in _NETWORKS:
+        names = {name for path in files[part] for name in _read_header(path).shapes}
+        _check_tensors(folder / part, getattr(base, part), names)
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
-    yield CheckResult("OK", f"{source}: {size_text(size)} of safetensors, every file and tensor there ({folder})")
-    yield _tell_facts(base)
+    yield CheckResult("OK", f"{source}: {size_text(size)} of safetensors, complete ({folder})")
+    yield _report_settings(base)
     yield find_licence(source, folder)
 
 
-def _check_names(folder: Path, network: nn.Module, found: set[str]) -> None:
-    """Check that a file of weights, or several, hold all that a network has."""
-    prefix = "text_model."  # which some versions write and others leave out
+def _check_tensors(folder: Path, network: nn.Module, found: set[str]) -> None:
+    """Check that all weights of a network are among the tensors of its files."""
+    prefix = "text_model."  # some versions of the libraries write it, others do not
     known = {name.removeprefix(prefix) for name in found}
-    lacking = [name for name, _ in network.named_parameters() if name.removeprefix(prefix) not in known]
-    if lacking:
-        raise BaseModelError(f"{folder}: its weights lack {len(lacking)} tensors, such as {', '.join(lacking[:3])}")
+    missing = [name for name, _ in network.named_parameters() if name.removeprefix(prefix) not in known]
+    if missing:
+        raise BaseModelError(
+            f"{folder}: {len(missing)} tensors are missing in its weights, such as {', '.join(missing[:3])}"
+        )
 
 
-def _tell_facts(base: BaseModel) -> CheckResult:
+def _report_settings(base: BaseModel) -> CheckResult:
     return CheckResult(
         "OK",
         f"predicts {base.prediction_type}, native size {base.native_px} px, text encoder of width {base.text_width}",
     )
 
 
-def _check_store(uri: str) -> Iterator[CheckResult]:
-    """Look at a base model in a store by its names, sizes and settings, without its weights."""
+def _check_in_store(uri: str) -> Iterator[CheckResult]:
+    """Check a base model in a store by its file names, sizes and settings, without its weights."""
     copy = plan_local_copy(uri)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for stored in copy.wanted:
+        for stored in copy.objects:
             path = folder / stored.key
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".safetensors":
@@ -145,21 +154,22 @@ def _check_store(uri: str) -> Iterator[CheckResult]:
             else:
                 path.write_bytes(copy.store.read(stored.key))
         try:
-            check(folder)
+            check_base_model(folder)
             base = BaseModel(uri, "", *load_shapes(folder))
             base.check_supported(folder)
         except BaseModelError as error:
             raise BaseModelError(str(error).replace(str(folder), uri)) from error
-    need = sum(stored.size for stored in copy.wanted)
-    yield judge_room(f"{uri}: {size_text(need)}, no file is missing; copied when first used", copy.folder, need)
-    yield _tell_facts(base)
+    needed = sum(stored.size for stored in copy.objects)
+    text = f"{uri}: {size_text(needed)}, no file is missing; fetched when first used"
+    yield assess_free_space(text, copy.folder, needed)
+    yield _report_settings(base)
     card = copy.store.read("README.md").decode(errors="replace") if copy.store.exists("README.md") else ""
     yield find_licence(uri, None, card)
 
 
-def _find_base(choice: RunConfig) -> Path | None:
-    return find_local(choice.base_model, choice.revision)
+def _find_base(config: RunConfig) -> Path | None:
+    return find_local(config.base_model, config.revision)
 
 
-def _count(path: Path) -> int:
+def _count_weights(path: Path) -> int:
     return _read_header(path).num_values

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.config import TrainConfig
 from artbank.diffusion.devices import device_kind
-from artbank.diffusion.weights import fetch_base_model, hash_base_model
+from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.collections import Collection, list_collections
 from artbank.records import BankRecord
 from artbank.report.costs import training_markdown

@@ -29,8 +29,8 @@ from artbank.records import BankRecord
 from artbank.report.bank_card import bank_card
 from artbank.report.contact_sheets import preview_grid
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import StyleReference
 from artbank.scoring.spread import Spread
+from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def _make_album(
     """Return a bank's album and its pictures, by name beside the bank."""
     mount, photos = portrait.mount, next(iter(milestones.values()), None)
     mount.add_cover(portrait.shown[0], samples.pictures[0])
-    near = find_nearest_words(base.vocabulary, base.tokenizer, bank.vectors)
+    near = find_nearest_words(base.prompt_encoder.vocabulary, base.tokenizer, bank.vectors)
     album = Album(
         artworks=portrait.artworks,
         num_held_out=portrait.num_held_out,

@@ -19,8 +19,9 @@ from artbank.images.framing import Photo
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import StylizeRecipe, count_evaluations
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import Scores, StyleReference, score
+from artbank.scoring.scores import Scores, score
 from artbank.scoring.spread import Spread, summarize
+from artbank.scoring.style_reference import StyleReference
 from artbank.stylization.stylizer import Style, Stylizer
 
 MILESTONE_RECIPE = StylizeRecipe(preset="fast")

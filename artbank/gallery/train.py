@@ -29,7 +29,7 @@ from artbank.records import BankRecord
 from artbank.runtime import telemetry
 from artbank.runtime.processes import sleep_or_stop
 from artbank.scoring.clip import Scorer, load_scorer
-from artbank.scoring.scores import measure_reference
+from artbank.scoring.style_reference import measure_reference
 from artbank.store.leases import RENEWALS_PER_TERM, Lease, renew_in_background
 from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient

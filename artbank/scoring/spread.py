@@ -35,12 +35,13 @@ class Spread:
 
 def summarize(values: Sequence[float | None] | np.ndarray, floor: float | None, ceiling: float | None) -> Spread:
     """Summarize one measure; values that are None or not finite are left out."""
-    given = np.asarray(values, np.float64)  # None becomes NaN
-    kept = given[np.isfinite(given)]
-    if not len(kept):
+    numbers = np.asarray(values, np.float64)  # None becomes NaN
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
         return Spread(0, None, None, None, None, floor, ceiling, None)
-    mean, (p5, median, p95) = float(kept.mean()), np.percentile(kept, (5, 50, 95)).tolist()
+    mean = float(finite.mean())
+    p5, median, p95 = np.percentile(finite, (5, 50, 95)).tolist()
     gain = None
     if floor is not None and ceiling is not None and ceiling > floor:
         gain = (mean - floor) / (ceiling - floor)
-    return Spread(len(kept), mean, median, p5, p95, floor, ceiling, gain)
+    return Spread(len(finite), mean, median, p5, p95, floor, ceiling, gain)

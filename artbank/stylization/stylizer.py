@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from artbank.bank.bank import Bank
-from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.errors import ConfigError, ImageError
 from artbank.images.color_transfer import Palette, keep_colours, match_palette

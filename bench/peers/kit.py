@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from artbank.bank.bank import Bank
-from artbank.scoring.scores import StyleReference
+from artbank.scoring.style_reference import StyleReference
 from bench.peers.counting import Expected
 
 STRENGTH = 0.7

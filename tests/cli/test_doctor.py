@@ -83,7 +83,7 @@ def test_a_check_that_never_ends_does_not_keep_the_process() -> None:
         "from artbank.config import RunConfig\nfrom artbank.doctor.checks import Check\n"
         "from artbank_cli import doctor\n"
         "def hang():\n    with ThreadPoolExecutor() as pool: pool.submit(threading.Event().wait).result()\n"
-        "doctor.list_checks = lambda *_: [Check('disk', hang, reaches_out=True)]\n"
+        "doctor.list_checks = lambda *_: [Check('disk', hang, may_hang=True)]\n"
         "raise SystemExit(doctor.examine(RunConfig(), {}, seconds=0.1, as_json=False))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
@@ -101,7 +101,7 @@ def test_lines_are_short_and_advice_stands_below_what_it_is_about() -> None:
     assert max(map(len, lines)) <= 100
     assert lines[0] == "store" and lines[1].startswith("  problem  word") and lines[2].startswith("           word")
     assert lines[4].startswith("           -> do") and lines[-1] == "1 problem"
-    assert to_text({"store": [CheckResult("OK", "fine")]}).endswith("\n\nall is well")
+    assert to_text({"store": [CheckResult("OK", "fine")]}).endswith("\n\neverything is fine")
 
 
 def told(verdicts: Any) -> dict[str, str]:

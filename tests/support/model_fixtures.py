@@ -38,7 +38,7 @@ def make_bank(base: BaseModel) -> MakeBank:
     def make(num_tokens: int = 3, seed: int = 0, collection: str = "Novak") -> Bank:
         vectors = torch.randn(num_tokens, base.text_width, generator=torch.Generator().manual_seed(seed))
         recipe = BankRecipe(num_tokens=num_tokens)
-        return Bank("0" * 16, collection, base.id, base.hash, "f", recipe, vectors * base.vocabulary_rms)
+        return Bank("0" * 16, collection, base.id, base.hash, "f", recipe, vectors * base.prompt_encoder.vocabulary_rms)
 
     return make
 

@@ -44,7 +44,7 @@ NETWORKS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model",
 SAID = {
     "instead": "its weights are pickles, which are never loaded",
     "under its name": "scorer .* cannot be read|cannot be loaded",
-    "named by an index": r"names trap\.bin; expected safetensors files beside it",
+    "named by an index": r"expected safetensors files beside it, found trap\.bin; pickles are never loaded",
 }
 PICKLED = {"diffusion_pytorch_model": "diffusion_pytorch_model.bin", "model": "pytorch_model.bin"}
 

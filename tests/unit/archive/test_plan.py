@@ -9,7 +9,8 @@ import pytest
 from artbank.archive.plan import StylizePlan, load_range, plan_archive, plan_key
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.diffusion.weights import fetch_base_model, hash_base_model
+from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.results.manifest import Shard
 from artbank.store.objects import Store

@@ -148,7 +148,7 @@ def test_a_bank_starts_near_its_word_and_is_drawn_from_its_seed(base: BaseModel,
     other = TrainableBank.start(recipe.model_copy(update={"seed": 4}), base)
     again = TrainableBank.start(recipe, base)
     assert torch.equal(bank(), again()) and not torch.equal(bank(), other())
-    word = base.embed_words("lake").mean(0)
+    word = base.prompt_encoder.embed_words("lake").mean(0)
     assert torch.cosine_similarity(bank.vectors * bank.unit, word[None]).min() > 0.98
     assert bank.vectors.square().mean().sqrt().item() == pytest.approx(1, abs=0.05)
     if attention != "released":  # which is no residual, so that it starts elsewhere

@@ -31,7 +31,7 @@ from artbank.recipes import BankRecipe
 from artbank.records import BankRecord, PhotoTask, Result
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest
-from artbank.scoring.scores import StyleReference
+from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
 from tests.support.fuzz import damaged, fuzzed

@@ -8,7 +8,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.unet import Compiled, Denoiser, _forward, _kind, find_unsupported
+from artbank.diffusion.compilation import Compiled
+from artbank.diffusion.unet import Denoiser, _forward, _shape_of_call, find_unsupported
 
 SHAPES: dict[str, dict[str, Any]] = {
     "1.x": {
@@ -104,14 +105,14 @@ def test_keys_and_values_of_prompts_are_computed_once_and_not_at_each_step(unet:
 @pytest.mark.parametrize(("shape", "num_prompts"), [("1.x", 1), ("2.x", 2)])
 def test_the_network_compiles_as_one_graph_forward_and_backward(shape: str, num_prompts: int) -> None:
     plain, denoiser = (Denoiser(build(**SHAPES[shape] | {"layers_per_block": 1})) for _ in range(2))
-    denoiser._forward = compiled = Compiled(_forward, _kind, mode=None, backend="aot_eager")
+    denoiser._forward = compiled = Compiled(_forward, _shape_of_call, mode=None, backend="aot_eager")
     results = []
     for one in (plain, denoiser):
         prompts = draw(num_prompts, 7, 24).requires_grad_()
         found = one(draw(2, 4, 8, 8), one.embed_time(7), one.cache_prompts(prompts), num_prompts=num_prompts)
         found.square().sum().backward()
         results.append((found.detach(), prompts.grad))
-    assert compiled.kinds and compiled._compiled is not compiled._function
+    assert compiled.shapes and compiled._compiled is not compiled._function
     for expected, found in zip(*results, strict=True):
         assert expected is not None and found is not None
         assert torch.allclose(expected, found, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
@@ -140,7 +141,7 @@ def test_only_shapes_that_come_often_are_compiled_and_no_more_than_are_kept() ->
     for size in range(5, 40):
         for _ in range(3):
             assert negate(torch.ones(size)).sum() == -size
-    assert len(negate.kinds) == 8
+    assert len(negate.shapes) == 8
 
 
 def test_what_cannot_be_compiled_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +156,7 @@ def test_memory_that_does_not_suffice_is_no_reason_to_run_uncompiled() -> None:
         compiled(torch.ones(2))
 
 
-def test_a_network_of_another_kind_is_named(base: BaseModel) -> None:
+def test_a_network_of_another_shape_of_call_is_named(base: BaseModel) -> None:
     assert find_unsupported(base.unet) is None
     assert find_unsupported(build(**SHAPES["1.x"], class_embed_type="timestep")) == "class_embed_type"
     assert find_unsupported(build(**SHAPES["1.x"] | {"mid_block_type": "UNetMidBlock2D"})) == "UNetMidBlock2D"

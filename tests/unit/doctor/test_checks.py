@@ -17,15 +17,15 @@ from artbank.doctor.checks import Check, CheckResult, run_checks
 from artbank.doctor.devices import (
     Gpu,
     Machine,
+    assess_error,
+    assess_machine,
     check_devices,
     has_nvidia,
     inspect_machine,
-    judge_error,
-    judge_machine,
     measure_error,
 )
-from artbank.doctor.disk_space import check_disks, check_semaphores, judge_gpu, judge_memory, measure_available
-from artbank.doctor.packages import check_packages, judge_packages, judge_python
+from artbank.doctor.disk_space import assess_gpu_memory, assess_memory, check_disks, check_semaphores, measure_available
+from artbank.doctor.packages import assess_packages, assess_python, check_packages
 
 CPU = torch.device("cpu")
 
@@ -58,7 +58,7 @@ def test_checks_that_never_end_are_waited_for_together_and_left_behind() -> None
         never.wait()
 
     start = time.monotonic()
-    found = run_checks([Check(name, hang, reaches_out=True) for name in "abcd"], 1.0)
+    found = run_checks([Check(name, hang, may_hang=True) for name in "abcd"], 1.0)
     assert time.monotonic() - start < 4  # one after the other they would take that long
     never.set()
     assert [verdict.is_late for verdict in found["d"]] == [False, True]
@@ -87,18 +87,18 @@ def test_every_requirement_of_the_package_is_looked_at() -> None:
     ],
 )
 def test_a_package_that_is_not_as_required_is_a_problem(required: str, text: str, advice: str) -> None:
-    wrong, _ = judge_packages([Requirement(required)])
+    wrong, _ = assess_packages([Requirement(required)])
     assert (wrong.level, wrong.advice) == ("problem", advice)
     assert re.search(text, wrong.text)
 
 
 def test_a_requirement_of_other_systems_is_not_looked_at() -> None:
-    assert levels(judge_packages([Requirement("no-such-package; sys_platform == 'elsewhere'")])) == ["OK"]
+    assert levels(assess_packages([Requirement("no-such-package; sys_platform == 'elsewhere'")])) == ["OK"]
 
 
 def test_an_old_python_is_a_problem() -> None:
-    assert judge_python("3.9.1").level == "problem"
-    assert version("artbank") and judge_python("3.11.2").level == "OK"
+    assert assess_python("3.9.1").level == "problem"
+    assert version("artbank") and assess_python("3.11.2").level == "OK"
 
 
 def machine(**facts: object) -> Machine:
@@ -110,12 +110,12 @@ def test_a_cpu_build_on_a_machine_with_an_nvidia_device_is_a_problem(tmp_path: P
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/nvidia0").touch()
     assert has_nvidia(tmp_path) and inspect_machine(tmp_path).has_nvidia
-    wrong = one(judge_machine(machine(build="2.13.0+cpu", cuda=None)))
+    wrong = one(assess_machine(machine(build="2.13.0+cpu", cuda=None)))
     assert wrong.level == "problem" and "build for CPUs" in wrong.text and "CUDA build" in wrong.advice
 
 
 def test_a_cuda_build_that_sees_no_device_says_why() -> None:
-    wrong = one(judge_machine(machine(refusal="The NVIDIA driver on your system is too old")))
+    wrong = one(assess_machine(machine(cuda_error="The NVIDIA driver on your system is too old")))
     assert wrong.level == "problem" and "driver on your system is too old" in wrong.text
 
 
@@ -135,25 +135,25 @@ def test_a_device_needs_kernels_that_were_built_for_it(
     capability: tuple[int, int], archs: tuple[str, ...], level: str
 ) -> None:
     gpu = Gpu("A GPU", capability, 70_000_000_000, 80_000_000_000)
-    verdict = one(judge_machine(machine(gpus=(gpu,), archs=archs)))
+    verdict = one(assess_machine(machine(gpus=(gpu,), archs=archs)))
     assert verdict.level == level and "cuda:0 A GPU, 70 GB of 80 GB free" in verdict.text
 
 
 def test_no_device_at_all_is_a_warning_and_metal_is_none() -> None:
-    assert one(judge_machine(machine(has_nvidia=False))).level == "warning"
-    assert one(judge_machine(machine(has_nvidia=False, has_mps=True))).level == "OK"
+    assert one(assess_machine(machine(has_nvidia=False))).level == "warning"
+    assert one(assess_machine(machine(has_nvidia=False, has_mps=True))).level == "OK"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_this_machine_computes_right(dtype: torch.dtype) -> None:
-    assert judge_error(dtype, CPU, measure_error(dtype, CPU), is_taken=True).level == "OK"
+    assert assess_error(dtype, CPU, measure_error(dtype, CPU), is_used=True).level == "OK"
 
 
 @pytest.mark.parametrize("error", [math.nan, 0.5, math.inf])
 def test_a_device_that_computes_wrong_is_a_problem_only_where_it_is_used(error: float) -> None:
-    told = judge_error(torch.bfloat16, CPU, error, is_taken=True)
+    told = assess_error(torch.bfloat16, CPU, error, is_used=True)
     assert (told.level, told.advice) == ("problem", "pass --dtype float32")
-    assert judge_error(torch.bfloat16, CPU, error, is_taken=False).level == "warning"
+    assert assess_error(torch.bfloat16, CPU, error, is_used=False).level == "warning"
 
 
 def test_a_device_that_is_not_there_is_a_problem() -> None:
@@ -163,12 +163,12 @@ def test_a_device_that_is_not_there_is_a_problem() -> None:
 
 @pytest.mark.parametrize(("available", "level"), [(1e9, "problem"), (3e9, "warning"), (5e9, "OK")])
 def test_memory_must_hold_the_weights_and_should_hold_the_largest_image(available: float, level: str) -> None:
-    assert judge_memory(int(available), 2_000_000_000, 100_000_000).level == level
+    assert assess_memory(int(available), 2_000_000_000, 100_000_000).level == level
 
 
 def test_a_gpu_must_hold_the_weights() -> None:
-    assert judge_gpu("cuda", 1_000_000_000, 8_000_000_000, 2_000_000_000).level == "problem"
-    assert judge_gpu("cuda", 3_000_000_000, 8_000_000_000, 2_000_000_000).level == "OK"
+    assert assess_gpu_memory("cuda", 1_000_000_000, 8_000_000_000, 2_000_000_000).level == "problem"
+    assert assess_gpu_memory("cuda", 3_000_000_000, 8_000_000_000, 2_000_000_000).level == "OK"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.weights import fetch_base_model
+from artbank.diffusion.fetch import fetch_base_model
 from artbank.doctor.checks import CheckResult
 from artbank.doctor.licences import read_licence
 from artbank.doctor.weights import check_base, check_memory, check_scorer, count_weights
@@ -66,13 +66,17 @@ def test_a_shard_that_is_missing_or_damaged_is_named(copied: Path, damage: str) 
     shard.unlink()
     if damage != "missing":
         shard.write_bytes(data[:-1] if damage == "cut short" else b"\xff" * 64)
-    words = {"missing": "lacks", "cut short": "cut short or altered", "no safetensors": "no whole safetensors file"}
+    words = {
+        "missing": "found no",
+        "cut short": "cut short or altered",
+        "no safetensors": "expected a safetensors file",
+    }
     assert shard.name in (text := problem(copied)) and words[damage] in text
 
 
 def test_a_run_does_not_start_with_a_shard_missing(copied: Path) -> None:
     (copied / f"{UNET}-00002-of-00002.safetensors").unlink()
-    with pytest.raises(BaseModelError, match=r"lacks unet/diffusion_pytorch_model-00002-of-00002\.safetensors"):
+    with pytest.raises(BaseModelError, match=r"found no unet/diffusion_pytorch_model-00002-of-00002\.safetensors"):
         fetch_base_model(str(copied))
 
 
@@ -81,7 +85,7 @@ def test_a_tensor_that_lacks_is_named(copied: Path) -> None:
     tensors = load_file(path)
     name = sorted(tensors)[0]
     save_file({key: value for key, value in tensors.items() if key != name}, path)
-    assert f"lack 1 tensors, such as {name}" in problem(copied)
+    assert f"1 tensors are missing in its weights, such as {name}" in problem(copied)
 
 
 def test_pickles_alone_are_a_problem(copied: Path) -> None:
@@ -95,7 +99,7 @@ def test_parts_that_do_not_fit_are_a_problem(copied: Path) -> None:
     settings = json.loads((copied / "scheduler/scheduler_config.json").read_text())
     text = json.dumps(settings | {"prediction_type": "sample"})
     (copied / "scheduler/scheduler_config.json").write_text(text)
-    assert "prediction type sample" in problem(copied)
+    assert "found sample" in problem(copied)
 
 
 def test_a_name_that_is_no_model_is_a_problem() -> None:
@@ -110,20 +114,22 @@ def test_a_model_in_a_store_is_looked_at_without_copying_it(
     files = {str(path.relative_to(tiny)): path.read_bytes() for path in tiny.rglob("*") if path.is_file()}
     store.write_many(files | {"README.md": b"---\nlicense: mit\n---\n"})
     there, facts, licence = told(s3_store)
-    assert there.level == "OK" and "no file is missing; copied when first used" in there.text
+    assert there.level == "OK" and "no file is missing; fetched when first used" in there.text
     assert "predicts epsilon" in facts.text and licence.text == "licence, by its card: mit"
     assert not (tmp_path / "cache").exists()
     fetch_base_model(s3_store)
-    assert "every file and tensor there" in told(s3_store)[0].text
+    assert "complete" in told(s3_store)[0].text
     store.delete_many([f"{UNET}.safetensors"])
-    assert f"{s3_store} lacks {UNET}.safetensors" in problem(s3_store)
+    assert f"{s3_store}: expected a Stable Diffusion in diffusers' layout, found no {UNET}.safetensors" in problem(
+        s3_store
+    )
 
 
 def test_a_scorer_is_there_or_told_to_be_missing(tmp_path: Path) -> None:
     [found] = check_scorer(RunConfig(), 1)
-    assert (found.level, found.text) == ("OK", "mini: 2.8 million weights, whole")
+    assert (found.level, found.text) == ("OK", "mini: 2.8 million weights, complete")
     [lacking] = check_scorer(RunConfig(scorer=str(tmp_path)), 1)
-    assert lacking.level == "problem" and "lacks config.json" in lacking.text
+    assert lacking.level == "problem" and "found no config.json" in lacking.text
     [wrong] = check_scorer(RunConfig(scorer="nowhere"), 1)
     assert wrong.level == "problem" and "'nowhere' is no folder" in wrong.text
 
@@ -136,7 +142,7 @@ def test_the_weights_of_both_models_are_counted(base: BaseModel) -> None:
     memory, semaphores = check_memory(RunConfig(device="cpu"))
     assert (memory.level, semaphores.level) == ("OK", "OK")
     [memory, _] = check_memory(RunConfig(base_model="no/model"))
-    assert "once they are here" in memory.text
+    assert "once they are on this machine" in memory.text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +218,7 @@ def test_a_model_in_the_hubs_cache_needs_no_hub(tiny: Path, online: Callable[[st
     (repository / "refs").mkdir()
     (repository / "refs/main").write_text(commit)
     here, _, licence = told("owner/here")
-    assert here.level == "OK" and "every file and tensor there" in here.text
+    assert here.level == "OK" and "complete" in here.text
     assert licence.advice == "look at https://huggingface.co/owner/here"
     assert f"{closed} cannot be reached" in problem("owner/elsewhere")
 

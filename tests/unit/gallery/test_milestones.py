@@ -26,7 +26,7 @@ from artbank.gallery.train import train_collection
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import measure_reference
+from artbank.scoring.style_reference import measure_reference
 from artbank.store.objects import Store
 from tests.support.memory_checkpoint import Killed, Memory
 from tests.support.small_inputs import add_collection, training

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from artbank.bank.bank import Bank
-from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import PRESETS, StylizeRecipe, is_guided

@@ -19,7 +19,8 @@ from torch import Tensor
 from artbank.bank.attention import SpatialStatisticalAttention, build_attention
 from artbank.bank.bank import Bank, TrainableBank
 from artbank.bank.loss import diffusion_loss
-from artbank.diffusion.base_model import STYLE_PLACEHOLDER, BaseModel
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
@@ -30,7 +31,7 @@ from artbank.stylization.stylizer import Style, Stylizer
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:
     vectors = torch.randn(num_tokens, base.text_width, generator=torch.Generator().manual_seed(seed))
     recipe = BankRecipe(num_tokens=num_tokens)
-    return Bank("0" * 16, "Novak", base.id, base.hash, "f", recipe, vectors * base.vocabulary_rms)
+    return Bank("0" * 16, "Novak", base.id, base.hash, "f", recipe, vectors * base.prompt_encoder.vocabulary_rms)
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpm++2m"])
@@ -106,7 +107,7 @@ def test_stochastic_inversion_fed_with_the_true_noise_is_q_sample(
 
 def test_a_bank_with_closed_gates_encodes_as_plain_textual_inversion(base: BaseModel) -> None:
     shaped = TrainableBank.start(BankRecipe(attention="ssam", seed=7), base)
-    plain = TrainableBank(BankRecipe(attention="none"), base.text_width, base.vocabulary_rms)
+    plain = TrainableBank(BankRecipe(attention="none"), base.text_width, base.prompt_encoder.vocabulary_rms)
     plain.vectors.data.copy_(shaped.vectors)
     prompt = [f"a painting, in the style of {STYLE_PLACEHOLDER}"]
     assert torch.equal(base.encode_prompts(prompt, shaped()), base.encode_prompts(prompt, plain()))

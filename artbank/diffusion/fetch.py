@@ -1,0 +1,161 @@
+"""Fetch a base model to a local folder: from this package, a folder, a store or the hub."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artbank.diffusion.weights import HUB_PATTERNS, MINI, PARTS, SUFFIXES, check_base_model, hash_base_model
+from artbank.errors import BaseModelError
+from artbank.mini import WEIGHTS
+from artbank.runtime.hashing import short_hash
+from artbank.store.objects import Store, StoredObject
+
+logger = logging.getLogger(__name__)
+
+
+def fetch_base_model(source: str, revision: str | None = None) -> Path:
+    """Return the local folder of a base model, checked; fetches the model if it is not on this machine.
+
+    Args:
+        source: `mini`, a local folder, a store URI such as `s3://models/sd15`, or a hub id such as `owner/name`.
+        revision: Commit, tag or branch of a hub id.
+
+    Raises:
+        BaseModelError: There is no such model, or a part of it is missing.
+        OSError: The store or the hub failed.
+    """
+    folder = _locate(source, revision)
+    check_base_model(folder)
+    return folder
+
+
+def find_local(source: str, revision: str | None = None) -> Path | None:
+    """Return the folder of a base model that is already on this machine, unchecked; None if it is not.
+
+    A store URI costs one listing; a hub id costs no request.
+
+    Raises:
+        BaseModelError: The source is neither folder, store URI nor hub id.
+        OSError: The store failed.
+    """
+    if "://" not in source:
+        with contextlib.suppress(BaseModelError):
+            return _locate(source, revision, local_files_only=True)
+        _check_hub_id(source)
+        return None
+    copy = plan_local_copy(source)
+    return copy.folder if copy.is_intact() else None
+
+
+def cache_folder() -> Path:
+    """Return the folder of models fetched from stores: `$ARTBANK_CACHE`, else `~/.cache/artbank`."""
+    return Path(os.environ.get("ARTBANK_CACHE") or Path.home() / ".cache/artbank")
+
+
+@dataclass(frozen=True)
+class LocalCopy:
+    """A base model in a store, and its copy on this machine.
+
+    Attributes:
+        store: The model's place.
+        objects: Those that are copied.
+        folder: Where the copy is, or will be.
+    """
+
+    store: Store
+    objects: list[StoredObject]
+    folder: Path
+
+    @property
+    def checksum_file(self) -> Path:
+        """The file with the hash of the copy, beside its folder."""
+        return self.folder.with_name(f"{self.folder.name}.sha256")
+
+    def is_intact(self) -> bool:
+        """Tell whether the copy is there and has the bytes that were fetched."""
+        if not self.folder.is_dir() or not self.checksum_file.is_file():
+            return False
+        return self.checksum_file.read_text() == hash_base_model(self.folder)
+
+
+def plan_local_copy(uri: str) -> LocalCopy:
+    """List a base model in a store, and name the folder of its copy after that listing.
+
+    Raises:
+        BaseModelError: There is no base model at that URI.
+        OSError: The store failed.
+    """
+    store = Store.open(uri)
+    objects = [o for o in store.list() if Path(o.key).suffix in SUFFIXES and o.key.split("/")[0] in PARTS]
+    if not objects:
+        raise BaseModelError(
+            f"{uri}: expected a Stable Diffusion in diffusers' layout, found no base model; correct the URI"
+        )
+    listing = json.dumps([(o.key, o.size, o.etag) for o in objects])
+    return LocalCopy(store, objects, cache_folder() / "models" / short_hash(f"{store.uri} {listing}"))
+
+
+def _locate(source: str, revision: str | None, *, local_files_only: bool = False) -> Path:
+    if source == MINI:
+        return WEIGHTS
+    if Path(source).expanduser().is_dir():
+        return Path(source).expanduser().resolve()
+    if "://" in source:
+        return _copy_from_store(source)
+    _check_hub_id(source)
+    return _download_from_hub(source, revision, local_files_only=local_files_only)
+
+
+def _check_hub_id(source: str) -> None:
+    if source.count("/") != 1 or source.startswith((".", "/", "~")):
+        raise BaseModelError(
+            f"base model {source!r} is no folder; expected 'mini', a folder, a store URI or a hub id owner/name"
+        )
+
+
+def _download_from_hub(source: str, revision: str | None, *, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    options: Any = {"allow_patterns": HUB_PATTERNS, "local_files_only": local_files_only}
+    try:
+        return Path(snapshot_download(source, revision=revision, **options))
+    except LocalEntryNotFoundError as error:
+        raise BaseModelError(
+            f"base model {source!r} is no folder here, and the hub cannot be reached; pass a folder or a store URI"
+        ) from error
+    except HfHubHTTPError as error:
+        raise BaseModelError(
+            f"the hub has no base model {source!r} at revision {revision or 'main'}; correct the id or the revision"
+        ) from error
+
+
+def _copy_from_store(uri: str) -> Path:
+    """Copy a base model from a store, once; a copy whose bytes have changed since is fetched again."""
+    copy = plan_local_copy(uri)
+    if copy.is_intact():
+        return copy.folder
+    target = copy.folder
+    logger.info("fetching base model %s to %s", uri, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        partial = Path(scratch) / target.name
+        for stored in copy.objects:
+            path = partial / stored.key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(copy.store.read(stored.key))
+        check_base_model(partial)
+        checksum = hash_base_model(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process put the same files there first
+            partial.replace(target)
+    copy.checksum_file.write_text(checksum)
+    return target

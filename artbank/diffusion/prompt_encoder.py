@@ -1,0 +1,117 @@
+"""CLIP's text encoder, for prompts in which the vectors of a bank stand for a style.
+
+Shape legend: B prompts, L tokens of a prompt (77), D text width, V words of the vocabulary; S styles of K vectors.
+
+Source: new words beside a frozen vocabulary are textual inversion (Gal et al., ICLR 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from artbank.diffusion.tensors import copy_to_device
+from artbank.errors import ConfigError
+
+STYLE_PLACEHOLDER = "{style}"
+"""The part of a prompt that is replaced by the vectors of a bank."""
+
+
+class PromptEncoder:
+    """A frozen text encoder and its tokenizer."""
+
+    def __init__(self, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer):
+        """Wrap an encoder that is already on its device."""
+        self._encoder = text_encoder
+        self._tokenizer = tokenizer
+        self._device = text_encoder.device
+        self._max_tokens = tokenizer.model_max_length
+
+    @cached_property
+    def vocabulary(self) -> Tensor:
+        """The embeddings of the vocabulary's words, [V, D]."""
+        return cast(nn.Embedding, self._encoder.get_input_embeddings()).weight
+
+    @cached_property
+    def vocabulary_rms(self) -> float:
+        """Root mean square of the vocabulary's entries, the unit in which banks are trained."""
+        return self.vocabulary.float().square().mean().sqrt().item()
+
+    def embed_words(self, words: str) -> Tensor:
+        """Look up the embeddings [k, D] of the tokens of some words; the text encoder does not run.
+
+        Raises:
+            ConfigError: The words have no tokens.
+        """
+        ids = self._tokenizer(words, add_special_tokens=False).input_ids
+        if not ids:
+            raise ConfigError(f"expected at least one word, found {words!r}; give a word such as 'painting'")
+        return self.vocabulary[torch.tensor(ids, device=self._device)].float()
+
+    def encode(
+        self, prompts: Sequence[str], vectors: Tensor | None = None, style_numbers: Sequence[int] | None = None
+    ) -> Tensor:
+        """Encode prompts; `{style}` in a prompt is replaced by the rows of `vectors`, to which gradients flow.
+
+        Args:
+            prompts: B texts. A text that is too long loses words at its end, never the style.
+            vectors: [K, D] in the vocabulary's scale, or [S, K, D] for S styles; None if no prompt has `{style}`.
+            style_numbers: The style of each prompt, 0..S-1; 0 for all by default.
+
+        Returns:
+            [B, L, D] in the encoder's precision.
+
+        Raises:
+            ConfigError: A prompt has `{style}` twice, or has it without vectors.
+        """
+        num_vectors = 0 if vectors is None else vectors.shape[-2]
+        numbers = style_numbers or [0] * len(prompts)
+        rows = [self.tokenize(prompt, num_vectors, number) for prompt, number in zip(prompts, numbers, strict=True)]
+        ids = copy_to_device(torch.tensor(rows), self._device)  # [B, L]
+        if vectors is None:
+            return self._encoder(ids).last_hidden_state
+        new_words = vectors.flatten(0, -2).to(self._device, self.vocabulary.dtype)  # [S * K, D]
+        weights = {self._embedding_name: torch.cat([self.vocabulary, new_words])}  # [V + S * K, D]
+        return functional_call(self._encoder, weights, (ids,)).last_hidden_state
+
+    def tokenize(self, prompt: str, num_vectors: int, style_number: int = 0) -> list[int]:
+        """Return the L token ids of a prompt; `{style}` becomes the ids V + style_number * num_vectors and following.
+
+        Raises:
+            ConfigError: The prompt has `{style}` twice, or has it while `num_vectors` is 0.
+        """
+        texts = prompt.split(STYLE_PLACEHOLDER)
+        has_style = len(texts) > 1
+        if has_style and not num_vectors:
+            raise ConfigError(f"prompt {prompt!r} asks for a style, but no bank was given; name a style")
+        if len(texts) > 2:
+            raise ConfigError(
+                f"expected {STYLE_PLACEHOLDER} at most once in a prompt, found it {len(texts) - 1} times in {prompt!r}"
+            )
+        words = [self._tokenize_text(text) for text in texts]
+        style: list[int] = []
+        if has_style:
+            first = len(self.vocabulary) + style_number * num_vectors
+            style = list(range(first, first + num_vectors))
+        room = self._max_tokens - 2 - len(style)  # without the start and end tokens
+        after = words[1][:room] if has_style else []
+        before = words[0][: room - len(after)]
+        ids = [self._tokenizer.bos_token_id, *before, *style, *after, self._tokenizer.eos_token_id]
+        return ids + [self._tokenizer.pad_token_id] * (self._max_tokens - len(ids))
+
+    def _tokenize_text(self, text: str) -> list[int]:
+        if not text.strip():
+            return []
+        return self._tokenizer(text, add_special_tokens=False).input_ids
+
+    @cached_property
+    def _embedding_name(self) -> str:
+        """The name of the vocabulary among the encoder's parameters."""
+        table = self._encoder.get_input_embeddings()
+        return next(f"{name}.weight" for name, module in self._encoder.named_modules() if module is table)

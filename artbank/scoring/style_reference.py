@@ -1,0 +1,162 @@
+"""The reference of a collection: what a scorer makes of its artworks, kept beside its bank.
+
+Shape legend: n artworks, m held-out ones, C dimensions of CLIP's space; pictures uint8 [H, W, 3] sRGB.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from artbank.errors import BankError, ConfigError
+from artbank.images.color_transfer import Palette
+from artbank.store.tensor_files import parse_header
+
+if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
+    from artbank.scoring.clip import Scorer
+
+SCHEMA = "artbank.style-reference/1"
+STYLE_TEXT = "a painting in the style of {}"
+
+
+@dataclass(frozen=True)
+class StyleReference:
+    """The embeddings and colours of a collection.
+
+    Attributes:
+        collection: Its name, or the name of a mix.
+        scorer: Id of the scorer that embedded it.
+        mean: [C], mean of the artworks' unit embeddings; shorter than 1.
+        text: [C], unit embedding of `STYLE_TEXT` with the collection's name.
+        ceiling: Mean `clip_style` of artworks that are not in `mean`; None if there was only one artwork.
+        palette: The artworks' colours, for the colour policy `collection`.
+    """
+
+    collection: str
+    scorer: str
+    mean: Tensor
+    text: Tensor
+    ceiling: float | None
+    palette: Palette
+
+    @property
+    def centroid(self) -> Tensor:
+        """Direction of the collection in CLIP's space, a unit vector [C]."""
+        return normalize(self.mean, dim=0)
+
+    @classmethod
+    def mix(cls, parts: Sequence[tuple[StyleReference, float]]) -> StyleReference:
+        """Return the weighted mean of references; the weights sum to 1.
+
+        Raises:
+            ConfigError: They were measured by different scorers.
+        """
+        references, weights = zip(*parts, strict=True)
+        if len(references) == 1:
+            return references[0]
+        scorers = {reference.scorer for reference in references}
+        if len(scorers) > 1:
+            raise ConfigError(
+                f"expected the banks of a mix to have one scorer, found {', '.join(sorted(scorers))}; "
+                "measure its banks again"
+            )
+        ceilings = [reference.ceiling for reference in references]
+        text = torch.stack([reference.text * weight for reference, weight in parts]).sum(0)
+        return cls(
+            collection="+".join(f"{reference.collection}:{weight:g}" for reference, weight in parts),
+            scorer=references[0].scorer,
+            mean=torch.stack([reference.mean * weight for reference, weight in parts]).sum(0),
+            text=normalize(text, dim=0),
+            ceiling=None if None in ceilings else float(np.dot(ceilings, weights)),
+            palette=Palette.mix([(reference.palette, weight) for reference, weight in parts]),
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the reference as a safetensors file: the vectors as tensors, all else as JSON in its header."""
+        facts = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
+        palette = {"mean": self.palette.mean, "std": self.palette.std}
+        metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
+        vectors = {"mean": self.mean.contiguous(), "text": self.text.contiguous()}
+        return safetensors.torch.save(vectors, metadata=metadata)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> StyleReference:
+        """Read a reference, trusting nothing in it.
+
+        Raises:
+            BankError: It is no style reference, of another schema, or damaged.
+        """
+        try:
+            return cls._parse(data)
+        except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise BankError(
+                f"expected a style reference of schema {SCHEMA}, found {error}; evaluate the bank again"
+            ) from error
+
+    @classmethod
+    def _parse(cls, data: bytes) -> StyleReference:
+        vectors = safetensors.torch.load(data)
+        metadata = parse_header(data).metadata
+        if metadata["schema"] != SCHEMA:
+            raise ValueError(f"schema {metadata['schema']}")
+        facts = json.loads(metadata["reference"])
+        mean, text = vectors["mean"], vectors["text"]
+        if mean.ndim != 1 or mean.shape != text.shape or {mean.dtype, text.dtype} != {torch.float32}:
+            raise ValueError(f"vectors {tuple(mean.shape)} {mean.dtype} and {tuple(text.shape)} {text.dtype}")
+        if not torch.stack([mean, text]).isfinite().all():
+            raise ValueError("vectors that are not finite")
+        ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
+        palette = _parse_palette(facts["palette"])
+        if not np.isfinite([*palette.mean, *palette.std, ceiling or 0.0]).all():
+            raise ValueError("colours or a ceiling that are not finite")
+        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette)
+
+
+def measure_reference(
+    scorer: Scorer, collection: str, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+) -> StyleReference:
+    """Measure the reference of a collection.
+
+    Args:
+        scorer: Embeds the artworks.
+        collection: Its name.
+        artworks: The training artworks, at least one.
+        held_out: Those that are not trained on, for the ceiling. If empty, each artwork is compared with all others.
+    """
+    embedded = scorer.embed_images(artworks)  # [n, C]
+    return StyleReference(
+        collection=collection,
+        scorer=scorer.id,
+        mean=embedded.mean(0),
+        text=scorer.embed_texts([STYLE_TEXT.format(collection)])[0],
+        ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
+        palette=Palette.measure(list(artworks)),
+    )
+
+
+def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
+    """Return the mean cosine of held-out embeddings [m, C] with the centroid of the artworks' [n, C]."""
+    if len(held_out):
+        return float((held_out @ normalize(artworks.mean(0), dim=0)).mean())
+    if len(artworks) < 2:
+        return None
+    centroids = normalize(artworks.sum(0) - artworks, dim=1)  # [n, C], each of all other artworks
+    return float((artworks * centroids).sum(1).mean())
+
+
+def _parse_palette(facts: dict[str, Any]) -> Palette:
+    return Palette(_parse_three(facts["mean"]), _parse_three(facts["std"]))
+
+
+def _parse_three(values: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = (float(value) for value in values)
+    return first, second, third
