@@ -23,7 +23,7 @@ from artbank.mini import WEIGHTS
 from artbank.mini.pretraining.evaluation import FULL, REDUCED, STRENGTH, Evaluation, Figure
 from artbank.mini.pretraining.sampling import GUIDANCE, RESTYLE_GUIDANCE, STEPS
 
-CARD = Path(__file__).parent / "README.md"
+CARD = Path(__file__).parents[1] / "README.md"
 PHOTOS = Path(__file__).parents[3] / "shared/data/photos"
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 _START, _END = "<!-- figures -->", "<!-- /figures -->"
