@@ -1,7 +1,7 @@
 """Web pages for people: static files that open from a disk, from a bucket and from any web server.
 
-A page is a folder: `index.html`, and beside it files that are named by their content, so that no reader ever sees parts
-of two versions. A page of its own is made of a template and its numbers:
+A page is a folder: `index.html` and files named by their content, so a reader never sees a mix of two
+versions. A template and its data make a page:
 
     files = assets("style.css", "bank.js")          # name below the page's folder -> bytes
     html = render(
@@ -10,9 +10,9 @@ of two versions. A page of its own is made of a template and its numbers:
         heading="monet, version 3",
         spread=histogram({"monet": scores}, title="Likeness to the style", unit="cosine"),
     )                                               # in the template: {{ charts.figure(spread) }}
-    publish(store.child("report"), files.items(), html)     # index.html last; then what older versions have left goes
+    publish(store.child("report"), files.items(), html)     # index.html last; then stale files are deleted
 
-Templates escape whatever they are given; names out of a store go through the filter `plain` besides, which shows what
-would be invisible. The policy of `base.html` allows files of the page's own origin alone: no inline script, no inline
-style, nothing from elsewhere. Colours are the custom properties at the top of `style.css`, light and dark.
+Templates escape all values; the filter `plain` also makes invisible characters in names visible. The
+content security policy of `base.html` allows only files of the page's own origin: no inline script, no
+inline style. Colours are custom properties at the top of `style.css`, for light and dark.
 """

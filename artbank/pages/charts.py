@@ -1,8 +1,7 @@
-"""Charts as inline SVG: text stays text, colours are the page's own, and the numbers come along as a table.
+"""Charts as inline SVG, with text as text, the page's own colours, and the numbers as a table.
 
-Equal data give equal bytes. Nothing in a chart has an id or a style, so any number of them goes on one page, under a
-policy that allows no inline style; what draws in the colour `accent` has the class `fill-accent` or `stroke-accent`,
-which `style.css` defines.
+Equal data give equal bytes. Charts have no ids and no inline styles, so a page can hold many of them under
+a strict content security policy. Colours are classes such as `fill-accent`, defined in `style.css`.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHADES = ("accent", "second", "third", "fourth", "fifth", "sixth")
-"""Colours of lines, in their order; a seventh line starts over."""
+"""Colours of lines, in order; a seventh line starts over."""
 MARKS = {"floor": "cold", "ceiling": "warm"}
-"""Colours of the marks in a histogram that have these names; others are drawn in `ink`."""
+"""Colours of named marks in a histogram; other marks are drawn in `ink`."""
 
 _COLOURS = ("ink", "muted", "rule", "wash", "cold", "warm", *SHADES)
-_NUMBERED = {name: f"#0101{number:02x}" for number, name in enumerate(_COLOURS)}  # stands for a colour in matplotlib
+_NUMBERED = {name: f"#0101{number:02x}" for number, name in enumerate(_COLOURS)}  # placeholders in matplotlib
 _NAMED = {number: name for name, number in _NUMBERED.items()}
 _SVG = "{http://www.w3.org/2000/svg}"
 _DROPPED = {f"{_SVG}{name}" for name in ("defs", "metadata", "use")}
@@ -47,19 +46,19 @@ _KEPT = (
 _PT, _TEXT_PT = 72, 11.0
 _WIDTH_PT, _ROW_PT, _LABEL_PT, _HEAD_PT, _FOOT_PT = 460.0, 54.0, 104.0, 16.0, 34.0
 _MOST_ROWS, _NUM_BINS, _LABEL_LETTERS = 24, 40, 17
-_DRAWING = Lock()  # matplotlib's settings are the whole process's
+_DRAWING = Lock()  # matplotlib's settings are global
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart and what it shows, in words and numbers; `charts.html` makes a figure of it.
+    """A chart, its summary and its numbers; `charts.html` renders it as a figure.
 
     Attributes:
         title: Heading.
-        summary: The gist of it, in a sentence, for who does not see it.
+        summary: One sentence for screen readers.
         svg: The drawing.
         head: Titles of the table's columns.
-        rows: Its cells; the first of each row names it.
+        rows: The table's cells; the first cell of a row names it.
     """
 
     title: str
@@ -77,33 +76,36 @@ def histogram(
     limits: tuple[float, float] | None = None,
     marks: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> Chart:
-    """Draw how values are spread: a row for each series, all over the same axis.
+    """Draw histograms over one shared axis, one row per series.
 
     Args:
-        series: Values by name; what is not finite is left out. Of more than 24 the first are drawn.
+        series: Values by name. Values that are not finite are skipped; only the first 24 series are drawn.
         title: Heading.
-        unit: What the axis counts.
-        limits: Ends of the axis; those of the values and marks when None.
-        marks: Values to mark, by the name of the series and their own name, such as `{"monet": {"floor": 0.4}}`.
+        unit: Label of the axis.
+        limits: Ends of the axis; by default those of the values and marks.
+        marks: Values to mark, by series and name, such as `{"monet": {"floor": 0.4}}`.
     """
     kept = {name: values[np.isfinite(values)] for name, values in series.items()}
-    told = {name: {k: v for k, v in (marks or {}).get(name, {}).items() if v is not None} for name in kept}
-    low, high = limits or _limits([*kept.values(), *(np.array(list(m.values())) for m in told.values())])
+    own_marks = {name: _without_none((marks or {}).get(name, {})) for name in kept}
+    low, high = limits or _limits([*kept.values(), *(np.array(list(m.values())) for m in own_marks.values())])
     drawn = list(kept)[:_MOST_ROWS]
     figure = _figure(_HEAD_PT + _ROW_PT * max(len(drawn), 1) + _FOOT_PT)
     for place, name in enumerate(drawn):
         axes = _row(figure, place, len(drawn), is_last=place == len(drawn) - 1)
         axes.set_xlim(low, high)
         _draw_bars(axes, kept[name], (low, high))
-        _draw_marks(axes, told[name], is_named=told[name].keys() != told[drawn[place - 1]].keys() or place == 0)
+        _draw_marks(
+            axes, own_marks[name], is_named=own_marks[name].keys() != own_marks[drawn[place - 1]].keys() or place == 0
+        )
         axes.text(
             -0.02, 0.08, _label(name), transform=axes.transAxes, ha="right", color=_NUMBERED["ink"], parse_math=False
         )
         if place == len(drawn) - 1:
             axes.set_xlabel(unit, color=_NUMBERED["muted"], parse_math=False)
-    names = list(dict.fromkeys(mark for row in told.values() for mark in row))
+    names = list(dict.fromkeys(mark for row in own_marks.values() for mark in row))
     rows = tuple(
-        (plain(name), *_spread(values), *(_text(told[name].get(m)) for m in names)) for name, values in kept.items()
+        (plain(name), *_spread(values), *(_text(own_marks[name].get(m)) for m in names))
+        for name, values in kept.items()
     )
     middles = "; ".join(
         f"{plain(name)} {_text(_quantile(values, 0.5))}" for name, values in list(kept.items())[:_MOST_ROWS]
@@ -128,14 +130,14 @@ def line_chart(
     """Draw lines over one axis.
 
     Args:
-        series: Places and heights by name.
+        series: x and y values by name.
         title: Heading.
-        x_label: What the places count.
-        y_label: What the heights count.
-        ticks: Labels of places, where the numbers themselves say too little; the table has them too.
-        marks: Places to mark, by name.
-        is_filled: Fill what is below a line.
-        is_from_zero: Heights go from 0 upwards; else from a little below the lowest.
+        x_label: Label of the x axis.
+        y_label: Label of the y axis.
+        ticks: Labels of x values, used in the table too; by default the numbers.
+        marks: x values to mark, by name.
+        is_filled: Fill the area below the lines.
+        is_from_zero: Start the y axis at 0, else a little below the lowest value.
     """
     figure = _figure(210.0)
     axes = figure.add_axes((0.09, 0.2, 0.89, 0.72))
@@ -177,6 +179,10 @@ def line_chart(
     rows = tuple((label.get(p, _text(p)), *(_text(one.get(p)) for one in known)) for p in _thin(places, 60))
     peaks = "; ".join(f"{plain(name)} up to {_text(max(h, default=None))}" for name, (_, h) in series.items())
     return Chart(title, f"{title}: {peaks}.", _svg(figure, title), (x_label, *map(plain, series)), rows)
+
+
+def _without_none(marks: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in marks.items() if value is not None}
 
 
 def _figure(height_pt: float) -> Figure:
@@ -223,7 +229,7 @@ def _draw_marks(axes: Axes, marks: Mapping[str, float], *, is_named: bool) -> No
 
 
 def _limits(all_values: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return the ends of an axis for values: a little more than from the least to the largest."""
+    """Return axis limits a little beyond the smallest and largest value."""
     joined = np.concatenate([np.asarray(values, np.float64) for values in all_values]) if all_values else np.empty(0)
     joined = joined[np.isfinite(joined)]
     if not len(joined):
@@ -251,7 +257,7 @@ def _label(name: str) -> str:
 
 
 def _thin(values: Sequence[Any], most: int) -> list[Any]:
-    """Return at most so many of some values, evenly spread, the first and the last among them."""
+    """Return at most `most` evenly spread values, including the first and the last."""
     if len(values) <= most:
         return list(values)
     return [values[place] for place in np.linspace(0, len(values) - 1, most).round().astype(int).tolist()]
@@ -267,11 +273,11 @@ def _svg(figure: Figure, title: str) -> Markup:
     root.attrib = {"viewBox": root.attrib["viewBox"], "class": "chart", "role": "img", "aria-label": title}
     _clean(root)
     text = ElementTree.tostring(root, encoding="unicode")
-    return Markup(re.sub(r"(</?)ns\d+:|\sxmlns:ns\d+=\"[^\"]*\"", r"\1", text))  # HTML knows the names of SVG
+    return Markup(re.sub(r"(</?)ns\d+:|\sxmlns:ns\d+=\"[^\"]*\"", r"\1", text))  # inline SVG needs no namespaces
 
 
 def _clean(parent: ElementTree.Element) -> None:
-    """Take out of the children of an element what a page has no use for, and make classes of colours."""
+    """Remove elements that a page does not need, and turn colours into classes."""
     for child in list(parent):
         if child.tag in _DROPPED:
             parent.remove(child)

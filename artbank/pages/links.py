@@ -1,4 +1,4 @@
-"""Where a page finds photos: by relative URLs, for it is opened from disks, buckets and servers alike."""
+"""Relative URLs from a page to other folders: they work on disks, in buckets and on web servers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from artbank.store.objects import Store
 
 
 def relative_url(page: Store, target: Store) -> str | None:
-    """Return the URL of one folder as a page in another one has it, without a slash at its end.
+    """Return the relative URL of a folder, seen from a page's folder, without a trailing slash.
 
-    None where no relative URL leads there: they are in different buckets, or not both on disks.
+    Returns:
+        None if there is no relative URL: different buckets, or only one of the two on a disk.
     """
     kinds = [store.uri.partition("://") for store in (page, target)]
     if any(kind == "s3" for kind, mark, _ in kinds if mark):
@@ -21,7 +22,7 @@ def relative_url(page: Store, target: Store) -> str | None:
         return None
     try:
         return _quote(Path(os.path.relpath(target.uri, page.uri)).as_posix())
-    except ValueError:  # another drive of Windows
+    except ValueError:  # another drive on Windows
         return None
 
 

@@ -1,13 +1,15 @@
-"""Pages into a store: data first, `index.html` last, what older versions have left afterwards."""
+"""Write pages to a store: data first, then `index.html`, then stale files are deleted."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Callable, Iterable
 from importlib.resources import files as package_files
-from itertools import islice
 from pathlib import PurePosixPath
 
+from more_itertools import chunked
+
+from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 
 INDEX = "index.html"
@@ -17,32 +19,37 @@ _WRITTEN_AT_ONCE = 32
 def content_name(folder: str, name: str, data: bytes) -> str:
     """Return `folder/name` with 16 hex digits of the content's SHA-256 before its suffix."""
     path = PurePosixPath(folder, name)
-    return str(path.with_name(f"{path.stem}-{hashlib.sha256(data).hexdigest()[:16]}{path.suffix}"))
+    return str(path.with_name(f"{path.stem}-{short_hash(data)}{path.suffix}"))
 
 
 def assets(*names: str) -> dict[str, bytes]:
-    """Return files of `artbank/pages/static` under the names they have beside a page."""
+    """Return files of `artbank/pages/static` under their published, content-based names."""
     folder = package_files("artbank.pages") / "static"
     bodies = {name: (folder / name).read_bytes() for name in names}
     return {content_name("assets", name, data): data for name, data in bodies.items()}
 
 
+def stamp(facts: object) -> str:
+    """Return a hash of everything that a page is made from: an equal stamp means an up-to-date page."""
+    return short_hash(json.dumps(facts, default=str, sort_keys=True), 32)
+
+
 def publish(
     page: Store, files: Iterable[tuple[str, bytes]], html: str | Callable[[], str], *, kept: Iterable[str] = ()
 ) -> None:
-    """Write a page and its files, as far as they are not there.
+    """Write a page and the files that are missing; then delete files that it no longer uses.
 
     Args:
-        page: The page's own folder: what the page has no more use for is deleted from it, last of all.
-        files: By name below the folder, named by their content: one that is there is left as it is. Few of them are in
-            memory at a time.
-        html: The page, or what makes it when all files are written.
-        kept: Names of other files there that this version of the page uses.
+        page: The page's own folder.
+        files: Pairs of name and bytes. Names follow from content, so existing files are not
+            rewritten. Only a few files are in memory at a time.
+        html: The page, or a function that renders it after all files are written.
+        kept: Names of existing files that this version of the page uses too.
     """
     there = {stored.key for stored in page.scan()}
-    used, left = {INDEX, *kept}, iter(files)
-    while some := list(islice(left, _WRITTEN_AT_ONCE)):
-        used |= {name for name, _ in some}
-        page.write_many({name: data for name, data in some if name not in there})
+    used = {INDEX, *kept}
+    for batch in chunked(files, _WRITTEN_AT_ONCE):
+        used |= {name for name, _ in batch}
+        page.write_many({name: data for name, data in batch if name not in there})
     page.write(INDEX, (html if isinstance(html, str) else html()).encode())
     page.delete_many(sorted(there - used))

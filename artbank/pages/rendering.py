@@ -1,4 +1,4 @@
-"""Templates to HTML."""
+"""Render templates to HTML."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from artbank.report.markdown import plain, score_text, seconds_text, share_text,
 
 
 def render(template: str, **facts: Any) -> str:
-    """Fill in a template of `artbank/pages/templates`.
+    """Render a template of `artbank/pages/templates`.
 
     Args:
         template: Its file name.
-        facts: What it names. All of it is escaped, but for `Markup`. Templates that extend `base.html` need `assets`,
-            the files to link, by their names beside the page.
+        facts: The template's variables; all are escaped, except `Markup`. Templates that extend
+            `base.html` need `assets`: the files to link, relative to the page.
 
     Raises:
-        jinja2.UndefinedError: It names what it is not given.
+        jinja2.UndefinedError: The template uses a variable that is not given.
     """
     return _templates().get_template(template).render(version=__version__, **facts)
 

@@ -1,1 +1,1 @@
-"""Markdown, bank cards and contact sheets."""
+"""Texts and pictures for people: Markdown reports, bank cards, previews."""

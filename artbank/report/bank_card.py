@@ -1,4 +1,4 @@
-"""The card of one bank: what it is, what it is worth, and how to use it."""
+"""The card of a bank as Markdown: facts, scores, usage, provenance."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def bank_card(record: BankRecord, status: str, preview_name: str | None) -> str:
 
     Args:
         record: The bank's row in the catalog.
-        status: What has become of the bank, in a word, e.g. "current".
-        preview_name: File name of its preview, beside the card.
+        status: Status of the bank in a word, e.g. "available".
+        preview_name: File name of its preview, next to the card; None without one.
     """
     title = f"{record.collection}, version {record.version}"
     sections = [

@@ -1,4 +1,4 @@
-"""What work costs, for people: a forecast before it, and afterwards what it took, in seconds of a device."""
+"""Forecasts and costs of runs as text, in device seconds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from artbank.report.markdown import escape, number_text, seconds_text, share_text, table
 from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
 
-_LISTED = 50  # collections in a forecast
+_MAX_LISTED = 50  # collections in a forecast
 
 
 def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
-    """Return what a run over an archive would do as Markdown; see `StylizeForecast`."""
+    """Return the forecast of a run over an archive as Markdown."""
     evaluations = number_text(forecast.num_evaluations, "evaluation")
     sections = [
         f"# {escape(title)}",
@@ -27,8 +27,8 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
 
 
 def training_markdown(forecast: TrainForecast, *, title: str) -> str:
-    """Return what a run of trainings would do as Markdown; see `TrainForecast`."""
-    listed = forecast.collections[:_LISTED]
+    """Return the forecast of a training run as Markdown."""
+    listed = forecast.collections[:_MAX_LISTED]
     more = len(forecast.collections) - len(listed)
     sections = [
         f"# {escape(title)}",
@@ -42,7 +42,7 @@ def training_markdown(forecast: TrainForecast, *, title: str) -> str:
 
 
 def cost_markdown(cost: RunCost) -> str:
-    """Return what a run took as a section of its report."""
+    """Return the cost of a run as a section of its report."""
     tally, pictures = cost.tally, cost.tally.done - cost.tally.kept
     rows = [
         ("pictures drawn", f"{pictures:,}"),
@@ -64,7 +64,7 @@ def cost_markdown(cost: RunCost) -> str:
 
 
 def cost_facts(cost: RunCost) -> dict[str, Any]:
-    """Return what a run took as it goes into JSON."""
+    """Return the cost of a run as JSON data."""
     return {
         "drawn": cost.tally.done - cost.tally.kept,
         "failed": cost.tally.failed,
@@ -80,13 +80,13 @@ def cost_facts(cost: RunCost) -> dict[str, Any]:
 
 
 def device_text(seconds: float, device: str) -> str:
-    """Return seconds of a device, in hours of it where it is known: `2 h 6 min (2.1 GPU hours)`."""
+    """Return device seconds as text, such as `2 h 6 min (2.1 GPU hours)`."""
     name = {"cuda": "GPU ", "mps": "GPU ", "cpu": "CPU "}.get(device, "device ")
     return f"{seconds_text(seconds)} ({seconds / 3600:.2g} {name}hours)"
 
 
 def pace_text(pace: Pace, of: str) -> str:
-    """Return what a forecast goes by, in one sentence without its end."""
+    """Return the pace and the basis of a forecast, such as `0.5 s a picture, by ...`."""
     return f"{seconds_text(pace.seconds)} a {of}, by {pace.basis}"
 
 
@@ -98,7 +98,7 @@ def _picture_cost(forecast: StylizeForecast) -> str:
 
 
 def training_cost(forecast: TrainForecast) -> str:
-    """Return the steps of a run of trainings and the time they may take, as Markdown on one line."""
+    """Return the forecast steps and time of a training run as one line of Markdown."""
     fewest, likely, most = forecast.num_steps
     steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely." if fewest < most else f"{most:,} steps."
     if forecast.seconds is None or forecast.pace is None:

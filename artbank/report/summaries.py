@@ -1,4 +1,4 @@
-"""What became of a run: counts, scores beside their floor and ceiling, failures and the worst pictures."""
+"""The summary of an output: counts, scores with floor and ceiling, failures, worst pictures."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SUMMARY_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "file_name"),
     *MEASURES,
 )
-"""Columns of the results that a summary needs."""
+"""Columns of the results that a summary reads."""
 NUM_LISTED = 20
 _FIGURES = ("mean", "median", "p5", "p95", "floor", "ceiling")
 _LISTED = ("clip_style", "clip_content", "ssim")
 
 
 def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, float | None]]) -> dict[str, Any]:
-    """Summarize a run's results; the outcome goes into JSON as it is.
+    """Summarize results as JSON data.
 
     Args:
-        results: Rows of `Result`, one for each photo and style, in `SUMMARY_COLUMNS` at least.
-        floors: Floor and ceiling of `clip_style` for each style; a style that is not in it has neither.
+        results: Rows of `Result`, one per photo and style, with at least `SUMMARY_COLUMNS`.
+        floors: Floor and ceiling of `clip_style` by style; missing styles have neither.
     """
     done, failed = (results.filter(pc.equal(results["status"], status)) for status in ("done", "failed"))
     return {
@@ -66,8 +66,8 @@ def summary_markdown(
     Args:
         summary: From `results_summary`.
         title: Headline, e.g. "Stylized holiday photos".
-        places: Where things are: a URI by what is there.
-        cost: What the run took, if it had anything to do.
+        places: URIs of the results, by description.
+        cost: Of the run; None if it had nothing to do.
     """
     sections = [
         f"# {escape(title)}",

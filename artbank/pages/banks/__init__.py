@@ -2,8 +2,8 @@
 
 STORE/index.html                                       the index
       banks/<collection>/<bank_id>/index.html          a bank's page
-      assets/*                                         what they share, named by its content
-      site.json                                        what each page was made from, so that only others are made anew
+      assets/*                                         shared files, named by their content
+      site.json                                        a stamp of each page's sources, to skip pages that are up to date
 
-All of it follows from the catalog and from what is kept beside the banks; losing it loses nothing.
+All pages are derived from the catalog and the banks' files, so they can always be written again.
 """

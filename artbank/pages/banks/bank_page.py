@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from artbank.bank.checkpoint import History
 from artbank.catalog.bank_files import PREVIEW
-from artbank.pages.banks.entries import Entry, Kept, read_recipe
-from artbank.pages.banks.lineage import trace
+from artbank.pages.banks.entries import BankDetails, Entry, read_recipe
+from artbank.pages.banks.lineage import trace_lineage
 from artbank.pages.charts import Chart, line_chart
 from artbank.pages.publishing import assets
 from artbank.pages.rendering import render
@@ -21,30 +21,32 @@ from artbank.report.markdown import visible
 
 STYLES = ("style.css", "status.css", "bank.css")
 
-_MOST_POINTS = 400  # of a line
+_MAX_POINTS = 400  # per line
 _GAUGE_PX, _GAUGE_MARGIN_PX = 460.0, 46.0
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """Where a score lies between what untouched photos and what artworks have: places in a drawing 460 px wide."""
+    """Positions of a score between its floor and its ceiling, in px of a drawing 460 px wide."""
 
     floor: float
     score: float
     ceiling: float
 
 
-def render_bank(store_uri: str, entry: Entry, versions: Sequence[Entry], kept: Mapping[str, Kept], root: str) -> str:
+def render_bank(
+    store_uri: str, entry: Entry, versions: Sequence[Entry], details: Mapping[str, BankDetails], root: str
+) -> str:
     """Return a bank's page as HTML.
 
     Args:
-        store_uri: Of the store, for the commands.
+        store_uri: URI of the store, for the commands.
         entry: The bank.
-        versions: All of its collection, by version.
-        kept: What is kept beside them, by bank id.
-        root: The way from the page to the site's root: a `../` for each folder.
+        versions: All banks of its collection, by version.
+        details: Albums and histories, by bank id.
+        root: Relative path from the page to the site's root: one `../` per folder.
     """
-    own, record = kept.get(entry.record.bank_id, Kept()), entry.record
+    own, record = details.get(entry.record.bank_id, BankDetails()), entry.record
     return render(
         "bank.html",
         assets=asset_links(STYLES, root),
@@ -54,27 +56,27 @@ def render_bank(store_uri: str, entry: Entry, versions: Sequence[Entry], kept: M
         bank=record,
         album=own.album,
         preview=PREVIEW if PREVIEW in entry.etags else None,
-        lineage=trace(entry, versions, kept),
+        lineage=trace_lineage(entry, versions, details),
         link=lambda other: f"{root}{quote(other.key())}",
         losses=own.history and draw_losses(own.history, entry),
         best=own.history and own.history.best,
-        ended=own.history and tell_end(own.history, entry),
+        ended=own.history and describe_end(own.history, entry),
         gauge=place_scores(entry),
-        commands=tell_commands(store_uri, entry),
+        commands=list_commands(store_uri, entry),
         recipe=[(name, _setting(value)) for name, value in sorted(read_recipe(record).items())],
-        provenance=tell_provenance(entry),
+        provenance=list_provenance(entry),
     )
 
 
 def asset_links(names: Sequence[str], root: str) -> list[str]:
-    """Return the ways from a page to files that all pages share."""
+    """Return the relative paths from a page to shared files."""
     return [f"{root}{name}" for name in assets(*names)]
 
 
 def draw_losses(history: History, entry: Entry) -> list[Chart]:
-    """Draw the loss on held-out artworks, and the mean on those that the bank learns from between two validations.
+    """Draw the validation loss, and the mean training loss between two validations.
 
-    Each has an axis of its own: what is learned in a step is drawn at random, and its loss spreads far wider.
+    Each has its own axis, since the training loss of random batches varies far more.
     """
     held_out = dict(_thin(history.validation))
     between = zip([0, *held_out], held_out, strict=False)
@@ -90,8 +92,8 @@ def draw_losses(history: History, entry: Entry) -> list[Chart]:
     return charts
 
 
-def tell_end(history: History, entry: Entry) -> str:
-    """Return how a training ended, in a sentence."""
+def describe_end(history: History, entry: Entry) -> str:
+    """Return one sentence on how the training ended."""
     steps, most = len(history.train), read_recipe(entry.record).get("max_steps")
     if not isinstance(most, int):
         return f"It took {steps:,} steps."
@@ -102,7 +104,7 @@ def tell_end(history: History, entry: Entry) -> str:
 
 
 def place_scores(entry: Entry) -> Gauge | None:
-    """Return where a bank's score lies, None where it has none or nothing to hold it against."""
+    """Return the gauge of a bank's score; None without a score, a floor or a ceiling."""
     bank = entry.record
     if bank.clip_style is None or bank.clip_style_floor is None or bank.clip_style_ceiling is None:
         return None
@@ -113,26 +115,26 @@ def place_scores(entry: Entry) -> Gauge | None:
     return Gauge(*(round(_GAUGE_MARGIN_PX + width * (value - low) / (high - low), 1) for value in values))
 
 
-def tell_commands(store_uri: str, entry: Entry) -> list[tuple[str, str]]:
-    """Return what can be done with a bank: in words, and as a command, an option a line."""
+def list_commands(store_uri: str, entry: Entry) -> list[tuple[str, str]]:
+    """Return uses of a bank: a description and a command each, one option per line."""
     bank, name = shlex.quote(entry.name), shlex.quote(entry.record.collection)
     on = [] if entry.record.base_model == "mini" else [f"--base-model {shlex.quote(entry.record.base_model)}"]
     store, stylize = f"--store {shlex.quote(store_uri)}", "artbank stylize PHOTOS OUTPUT"
-    told = [("Draw a folder of photos in this style", [stylize, store, f"--style {bank}", *on])]
+    commands = [("Draw a folder of photos in this style", [stylize, store, f"--style {bank}", *on])]
     if entry.status == "default":
         what = f"The same, with whatever version {entry.record.collection} stands for"
-        told.append((what, [stylize, store, f"--style {name}", *on]))
+        commands.append((what, [stylize, store, f"--style {name}", *on]))
     else:
-        told.append(("Let the collection's name stand for this version", [f"artbank banks promote {bank}", store]))
+        commands.append(("Let the collection's name stand for this version", [f"artbank banks promote {bank}", store]))
     if entry.status != "retired":
-        told.append(("Take this version out", [f"artbank banks retire {bank}", store]))
+        commands.append(("Take this version out", [f"artbank banks retire {bank}", store]))
     file = shlex.quote(f"{entry.record.collection}.safetensors")
-    told.append(("For diffusers, ComfyUI and A1111", [f"artbank export {bank} {file}", store]))
-    return [(what, " \\\n    ".join(map(visible, parts))) for what, parts in told]
+    commands.append(("For diffusers, ComfyUI and A1111", [f"artbank export {bank} {file}", store]))
+    return [(what, " \\\n    ".join(map(visible, parts))) for what, parts in commands]
 
 
-def tell_provenance(entry: Entry) -> list[tuple[str, Any]]:
-    """Return what a bank was made from, as terms and texts."""
+def list_provenance(entry: Entry) -> list[tuple[str, Any]]:
+    """Return the provenance of a bank as pairs of term and text."""
     bank = entry.record
     return [
         ("bank id", bank.bank_id),
@@ -164,7 +166,7 @@ def _is_early(history: History, entry: Entry) -> bool:
 
 
 def _thin(validation: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
-    stride = -(-len(validation) // _MOST_POINTS)
+    stride = -(-len(validation) // _MAX_POINTS)
     return [*validation[::stride], *([] if (len(validation) - 1) % stride == 0 else validation[-1:])]
 
 

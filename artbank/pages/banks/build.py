@@ -1,8 +1,8 @@
-"""Which pages are to be written, and writing them.
+"""Write the pages of banks that are not up to date.
 
-A page is made anew where what it is made from has changed, which `site.json` tells. Who writes looks into the catalog
-once more afterwards, and again until nothing is new: so the run that writes last has seen all rows, however many train
-at once, and what it leaves is whole.
+`site.json` holds a stamp of each page's sources; a page is written when its stamp changes. After writing,
+the catalog is read again until it has no new rows. So the last of several runs has seen all rows, and its
+index is complete.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
-from itertools import groupby, islice
+from itertools import groupby
+
+from more_itertools import chunked
 
 from artbank.catalog.catalog import Catalog
 from artbank.pages.banks.bank_page import STYLES as BANK_STYLES
 from artbank.pages.banks.bank_page import render_bank
-from artbank.pages.banks.entries import Entry, page_key, read_entries, read_kept
+from artbank.pages.banks.entries import Entry, page_key, read_details, read_entries
 from artbank.pages.banks.index_page import STYLES as INDEX_STYLES
 from artbank.pages.banks.index_page import render_index
-from artbank.pages.publishing import INDEX, assets
+from artbank.pages.publishing import INDEX, assets, stamp
 from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
@@ -31,18 +33,18 @@ logger = logging.getLogger(__name__)
 SITE = "site.json"
 _FORMAT = "artbank.site/1"
 _COLLECTIONS_AT_ONCE, _COPIED_AT_ONCE = 16, 64
-_MOST_ROUNDS = 5  # of looking for rows that came meanwhile; whoever brings more of them writes pages too
+_MAX_ROUNDS = 5  # of reading the catalog again; a run that adds more rows writes pages itself
 _PICTURES = (".webp", ".jpg")
 
 
 @dataclass(frozen=True)
 class Built:
-    """What building a site came to.
+    """The pages of a store's banks.
 
     Attributes:
-        index_uri: Of the index.
+        index_uri: URI of the index.
         pages: URI of each bank's page, by bank id.
-        num_written: Pages that were made anew, the index among them.
+        num_written: Pages written by this call, including the index.
     """
 
     index_uri: str
@@ -51,12 +53,12 @@ class Built:
 
 
 def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Built:
-    """Write the index of a store's banks and each bank's page, as far as they are not up to date.
+    """Write the index of a store's banks and the bank pages that are not up to date.
 
     Args:
         store: Holds the banks.
-        out: Gets the pages, and copies of the pictures that they show; the store itself by default.
-        anew: Write every page, whatever is there.
+        out: Receives the pages and copies of their pictures; the store itself by default.
+        anew: Write every page, even if it is up to date.
 
     Raises:
         CatalogError: A row of the catalog cannot be read.
@@ -65,14 +67,14 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
     catalog, out = Catalog(store), out or store
     seen, written = catalog.names(), 0
     built = _build_once(store, out, anew=anew)
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         before, seen = seen, catalog.names()
         written += built.num_written
         if not built.num_written or seen == before:
             break
         built = _build_once(store, out, anew=False)
     if written:
-        logger.info("pages written: %d of %d", written, len(built.pages) + 1)
+        logger.info("wrote %d of %d pages", written, len(built.pages) + 1)
     return Built(built.index_uri, built.pages, written)
 
 
@@ -80,8 +82,8 @@ def _build_once(store: Store, out: Store, *, anew: bool) -> Built:
     listed = _list(store)
     there = listed if out == store else _list(out)
     entries = read_entries(store, listed)
-    wanted = {entry.key(): mark for group in _by_collection(entries) for entry, mark in _mark(store, group)}
-    wanted[INDEX] = _hash([_sources(), store.uri, [_facts(entry) for entry in entries]])
+    wanted = {entry.key(): mark for group in _by_collection(entries) for entry, mark in _stamps(store, group)}
+    wanted[INDEX] = stamp([_sources(), store.uri, [_facts(entry) for entry in entries]])
     known = {} if anew else _read_known(out)
     stale = {key for key, mark in wanted.items() if known.get(key) != mark or (key != INDEX and key not in there)}
     if INDEX not in stale and not out.exists(INDEX):
@@ -107,25 +109,21 @@ def _by_collection(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield list(group)
 
 
-def _mark(store: Store, versions: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
-    """Yield the versions of a collection, each with a hash of all that its page is made from."""
-    shared = _hash([_sources(), store.uri, [_facts(entry) for entry in versions]])
-    yield from ((entry, _hash([entry.key(), shared])) for entry in versions)
+def _stamps(store: Store, versions: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+    """Yield the versions of a collection, each with the stamp of its page."""
+    shared = stamp([_sources(), store.uri, [_facts(entry) for entry in versions]])
+    yield from ((entry, stamp([entry.key(), shared])) for entry in versions)
 
 
 def _facts(entry: Entry) -> list[object]:
     return [asdict(entry.record), entry.status, entry.etags]
 
 
-def _hash(facts: object) -> str:
-    return hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()[:16]
-
-
 @cache
 def _sources() -> str:
-    """Return a hash of the code, templates and styles behind the pages."""
+    """Return a hash of the code, templates and styles of the pages."""
     digest = hashlib.sha256()
-    for package in ("artbank.pages", "artbank.pages.banks", "artbank.report"):
+    for package in ("artbank.pages", "artbank.report"):
         for file in sorted(_walk(package_files(package)), key=str):
             digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -140,7 +138,7 @@ def _walk(folder: Traversable) -> Iterator[Traversable]:
 
 
 def _read_known(out: Store) -> Mapping[str, str]:
-    """Return what each page was made from; nothing where that cannot be read, so that all are made anew."""
+    """Return the stamps of the existing pages; empty if they cannot be read, so that all pages are written."""
     try:
         found = json.loads(out.read(SITE))
     except (FileNotFoundError, ValueError, RecursionError):
@@ -151,20 +149,19 @@ def _read_known(out: Store) -> Mapping[str, str]:
 
 def _write_pages(store: Store, out: Store, entries: Sequence[Entry], stale: set[str]) -> None:
     groups = (group for group in _by_collection(entries) if any(entry.key() in stale for entry in group))
-    while some := list(islice(groups, _COLLECTIONS_AT_ONCE)):
-        kept = read_kept(store, [entry for group in some for entry in group])
-        for versions in some:
-            made = [entry for entry in versions if entry.key() in stale]
-            out.write_many(
-                {
-                    entry.key(): render_bank(store.uri, entry, versions, kept, "../" * entry.key().count("/")).encode()
-                    for entry in made
-                }
-            )
+    for batch in chunked(groups, _COLLECTIONS_AT_ONCE):
+        details = read_details(store, [entry for group in batch for entry in group])
+        for versions in batch:
+            rendered: dict[str, bytes] = {}
+            for entry in versions:
+                key = entry.key()
+                if key in stale:
+                    root = "../" * key.count("/")
+                    rendered[key] = render_bank(store.uri, entry, versions, details, root).encode()
+            out.write_many(rendered)
 
 
 def _copy_pictures(store: Store, out: Store, keys: Sequence[str]) -> None:
-    left = iter(keys)
-    while some := list(islice(left, _COPIED_AT_ONCE)):
-        found = store.read_many(some)
+    for batch in chunked(keys, _COPIED_AT_ONCE):
+        found = store.read_many(batch)
         out.write_many({key: data for key, data in found.items() if isinstance(data, bytes)})

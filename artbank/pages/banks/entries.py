@@ -1,4 +1,4 @@
-"""What the pages are made from: the catalog's rows, and what is kept beside each bank."""
+"""The sources of the bank pages: the catalog's rows, and each bank's album and history."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Entry:
     """A registered bank.
 
     Attributes:
-        record: Its row.
+        record: Its row in the catalog.
         status: `default`, `available` or `retired`.
-        etags: Of what is kept beside it for people, by name.
+        etags: ETags of its album, history and pictures, by file name.
     """
 
     record: BankRecord
@@ -38,38 +38,38 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What a style is asked for by."""
+        """The name by which users request it, such as `monet@3`."""
         return f"{self.record.collection}@{self.record.version}"
 
     @property
     def cover(self) -> str | None:
-        """Name of the picture that stands for it, beside it."""
+        """File name of its cover picture; None without one."""
         return next((name for name in (COVER, PREVIEW) if name in self.etags), None)
 
     def key(self, name: str = INDEX) -> str:
-        """Return where a file of the bank lives in its store; its page by default."""
+        """Return the key of one of the bank's files; by default of its page."""
         return bank_key(self.record.collection, self.record.bank_id, name)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is kept beside a bank; None where there is none, or where it cannot be read."""
+class BankDetails:
+    """A bank's album and history; None if missing or unreadable."""
 
     album: Album | None = None
     history: History | None = None
 
 
 def page_key(record: BankRecord) -> str:
-    """Return where a bank's page lives in its store."""
+    """Return the key of a bank's page in its store."""
     return bank_key(record.collection, record.bank_id, INDEX)
 
 
 def read_entries(store: Store, listed: Mapping[str, StoredObject]) -> list[Entry]:
-    """Return all banks of a store by collection and version, with one reading of its catalog.
+    """Return all banks of a store, sorted by collection and version; reads the catalog once.
 
     Args:
         store: The store.
-        listed: What is below `banks/` in it, by key.
+        listed: Objects below `banks/` in it, by key.
 
     Raises:
         CatalogError: A row cannot be read.
@@ -79,8 +79,8 @@ def read_entries(store: Store, listed: Mapping[str, StoredObject]) -> list[Entry
     return [Entry(record, status, _etags(record, listed)) for record, status in rows]
 
 
-def read_kept(store: Store, entries: Sequence[Entry]) -> dict[str, Kept]:
-    """Fetch what is kept beside some banks, by their ids; what cannot be read is logged and left out.
+def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetails]:
+    """Fetch the albums and histories of banks, by bank id; logs and skips unreadable ones.
 
     Raises:
         OSError: The store failed.
@@ -93,7 +93,7 @@ def read_kept(store: Store, entries: Sequence[Entry]) -> dict[str, Kept]:
         if isinstance(data, bytes):
             found[key] = data
     return {
-        entry.record.bank_id: Kept(
+        entry.record.bank_id: BankDetails(
             _parse_album(store, entry.key(ALBUM), found), _parse_history(store, entry.key(HISTORY), found)
         )
         for entry in entries
@@ -101,7 +101,7 @@ def read_kept(store: Store, entries: Sequence[Entry]) -> dict[str, Kept]:
 
 
 def read_recipe(record: BankRecord) -> dict[str, Any]:
-    """Return a bank's recipe as it was registered, empty where that makes no sense."""
+    """Return a bank's recipe as registered; empty if it cannot be parsed."""
     try:
         recipe = json.loads(record.recipe)
     except (ValueError, TypeError, RecursionError):
@@ -118,7 +118,7 @@ def _parse_album(store: Store, key: str, found: Mapping[str, bytes]) -> Album | 
     try:
         return Album.from_bytes(found[key]) if key in found else None
     except BankError as error:
-        logger.warning("%s is left out of its page: %s", store.uri_of(key), error)
+        logger.warning("the page omits %s: %s", store.uri_of(key), error)
         return None
 
 
@@ -126,6 +126,6 @@ def _parse_history(store: Store, key: str, found: Mapping[str, bytes]) -> Histor
     try:
         history = History.parse(found[key].decode()) if key in found else None
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        logger.warning("%s is left out of its page: it is no history (%s)", store.uri_of(key), error)
+        logger.warning("the page omits %s: expected a training history, found %s", store.uri_of(key), error)
         return None
     return history if history is not None and history.validation else None

@@ -13,11 +13,11 @@ STYLES = ("style.css", "status.css", "banks.css", "banks.js")
 
 
 def render_index(store_uri: str, entries: Sequence[Entry]) -> str:
-    """Return the index as HTML: every bank, by collection, the newest version first.
+    """Return the index as HTML: all banks by collection, newest version first.
 
     Args:
-        store_uri: Of the store.
-        entries: Its banks, by collection and version.
+        store_uri: URI of the store.
+        entries: Its banks, sorted by collection and version.
     """
     shown = sorted(entries, key=lambda entry: (entry.record.collection.casefold(), -entry.record.version))
     collections = {entry.record.collection for entry in entries}

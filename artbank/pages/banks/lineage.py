@@ -1,4 +1,4 @@
-"""The versions of a collection: which there are, and what changed from one to the next."""
+"""The versions of a collection, and the changes between them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from artbank.catalog.album import count_changes
-from artbank.pages.banks.entries import Entry, Kept, read_recipe
+from artbank.pages.banks.entries import BankDetails, Entry, read_recipe
 from artbank.report.markdown import plain
 
-_MOST_SHOWN = 50
-_MOST_CHANGES = 8  # of a recipe
+_MAX_SHOWN = 50
+_MAX_CHANGES = 8  # of a recipe
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version in the lineage of a bank: its entry, and what changed since the one before it, in words."""
+    """A version of a collection, and its changes since the version before, as text."""
 
     entry: Entry
     changes: tuple[str, ...]
@@ -23,13 +23,13 @@ class Version:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a bank's page tells of the versions of its collection.
+    """The versions of a collection on a bank's page.
 
     Attributes:
-        previous: The version before, None for the first one.
-        next: The version after, None for the last one.
-        default: What the collection's name stands for; None where every version is retired.
-        versions: The newest ones, newest first, the bank itself among them.
+        previous: The version before; None for the first.
+        next: The version after; None for the last.
+        default: The version that the collection's name stands for; None if all are retired.
+        versions: The newest versions and the bank itself, newest first.
         num_left_out: Versions that are not shown.
     """
 
@@ -40,41 +40,42 @@ class Lineage:
     num_left_out: int
 
 
-def trace(entry: Entry, versions: Sequence[Entry], kept: Mapping[str, Kept]) -> Lineage:
-    """Tell where a bank stands among the versions of its collection.
+def trace_lineage(entry: Entry, versions: Sequence[Entry], details: Mapping[str, BankDetails]) -> Lineage:
+    """Return the lineage of a bank.
 
     Args:
         entry: The bank.
-        versions: All of its collection, by version.
-        kept: What is kept beside them, by bank id.
+        versions: All banks of its collection, by version.
+        details: Albums and histories, by bank id.
     """
     place = versions.index(entry)
     before = [None, *versions[:-1]]
-    shown = {*range(len(versions))[-_MOST_SHOWN:], place}
-    told = tuple(Version(versions[i], tell_changes(before[i], versions[i], kept)) for i in sorted(shown, reverse=True))
+    shown = {*range(len(versions))[-_MAX_SHOWN:], place}
+    newest_first = sorted(shown, reverse=True)
+    listed = tuple(Version(versions[i], list_changes(before[i], versions[i], details)) for i in newest_first)
     return Lineage(
         before[place],
         versions[place + 1] if place + 1 < len(versions) else None,
         next((one for one in versions if one.status == "default"), None),
-        told,
-        len(versions) - len(told),
+        listed,
+        len(versions) - len(listed),
     )
 
 
-def tell_changes(before: Entry | None, after: Entry, kept: Mapping[str, Kept]) -> tuple[str, ...]:
-    """Return what changed between two versions as far as it is known, in words."""
+def list_changes(before: Entry | None, after: Entry, details: Mapping[str, BankDetails]) -> tuple[str, ...]:
+    """Return the known changes between two versions, as text."""
     if before is None:
         return ("the first version",)
-    told = [*_artworks(before, after, kept), *_recipe(before, after)]
+    changes = [*_artworks(before, after, details), *_recipe(before, after)]
     if before.record.base_model_hash != after.record.base_model_hash:
-        told.append(f"base model {_model(before)} → {_model(after)}")
-    return tuple(told) or ("trained anew; artworks, recipe and base model are the same",)
+        changes.append(f"base model {_model(before)} → {_model(after)}")
+    return tuple(changes) or ("trained anew; artworks, recipe and base model are the same",)
 
 
-def _artworks(before: Entry, after: Entry, kept: Mapping[str, Kept]) -> list[str]:
+def _artworks(before: Entry, after: Entry, details: Mapping[str, BankDetails]) -> list[str]:
     if before.record.fingerprint == after.record.fingerprint:
         return []
-    contents = [_contents(kept.get(one.record.bank_id)) for one in (before, after)]
+    contents = [_contents(details.get(one.record.bank_id)) for one in (before, after)]
     if contents[0] is None or contents[1] is None:
         return [f"other artworks or captions ({before.record.num_artworks} before, {after.record.num_artworks} now)"]
     counts = zip(count_changes(contents[0], contents[1]), ("added", "removed", "changed"), strict=True)
@@ -82,14 +83,14 @@ def _artworks(before: Entry, after: Entry, kept: Mapping[str, Kept]) -> list[str
     return [f"artworks: {told}" if told else "captions"]
 
 
-def _contents(kept: Kept | None) -> Mapping[str, str] | None:
-    return kept.album.contents if kept and kept.album else None
+def _contents(details: BankDetails | None) -> Mapping[str, str] | None:
+    return details.album.contents if details and details.album else None
 
 
 def _recipe(before: Entry, after: Entry) -> list[str]:
     old, new = read_recipe(before.record), read_recipe(after.record)
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    told = [f"{plain(name)} {_value(old.get(name))} → {_value(new.get(name))}" for name in changed[:_MOST_CHANGES]]
+    told = [f"{plain(name)} {_value(old.get(name))} → {_value(new.get(name))}" for name in changed[:_MAX_CHANGES]]
     return told + ([f"and {len(changed) - len(told)} more of its recipe"] if len(changed) > len(told) else [])
 
 

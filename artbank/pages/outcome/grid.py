@@ -1,9 +1,9 @@
-"""The rows of an output as a grid of photos and styles, and as chunks that a page loads when it needs them.
+"""The rows of an output as a grid of photos and styles, split into chunks that the page loads on demand.
 
-A page that was opened from a disk may not fetch its neighbours, but it may load scripts. So a chunk is a script that
-hands one object to `artbank.receive`, and nothing else. Of some thousand photos there are two: their names, which a
-search reads, and their facts, a column for each style and score. The overview says how many photos of each status a
-chunk has, so that filters leave out whole chunks.
+A page opened from a disk must not fetch other files, but it may load scripts. So a chunk is a script that
+passes one object to `artbank.receive`. Each chunk of some thousand photos has two scripts: the names, for
+the search, and the facts, one column per style and score. The overview counts the photos of each state in
+a chunk, so that filters can skip whole chunks.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ GRID_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "flags", "file_name", "width_px", "height_px", "created_at"),
     *MEASURES,
 )
-"""Columns of the results that a page needs."""
+"""Columns of the results that the grid reads."""
 STATES = ("done", "failed", "flagged", "absent")
-"""What a photo may be in a style; a flagged one is done too."""
+"""States of a photo in a style; a flagged photo is also done."""
 
-_MOST_PHOTOS, _MOST_CELLS, _LEAST_PHOTOS = 4096, 32_768, 256
-_SCALE, _NOTHING = 10_000, -32_768  # scores are kept in 16 bit: cosines to four decimals
+_MAX_PHOTOS, _MAX_CELLS, _MIN_PHOTOS = 4096, 32_768, 256
+_SCALE, _NO_SCORE = 10_000, -32_768  # scores are stored as 16-bit integers: cosines with four decimals
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some photos that follow each other.
+    """Consecutive photos.
 
     Attributes:
-        number: From 0.
+        number: Counted from 0.
         names: The script with their names.
-        facts: The script with what became of them.
-        first: The first one's key.
-        counts: How many are of each of `STATES`: a row for any style, then one for each style.
+        facts: The script with their states and scores.
+        first: Key of the first photo.
+        counts: Number of photos in each of `STATES`: first for any style, then per style.
     """
 
     number: int
@@ -59,18 +59,18 @@ class Grid:
     """The current rows of an output, by photo and style.
 
     Attributes:
-        rows: In `GRID_COLUMNS` at least, by key and style.
-        styles: Their names, in the order of the page's columns.
+        rows: With at least `GRID_COLUMNS`, sorted by key and style.
+        styles: Style names in the order of the page's columns.
     """
 
     def __init__(self, rows: pa.Table, styles: tuple[str, ...]):
-        """Take rows whose styles are all among `styles`."""
+        """Wrap rows; `styles` must contain every style of them."""
         self.rows = rows
         self.styles = styles
 
     @cached_property
     def photos(self) -> np.ndarray:
-        """The number of each row's photo, from 0, in the order of the keys."""
+        """The photo number of each row, counted from 0 in the order of the keys."""
         keys = self.rows["key"]
         begins = np.ones(len(keys), bool)
         if len(keys) > 1:
@@ -79,12 +79,12 @@ class Grid:
 
     @property
     def num_photos(self) -> int:
-        """How many photos there are."""
+        """Number of photos."""
         return int(self.photos[-1]) + 1 if len(self.photos) else 0
 
     @cached_property
     def columns(self) -> np.ndarray:
-        """The number of each row's style."""
+        """The style number of each row."""
         return pc.index_in(self.rows["style"], value_set=pa.array(self.styles, pa.string())).to_numpy()
 
     @cached_property
@@ -93,18 +93,18 @@ class Grid:
         return pc.equal(self.rows["status"], "done").to_numpy()
 
     def scores(self, measure: str) -> np.ndarray:
-        """Return a score of each row; NaN where there is no picture."""
+        """Return one score of each row; NaN where there is no picture."""
         return np.where(self.is_done, self.rows[measure].to_numpy(), np.nan)
 
     def rows_of(self, first: int, end: int) -> slice:
-        """Return where the rows of some photos are."""
+        """Return the slice of rows of photos `first` to `end` - 1."""
         low, high = np.searchsorted(self.photos, (first, end))
         return slice(int(low), int(high))
 
     @property
     def photos_in_a_chunk(self) -> int:
-        """How many photos are in a chunk; fewer in the last one."""
-        return max(_LEAST_PHOTOS, min(_MOST_PHOTOS, _MOST_CELLS // max(len(self.styles), 1)))
+        """Photos per chunk; the last chunk may have fewer."""
+        return max(_MIN_PHOTOS, min(_MAX_PHOTOS, _MAX_CELLS // max(len(self.styles), 1)))
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows chunk by chunk."""
@@ -113,7 +113,7 @@ class Grid:
             yield self._chunk(number, first, min(first + size, self.num_photos))
 
     def cells(self, photo: int) -> dict[int, dict[str, Any]]:
-        """Return the rows of one photo, by the number of their style."""
+        """Return the rows of one photo, by style number."""
         where = self.rows_of(photo, photo + 1)
         rows = self.rows.slice(where.start, where.stop - where.start).to_pylist()
         return dict(zip(self.columns[where].tolist(), rows, strict=True))
@@ -137,12 +137,12 @@ class Grid:
 
 
 def script(name: str, facts: Any) -> bytes:
-    """Return a script that hands facts to the page, as letters of ASCII alone."""
+    """Return a script that passes facts to the page, in ASCII."""
     return f"artbank.receive({json.dumps(name)}, {json.dumps(facts, separators=(',', ':'))});\n".encode("ascii")
 
 
 def describe(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what a page tells of a row, in the words of its scripts; what there is not is left out."""
+    """Return a row as the page's scripts read it, without empty values."""
     state, name = _state(row)
     told = {
         "state": state,
@@ -156,9 +156,9 @@ def describe(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _state(row: dict[str, Any]) -> tuple[str, str | None]:
-    """Return a letter for where a row's picture is, and its name where no rule tells it.
+    """Return a letter for the place of a row's picture, and the file name where the letter does not imply it.
 
-    `d` under the photo's own name, `p` the same with `.png`, `n` under another name, `c` in a container, `f` nowhere.
+    `d` the photo's own name, `p` that name with `.png`, `n` another name, `c` in a container, `f` failed.
     """
     name, plain_name = row["file_name"], f"{row['style']}/{row['key']}"
     if row["status"] != "done" or name is None:
@@ -171,7 +171,7 @@ def _state(row: dict[str, Any]) -> tuple[str, str | None]:
 
 
 def _column(rows: pa.Table, photos: np.ndarray, count: int) -> tuple[dict[str, Any], np.ndarray]:
-    """Return one style of a chunk: its facts, and which photos are of each of `STATES`."""
+    """Return one style's facts in a chunk, and a mask of photos for each of `STATES`."""
     letters = np.full(count, " ")
     told: dict[str, dict[int, Any]] = {"names": {}, "failed": {}, "flags": {}}
     letters[photos] = "d"
@@ -198,15 +198,15 @@ def _column(rows: pa.Table, photos: np.ndarray, count: int) -> tuple[dict[str, A
 
 
 def _spread_out(scores: np.ndarray, photos: np.ndarray, count: int) -> np.ndarray:
-    """Return scores as the page keeps them, one for each photo of a chunk."""
-    kept = np.full(count, _NOTHING, np.int64)
+    """Return one 16-bit score for each photo of a chunk."""
+    kept = np.full(count, _NO_SCORE, np.int64)
     known = np.isfinite(scores.astype(np.float64))
     kept[photos[known]] = np.round(np.clip(scores[known].astype(np.float64), -3, 3) * _SCALE)
     return kept
 
 
 def _shapes(rows: pa.Table, photos: np.ndarray, count: int) -> str:
-    """Return width to height of the photos' pictures, in thousandths."""
+    """Return the aspect ratio (width / height) of the photos' pictures, in thousandths."""
     wide, high = (rows[name].cast(pa.float64()).to_numpy() for name in ("width_px", "height_px"))
     shapes = np.zeros(count, np.int64)
     known = np.isfinite(wide) & np.isfinite(high) & (high > 0)
@@ -219,5 +219,5 @@ def _packed(values: np.ndarray) -> str:
 
 
 def _folders(keys: list[str]) -> list[list[Any]]:
-    """Return the folders of keys, each with how many keys in a row are in it."""
+    """Return the folders of sorted keys, each with its number of consecutive keys."""
     return [[folder, len(list(same))] for folder, same in groupby(key.rpartition("/")[0] for key in keys)]

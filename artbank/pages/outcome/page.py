@@ -1,16 +1,14 @@
-"""The page of an output: what a run, and those before it, have made of an archive.
+"""The page of an output: pictures, scores and failures of all runs so far.
 
-<output>/report/index.html                      facts, charts and a sample, without JavaScript too
+<output>/report/index.html                      facts, charts and some photos; works without JavaScript
 <output>/report/assets/                         its stylesheets and its scripts
-<output>/report/rows/overview-<hash>.js         the sample, and what the chunks hold
+<output>/report/rows/overview-<hash>.js         the photos shown first, and an index of the chunks
 <output>/report/rows/names-*.js, facts-*.js     all rows, see `grid`
-<output>/report/pictures/<hash>.jpg             small photos and pictures of the sample
+<output>/report/pictures/<hash>.jpg             thumbnails of the photos shown first
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -22,10 +20,10 @@ import pyarrow.compute as pc
 from artbank import __version__
 from artbank.pages.links import relative_url
 from artbank.pages.outcome.grid import GRID_COLUMNS, STATES, Chunk, Grid, describe, script
-from artbank.pages.outcome.samples import Sample, choose_sample
 from artbank.pages.outcome.score_charts import draw_scores, draw_throughput, measure_throughput
+from artbank.pages.outcome.selection import Selection, select
 from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_name, picture_name
-from artbank.pages.publishing import INDEX, assets, content_name, publish
+from artbank.pages.publishing import INDEX, assets, content_name, publish, stamp
 from artbank.pages.rendering import render
 from artbank.report.summaries import MEASURES
 from artbank.results.tables import source_hash
@@ -33,7 +31,7 @@ from artbank.store.objects import Store
 
 REPORT = "report"
 COLUMNS = (*GRID_COLUMNS, "clip_style_floor")
-"""Columns of the results that the page needs."""
+"""Columns of the results that the page reads."""
 LABELS = {
     "clip_style": "Likeness to the style",
     "clip_text": "Likeness to the style’s name",
@@ -41,7 +39,7 @@ LABELS = {
     "clip_direction": "Step towards the artworks",
     "ssim": "Structure kept of the photo",
 }
-"""What the scores mean, in a few words."""
+"""Titles of the scores."""
 _SCRIPTS = (
     "outcome-data.js",
     "outcome-search.js",
@@ -51,19 +49,19 @@ _SCRIPTS = (
     "outcome-best.js",
     "outcome-grid.js",
     "outcome.js",
-)  # in the order that they run in: each uses what those before it have added to `artbank`
+)  # in load order: each script uses what earlier ones define
 _MARK = '<meta name="artbank-content" content="{}">'
 
 
 @dataclass(frozen=True)
 class StyleFacts:
-    """What a page tells of a style.
+    """Facts about a style on the page.
 
     Attributes:
-        name: Of its folder and its rows.
-        banks: Its banks and their versions.
+        name: Name of its folder and in its rows.
+        banks: Its banks and their versions, as text.
         floor: Mean `clip_style` of the untouched photos.
-        ceiling: That of held-out artworks; None where nobody knows it.
+        ceiling: Mean `clip_style` of held-out artworks; None if unknown.
     """
 
     name: str
@@ -74,14 +72,14 @@ class StyleFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a page tells of the run that wrote it.
+    """Facts about the run that writes the page.
 
     Attributes:
-        heading: What the page is about.
-        run_id: Names the run's folder; empty where the run had nothing to do.
-        facts: What was asked for, as pairs of a term and a text.
-        styles: Those of the run.
-        max_pixels: Photos and pictures with more are not shown small.
+        heading: The page's heading.
+        run_id: Name of the run's folder; empty if the run had nothing to do.
+        facts: Parameters of the run, as pairs of term and text.
+        styles: The run's styles.
+        max_pixels: Larger photos and pictures get no thumbnail.
     """
 
     heading: str
@@ -92,14 +90,14 @@ class RunFacts:
 
 
 def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mapping[str, Any], run: RunFacts) -> str:
-    """Write the page of an output, unless the one that is there shows the same.
+    """Write the page of an output, unless the existing page is up to date.
 
     Args:
-        output: Where pictures and page are.
-        archive: Where the photos are.
-        rows: From `tables.update_tables_and_vacuum`, in `COLUMNS` at least.
+        output: Holds the pictures and the page.
+        archive: Holds the photos.
+        rows: From `tables.update_tables_and_vacuum`, with at least `COLUMNS`.
         summary: From `report.results_summary`, of the same rows.
-        run: The run that writes it.
+        run: The run that writes the page.
 
     Returns:
         The key of the page.
@@ -109,7 +107,8 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
     """
     page = output.child(REPORT)
     styles = _all_styles(rows, run.styles)
-    mark = _MARK.format(_digest(__version__, sorted(_assets()), source_hash(rows), [asdict(style) for style in styles]))
+    made_from = [__version__, sorted(_assets()), source_hash(rows), [asdict(style) for style in styles]]
+    mark = _MARK.format(stamp(made_from))
     if not _is_written(page, mark):
         draft = _Draft(output, archive, Grid(rows, tuple(style.name for style in styles)), run, page)
         publish(page, draft.write_files(), lambda: draft.write_html(styles, summary, mark), kept=draft.known)
@@ -117,22 +116,22 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
 
 
 class _Draft:
-    """A page that is being written: its files one after the other, then itself."""
+    """A page that is being written: its files one by one, then the HTML."""
 
     def __init__(self, output: Store, archive: Store, grid: Grid, run: RunFacts, page: Store):
         self.output, self.archive, self.grid, self.run = output, archive, grid, run
         self.archive_url = relative_url(page, archive)
-        self.sample = choose_sample(grid)
-        self.shown = {photo: grid.cells(photo) for photo in self.sample.photos}
+        self.selection = select(grid)
+        self.shown = {photo: grid.cells(photo) for photo in self.selection.photos}
         self.photos = {row["key"]: photo_name(row) for row in map(_first, self.shown.values())}
-        self.pictures = [self.shown[photo][column] for photo, column in sorted(self.sample.pictures)]
+        self.pictures = [self.shown[photo][column] for photo, column in sorted(self.selection.pictures)]
         there = {stored.key for stored in page.scan("pictures")}
         self.known = there & {*self.photos.values(), *map(picture_name, self.pictures)}
         self.linked = _assets()
-        self.told: dict[str, Any] = {}
+        self.overview: dict[str, Any] = {}
 
     def write_files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the files that lack, the overview after all that it tells of."""
+        """Yield the missing files; the overview comes after the files that it names."""
         there, most = set(self.known), self.run.max_pixels
         for name, data in chain(
             draw_photos(self.archive, self.photos, there, most), draw_pictures(self.output, self.pictures, there, most)
@@ -144,13 +143,13 @@ class _Draft:
             entry, scripts = _chunk_files(chunk)
             chunks.append(entry)
             yield from scripts.items()
-        self.told = _overview(self.grid, self.sample, self.shown, self.known, chunks, self.archive_url)
-        overview = script("overview", self.told)
+        self.overview = _overview(self.grid, self.selection, self.shown, self.known, chunks, self.archive_url)
+        overview = script("overview", self.overview)
         self.linked[content_name("rows", "overview.js", overview)] = overview
         yield from self.linked.items()
 
     def write_html(self, styles: Sequence[StyleFacts], summary: Mapping[str, Any], mark: str) -> str:
-        """Return the page, once its files are written."""
+        """Return the page's HTML; call it after all files are written."""
         return render(
             "outcome.html",
             assets=list(self.linked),
@@ -162,13 +161,13 @@ class _Draft:
             times=measure_throughput(self.grid),
             throughput=draw_throughput(self.grid),
             scores=draw_scores(self.grid, styles, LABELS),
-            spread=[self.told["photos"][place] for place in self.told["spread"]],
+            spread=[self.overview["photos"][place] for place in self.overview["spread"]],
         )
 
 
 def _overview(
     grid: Grid,
-    sample: Sample,
+    selection: Selection,
     shown: Mapping[int, Mapping[int, Mapping[str, Any]]],
     known: set[str],
     chunks: Sequence[Any],
@@ -177,7 +176,7 @@ def _overview(
     places = {photo: place for place, photo in enumerate(shown)}
     lists = [
         [column, measure, kind, [places[photo] for photo in photos]]
-        for (column, measure, kind), photos in sample.listed.items()
+        for (column, measure, kind), photos in selection.listed.items()
     ]
     return {
         "styles": grid.styles,
@@ -188,7 +187,7 @@ def _overview(
         "archive": archive_url,
         "chunks": chunks,
         "photos": [_photo(cells, len(grid.styles), known) for cells in shown.values()],
-        "spread": [places[photo] for photo in sample.spread],
+        "spread": [places[photo] for photo in selection.spread],
         "lists": lists,
     }
 
@@ -196,23 +195,23 @@ def _overview(
 def _photo(cells: Mapping[int, Mapping[str, Any]], num_styles: int, known: set[str]) -> dict[str, Any]:
     first, small = _first(cells), photo_name(_first(cells))
     sized = next((row for row in cells.values() if row["width_px"] and row["height_px"]), None)
-    told = []
+    described = []
     for column in range(num_styles):
         row = cells.get(column)
         entry = describe(dict(row)) if row else None
         if row and entry and picture_name(row) in known:
             entry["small"] = picture_name(row)
-        told.append(entry)
+        described.append(entry)
     return {
         "key": first["key"],
         "small": small if small in known else None,
         "shape": round(sized["width_px"] / sized["height_px"], 3) if sized else None,
-        "cells": told,
+        "cells": described,
     }
 
 
 def _chunk_files(chunk: Chunk) -> tuple[list[Any], dict[str, bytes]]:
-    """Return what the overview tells of a chunk, and its scripts."""
+    """Return a chunk's entry in the overview, and its scripts."""
     scripts = {"names": chunk.names, "facts": chunk.facts}
     named = {kind: content_name("rows", f"{kind}-{chunk.number:05d}.js", data) for kind, data in scripts.items()}
     return [named["names"], named["facts"], chunk.counts], {named[kind]: data for kind, data in scripts.items()}
@@ -224,7 +223,7 @@ def _first(cells: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]:
-    """Return the styles of rows: those of the run, as asked for, then those of earlier ones."""
+    """Return the styles of the run in the order asked for, then the styles of earlier runs."""
     there = set(pc.unique(rows["style"]).to_pylist())
     others = sorted(there - {style.name for style in asked})
     floors = [pc.mean(rows.filter(pc.equal(rows["style"], name))["clip_style_floor"]).as_py() for name in others]
@@ -239,7 +238,3 @@ def _assets() -> dict[str, bytes]:
 def _is_written(page: Store, mark: str) -> bool:
     found = page.read_many([INDEX])[INDEX]
     return isinstance(found, bytes) and mark.encode() in found
-
-
-def _digest(*facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The charts of an output: how its scores are spread, and how many pictures were done a minute."""
+"""The charts of an output: the distribution of its scores, and the pictures per minute."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from artbank.pages.charts import Chart, histogram, line_chart
 from artbank.pages.outcome.grid import Grid
 from artbank.report.summaries import MEASURES
 
-_PAUSE_US = 30 * 60 * 1_000_000  # a longer one parts two stretches of work
-_MOST_BINS, _LEAST_BIN_US, _LEAST_BINS = 48, 1_000_000, 3
-_PICTURES_IN_A_BIN = 10  # on average: they come in batches
+_PAUSE_US = 30 * 60 * 1_000_000  # a longer pause separates two work periods
+_MAX_BINS, _MIN_BIN_US, _MIN_BINS = 48, 1_000_000, 3
+_PICTURES_IN_A_BIN = 10  # on average: pictures finish in batches
 
 
 class Bounded(Protocol):
-    """A style with what its `clip_style` may be at least and at most."""
+    """A style with the floor and the ceiling of its `clip_style`."""
 
     @property
     def name(self) -> str: ...
@@ -32,13 +32,13 @@ class Bounded(Protocol):
 
 @dataclass(frozen=True)
 class Times:
-    """When the pictures that are there were drawn.
+    """The times at which the pictures were drawn.
 
     Attributes:
-        first: The first of them; None where there are none.
-        last: The last one.
-        num_stretches: How often work went on without a pause of half an hour.
-        a_minute: Pictures a minute in the last stretch; None where it took no time.
+        first: Of the first picture; None without pictures.
+        last: Of the last picture.
+        num_stretches: Work periods, separated by pauses of half an hour or more.
+        a_minute: Pictures per minute in the last work period; None if it took no time.
     """
 
     first: datetime | None
@@ -48,7 +48,7 @@ class Times:
 
 
 def draw_scores(grid: Grid, styles: Sequence[Bounded], labels: Mapping[str, str]) -> list[Chart]:
-    """Draw a chart for each score that is known of any picture, with a row for each style."""
+    """Draw one chart per score that any picture has, with one row per style."""
     charts = []
     bounds = {style.name: {"floor": style.floor, "ceiling": style.ceiling} for style in styles}
     for measure in MEASURES:
@@ -61,7 +61,7 @@ def draw_scores(grid: Grid, styles: Sequence[Bounded], labels: Mapping[str, str]
 
 
 def measure_throughput(grid: Grid) -> Times:
-    """Tell when the pictures were drawn, and how fast the last ones."""
+    """Measure when the pictures were drawn, and the rate of the last work period."""
     times = _times(grid)
     if not len(times):
         return Times(None, None, 0, None)
@@ -72,12 +72,12 @@ def measure_throughput(grid: Grid) -> Times:
 
 
 def draw_throughput(grid: Grid) -> Chart | None:
-    """Draw the pictures a minute of the last stretch of work; None where it is too short to be drawn."""
+    """Draw the pictures per minute of the last work period; None if it is too short for a chart."""
     times = _times(grid)
     last = _last_stretch(times)
     span = int(last[-1] - last[0]) if len(last) else 0
-    count = min(_MOST_BINS, span // _LEAST_BIN_US, len(last) // _PICTURES_IN_A_BIN)
-    if count < _LEAST_BINS:
+    count = min(_MAX_BINS, span // _MIN_BIN_US, len(last) // _PICTURES_IN_A_BIN)
+    if count < _MIN_BINS:
         return None
     counts, edges = np.histogram(last, count)
     places = ((edges[1:] + edges[:-1]) / 2).tolist()
@@ -91,7 +91,7 @@ def draw_throughput(grid: Grid) -> Chart | None:
 
 
 def _times(grid: Grid) -> np.ndarray:
-    """Return when pictures were drawn, in microseconds since 1970, in order."""
+    """Return the sorted times of all pictures, in microseconds since 1970."""
     return np.sort(grid.rows["created_at"].cast(pa.int64()).to_numpy()[grid.is_done])
 
 

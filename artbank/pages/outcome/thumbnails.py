@@ -1,45 +1,47 @@
-"""Small pictures beside a page: of photos, which lie elsewhere, and of pictures, which may be in containers."""
+"""Thumbnails of photos and pictures; the pictures may lie in containers."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from more_itertools import sliced
+
 from artbank.errors import ImageError
 from artbank.images.codec import decode, encode
 from artbank.results.containers import is_container, read_pictures
+from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 
 LONG_SIDE_PX = 512
 _QUALITY = 82
 _AT_ONCE, _THREADS = 8, 4
-_MOST_CONTAINERS = 64  # each is read as a whole, however little of it is wanted
+_MAX_CONTAINERS = 64  # a container is read as a whole, even for one picture
 
 Read = Callable[[Sequence[Any]], Mapping[Any, bytes | Exception]]
 
 
 def photo_name(row: Mapping[str, Any]) -> str:
-    """Return the file of a row's photo, beside the page; another one when the photo was replaced."""
+    """Return the thumbnail's name for a row's photo; it changes when the photo is replaced."""
     return _name("photo", row["key"], row["created_at"])
 
 
 def picture_name(row: Mapping[str, Any]) -> str:
-    """Return the file of a row's picture, beside the page; another one when it was drawn again."""
+    """Return the thumbnail's name for a row's picture; it changes when the picture is drawn again."""
     return _name("picture", row["key"], row["style"], row["created_at"])
 
 
 def draw_photos(
     archive: Store, wanted: Mapping[str, str], there: Collection[str], max_pixels: int
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield small versions of photos that are not there yet; of those that cannot be read, none.
+    """Yield the missing thumbnails of photos; unreadable photos are skipped.
 
     Args:
-        archive: Where the photos are.
-        wanted: Files beside the page, by the photos' keys.
-        there: Files that need not be drawn.
-        max_pixels: Larger ones are left out.
+        archive: Holds the photos.
+        wanted: Names of thumbnails, by the photos' keys.
+        there: Names of existing thumbnails.
+        max_pixels: Larger photos are skipped.
     """
     keys = [key for key, name in wanted.items() if name not in there]
     for key, data in _draw(keys, archive.read_many, max_pixels):
@@ -49,23 +51,23 @@ def draw_photos(
 def draw_pictures(
     output: Store, rows: Sequence[Mapping[str, Any]], there: Collection[str], max_pixels: int
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield small versions of the pictures of rows that are not there yet; of those that cannot be read, none."""
-    lacking = {(row["key"], row["style"]): row for row in rows if picture_name(row) not in there}
-    containers = list(dict.fromkeys(row["file_name"] for row in lacking.values() if is_container(row["file_name"])))
-    own = [pair for pair, row in lacking.items() if not is_container(row["file_name"])]
-    for pair, data in _draw(own, lambda pairs: read_pictures(output, [lacking[pair] for pair in pairs]), max_pixels):
-        yield picture_name(lacking[pair]), data
-    for container in containers[:_MOST_CONTAINERS]:
-        held = [pair for pair, row in lacking.items() if row["file_name"] == container]
-        found = read_pictures(output, [lacking[pair] for pair in held])
+    """Yield the missing thumbnails of rows' pictures; unreadable pictures are skipped."""
+    missing = {(row["key"], row["style"]): row for row in rows if picture_name(row) not in there}
+    containers = list(dict.fromkeys(row["file_name"] for row in missing.values() if is_container(row["file_name"])))
+    own = [pair for pair, row in missing.items() if not is_container(row["file_name"])]
+    for pair, data in _draw(own, lambda pairs: read_pictures(output, [missing[pair] for pair in pairs]), max_pixels):
+        yield picture_name(missing[pair]), data
+    for container in containers[:_MAX_CONTAINERS]:
+        held = [pair for pair, row in missing.items() if row["file_name"] == container]
+        found = read_pictures(output, [missing[pair] for pair in held])
         for pair, data in _draw(held, lambda pairs, found=found: {p: found[p] for p in pairs}, max_pixels):
-            yield picture_name(lacking[pair]), data
+            yield picture_name(missing[pair]), data
 
 
 def _draw(wanted: Sequence[Any], read: Read, max_pixels: int) -> Iterator[tuple[Any, bytes]]:
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(wanted), _AT_ONCE):
-            found = read(wanted[start : start + _AT_ONCE])
+        for batch in sliced(wanted, _AT_ONCE):
+            found = read(batch)
             drawn = pool.map(lambda data: _shrink(data, max_pixels), found.values())
             yield from ((name, data) for name, data in zip(found, drawn, strict=True) if data is not None)
 
@@ -85,5 +87,5 @@ def _fit(width_px: int, height_px: int) -> tuple[int, int]:
 
 
 def _name(*facts: object) -> str:
-    digest = hashlib.sha256("\n".join(map(str, (LONG_SIDE_PX, _QUALITY, *facts))).encode()).hexdigest()
-    return f"pictures/{digest[:24]}.jpg"
+    digest = short_hash("\n".join(map(str, (LONG_SIDE_PX, _QUALITY, *facts))), 24)
+    return f"pictures/{digest}.jpg"

@@ -12,7 +12,7 @@ from artbank.catalog.bank_files import bank_key
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.banks.build import build
-from artbank.pages.banks.build import build as building_module
+from artbank.pages.banks import build as build_module
 from artbank.pages.banks.entries import page_key
 from artbank.records import BankRecord
 from artbank.store.objects import Store
@@ -86,14 +86,14 @@ def test_only_what_has_changed_is_written_again(store: Store) -> None:
 
 
 def test_what_is_registered_while_pages_are_written_is_on_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, render, added = add_bank(store, "monet"), building_module.render_index, []
+    first, render, added = add_bank(store, "monet"), build_module.render_index, []
 
     def meanwhile(*args: object) -> str:
         if not added:
             added.append(add_bank(store, "monet", 2))
         return render(*args)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(building_module, "render_index", meanwhile)
+    monkeypatch.setattr(build_module, "render_index", meanwhile)
     build(store)
     assert "version 2, after it" in text_of(page(store, first))
     assert store.exists(page_key(added[0])) and "version 2" in store.read("index.html").decode()

@@ -1,8 +1,8 @@
-"""Which photos and pictures a page shows first: a bounded number, however large the output is.
+"""Selects the photos and pictures that a page shows first: a bounded number, however large the output.
 
-Some photos spread over the archive, with all their pictures; and of each style and score the best, the middling and the
-worst. What is chosen depends on names and scores alone and changes little when an archive grows, so that most of the
-small pictures that the page before had are those of the next one.
+Some photos spread over the archive, with all their pictures; and for each style and score the best, the
+median and the worst. The selection depends only on names and scores and changes little when an archive
+grows, so the next page reuses most thumbnails.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from artbank.pages.outcome.grid import Grid
 from artbank.report.summaries import MEASURES
 
 KINDS = ("best", "worst", "median")
-"""Of lists, in the order in which they choose: no picture is in two lists of one score."""
-MOST_IMAGES = 240
-"""Photos and pictures of a sample together."""
+"""Kinds of lists, in the order in which they choose: no picture is in two lists of one score."""
+MAX_IMAGES = 240
+"""Photos and pictures of a selection, together."""
 
-_MOST_SPREAD, _SPREAD_IMAGES, _LISTED = 12, 80, 4
+_MAX_SPREAD, _SPREAD_IMAGES, _LISTED = 12, 80, 4
 _HASHED_AT_ONCE = 65_536
-_MOST_STYLES = 24  # in a photo's row; more are on the page of all photos
+_MAX_STYLES = 24  # in a photo's row; the list of all photos shows the others
 
 
 @dataclass
-class Sample:
-    """Photos and pictures by their numbers in a grid.
+class Selection:
+    """Selected photos and pictures, by their numbers in the grid.
 
     Attributes:
         spread: Photos, in the order of their names.
-        listed: Photos by number of the style, score and kind, the most fitting first.
-        pictures: Pairs of photo and style: all pictures that the two show.
+        listed: Photos by style number, score and kind, the most extreme first.
+        pictures: Pairs of photo and style: all pictures of `spread` and `listed`.
     """
 
     spread: list[int] = field(default_factory=list)
@@ -51,25 +51,28 @@ class Sample:
         return int((photo, column) not in self.pictures) + int(photo not in known)
 
 
-def choose_sample(grid: Grid, most_images: int = MOST_IMAGES) -> Sample:
-    """Choose what a page shows first."""
-    sample = Sample(spread=_choose_spread(grid))
-    for photo in sample.spread:
+def select(grid: Grid, max_images: int = MAX_IMAGES) -> Selection:
+    """Select the photos and pictures that a page shows first."""
+    selection = Selection(spread=_choose_spread(grid))
+    for photo in selection.spread:
         done = [column for column, row in grid.cells(photo).items() if row["status"] == "done"]
-        sample.pictures |= {(photo, column) for column in sorted(done)[:_MOST_STYLES]}
-    left = most_images - len(sample.spread) - len(sample.pictures)
+        selection.pictures |= {(photo, column) for column in sorted(done)[:_MAX_STYLES]}
+    left = max_images - len(selection.spread) - len(selection.pictures)
     for name, photo in _by_rank(_rank(grid)):
-        cost = sample._cost(photo, name[0])
+        cost = selection._cost(photo, name[0])
         if cost <= left:
             left -= cost
-            sample.pictures.add((photo, name[0]))
-            sample.listed.setdefault(name, []).append(photo)
-    return sample
+            selection.pictures.add((photo, name[0]))
+            selection.listed.setdefault(name, []).append(photo)
+    return selection
 
 
 def _choose_spread(grid: Grid) -> list[int]:
-    """Return photos with a picture that a hash of their names picks, spread evenly and the same in a larger archive."""
-    count = max(1, min(_MOST_SPREAD, _SPREAD_IMAGES // (min(len(grid.styles), _MOST_STYLES) + 1)))
+    """Return some photos that have a picture, evenly spread.
+
+    A hash of their names picks them, so the choice changes little as an archive grows.
+    """
+    count = max(1, min(_MAX_SPREAD, _SPREAD_IMAGES // (min(len(grid.styles), _MAX_STYLES) + 1)))
     [places] = grid.is_done.nonzero()
     photos, first = np.unique(grid.photos[places], return_index=True)
     is_first = np.zeros(len(grid.rows), bool)
@@ -85,7 +88,7 @@ def _hash(keys: pa.ChunkedArray) -> Iterator[int]:
 
 
 def _rank(grid: Grid) -> dict[tuple[int, str, str], list[int]]:
-    """Return the photos that are the best, the middling and the worst of each style and score."""
+    """Return the best, median and worst photos of each style and score."""
     ranked: dict[tuple[int, str, str], list[int]] = {}
     for measure in MEASURES:
         scores = grid.scores(measure)
@@ -97,7 +100,7 @@ def _rank(grid: Grid) -> dict[tuple[int, str, str], list[int]]:
 
 
 def _divide(scores: np.ndarray) -> dict[str, np.ndarray]:
-    """Return where the few best, worst and middling scores are; of a few scores there is less of each kind."""
+    """Return the indices of the best, worst and median scores; with few scores there are fewer of each."""
     if not len(scores):
         return {}
     count = min(_LISTED, max(1, len(scores) // len(KINDS)))
@@ -111,7 +114,7 @@ def _divide(scores: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _least(values: np.ndarray, count: int) -> np.ndarray:
-    """Return where the `count` least values are, in their order; of equal ones the first."""
+    """Return the indices of the `count` smallest values, in order; ties keep their order."""
     count = min(count, len(values))
     limit = np.partition(values, count - 1)[count - 1]
     [places] = (values <= limit).nonzero()
@@ -119,6 +122,6 @@ def _least(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _by_rank(ranked: dict[tuple[int, str, str], list[int]]) -> Iterator[tuple[tuple[int, str, str], int]]:
-    """Yield the first of every list, then the second of every list, and so on."""
+    """Yield the first entry of every list, then the second of every list, and so on."""
     for rank in range(_LISTED):
         yield from ((name, photos[rank]) for name, photos in ranked.items() if rank < len(photos))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from artbank.pages.outcome.grid import GRID_COLUMNS, Grid
-from artbank.pages.outcome.samples import KINDS, choose_sample
+from artbank.pages.outcome.selection import KINDS, select
 from artbank.records import Result
 from tests.support.output_pages import STYLES
 from tests.support.rows import result
@@ -31,7 +31,7 @@ def grid_of(num_photos: int) -> Grid:
 def test_no_picture_is_among_the_best_and_the_worst_at_once(
     num_photos: int, best: list[int], worst: list[int], median: list[int]
 ) -> None:
-    listed = choose_sample(grid_of(num_photos)).listed
+    listed = select(grid_of(num_photos)).listed
     found = [listed.get((0, "clip_style", kind), []) for kind in KINDS]
     assert found == [best, worst, median]
 
@@ -39,5 +39,5 @@ def test_no_picture_is_among_the_best_and_the_worst_at_once(
 def test_an_output_without_pictures_has_no_lists() -> None:
     failed = result("torn.jpg", STYLES[0], status="failed", failure="unreadable", file_name=None, clip_style=None)
     grid = Grid(Result.to_table([failed]).select(GRID_COLUMNS), STYLES[:1])
-    sample = choose_sample(grid)
+    sample = select(grid)
     assert (sample.spread, sample.listed) == ([], {})
