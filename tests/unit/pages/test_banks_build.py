@@ -11,8 +11,8 @@ from artbank.catalog.album import ALBUM, Album, count_changes
 from artbank.catalog.bank_files import bank_key
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
-from artbank.pages.banks.build import build
 from artbank.pages.banks import build as build_module
+from artbank.pages.banks.build import build
 from artbank.pages.banks.entries import page_key
 from artbank.records import BankRecord
 from artbank.store.objects import Store
