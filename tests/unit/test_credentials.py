@@ -88,6 +88,6 @@ def refusal(values: dict[str, Any]) -> ValidationError:
 
 @pytest.mark.parametrize("uri", URIS)
 def test_a_store_is_not_opened_by_a_uri_with_credentials(uri: str) -> None:
-    with pytest.raises(ConfigError, match="holds credentials; leave them to the environment") as caught:
+    with pytest.raises(ConfigError, match="holds credentials; remove them and set them in the environment") as caught:
         Store.open(uri)
     assert SECRET not in str(caught.value)
