@@ -303,5 +303,5 @@ def test_a_damaged_manifest_is_refused_by_its_name(data: st.DataObject) -> None:
 def test_a_damaged_note_of_a_begun_shard_is_named(tmp_path: Path, note: bytes) -> None:
     output = Store.open(str(tmp_path))
     output.write("results/_begun-0000000000000000-00001", note)
-    with pytest.raises(ResultsError, match="_begun-0000000000000000-00001 should be the mark"):
+    with pytest.raises(ResultsError, match="_begun-0000000000000000-00001 should be the start mark"):
         attempts.find_unfinished(output)
