@@ -156,8 +156,10 @@ TABLES_AND_IMAGES = ("pyarrow", "PIL", "cv2", "scipy", "skimage", "numpy", "s3fs
         ("artbank.store.objects, artbank.store.leases, artbank.store.tensor_files", MODELS + TABLES_AND_IMAGES),
         ("artbank.config, artbank.runs.outcome, artbank.runtime.prefetch", MODELS + TABLES_AND_IMAGES),
         ("artbank_cli.main", MODELS + TABLES_AND_IMAGES),
-        ("artbank.catalog.catalog, artbank.results.verification.verify", MODELS),
-        ("artbank.report.summaries, artbank.pages.outcome.page, artbank.images.pool", MODELS),
+        ("artbank.catalog.catalog, artbank.catalog.bank_files, artbank.results.verification.verify", MODELS),
+        ("artbank.report.summaries, artbank.pages.outcome.page, artbank.pages.banks.build", MODELS),
+        ("artbank.images.pool, artbank.store.tensor_files, artbank.gallery.collections", MODELS),
+        ("artbank.bank.bank", ("diffusers", "transformers", "prefect")),
     ],
 )
 def test_what_needs_no_model_loads_none(names: str, unwanted: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
@@ -19,10 +20,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from artbank.bank.attention import build_attention
-from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
 from artbank.store.tensor_files import parse_header
+
+if TYPE_CHECKING:
+    from artbank.diffusion.base_model import BaseModel
 
 SCHEMA = "artbank.bank/1"
 _HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")

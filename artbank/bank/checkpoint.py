@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from artbank.bank.history import History
 from artbank.errors import TrainingError
 from artbank.store.tensor_files import parse_header
 
@@ -24,35 +25,6 @@ class CheckpointIO(Protocol):
 
     def load(self) -> bytes | None: ...
     def save(self, data: bytes) -> None: ...
-
-
-@dataclass
-class History:
-    """What happened: each step's loss, (step, loss) of each validation, and the bank's share of the time."""
-
-    train: list[float] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def best(self) -> tuple[int, float]:
-        """Step and loss of the best validation."""
-        return min(self.validation, key=lambda entry: (entry[1], entry[0]))
-
-    @classmethod
-    def parse(cls, text: str) -> History:
-        """Read a history back from JSON.
-
-        Raises:
-            ValueError, TypeError, KeyError, ArithmeticError, RecursionError: It is none.
-        """
-        facts = json.loads(text)
-        validation = [(int(step), float(loss)) for step, loss in facts["validation"]]
-        return cls([float(loss) for loss in facts["train"]], validation, float(facts["seconds"]))
-
-    def stale(self) -> int:
-        """Return the validations since the best one."""
-        return sum(step > self.best[0] for step, _ in self.validation)
 
 
 @dataclass(frozen=True)

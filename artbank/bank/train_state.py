@@ -18,8 +18,9 @@ from torch import Tensor
 
 from artbank.bank.bank import Bank, TrainableBank
 from artbank.bank.batches import Batch, draw_batch, fix_validation
-from artbank.bank.checkpoint import Checkpoint, CheckpointIO, History, TrainResult, choose_milestones, report_damage
+from artbank.bank.checkpoint import Checkpoint, CheckpointIO, TrainResult, choose_milestones, report_damage
 from artbank.bank.dataset import LatentDataset
+from artbank.bank.history import History
 from artbank.bank.trainer import Progress, Trainer, train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from artbank.bank.bank import TrainableBank
 from artbank.bank.batches import Batch
-from artbank.bank.checkpoint import CheckpointIO, History, TrainResult
+from artbank.bank.checkpoint import CheckpointIO, TrainResult
+from artbank.bank.history import History
 from artbank.bank.loss import backward_losses, validation_losses
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from artbank.bank.bank import Bank
 from artbank.errors import BankError
 from artbank.records import BankRecord
-from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
+
+if TYPE_CHECKING:  # both load torch, which cards and pages do without
+    from artbank.bank.bank import Bank
+    from artbank.scoring.style_reference import StyleReference
 
 BANK, REFERENCE, HISTORY, PREVIEW, CARD = (
     "bank.safetensors",
@@ -42,6 +45,8 @@ def load_bank(store: Store, record: BankRecord) -> Bank:
         BankError: It is missing, damaged, or not what was registered.
         OSError: The store failed.
     """
+    from artbank.bank.bank import Bank
+
     data, key = _read(store, record, BANK), bank_key(record.collection, record.bank_id)
     if hashlib.sha256(data).hexdigest() != record.weights_sha256:
         raise BankError(
@@ -58,6 +63,8 @@ def load_reference(store: Store, record: BankRecord) -> StyleReference:
         BankError: It is missing or damaged.
         OSError: The store failed.
     """
+    from artbank.scoring.style_reference import StyleReference
+
     return StyleReference.from_bytes(_read(store, record, REFERENCE))
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 from urllib.parse import quote
 
-from artbank.bank.checkpoint import History
+from artbank.bank.history import History
 from artbank.catalog.bank_files import PREVIEW
 from artbank.pages.banks.entries import BankDetails, Entry, read_recipe
 from artbank.pages.banks.lineage import trace_lineage

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from artbank.bank.checkpoint import History
+from artbank.bank.history import History
 from artbank.catalog.album import ALBUM, COVER, Album
 from artbank.catalog.bank_files import HISTORY, PREVIEW, bank_key
 from artbank.catalog.catalog import Catalog
