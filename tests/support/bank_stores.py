@@ -1,4 +1,4 @@
-"""Stores of registered banks as training would leave them, without training."""
+"""Stores of registered banks, laid out as training leaves them, without training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOSSES = [0.9, 0.7, 0.5, 0.55, 0.6, 0.58]  # the best at step 10, and early stop
 
 
 def add_bank(store: Store, collection: str, number: int = 1, *, texts: str = "a house", **values: Any) -> BankRecord:
-    """Register a bank whose album is complete; `texts` stands wherever a store has text of its own."""
+    """Register a bank with a complete album; `texts` is used for every free text in it."""
     facts = {"recipe": RECIPE.model_dump_json(), "steps": 25, "created_at": START + timedelta(days=number)}
     record = bank_record(f"{number:016x}", collection, **facts | values)
     history = {"train": [0.6] * 25, "validation": [(5 * i, loss) for i, loss in enumerate(LOSSES)], "seconds": 1.0}

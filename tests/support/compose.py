@@ -1,4 +1,4 @@
-"""The services of compose.yaml as plain processes of this machine, on loopback ports, with the commands of the file.
+"""Runs the services of compose.yaml as plain processes on loopback ports, with the commands of the file.
 
 What an image brings is taken from the checkout: its ENV from the Dockerfile, its programs from the virtual environment
 and PATH. PostgreSQL's image is not ours; Debian's server stands in for it, with the user and password that the
@@ -30,7 +30,7 @@ _PROGRAMS = {"run-store": str(ROOT / "deployments/store/run.sh"), "python3": sys
 
 
 def read_compose(path: Path, values: dict[str, str]) -> dict[str, Any]:
-    """Return a compose file with its variables filled in, by its own defaults where there is no value.
+    """Return a compose file with its variables filled in; those without a value get the default of the file.
 
     Raises:
         ValueError: A variable must have a value and has none.
@@ -54,14 +54,14 @@ def read_env(path: Path) -> dict[str, str]:
 
 
 def image_env() -> dict[str, str]:
-    """Return what the Dockerfile's ENV sets."""
+    """Return the variables that the Dockerfile sets by ENV."""
     [block] = re.findall(r"(?m)^ENV (PATH=(?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text())
     return dict(word.split("=", 1) for word in block.replace("\\\n", " ").split())
 
 
 @dataclass
 class Stack:
-    """Services that are started one by one, each when those that it depends on are as far as it asks."""
+    """Services that start one by one, each when its dependencies meet its conditions."""
 
     services: dict[str, dict[str, Any]]
     folder: Path
@@ -77,11 +77,11 @@ class Stack:
             (self.folder / path).mkdir()
 
     def url(self, service: str, port: str) -> str:
-        """Return where a port of a service is reached."""
+        """Return the URL of a port of a service."""
         return f"http://127.0.0.1:{self.ports[service, port]}"
 
     def up(self) -> None:
-        """Start all services in an order that their dependencies allow."""
+        """Start all services, dependencies first."""
         waiting = dict(self.services)
         while waiting:
             ready = [name for name, one in waiting.items() if not set(one.get("depends_on", ())) & waiting.keys()]
@@ -95,11 +95,11 @@ class Stack:
                 self._wait(name, "service_healthy")
 
     def log(self, name: str) -> str:
-        """Return what a service has printed."""
+        """Return the output of a service."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def down(self) -> None:
-        """Ask all to end, kill what is left of them after some seconds, and then the database."""
+        """Terminate all services, kill those that remain after some seconds, and stop the database last."""
         for process in self.running.values():
             process.terminate()
         deadline = time.monotonic() + _STOP_SECONDS
@@ -108,7 +108,7 @@ class Stack:
         self._open.close()
 
     def stop(self, name: str, seconds: float = _STOP_SECONDS) -> None:
-        """Ask a service to end, and kill what is left of it after some seconds."""
+        """Terminate a service, and kill it if it remains after some seconds."""
         process = self.running.pop(name)
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -118,7 +118,7 @@ class Stack:
         process.wait()
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return the environment of a service's programs: the image's, and then the file's."""
+        """Return the environment of a service: the image's, overridden by the file's."""
         given = self.services[name].get("environment", {})
         told = (image_env() if "artbank" in self.services[name]["image"] else {}) | given
         env = {key: self.substitute(name, str(value)) for key, value in told.items()}
@@ -132,7 +132,7 @@ class Stack:
         return fixed | env | {"PATH": path}
 
     def substitute(self, name: str, text: str) -> str:
-        """Return a text of a service with loopback and free ports for its hosts, and folders of this machine."""
+        """Replace the hosts, ports and folders in a text of a service by those of this machine."""
         own = "|".join(port for service, port in self.ports if service == name) or "none"
         hosts = "|".join(self.services)
 
@@ -176,7 +176,7 @@ class Stack:
             if self.is_healthy(name):
                 return
             time.sleep(0.5)
-        raise AssertionError(f"{name} is not well after {_START_SECONDS} s:\n{self.log(name)[-3000:]}")
+        raise AssertionError(f"{name} is not healthy after {_START_SECONDS} s:\n{self.log(name)[-3000:]}")
 
     def is_healthy(self, name: str) -> bool:
         """Run the healthcheck of a service once."""

@@ -1,4 +1,4 @@
-"""A decoder that dies of photos 97 px wide; a test puts it in the place of the real one."""
+"""A decoder that crashes on photos 97 px wide; tests replace the real one by it."""
 
 from __future__ import annotations
 

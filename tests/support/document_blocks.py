@@ -1,9 +1,8 @@
-"""The code blocks of the documents, and the running of them.
+"""Reads and runs the code blocks of the documents.
 
-A block of commands, Python or YAML has, right above it, `<!-- run: SCENARIO -->` or `<!-- not run: REASON -->`. Those
-of one document and scenario are run in their order, in one folder. What a command says is compared with the block of
-kind `text` that follows it, if one does: line by line, `...` for anything, and any duration, and any figure with a
-point, for any other.
+Each block of commands, Python or YAML has `<!-- run: SCENARIO -->` or `<!-- not run: REASON -->` right above it. The
+blocks of one document and scenario run in order, in one folder. If a block of kind `text` follows, the output must be
+equal to it, line by line; `...` stands for anything, and all durations and figures with a point count as equal.
 """
 
 from __future__ import annotations
@@ -53,13 +52,13 @@ class Block:
     """One fenced block of a document.
 
     Attributes:
-        document: Its path below the checkout.
-        line: Where it begins.
-        kind: What stands after the fence: `sh`, `python`, `text`, ...
-        code: What is in it.
-        scenario: In which it is run; None where it is not.
-        reason: Why it is not run; None where nothing says.
-        expected: What it says when it is run; None where nothing is compared.
+        document: Path below the checkout.
+        line: Number of its first line.
+        kind: Word after the fence: `sh`, `python`, `text`, ...
+        code: Its content.
+        scenario: Scenario that runs it; None if it is not run.
+        reason: Reason why it is not run; None if none is given.
+        expected: Expected output; None if it is not compared.
     """
 
     document: str
@@ -72,19 +71,19 @@ class Block:
 
     @property
     def is_code(self) -> bool:
-        """Whether somebody may run it; a block without a kind is one if a line in it begins with a program."""
+        """Whether a reader may run it; without a kind, a block counts if a line begins with a known program."""
         if self.kind:
             return self.kind in _CODE
         first_words = [line.split()[0] for line in self.code.splitlines() if line.strip()]
         return any(word.rpartition("/")[2] in _PROGRAMS for word in first_words)
 
     def __str__(self) -> str:
-        """Say where it is."""
+        """Return its document and line."""
         return f"{self.document}:{self.line}"
 
 
 def read_blocks(path: Path) -> list[Block]:
-    """Return the blocks of a document, in their order."""
+    """Return the blocks of a document in order."""
     text, blocks = path.read_text(), []
     for found in _BLOCK.finditer(text):
         mark = _MARK.search(text[: found.start()])
@@ -97,17 +96,17 @@ def read_blocks(path: Path) -> list[Block]:
 
 
 def run_block(block: Block, folder: Path, env: dict[str, str]) -> None:
-    """Run a block in a folder; `env` is what its commands see, and gets what it exports."""
+    """Run a block in a folder; what it exports is added to `env`, the environment of its commands."""
     said = run_python(block.code, folder, env) if block.kind == "python" else run_commands(block.code, folder, env)
     if block.expected is not None:
         check_said(block.expected, said)
 
 
 def run_commands(code: str, folder: Path, env: dict[str, str]) -> str:
-    """Run commands one after the other; those of `artbank` in this process, to spare their imports, others by a shell.
+    """Run commands one by one: `artbank` in this process, which saves its imports, others in a shell.
 
     Raises:
-        AssertionError: One ended with an error.
+        AssertionError: A command failed.
     """
     said = []
     for command in cut_commands(code):
@@ -122,7 +121,7 @@ def run_commands(code: str, folder: Path, env: dict[str, str]) -> str:
 
 
 def cut_commands(code: str) -> list[str]:
-    """Cut a block into commands: one a line, but for lines that end in a backslash or within quotes."""
+    """Split a block into commands: one a line, unless a line ends in a backslash or within quotes."""
     commands, begun = [], ""
     for line in code.replace("\\\n", " ").splitlines():
         begun += line
@@ -144,7 +143,7 @@ def _is_whole(command: str) -> bool:
 
 
 def run_python(code: str, folder: Path, env: dict[str, str]) -> str:
-    """Run Python in this process, under a module of its own."""
+    """Run Python in this process, in a namespace of its own."""
     with in_folder(folder, env) as out:
         exec(compile(code, "a document", "exec"), {"__name__": "__main__"})
     return out.getvalue()
@@ -152,22 +151,23 @@ def run_python(code: str, folder: Path, env: dict[str, str]) -> str:
 
 @contextlib.contextmanager
 def in_folder(folder: Path, env: dict[str, str]) -> Iterator[io.StringIO]:
-    """Go into a folder and an environment, and read what is printed there."""
+    """Change into a folder and an environment, and capture what is printed."""
     out = io.StringIO()
     with (
         contextlib.chdir(folder),
         patch.dict(os.environ, env, clear=True),
-        patch("datasets.config.HF_DATASETS_CACHE", env["HF_DATASETS_CACHE"]),  # it was read when it was imported
+        # `datasets` reads the variable only when it is imported.
+        patch("datasets.config.HF_DATASETS_CACHE", env["HF_DATASETS_CACHE"]),
         contextlib.redirect_stdout(out),
     ):
         yield out
 
 
 def check_said(expected: str, said: str) -> None:
-    """Check that output is as a document shows it.
+    """Check that output is equal to what a document shows.
 
     Raises:
-        AssertionError: It is not.
+        AssertionError: It is not equal.
     """
     patterns = [re.escape(line).replace(r"\.\.\.", ".*") for line in _lines(expected)]
     pattern = "\n".join(patterns).replace("\n.*\n", "\n(?:.*\n)*")
@@ -176,7 +176,7 @@ def check_said(expected: str, said: str) -> None:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a text in which durations and figures are all alike, and no two spaces are together."""
+    """Return the lines of a text with durations, figures and spaces normalised."""
     return [" ".join(_FIGURE.sub("#", _DURATION.sub("# s", line)).split()) for line in text.splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""A store that misbehaves: a proxy before an S3 server that fails a share of the requests, as stores do."""
+"""An unreliable store: a proxy in front of an S3 server that fails a share of the requests."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _INTERNAL = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>Try
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "expect"}
 
 FAULTS = ("500", "503", "reset", "lost answer")
-"""What may become of a request; the last one was carried out, and only its answer is lost."""
+"""Kinds of faults. After a lost answer the request was carried out all the same."""
 
 
 @dataclass
 class FlakyStore:
-    """A store that can be made worse while it runs.
+    """An unreliable store whose faults can be changed while it runs.
 
     Attributes:
-        endpoint: To be used instead of the server's.
-        share: Of the requests that fail, 0..1.
-        delay_seconds: What every request takes longer.
+        endpoint: Endpoint to use instead of the server's.
+        share: Share of the requests that fail, 0..1.
+        delay_seconds: Delay added to every request.
         is_down: Whether every connection is reset.
-        stall_seconds: What the requests that fail wait for their answer before the connection is cut, if not 0.
-        lost_key: What is part of the names of objects that always give a 500.
-        faults: How often each fault came.
+        stall_seconds: If not 0, failing requests wait that long before the connection is reset.
+        lost_key: Objects whose names contain this always give a 500.
+        faults: Number of requests by fault; "" counts those without one.
     """
 
     endpoint: rgw.Endpoint
@@ -93,7 +93,7 @@ def _make_handler(upstream: str, draw: Callable[[str], str]) -> type[BaseHTTPReq
                 return self.cut()
             connection = http.client.HTTPConnection(upstream, timeout=30)
             try:
-                # `Host` stays the proxy's: it is part of what the client has signed.
+                # `Host` stays the proxy's: it is part of the signature.
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
                 connection.request(self.command, self.path, body, headers)
                 response = connection.getresponse()
@@ -117,16 +117,16 @@ def _make_handler(upstream: str, draw: Callable[[str], str]) -> type[BaseHTTPReq
                 self.wfile.write(data)
 
         def cut(self) -> None:
-            """Reset the connection, as a server does that dies."""
+            """Reset the connection, as a dying server does."""
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             self.close_connection = True
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def handle(self) -> None:
-            with suppress(OSError, ValueError):  # the connection was reset, on purpose or by the client
+            with suppress(OSError, ValueError):  # the connection was reset by us or by the client
                 super().handle()
 
     return Handler

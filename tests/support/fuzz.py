@@ -1,7 +1,7 @@
-"""Files as somebody might break them, for the fuzz tests of images, banks and tables.
+"""Damaged files for the fuzz tests of images, banks and tables.
 
-A test draws the same few hundred files in every run. With `ARTBANK_FUZZ=100000` in the environment it draws that many,
-others every time, and prints the one that failed.
+A test draws the same few hundred files in every run. With `ARTBANK_FUZZ=100000` in the environment it draws that many
+new files each time, and prints the one that failed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Change = Callable[[st.DrawFn, bytes, Sequence[bytes]], bytes]
 
 
 def fuzzed(examples: int) -> settings:
-    """Return how many files a test draws: so many, always the same, unless ARTBANK_FUZZ says otherwise."""
+    """Return settings that draw the same `examples` files in every run, or as many new ones as ARTBANK_FUZZ says."""
     return settings(
         max_examples=int(_ASKED or examples),
         derandomize=_ASKED is None,
@@ -31,7 +31,7 @@ def fuzzed(examples: int) -> settings:
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
-    """Draw one of some files with one to four damages."""
+    """Draw one of the files, damaged in one to four places."""
     data = draw(st.sampled_from(seeds))
     for change in draw(st.lists(st.sampled_from(_CHANGES), min_size=1, max_size=4)):
         data = change(draw, data, seeds)
@@ -58,7 +58,7 @@ def _delete(draw: st.DrawFn, data: bytes, seeds: Sequence[bytes]) -> bytes:
 
 
 def _enlarge(draw: st.DrawFn, data: bytes, seeds: Sequence[bytes]) -> bytes:
-    """Put a huge number, or zero, where most likely a size is: near the start, or anywhere."""
+    """Write a huge number or zero where a size is likely: near the start, or anywhere."""
     size, big = 1 << draw(st.integers(0, 3)), draw(st.booleans())
     value = draw(st.sampled_from((0, *_HUGE))) % (1 << 8 * size)
     at = draw(st.integers(0, min(len(data), 64)) | st.integers(0, len(data)))

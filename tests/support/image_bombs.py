@@ -1,4 +1,4 @@
-"""Small image files made to take a lot of memory or time, and what each really takes.
+"""Small image files made to take a lot of memory or time, and a measurement of what they take.
 
 Run as a program, it decodes each in a process of its own and prints a line of JSON for it.
 """
@@ -22,7 +22,7 @@ from artbank.images.codec import decode, read_camera
 from tests.support.image_files import bmp, chunk, draw, gray_tiff, mend_png, png, psd, save, tga, tiff
 
 LIMIT = 1_000_000
-SIDE_PX = 990  # of a bomb that is no larger than it may be
+SIDE_PX = 990  # of a bomb whose size is within the limit
 
 
 @cache
@@ -32,7 +32,7 @@ def zeros() -> bytes:
 
 
 def patch(data: bytes, mark: bytes, skip: int, layout: str, *values: int) -> bytes:
-    """Return a file with other numbers `skip` bytes after the start of a mark."""
+    """Replace numbers in a file, `skip` bytes after the start of a mark."""
     at, new = data.index(mark) + skip, struct.pack(layout, *values)
     return data[:at] + new + data[at + len(new) :]
 
@@ -202,11 +202,11 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a TGA that claims 65 535 px a side": (lambda: tga(65_535, 65_535), "more than the limit"),
 }
-"""How each is made, and words of what is said of it; `picture` where there is one, nothing where either is fine."""
+"""How each file is made, and a part of the expected message; `picture` if it decodes, "" if either is fine."""
 
 
 def measure(data: bytes) -> dict[str, object]:
-    """Decode a file and read its camera; what is said of it, and what that took."""
+    """Decode a file and read its camera; returns the message, the seconds and the memory."""
     before, start = _peak_mb(), time.process_time()
     try:
         said = "picture" if decode(data, max_pixels=LIMIT).rgb.size else ""

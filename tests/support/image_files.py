@@ -1,4 +1,4 @@
-"""Small image files of every format that is read, drawn by code: seeds of the fuzz tests, and parts of bombs."""
+"""Small image files in every supported format, drawn by code: seeds of the fuzz tests and parts of bombs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def save(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def draw(mode: str = "RGB", width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> Image.Image:
-    """Return a picture of colours that all differ, in a mode of Pillow's."""
+    """Return a picture whose colours all differ, in a Pillow mode."""
     values = np.arange(width_px * height_px * 3).reshape(height_px, width_px, 3) * 7 % 256
     image = Image.fromarray(values.astype(np.uint8))
     if mode == "LAB":
@@ -39,14 +39,14 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def png(width_px: int, height_px: int, *chunks: bytes, body: bytes | None = None) -> bytes:
-    """Return a black PNG with some chunks more."""
+    """Return a black PNG with additional chunks."""
     header = struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0)
     data = zlib.compress(bytes((3 * width_px + 1) * height_px)) if body is None else body
     return PNG_START + b"".join((chunk(b"IHDR", header), *chunks, chunk(b"IDAT", data), chunk(b"IEND", b"")))
 
 
 def mend_png(data: bytes) -> bytes:
-    """Return a PNG with the checksums that its chunks should have, so that decoders look at what is in them."""
+    """Correct the checksums of a PNG, so that decoders read its chunks."""
     if not data.startswith(PNG_START):
         return data
     out, at = [PNG_START], len(PNG_START)
@@ -66,7 +66,7 @@ def tiff(*entries: tuple[int, int, int, int], data: bytes = b"") -> bytes:
 
 
 def gray_tiff(width_px: int, height_px: int, *entries: tuple[int, int, int, int], compression: int = 1) -> bytes:
-    """Return a gray TIFF with some tags more, and a kilobyte of zeros for its pixels."""
+    """Return a gray TIFF with additional tags and a kilobyte of zeros as pixels."""
     usual = [(256, 4, 1, width_px), (257, 4, 1, height_px), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1)]
     return tiff(*usual, (277, 3, 1, 1), *entries, data=bytes(1024))
 
@@ -92,7 +92,7 @@ def tga(width_px: int, height_px: int, *, kind: int = 2, data: bytes = b"") -> b
 
 
 def exif() -> Image.Exif:
-    """Return what a camera writes, as far as it is read."""
+    """Return EXIF as a camera writes it, with the tags that artbank reads."""
     found = Image.Exif()
     found[0x010F], found[0x0110], found[0x0112] = "Maker", "Model 1", 6
     found.get_ifd(0x8769)[0x829A] = 0.01
@@ -100,7 +100,7 @@ def exif() -> Image.Exif:
 
 
 def seeds() -> dict[str, bytes]:
-    """Return a file or more of every format that is read, by format and kind."""
+    """Return files in every supported format, by format and kind."""
     rgb, profile = draw(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     frames: dict[str, Any] = {"save_all": True, "append_images": [rgb.transpose(Image.Transpose.ROTATE_180)]}
     text = PngImagePlugin.PngInfo()

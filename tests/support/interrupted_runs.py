@@ -1,4 +1,4 @@
-"""What an undisturbed run leaves, and runs by the command line that are disturbed."""
+"""Runs that tests interrupt, and the check that nothing differs from an undisturbed run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUM_PHOTOS = 8
 
 
 def asked(photos: str, output: str, store: str, **values: Any) -> StylizeConfig:
-    """Return a run over the fixture `photos` in one style, in four shards."""
+    """Return the config of a run over the fixture `photos`: one style, four shards."""
     return stylizing(photos, output, store, "novak", **{"shard_size": 2, **values})
 
 
@@ -39,12 +39,12 @@ def copy_photos(photos: str, bucket_uri: str) -> Store:
 
 
 def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None = None) -> None:
-    """Check that every photo has one row and its picture, and that nothing temporary is left.
+    """Check that every photo has one row and its picture, and that no temporary file remains.
 
     Args:
-        output: Where the results are.
-        undisturbed: Pictures of a run to which nothing happened, by name.
-        lost: Key of the one photo that is a failed row.
+        output: URI of the results.
+        undisturbed: Pictures of an undisturbed run, by name.
+        lost: Key of the one photo whose row is failed.
     """
     store = Store.open(output)
     expected = {name: data for name, data in undisturbed.items() if lost is None or not name.endswith(f"/{lost}")}
@@ -61,7 +61,7 @@ def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None 
 def start_command(
     config: StylizeConfig | TrainConfig, folder: Path, server: str | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start the command line with a config, as a job of its own; without a server it starts a private one."""
+    """Start the command line with a config, in a process group of its own; without `server` it starts its own."""
     parameters = folder / "parameters.yaml"
     parameters.write_text(yaml.safe_dump({"config": config.model_dump(mode="json")}))
     if isinstance(config, StylizeConfig):
@@ -75,6 +75,6 @@ def start_command(
 
 
 def heed_interrupts() -> None:
-    """Have SIGINT and SIGHUP end this process, as at a terminal: in the background, or under nohup, it ignores them."""
+    """Let SIGINT and SIGHUP end this process, as at a terminal; in the background or under nohup they are ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

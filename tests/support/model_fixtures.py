@@ -21,7 +21,7 @@ MakeBank = Callable[..., "Bank"]
 
 @pytest.fixture(scope="session")
 def base() -> BaseModel:
-    """The embedded base model; tests must leave it as it is."""
+    """The embedded base model; tests leave it as it is."""
     from artbank.diffusion.base_model import BaseModel
 
     return BaseModel.load("mini", device="cpu")
@@ -29,7 +29,7 @@ def base() -> BaseModel:
 
 @pytest.fixture(scope="session")
 def make_bank(base: BaseModel) -> MakeBank:
-    """Makes a bank of random words for the embedded base model."""
+    """Makes a bank of random vectors for the embedded base model."""
     import torch
 
     from artbank.bank.bank import Bank

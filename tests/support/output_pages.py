@@ -1,4 +1,4 @@
-"""Outputs with a page, made of rows that nobody drew and of plain pictures; and a watch over a page's requests."""
+"""Outputs with a page, made of invented rows and plain pictures, and a record of a page's requests."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def plain(red: int, green: int, blue: int) -> bytes:
 
 
 def write_page(output: Store, archive: Store, rows: Sequence[Result], run_id: str = "r") -> None:
-    """Commit rows as one more part, and write the page of all."""
+    """Commit rows as one more part, and write the page of all rows."""
     ledger.commit(output, f"{len(ledger.part_names(output)):05d}", rows)
     refresh_page(output, archive, run_id)
 
 
 def refresh_page(output: Store, archive: Store, run_id: str = "") -> None:
-    """Write the page as a run would, of whatever rows are there."""
+    """Write the page of all rows, as a run does."""
     keys = ledger.read_ledger(output, ["key"])
     found = tables.update_tables_and_vacuum(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *_SUMMARY))))
     styles = [StyleFacts("monet", "monet, version 3", 0.3, 0.8), StyleFacts("hokusai", "hokusai, version 1")]
@@ -45,7 +45,7 @@ _SUMMARY = ("seconds", "scorer")
 
 
 def rows_of(output: Store, archive: Store) -> list[Result]:
-    """Make photos and pictures as files, and their rows: red photos, pictures of two colours, a few failures."""
+    """Write photos (red) and pictures (two colours) and return their rows, some of them failed."""
     keys = [f"roll {i % 2}/photo-{i:03d}.jpg" for i in range(NUM_PHOTOS - 2)] + [HOSTILE, "scan.tif"]
     archive.write_many({key: plain(200, 30, 30) for key in keys})
     rows = []
@@ -65,14 +65,14 @@ def rows_of(output: Store, archive: Store) -> list[Result]:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing of it."""
+    """Serves a folder and logs nothing."""
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 class Watch:
-    """What a page says and asks for."""
+    """Messages and requests of a page."""
 
     def __init__(self, page: Page):
         self.said: list[str] = []
@@ -83,7 +83,7 @@ class Watch:
         page.on("request", lambda request: self.asked.append(request.url))
 
     def left(self, *roots: str) -> list[str]:
-        """Return what was asked for outside of some folders."""
+        """Return the requests for anything outside of some folders."""
         return [url for url in self.asked if not url.startswith((*roots, "data:"))]
 
 

@@ -20,19 +20,19 @@ _USER = "postgres"  # PostgreSQL refuses to run as root
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of one of PostgreSQL's programs, which Debian keeps out of PATH; None where it is not there."""
+    """Return the path of a PostgreSQL program, which Debian keeps out of PATH; None if it is not installed."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
     return next((str(path) for folder in reversed(folders) if (path := folder / name).exists()), shutil.which(name))
 
 
 @contextlib.contextmanager
 def run_postgres(port: int | None = None, user: str = _USER, password: str = "") -> Iterator[str]:
-    """Run a server with an empty database `prefect`; gives its URL as SQLAlchemy takes it, with the driver asyncpg.
+    """Run a server with an empty database `prefect`; yields its SQLAlchemy URL with the driver asyncpg.
 
     Args:
-        port: On loopback; any that is free by default.
-        user: The database's owner.
-        password: What the user must tell; without one anybody on this machine is let in.
+        port: Loopback port; a free one by default.
+        user: Owner of the database.
+        password: Password of the user; without one, any local connection is accepted.
     """
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name:
         folder, port = Path(name), port or free_port()

@@ -1,4 +1,4 @@
-"""The deployments as their file has them, put on the server by Prefect's own command."""
+"""The deployments of prefect.yaml, and Prefect's own command."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ PLACES = {
 
 
 def deployments() -> dict[str, dict[str, Any]]:
-    """Return the entries of the file by name."""
+    """Return the deployments of the file by name."""
     text = re.sub(r"\{\{ \$(\w+) \}\}", lambda found: PLACES[found[1]], (ROOT / FILE).read_text())
     return {entry["name"]: entry for entry in yaml.safe_load(text)["deployments"]}
 
 
 def read_flow(entry: dict[str, Any]) -> Flow[Any, Any]:
-    """Import the flow of an entry."""
+    """Import the flow of a deployment."""
     module, name = entry["entrypoint"].rsplit(".", 1)
     return getattr(importlib.import_module(module), name)
 
 
 def call_prefect(server: str, *words: str) -> str:
-    """Run Prefect's command in the checkout, and return what it printed."""
+    """Run Prefect's command in the checkout; returns its output."""
     env = os.environ | PLACES | {"PREFECT_API_URL": server}
     done = subprocess.run([sys.executable, "-m", "prefect", *words], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

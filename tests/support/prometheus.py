@@ -1,4 +1,4 @@
-"""What a process tells Prometheus, over HTTP and by Prometheus's own parser."""
+"""Reads the metrics of a process as Prometheus does: over HTTP, by Prometheus's own parser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ORDER = [*dict.fromkeys(label for meter in METERS for label in meter.labels), "
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:
-    """Return the samples of a process by name and values of labels, these in the order of `METERS`."""
+    """Return the samples of a process by name and label values, in the label order of `METERS`."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
     samples = [sample for family in families for sample in family.samples]

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ACCESS_KEY, SECRET_KEY = "testaccess", "a+secret/that-nobody+tells"  # told apart from all else by its words
+ACCESS_KEY, SECRET_KEY = "testaccess", "a+secret/that-nobody+tells"  # recognisable in any output
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "setpriv")
 _START_SECONDS = 90
 
@@ -72,7 +72,7 @@ rgw run sync thread = false
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an S3 server listens, and whom it knows."""
+    """URL and credentials of an S3 server."""
 
     url: str
     access_key: str
@@ -80,12 +80,12 @@ class Endpoint:
 
 
 def missing_programs() -> list[str]:
-    """Return those of the gateway's programs that are not installed."""
+    """Return the names of missing programs."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
+    """Return a free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -95,7 +95,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path, second
     """Wait until `port` answers.
 
     Raises:
-        RuntimeError: The process ended, or the time is over; carries the end of its log.
+        RuntimeError: The process ended or the time is over; with the end of its log.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
@@ -107,7 +107,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path, second
 
 @contextlib.contextmanager
 def run_gateway() -> Iterator[Endpoint]:
-    """Run an S3 gateway with one user and nothing in it; all it held is gone afterwards."""
+    """Run an empty S3 gateway with one user; its content is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="rgw-", ignore_cleanup_errors=True) as name:
         gateway = _Gateway(Path(name))
         try:
@@ -140,7 +140,7 @@ class _Gateway:
         return Endpoint(f"http://127.0.0.1:{self.port}", ACCESS_KEY, SECRET_KEY)
 
     def stop(self) -> None:
-        for child in reversed(self.children):  # nothing is kept, so nothing needs to be told
+        for child in reversed(self.children):  # nothing is kept, so they need not shut down in order
             child.kill()
         for child in self.children:
             child.wait()

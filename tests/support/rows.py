@@ -1,4 +1,4 @@
-"""Rows as a run would write them."""
+"""Rows as runs write them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def bank_record(bank_id: str = "0000000000000001", collection: str = "monet", **values: Any) -> BankRecord:
-    """Return a bank's row; its version is for the catalog to fill."""
+    """Return a row of a bank; the catalog fills in its version."""
     facts: dict[str, Any] = {
         "bank_id": bank_id,
         "collection": collection,
@@ -47,7 +47,7 @@ def bank_record(bank_id: str = "0000000000000001", collection: str = "monet", **
 
 
 def result(key: str = "a.jpg", style: str = "monet", *, minute: int = 0, **values: Any) -> Result:
-    """Return a photo's row, written so many minutes after `START`."""
+    """Return a row of a photo, written `minute` minutes after `START`."""
     facts: dict[str, Any] = {
         "key": key,
         "size": 3,

@@ -1,4 +1,4 @@
-"""Small galleries and archives, drawn by code, and the smallest recipes that go through every part of both jobs."""
+"""Small galleries and archives, drawn by code, and the smallest recipes that use every part of both jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw_artwork(seed: int, painter: str = "Novak") -> bytes:
 
 
 def draw_photo(seed: int, suffix: str = ".jpg") -> bytes:
-    """Return a photograph in the format of a suffix."""
+    """Return a photo in the format of a suffix."""
     scene = draw_scene(seed, width_px=WIDTH_PX, height_px=HEIGHT_PX)
     return encode(Picture(scene.image, None), suffix, quality=92)
 
@@ -35,18 +35,18 @@ def add_collection(gallery: Store, name: str, painter: str = "Novak", count: int
 
 
 def training(gallery_uri: str, store_uri: str, **values: object) -> TrainConfig:
-    """Return a run of `train_banks` that takes two seconds a collection."""
+    """Return a config of `train_banks` that takes two seconds a collection."""
     facts = {"gallery_uri": gallery_uri, "store_uri": store_uri, "recipe": TRAIN, "num_samples": 1, "num_milestones": 0}
     return TrainConfig.model_validate(facts | values)
 
 
 def stylizing(archive_uri: str, output_uri: str, store_uri: str, *styles: str, **values: object) -> StylizeConfig:
-    """Return a run of `stylize_archive` that takes a moment a photo."""
+    """Return a config of `stylize_archive` that takes some milliseconds a photo."""
     facts = {"archive_uri": archive_uri, "output_uri": output_uri, "store_uri": store_uri, "styles": styles}
     return StylizeConfig.model_validate({**facts, "recipe": STYLIZE, **values})
 
 
 def listing(folder: Path | str) -> dict[str, tuple[int, int]]:
-    """Return size and time of the last change of every file below a folder, hidden ones too."""
+    """Return size and modification time of every file below a folder, hidden ones too."""
     files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}

@@ -1,4 +1,4 @@
-"""An archive that was stylized, and what a test may ask of it."""
+"""An archive that was stylized."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BROKEN = "roll 1/torn.jpg"
 
 @dataclass(frozen=True)
 class Archive:
-    """Photos, what a run made of them, and where its banks are."""
+    """Photos, the output of a run over them, and the store of its banks."""
 
     root: Path
     store: str
@@ -36,7 +36,7 @@ class Archive:
         return stylizing(str(self.photos), str(self.output), self.store, *(styles or ("novak",)), **values)
 
     def rows(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the rows of the present by photo and style; each pair has exactly one."""
+        """Return the current rows by photo and style; each pair has exactly one."""
         rows = pq.read_table(self.output / "results.parquet").to_pylist()
         assert len({(row["key"], row["style"]) for row in rows}) == len(rows)
         return {(row["key"], row["style"]): row for row in rows}

@@ -1,4 +1,4 @@
-"""Waiting for a state, on a machine of any speed: the limits are there for what never comes."""
+"""Waits for a state, on a machine of any speed; the limits only end waits for a state that never comes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def wait_for(look: Callable[[], T], seconds: float = PATIENCE_SECONDS, *, pause_seconds: float = 0.05) -> T:
-    """Wait until `look` returns something true, and return that.
+    """Wait until `look` returns a true value; returns that value.
 
     Raises:
-        AssertionError: It did not within the time; carries what was seen last.
+        AssertionError: It returned none in time; with its last value.
     """
     found = poll(look, seconds, pause_seconds=pause_seconds)
     assert found, f"still {found!r} after {seconds:g} s"

@@ -1,4 +1,4 @@
-"""What the tests of the benchmark share: a kit of tiny random networks, made by the path of the large ones."""
+"""A kit of tiny random networks for the tests of the benchmark, made in the same way as the large ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
-    """Two photos, four artworks and a bank of a step, for tiny networks in the shape of Stable Diffusion 1.5."""
+    """Two photos, four artworks and a bank of one step, for tiny networks in the shape of Stable Diffusion 1.5."""
     scratch = tmp_path_factory.mktemp("kit")
     return make_kit(scratch, "cpu", TINY, num_photos=2, photo_px=96, steps=1, num_artworks=4)

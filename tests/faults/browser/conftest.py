@@ -1,4 +1,4 @@
-"""An output with its page, a server of it, and a browser's windows: no model."""
+"""An output with its page, a server for it, and windows of a browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.output_pages import OpenPage, Quiet, Watch, rows_of, write_pa
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `photos` and `output`, whose page is written; tests leave it as it is."""
+    """A folder with `photos` and `output`, with its page; tests leave it as it is."""
     root = tmp_path_factory.mktemp("made")
     output, archive = Store.open(str(root / "output")), Store.open(str(root / "photos"))
     write_page(output, archive, rows_of(output, archive))
@@ -37,7 +37,7 @@ def served(made: Path) -> Iterator[str]:
 
 @pytest.fixture
 def open_page(browser) -> Iterator[OpenPage]:
-    """Opens a page in a window of its own, and watches it."""
+    """Opens a page in a window of its own and records its requests."""
     contexts = []
 
     def open_it(url: str, width: int = 1280, scheme: str = "light", **options) -> tuple[Page, Watch]:

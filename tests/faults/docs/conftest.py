@@ -1,4 +1,4 @@
-"""The folders in which the commands of the documents are run."""
+"""Folders and environments for the commands of the documents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Scenario = Callable[[Path], dict[str, str]]
 
 @pytest.fixture(scope="session")
 def museum(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Paintings by two hands, photos, and a store with two versions of one's bank; not to be changed."""
+    """Paintings by two painters, photos, and a store with two versions of a bank; tests leave it as it is."""
     root = tmp_path_factory.mktemp("museum")
     lay_out(root)
     collections = {"monet": 2, "hokusai": 1}
@@ -37,7 +37,7 @@ def museum(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def environment(prefect_server: str, tmp_path: Path) -> dict[str, str]:
-    """An environment in which `artbank` and `python` are this checkout's."""
+    """An environment whose `artbank` and `python` are those of this checkout."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "artbank").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m artbank_cli.main "$@"\n')
@@ -53,7 +53,7 @@ def environment(prefect_server: str, tmp_path: Path) -> dict[str, str]:
 def scenarios(
     request: pytest.FixtureRequest, tmp_path: Path, environment: dict[str, str]
 ) -> Iterator[Callable[[str], tuple[Path, dict[str, str]]]]:
-    """Lays out the folder of a scenario, and gives it with the environment of its commands."""
+    """Lays out the folder of a scenario; returns it with the environment of its commands."""
 
     def prepare(name: str) -> tuple[Path, dict[str, str]]:
         folder = tmp_path / name
@@ -79,7 +79,7 @@ def scenarios(
 
 
 def name_as_readme(folder: Path) -> None:
-    """Give everything the names of the README's, and add an output with pictures in both kinds of containers."""
+    """Rename everything as in the README, and add an output with pictures in both kinds of containers."""
     for own, shown in {"paintings": "GALLERY_URI", "photos": "PHOTOS_URI", "store": "STORE_URI"}.items():
         (folder / own).rename(folder / shown)
     photos, output, store = (str(folder / name) for name in ("PHOTOS_URI", "OUTPUT_URI", "STORE_URI"))
@@ -100,7 +100,7 @@ def lay_out(root: Path, only: str | None = None) -> None:
 
 
 def fill_bucket(endpoint: rgw.Endpoint, folder: Path) -> dict[str, str]:
-    """Put gallery, photos and store into the bucket `museum`; gives the environment that finds it."""
+    """Copy gallery, photos and store into the bucket `museum`; returns the environment to reach it."""
     S3FileSystem.clear_instance_cache()  # a document names no endpoint, nor do other tests
     fs = S3FileSystem(endpoint_url=endpoint.url, key=endpoint.access_key, secret=endpoint.secret_key)
     if not fs.exists("museum"):

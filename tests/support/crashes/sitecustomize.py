@@ -1,4 +1,4 @@
-"""Put on the path of a process, makes Pillow die of JPEG files 97 px wide, and never end with those of 98."""
+"""On the path of a process, makes Pillow crash on JPEG files 97 px wide, and hang on those 98 px wide."""
 
 import os
 import signal

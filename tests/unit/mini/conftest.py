@@ -1,4 +1,4 @@
-"""What the tests of the miniature base model share: two rendered blocks of corpus, and the shipped weights."""
+"""Fixtures of the miniature base model: two rendered blocks of corpus, and the shipped weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, Corpus, render
 
 @pytest.fixture(scope="session")
 def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A rendered corpus of two blocks; tests must leave it as it is."""
+    """A rendered corpus of two blocks; tests leave it as it is."""
     folder = tmp_path_factory.mktemp("corpus")
     render(folder, 2 * SCENES_PER_BLOCK)
     return folder
