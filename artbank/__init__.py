@@ -18,7 +18,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     bank           the method, first half: a bank and how it learns
     stylization    the method, second half: a photo and a bank become a picture
     scoring        CLIP scores
-    report         Markdown and contact sheets
+    report         Markdown, bank cards and bank previews
     catalog        the registered banks
     pages          HTML for people
     gallery        story 1: a gallery becomes registered banks

@@ -13,10 +13,10 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from artbank.credentials import redact
 from artbank.records import BankRecord
-from artbank.runs.outcome import Outcome, Pace, StylizeForecast, TrainForecast
+from artbank.runs.outcome import Outcome, Pace, StyleTotals, StylizeForecast, TrainForecast
 
 _MAX_LISTED = 100  # banks with links
-_LINKED = {"page": "Photos and pictures, scores and failures", "contact sheet": "Photos and pictures"}
+_PAGE = "Photos and pictures, scores and failures"
 _WEB_SCHEMES = ("http://", "https://", "file://")
 _NOT_A_WEB_LINK = "; browsers cannot open this link: serve the output over HTTP and pass its address as public_url"
 
@@ -74,17 +74,15 @@ def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
     create_markdown_artifact(outcome.text, key="stylized", description="Pictures of this run")
     if outcome.styles:
         create_table_artifact(
-            table=[_style_row(*style) for style in outcome.styles],
+            table=[_style_row(style) for style in outcome.styles],
             key="styles",
             description="Pictures of the output by style, from all runs",
         )
     links = {name: _link(place, outcome.places["pictures"], public_url) for name, place in outcome.places.items()}
     create_markdown_artifact(list_places(outcome.places, links), key="places", description="Where to find the results")
-    for name, description in _LINKED.items():
-        if link := links.get(name):
-            note = "" if link.startswith(_WEB_SCHEMES) else _NOT_A_WEB_LINK
-            key = name.replace(" ", "-")
-            create_link_artifact(link, link_text=name, key=key, description=f"{description}{note}")
+    if page := links.get("page"):
+        note = "" if page.startswith(_WEB_SCHEMES) else _NOT_A_WEB_LINK
+        create_link_artifact(page, link_text="page", key="page", description=f"{_PAGE}{note}")
 
 
 def plain(text: str) -> str:
@@ -135,18 +133,17 @@ def _bank_row(bank: BankRecord) -> dict[str, object]:
     }
 
 
-def _style_row(
-    style: str, done: int, failed: int, seconds: float | None, score: float | None, gain: float | None
-) -> dict[str, object]:
+def _style_row(style: StyleTotals) -> dict[str, object]:
     from artbank.report.markdown import score_text, share_text
 
+    seconds = style.seconds_per_picture
     return {
-        "style": plain(style),
-        "pictures": done,
-        "failed": failed,
+        "style": plain(style.name),
+        "pictures": style.num_done,
+        "failed": style.num_failed,
         "device seconds a picture": None if seconds is None else round(seconds, 3),
-        "clip_style": score_text(score),
-        "style gain": share_text(gain),
+        "clip_style": score_text(style.clip_style),
+        "style gain": share_text(style.gain),
     }
 
 

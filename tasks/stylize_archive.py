@@ -102,7 +102,7 @@ def find_uncommitted(config: StylizeConfig, shard_ids: list[str]) -> set[str]:
 
 @task(**STORE_RETRIES, name="finish-archive", cache_policy=NO_CACHE)
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
-    """Write the output's tables, the run's summary and its contact sheet."""
+    """Write the output's tables, the page and the run's summary."""
     from artbank.archive import finish
 
     return finish.finish_archive(config, plan, photos, cost)

@@ -1,8 +1,8 @@
-"""What a run over an archive came to: its tables, its summary, its contact sheet and its page.
+"""Finish a run over an archive: bring the tables up to the parts, then write the page and the run's summary.
 
-<output>/results.parquet, metadata.parquet      the present, see `results`
-<output>/runs/<run_id>/summary.json, summary.md, contact-sheet.jpg
-<output>/report/index.html                     all that is there, for people, see `pages.outcome`
+<output>/results.parquet, metadata.parquet           the latest rows, see `results.tables`
+<output>/report/index.html                           the page of the whole output, see `pages.outcome`
+<output>/runs/<run_id>/summary.md, summary.json      the report of this run
 """
 
 from __future__ import annotations
@@ -10,125 +10,186 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.archive.plan import StylizePlan
+from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice
 from artbank.catalog.bank_files import load_reference
 from artbank.config import StylizeConfig
-from artbank.errors import ImageError
-from artbank.images.codec import decode
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
 from artbank.records import BankRecord
-from artbank.report.contact_sheets import contact_sheet
 from artbank.report.costs import cost_facts
 from artbank.report.summaries import SUMMARY_COLUMNS, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
-from artbank.results.containers import read_pictures
 from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
-from artbank.runs.outcome import Outcome, RunCost
+from artbank.runs.outcome import Outcome, RunCost, StyleTotals
 from artbank.store.objects import Store
 
-_Bounds = tuple[float | None, float | None]
-_SHEET_ROWS = 16
-_TOLD = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "clip_style_floor", "created_at")))
-"""Columns of the results that the outcome follows from."""
+_COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "clip_style_floor", "created_at")))
+"""Columns of the results that summary, page and alarms are made from."""
+
+
+class ScoreBounds(NamedTuple):
+    """What a style's mean `clip_style` is compared with.
+
+    Attributes:
+        floor: The mean of the untouched photos; None without photos.
+        ceiling: The mean of held-out artworks, weighted over the style's banks; None if a bank has none.
+    """
+
+    floor: float | None
+    ceiling: float | None
 
 
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
-    """Bring the tables of the output up to the parts, and write the run's summary, contact sheet and page.
+    """Bring the tables and the page of the output up to date, and write the run's summary.
 
-    A run that had nothing to do writes nothing, but for tables and a page that no longer fit the archive.
+    A run that had nothing to do has no summary; it still updates tables and page if they do not fit the archive.
 
     Args:
-        config: The run's.
-        plan: From `archives.plan_archive`.
-        photos: The listing that came with it.
-        cost: What the run took, if it had anything to do.
+        config: The run's configuration.
+        plan: From `plan_archive`.
+        photos: The archive's listing, from `plan_archive`.
+        cost: What the run took; None if it had nothing to do.
 
     Raises:
         ResultsError: A part cannot be read.
         OSError: The store failed.
     """
-    output, store = Store.open(config.output_uri), Store.open(config.store_uri)
-    pending.delete_settled_marks(output)
-    output.delete_leftovers(("", layout.PARTS, layout.MANIFESTS))
-    rows = tables.update_tables_and_vacuum(output, photos, columns=_TOLD)
-    asked = rows.filter(
-        pc.is_in(rows["recipe_id"], value_set=pa.array([s.recipe_id for s in plan.styles], pa.string()))
-    )
-    bounds = {choice.name: _bounds(store, choice, asked) for choice in plan.styles}
+    stores = RunStores.open(config)
+    _clean_up(stores.output)
+    rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
+    asked = _rows_of_styles(rows, plan)
+    bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
     summary = results_summary(asked, bounds)
-    alarms = _find_alarms(config, plan, asked, bounds) if plan.run_id else []
-    whole = summary if len(asked) == len(rows) else results_summary(rows, bounds)
-    page = write_outcome(output, Store.open(config.archive_uri), rows, whole, _run_facts(config, plan, bounds))
-    places = {"pictures": output.uri, "page": output.uri_of(page), "results": output.uri_of(layout.RESULTS)}
-    sheet, report, facts = (layout.run_key(plan.run_id, n) for n in ("contact-sheet.jpg", "summary.md", "summary.json"))
-    if plan.run_id:
-        places |= {"contact sheet": output.uri_of(sheet), "summary": output.uri_of(report)}
-        output.write(sheet, _draw_sheet(config, plan, asked))
+    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds)
+    facts = _describe_run(config, plan, stores, bounds)
+    page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
+    alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
+    places = _find_places(stores.output, plan.run_id, page_key)
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
     if plan.run_id:
-        told = {"config": config.model_dump(mode="json"), "new": plan.num_tasks, "places": places, **summary}
-        told |= {"run": cost_facts(cost)} if cost else {}
-        output.write(report, text.encode())
-        output.write(facts, json.dumps(told, indent=1).encode())
-    counts = summary["counts"]
-    styles = tuple(_line(entry) for entry in summary["styles"])
-    return Outcome(counts["done"], counts["failed"], plan.num_tasks, places, text, alarms, cost, styles)
+        _write_summary(config, plan, stores.output, text, {"places": places, **summary}, cost)
+    return Outcome(
+        num_done=summary["counts"]["done"],
+        num_failed=summary["counts"]["failed"],
+        num_new=plan.num_tasks,
+        places=places,
+        text=text,
+        alarms=alarms,
+        cost=cost,
+        styles=tuple(_count_style(entry) for entry in summary["styles"]),
+    )
 
 
-def _line(entry: dict[str, Any]) -> tuple[str, int, int, float | None, float | None, float | None]:
-    """Return what an outcome says of a style; see `Outcome.styles`."""
-    score = entry["scores"]["clip_style"]
-    seconds = entry["seconds_per_photo"]
-    return entry["style"], entry["done"], entry["failed"], seconds, score["mean"], score["gain"]
+def _clean_up(output: Store) -> None:
+    """Delete what finished and killed workers leave behind: start marks and temporary files."""
+    pending.delete_settled_marks(output)
+    output.delete_leftovers(("", layout.PARTS, layout.MANIFESTS))
+
+
+def _rows_of_styles(rows: pa.Table, plan: StylizePlan) -> pa.Table:
+    """Keep the rows with the recipes of this run's styles, whichever run drew them."""
+    recipe_ids = pa.array([style.recipe_id for style in plan.styles], pa.string())
+    return rows.filter(pc.is_in(rows["recipe_id"], value_set=recipe_ids))
+
+
+def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> ScoreBounds:
+    own_rows = rows.filter(pc.equal(rows["style"], style.name))
+    floor = pc.mean(own_rows["clip_style_floor"]).as_py()
+    ceiling = 0.0
+    for bank, weight in style.banks:
+        bank_ceiling = load_reference(banks, bank).ceiling
+        if bank_ceiling is None:
+            return ScoreBounds(floor, None)
+        ceiling += bank_ceiling * weight
+    return ScoreBounds(floor, ceiling)
 
 
 def _find_alarms(
-    config: StylizeConfig, plan: StylizePlan, rows: pa.Table, bounds: Mapping[str, tuple[float | None, float | None]]
+    config: StylizeConfig, plan: StylizePlan, output: Store, rows: pa.Table, bounds: Mapping[str, ScoreBounds]
 ) -> list[Alarm]:
-    """Judge the pictures of this run alone: what was told of once is not told of after every later one."""
-    output = Store.open(config.output_uri)
+    """Check only the pictures that this run drew, so that no alarm is raised again by every later run."""
     after = Manifest.open(output, plan.run_id).after
-    made = rows if after is None else rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
-    if not len(made):
+    drawn = rows
+    if after is not None:
+        drawn = rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
+    if not len(drawn):
         return []
     return find_alarms(
         config.alarms,
-        num_photos=pc.count_distinct(made["key"]).as_py(),
-        num_pictures=len(made),
-        num_failed=made.filter(pc.field("status") == "failed").num_rows,
-        styles=[_gains(choice, made, *bounds[choice.name]) for choice in plan.styles],
+        num_photos=pc.count_distinct(drawn["key"]).as_py(),
+        num_pictures=len(drawn),
+        num_failed=drawn.filter(pc.field("status") == "failed").num_rows,
+        styles=[_measure_gains(style, drawn, bounds[style.name]) for style in plan.styles],
     )
 
 
-def _gains(choice: StyleChoice, rows: pa.Table, floor: float | None, ceiling: float | None) -> StyleGains:
-    expected = mix_gains([(bank.clip_style_gain, weight) for bank, weight in choice.banks])
+def _measure_gains(style: StyleChoice, rows: pa.Table, bounds: ScoreBounds) -> StyleGains:
+    """Return the gain of each picture of a style; none where floor and ceiling do not define one."""
+    expected = mix_gains([(bank.clip_style_gain, weight) for bank, weight in style.banks])
+    floor, ceiling = bounds
     if floor is None or ceiling is None or ceiling <= floor:
-        return StyleGains(choice.name, [], expected)
-    done = rows.filter((pc.field("style") == choice.name) & pc.is_finite(pc.field("clip_style")))
-    return StyleGains(choice.name, ((done["clip_style"].to_numpy() - floor) / (ceiling - floor)).tolist(), expected)
+        return StyleGains(style.name, [], expected)
+    done = rows.filter((pc.field("style") == style.name) & pc.is_finite(pc.field("clip_style")))
+    gains = (done["clip_style"].to_numpy() - floor) / (ceiling - floor)
+    return StyleGains(style.name, gains.tolist(), expected)
 
 
-def _bounds(store: Store, choice: StyleChoice, rows: pa.Table) -> _Bounds:
-    """Return floor and ceiling of a style's `clip_style`: its photos untouched, and its held-out artworks."""
-    floor = pc.mean(rows.filter(pc.equal(rows["style"], choice.name))["clip_style_floor"]).as_py()
-    ceilings = [(load_reference(store, bank).ceiling, weight) for bank, weight in choice.banks]
-    return floor, None if None in dict(ceilings) else sum((c or 0.0) * weight for c, weight in ceilings)
+def _find_places(output: Store, run_id: str, page_key: str) -> dict[str, str]:
+    places = {
+        "pictures": output.uri,
+        "page": output.uri_of(page_key),
+        "results": output.uri_of(layout.RESULTS),
+    }
+    if run_id:
+        places["summary"] = output.uri_of(layout.run_key(run_id, "summary.md"))
+    return places
 
 
-def _run_facts(config: StylizeConfig, plan: StylizePlan, bounds: Mapping[str, _Bounds]) -> RunFacts:
-    recipe, archive = config.recipe, Store.open(config.archive_uri).uri
+def _write_summary(
+    config: StylizeConfig,
+    plan: StylizePlan,
+    output: Store,
+    text: str,
+    summary: Mapping[str, Any],
+    cost: RunCost | None,
+) -> None:
+    facts = {"config": config.model_dump(mode="json"), "new": plan.num_tasks, **summary}
+    if cost is not None:
+        facts["run"] = cost_facts(cost)
+    output.write(layout.run_key(plan.run_id, "summary.md"), text.encode())
+    output.write(layout.run_key(plan.run_id, "summary.json"), json.dumps(facts, indent=1).encode())
+
+
+def _count_style(entry: Mapping[str, Any]) -> StyleTotals:
+    """Return the totals of one style from its entry in a `results_summary`."""
+    clip_style = entry["scores"]["clip_style"]
+    return StyleTotals(
+        name=entry["style"],
+        num_done=entry["done"],
+        num_failed=entry["failed"],
+        seconds_per_picture=entry["seconds_per_photo"],
+        clip_style=clip_style["mean"],
+        gain=clip_style["gain"],
+    )
+
+
+def _describe_run(
+    config: StylizeConfig, plan: StylizePlan, stores: RunStores, bounds: Mapping[str, ScoreBounds]
+) -> RunFacts:
+    """Return the facts that the page shows about the run."""
+    archive_uri = stores.archive.uri
+    recipe = config.recipe
     facts = (
-        ("Photos", archive),
-        ("Banks", Store.open(config.store_uri).uri),
+        ("Photos", archive_uri),
+        ("Banks", stores.banks.uri),
         ("Base model", f"{config.base_model}, {plan.base_model_hash[:12]}"),
         ("Preset", recipe.preset),
         ("Strength", f"{recipe.strength:g}"),
@@ -140,41 +201,15 @@ def _run_facts(config: StylizeConfig, plan: StylizePlan, bounds: Mapping[str, _B
         ("Size", recipe.size),
         ("Seed", f"{recipe.seed}"),
     )
-    styles = [
-        StyleFacts(choice.name, " + ".join(_name_bank(*part) for part in choice.banks), *bounds[choice.name])
-        for choice in plan.styles
-    ]
-    heading = archive.rstrip("/").rpartition("/")[2] or archive
+    styles = [StyleFacts(style.name, _describe_banks(style), *bounds[style.name]) for style in plan.styles]
+    heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
     return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels)
 
 
-def _name_bank(bank: BankRecord, weight: float) -> str:
+def _describe_banks(style: StyleChoice) -> str:
+    return " + ".join(_describe_bank(bank, weight) for bank, weight in style.banks)
+
+
+def _describe_bank(bank: BankRecord, weight: float) -> str:
     share = "" if weight == 1 else f" at {weight:.0%}"
     return f"{bank.collection}, version {bank.version}{share}"
-
-
-def _draw_sheet(config: StylizeConfig, plan: StylizePlan, rows: pa.Table) -> bytes:
-    """Draw photos spread evenly over the archive, each beside its pictures."""
-    archive, output = Store.open(config.archive_uri), Store.open(config.output_uri)
-    done = rows.filter(pc.equal(rows["status"], "done")).select(["key", "style", "file_name"])
-    names = pc.unique(done["key"])
-    keys = names.take(np.arange(0, len(names), max(-(-len(names) // _SHEET_ROWS), 1))).to_pylist()
-    shown = done.filter(pc.is_in(done["key"], value_set=pa.array(keys, pa.string()))).to_pylist()
-    photos, pictures = archive.read_many(keys), read_pictures(output, shown)
-    lines = []
-    for key in keys:
-        cells = [("photo", _open(photos[key], config))]
-        for choice in plan.styles:
-            data = pictures.get((key, choice.name))
-            cells.append((choice.name, None if data is None else _open(data, config)))
-        lines.append((key, cells))
-    return contact_sheet(lines)
-
-
-def _open(data: bytes | Exception, config: StylizeConfig) -> np.ndarray | None:
-    if isinstance(data, Exception):
-        return None
-    try:
-        return decode(data, max_pixels=config.max_pixels).rgb
-    except ImageError:
-        return None

@@ -21,7 +21,7 @@ from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
 from artbank.results import layout, pending
 from artbank.results.manifest import Manifest, Shard
-from artbank.runs.forecast import picture_pace
+from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
 
@@ -230,7 +230,7 @@ def _find_pace(
     alike = made.filter(pc.field("recipe_id").isin(list(recipe_ids)))
     if len(alike):
         return Pace(pc.mean(alike["seconds"]).as_py(), device or "", "the pictures of this recipe that are there")
-    if pace := picture_pace(catalog.banks(), config.recipe, base_model_hash, device):
+    if pace := estimate_picture_pace(catalog.banks(), config.recipe, base_model_hash, device):
         return pace
     mean = pc.mean(made["seconds"]).as_py()
     return mean and Pace(mean, device or "", "the pictures of other recipes that are there")

@@ -13,7 +13,7 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.collections import Collection, list_collections
 from artbank.records import BankRecord
 from artbank.report.costs import training_markdown
-from artbank.runs.forecast import step_pace, step_range
+from artbank.runs.forecast import estimate_step_pace, estimate_steps
 from artbank.runs.outcome import TrainForecast
 from artbank.store.objects import Store
 
@@ -61,8 +61,8 @@ def _forecast(
     config: TrainConfig, jobs: Sequence[TrainJob], current: Sequence[str], banks: Sequence[BankRecord], base_hash: str
 ) -> TrainForecast:
     """Tell how long one worker may take, as far as the catalog knows."""
-    pace = step_pace(banks, config.recipe, base_hash, device_kind(config))
-    fewest, likely, most = (steps * len(jobs) for steps in step_range(banks, config.recipe))
+    pace = estimate_step_pace(banks, config.recipe, base_hash, device_kind(config))
+    fewest, likely, most = (steps * len(jobs) for steps in estimate_steps(banks, config.recipe))
     seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
     collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
     forecast = TrainForecast(collections, tuple(current), (fewest, likely, most), seconds, pace, text="")

@@ -27,7 +27,7 @@ from artbank.gallery.plan import TrainJob
 from artbank.gallery.samples import MILESTONE_RECIPE, SampleSet, draw_milestones, draw_samples
 from artbank.records import BankRecord
 from artbank.report.bank_card import bank_card
-from artbank.report.contact_sheets import preview_grid
+from artbank.report.bank_preview import preview_grid
 from artbank.scoring.clip import Scorer
 from artbank.scoring.spread import Spread
 from artbank.scoring.style_reference import StyleReference

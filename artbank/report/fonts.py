@@ -11,7 +11,6 @@ from PIL import ImageFont
 Font = ImageFont.FreeTypeFont
 _WIDER = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")  # where a system has them
 _NO_LETTER = "\uffff"
-_BREAKS = " +-_"  # a line may end after these
 
 
 @lru_cache(4096)
@@ -42,29 +41,6 @@ def width(text: str, size_px: int) -> float:
 def fit_end(text: str, size_px: int, widest_px: float) -> str:
     """Cut the end off a text that is too wide."""
     return _fit(text, size_px, widest_px, lambda kept: f"{text[:kept].rstrip()}…")
-
-
-def fit_start(text: str, size_px: int, widest_px: float) -> str:
-    """Cut the start off a text that is too wide, as suits a folder."""
-    return _fit(text, size_px, widest_px, lambda kept: f"…{text[len(text) - kept :]}")
-
-
-def fit_middle(text: str, size_px: int, widest_px: float) -> str:
-    """Cut the middle out of a text that is too wide, as suits a file name."""
-    return _fit(text, size_px, widest_px, lambda kept: f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}")
-
-
-def wrap(text: str, size_px: int, widest_px: float, *, most_lines: int) -> list[str]:
-    """Break a text at spaces, plus signs and hyphens into lines that fit; the last one is cut where it must be."""
-    lines, rest = [], text.strip()
-    while rest and len(lines) < most_lines - 1 and width(rest, size_px) > widest_px:
-        heads = [rest[: i + 1] for i, c in enumerate(rest) if c in _BREAKS]
-        fitting = [head for head in heads if width(head.rstrip(), size_px) <= widest_px]
-        if not fitting:
-            break
-        lines.append(fitting[-1].rstrip())
-        rest = rest[len(fitting[-1]) :].lstrip()
-    return [*lines, fit_end(rest, size_px, widest_px)]
 
 
 def _fit(text: str, size_px: int, widest_px: float, cut: Callable[[int], str]) -> str:

@@ -9,7 +9,7 @@
 <output>/results/_snapshots/...         many parts in one object, see `snapshots`
 <output>/results/_trimmed.json          containers that need no vacuum, see `vacuum`
 <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
-<output>/runs/<manifest>/...            config, plan, summary, report and contact sheet of one run
+<output>/runs/<manifest>/...            config, plan, summary and report of one run
 
 Readers of Parquet folders skip names that begin with an underscore.
 """

@@ -1,10 +1,11 @@
-"""Whether the pictures of a run are worth a person's look: too many failed, or they are less like their style.
+"""Alarms: too many pictures of a run failed, or the pictures of a style are less like it than its bank promised.
 
-A gain is the share of the way from what untouched photos score to what held-out artworks score, see `evaluation`. A
-bank's own one is that of a few drawn photographs under the default recipe, taken when it was trained.
+The gain of a picture is how far its `clip_style` lies on the way from the floor (untouched photos) to the ceiling
+(held-out artworks), see `scoring.scores`. A bank's own gain was measured when it was trained, on a few drawn
+photographs with the default recipe.
 
-Small samples raise nothing: below `least_photos` a run is not judged, and a mean gain is too low only where it is by
-more than twice its standard error.
+Small samples raise no alarm: neither runs with fewer than `least_photos` photos, nor a mean gain that is less than two
+standard errors too low.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from artbank.config import AlarmLimits
 
 Kind = Literal["failed_share", "gain_drop"]
 
-_ERRORS = 2.0  # standard errors
+_MARGIN_IN_STANDARD_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something about a run's pictures that a person should look at.
+    """A problem with a run's pictures that a person should look at.
 
     Attributes:
-        kind: `failed_share` is about the archive, `gain_drop` about a style.
-        style: The style; None where it is about all of them.
-        num_photos: Photos that it was judged by.
-        measured: The share that failed, 0..1, or the mean gain.
-        limit: What it should not have passed.
-        expected: The gain of the style's own banks; None where it is not about a gain.
-        text: A sentence.
+        kind: `failed_share` concerns the whole archive, `gain_drop` one style.
+        style: The style; None if the alarm concerns all of them.
+        num_photos: Size of the sample: photos of the run, or pictures of the style.
+        measured: Share of pictures that failed, 0..1, or the mean gain.
+        limit: Largest share, or smallest mean gain, without an alarm.
+        expected: Gain of the style's own banks; None if the alarm is not about a gain.
+        text: The alarm in one sentence.
     """
 
     kind: Kind
@@ -47,7 +48,13 @@ class Alarm:
 
 @dataclass(frozen=True)
 class StyleGains:
-    """What a run's pictures in one style have gained, and what their banks did."""
+    """Gains of the pictures that a run drew in one style.
+
+    Attributes:
+        style: The style.
+        gains: One for each picture that has a score.
+        expected: Gain of the style's own banks; None if it was not measured.
+    """
 
     style: str
     gains: Sequence[float]
@@ -57,14 +64,14 @@ class StyleGains:
 def find_alarms(
     limits: AlarmLimits, *, num_photos: int, num_pictures: int, num_failed: int, styles: Sequence[StyleGains]
 ) -> list[Alarm]:
-    """Return what is to be looked at of one run's pictures; none of a run of few photos.
+    """Return the alarms of one run; none for a run of few photos.
 
     Args:
-        limits: When it is.
+        limits: When to raise an alarm.
         num_photos: Photos that the run worked on.
-        num_pictures: Pictures that were asked of it.
-        num_failed: Those that failed.
-        styles: Gains by style.
+        num_pictures: Pictures that it should have drawn.
+        num_failed: Pictures that failed.
+        styles: Gains of each style.
     """
     if num_photos < limits.least_photos:
         return []
@@ -74,13 +81,13 @@ def find_alarms(
 
 
 def mix_gains(parts: Sequence[tuple[float | None, float]]) -> float | None:
-    """Return the weighted mean of the gains of a style's banks; None where one is not known.
+    """Return the weighted mean gain of a style's banks; None if the gain of one is unknown.
 
     Args:
-        parts: Gain and weight of each; weights sum to 1.
+        parts: Gain and weight of each bank; weights sum to 1.
     """
-    known = [gain * weight for gain, weight in parts if gain is not None]
-    return sum(known) if len(known) == len(parts) else None
+    weighted = [gain * weight for gain, weight in parts if gain is not None]
+    return sum(weighted) if len(weighted) == len(parts) else None
 
 
 def _check_failed_share(limit: float | None, num_photos: int, num_pictures: int, num_failed: int) -> Alarm | None:
@@ -97,13 +104,14 @@ def _check_failed_share(limit: float | None, num_photos: int, num_pictures: int,
 def _check_gain(limits: AlarmLimits, style: StyleGains) -> Alarm | None:
     if limits.max_gain_drop is None or style.expected is None or style.expected <= 0:
         return None
-    mean, count = fmean(style.gains), len(style.gains)
-    error = stdev(style.gains) / sqrt(count) if count > 1 else 0.0
+    mean = fmean(style.gains)
+    count = len(style.gains)
+    standard_error = stdev(style.gains) / sqrt(count) if count > 1 else 0.0
     limit = style.expected * (1 - limits.max_gain_drop)
-    if mean + _ERRORS * error >= limit:
+    if mean + _MARGIN_IN_STANDARD_ERRORS * standard_error >= limit:
         return None
     text = (
         f"{style.style}: the mean gain of {count} pictures of this run is {mean:.2f}, its bank had "
-        f"{style.expected:.2f}; below {limit:.2f} it is worth a look at the contact sheet"
+        f"{style.expected:.2f}; below {limit:.2f}, look at the pictures on the page of the output"
     )
     return Alarm("gain_drop", style.style, count, mean, limit, style.expected, text)

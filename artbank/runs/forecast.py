@@ -1,7 +1,7 @@
-"""How long work may take, out of what the same work took before: the rows of the catalog, the pictures of an output.
+"""Forecast how long work takes, from earlier work of the same kind: the banks of the catalog and their samples.
 
-A forecast is on one worker. Banks are alike where they have the base model and the kind of device in common: `cuda:1`
-is `cuda`. What is not known there is not guessed.
+A forecast is for one worker. Banks are comparable if they have the base model and the kind of device in common:
+`cuda:1` counts as `cuda`. Without comparable banks there is no forecast.
 """
 
 from __future__ import annotations
@@ -9,40 +9,45 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import Any
 
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
 from artbank.records import BankRecord
 from artbank.runs.outcome import Pace
 
 _PACE_FIELDS = ("batch_size", "resolution_px")
-"""What a step's time depends on, of a bank's recipe: beyond these banks are taken for alike."""
+"""Fields of a bank's recipe that the time of a step depends on."""
 
 
-def step_pace(banks: Iterable[BankRecord], recipe: BankRecipe, base_model_hash: str, device: str | None) -> Pace | None:
-    """Return the median seconds of one step of one bank, its share of validations included.
+def estimate_step_pace(
+    banks: Iterable[BankRecord], recipe: BankRecipe, base_model_hash: str, device: str | None
+) -> Pace | None:
+    """Return the median seconds of one step of one bank, with its share of the validations.
 
     Args:
         banks: The catalog.
-        recipe: Of the run. Banks of its batch size and resolution are taken where there are any, else all alike.
-        base_model_hash: Of the run.
-        device: See `device_kind`; that of the newest bank alike when None.
+        recipe: The run's recipe. Banks with its batch size and resolution are preferred; without such banks, all
+            comparable ones count.
+        base_model_hash: The run's base model.
+        device: Kind of the device, see `device_kind`; that of the newest comparable bank when None.
     """
-    there = [bank for bank in banks if bank.steps and bank.seconds > 0]
-    alike = _alike(there, base_model_hash, device)
-    same = [bank for bank in alike if _pace_fields(bank) == [getattr(recipe, name) for name in _PACE_FIELDS]]
-    chosen = same or alike
+    timed = [bank for bank in banks if bank.steps and bank.seconds > 0]
+    comparable = _find_comparable(timed, base_model_hash, device)
+    asked = [getattr(recipe, name) for name in _PACE_FIELDS]
+    same = [bank for bank in comparable if _read_pace_fields(bank) == asked]
+    chosen = same or comparable
     if not chosen:
         return None
-    what = "of this batch size and resolution" if same else "of other batch sizes or resolutions"
+    kind = "of this batch size and resolution" if same else "of other batch sizes or resolutions"
     seconds = median(bank.seconds / bank.steps for bank in chosen)
-    return Pace(seconds, _kind(chosen[0]), f"{_count(chosen)} {what}, on this base model")
+    return Pace(seconds, _device_kind(chosen[0]), f"{_count_banks(chosen)} {kind}, on this base model")
 
 
-def step_range(banks: Iterable[BankRecord], recipe: BankRecipe) -> tuple[int, int, int]:
-    """Return the steps of one bank: the fewest, the most likely, and the most.
+def estimate_steps(banks: Iterable[BankRecord], recipe: BankRecipe) -> tuple[int, int, int]:
+    """Return the number of steps of one bank: the fewest, the most likely, and the most.
 
-    Training stops early after `patience` validations without a better loss, the first of which is at step 0. Most
-    likely is the median share of the longest that earlier banks took, under whatever recipe; all of it without banks.
+    Training stops early after `patience` validations without a better loss, the first of which is at step 0. The most
+    likely number is the median share of `max_steps` that earlier banks took, with any recipe; all steps without banks.
     """
     fewest = min(recipe.patience * recipe.validate_every, recipe.max_steps)
     shares = [bank.steps / most for bank in banks if (most := _read_recipe(bank).get("max_steps"))]
@@ -50,55 +55,59 @@ def step_range(banks: Iterable[BankRecord], recipe: BankRecipe) -> tuple[int, in
     return fewest, max(likely, fewest), recipe.max_steps
 
 
-def picture_pace(
+def estimate_picture_pace(
     banks: Sequence[BankRecord], recipe: StylizeRecipe, base_model_hash: str, device: str | None
 ) -> Pace | None:
-    """Return the median seconds of one picture, by what the samples of banks took when these were registered.
+    """Return the median seconds of one picture, from the samples that banks drew when they were registered.
 
     Args:
-        banks: The catalog. A sample's time is scaled by evaluations of the UNet and by pixels of a square picture.
-        recipe: Of the run.
-        base_model_hash: Of the run.
-        device: See `device_kind`; that of the newest bank alike when None.
+        banks: The catalog. The time of a sample is scaled by UNet evaluations and by the pixels of a square picture.
+        recipe: The run's recipe.
+        base_model_hash: The run's base model.
+        device: Kind of the device, see `device_kind`; that of the newest comparable bank when None.
     """
-    there = [bank for bank in banks if bank.sample_seconds and bank.sample_evaluations and bank.sample_px]
-    chosen = _alike(there, base_model_hash, device)
+    timed = [bank for bank in banks if bank.sample_seconds and bank.sample_evaluations and bank.sample_px]
+    chosen = _find_comparable(timed, base_model_hash, device)
     if not chosen:
         return None
-    seconds = median(_scale(bank, recipe) for bank in chosen)
-    return Pace(seconds, _kind(chosen[0]), f"the samples of {_count(chosen)} on this base model, scaled to this recipe")
+    seconds = median(_scale_sample_seconds(bank, recipe) for bank in chosen)
+    basis = f"the samples of {_count_banks(chosen)} on this base model, scaled to this recipe"
+    return Pace(seconds, _device_kind(chosen[0]), basis)
 
 
-def _alike(banks: Sequence[BankRecord], base_model_hash: str, device: str | None) -> list[BankRecord]:
-    same = sorted((b for b in banks if b.base_model_hash == base_model_hash), key=lambda bank: bank.created_at)
-    if not same:
+def _find_comparable(banks: Sequence[BankRecord], base_model_hash: str, device: str | None) -> list[BankRecord]:
+    """Return the banks of a base model and a kind of device, oldest first."""
+    same_model = [bank for bank in banks if bank.base_model_hash == base_model_hash]
+    if not same_model:
         return []
-    kind = device or _kind(same[-1])
-    return [bank for bank in same if _kind(bank) == kind]
+    same_model.sort(key=lambda bank: bank.created_at)
+    kind = device or _device_kind(same_model[-1])
+    return [bank for bank in same_model if _device_kind(bank) == kind]
 
 
-def _scale(bank: BankRecord, recipe: StylizeRecipe) -> float:
+def _scale_sample_seconds(bank: BankRecord, recipe: StylizeRecipe) -> float:
     assert bank.sample_seconds and bank.sample_evaluations and bank.sample_px
-    pixels = ((recipe.resolution_px or bank.sample_px) / bank.sample_px) ** 2
-    return bank.sample_seconds * count_evaluations(recipe) / bank.sample_evaluations * pixels
+    pixel_ratio = ((recipe.resolution_px or bank.sample_px) / bank.sample_px) ** 2
+    return bank.sample_seconds * count_evaluations(recipe) / bank.sample_evaluations * pixel_ratio
 
 
-def _read_recipe(bank: BankRecord) -> dict[str, int]:
+def _read_recipe(bank: BankRecord) -> dict[str, Any]:
+    """Return the fields of a bank's recipe; none if its text is not a JSON object."""
     try:
-        facts = json.loads(bank.recipe)
+        fields = json.loads(bank.recipe)
     except ValueError:
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return fields if isinstance(fields, dict) else {}
 
 
-def _pace_fields(bank: BankRecord) -> list[int | None]:
-    facts = _read_recipe(bank)
-    return [facts.get(name) for name in _PACE_FIELDS]
+def _read_pace_fields(bank: BankRecord) -> list[Any]:
+    fields = _read_recipe(bank)
+    return [fields.get(name) for name in _PACE_FIELDS]
 
 
-def _kind(bank: BankRecord) -> str:
+def _device_kind(bank: BankRecord) -> str:
     return bank.device.partition(":")[0]
 
 
-def _count(banks: Sequence[BankRecord]) -> str:
+def _count_banks(banks: Sequence[BankRecord]) -> str:
     return f"{len(banks)} bank{'' if len(banks) == 1 else 's'}"

@@ -1,18 +1,25 @@
-"""Accounts of runs: what one would do, what it took, and what it came to.
+"""What runs would do, what they took, and what they made.
 
-Seconds are those of a device: of the thread of one worker's model, while it draws or trains.
+Device seconds are the time in which the model of one worker draws or trains.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from artbank.runs.alarms import Alarm
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that a device takes for one picture, or one step: measured before, and where."""
+    """How fast earlier work of the same kind was.
+
+    Attributes:
+        seconds: Device seconds of one picture, or of one step of one bank.
+        device: Kind of the device: cuda, mps or cpu.
+        basis: The earlier work, for people.
+    """
 
     seconds: float
     device: str
@@ -44,14 +51,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one run took.
+    """What one run over an archive took.
 
     Attributes:
-        tally: Of the shards that it worked on.
-        num_photos: Photos of these.
-        wall_seconds: From the first shard that was submitted to the last one that was done.
-        num_workers: Workers that drew; None where that is not known, as on a work pool.
-        forecast_seconds: What was forecast of `tally.seconds`; None where nothing was.
+        tally: Sum over the shards that the run worked on.
+        num_photos: Photos in these shards.
+        wall_seconds: From the first shard that was submitted to the last one that finished.
+        num_workers: Workers that drew; None if unknown, as on a work pool.
+        forecast_seconds: The forecast of `tally.seconds`; None if there was none.
     """
 
     tally: Tally
@@ -62,7 +69,7 @@ class RunCost:
 
     @property
     def seconds_a_photo(self) -> float | None:
-        """Seconds of devices for one photo, in all its styles."""
+        """Device seconds of one photo, in all its styles."""
         return self.tally.seconds / self.num_photos if self.num_photos else None
 
     @property
@@ -75,17 +82,17 @@ class RunCost:
 
 @dataclass(frozen=True)
 class TrainForecast:
-    """What a run of trainings would do, and how long one worker would take for it, in seconds.
+    """What a run of trainings would do, and how many seconds one worker would take.
 
-    What counts are steps and validations; reading and encoding the artworks and drawing samples come on top.
+    The seconds count steps and validations. Encoding the artworks and drawing samples come on top.
 
     Attributes:
-        collections: Those that would be trained, with the number of their artworks.
-        current: Those whose bank is up to date.
-        num_steps: Of all banks together: the fewest, the most likely, and the most.
-        seconds: Likewise; None where nothing is known.
-        pace: What the forecast goes by: seconds of a step of one bank.
-        text: All of it, Markdown.
+        collections: Collections to train, each with its number of artworks.
+        current: Collections whose bank is up to date.
+        num_steps: Steps of all banks together: the fewest, the most likely, and the most.
+        seconds: Seconds for these steps, in the same order; None if the pace is unknown.
+        pace: Pace of a step of one bank that `seconds` is based on.
+        text: The whole forecast as Markdown.
     """
 
     collections: tuple[tuple[str, int], ...]
@@ -103,14 +110,14 @@ class StylizeForecast:
     Attributes:
         num_photos: Photos in the archive.
         num_tasks: Photos that the run would work on.
-        num_pictures: Pictures that these lack.
-        num_shards: Shards that they would be cut into.
-        seconds_a_picture: What one may take, see `pace`; None where nothing is known.
-        seconds: That, times the pictures that lack: on one worker.
-        first_shards: Number of photos, first and last key of the first few shards.
-        text: All of it, Markdown.
-        num_evaluations: Of the UNet, for all these pictures.
-        pace: What the forecast goes by.
+        num_pictures: Pictures that it would draw.
+        num_shards: Shards that it would cut the work into.
+        seconds_a_picture: Forecast for one picture; None if the pace is unknown.
+        seconds: Forecast for all pictures on one worker.
+        first_shards: Number of photos, first and last key of each of the first few shards.
+        text: The whole forecast as Markdown.
+        num_evaluations: Evaluations of the UNet for all pictures.
+        pace: Pace that `seconds` is based on.
     """
 
     num_photos: int
@@ -125,19 +132,39 @@ class StylizeForecast:
     pace: Pace | None = None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run over an archive came to.
+class StyleTotals(NamedTuple):
+    """The pictures of one style in an output, from all runs with its recipe.
 
     Attributes:
-        num_done: Pictures that are there, by photo and style, whichever run made them.
-        num_failed: Those that could not be made; `results.parquet` has the reasons.
+        name: The style's folder.
+        num_done: Pictures that exist.
+        num_failed: Pictures that could not be made.
+        seconds_per_picture: Mean device seconds; None without pictures.
+        clip_style: Mean `clip_style`; None without scores.
+        gain: Gain of that mean, see `alarms`; None if floor or ceiling is unknown.
+    """
+
+    name: str
+    num_done: int
+    num_failed: int
+    seconds_per_picture: float | None
+    clip_style: float | None
+    gain: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The state of an output after a run over an archive.
+
+    Attributes:
+        num_done: Pictures of the run's styles that exist, whichever run drew them.
+        num_failed: Pictures that could not be made; `results.parquet` has the reasons.
         num_new: Photos that this run worked on.
-        places: URIs by what is there.
-        text: The report, Markdown.
-        alarms: What of this run's pictures a person should look at.
-        cost: What this run took; None where it had nothing to do.
-        styles: Name, done, failed, seconds a picture, mean `clip_style` and its gain, of each style.
+        places: URIs, by what is there.
+        text: The report as Markdown.
+        alarms: Problems with this run's pictures that a person should look at.
+        cost: What this run took; None if it had nothing to do.
+        styles: Totals of each style.
     """
 
     num_done: int
@@ -147,4 +174,4 @@ class Outcome:
     text: str
     alarms: list[Alarm] = field(default_factory=list)
     cost: RunCost | None = None
-    styles: tuple[tuple[str, int, int, float | None, float | None, float | None], ...] = ()
+    styles: tuple[StyleTotals, ...] = ()

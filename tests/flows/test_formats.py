@@ -93,7 +93,8 @@ def test_every_photo_is_seen_once_whatever_was_done_again(
     run(stylize_archive, plain)
     for key, row in rows(Store.open(plain.output_uri)).items():  # the form shapes no pixel
         assert rows(output)[key]["file_sha256"] == row["file_sha256"]
-    assert len(Image.open(io.BytesIO(output.read(sheet_of(output)))).getcolors(10**6) or []) > 100
+    shown = output.read_many([stored.key for stored in output.list("report/pictures")])  # 4 photos and 4 pictures
+    assert [len(Image.open(io.BytesIO(data)).getcolors(10**6) or []) > 100 for data in shown.values()] == [True] * 8
 
     before = output.list()
     assert run(stylize_archive, config).result().num_new == 0
@@ -124,11 +125,6 @@ def test_every_photo_is_seen_once_whatever_was_done_again(
     assert verify(output.uri, "--quick", **tools)[1]["counts"] == {"missing_picture": 1}
     assert verify(output.uri, "--repair", "--quick", **tools)[0] == 0
     assert sorted(see(output, form, tmp_path)) == sorted(found)
-
-
-def sheet_of(output: Store) -> str:
-    [name] = [stored.key for stored in output.list("runs") if stored.key.endswith("contact-sheet.jpg")]
-    return name
 
 
 def test_what_is_done_stays_in_the_form_it_has(trained: Any, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_the_links_of_an_output_lead_to_where_it_is_served(
     prefect_server: str, public_url: str | None, link: str, is_noted: bool
 ) -> None:
     output = "s3://museum/out put"
-    places = {"pictures": output, "page": f"{output}/report/index.html", "contact sheet": f"{output}/runs/a b.jpg"}
+    places = {"pictures": output, "page": f"{output}/report/index.html", "summary": f"{output}/runs/a b.md"}
 
     @flow
     def leave_links() -> None:
@@ -209,11 +209,10 @@ def test_the_links_of_an_output_lead_to_where_it_is_served(
 
     shown = {one.key: one for one in artifacts(id_of(leave_links(return_state=True)))}
     assert f"]({link})" in str(shown["page"].data)
-    assert f"]({link})" in str(shown["places"].data) and "a%20b.jpg)" in str(shown["places"].data)
-    sheet = link.replace("report/index.html", "runs/a%20b.jpg")
-    assert f"]({sheet})" in str(shown["contact-sheet"].data)
-    for key in ("page", "contact-sheet"):
-        assert ("browsers cannot open" in str(shown[key].description)) == is_noted
+    assert f"]({link})" in str(shown["places"].data) and "a%20b.md)" in str(shown["places"].data)
+    summary = link.replace("report/index.html", "runs/a%20b.md")
+    assert f"]({summary})" in str(shown["places"].data)
+    assert ("browsers cannot open" in str(shown["page"].description)) == is_noted
 
 
 def test_a_run_of_many_styles_has_a_bounded_number_of_tags_and_a_short_name() -> None:

@@ -16,7 +16,7 @@ from artbank.gallery.plan import plan_training
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report.costs import training_markdown
-from artbank.runs.forecast import picture_pace, step_pace, step_range
+from artbank.runs.forecast import estimate_picture_pace, estimate_step_pace, estimate_steps
 from artbank.store.objects import Store
 from tests.support.rows import START, bank_record
 from tests.support.small_inputs import add_collection, training
@@ -33,25 +33,25 @@ def bank(seconds: float, steps: int, device: str = "cuda:0", batch_size: int = 8
 def test_a_step_takes_the_median_of_banks_of_the_same_base_model_device_and_batch() -> None:
     others = [bank(4000, 400, "cpu"), bank(1, 400, base_model_hash="c" * 64), bank(80, 400, batch_size=1)]
     there = [bank(40, 400), bank(30, 200, "cuda"), bank(100, 400, "cuda:1"), *others]
-    pace = step_pace(there, RECIPE, BASE, "cuda")
+    pace = estimate_step_pace(there, RECIPE, BASE, "cuda")
     assert pace is not None and pace.seconds == pytest.approx(0.15)  # of 0.1, 0.15 and 0.25
     assert (pace.device, pace.basis.startswith("3 banks of this batch size")) == ("cuda", True)
 
 
 def test_where_no_bank_has_the_batch_those_of_other_ones_are_taken_and_it_is_said() -> None:
-    pace = step_pace([bank(40, 400)], BankRecipe(batch_size=2), BASE, "cuda")
+    pace = estimate_step_pace([bank(40, 400)], BankRecipe(batch_size=2), BASE, "cuda")
     assert pace is not None and pace.seconds == pytest.approx(0.1) and "of other batch sizes" in pace.basis
 
 
 def test_of_an_unknown_device_the_newest_banks_kind_is_taken() -> None:
     older, newer = bank(400, 400, "cpu", created_at=START), bank(40, 400, created_at=START.replace(year=2027))
-    pace = step_pace([newer, older], RECIPE, BASE, None)
+    pace = estimate_step_pace([newer, older], RECIPE, BASE, None)
     assert pace is not None and (pace.device, pace.seconds) == ("cuda", pytest.approx(0.1))
 
 
 def test_nothing_is_guessed_where_nothing_is_known() -> None:
-    assert step_pace([bank(40, 400)], RECIPE, BASE, "mps") is None
-    assert picture_pace([bank(40, 400)], StylizeRecipe(), BASE, "cuda") is None
+    assert estimate_step_pace([bank(40, 400)], RECIPE, BASE, "mps") is None
+    assert estimate_picture_pace([bank(40, 400)], StylizeRecipe(), BASE, "cuda") is None
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_nothing_is_guessed_where_nothing_is_known() -> None:
     [((), (150, 400, 400)), ((200, 300, 400), (150, 300, 400)), ((40,), (150, 150, 400))],
 )
 def test_steps_range_from_the_earliest_end_to_the_longest(taken: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    assert step_range([bank(1, steps) for steps in taken], RECIPE) == expected
+    assert estimate_steps([bank(1, steps) for steps in taken], RECIPE) == expected
 
 
 def test_a_picture_takes_what_samples_took_by_evaluations_and_pixels() -> None:
     sampled = [bank(1, 1, sample_seconds=s, sample_evaluations=21, sample_px=512) for s in (0.4, 0.6, 3.0)]
-    paper = picture_pace(sampled, StylizeRecipe(preset="paper"), BASE, "cuda")
+    paper = estimate_picture_pace(sampled, StylizeRecipe(preset="paper"), BASE, "cuda")
     assert paper is not None and paper.seconds == pytest.approx(0.6 * 71 / 21)
-    small = picture_pace(sampled, StylizeRecipe(resolution_px=256), BASE, "cuda")
+    small = estimate_picture_pace(sampled, StylizeRecipe(resolution_px=256), BASE, "cuda")
     assert small is not None and small.seconds == pytest.approx(0.6 * 21 / 21 / 4)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of pictures: the contact sheet of a run and the preview of a bank.
+"""The preview of a bank: one JPEG of its artworks and of photos in its style.
 
 Pictures are uint8 [H, W, 3] sRGB of any size and shape; sizes are px.
 """
@@ -12,37 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from artbank.report.fonts import fit_end, fit_middle, fit_start, letter, width, wrap
+from artbank.report.fonts import fit_end, letter
 
-Cell = tuple[str, np.ndarray | None]
 Box = tuple[int, int]
 Pair = tuple[np.ndarray, np.ndarray]
 Strip = tuple[int, list[tuple[np.ndarray, int]]]
 
-_PAPER, _INK, _GREY, _TILE, _EDGE = "#faf9f6", "#26241f", "#8a867c", "#e9e6df", "#d5d1c7"
+_PAPER, _INK, _GREY, _EDGE = "#faf9f6", "#26241f", "#8a867c", "#d5d1c7"
 _QUALITIES = (90, 84, 78, 70, 60)
-_SMALLEST_CELL_PX = 48
 _PREVIEW_PX, _STRIP_PX, _PAIR_PX = 1080, 168, 212  # width of a preview, height of its artworks, side of its pictures
 _MARGIN_PX, _GAP_PX, _ARROW_PX = 40, 8, 44
 _INNER_PX = _PREVIEW_PX - 2 * _MARGIN_PX
-
-
-def contact_sheet(
-    rows: Sequence[tuple[str, Sequence[Cell]]], *, cell_px: int = 192, max_bytes: int = 4_000_000
-) -> bytes:
-    """Draw photos beside what became of them, as a JPEG.
-
-    Args:
-        rows: Key of each photo with its titled pictures, the photo first; the titles head the columns. A picture that
-            is None, or that a row lacks, is drawn as failed.
-        cell_px: Side of the square that each picture is fitted into; 1 to 12 columns and up to 40 rows are legible.
-        max_bytes: Quality, then size are lowered until the sheet is no larger, or the smallest of all.
-    """
-    while True:
-        data = _jpeg(_draw_sheet(rows, cell_px), max_bytes)
-        if len(data) <= max_bytes or cell_px <= _SMALLEST_CELL_PX:
-            return data
-        cell_px = max(cell_px * 3 // 4, _SMALLEST_CELL_PX)
 
 
 def preview_grid(
@@ -78,22 +58,16 @@ class _Pen:
 
     sheet: Image.Image
 
-    def write(self, at: Box, text: str, size_px: int, colour: str = _INK, anchor: str = "ls") -> None:
-        """Write one line; `at` is on its baseline."""
+    def write(self, at: Box, text: str, size_px: int, colour: str = _INK) -> None:
+        """Write one line; `at` is the left end of its baseline."""
         font, written = letter(text, size_px)
-        ImageDraw.Draw(self.sheet).text(at, written, colour, font, anchor)
+        ImageDraw.Draw(self.sheet).text(at, written, colour, font, "ls")
 
     def paste(self, picture: np.ndarray, at: Box, size: Box) -> None:
         """Paste a picture resized to `size`, with a hairline so that a pale one ends somewhere."""
         image = Image.fromarray(picture)
         self.sheet.paste(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), at)
         ImageDraw.Draw(self.sheet).rectangle((*at, at[0] + size[0] - 1, at[1] + size[1] - 1), outline=_EDGE)
-
-    def tile(self, at: Box, size: Box, text: str, size_px: int) -> None:
-        """Draw a quiet tile with a word in its middle."""
-        corner = (at[0] + size[0] - 1, at[1] + size[1] - 1)
-        ImageDraw.Draw(self.sheet).rectangle((*at, *corner), fill=_TILE, outline=_EDGE)
-        self.write((at[0] + size[0] // 2, at[1] + size[1] // 2), text, size_px, _GREY, "mm")
 
     def arrow(self, middle: Box) -> None:
         """Draw an arrow to the right, smoothly: at four times its size, then reduced."""
@@ -103,52 +77,6 @@ class _Pen:
         draw.line((66, 12, 90, 32, 66, 52), 255, 6, joint="curve")
         mask = large.resize((24, 16), Image.Resampling.LANCZOS)
         self.sheet.paste(_GREY, (middle[0] - 12, middle[1] - 8), mask)
-
-
-def _draw_sheet(rows: Sequence[tuple[str, Sequence[Cell]]], cell: int) -> Image.Image:
-    columns = list(dict.fromkeys(title for _, cells in rows for title, _ in cells))
-    size_px, margin, gap = max(cell // 14, 9), max(cell // 8, 12), max(cell // 16, 6)
-    heads = [wrap(title, size_px, cell, most_lines=3) for title in columns]
-    label_px = _label_width([key for key, _ in rows], size_px, cell)
-    line_px = round(size_px * 1.35)
-    head_px = line_px * max((len(head) for head in heads), default=0) + gap
-    lefts = [margin + label_px + gap + (cell + gap) * i + (gap if i else 0) for i in range(len(columns))]
-    heights = [_row_height(cells, cell, 2 * line_px + 4) for _, cells in rows]
-    across = (lefts[-1] + cell if lefts else margin + label_px) + margin
-    sheet = Image.new("RGB", (across, 2 * margin + head_px + sum(heights) + gap * max(len(rows) - 1, 0)), _PAPER)
-    pen = _Pen(sheet)
-    for left, head in zip(lefts, heads, strict=True):
-        for number, line in enumerate(reversed(head)):
-            baseline = margin + head_px - gap - round(0.3 * size_px) - number * line_px
-            pen.write((left + cell // 2, baseline), line, size_px, anchor="ms")
-    top = margin + head_px
-    for (key, cells), height in zip(rows, heights, strict=True):
-        _draw_label(pen, key, (margin, top + height // 2), label_px, size_px)
-        pictures = dict(cells)
-        for left, title in zip(lefts, columns, strict=True):
-            _draw_cell(pen, pictures.get(title), cells, (left, top), (cell, height), size_px)
-        top += height + gap
-    return sheet
-
-
-def _draw_label(pen: _Pen, key: str, at: Box, widest: int, size_px: int) -> None:
-    folder, _, name = key.rpartition("/")
-    line = round(size_px * 1.35)
-    baseline = at[1] + round(0.36 * size_px) - (line // 2 if folder else 0)
-    pen.write((at[0], baseline), fit_middle(name, size_px, widest), size_px)
-    if folder:
-        small = max(size_px - 2, 8)
-        pen.write((at[0], baseline + line), fit_start(folder, small, widest), small, _GREY)
-
-
-def _draw_cell(pen: _Pen, picture: np.ndarray | None, cells: Sequence[Cell], at: Box, cell: Box, size_px: int) -> None:
-    shown = picture if picture is not None else next((p for _, p in cells if p is not None), None)
-    size = (cell[0], cell[1]) if shown is None else _fit(shown, cell[0])
-    corner = (at[0] + (cell[0] - size[0]) // 2, at[1] + (cell[1] - size[1]) // 2)
-    if picture is None:
-        pen.tile(corner, size, "failed", size_px)
-    else:
-        pen.paste(picture, corner, size)
 
 
 def _draw_strip(pen: _Pen, strip: Sequence[Strip], top: int) -> None:
@@ -182,17 +110,6 @@ def _fit(picture: np.ndarray, side: int) -> Box:
     height, width_px = picture.shape[:2]
     scale = side / max(height, width_px)
     return max(round(width_px * scale), 1), max(round(height * scale), 1)
-
-
-def _row_height(cells: Sequence[Cell], cell: int, least: int) -> int:
-    heights = [_fit(picture, cell)[1] for _, picture in cells if picture is not None]
-    return max([*heights, least]) if heights else cell * 2 // 3
-
-
-def _label_width(keys: Sequence[str], size_px: int, cell: int) -> int:
-    parts = [(key.rpartition("/")[2], key.rpartition("/")[0]) for key in keys]
-    widest = max((max(width(name, size_px), width(folder, size_px - 2)) for name, folder in parts), default=0)
-    return min(round(widest) + 2, max(cell, 110))
 
 
 def _justify(pictures: Sequence[np.ndarray], widest: int) -> list[Strip]:
