@@ -23,9 +23,12 @@ from statistics import fmean, stdev
 import numpy as np
 
 from artbank.bank.bank import Bank
+from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
-from artbank.bank.train_state import TrainResult, TrainState
+from artbank.bank.train_state import TrainState
+from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
+from artbank.errors import TrainingError
 from artbank.gallery.collections import list_collections, read_artworks
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
@@ -99,7 +102,7 @@ def tune(base: BaseModel, scorer: Scorer, options: argparse.Namespace) -> None:
     subject = prepare(base, scorer, PAINTERS[0], draw_artworks(PAINTERS[0]), options.photos)
     for attention in ATTENTIONS:
         for rate in TUNED[attention]:
-            trained = train(base, subject, make_recipe(attention, 0, options, rate))
+            trained = train_bank(base, subject, make_recipe(attention, 0, options, rate))
             print(attention, rate, [round(loss, 5) for _, loss in trained.history.validation], flush=True)
 
 
@@ -154,9 +157,12 @@ def make_recipe(attention: str, seed: int, options: argparse.Namespace, rate: fl
     return BankRecipe(**facts, batch_size=options.batch, validate_every=10, patience=10**6)
 
 
-def train(base: BaseModel, subject: Subject, recipe: BankRecipe) -> TrainResult:
+def train_bank(base: BaseModel, subject: Subject, recipe: BankRecipe) -> TrainResult:
     """Train one bank."""
-    return TrainState(base, subject.learned, subject.held_out, recipe, "ablation").run()
+    [end] = train([TrainState(base, subject.learned, subject.held_out, recipe, "ablation")])
+    if isinstance(end, TrainingError):
+        raise end
+    return end
 
 
 def measure(
@@ -165,7 +171,7 @@ def measure(
     """Train one bank, stylize the photographs with it, and score them."""
     start = time.monotonic()
     recipe = make_recipe(attention, seed, options, RATES[attention])
-    trained = train(base, subject, recipe)
+    trained = train_bank(base, subject, recipe)
     bank = Bank("ablation", subject.name, base.id, base.hash, "", recipe, trained.vectors)
     gain, ssim = {}, {}
     for strength in STRENGTHS:

@@ -60,7 +60,7 @@ def wait_and_train(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> 
 @task(**STORE_RETRIES, name="build-site", cache_policy=NO_CACHE)
 def build_site(config: TrainConfig) -> Built:
     """Write the pages of a store's banks that are not up to date, and their index; see `artbank.pages.banks.build`."""
-    from artbank.pages.banks import build
+    from artbank.pages.banks.build import build
     from artbank.store.objects import Store
 
-    return build.build(Store.open(config.store_uri))
+    return build(Store.open(config.store_uri))

@@ -1,8 +1,8 @@
-"""The modules that shape a bank's vectors while they train, and fold away afterwards.
+"""Attention modules that shape a bank's vectors during training; a finished bank no longer needs them.
 
 Shape legend: N vectors in a bank, D their width, H heads of d = D / H.
 
-All work in the vocabulary's unit: a vector of the size of a word has entries of root mean square 1.
+Vectors are in the vocabulary's unit: those of an average word have a root mean square of 1.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _EPSILON = 1e-5
 
 
 class SpatialStatisticalAttention(nn.Module):
-    """SSAM: looks at the matrix value against value, and at the mean and spread of what it attends to.
+    """SSAM: self-attention over the vectors, beside the mean and standard deviation of what each vector attends to.
 
-    Both branches start closed, so that an untrained bank is plain textual inversion.
+    The gates of both branches start at 0, so an untrained bank is plain textual inversion.
 
     Source: ArtBank, Zhang et al., AAAI 2024, section "Spatial-Statistical Self-Attention Module"; the paper gives no
     formula for the statistical branch. Ours is attention-weighted mean and spread, in the manner of AdaAttN (Liu et
@@ -26,24 +26,28 @@ class SpatialStatisticalAttention(nn.Module):
     """
 
     def __init__(self, width: int):
-        """Open a module for vectors of `width` entries."""
+        """Make a module for vectors of `width` entries, D."""
         super().__init__()
         self.heads = _num_heads(width)
         self.norm = nn.LayerNorm(width)
-        self.query, self.key = _linear(width), _linear(width)
-        self.spatial_value, self.statistical_value = _linear(width), _linear(width)
-        self.spatial_out, self.statistical_out = _linear(width), _linear(width)
-        self.spatial_gate, self.statistical_gate = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+        self.query = _linear(width)
+        self.key = _linear(width)
+        self.spatial_value = _linear(width)
+        self.statistical_value = _linear(width)
+        self.spatial_out = _linear(width)
+        self.statistical_out = _linear(width)
+        self.spatial_gate = nn.Parameter(torch.zeros(()))
+        self.statistical_gate = nn.Parameter(torch.zeros(()))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Shape vectors [N, D]."""
+        """Return the shaped vectors, [N, D]."""
         x = self.norm(vectors)  # [N, D]
         attention = _attend(_split(self.query(x), self.heads), _split(self.key(x), self.heads))  # [H, N, N]
         spatial = _join(attention @ _split(self.spatial_value(x), self.heads))  # [N, D]
         value = _split(self.statistical_value(x), self.heads)  # [H, N, d]
         mean = attention @ value
-        spread = torch.sqrt((attention @ value.square() - mean.square()).clamp(min=0) + _EPSILON)
-        statistical = _join(spread) * _standardize(x) + _join(mean)  # [N, D]
+        std = torch.sqrt((attention @ value.square() - mean.square()).clamp(min=0) + _EPSILON)
+        statistical = _join(std) * _standardize(x) + _join(mean)  # [N, D]
         return (
             vectors
             + self.spatial_gate * self.spatial_out(spatial)
@@ -52,19 +56,21 @@ class SpatialStatisticalAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Plain multi-head self-attention with a gated residual: the ablation that lacks the statistics."""
+    """Plain multi-head self-attention with a gated residual: the ablation without the statistics."""
 
     def __init__(self, width: int):
-        """Open a module for vectors of `width` entries."""
+        """Make a module for vectors of `width` entries, D."""
         super().__init__()
         self.heads = _num_heads(width)
         self.norm = nn.LayerNorm(width)
-        self.query, self.key = _linear(width), _linear(width)
-        self.value, self.out = _linear(width), _linear(width)
+        self.query = _linear(width)
+        self.key = _linear(width)
+        self.value = _linear(width)
+        self.out = _linear(width)
         self.gate = nn.Parameter(torch.zeros(()))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Shape vectors [N, D]."""
+        """Return the shaped vectors, [N, D]."""
         x = self.norm(vectors)
         attention = _attend(_split(self.query(x), self.heads), _split(self.key(x), self.heads))
         return vectors + self.gate * self.out(_join(attention @ _split(self.value(x), self.heads)))
@@ -73,18 +79,18 @@ class SelfAttention(nn.Module):
 class ReleasedAttention(nn.Module):
     """The topology of the authors' release: two attention layers and a linear one, no residual, norm or statistics.
 
-    With one vector every softmax is 1 and it reduces to an affine map; kept to be compared with.
+    With one vector every softmax is 1, and the module is an affine map. It is kept for comparison.
     """
 
     def __init__(self, width: int):
-        """Open a module for vectors of `width` entries."""
+        """Make a module for vectors of `width` entries, D."""
         super().__init__()
         self.first = nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")})
         self.second = nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")})
         self.out = nn.Linear(width, width)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Shape vectors [N, D]."""
+        """Return the shaped vectors, [N, D]."""
         for layer in (self.first, self.second):
             query, key, value = (layer[name](vectors)[None] for name in ("query", "key", "value"))  # each [1, N, D]
             vectors = (_attend(query, key) @ value)[0]
@@ -92,13 +98,15 @@ class ReleasedAttention(nn.Module):
 
 
 def build_attention(kind: str, width: int) -> nn.Module:
-    """Build the module of that name, see `recipes.Attention`; `none` leaves the vectors as they are."""
+    """Build the module of a name in `recipes.Attention`; `none` gives one that changes nothing."""
     kinds = {"ssam": SpatialStatisticalAttention, "self": SelfAttention, "released": ReleasedAttention}
-    return kinds[kind](width) if kind in kinds else nn.Identity()
+    if kind not in kinds:
+        return nn.Identity()
+    return kinds[kind](width)
 
 
 def _num_heads(width: int) -> int:
-    return max(width // _HEAD_WIDTH, 1) if width % _HEAD_WIDTH == 0 else 1
+    return width // _HEAD_WIDTH if width % _HEAD_WIDTH == 0 else 1
 
 
 def _linear(width: int) -> nn.Linear:
@@ -118,6 +126,6 @@ def _attend(query: Tensor, key: Tensor) -> Tensor:
 
 
 def _standardize(x: Tensor) -> Tensor:
-    """Standardise each column over the vectors; a lone vector gives 0."""
+    """Standardise each column over the vectors; a single vector gives 0."""
     centred = x - x.mean(0, keepdim=True)
     return centred / torch.sqrt(centred.square().mean(0, keepdim=True) + _EPSILON)

@@ -1,4 +1,4 @@
-"""The Implicit Style Prompt Bank of one collection: as it trains, and as it is kept.
+"""The Implicit Style Prompt Bank (ISPB) of one collection, during training and as a file.
 
 Shape legend: S banks, N vectors in each, D width of a text embedding (768 for Stable Diffusion 1.x).
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 SCHEMA = "artbank.bank/1"
 _HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")
 _LARGEST_BYTES = 256 * 2**20
-_NOISE = 0.1  # of the first values, beside 1 for the word itself
+_INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, whose root mean square is 1
 
 
 class TrainableBank(nn.Module):
-    """A bank while it trains: its vectors in the vocabulary's unit, and the attention that shapes them."""
+    """A bank during training: its vectors in the vocabulary's unit, and the attention that shapes them."""
 
     def __init__(self, recipe: BankRecipe, width: int, unit: float):
-        """Open an empty bank.
+        """Make a bank of zeros.
 
         Args:
-            recipe: Gives N and the attention.
-            width: D.
+            recipe: Gives N and the kind of attention.
+            width: Width of a vector, D.
             unit: Root mean square of the vocabulary's entries.
         """
         super().__init__()
@@ -51,22 +51,22 @@ class TrainableBank(nn.Module):
 
     @classmethod
     def start(cls, recipe: BankRecipe, base: BaseModel) -> TrainableBank:
-        """Start from the initialiser word's embedding, brought to a word's usual size, plus a little noise.
+        """Make a bank of the initialiser word's embedding, scaled to the size of an average word, plus a little noise.
 
-        Every first value follows from `recipe.seed`.
+        All initial values follow from `recipe.seed`.
         """
         generator = torch.Generator().manual_seed(recipe.seed)
         bank = cls(recipe, base.text_width, base.prompt_encoder.vocabulary_rms)
         for module in bank.attention.modules():
             if isinstance(module, nn.Linear):
-                bound = (3 / module.in_features) ** 0.5  # keeps the variance of what it maps
+                bound = (3 / module.in_features) ** 0.5  # keeps the variance of its input
                 nn.init.uniform_(module.weight, -bound, bound, generator=generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         word = base.prompt_encoder.embed_words(recipe.init_word).mean(0).cpu()  # [D]
         noise = torch.randn(bank.vectors.shape, generator=generator)
         with torch.no_grad():
-            bank.vectors.copy_(word / word.square().mean().sqrt() + _NOISE * noise)
+            bank.vectors.copy_(word / word.square().mean().sqrt() + _INITIAL_NOISE * noise)
         return bank.to(base.device)
 
     def forward(self) -> Tensor:
@@ -74,10 +74,9 @@ class TrainableBank(nn.Module):
         return self.attention(self.vectors) * self.unit
 
     def continue_from(self, bank: Bank) -> bool:
-        """Take over an older bank's vectors and attention; False, and no change, where the shapes differ."""
+        """Load an older bank's vectors and attention; returns False, and changes nothing, if the shapes differ."""
         state = {name.removeprefix("train."): tensor for name, tensor in bank.training_state.items()}
-        own = self.state_dict()
-        if {n: t.shape for n, t in state.items()} != {n: t.shape for n, t in own.items()}:
+        if _shapes(state) != _shapes(self.state_dict()):
             return False
         self.load_state_dict(state)
         return True
@@ -88,25 +87,25 @@ def forward_banks(banks: Sequence[TrainableBank]) -> Tensor:
 
     Gradients flow to each bank's own parameters.
     """
-    own = [dict(bank.named_parameters()) for bank in banks]
-    stacked = {name: torch.stack([parameters[name] for parameters in own]) for name in own[0]}
+    parameters_of = [dict(bank.named_parameters()) for bank in banks]
+    stacked = {name: torch.stack([own[name] for own in parameters_of]) for name in parameters_of[0]}
     return torch.vmap(lambda parameters: functional_call(banks[0], parameters, ()))(stacked)
 
 
 @dataclass(frozen=True)
 class Bank:
-    """A trained bank, folded: what stylization takes.
+    """A trained bank, as stylization uses it.
 
     Attributes:
         bank_id: Its id in the catalog.
         collection: Name of the collection it learned.
-        base_model: What its base model was asked for by.
+        base_model: Name, folder or URI by which the training run named its base model.
         base_model_hash: SHA-256 of that model's files.
-        fingerprint: Of the gallery it learned from.
+        fingerprint: Fingerprint of the collection it learned.
         recipe: How it was trained.
-        vectors: [N, D] float32, as the text encoder takes them.
-        training_state: Raw vectors and attention weights under `train.`, for warm starts; may be empty.
-        metrics: Losses, steps, scores: plain numbers by name.
+        vectors: [N, D] float32, as the text encoder takes them: shaped by the attention.
+        training_state: Unshaped vectors and attention weights under `train.`, for warm starts; may be empty.
+        metrics: Losses, steps and scores, by name.
     """
 
     bank_id: str
@@ -120,7 +119,7 @@ class Bank:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Return the bank as a safetensors file, everything but the tensors in its header."""
+        """Return the bank as a safetensors file; all but the tensors is in its header."""
         header = {
             "schema": SCHEMA,
             "bank_id": self.bank_id,
@@ -139,7 +138,7 @@ class Bank:
         """Read a bank file, trusting nothing in it.
 
         Raises:
-            BankError: It is no bank, of another schema, damaged, or holds values that are not finite.
+            BankError: The file is no bank, has another schema, is damaged, or has values that are not finite.
         """
         header = _read_header(data)
         tensors = _read_tensors(data)
@@ -147,31 +146,41 @@ class Bank:
         if vectors is None or vectors.ndim != 2 or vectors.dtype != torch.float32:
             found = None if vectors is None else (tuple(vectors.shape), vectors.dtype)
             raise BankError(f"bank file: expected float32 vectors [N, D], found {found}; train it again")
-        broken = [name for name, tensor in {"vectors": vectors, **tensors}.items() if not _is_sound(tensor)]
+        broken = [name for name, tensor in {"vectors": vectors, **tensors}.items() if not _is_finite_float32(tensor)]
         if broken:
-            names = ", ".join(broken)
             raise BankError(
-                f"bank {header['collection']}: {names} hold values not finite or no float32; train it again"
+                f"bank {header['collection']}: expected finite float32 values, found others in {', '.join(broken)}; "
+                "train it again"
             )
         try:
             recipe = BankRecipe.model_validate_json(header["recipe"])
             metrics = dict(json.loads(header["metrics"]))
         except (ValueError, TypeError, RecursionError) as error:
-            raise BankError(f"bank {header['collection']}: its header cannot be read: {error}") from error
+            raise BankError(
+                f"bank {header['collection']}: its header cannot be read: {error}; train it again or upgrade artbank"
+            ) from error
         if len(vectors) != recipe.num_tokens:
             raise BankError(
-                f"bank {header['collection']}: expected {recipe.num_tokens} vectors by its recipe, found {len(vectors)}"
+                f"bank {header['collection']}: expected {recipe.num_tokens} vectors by its recipe, "
+                f"found {len(vectors)}; train it again"
             )
-        names = ("bank_id", "collection", "base_model", "base_model_hash", "fingerprint")
         return cls(
-            **{n: header[n] for n in names}, recipe=recipe, vectors=vectors, training_state=tensors, metrics=metrics
+            bank_id=header["bank_id"],
+            collection=header["collection"],
+            base_model=header["base_model"],
+            base_model_hash=header["base_model_hash"],
+            fingerprint=header["fingerprint"],
+            recipe=recipe,
+            vectors=vectors,
+            training_state=tensors,
+            metrics=metrics,
         )
 
     def check_fits(self, base: BaseModel) -> None:
         """Check that the bank was trained on a base model.
 
         Raises:
-            BankError: It was trained on another one.
+            BankError: The bank was trained on another one.
         """
         if self.base_model_hash != base.hash:
             raise BankError(
@@ -180,11 +189,12 @@ class Bank:
             )
         if self.vectors.shape[1] != base.text_width:
             raise BankError(
-                f"bank {self.collection}: its vectors are {self.vectors.shape[1]} wide, not {base.text_width}"
+                f"bank {self.collection}: expected vectors of width {base.text_width} for {base.id}, "
+                f"found {self.vectors.shape[1]}; train it again"
             )
 
     def to_textual_inversion(self) -> bytes:
-        """Return the vectors as a standard textual-inversion file, which diffusers, ComfyUI and A1111 load.
+        """Return the vectors as a textual-inversion file, which diffusers, ComfyUI and A1111 load.
 
         Source: Gal et al., ICLR 2023; the layout is diffusers': one tensor [N, D] named by its token.
         """
@@ -218,5 +228,9 @@ def _read_tensors(data: bytes) -> dict[str, Tensor]:
         raise BankError(f"bank file is damaged: {error}; fetch it again or train the bank again") from error
 
 
-def _is_sound(tensor: Tensor) -> bool:
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _is_finite_float32(tensor: Tensor) -> bool:
     return tensor.dtype == torch.float32 and bool(tensor.isfinite().all())

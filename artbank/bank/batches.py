@@ -1,8 +1,8 @@
-"""What one bank is shown at a step, drawn from its recipe's seed and the step's number, and what it is judged by.
+"""Training batches, seeded by recipe and step, and the fixed validation batch.
 
-Shape legend: B samples, V views, C x h x w latents.
+Shape legend: B examples, V crops, C x h x w latents.
 
-All is drawn on CPU, so that it is the same on every device and whatever else is trained in the same batches.
+All random numbers are drawn on CPU, so that they are the same on every device and with any other banks in the batches.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from torch import Tensor
 from artbank.bank.dataset import TEMPLATES, LatentDataset
 from artbank.recipes import BankRecipe
 
-_LEVELS = 4  # of noise, at which each view is judged
-_MOST_VIEWS = 8
-_STEP_SEEDS, _VALIDATION_SEED = 1_000_003, 7_919
+_NOISE_LEVELS = 4  # of the validation, for each crop
+_MOST_CROPS = 8  # in the validation
+_STEP_SEEDS = 1_000_003
+_VALIDATION_SEED = 7_919
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one bank, on CPU.
+    """Examples of one bank, on CPU.
 
     Attributes:
-        latents: Clean, [B, C, h, w] float32.
-        noise: Likewise.
+        latents: Clean latents, [B, C, h, w] float32.
+        noise: The noise to add, [B, C, h, w] float32.
         timesteps: [B], 0..999.
         prompts: B texts, with `{style}` for the bank.
     """
@@ -40,30 +41,36 @@ class Batch:
         return len(self.latents)
 
 
-def draw_batch(learned: LatentDataset, recipe: BankRecipe, step: int, highest: int) -> Batch:
-    """Draw what is learned from at a step.
+def draw_batch(learned: LatentDataset, recipe: BankRecipe, step: int, num_timesteps: int) -> Batch:
+    """Draw the examples of one step.
 
     Args:
         learned: Crops to draw from.
         recipe: Gives the seed, B, and how often captions are dropped.
-        step: Its number.
-        highest: Timesteps stay below it.
+        step: The step's number.
+        num_timesteps: Timesteps are drawn below this number.
     """
     generator = torch.Generator().manual_seed(recipe.seed * _STEP_SEEDS + step)
     picks = torch.randint(len(learned), (recipe.batch_size,), generator=generator)
-    prompts = [learned.prompt(int(pick), generator, recipe.caption_dropout) for pick in picks]
-    latents = learned.sample(picks, generator)
+    prompts = [learned.draw_prompt(int(pick), generator, recipe.caption_dropout) for pick in picks]
+    latents = learned.draw_latents(picks, generator)
     noise = torch.randn(latents.shape, generator=generator)
-    return Batch(latents, noise, torch.randint(highest, (len(picks),), generator=generator), prompts)
+    timesteps = torch.randint(num_timesteps, (len(picks),), generator=generator)
+    return Batch(latents, noise, timesteps, prompts)
 
 
-def fix_validation(held_out: LatentDataset, highest: int) -> Batch:
-    """Fix views, noise and timesteps of all validations: every view at evenly spread noise levels below `highest`."""
+def make_validation_batch(held_out: LatentDataset, num_timesteps: int) -> Batch:
+    """Return the batch of every validation: some crops, each at evenly spread noise levels below `num_timesteps`."""
     generator = torch.Generator().manual_seed(_VALIDATION_SEED)
-    count = min(_MOST_VIEWS, len(held_out))
-    spread = torch.linspace(0, len(held_out) - 1, count).round().long()
-    levels = ((torch.arange(_LEVELS) + 0.5) / _LEVELS * highest).long()
-    latents = held_out.mean[spread]
+    count = min(_MOST_CROPS, len(held_out))
+    picks = torch.linspace(0, len(held_out) - 1, count).round().long()
+    levels = ((torch.arange(_NOISE_LEVELS) + 0.5) / _NOISE_LEVELS * num_timesteps).long()
+    latents = held_out.mean[picks]
     noise = [torch.randn(latents.shape, generator=generator) for _ in levels]
-    prompts = [held_out.describe(int(view), TEMPLATES[0]) for view in spread]
-    return Batch(latents.repeat(_LEVELS, 1, 1, 1), torch.cat(noise), levels.repeat_interleave(count), prompts * _LEVELS)
+    prompts = [held_out.make_prompt(int(pick), TEMPLATES[0]) for pick in picks]
+    return Batch(
+        latents=latents.repeat(_NOISE_LEVELS, 1, 1, 1),
+        noise=torch.cat(noise),
+        timesteps=levels.repeat_interleave(count),
+        prompts=prompts * _NOISE_LEVELS,
+    )

@@ -1,4 +1,4 @@
-"""What a training leaves behind at a step, for another process to go on from: as bytes, and read with distrust."""
+"""The checkpoint of a training, its history and its result; a checkpoint is read as untrusted input."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from artbank.bank.history import History
 from artbank.errors import TrainingError
 from artbank.store.tensor_files import parse_header
 
-_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of AdamW
-
 
 class CheckpointIO(Protocol):
-    """Where checkpoints live; `load` returns None where there is none yet."""
+    """The place of one bank's checkpoint; `load` returns None if there is none yet."""
 
     def load(self) -> bytes | None: ...
     def save(self, data: bytes) -> None: ...
@@ -29,15 +27,15 @@ class CheckpointIO(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training between two steps: everything that the next one depends on.
+    """A training between two steps: everything that the next step depends on.
 
     Attributes:
-        identity: Of its bank.
-        history: With as many losses as steps were taken.
-        bank: The bank's state.
-        best: Likewise, at the best step.
-        moments: AdamW's, by number of the parameter and by name.
-        milestones: The vectors [N, D] at some of its validations, by step; older versions kept none.
+        identity: The bank's id.
+        history: The losses, one for each step taken.
+        bank: The bank's weights.
+        best: The bank's weights at the best step.
+        moments: AdamW's state, by the number of the parameter and by name.
+        milestones: The vectors [N, D] at some of the validations, by step; older versions kept none.
     """
 
     identity: str
@@ -48,7 +46,7 @@ class Checkpoint:
     milestones: dict[int, Tensor] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Return the checkpoint as safetensors, with what is no tensor in its header."""
+        """Return the checkpoint as a safetensors file; all but the tensors is in its header."""
         tensors = {f"bank.{name}": tensor for name, tensor in self.bank.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for number, state in self.moments.items():
@@ -60,21 +58,22 @@ class Checkpoint:
 
     @classmethod
     def from_bytes(cls, data: bytes, identity: str) -> Checkpoint:
-        """Read a checkpoint of a bank.
+        """Read a checkpoint of the bank with the id `identity`.
 
         Raises:
-            SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError: It is damaged, or
-                belongs to another bank; see `report_damage`.
+            SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError: The checkpoint is
+                damaged, or belongs to another bank; see `report_damage`.
         """
         tensors = safetensors.torch.load(data)
         header = parse_header(data).metadata
         if header["identity"] != identity:
-            raise ValueError(f"it is of bank {header['identity']}, expected {identity}")
+            raise ValueError(f"expected a checkpoint of bank {identity}, found one of bank {header['identity']}")
         if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-            raise ValueError(f"{', '.join(broken)} hold values that are not finite")
-        step, history = int(header["step"]), History.parse(header["history"])
+            raise ValueError(f"{', '.join(broken)} have values that are not finite")
+        step = int(header["step"])
+        history = History.parse(header["history"])
         if step != len(history.train):
-            raise ValueError(f"it tells of {len(history.train)} losses in {step} steps")
+            raise ValueError(f"expected {step} losses, one for each step, found {len(history.train)}")
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "adam.").items():
             number, moment = name.split(".", 1)
@@ -83,32 +82,40 @@ class Checkpoint:
         return cls(identity, history, _below(tensors, "bank."), _below(tensors, "best."), moments, milestones)
 
     def check_moments(self, shapes: Sequence[torch.Size]) -> None:
-        """Check that AdamW's moments are those of parameters of these shapes.
+        """Check that AdamW's moments belong to parameters of these shapes.
 
         Raises:
-            ValueError: They are not.
+            ValueError: A moment is missing or has another shape.
         """
-        found = {n: {name: tuple(t.shape) for name, t in kept.items()} for n, kept in self.moments.items()}
-        expected = {n: {m: () if m == "step" else tuple(shape) for m in _MOMENTS} for n, shape in enumerate(shapes)}
+        found = {
+            number: {name: tuple(tensor.shape) for name, tensor in state.items()}
+            for number, state in self.moments.items()
+        }
+        expected = {
+            number: {"step": (), "exp_avg": tuple(shape), "exp_avg_sq": tuple(shape)}
+            for number, shape in enumerate(shapes)
+        }
         if found and found != expected:
-            raise ValueError("the optimiser's moments are not complete, or not of the bank's shape")
+            raise ValueError("the optimiser's moments are incomplete, or have another shape than the bank")
 
     def check_milestones(self, shape: torch.Size) -> None:
-        """Check that the milestones are vectors of a bank of this shape, at steps that were validated.
+        """Check that every milestone has the shape of the bank's vectors, and is at a step that was validated.
 
         Raises:
-            ValueError: They are not.
+            ValueError: One has another shape or step.
         """
         validated = {step for step, _ in self.history.validation}
-        if self.milestones.keys() - validated or any(v.shape != shape for v in self.milestones.values()):
-            raise ValueError("its milestones are not of the bank's shape, or of steps without a validation")
+        if self.milestones.keys() - validated:
+            raise ValueError("some milestones are at steps without a validation")
+        if any(vectors.shape != shape for vectors in self.milestones.values()):
+            raise ValueError("some milestones have another shape than the bank")
 
 
 def choose_milestones(validated: Sequence[int], most: int) -> Sequence[int]:
-    """Return at most so many of the steps that were validated so far, evenly spread, the first one among them.
+    """Return at most `most` of the steps validated so far: evenly spread, always with the first one.
 
-    It is every one, every second, every fourth and so on: whatever is chosen later was chosen before, so that what is
-    kept while a training goes on is thinned out, and its end need not be known. At least half of `most` are kept.
+    These are all steps, every second, every fourth and so on. A step that is chosen later was also chosen before, so a
+    training can keep milestones without knowing when it will end. At least half of `most` are kept.
     """
     stride = 1
     while most and -(-len(validated) // stride) > most:
@@ -118,15 +125,15 @@ def choose_milestones(validated: Sequence[int], most: int) -> Sequence[int]:
 
 @contextmanager
 def report_damage() -> Iterator[None]:
-    """Say of whatever goes wrong while a checkpoint is taken over that it cannot be resumed from.
+    """Turn every error of the block, which restores a checkpoint, into one that says what to do.
 
     Raises:
-        TrainingError: It cannot.
+        TrainingError: The checkpoint cannot be restored.
     """
     try:
         yield
     except (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as error:
-        raise TrainingError(f"the checkpoint cannot be resumed from: {error}; delete it to start anew") from error
+        raise TrainingError(f"the checkpoint cannot be restored: {error}; delete it to start anew") from error
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -135,13 +142,13 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training.
+    """The result of a training.
 
     Attributes:
-        vectors: Of its best step, folded, [N, D] float32.
-        state: Likewise, raw.
-        history: What happened.
-        milestones: What the folded vectors were at a few of its validations, by step.
+        vectors: [N, D] float32 at the best step, as the text encoder takes them.
+        state: The bank's weights at the best step, under `train.`.
+        history: The losses.
+        milestones: The vectors [N, D] at a few of the validations, by step.
     """
 
     vectors: Tensor

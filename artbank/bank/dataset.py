@@ -1,6 +1,6 @@
-"""What a training looks at: crops of the artworks as cached VAE posteriors, and what is said of each.
+"""Crops of the artworks as cached latents, with a prompt for each: the dataset that a bank learns from.
 
-Shape legend: A artworks, V views (crops, as they are and mirrored), C x h x w latents; pictures uint8 [H, W, 3].
+Shape legend: A artworks, V crops (each also mirrored), C x h x w latents; pictures uint8 [H, W, 3].
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _ENCODE_BATCH = 4
 
 @dataclass(frozen=True)
 class LatentDataset:
-    """The cached views of some artworks.
+    """The crops of some artworks as the VAE encodes them: a normal distribution of latents for each crop.
 
     Attributes:
-        mean: [V, C, h, w] posterior means, scaled, float32 on CPU.
-        std: Likewise, their standard deviations.
-        artwork: [V] which artwork each shows.
-        captions: One per artwork; None where it brought none.
+        mean: [V, C, h, w] means, scaled, float32 on CPU.
+        std: [V, C, h, w] standard deviations, scaled, float32 on CPU.
+        artwork: [V] the number of the artwork that each crop shows, 0..A-1.
+        captions: One for each of the A artworks; None for an artwork without a caption.
     """
 
     mean: Tensor
@@ -43,45 +43,47 @@ class LatentDataset:
     def __len__(self) -> int:
         return len(self.mean)
 
-    def sample(self, picks: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw latents [B, C, h, w] of the picked views from their posteriors."""
+    def draw_latents(self, picks: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw latents [B, C, h, w] of the picked crops."""
         mean = self.mean[picks]
         return mean + self.std[picks] * torch.randn(mean.shape, generator=generator)
 
-    def prompt(self, view: int, generator: torch.Generator, dropout: float) -> str:
-        """Say what a view shows, in the style: the artwork's caption, else a template; at times the style alone."""
+    def draw_prompt(self, crop: int, generator: torch.Generator, dropout: float) -> str:
+        """Draw the prompt of a crop: `make_prompt` with a random template, or the style alone at the rate `dropout`."""
         if torch.rand((), generator=generator) < dropout:
             return STYLE_ALONE
         template = TEMPLATES[int(torch.randint(len(TEMPLATES), (), generator=generator))]
-        return self.describe(view, template)
+        return self.make_prompt(crop, template)
 
-    def describe(self, view: int, template: str) -> str:
-        """Say what a view shows, in the style: the artwork's caption, else the template."""
-        return f"{self.captions[int(self.artwork[view])] or template}, {STYLE_ALONE}"
+    def make_prompt(self, crop: int, template: str) -> str:
+        """Return the caption of the crop's artwork, or the template if there is none, in the style."""
+        return f"{self.captions[int(self.artwork[crop])] or template}, {STYLE_ALONE}"
 
 
 def encode_dataset(
     base: BaseModel, pictures: Sequence[np.ndarray], captions: Sequence[str | None], recipe: BankRecipe
 ) -> LatentDataset:
-    """Crop artworks and encode every crop and its mirror image, once.
+    """Crop artworks, and encode each crop and its mirror image once.
 
-    Crops keep the aspect ratio; the first is centred and shows the whole short side, the others are drawn from
-    `recipe.seed`.
+    Crops keep the aspect ratio. The first crop of an artwork is centred and shows the whole short side; the others are
+    drawn from `recipe.seed`.
     """
     side = recipe.resolution_px or base.native_px
     side = max(side // base.size_multiple_px, 1) * base.size_multiple_px
     means, stds, owners = [], [], []
     for number, picture in enumerate(pictures):
         rng = np.random.default_rng([recipe.seed, number])
-        crops = [_crop(picture, side, rng if i else None) for i in range(recipe.num_crops)]
-        views = upload([turned for crop in crops for turned in (crop, crop[:, ::-1])], base.device)
-        for part in views.split(_ENCODE_BATCH):
+        crops = []
+        for i in range(recipe.num_crops):
+            crop = _crop(picture, side, rng if i else None)
+            crops += [crop, crop[:, ::-1]]
+        for part in upload(crops, base.device).split(_ENCODE_BATCH):
             mean, std = base.encode_images(to_images(part))
             means.append(mean.cpu())
             stds.append(std.cpu())
-        owners += [number] * len(views)
-    said = tuple(None if caption is None else caption.replace(STYLE_PLACEHOLDER, "") for caption in captions)
-    return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), said)
+        owners += [number] * len(crops)
+    texts = tuple(None if caption is None else caption.replace(STYLE_PLACEHOLDER, "") for caption in captions)
+    return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), texts)
 
 
 def _crop(picture: np.ndarray, side: int, rng: np.random.Generator | None) -> np.ndarray:

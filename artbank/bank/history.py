@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class History:
-    """What happened: each step's loss, (step, loss) of each validation, and the bank's share of the time."""
+    """The losses of a training: one for each step, and (step, loss) for each validation.
+
+    `seconds` is the bank's share of the time.
+    """
 
     train: list[float] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
@@ -24,12 +27,12 @@ class History:
         """Read a history back from JSON.
 
         Raises:
-            ValueError, TypeError, KeyError, ArithmeticError, RecursionError: It is none.
+            ValueError, TypeError, KeyError, ArithmeticError, RecursionError: The text is no history.
         """
         facts = json.loads(text)
         validation = [(int(step), float(loss)) for step, loss in facts["validation"]]
         return cls([float(loss) for loss in facts["train"]], validation, float(facts["seconds"]))
 
-    def stale(self) -> int:
-        """Return the validations since the best one."""
+    def num_since_best(self) -> int:
+        """Return the number of validations since the best one."""
         return sum(step > self.best[0] for step, _ in self.validation)

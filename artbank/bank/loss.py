@@ -1,18 +1,19 @@
-"""Several banks through the frozen model at once: what each loses, and what each learns of it.
+"""The losses of several banks through the frozen model, and their gradients.
 
-Shape legend: S banks, N vectors in a bank, D their width; B samples of all banks together, P prompts, L tokens of one;
-C x h x w latents.
+Shape legend: S banks, N vectors in a bank, D their width; B examples of all banks together, b examples in one
+micro-batch, P prompts, L tokens of a prompt; C x h x w latents.
 
-No term of the loss has to do with two banks, and the model is frozen: so a bank learns among others what it learns
-alone, but for rounding, and values that are not finite stay with the bank that they are of.
+Losses of different banks are independent and the model is frozen, so joint training equals separate training up to
+rounding, and a NaN stays in its own bank.
 
 Source: the objective is the base model's own (Rombach et al., CVPR 2022, eq. 2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,21 +23,22 @@ from artbank.bank.batches import Batch
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import copy_to_device
 
-EXAMPLES_PER_CALL = {"cuda": 32}
-"""Samples in a call of the UNet, by kind of device."""
+MICRO_BATCH_SIZES = {"cuda": 32}
+"""The most examples in a call of the UNet, by kind of device."""
 
-_ON_OTHERS = 8  # a CPU takes 54 ms a sample at 24, 48 at 8 and 80 at 1
+_DEFAULT_MICRO_BATCH_SIZE = 8  # on a CPU an example takes 54 ms at 24, 48 ms at 8 and 80 ms at 1
 
 
-class _Call(NamedTuple):
-    """Samples that go through the UNet together, on its device.
+@dataclass(frozen=True)
+class _MicroBatch:
+    """Examples that go through the UNet in one call, on its device.
 
     Attributes:
-        latents: Clean, [b, C, h, w].
-        noise: Likewise.
+        latents: Clean latents, [b, C, h, w].
+        noise: The noise to add, [b, C, h, w].
         timesteps: [b], 0..999.
-        rows: [b] which of the P prompts each has.
-        weights: [b] what each counts in its bank's mean; 0 where it only fills the call.
+        rows: [b] which of the P prompts each example has.
+        weights: [b] weight of each example in its bank's mean; 0 for padding.
     """
 
     latents: Tensor
@@ -49,104 +51,117 @@ class _Call(NamedTuple):
 def diffusion_loss(
     base: BaseModel, latents: Tensor, noise: Tensor, timesteps: Tensor, prompts: Tensor, gamma: float | None = None
 ) -> Tensor:
-    """Return the base model's loss of each sample, [B] float32.
+    """Return the base model's loss of each example, [B] float32.
 
     Args:
         base: Predicts the noise or the velocity, as its scheduler says.
-        latents: Clean, [B, C, h, w].
-        noise: Likewise.
+        latents: Clean latents, [B, C, h, w].
+        noise: The noise to add, [B, C, h, w].
         timesteps: [B], 0..999.
-        prompts: Encoded, [B, L, D]; gradients flow to them.
+        prompts: Encoded prompts, [B, L, D]; gradients flow to them.
         gamma: Min-SNR weight (Hang et al., ICCV 2023); None for none.
     """
-    steps = cast(Any, timesteps)  # the scheduler's hints ask for a type of tensor that nothing makes
+    steps = cast(Any, timesteps)  # the scheduler's type hints ask for a class that torch.tensor() does not return
     noisy = base.scheduler.add_noise(latents, noise, steps)
-    velocity = base.prediction_type == "v_prediction"
-    target = base.scheduler.get_velocity(latents, noise, steps) if velocity else noise
+    predicts_velocity = base.prediction_type == "v_prediction"
+    target = base.scheduler.get_velocity(latents, noise, steps) if predicts_velocity else noise
     error = (base.predict(noisy, timesteps, prompts) - target).square().mean((1, 2, 3))
     if gamma is None:
         return error
     alpha = base.scheduler.alphas_cumprod.to(error.device)[timesteps]
     snr = alpha / (1 - alpha)
-    return error * snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
+    return error * snr.clamp(max=gamma) / (snr + 1 if predicts_velocity else snr)
 
 
 def backward_losses(
     base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch], gamma: float | None = None
 ) -> Tensor:
-    """Add the gradients of every bank's mean loss to its parameters; returns these losses.
+    """Return every bank's mean loss, and add its gradients to the bank's parameters.
 
-    Calls of the UNet come one after the other, forward and backward, and only the prompts' gradients are added up: so
-    their memory is that of one call, however many banks there are.
+    Micro-batches go through the UNet one after the other, forward and backward; only the gradients of the prompts are
+    accumulated. So the memory is that of one micro-batch, however many banks there are.
 
     Args:
         base: The frozen model.
         banks: S banks of one shape.
-        batches: The samples of each.
+        batches: The examples of each bank.
         gamma: See `diffusion_loss`.
 
     Returns:
-        [S] float32, on the model's device; nobody has waited for them.
+        [S] float32 on the model's device, not synchronised.
     """
-    encoded, rows = _encode(base, banks, batches)
-    prompts = encoded.detach().float().requires_grad_()  # float32: gradients of many samples add up in it
+    encoded, rows = _encode_prompts(base, banks, batches)
+    prompts = encoded.detach().float().requires_grad_()  # float32, because the gradients of many examples add up in it
     losses = []
-    for call in _cut(base, batches, rows):
-        loss = _lose(base, call, prompts, gamma)
-        (loss * call.weights).sum().backward()
+    for micro_batch in _split(base, batches, rows):
+        loss = _example_losses(base, micro_batch, prompts, gamma)
+        (loss * micro_batch.weights).sum().backward()
         losses.append(loss.detach())
     assert prompts.grad is not None
     encoded.backward(prompts.grad.to(encoded.dtype))
-    return _average(losses, batches)
+    return _mean_losses(losses, batches)
 
 
 @torch.no_grad()
 def validation_losses(
     base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch], gamma: float | None = None
 ) -> Tensor:
-    """Return every bank's mean loss on its batch, [S] float32; see `backward_losses`."""
-    prompts, rows = _encode(base, banks, batches)
-    return _average([_lose(base, call, prompts, gamma) for call in _cut(base, batches, rows)], batches)
+    """Return every bank's mean loss on its batch, [S] float32, without gradients; see `backward_losses`."""
+    prompts, rows = _encode_prompts(base, banks, batches)
+    losses = [_example_losses(base, micro_batch, prompts, gamma) for micro_batch in _split(base, batches, rows)]
+    return _mean_losses(losses, batches)
 
 
-def _encode(base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-    """Encode each bank's distinct prompts once; returns [P, L, D], and which of them each sample has, [B]."""
-    said: list[str] = []
-    places: list[int] = []
+def _encode_prompts(base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+    """Encode each bank's distinct prompts once; returns [P, L, D], and the row of each example's prompt, [B]."""
+    texts: list[str] = []
+    owners: list[int] = []  # the number of the bank in each text
     rows: list[int] = []
-    for place, batch in enumerate(batches):
-        own = {text: len(said) + i for i, text in enumerate(dict.fromkeys(batch.prompts))}
-        said += own
-        places += [place] * len(own)
-        rows += [own[text] for text in batch.prompts]
-    return base.encode_prompts(said, forward_banks(banks), places), torch.tensor(rows)
+    for number, batch in enumerate(batches):
+        row_of = {text: len(texts) + i for i, text in enumerate(dict.fromkeys(batch.prompts))}
+        texts += row_of
+        owners += [number] * len(row_of)
+        rows += [row_of[text] for text in batch.prompts]
+    return base.encode_prompts(texts, forward_banks(banks), owners), torch.tensor(rows)
 
 
-def _cut(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterable[_Call]:
-    """Cut the samples of all banks into calls of equal size, as few as may be.
+def _split(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterator[_MicroBatch]:
+    """Split the examples of all banks into as few micro-batches of nearly equal size as the device allows.
 
-    For a compiled model, which is made anew for each size, there are few: powers of two; calls are filled up with the
-    last sample.
+    A compiled model is compiled anew for each size. So its sizes are powers of two at most, and the last micro-batch
+    is padded with the last example.
     """
-    total, most = len(rows), EXAMPLES_PER_CALL.get(base.device.type, _ON_OTHERS)
+    total = len(rows)
+    size = MICRO_BATCH_SIZES.get(base.device.type, _DEFAULT_MICRO_BATCH_SIZE)
     if base.is_compiled:
-        most = min(most, 1 << (total - 1).bit_length())
-    count = -(-total // most)
-    picks = torch.arange(count * most if base.is_compiled else total)  # [B], or up to the end of the last call
+        size = min(size, 1 << (total - 1).bit_length())
+    count = -(-total // size)
+    padding = count * size - total if base.is_compiled else 0
     weights = torch.cat([torch.full((len(batch),), 1 / len(batch)) for batch in batches])
-    parts = [torch.cat([getattr(batch, name) for batch in batches]) for name in ("latents", "noise", "timesteps")]
-    filled = [part[picks.clamp(max=total - 1)] for part in (*parts, rows, weights)]
-    filled[-1] = torch.where(picks < total, filled[-1], 0.0)
-    return map(
-        _Call._make, zip(*(copy_to_device(part, base.device).tensor_split(count) for part in filled), strict=True)
-    )
+    columns = [
+        _pad(torch.cat([batch.latents for batch in batches]), padding),
+        _pad(torch.cat([batch.noise for batch in batches]), padding),
+        _pad(torch.cat([batch.timesteps for batch in batches]), padding),
+        _pad(rows, padding),
+        torch.cat([weights, torch.zeros(padding)]),
+    ]
+    pieces = [copy_to_device(column, base.device).tensor_split(count) for column in columns]
+    for piece in zip(*pieces, strict=True):
+        yield _MicroBatch(*piece)
 
 
-def _lose(base: BaseModel, call: _Call, prompts: Tensor, gamma: float | None) -> Tensor:
-    own = prompts[call.rows].to(base.dtype)  # [b, L, D]
-    return diffusion_loss(base, call.latents, call.noise, call.timesteps, own, gamma)
+def _pad(column: Tensor, padding: int) -> Tensor:
+    """Repeat the last row `padding` times."""
+    return torch.cat([column, column[-1:].expand(padding, *column.shape[1:])])
 
 
-def _average(losses: Sequence[Tensor], batches: Sequence[Batch]) -> Tensor:
+def _example_losses(base: BaseModel, micro_batch: _MicroBatch, prompts: Tensor, gamma: float | None) -> Tensor:
+    own = prompts[micro_batch.rows].to(base.dtype)  # [b, L, D]
+    return diffusion_loss(base, micro_batch.latents, micro_batch.noise, micro_batch.timesteps, own, gamma)
+
+
+def _mean_losses(losses: Sequence[Tensor], batches: Sequence[Batch]) -> Tensor:
+    """Return each bank's mean, [S]; losses of padding come last and are left out."""
     sizes = [len(batch) for batch in batches]
-    return torch.stack([own.mean() for own in torch.cat(list(losses))[: sum(sizes)].split(sizes)])
+    examples = torch.cat(list(losses))[: sum(sizes)]
+    return torch.stack([own.mean() for own in examples.split(sizes)])

@@ -1,4 +1,4 @@
-"""Which words of the base model's vocabulary a bank's vectors are nearest to.
+"""Find the words of the base model's vocabulary that are nearest to a bank's vectors.
 
 Shape legend: V words of the vocabulary, D their width, N vectors in a bank, K candidates for each.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import CLIPTokenizer
 
-_CANDIDATES = 8  # for each word wanted: many tokens have the text of another one, or none
+_CANDIDATES = 8  # for each word wanted, because many tokens have no text or the text of another token
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,32 @@ class Word:
 def find_nearest_words(
     vocabulary: Tensor, tokenizer: CLIPTokenizer, vectors: Tensor, most: int = 5
 ) -> list[list[Word]]:
-    """Return the words that each vector of a bank is nearest to, by cosine.
+    """Return the words that are nearest to each vector of a bank, by cosine.
 
-    A token that ends a word and one of the same letters that does not are one word; the nearer one counts. Tokens
-    without a text of their own, such as the start of a prompt or half a letter, are none.
+    Two tokens of the same letters, of which only one ends a word, count as one word with the higher cosine. Tokens
+    without a text of their own, such as the start token or half a letter, are left out.
 
     Args:
         vocabulary: Embeddings [V, D] of the text encoder.
-        tokenizer: Of the same model.
-        vectors: [N, D], of a bank.
-        most: Words for each vector; fewer where the vocabulary has no more.
+        tokenizer: The tokenizer of the same model.
+        vectors: A bank's vectors, [N, D].
+        most: Words for each vector; fewer if the vocabulary has no more.
     """
-    own = normalize(vectors.to(vocabulary.device).float(), dim=1) @ normalize(vocabulary.float(), dim=1).T  # [N, V]
-    own[:, [token for token in tokenizer.all_special_ids if token < len(vocabulary)]] = -torch.inf
-    own[:, len(tokenizer) :] = -torch.inf
-    nearest = own.topk(min(most * _CANDIDATES, own.shape[1]), dim=1)  # [N, K]
-    tokens, cosines = nearest.indices.tolist(), nearest.values.tolist()
-    return [_words(tokenizer, *near, most) for near in zip(tokens, cosines, strict=True)]
+    cosines = normalize(vectors.to(vocabulary.device).float(), dim=1) @ normalize(vocabulary.float(), dim=1).T  # [N, V]
+    cosines[:, [token for token in tokenizer.all_special_ids if token < len(vocabulary)]] = -torch.inf
+    cosines[:, len(tokenizer) :] = -torch.inf
+    nearest = cosines.topk(min(most * _CANDIDATES, cosines.shape[1]), dim=1)  # [N, K]
+    return [
+        _to_words(tokenizer, tokens, values, most)
+        for tokens, values in zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
+    ]
 
 
-def _words(tokenizer: CLIPTokenizer, tokens: list[int], cosines: list[float], most: int) -> list[Word]:
+def _to_words(tokenizer: CLIPTokenizer, tokens: list[int], cosines: list[float], most: int) -> list[Word]:
     """Return the words of tokens that are sorted by cosine."""
-    found: dict[str, float] = {}
+    words: dict[str, float] = {}
     for token, cosine in zip(tokens, cosines, strict=True):
         text = tokenizer.decode([token]).replace("</w>", "").strip()
         if cosine > -torch.inf and text and "\ufffd" not in text:
-            found.setdefault(text, min(max(cosine, -1.0), 1.0))
-    return [Word(text, cosine) for text, cosine in list(found.items())[:most]]
+            words.setdefault(text, min(max(cosine, -1.0), 1.0))
+    return [Word(text, cosine) for text, cosine in list(words.items())[:most]]

@@ -1,240 +1,265 @@
-"""Train several banks in the same batches; each has its own optimiser, rate, history, checkpoints and end.
+"""Train several banks in the same batches; each has its own optimiser, learning rate, history and checkpoints.
 
-Shape legend: S banks that are not done, N vectors in a bank, D their width.
+Shape legend: S banks that are still training.
 
-It does not matter to a bank what else is trained with it, or at which step the others are, but for rounding (`joint`
-says why): with several, the calls of the UNet are as large as the device likes them.
+The result for a bank does not depend on the other banks in the batches or on their steps, up to rounding; `loss`
+explains why. Several banks together fill the UNet calls that a device runs best.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import TrainableBank
 from artbank.bank.batches import Batch
 from artbank.bank.checkpoint import CheckpointIO, TrainResult
-from artbank.bank.history import History
 from artbank.bank.loss import backward_losses, validation_losses
-from artbank.diffusion.base_model import BaseModel
+from artbank.bank.train_state import TrainState
 from artbank.errors import TrainingError
-from artbank.recipes import BankRecipe
 from artbank.runtime.telemetry import count_steps
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, float], None]
-"""Told of every step once its losses are known: how many are done of all banks together, how many there are at most,
-and the mean loss."""
-
-
-class Member(Protocol):
-    """What is asked of one bank's training; see `training.Training`."""
-
-    base: BaseModel
-    bank: TrainableBank
-    recipe: BankRecipe
-    identity: str
-    step: int
-    history: History
-    validation: Batch
-
-    @property
-    def is_done(self) -> bool: ...
-    @property
-    def needs_validation(self) -> bool: ...
-    def draw(self) -> Batch: ...
-    def optimizer_step(self) -> None: ...
-    def record_loss(self, loss: float) -> None: ...
-    def record_validation(self, loss: float) -> None: ...
-    def finish(self) -> TrainResult: ...
-    def checkpoint(self) -> bytes: ...
-    def restore(self, data: bytes) -> None: ...
+StepCallback = Callable[[int, int, float], None]
+"""Called once the losses of a step are known, with the steps of all banks so far, the most that there can be, and the
+mean loss of the step."""
 
 
 def train(
-    members: Sequence[Member],
-    keepers: Sequence[CheckpointIO | None] = (),
+    states: Sequence[TrainState],
+    files: Sequence[CheckpointIO | None] = (),
     *,
     checkpoint_every: int = 100,
-    progress: Progress | None = None,
+    on_step: StepCallback | None = None,
     is_lost: Callable[[str], bool] | None = None,
 ) -> list[TrainResult | TrainingError]:
-    """Train banks to the end, each from its newest checkpoint where there is one.
+    """Train banks to the end, each from its newest checkpoint if there is one.
 
-    A bank that has ended leaves the batches. What goes wrong with one ends that one only.
+    A finished bank leaves the batches. An error in one bank ends only that bank.
 
     Args:
-        members: On one base model, by recipes of one shape and loss.
-        keepers: Where the checkpoints of each live; None keeps none.
+        states: One for each bank, on one base model, with recipes of the same shape and loss.
+        files: Where each bank's checkpoints are kept; None keeps none.
         checkpoint_every: Steps of a bank between two of its checkpoints.
-        progress: Called after every step.
-        is_lost: Asked at every step, by identity, whether somebody else has taken a bank over.
+        on_step: Called after every step.
+        is_lost: Asked before every step, by bank id, whether another process has taken over a bank.
 
     Returns:
-        What became of each; an error where its loss was not finite, its checkpoint was damaged, or it was lost.
+        The result of each bank, or an error if its loss was not finite, its checkpoint was damaged, or another process
+        took it over.
 
     Raises:
         OSError: The store failed.
     """
-    cohort = Trainer(members, keepers, checkpoint_every=checkpoint_every, progress=progress, is_lost=is_lost)
-    cohort.resume()
-    while cohort.active:
-        cohort.step()
-    return cohort.ends()
+    trainer = Trainer(states, files, checkpoint_every=checkpoint_every, on_step=on_step, is_lost=is_lost)
+    trainer.resume()
+    while trainer.active:
+        trainer.step()
+    return trainer.results()
+
+
+@dataclass(eq=False)
+class _Run:
+    """One bank in the trainer; it is active until it has a result or an error."""
+
+    state: TrainState
+    file: CheckpointIO | None
+    result: TrainResult | None = None
+    error: TrainingError | None = None
+
+    @property
+    def is_active(self) -> bool:
+        return self.result is None and self.error is None
+
+    def stop(self, error: TrainingError) -> None:
+        self.error = error
+        logger.warning("stopped training bank %s: %s", self.state.bank_id, error)
+
+
+@dataclass(frozen=True)
+class _PendingLosses:
+    """The losses of one step, which may still be on their way from the device; `read` waits for them."""
+
+    runs: Sequence[_Run]
+    read: Callable[[], list[float]]
 
 
 class Trainer:
-    """Banks that learn in the same batches.
+    """Trains banks in the same batches.
 
-    The losses of a step are read when the next one is under way, so that no device waits for them. A bank whose loss is
-    not finite has then taken a broken step, and another: nothing of it is kept, for losses are read before every
-    validation and every checkpoint.
+    The losses of a step are read while the next step runs, so that the device never waits for them. A bank whose loss
+    is not finite has taken one more step by then. Nothing of it is kept: all losses are read before every validation
+    and every checkpoint.
     """
 
     def __init__(
         self,
-        members: Sequence[Member],
-        keepers: Sequence[CheckpointIO | None] = (),
+        states: Sequence[TrainState],
+        files: Sequence[CheckpointIO | None] = (),
         *,
         checkpoint_every: int = 100,
-        progress: Progress | None = None,
+        on_step: StepCallback | None = None,
         is_lost: Callable[[str], bool] | None = None,
     ):
-        """Take the members as they are; see `train`."""
-        assert len({(m.recipe.num_tokens, m.recipe.attention, m.recipe.min_snr_gamma) for m in members}) <= 1
-        self.members, self.keepers = list(members), list(keepers or repeat(None, len(members)))
-        self.checkpoint_every, self.progress, self.is_lost = checkpoint_every, progress, is_lost
-        self.trained: dict[int, TrainResult] = {}
-        self.failed: dict[int, TrainingError] = {}
-        self._unread: tuple[list[int], Callable[[], list[float]]] | None = None
-        self._since = time.monotonic()
+        """Take banks at the step that they are at; see `train`."""
+        recipes = [state.recipe for state in states]
+        shapes = {(recipe.num_tokens, recipe.attention, recipe.min_snr_gamma) for recipe in recipes}
+        assert len(shapes) <= 1, f"banks trained together need one shape and one loss, found {shapes}"
+        self.checkpoint_every = checkpoint_every
+        self.on_step = on_step
+        self.is_lost = is_lost
+        self._runs = [_Run(state, file) for state, file in zip(states, files or [None] * len(states), strict=True)]
+        self._pending: _PendingLosses | None = None
+        self._charged_until = time.monotonic()
 
     @property
-    def active(self) -> list[int]:
-        """Places of the members that have not ended."""
-        return [i for i in range(len(self.members)) if i not in self.trained and i not in self.failed]
+    def active(self) -> list[_Run]:
+        """The banks that are still training."""
+        return [run for run in self._runs if run.is_active]
 
     def resume(self) -> None:
-        """Go back to the newest checkpoints, validate what has not begun, and end what is done."""
-        for place, keeper in enumerate(self.keepers):
-            data = keeper.load() if keeper is not None else None
+        """Load the newest checkpoints, validate the banks that start anew, and finish those that are done."""
+        for run in self._runs:
+            data = run.file.load() if run.file is not None else None
             if data is not None:
-                self._attempt(place, lambda member, data=data: member.restore(data))
-        self._since = time.monotonic()
-        self._validate([place for place in self.active if not self.members[place].history.validation])
-        self._share(self.active)
-        self._end([place for place in self.active if self.members[place].is_done])
+                with _guard(run):
+                    run.state.restore(data)
+        self._charged_until = time.monotonic()
+        self._validate([run for run in self.active if not run.state.history.validation])
+        self._charge_time(self.active)
+        self._finish([run for run in self.active if run.state.is_done])
 
     def step(self) -> None:
-        """Take a step with every bank that has not ended; then validate, keep and end what is due for it."""
-        self._give_up_lost()
-        if not (places := self.active):
+        """Take one step with every active bank; then validate, checkpoint and finish the banks that are due."""
+        self._stop_lost_banks()
+        runs = self.active
+        if not runs:
             return
-        losses = self._call(backward_losses, places, [self.members[place].draw() for place in places])
-        count_steps(len(places))
-        for place in places:
-            self.members[place].optimizer_step()
-        before, self._unread = self._unread, (places, _fetch(losses))
-        self._read(before)
-        if any(self._is_due(place) for place in self.active):
-            self.settle()
-            self._look_after()
-        self._share(places)
+        batches = [run.state.draw_batch() for run in runs]
+        losses = self._compute(backward_losses, runs, batches)
+        for run in runs:
+            run.state.optimizer_step()
+        count_steps(len(runs))
+        previous = self._pending
+        self._pending = _PendingLosses(runs, _fetch(losses))
+        self._record_losses(previous)
+        if any(self._is_due(run) for run in self.active):
+            self.flush_losses()
+            self._validate_and_checkpoint()
+        self._charge_time(runs)
 
-    def settle(self) -> None:
-        """Read the losses that were not read yet."""
-        unread, self._unread = self._unread, None
-        self._read(unread)
+    def flush_losses(self) -> None:
+        """Record the losses that are still pending."""
+        pending = self._pending
+        self._pending = None
+        self._record_losses(pending)
 
-    def ends(self) -> list[TrainResult | TrainingError]:
-        """Return what became of each member; all have ended."""
-        return [self.failed.get(place) or self.trained[place] for place in range(len(self.members))]
+    def results(self) -> list[TrainResult | TrainingError]:
+        """Return the result or the error of each bank, once none is active."""
+        ends = [run.error or run.result for run in self._runs]
+        return [end for end in ends if end is not None]
 
-    def _give_up_lost(self) -> None:
-        is_lost = self.is_lost or (lambda _: False)
-        for place in self.active:
-            if is_lost(self.members[place].identity):
-                self._give_up(place, TrainingError("another process has taken it over"))
-
-    def _is_due(self, place: int) -> bool:
-        return self.members[place].needs_validation or self.members[place].is_done or self._is_to_keep(place)
-
-    def _is_to_keep(self, place: int) -> bool:
-        return self.keepers[place] is not None and self.members[place].step % self.checkpoint_every == 0
-
-    def _look_after(self) -> None:
-        self._validate([place for place in self.active if self.members[place].needs_validation])
-        done = [place for place in self.active if self.members[place].is_done]
-        others_go_on = len(done) < len(self.active)
-        for place in self.active:
-            keeper = self.keepers[place]
-            if keeper is not None and (self._is_to_keep(place) or (place in done and others_go_on)):
-                self._attempt(place, lambda member, keeper=keeper: keeper.save(member.checkpoint()))
-        self._end([place for place in self.active if place in done])
-
-    def _validate(self, places: Sequence[int]) -> None:
-        """Validate several banks by the same forward passes."""
-        if places:
-            losses = self._call(validation_losses, places, [self.members[place].validation for place in places])
-            for place, loss in zip(places, losses.tolist(), strict=True):
-                self.members[place].record_validation(loss)
-
-    def _end(self, places: Iterable[int]) -> None:
-        for place in places:
-            self._attempt(place, lambda member, place=place: self.trained.update({place: member.finish()}))
-
-    def _call(self, work: Callable[..., Tensor], places: Sequence[int], batches: Sequence[Batch]) -> Tensor:
-        first = self.members[places[0]]
-        return work(first.base, [self.members[place].bank for place in places], batches, first.recipe.min_snr_gamma)
-
-    def _read(self, unread: tuple[list[int], Callable[[], list[float]]] | None) -> None:
-        if unread is None:
+    def _stop_lost_banks(self) -> None:
+        if self.is_lost is None:
             return
-        losses = dict(zip(unread[0], unread[1](), strict=True))
-        for place in self.active:
-            if place in losses:
-                self._attempt(place, lambda member, place=place: member.record_loss(losses[place]))
-        if self.progress is not None and (told := [losses[place] for place in self.active if place in losses]):
-            steps = [len(member.history.train) for member in self.members]
-            most = [self.members[i].recipe.max_steps if i in self.active else taken for i, taken in enumerate(steps)]
-            self.progress(sum(steps), sum(most), fmean(told))
+        for run in self.active:
+            if self.is_lost(run.state.bank_id):
+                run.stop(TrainingError("another process has taken it over"))
 
-    def _attempt(self, place: int, action: Callable[[Member], object]) -> None:
-        try:
-            action(self.members[place])
-        except TrainingError as error:
-            self._give_up(place, error)
+    def _is_due(self, run: _Run) -> bool:
+        return run.state.needs_validation or run.state.is_done or self._is_checkpoint_step(run)
 
-    def _give_up(self, place: int, error: TrainingError) -> None:
-        self.failed[place] = error
-        logger.warning("bank %s is given up: %s", self.members[place].identity, error)
+    def _is_checkpoint_step(self, run: _Run) -> bool:
+        return run.file is not None and run.state.step % self.checkpoint_every == 0
 
-    def _share(self, places: Sequence[int]) -> None:
-        """Charge the time since the last call to the members at these places, in equal parts."""
+    def _validate_and_checkpoint(self) -> None:
+        """Validate the banks that need it, write the checkpoints that are due, and finish the banks that are done.
+
+        A bank that is done before the others gets a last checkpoint: it is registered only after they are done too.
+        """
+        self._validate([run for run in self.active if run.state.needs_validation])
+        done = [run for run in self.active if run.state.is_done]
+        others_continue = len(done) < len(self.active)
+        for run in self.active:
+            is_early = run in done and others_continue
+            if run.file is not None and (is_early or self._is_checkpoint_step(run)):
+                with _guard(run):
+                    run.file.save(run.state.checkpoint())
+        self._finish([run for run in done if run.is_active])
+
+    def _validate(self, runs: Sequence[_Run]) -> None:
+        """Validate several banks with the same forward passes."""
+        if runs:
+            losses = self._compute(validation_losses, runs, [run.state.validation_batch for run in runs])
+            for run, loss in zip(runs, losses.tolist(), strict=True):
+                run.state.record_validation(loss)
+
+    def _finish(self, runs: Sequence[_Run]) -> None:
+        for run in runs:
+            with _guard(run):
+                run.result = run.state.finish()
+
+    def _compute(self, losses: Callable[..., Tensor], runs: Sequence[_Run], batches: Sequence[Batch]) -> Tensor:
+        """Return the losses [S] of several banks, each on its own batch, by one of the functions of `loss`."""
+        first = runs[0].state
+        return losses(first.base, [run.state.bank for run in runs], batches, first.recipe.min_snr_gamma)
+
+    def _record_losses(self, pending: _PendingLosses | None) -> None:
+        if pending is None:
+            return
+        recorded = []
+        for run, loss in zip(pending.runs, pending.read(), strict=True):
+            if run.is_active:
+                with _guard(run):
+                    run.state.record_loss(loss)
+                    recorded.append(loss)
+        if recorded and self.on_step is not None:
+            self.on_step(*self._num_steps(), fmean(recorded))
+
+    def _num_steps(self) -> tuple[int, int]:
+        """Return the steps whose losses are recorded, and the most that there can be; a stopped bank takes no more."""
+        num_done = 0
+        num_most = 0
+        for run in self._runs:
+            own = len(run.state.history.train)
+            num_done += own
+            num_most += run.state.recipe.max_steps if run.is_active else own
+        return num_done, num_most
+
+    def _charge_time(self, runs: Sequence[_Run]) -> None:
+        """Charge the time since the last call to some banks, in equal parts."""
         now = time.monotonic()
-        for place in places:
-            self.members[place].history.seconds += (now - self._since) / len(places)
-        self._since = now
+        for run in runs:
+            run.state.history.seconds += (now - self._charged_until) / len(runs)
+        self._charged_until = now
+
+
+@contextmanager
+def _guard(run: _Run) -> Iterator[None]:
+    """Let a `TrainingError` end only its own bank."""
+    try:
+        yield
+    except TrainingError as error:
+        run.stop(error)
 
 
 def _fetch(losses: Tensor) -> Callable[[], list[float]]:
-    """Start to bring losses [S] from their device; returns what waits for them."""
+    """Start to copy losses [S] from their device; the returned function waits for the copy."""
     if losses.device.type != "cuda":
         return losses.tolist
-    there = torch.empty(losses.shape, pin_memory=True)
-    there.copy_(losses, non_blocking=True)
+    copy = torch.empty(losses.shape, pin_memory=True)
+    copy.copy_(losses, non_blocking=True)
     arrived = torch.cuda.current_stream(losses.device).record_event()
 
     def wait() -> list[float]:
         arrived.synchronize()
-        return there.tolist()
+        return copy.tolist()
 
     return wait

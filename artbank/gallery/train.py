@@ -12,7 +12,7 @@ import numpy as np
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.train_state import TrainState
-from artbank.bank.trainer import Progress, train
+from artbank.bank.trainer import StepCallback, train
 from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
@@ -51,7 +51,7 @@ class _Prepared:
 
 
 def train_collections(
-    config: TrainConfig, jobs: Sequence[TrainJob], progress: Progress | None = None, *, is_retry: bool = True
+    config: TrainConfig, jobs: Sequence[TrainJob], progress: StepCallback | None = None, *, is_retry: bool = True
 ) -> dict[str, BankRecord | Exception]:
     """Train the banks of several collections in the same batches, and evaluate and register each.
 
@@ -60,7 +60,7 @@ def train_collections(
     Args:
         config: Of the run.
         jobs: Their collections have different names.
-        progress: See `cohort.Progress`.
+        progress: See `trainer.StepCallback`.
         is_retry: Whether this run may have registered some of them already; else it was another.
 
     Returns:
@@ -81,7 +81,7 @@ def train_collections(
 def wait_and_train(
     config: TrainConfig,
     jobs: Sequence[TrainJob],
-    progress: Progress | None = None,
+    progress: StepCallback | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, BankRecord | Exception]:
     """Wait for collections that other runs are at, and train those that these leave.
@@ -89,7 +89,7 @@ def wait_and_train(
     Args:
         config: Of the run.
         jobs: What `train_collections` did not tell of.
-        progress: See `cohort.Progress`.
+        progress: See `trainer.StepCallback`.
         should_stop: Asked while it waits.
 
     Returns:
@@ -110,7 +110,7 @@ def wait_and_train(
     return ends
 
 
-def train_collection(config: TrainConfig, job: TrainJob, progress: Progress | None = None) -> BankRecord:
+def train_collection(config: TrainConfig, job: TrainJob, progress: StepCallback | None = None) -> BankRecord:
     """Train, evaluate and register the bank of one collection; see `train_collections`.
 
     Raises:
@@ -136,7 +136,7 @@ def split(artworks: Sequence[Artwork], holdout: float, seed: int) -> tuple[list[
 
 
 def _train(
-    config: TrainConfig, held: Sequence[tuple[TrainJob, Lease]], progress: Progress | None
+    config: TrainConfig, held: Sequence[tuple[TrainJob, Lease]], progress: StepCallback | None
 ) -> tuple[dict[str, BankRecord | Exception], dict[str, BankRecord]]:
     """Train what is held; returns what became of each, and the rows of those that were registered already.
 
@@ -165,7 +165,7 @@ def _train(
 
 
 def _learn(
-    config: TrainConfig, ready: Sequence[_Prepared], progress: Progress | None
+    config: TrainConfig, ready: Sequence[_Prepared], progress: StepCallback | None
 ) -> list[TrainResult | TrainingError]:
     store = Store.open(config.store_uri)
     leases = {one.job.bank_id: one.lease for one in ready}
@@ -173,7 +173,7 @@ def _learn(
         [one.training for one in ready],
         [LeasedCheckpointFile(checkpoint_file(store, one.job), one.lease) for one in ready],
         checkpoint_every=config.checkpoint_every,
-        progress=progress,
+        on_step=progress,
         is_lost=lambda bank_id: leases[bank_id].is_lost,
     )
 

@@ -103,7 +103,7 @@ def watch(base: BaseModel) -> dict[str, torch.nn.Module]:
 
 
 @lru_cache(maxsize=1)
-def read_views(kit: Kit, count: int) -> LatentDataset:
+def read_dataset(kit: Kit, count: int) -> LatentDataset:
     """Encode the views of some artworks, which is done once for a bank."""
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in kit.artworks[:count]]
     return encode_dataset(load(kit), pictures, [None] * len(pictures), BankRecipe())
@@ -119,51 +119,51 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
         validates: Whether a unit holds its share of the validation.
     """
     base = load(kit)
-    views, num_held = read_views(kit, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
+    views, num_held = read_dataset(kit, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
     held = LatentDataset(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
     often = {"validate_every": steps if validates else 10**6, "patience": 10**6, "max_steps": 100_000}
-    trainer = TrainState(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
+    state = TrainState(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
     samples = batch * steps
     expected = Expected(
         unet=1 + (len(held) * _NOISE_LEVELS / samples if validates else 0),
-        unet_batch=None,  # a cohort chooses it by the device
+        unet_batch=None,  # the trainer chooses it by the device
         dtype=base.dtype,
         text=None,  # a text is encoded once, however many samples of a batch say it
-        trained=count_trained(trainer.optimizer),
+        trained=count_trained(state.optimizer),
     )
     name = f"artbank, batch {batch}" + (", with its validation" if validates else "")
 
     def work() -> Sequence[int]:
-        take_steps([trainer], steps)
+        take_steps([state], steps)
         return range(samples)
 
-    return Contender(name, work, watch(base), expected, batch, trainer.optimizer)
+    return Contender(name, work, watch(base), expected, batch, state.optimizer)
 
 
-def take_steps(trainers: Sequence[TrainState], steps: int) -> None:
+def take_steps(states: Sequence[TrainState], steps: int) -> None:
     """Take steps with one bank, or with several in the same batches."""
-    cohort = Trainer(trainers)
+    trainer = Trainer(states)
     for _ in range(steps):
-        cohort.step()
-    cohort.settle()
+        trainer.step()
+    trainer.flush_losses()
 
 
 def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bool = False) -> Contender:
     """Return a training of several banks in the same batches."""
     base = load(kit, compiled=compiled)
-    views, often = read_views(kit, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
+    views, often = read_dataset(kit, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
     recipes = [BankRecipe.model_validate({"batch_size": batch, "seed": seed, **often}) for seed in range(banks)]
-    trainers = [TrainState(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
+    states = [TrainState(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
     samples = banks * batch * steps
-    trained = count_trained(trainers[0].optimizer)
+    trained = count_trained(states[0].optimizer)
     expected = Expected(unet=1, unet_batch=None, dtype=base.dtype, text=None, trained=trained)
 
     def work() -> Sequence[int]:
-        take_steps(trainers, steps)
+        take_steps(states, steps)
         return range(samples)
 
     name = f"artbank, {banks} banks, batch {batch} each"
-    return Contender(name, work, watch(base), expected, batch, trainers[0].optimizer)
+    return Contender(name, work, watch(base), expected, batch, states[0].optimizer)
 
 
 def drawing(

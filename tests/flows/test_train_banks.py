@@ -286,7 +286,7 @@ def test_a_retry_of_a_group_registers_what_is_not_registered_and_resumes_it(
 
     def spy(self: TrainState, data: bytes) -> None:
         restore(self, data)
-        resumed.append((self.identity, self.step))
+        resumed.append((self.bank_id, self.step))
 
     monkeypatch.setattr(train, "register_bank", fail_once)
     monkeypatch.setattr(TrainState, "restore", spy)

@@ -98,7 +98,7 @@ def describe_end(history: History, entry: Entry) -> str:
     if not isinstance(most, int):
         return f"It took {steps:,} steps."
     if _is_early(history, entry):
-        why = f"{history.stale()} validations were no better"
+        why = f"{history.num_since_best()} validations were no better"
         return f"It stopped early, after {steps:,} of at most {most:,} steps: {why}."
     return f"It took all of its {steps:,} steps."
 

@@ -45,7 +45,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     optimizer_step = TrainState.optimizer_step
 
     def count(self: TrainState) -> None:
-        counted[self.identity] += 1
+        counted[self.bank_id] += 1
         optimizer_step(self)
 
     monkeypatch.setattr(TrainState, "optimizer_step", count)

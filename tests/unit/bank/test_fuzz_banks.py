@@ -34,6 +34,7 @@ from artbank.results.manifest import Manifest
 from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
+from tests.support.bank_training import step_one
 from tests.support.fuzz import damaged, fuzzed
 from tests.support.rows import bank_record, result
 from tests.support.small_inputs import TRAIN
@@ -173,7 +174,7 @@ def training(base: BaseModel) -> TrainState:
 
 @pytest.fixture(scope="module")
 def checkpoint(training: TrainState) -> bytes:
-    training.advance()
+    step_one(training)
     return training.checkpoint()
 
 
@@ -186,7 +187,7 @@ def restore(training: TrainState, data: bytes) -> None:
         assert "delete it to start anew" in str(error)
         return
     assert training.step == len(training.history.train) >= 0
-    assert all(tensor.isfinite().all() for tensor in training.best.values())
+    assert all(tensor.isfinite().all() for tensor in training.best_weights.values())
     for parameter in training.bank.parameters():
         parameter.grad = torch.zeros_like(parameter)
     training.optimizer.step()
@@ -219,7 +220,7 @@ def test_a_checkpoint_whose_tensors_do_not_fit_is_refused(
 ) -> None:
     header = json.loads(checkpoint[8 : 8 + int.from_bytes(checkpoint[:8], "little")])["__metadata__"]
     tensors = damage(safetensors.torch.load(checkpoint))
-    with pytest.raises(TrainingError, match="cannot be resumed from"):
+    with pytest.raises(TrainingError, match="cannot be restored"):
         training.restore(safetensors.torch.save(tensors, metadata=header))
 
 
@@ -240,7 +241,7 @@ def test_a_checkpoint_whose_history_is_absurd_is_refused(
     training: TrainState, checkpoint: bytes, values: dict[str, str]
 ) -> None:
     data = with_header(checkpoint, lambda header: header | {"__metadata__": header["__metadata__"] | values})
-    with pytest.raises(TrainingError, match="cannot be resumed from"):
+    with pytest.raises(TrainingError, match="cannot be restored"):
         training.restore(data)
 
 

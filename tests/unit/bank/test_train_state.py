@@ -17,6 +17,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
+from tests.support.bank_training import step_one, train_one
 from tests.support.memory_checkpoint import Killed, Memory
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=2, num_crops=1, resolution_px=32, validate_every=2)
@@ -41,7 +42,7 @@ def test_a_killed_training_resumes_to_the_bits_of_one_that_was_not(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset], attention: str
 ) -> None:
     recipe = RECIPE.model_copy(update={"attention": attention})
-    whole = open_training(base, views, recipe).run()
+    whole = train_one(open_training(base, views, recipe))
     keeper = Memory()
 
     def die(step: int, steps: int, loss: float) -> None:
@@ -49,8 +50,8 @@ def test_a_killed_training_resumes_to_the_bits_of_one_that_was_not(
             raise Killed
 
     with pytest.raises(Killed):
-        open_training(base, views, recipe).run(keeper, checkpoint_every=2, progress=die)
-    resumed = open_training(base, views, recipe.model_copy(update={"seed": 0})).run(keeper, checkpoint_every=2)
+        train_one(open_training(base, views, recipe), keeper, checkpoint_every=2, on_step=die)
+    resumed = train_one(open_training(base, views, recipe.model_copy(update={"seed": 0})), keeper, checkpoint_every=2)
     assert torch.equal(whole.vectors, resumed.vectors)
     assert all(torch.equal(whole.state[name], resumed.state[name]) for name in whole.state)
     assert (whole.history.train, whole.history.validation) == (resumed.history.train, resumed.history.validation)
@@ -61,7 +62,7 @@ def test_training_moves_the_vectors_and_lowers_the_loss_on_what_it_sees(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
     recipe = RECIPE.model_copy(update={"max_steps": 12, "validate_every": 6, "learning_rate": 0.02})
-    trained = TrainState(base, views[0], views[0], recipe, "a bank").run()
+    trained = train_one(TrainState(base, views[0], views[0], recipe, "a bank"))
     losses = [loss for _, loss in trained.history.validation]
     assert trained.history.best[1] < losses[0]
 
@@ -79,7 +80,7 @@ def test_patience_ends_a_training_and_the_best_step_is_kept(
         note(next(losses))
 
     monkeypatch.setattr(training, "record_validation", validate)
-    trained = training.run()
+    trained = train_one(training)
     assert len(trained.history.train) == 4
     assert torch.equal(trained.state["train.vectors"], states[2])
 
@@ -90,7 +91,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     training = open_training(base, views)
     monkeypatch.setattr(BaseModel, "predict", lambda self, latents, t, prompts: latents * prompts.sum() * float("nan"))
     with pytest.raises(TrainingError, match="learning_rate"):
-        training.advance()
+        step_one(training)
 
 
 def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
@@ -99,22 +100,22 @@ def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
     training = open_training(base, views)
     training.bank.vectors.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match="learning_rate"):
-        training.run()
+        train_one(training)
 
 
 def test_vectors_that_are_not_finite_make_no_bank(base: BaseModel, views: tuple[LatentDataset, LatentDataset]) -> None:
     training = open_training(base, views)
-    training.best["vectors"][0, 0] = float("nan")
+    training.best_weights["vectors"][0, 0] = float("nan")
     with pytest.raises(TrainingError, match="vectors are not finite"):
         training.finish()
 
 
 def test_a_warm_start_goes_on_from_an_older_bank(base: BaseModel, views: tuple[LatentDataset, LatentDataset]) -> None:
-    older = open_training(base, views).run()
+    older = train_one(open_training(base, views))
     bank = Bank("old", "monet", base.id, base.hash, "f", RECIPE, older.vectors, older.state)
     training = open_training(base, views, RECIPE.model_copy(update={"seed": 5}))
     training.start_from(bank)
-    found = training.run()
+    found = train_one(training)
     assert found.history.validation[0][1] == pytest.approx(older.history.best[1], rel=1e-5)
     assert training.finish().vectors.shape == older.vectors.shape
 
@@ -146,7 +147,7 @@ def test_noise_stays_below_the_strength_that_is_trained_for(
         return predict(self, latents, timesteps, prompts)
 
     monkeypatch.setattr(BaseModel, "predict", watch)
-    open_training(base, views, RECIPE.model_copy(update={"max_strength": 0.3, "batch_size": 4})).run()
+    train_one(open_training(base, views, RECIPE.model_copy(update={"max_strength": 0.3, "batch_size": 4})))
     assert len(seen) > 16 and max(seen) < 300 and max(seen) - min(seen) > 100
 
 
@@ -174,8 +175,8 @@ def test_a_finished_training_that_is_run_again_gives_the_same_bank(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
     keeper = Memory()
-    first = open_training(base, views).run(keeper, checkpoint_every=1)
-    again = open_training(base, views).run(keeper, checkpoint_every=1)
+    first = train_one(open_training(base, views), keeper, checkpoint_every=1)
+    again = train_one(open_training(base, views), keeper, checkpoint_every=1)
     assert torch.equal(first.vectors, again.vectors)
     assert first.history.train == again.history.train
 
@@ -186,22 +187,22 @@ def test_a_checkpoint_that_cannot_be_resumed_from_says_so(
 ) -> None:
     keeper = Memory()
     training = open_training(base, views)
-    training.advance()
+    step_one(training)
     data = training.checkpoint()
     keeper.data = {"truncated": data[: len(data) // 2], "foreign": data, "garbage": b"\0" * 40}[damage]
     other = TrainState(base, *views, RECIPE, "another bank" if damage == "foreign" else "a bank")
     with pytest.raises(TrainingError, match="delete it"):
-        other.run(keeper)
+        train_one(other, keeper)
 
 
 def test_captions_are_said_with_the_style_and_cannot_bring_a_style_of_their_own(
     views: tuple[LatentDataset, LatentDataset],
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    prompts = [views[0].prompt(view, generator, 0.0) for view in range(len(views[0]))]
+    prompts = [views[0].draw_prompt(view, generator, 0.0) for view in range(len(views[0]))]
     assert prompts[0] == "a house, in the style of {style}"
     assert all(prompt.count("{style}") == 1 for prompt in prompts)
-    assert views[0].prompt(0, generator, 1.0) == "in the style of {style}"
+    assert views[0].draw_prompt(0, generator, 1.0) == "in the style of {style}"
 
 
 def test_crops_keep_the_aspect_ratio_and_come_with_their_mirror_images(base: BaseModel) -> None:

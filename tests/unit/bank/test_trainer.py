@@ -18,13 +18,14 @@ from torch import Tensor
 from artbank.bank.bank import forward_banks
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
-from artbank.bank.loss import EXAMPLES_PER_CALL, backward_losses, diffusion_loss
+from artbank.bank.loss import MICRO_BATCH_SIZES, backward_losses, diffusion_loss
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
+from tests.support.bank_training import train_one
 from tests.support.memory_checkpoint import Killed, Memory
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=6, batch_size=3, num_crops=1, resolution_px=32, validate_every=2)
@@ -49,7 +50,7 @@ def train_alone(base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]
 
     @cache
     def train(number: int, recipe: BankRecipe) -> TrainResult:
-        return TrainState(base, *views[number], recipe, "alone").run()
+        return train_one(TrainState(base, *views[number], recipe, "alone"))
 
     return lambda *recipes: [train(i, recipes[i % len(recipes)]) for i in range(len(views))]
 
@@ -140,7 +141,7 @@ def checkpoint_at(training: TrainState, step: int) -> bytes:
     if step == 0:
         return training.checkpoint()
     with pytest.raises(Killed):
-        training.run(keeper, checkpoint_every=step, progress=die)
+        train_one(training, keeper, checkpoint_every=step, on_step=die)
     assert keeper.data
     return keeper.data
 
@@ -157,7 +158,7 @@ def test_banks_that_are_killed_together_go_on_together(
             raise Killed
 
     with pytest.raises(Killed):
-        train(open_all(base, views, *recipes), keepers, checkpoint_every=3, progress=die)
+        train(open_all(base, views, *recipes), keepers, checkpoint_every=3, on_step=die)
     assert [keeper.saved for keeper in keepers] == [1, 1, 1]  # the second as it ended, while the others went on
     members = open_all(base, views, *recipes)
     together = succeed(train(members, keepers, checkpoint_every=3))
@@ -218,7 +219,7 @@ def test_gradients_among_others_are_those_of_each_banks_own_mean_loss(
     found = learn_once(base, open_all(base, views, *recipes), gamma)
     losses, gradients = [], []
     for member in open_gates(open_all(base, views, *recipes)):
-        batch = member.draw()
+        batch = member.draw_batch()
         prompts = base.encode_prompts(batch.prompts, member.bank())
         loss = diffusion_loss(base, batch.latents, batch.noise, batch.timesteps, prompts, gamma).mean()
         loss.backward()
@@ -232,7 +233,7 @@ def test_gradients_do_not_depend_on_how_many_samples_go_through_at_once(
     base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = learn_once(base, open_all(base, views, RECIPE))
-    monkeypatch.setitem(EXAMPLES_PER_CALL, "cpu", most)
+    monkeypatch.setitem(MICRO_BATCH_SIZES, "cpu", most)
     sizes = watch_sizes(monkeypatch)
     found = learn_once(base, open_all(base, views, RECIPE))
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
@@ -249,7 +250,7 @@ def test_a_compiled_model_meets_few_numbers_of_samples(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alone = train_alone(RECIPE)
-    monkeypatch.setitem(EXAMPLES_PER_CALL, "cpu", most)
+    monkeypatch.setitem(MICRO_BATCH_SIZES, "cpu", most)
     sizes = watch_sizes(monkeypatch)
     compiled = dataclasses.replace(base, compile_after=0)
     vars(compiled)["denoiser"] = base.denoiser  # to compile it takes minutes, and changes no number of samples
@@ -320,7 +321,7 @@ def test_progress_counts_the_steps_of_all_banks_and_what_ended_early_is_no_longe
 ) -> None:
     told: list[tuple[int, int, float]] = []
     members = open_all(base, views, RECIPE, vary(patience=1, validate_every=1, learning_rate=0.5))
-    ends = succeed(train(members, progress=lambda *facts: told.append(facts)))
+    ends = succeed(train(members, on_step=lambda *facts: told.append(facts)))
     taken = [len(end.history.train) for end in ends]
     assert taken[1] < 6
     assert [done for done, _, _ in told] == [sum(min(step, most) for most in taken) for step in range(1, 7)]
@@ -346,7 +347,9 @@ def test_banks_share_the_time(
 def learn_once(base: BaseModel, members: list[TrainState], gamma: float | None = None) -> Tensor:
     """Return losses and gradients of a step, in one line."""
     open_gates(members)
-    losses = backward_losses(base, [member.bank for member in members], [member.draw() for member in members], gamma)
+    losses = backward_losses(
+        base, [member.bank for member in members], [member.draw_batch() for member in members], gamma
+    )
     gradients = [p.grad.flatten() for member in members for p in member.bank.parameters() if p.grad is not None]
     return torch.cat([losses, *gradients])
 

@@ -20,6 +20,7 @@ from artbank.errors import BaseModelError, ConfigError
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Style, Stylizer
+from tests.support.bank_training import train_one
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 
@@ -53,7 +54,7 @@ def test_models_of_the_large_shapes_learn_a_step_and_stylize_a_photo(large_shape
     picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     recipe = BankRecipe(num_tokens=2, max_steps=1, batch_size=2, num_crops=1)
     views = encode_dataset(base, [picture], [None], recipe)
-    trained = TrainState(base, views, views, recipe, "a bank").run()
+    trained = train_one(TrainState(base, views, views, recipe, "a bank"))
     assert trained.history.best[1] < float("inf")
     bank = Bank("a bank", "monet", base.id, base.hash, "f", recipe, trained.vectors)
     for inversion in ("stochastic", "ddim"):

@@ -28,6 +28,7 @@ from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
 from artbank.store.objects import Store
+from tests.support.bank_training import train_one
 from tests.support.memory_checkpoint import Killed, Memory
 from tests.support.small_inputs import add_collection, training
 
@@ -56,7 +57,7 @@ def run_twice(
             raise Killed
 
     with pytest.raises(Killed):
-        open_training(base, views).run(keeper, checkpoint_every=1, progress=die)
+        train_one(open_training(base, views), keeper, checkpoint_every=1, on_step=die)
     return open_training(base, views)
 
 
@@ -72,8 +73,8 @@ def test_milestones_are_few_evenly_spread_and_never_come_back(num_validated: int
 def test_a_resumed_training_has_the_milestones_of_one_that_was_not_killed(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
-    whole, keeper = open_training(base, views).run(), Memory()
-    resumed = run_twice(base, views, keeper, killed_at=4).run(keeper, checkpoint_every=1)
+    whole, keeper = train_one(open_training(base, views)), Memory()
+    resumed = train_one(run_twice(base, views, keeper, killed_at=4), keeper, checkpoint_every=1)
     assert list(whole.milestones) == list(resumed.milestones) == [0, 2, 4]
     assert all(torch.equal(vectors, resumed.milestones[step]) for step, vectors in whole.milestones.items())
     assert not torch.equal(whole.milestones[0], whole.milestones[4])
@@ -82,7 +83,7 @@ def test_a_resumed_training_has_the_milestones_of_one_that_was_not_killed(
 def test_a_bank_has_the_same_bits_with_and_without_milestones(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
-    kept, plain = open_training(base, views).run(), open_training(base, views, 0).run()
+    kept, plain = train_one(open_training(base, views)), train_one(open_training(base, views, 0))
     assert kept.milestones and not plain.milestones
     assert torch.equal(kept.vectors, plain.vectors)
     assert all(torch.equal(kept.state[name], plain.state[name]) for name in plain.state)
@@ -92,13 +93,13 @@ def test_a_bank_has_the_same_bits_with_and_without_milestones(
 def test_a_checkpoint_of_an_older_version_is_resumed_from_with_the_milestones_that_are_left(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset]
 ) -> None:
-    whole, keeper = open_training(base, views).run(), Memory()
+    whole, keeper = train_one(open_training(base, views)), Memory()
     again = run_twice(base, views, keeper, killed_at=3)
     kept = Checkpoint.from_bytes(keeper.data or b"", "a bank")
     older = safetensors.torch.load(dataclasses.replace(kept, milestones={}).to_bytes())
     assert kept.milestones and not [name for name in older if name.startswith("milestone")]
     keeper.data = dataclasses.replace(kept, milestones={}).to_bytes()
-    resumed = again.run(keeper, checkpoint_every=1)
+    resumed = train_one(again, keeper, checkpoint_every=1)
     assert list(resumed.milestones) == [4]
     assert torch.equal(resumed.vectors, whole.vectors)
 
@@ -118,7 +119,7 @@ def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_t
     base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "MILESTONE_RECIPE", SMALL)
-    trained = open_training(base, views).run()
+    trained = train_one(open_training(base, views))
     best = trained.history.best[0]
     bank = Bank("0" * 16, "Novak", base.id, base.hash, "f", RECIPE, trained.vectors, {}, {"best_step": best})
     scorer = Scorer.load("mini", base.device)
