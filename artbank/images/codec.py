@@ -1,9 +1,9 @@
-"""Bytes of any image file to upright sRGB pictures and back.
+"""Decode image files to upright sRGB pictures, and encode pictures.
 
 Shape legend: H, W height and width, px; pictures uint8 [H, W, 3], sRGB, 0..255; alpha uint8 [H, W], 255 is opaque.
 
-Files are not trusted: only formats that Pillow reads within the process are opened (EPS would start Ghostscript), sizes
-are checked before anything is decoded, and whatever Pillow raises becomes an `ImageError`.
+Files are untrusted input: only formats that Pillow decodes in the process are opened (EPS would start Ghostscript),
+sizes are checked before anything is decoded, and any exception of Pillow becomes an `ImageError`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ import numpy as np
 from PIL import Image
 
 from artbank.errors import ImageError
-from artbank.images.color_profiles import lay_on_white, split_alpha, to_8_bit, to_srgb
+from artbank.images.color_profiles import composite_on_white, split_alpha, to_8_bit, to_srgb
 from artbank.images.decompression_bombs import check_cost
-from artbank.images.draft_decoding import Box, reduce_decoding
+from artbank.images.draft_decoding import Box, request_draft
 from artbank.recipes import Alpha
 
 logger = logging.getLogger(__name__)
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "PSD", "TGA")
-_SMALLEST_PX = 8
-_ORIENTATION, _MAKE, _MODEL, _EXIF_IFD, _EXPOSURE_TIME = 0x0112, 0x010F, 0x0110, 0x8769, 0x829A
-_UPRIGHT = {
+_MIN_SIDE_PX = 8
+# EXIF tags
+_ORIENTATION = 0x0112
+_MAKE = 0x010F
+_MODEL = 0x0110
+_EXIF_IFD = 0x8769
+_EXPOSURE_TIME = 0x829A
+
+_TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -39,9 +45,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ON_ITS_SIDE = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
+_SWAPS_SIDES = [_TRANSPOSE_BY_ORIENTATION[orientation] for orientation in (5, 6, 7, 8)]
 
-# Pillow warns of odd metadata, which is of no matter here; `catch_warnings` is not safe in threads, so for good.
+# Pillow warns about unusual metadata, which does not matter here. `catch_warnings` is not thread-safe, so permanently.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -51,8 +57,8 @@ class Picture:
 
     Attributes:
         rgb: uint8 [H, W, 3].
-        alpha: uint8 [H, W] where transparency was asked for and there is some, else None.
-        whole_px: Width and height, px, of the file's own picture, where this one was shrunk by `decode`.
+        alpha: uint8 [H, W] if transparency was requested and the file has some, else None.
+        whole_px: Width and height, px, of the picture in the file, if `decode` returned a smaller one; else None.
     """
 
     rgb: np.ndarray
@@ -61,46 +67,49 @@ class Picture:
 
 
 ChooseSize = Callable[[int, int], tuple[int, int]]
-"""Tells to which width and height, px, a picture of some width and height will be shrunk, whichever way it lies."""
+"""Maps width and height of a picture, px, to the width and height it is resized to; the same in both orientations."""
 
 
 def decode(data: bytes, *, max_pixels: int, alpha: Alpha = "white", choose_size: ChooseSize | None = None) -> Picture:
     """Decode the first frame of an image file: upright, in sRGB, 8 bit.
 
     Args:
-        data: The file.
-        max_pixels: Larger images are refused before they are decoded.
+        data: Content of the file.
+        max_pixels: Larger images are rejected before they are decoded.
         alpha: `white` lays transparent images on white, `keep` returns their transparency.
         choose_size: Chooses the size of the returned picture, unless its transparency is kept. The picture is what
             `resize` makes of the whole one, or within 50 dB of that: much larger JPEGs are not decoded whole, see
             `draft_decoding`.
 
     Raises:
-        ImageError: The image cannot be used; `reason` says why.
+        ImageError: The image cannot be used; `failure` and `reason` say why.
     """
-    _allow(max_pixels)
+    _raise_pillow_limit(max_pixels)
     image = _open(data)
     try:
         _check_size(image, max_pixels)
         check_cost(image, data, max_pixels)
-        whole, wanted = image.size, choose_size(*image.size) if choose_size else image.size
-        box = reduce_decoding(image, len(data), wanted, _SMALLEST_PX)
+        whole_size = image.size
+        target_size = choose_size(*whole_size) if choose_size else whole_size
+        box = request_draft(image, len(data), target_size, _MIN_SIDE_PX)
         image.load()
-        _check_size(image, max_pixels)  # a frame may be larger than the header of its file said
-        return _to_picture(image, alpha, choose_size) if box is None else _to_reduced(image, wanted, box, whole)
+        _check_size(image, max_pixels)  # a frame can be larger than the header of the file says
+        if box is None:
+            return _to_picture(image, alpha, choose_size)
+        return _draft_to_picture(image, target_size, box, whole_size)
     except ImageError:
         raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise _damage(error, image.format) from error
+    except Exception as error:  # Pillow's decoders raise almost any exception on damaged files
+        raise _damage_error(error, image.format) from error
 
 
 def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
-    """Encode a picture by the suffix of its file, without metadata; the same picture gives the same bytes.
+    """Encode a picture in the format of a file suffix, without metadata; equal pictures give equal bytes.
 
     Args:
-        picture: The picture; its alpha is laid on white in a JPEG.
+        picture: The picture; a JPEG shows its transparent parts on white.
         suffix: One of `suffixes.WRITTEN_SUFFIXES`, in any case.
-        quality: 1..100, of JPEG and WebP.
+        quality: 1..100, for JPEG and WebP.
 
     Raises:
         ImageError: The format cannot hold a picture of that size.
@@ -112,7 +121,7 @@ def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
     }[suffix.lower().replace("jpeg", "jpg")]
     image = Image.fromarray(picture.rgb)
     if picture.alpha is not None:
-        image = lay_on_white(image, picture.alpha) if options["format"] == "JPEG" else _with_alpha(picture)
+        image = composite_on_white(image, picture.alpha) if options["format"] == "JPEG" else _with_alpha(picture)
     file = io.BytesIO()
     try:
         image.save(file, **options)
@@ -125,28 +134,28 @@ def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
 
 
 def resize(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
-    """Resize a picture uint8 [H, W, 3] with Lanczos' filter, which averages where it shrinks."""
+    """Resize a picture uint8 [H, W, 3] with an antialiasing Lanczos filter."""
     if rgb.shape[:2] == (height_px, width_px):
         return rgb
-    return np.asarray(_shrink(Image.fromarray(rgb), (width_px, height_px)))
+    return np.asarray(_resize(Image.fromarray(rgb), (width_px, height_px)))
 
 
 def read_camera(data: bytes) -> str | None:
-    """Return maker and model where a file says that a camera exposed it; scanners leave no exposure time."""
+    """Return maker and model of the camera that took a photo; None for scans, which have no exposure time."""
     try:
-        exif = Image.Image.getexif(_open(data))  # a PNG's own would decode it, of whatever size it is
+        exif = Image.Image.getexif(_open(data))  # PngImageFile.getexif would decode the picture, of any size
         if _EXPOSURE_TIME not in exif.get_ifd(_EXIF_IFD):
             return None
         return " ".join(str(exif[tag]).strip(" \0") for tag in (_MAKE, _MODEL) if tag in exif) or "a camera"
-    except Exception:  # nothing is known of an image whose EXIF cannot be read
+    except Exception:  # EXIF that cannot be read says nothing about a camera
         return None
 
 
 def _open(data: bytes) -> Image.Image:
-    """Read the header only.
+    """Open an image; reads the header only.
 
-    `Image.open` would refuse what is above Pillow's own limit without telling its size, so its loop over the formats is
-    here.
+    `Image.open` would reject an image above Pillow's own limit without reporting its size, so this repeats its loop
+    over the formats.
     """
     if not data:
         raise ImageError("empty file")
@@ -159,11 +168,11 @@ def _open(data: bytes) -> Image.Image:
             return factory(io.BytesIO(data), "")
         except Exception as error:
             if accept is not None:
-                raise _damage(error, name) from error
-    raise _refusal(data)
+                raise _damage_error(error, name) from error
+    raise _unsupported_error(data)
 
 
-def _refusal(data: bytes) -> ImageError:
+def _unsupported_error(data: bytes) -> ImageError:
     start = data[:1024]
     kinds = {
         "HEIC": start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"),
@@ -179,8 +188,8 @@ def _refusal(data: bytes) -> ImageError:
     return ImageError("not an image, or of a format that cannot be read", "unsupported")
 
 
-def _allow(max_pixels: int) -> None:
-    """Raise Pillow's own limit, which some decoders mind, to a run's; it is the whole process's, so never lower it."""
+def _raise_pillow_limit(max_pixels: int) -> None:
+    """Raise Pillow's own limit, which some decoders check, to that of a run; never lowers it, as it is process-wide."""
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 
@@ -193,8 +202,8 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
             f"{_megapixels(max_pixels)} MP; raise max_megapixels to take it",
             "too_large",
         )
-    if min(width, height) < _SMALLEST_PX:
-        raise ImageError(f"too small: {width} x {height} px; at least {_SMALLEST_PX} px a side are needed", "too_small")
+    if min(width, height) < _MIN_SIDE_PX:
+        raise ImageError(f"too small: {width} x {height} px; at least {_MIN_SIDE_PX} px a side are needed", "too_small")
 
 
 def _megapixels(pixels: int) -> str:
@@ -202,8 +211,8 @@ def _megapixels(pixels: int) -> str:
     return text.replace(",", " ")
 
 
-def _damage(error: Exception, kind: str | None) -> ImageError:
-    """Return what a decoder's error means to whoever owns the file."""
+def _damage_error(error: Exception, kind: str | None) -> ImageError:
+    """Translate an error of a decoder for the owner of the file."""
     text = str(error).lower()
     if isinstance(error, MemoryError):
         return ImageError(f"not enough memory to decode the {kind} file", "out_of_memory")
@@ -222,39 +231,41 @@ def _to_picture(image: Image.Image, alpha: Alpha, choose_size: ChooseSize | None
     colour = to_srgb(colour, profile)
     if opacity is not None and alpha == "keep":
         rgb = np.array(colour)
-        rgb[opacity == 0] = 255  # what nobody was meant to see
+        rgb[opacity == 0] = 255  # invisible pixels may hold any colour
         return Picture(rgb, opacity)
     if opacity is not None:
-        colour = lay_on_white(colour, opacity)
+        colour = composite_on_white(colour, opacity)
     if choose_size is None:
         return Picture(np.array(colour))
-    return Picture(np.array(_shrink(colour, choose_size(*colour.size))), whole_px=colour.size)
+    return Picture(np.array(_resize(colour, choose_size(*colour.size))), whole_px=colour.size)
 
 
-def _to_reduced(image: Image.Image, wanted: tuple[int, int], box: Box, whole: tuple[int, int]) -> Picture:
-    """Shrink what is left of a JPEG before it is turned: `wanted`, `box` and `whole` are as the file lies."""
-    colour = _shrink(to_srgb(image, image.info.get("icc_profile")), wanted, box)
-    turn, (width, height) = _read_turn(image), whole
-    if turn is None:
+def _draft_to_picture(image: Image.Image, target: tuple[int, int], box: Box, whole: tuple[int, int]) -> Picture:
+    """Resize a JPEG decoded in draft mode, then turn it upright; `target`, `box` and `whole` are before that turn."""
+    colour = _resize(to_srgb(image, image.info.get("icc_profile")), target, box)
+    transpose = _read_orientation(image)
+    if transpose is None:
         return Picture(np.array(colour), whole_px=whole)
-    return Picture(np.array(colour.transpose(turn)), whole_px=(height, width) if turn in _ON_ITS_SIDE else whole)
+    width, height = whole
+    whole_px = (height, width) if transpose in _SWAPS_SIDES else whole
+    return Picture(np.array(colour.transpose(transpose)), whole_px=whole_px)
 
 
-def _shrink(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
+def _resize(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, box)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    turn = _read_turn(image)
-    return image if turn is None else image.transpose(turn)
+    transpose = _read_orientation(image)
+    return image if transpose is None else image.transpose(transpose)
 
 
-def _read_turn(image: Image.Image) -> Image.Transpose | None:
-    """Return what makes an image upright, by its EXIF."""
+def _read_orientation(image: Image.Image) -> Image.Transpose | None:
+    """Return the transposition that makes an image upright, from its EXIF; None if it needs none."""
     try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception as error:  # broken EXIF is no reason to lose a picture
-        logger.debug("taken as upright, its EXIF cannot be read: %s", error)
+        return _TRANSPOSE_BY_ORIENTATION.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception as error:  # broken EXIF must not cost the picture
+        logger.debug("treated as upright because its EXIF cannot be read: %s", error)
         return None
 
 

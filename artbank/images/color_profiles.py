@@ -1,4 +1,4 @@
-"""Pillow images of any mode to 8 bit sRGB: deep gray, palettes, CMYK, Lab, embedded colour profiles, transparency."""
+"""Convert Pillow images of any mode to 8-bit sRGB: deep gray, palettes, CMYK, Lab, colour profiles, transparency."""
 
 from __future__ import annotations
 
@@ -10,54 +10,57 @@ from PIL import Image, ImageCms
 
 logger = logging.getLogger(__name__)
 
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
-_WHITES = (1, 255, 1023, 4095, 65535)
-_FARTHEST = 1e30  # infinite and absurd floats, whose differences would overflow
-_WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
-_MANAGED = ("L", "RGB", "CMYK", "LAB")  # modes whose colour profile can be applied as they are
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag PhotometricInterpretation, and its value WhiteIsZero
+_WHITES = (1, 255, 1023, 4095, 65535)  # of floats, and of 8, 10, 12 and 16 bit
+_MAX_VALUE = 1e30  # larger and infinite floats are clipped, because their differences would overflow
+_MODES_WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+_MODES_FOR_PROFILES = ("L", "RGB", "CMYK", "LAB")  # a colour profile applies to these without conversion
 
 
 def to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale deep gray images to 8 bit; others are left.
+    """Scale gray images of more than 8 bits to 8; return others unchanged.
 
-    What is white is seldom said: it is the least of 1 (floats only) and the whole 8, 10, 12 or 16 bit that no value is
-    above. Images with negative or larger values are stretched from their darkest to their lightest.
+    Files rarely say which value is white. It is the smallest of 1 (floats only), 255, 1023, 4095 and 65535 that no
+    pixel exceeds. Images with negative or larger values are stretched from their darkest to their lightest pixel.
     """
     if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
         return image
-    values = np.clip(np.nan_to_num(np.asarray(image).astype(np.float32)), -_FARTHEST, _FARTHEST)
+    values = np.clip(np.nan_to_num(np.asarray(image).astype(np.float32)), -_MAX_VALUE, _MAX_VALUE)
     low, high = float(values.min()), float(values.max())
     whites = [white for white in _WHITES if high <= white and (white > 1 or image.mode == "F")]
     black, white = (0.0, whites[0]) if low >= 0 and whites else (low, high)
-    gray = np.round((values - black) * (255 / ((white - black) or 1))).astype(np.uint8)
+    scale = 255 / ((white - black) or 1)
+    gray = np.round((values - black) * scale).astype(np.uint8)
     return Image.fromarray(255 - gray if _is_inverted(image) else gray)
 
 
 def _is_inverted(image: Image.Image) -> bool:
-    """Say whether black is the highest value, which Pillow minds up to 8 bit only."""
+    """Tell whether black is the highest value; Pillow handles that for up to 8 bits only."""
     return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-    """Return the colours as L, RGB, CMYK or LAB, and the alpha uint8 [H, W] where something is not opaque."""
+    """Return the colours as L, RGB, CMYK or LAB, and the alpha uint8 [H, W]; None if all pixels are opaque."""
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-    if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
-        return image if image.mode in _MANAGED else image.convert(mode), None
+    if image.mode not in _MODES_WITH_ALPHA and "transparency" not in image.info:
+        return image if image.mode in _MODES_FOR_PROFILES else image.convert(mode), None
     rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     alpha = np.array(rgba.getchannel("A"))
     return rgba.convert(mode), None if alpha.min() == 255 else alpha
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert an L, RGB, CMYK or LAB image by its ICC profile; without one, or with a broken one, take the usual.
+    """Convert an L, RGB, CMYK or LAB image to sRGB with its ICC profile, or as Pillow does if it has no valid one.
 
-    Intent as in image editors: relative colorimetric with black point compensation.
+    Uses the rendering intent of image editors: relative colorimetric with black point compensation.
     """
     if profile is None and image.mode != "LAB":
         return image.convert("RGB")
     try:
-        lab = image.mode == "LAB"
-        source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        if image.mode == "LAB":
+            source = ImageCms.createProfile("LAB")
+        else:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
         converted = ImageCms.profileToProfile(
             image,
             source,
@@ -67,12 +70,12 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
-        logger.debug("taken as sRGB, its colour profile cannot be used: %s", error)
+        logger.debug("treated as sRGB because its colour profile cannot be used: %s", error)
         return image.convert("RGB")
-    assert converted is not None  # it is None only where an image is converted in place
+    assert converted is not None  # None is only for conversions in place
     return converted
 
 
-def lay_on_white(image: Image.Image, alpha: np.ndarray) -> Image.Image:
-    """Lay an RGB image on white by its alpha uint8 [H, W]."""
+def composite_on_white(image: Image.Image, alpha: np.ndarray) -> Image.Image:
+    """Composite an RGB image on white by its alpha uint8 [H, W]."""
     return Image.composite(image, Image.new("RGB", image.size, "white"), Image.fromarray(alpha))

@@ -1,4 +1,4 @@
-"""Colour policies: what becomes of a stylized picture's colours.
+"""Colour transfer: give a stylized picture the colours of its photo or of a collection.
 
 Images are uint8 [H, W, 3] sRGB; Lab is CIE L*a*b* (L 0..100).
 """
@@ -11,22 +11,22 @@ from typing import Self
 import cv2
 import numpy as np
 
-_FLOOR = 1e-3
+_MIN_STD = 1e-3
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Mean and standard deviation of Lab values, each three numbers."""
+    """Mean and standard deviation of the L, a and b values of images."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     @classmethod
     def measure(cls, images: list[np.ndarray]) -> Self:
-        """Measure images, each weighing the same; their std is that of all of them together."""
+        """Measure images, with equal weights; the standard deviation is that of all images together."""
         moments = [_moments(_to_lab(image)) for image in images]
-        mean = np.mean([m for m, _ in moments], 0)
-        variance = np.mean([v + (m - mean) ** 2 for m, v in moments], 0)
+        mean = np.mean([own_mean for own_mean, _ in moments], 0)
+        variance = np.mean([own_variance + (own_mean - mean) ** 2 for own_mean, own_variance in moments], 0)
         return cls(_three(mean), _three(np.sqrt(variance)))
 
     @classmethod
@@ -38,17 +38,20 @@ class Palette:
 
 
 def keep_colours(stylized: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Give a stylized picture the photo's colours: its own lightness, the photo's chroma; equal sizes."""
+    """Return the lightness of a stylized picture with the chroma of its photo, which has the same size."""
     lab = _to_lab(stylized)
     lab[..., 1:] = _to_lab(photo)[..., 1:]
     return _to_rgb(lab)
 
 
 def match_palette(stylized: np.ndarray, palette: Palette) -> np.ndarray:
-    """Shift and scale a picture's Lab values to a palette's mean and spread (Reinhard et al., 2001)."""
+    """Shift and scale the Lab values of a picture to the mean and standard deviation of a palette.
+
+    Source: Reinhard et al., "Color transfer between images", 2001; gains are clipped to 0.25..4 here.
+    """
     lab = _to_lab(stylized)
     mean, variance = _moments(lab)
-    gain = np.array(palette.std) / np.maximum(np.sqrt(variance), _FLOOR)
+    gain = np.array(palette.std) / np.maximum(np.sqrt(variance), _MIN_STD)
     return _to_rgb((lab - mean) * np.clip(gain, 0.25, 4.0) + palette.mean)
 
 

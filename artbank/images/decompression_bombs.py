@@ -1,7 +1,7 @@
-"""Image files that would take far more time or memory than a picture of their size does.
+"""Reject decompression bombs: files that need far more time or memory than a picture of their size should.
 
-A file of 300 bytes can ask for gigabytes within any limit of pixels: by tiles larger than their image, by pieces so
-small that there are millions, by a picture drawn thousands of times over. Pillow's libraries do what they are asked.
+Within any limit of pixels, a file of 300 bytes can claim gigabytes: with tiles larger than the image, with millions of
+tiny blocks, or with a picture drawn thousands of times over. Pillow's libraries do not check for that.
 
 Source: ISO/IEC 15444-1, annex A, for JPEG 2000; ITU-T T.81, annex B, for JPEG.
 """
@@ -16,30 +16,31 @@ from PIL import Image
 
 from artbank.errors import ImageError
 
-_MOST_SCANS = 100  # of a JPEG; 1 or about 10 are usual, and each takes a pass over all pixels
+_MAX_SCANS = 100  # of a JPEG; 1 to 10 are usual, and each is a pass over all pixels
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
-_MOST_BLOCKS = 0.01  # for each px; 0.0003 is usual, 0.008 was seen with small precincts; each takes a kilobyte or more
-_SMALLEST_TILE = 1024  # px on average, beyond the first few tiles; 16384 and more are usual, each takes 12 kB
-_FEW_TILES = 64
-_MOST_COMPONENTS = 4
+_MAX_BLOCKS = 0.01  # per px; 0.0003 is usual, 0.008 occurs with small precincts; each takes a kilobyte or more
+_MIN_TILE_PX = 1024  # mean area beyond the free tiles; 16,384 and more are usual, each tile takes 12 kB
+_FREE_TILES = 64
+_MAX_COMPONENTS = 4
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _EOI, _SOS = 0xD9, 0xDA
 _SIZ, _COD, _COC, _SOT, _SOD, _EOC = 0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
-_OTHERS = b"\x50\x55\x57\x58\x59\x5c\x5d\x5e\x5f\x60\x61\x63\x64\x74\x75\x77\x78"  # low bytes of all others in headers
-_KNOWN = frozenset({_SIZ, _COD, _COC, _SOT, *(0xFF00 + low for low in _OTHERS)})
+# Low bytes of the other markers in headers
+_OTHER_MARKERS = b"\x50\x55\x57\x58\x59\x5c\x5d\x5e\x5f\x60\x61\x63\x64\x74\x75\x77\x78"
+_KNOWN = frozenset({_SIZ, _COD, _COC, _SOT, *(0xFF00 + low for low in _OTHER_MARKERS)})
 
 
 def check_cost(image: Image.Image, data: bytes, max_pixels: int) -> None:
-    """Check that an opened image, whose size is within limits, takes no more than its size lets expect.
+    """Check that decoding an opened image takes no more time and memory than its size suggests.
 
     Args:
-        image: As opened, not yet decoded.
-        data: Its file.
-        max_pixels: No tile may be larger.
+        image: An opened image within the limit of pixels, not decoded yet.
+        data: Content of its file.
+        max_pixels: Largest allowed tile.
 
     Raises:
-        ImageError: It does.
+        ImageError: It would take more.
         ValueError, struct.error: The file is damaged.
     """
     if image.format in ("JPEG", "MPO"):
@@ -51,85 +52,103 @@ def check_cost(image: Image.Image, data: bytes, max_pixels: int) -> None:
 
 
 def _check_scans(data: bytes) -> None:
-    count = at = 0
-    while (marker := _JPEG_MARKER.search(data, at)) is not None and marker[0][1] != _EOI:
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        count += marker[0][1] == _SOS
-        if count > _MOST_SCANS:
-            raise _bomb("JPEG", f"draws its picture in more than {_MOST_SCANS} passes")
+    num_scans = position = 0
+    while (marker := _JPEG_MARKER.search(data, position)) is not None and marker[0][1] != _EOI:
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        num_scans += marker[0][1] == _SOS
+        if num_scans > _MAX_SCANS:
+            raise _bomb_error("JPEG", f"draws its picture in more than {_MAX_SCANS} passes")
 
 
 def _check_tile(image: Image.Image, max_pixels: int) -> None:
     tags = getattr(image, "tag_v2", {})
     width, length = int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0))
     if width * length > max_pixels:
-        raise _bomb("TIFF", f"has tiles of {width} x {length} px, more than the limit for whole images")
+        raise _bomb_error("TIFF", f"has tiles of {width} x {length} px, more than the limit for whole images")
 
 
 def _check_codestream(image: Image.Image, data: bytes) -> None:
-    """Check tiles and code blocks of a JPEG 2000, in whichever header they are told."""
+    """Check tiles and code blocks of a JPEG 2000, in the main header and those of its tile-parts."""
     for marker, body in _segments(data, _find_codestream(data)):
         if marker == _SIZ and _has_many_parts(body, image.width * image.height):
-            raise _bomb("JPEG2000", "is cut into far more tiles or channels than a picture needs")
-        style = body[0:1] + body[5:] if marker == _COD else body[1:] if marker == _COC else b""
-        if style and _count_blocks(style) > _MOST_BLOCKS:
-            raise _bomb("JPEG2000", "is cut into far more blocks than a picture needs")
+            raise _bomb_error("JPEG2000", "is cut into far more tiles or channels than a picture needs")
+        style = _coding_style(marker, body)
+        if style and _count_blocks(style) > _MAX_BLOCKS:
+            raise _bomb_error("JPEG2000", "is cut into far more blocks than a picture needs")
+
+
+def _coding_style(marker: int, body: bytes) -> bytes:
+    """Return flags and parameters of a COD or COC segment; empty for other segments.
+
+    COC is read as it is with up to 256 components, where the component's number takes one byte.
+    """
+    if marker == _COD:
+        return body[0:1] + body[5:]
+    return body[1:] if marker == _COC else b""
 
 
 def _has_many_parts(size: bytes, pixels: int) -> bool:
-    """Say whether a SIZ segment announces too many tiles or components."""
+    """Tell whether a SIZ segment declares too many tiles or components."""
     width, height, _, _, tile_width, tile_height, left, top, components = struct.unpack_from(">8IH", size, 2)
     tiles = -(-(width - left) // tile_width) * -(-(height - top) // tile_height)
-    return components > _MOST_COMPONENTS or tiles > _FEW_TILES + pixels // _SMALLEST_TILE
+    return components > _MAX_COMPONENTS or tiles > _FREE_TILES + pixels // _MIN_TILE_PX
 
 
 def _count_blocks(style: bytes) -> float:
-    """Return how many code blocks there are for each pixel by a coding style.
+    """Return the number of code blocks per pixel that a coding style gives.
 
-    Each resolution has a quarter of the pixels of the next one. A precinct bounds its blocks; above the lowest
-    resolution, bands have half its sides.
+    Each resolution has a quarter of the pixels of the next one. A block is no larger than its precinct; above the
+    lowest resolution, the sides of a precinct are halved in its bands.
     """
-    levels, width, height = style[1], style[2] + 2, style[3] + 2  # the latter two as powers of two
+    levels = style[1]
+    block_width, block_height = style[2] + 2, style[3] + 2  # exponents of 2, as all sides below
     precincts = style[6 : 7 + levels] if style[0] & 1 else b"\xff" * (levels + 1)
-    sides = [((size & 15) - (number > 0), (size >> 4) - (number > 0)) for number, size in enumerate(precincts)]
-    areas = [1 << min(width, across) + min(height, down) for across, down in sides]
-    return sum(4.0 ** (number - levels) / area for number, area in enumerate(areas))
+    blocks = 0.0
+    for resolution, size in enumerate(precincts):
+        halving = 1 if resolution > 0 else 0
+        width = min(block_width, (size & 15) - halving)
+        height = min(block_height, (size >> 4) - halving)
+        blocks += 4.0 ** (resolution - levels) / (1 << width + height)
+    return blocks
 
 
 def _find_codestream(data: bytes) -> int:
-    """Return where the codestream begins: at the start, or in the first box `jp2c`."""
-    at = 0
-    while not data.startswith(b"\xff\x4f\xff\x51", at):
-        size, kind = struct.unpack_from(">I4s", data, at)
+    """Return the position of the codestream: the start, or the content of the first box `jp2c`."""
+    position = 0
+    while not data.startswith(b"\xff\x4f\xff\x51", position):
+        size, kind = struct.unpack_from(">I4s", data, position)
         header = 16 if size == 1 else 8
         if size == 1:
-            size = struct.unpack_from(">Q", data, at + 8)[0]
-        at += header if kind == b"jp2c" else max(size, header)
-    return at
+            size = struct.unpack_from(">Q", data, position + 8)[0]
+        position += header if kind == b"jp2c" else max(size, header)
+    return position
 
 
-def _segments(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and content of each header segment of a codestream, tile-parts included.
+def _segments(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and content of each header segment of a codestream, including those of tile-parts.
 
-    What the decoder would have to search its way through is taken for damage: it might find other segments.
+    Raises:
+        ValueError: An unknown marker. The decoder would search for the next one and might find other segments.
+        struct.error: The codestream is truncated.
     """
-    at, next_part = at + 2, len(data)
-    while at + 2 <= len(data):
-        [marker] = struct.unpack_from(">H", data, at)
+    position = start + 2
+    next_part = len(data)
+    while position + 2 <= len(data):
+        [marker] = struct.unpack_from(">H", data, position)
         if marker == _EOC:
             return
-        if marker == _SOD and next_part > at:
-            at = next_part
+        if marker == _SOD and next_part > position:
+            position = next_part
             continue
-        if marker not in _KNOWN:  # likewise a tile-part that ends before its header does
+        if marker not in _KNOWN:  # also if a tile-part ends before its header does
             raise ValueError(f"marker {marker:x} in a header")
-        [size] = struct.unpack_from(">H", data, at + 2)
+        [size] = struct.unpack_from(">H", data, position + 2)
         if marker == _SOT:
-            [length] = struct.unpack_from(">I", data, at + 6)
-            next_part = at + max(length, 12) if length else len(data)
-        yield marker, data[at + 4 : at + 2 + size]
-        at += 2 + max(size, 2)
+            [length] = struct.unpack_from(">I", data, position + 6)
+            next_part = position + max(length, 12) if length else len(data)
+        yield marker, data[position + 4 : position + 2 + size]
+        position += 2 + max(size, 2)
 
 
-def _bomb(kind: str, fault: str) -> ImageError:
+def _bomb_error(kind: str, fault: str) -> ImageError:
     return ImageError(f"the {kind} file {fault}; save it anew", "too_large")

@@ -1,4 +1,4 @@
-"""From a photo's pixels to the working image that goes through the model, and back.
+"""Resize and pad a photo to the working image that goes through the model, and cut the padding off again.
 
 Shape legend: H x W the photo, h x w the working image, H' x W' the working image padded to the model's multiple.
 """
@@ -11,18 +11,18 @@ import numpy as np
 
 from artbank.images.codec import resize
 
-_LONGEST = 3  # times the short side; longer panoramas are worked on at the same area
+_MAX_ASPECT = 3  # longer panoramas get a working image of the same area
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How one photo is brought to its working size: scaled without distortion, then padded by reflection.
+    """The working size of one photo: it is scaled without distortion, then padded by reflection.
 
     Attributes:
-        width_px: Of the working image.
-        height_px: Likewise.
-        padded_width_px: The same, rounded up to the model's multiple.
-        padded_height_px: Likewise.
+        width_px: Width of the working image.
+        height_px: Height of the working image.
+        padded_width_px: `width_px` rounded up to the model's multiple.
+        padded_height_px: `height_px` rounded up to the model's multiple.
     """
 
     width_px: int
@@ -32,10 +32,11 @@ class Frame:
 
     @classmethod
     def for_photo(cls, width_px: int, height_px: int, *, short_px: int, multiple_px: int) -> Frame:
-        """Frame a photo so that its short side has `short_px`, or less where the photo is a long strip."""
+        """Return the frame that gives the short side `short_px`, or less if the photo is a long panorama."""
         short, long = sorted((width_px, height_px))
-        scale = short_px / short * min(1.0, (_LONGEST * short / long) ** 0.5)
-        width, height = (max(round(side * scale), 1) for side in (width_px, height_px))
+        scale = short_px / short * min(1.0, (_MAX_ASPECT * short / long) ** 0.5)
+        width = max(round(width_px * scale), 1)
+        height = max(round(height_px * scale), 1)
         return cls(width, height, _round_up(width, multiple_px), _round_up(height, multiple_px))
 
     @property
@@ -46,7 +47,8 @@ class Frame:
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         """Return the padded working image, uint8 [H', W', 3], of a photo uint8 [H, W, 3]."""
         working = resize(rgb, self.width_px, self.height_px)
-        below, right = self.padded_height_px - self.height_px, self.padded_width_px - self.width_px
+        below = self.padded_height_px - self.height_px
+        right = self.padded_width_px - self.width_px
         return np.pad(working, ((0, below), (0, right), (0, 0)), mode="symmetric")
 
     def cut(self, rgb: np.ndarray) -> np.ndarray:
@@ -56,14 +58,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo at its working size: all that is kept of it in memory, however large its file was.
+    """One photo at its working size, which is all that stays in memory, however large the file was.
 
     Attributes:
-        key: Its name in the archive.
-        frame: How it was brought to that size.
+        key: Key of the photo in the archive.
+        frame: The working size.
         padded: The padded working image, uint8 [H', W', 3].
-        width_px: Of the photo itself.
-        height_px: Likewise.
+        width_px: Width of the photo itself.
+        height_px: Height of the photo itself.
     """
 
     key: str
@@ -78,7 +80,12 @@ class Photo:
     ) -> Photo:
         """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.for_photo`.
 
-        One that was reduced when it was decoded is framed by `whole_px`, its file's width and height.
+        Args:
+            key: Key of the photo in the archive.
+            rgb: The photo.
+            short_px: Short side of the working image.
+            multiple_px: The padded sides are multiples of this.
+            whole_px: Width and height in the file, if the photo was decoded at a smaller size.
         """
         height, width = rgb.shape[:2] if whole_px is None else whole_px[::-1]
         frame = Frame.for_photo(width, height, short_px=short_px, multiple_px=multiple_px)
@@ -91,7 +98,7 @@ class Photo:
 
     @property
     def bucket(self) -> tuple[int, int]:
-        """Width and height, px, that all photos of a batch share."""
+        """Padded width and height, px, which all photos of a batch share."""
         return self.frame.padded_width_px, self.frame.padded_height_px
 
 

@@ -1,4 +1,4 @@
-"""How much of a photo's structure a picture keeps, and whether it is a picture at all.
+"""Structural similarity of a picture and its photo, and flags of pictures that show nothing.
 
 Pictures are uint8 [H, W, 3] sRGB.
 """
@@ -13,40 +13,45 @@ from skimage.metrics import structural_similarity
 
 _WINDOW_PX = 11
 _SSIM: Any = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-_LONGEST_PX = 1024
-_DARK, _BRIGHT, _FLAT = 8, 247, 2.0  # of 255; the last is a standard deviation
+_MAX_SIDE_PX = 1024
+# Limits of the flags, on the scale 0..255
+_MAX_BLACK = 8
+_MIN_WHITE = 247
+_MAX_FLAT_STD = 2.0
 
 
 def ssim_luma(picture: np.ndarray, photo: np.ndarray) -> float:
-    """Return the structural similarity of two lumas, -1..1, with the photo brought to the picture's size.
+    """Return the structural similarity of two lumas, -1..1, with the photo resized to the picture's size.
 
-    Both are looked at with at most 1024 px a side: what is finer is brush, not structure. Sides below 11 px are padded
-    by their edge.
+    Both are compared at no more than 1024 px a side: finer detail is brushwork, not structure. Sides below 11 px are
+    padded with their edge.
 
     Source: Wang et al., IEEE TIP 2004, with its Gaussian window of 11 px and sigma 1.5.
     """
     height, width = picture.shape[:2]
-    scale = min(_LONGEST_PX / max(height, width), 1.0)
+    scale = min(_MAX_SIDE_PX / max(height, width), 1.0)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     lumas = [_luma(image, size) for image in (picture, photo)]
-    similarity: Any = structural_similarity(*lumas, **_SSIM)  # its hints tell of maps that were not asked for
+    similarity: Any = structural_similarity(*lumas, **_SSIM)  # the type hints include maps that are not requested
     return float(similarity)
 
 
 def sanity_flags(image: np.ndarray) -> tuple[str, ...]:
-    """Return what is wrong with a picture at first sight: `black`, `white` or `flat` (one colour); else nothing."""
-    stride = max(max(image.shape) // 256, 1)  # a sample tells as much
-    seen = image[::stride, ::stride]
-    low, high = np.percentile(seen, (0.1, 99.9))
-    if high <= _DARK:
+    """Return `black`, `white` or `flat` (one colour) for a picture that shows nothing, else an empty tuple."""
+    stride = max(max(image.shape) // 256, 1)
+    sampled = image[::stride, ::stride]
+    low, high = np.percentile(sampled, (0.1, 99.9))
+    if high <= _MAX_BLACK:
         return ("black",)
-    if low >= _BRIGHT:
+    if low >= _MIN_WHITE:
         return ("white",)
-    return ("flat",) if seen.reshape(-1, 3).std(0).max() < _FLAT else ()
+    if sampled.reshape(-1, 3).std(0).max() < _MAX_FLAT_STD:
+        return ("flat",)
+    return ()
 
 
 def _luma(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the luma of an image at a size (width, height), 0..1, no side below the window's."""
+    """Return the luma of an image, 0..1, at a size (width, height); sides below the window are padded."""
     if (image.shape[1], image.shape[0]) != size:
         shrinks = image.shape[0] * image.shape[1] > size[0] * size[1]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
