@@ -37,7 +37,8 @@ from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import score
 from artbank.scoring.style_reference import StyleReference, measure_reference
 from artbank.store.objects import Store
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 
 ATTENTIONS = ("none", "self", "released", "ssam")
 RATES = {"none": 1.5e-1, "self": 1e-2, "released": 1e-2, "ssam": 1e-2}

@@ -18,7 +18,7 @@ from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
-from artbank.stylization.stylizer import Style
+from artbank.stylization.style import Style
 
 RESERVED = frozenset({"results", "manifests", "runs", "report"})
 """Folders of an output that hold no pictures; no style may be named so."""

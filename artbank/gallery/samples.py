@@ -22,7 +22,8 @@ from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import Scores, score
 from artbank.scoring.spread import Spread, summarize
 from artbank.scoring.style_reference import StyleReference
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 
 MILESTONE_RECIPE = StylizeRecipe(preset="fast")
 _NUM_MILESTONE_PHOTOS = 2

@@ -18,7 +18,8 @@ from PIL import Image
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.recipes import StylizeRecipe
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 
 with fsspec.open({weights}, "rb") as file:
     bank = Bank.from_bytes(file.read())

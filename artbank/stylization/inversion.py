@@ -1,4 +1,4 @@
-"""How a photo's latents are noised before they are denoised in a style.
+"""Noise the latents of a photo, so that they can be denoised in a style.
 
 Shape legend: B batch, C x h x w latents, L x D an encoded prompt; latents float32, scaled.
 
@@ -7,7 +7,6 @@ Source: ArtBank, Zhang et al., AAAI 2024, section "Stochastic Inversion"; InST, 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -15,12 +14,12 @@ from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.unet import PromptCache
+from artbank.runtime.hashing import short_hash
 
 
 def photo_seed(run_seed: int, key: str) -> int:
-    """Return the seed, 0..2**63 - 1, of one photo: equal for equal run seed and key, whatever is beside it."""
-    digest = hashlib.sha256(f"{run_seed}\n{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    """Return the seed of one photo, 0..2**63 - 1; it depends on the run's seed and the photo's key alone."""
+    return int(short_hash(f"{run_seed}\n{key}"), 16) >> 1
 
 
 def draw_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
@@ -38,12 +37,12 @@ def add_noise(base: BaseModel, clean: Tensor, noise: Tensor, timestep: int) -> T
 def invert_stochastically(
     base: BaseModel, clean: Tensor, noise: Tensor, timestep: int, prompts: Tensor | PromptCache
 ) -> Tensor:
-    """Noise latents with the noise that the model sees in them: one evaluation, which keeps the photo's structure.
+    """Noise latents with the noise that the model predicts for them: one evaluation, which keeps the structure.
 
     Args:
         base: The frozen model.
         clean: [B, C, h, w].
-        noise: Random noise of that shape, in which the model looks for structure.
+        noise: Random noise of that shape; the model's prediction from it carries the photo's structure.
         timestep: Where denoising will start.
         prompts: Encoded, in the style; see `BaseModel.predict`.
     """
@@ -60,9 +59,10 @@ def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompt
         base: The frozen model.
         clean: [B, C, h, w].
         timesteps: Those that denoising will execute, falling.
-        prompts: Encoded, neutral: what the photo is; see `BaseModel.predict`.
+        prompts: Encoded, the neutral prompt, which describes the photo; see `BaseModel.predict`.
     """
-    latents, alpha = clean, base.scheduler.final_alpha_cumprod.item()
+    latents = clean
+    alpha = base.scheduler.final_alpha_cumprod.item()
     of_image, of_noise = alpha**0.5, (1 - alpha) ** 0.5
     for timestep in reversed(timesteps):
         noise = base.implied_noise(base.predict(latents, timestep, prompts), latents, timestep)

@@ -1,10 +1,10 @@
-"""The solvers of the denoising, as tables of numbers.
+"""Solvers of the denoising, as tables of numbers.
 
 Shape legend: S executed steps, B batch, C x h x w latents.
 
-A step of DDIM, DPM-Solver++ or UniPC is linear in the latents and in what the model predicted so far, whatever it
-predicts. So what a whole run does to a unit vector says all of it: the tables are read from diffusers' own schedulers
-before the first photo, and nothing is left to compute, or to wait for, between two evaluations of the UNet.
+A step of DDIM, DPM-Solver++ or UniPC is linear in the latents and in the model's predictions so far. So its effect on
+unit vectors describes it completely: the tables are read from diffusers' own schedulers before the first photo, and
+nothing is computed, and no device is waited for, between two evaluations of the UNet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from artbank.recipes import StylizeRecipe, count_steps
 
 Scheduler = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
-_LINEAR = {"thresholding": False, "clip_sample": False}  # neither is meant for latents
+_LINEAR = {"thresholding": False, "clip_sample": False}  # both would clip latents, and are meant for pixels
 
 
 @dataclass(frozen=True)
@@ -28,34 +28,35 @@ class SolverTable:
 
     Attributes:
         timesteps: S of them, falling.
-        weights: [S, S + 1] float32; row s says what the latents after step s have of the first latents and of each
-            prediction.
+        weights: [S, S + 1] float32; row s has the weights of the first latents and of each prediction in the latents
+            after step s.
     """
 
     timesteps: tuple[int, ...]
     weights: Tensor
 
     @classmethod
-    def of(cls, schedule: DDIMScheduler, recipe: StylizeRecipe, device: torch.device) -> SolverTable:
+    def from_recipe(cls, schedule: DDIMScheduler, recipe: StylizeRecipe, device: torch.device) -> SolverTable:
         """Read the table of a recipe on a base model's noise schedule."""
         scheduler = build_scheduler(schedule, recipe)
-        timesteps = executed_timesteps(scheduler, recipe)
+        timesteps = start_at_strength(scheduler, recipe)
         units = torch.eye(len(timesteps) + 1, dtype=torch.float64)[:, None]  # each [1, S + 1]
-        latents, rows = units[0], []
+        latents = units[0]
+        rows = []
         for number, timestep in enumerate(timesteps, start=1):
             latents = scheduler.step(units[number], timestep, latents, return_dict=False)[0].double()
             rows.append(latents)
         return cls(tuple(timesteps), torch.cat(rows).float().to(device))
 
     def advance(self, history: Tensor, step: int) -> Tensor:
-        """Return the latents [B, C, h, w] after a step, 0..S - 1.
+        """Return the latents [B, C, h, w] after a step.
 
         Args:
             history: [S + 1, B, C, h, w] float32: the first latents, then the predictions of the steps so far.
-            step: Which.
+            step: 0..S - 1.
         """
-        known = step + 2
-        return torch.tensordot(self.weights[step, :known], history[:known], dims=1)
+        num_known = step + 2
+        return torch.tensordot(self.weights[step, :num_known], history[:num_known], dims=1)
 
 
 def build_scheduler(schedule: DDIMScheduler, recipe: StylizeRecipe) -> Scheduler:
@@ -71,8 +72,8 @@ def build_scheduler(schedule: DDIMScheduler, recipe: StylizeRecipe) -> Scheduler
     return scheduler
 
 
-def executed_timesteps(scheduler: Scheduler, recipe: StylizeRecipe) -> list[int]:
-    """Return the timesteps that a strength executes, falling, and let the scheduler begin there."""
+def start_at_strength(scheduler: Scheduler, recipe: StylizeRecipe) -> list[int]:
+    """Set a scheduler to start at the recipe's strength; returns the timesteps that are left, falling."""
     begin = len(scheduler.timesteps) - count_steps(recipe)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)

@@ -30,7 +30,8 @@ from artbank.images.framing import Photo
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
 from artbank.results import attempts, ledger
 from artbank.store.objects import Store
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 from bench.peers.counting import Expected, count_trained
 from bench.peers.kit import STRENGTH, Contender, Kit
 

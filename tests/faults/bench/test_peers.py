@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 from bench.peers import diffusers_ti, kohya, ours, pipelines, released
 from bench.peers.counting import CountError, Expected
 from bench.peers.kit import Contender, Kit

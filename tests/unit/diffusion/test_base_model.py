@@ -19,7 +19,8 @@ from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.errors import BaseModelError, ConfigError
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.store.objects import Store
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 from tests.support.bank_training import train_one
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"

@@ -16,8 +16,9 @@ from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import PRESETS, StylizeRecipe, is_guided
 from artbank.stylization.inversion import draw_noise, photo_seed
-from artbank.stylization.solvers import build_scheduler, executed_timesteps
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.solvers import build_scheduler, start_at_strength
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 
 SIDE_PX = 64
 
@@ -57,7 +58,7 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
     clean = base.vae.encode(images).latent_dist.mean * base.vae.config.scaling_factor
     noise = draw_noise([photo_seed(recipe.seed, key) for key in photos], tuple(clean.shape[1:]))
     scheduler = build_scheduler(base.scheduler, recipe)
-    timesteps = executed_timesteps(scheduler, recipe)
+    timesteps = start_at_strength(scheduler, recipe)
     first = torch.tensor([timesteps[0] if recipe.aligned else 700])
     noise = predict(base.scheduler.add_noise(clean, noise, first), int(first), styled)
     latents = base.scheduler.add_noise(clean, noise, first)

@@ -25,7 +25,9 @@ from artbank.mini import WEIGHTS
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
 from artbank.stylization.inversion import add_noise, invert_stochastically
-from artbank.stylization.stylizer import Style, Stylizer
+from artbank.stylization.latents import LatentStylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 
 
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:
@@ -56,7 +58,7 @@ def test_without_a_bank_and_with_gaussian_noise_it_is_the_img2img_pipeline(base:
     ).images
     facts = {"strength": 0.6, "steps": 10, "guidance": 4.0, "solver": solver, "inversion": "gaussian"}
     recipe = StylizeRecipe(**facts, prompt="a harbour at dusk", negative_prompt="a photograph")
-    ours = Stylizer(base, [Style("plain")], recipe).stylize_latents(latents, noise, "plain")
+    ours = LatentStylizer(base, [Style("plain")], recipe).stylize(latents, noise, "plain")
     assert torch.allclose(ours, theirs, atol=1e-4)
     assert not torch.allclose(ours, latents, atol=0.1)
 
@@ -181,10 +183,10 @@ def test_ddim_inversion_at_guidance_1_gives_the_photo_back(base: BaseModel) -> N
     errors = {}
     for inversion in ("ddim", "gaussian"):
         facts = {"strength": 0.5, "steps": 50, "guidance": 1.0, "solver": "ddim", "resolution_px": 64}
-        stylizer = Stylizer(base, [Style("plain")], StylizeRecipe(inversion=inversion, **facts))
+        stylizer = LatentStylizer(base, [Style("plain")], StylizeRecipe(inversion=inversion, **facts))
         clean = base.encode_images(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1)[0]
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-        errors[inversion] = (stylizer.stylize_latents(clean, noise, "plain") - clean).square().mean().item()
+        errors[inversion] = (stylizer.stylize(clean, noise, "plain") - clean).square().mean().item()
     assert errors["ddim"] < 0.02  # of latents with a variance of 1
     assert errors["ddim"] < errors["gaussian"] / 5
 

@@ -8,7 +8,7 @@ from diffusers import DDIMScheduler
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.recipes import StylizeRecipe
-from artbank.stylization.solvers import SolverTable, build_scheduler, executed_timesteps
+from artbank.stylization.solvers import SolverTable, build_scheduler, start_at_strength
 
 SOLVERS = ["ddim", "dpm++2m", "unipc"]
 MOST_STEPS = 500
@@ -22,9 +22,9 @@ def test_a_table_does_what_the_scheduler_does_step_by_step(
 ) -> None:
     schedule = DDIMScheduler.from_config(base.scheduler.config, prediction_type=prediction)
     recipe = StylizeRecipe(solver=solver, steps=steps, strength=strength)
-    table = SolverTable.of(schedule, recipe, base.device)
+    table = SolverTable.from_recipe(schedule, recipe, base.device)
     scheduler = build_scheduler(schedule, recipe)
-    assert list(table.timesteps) == executed_timesteps(scheduler, recipe)
+    assert list(table.timesteps) == start_at_strength(scheduler, recipe)
     generator = torch.Generator().manual_seed(0)
     history = torch.zeros(len(table.timesteps) + 1, 2, 4, 8, 8)
     history[0] = latents = torch.randn(2, 4, 8, 8, generator=generator)
@@ -38,7 +38,7 @@ def test_a_table_does_what_the_scheduler_does_step_by_step(
 @pytest.mark.parametrize("steps", [1, 7, 50, MOST_STEPS])
 def test_every_number_of_steps_runs_on_timesteps_that_fall_and_exist(base: BaseModel, solver: Any, steps: int) -> None:
     recipe = StylizeRecipe(solver=solver, steps=steps, strength=1.0)
-    timesteps = executed_timesteps(build_scheduler(base.scheduler, recipe), recipe)
+    timesteps = start_at_strength(build_scheduler(base.scheduler, recipe), recipe)
     assert len(timesteps) == steps
     assert all(0 <= t < base.num_train_timesteps for t in timesteps)
     assert all(later < earlier for earlier, later in zip(timesteps, timesteps[1:], strict=False))

@@ -19,7 +19,9 @@ from artbank.images.framing import Frame
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import PRESETS, StylizeRecipe, count_evaluations
 from artbank.stylization.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
-from artbank.stylization.stylizer import Style, Stylized, Stylizer
+from artbank.stylization.latents import LatentStylizer
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylized, Stylizer
 
 MakeBank = Callable[..., Bank]
 FACTS = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32}
@@ -130,11 +132,11 @@ def test_style_weight_and_mixes_interpolate_what_the_prompts_say(base: BaseModel
         Style("mix", ((one, 0.3), (two, 0.7))),
         Style("twice", ((one, 0.5), (one, 0.5))),
     ]
-    whole = Stylizer(base, styles, StylizeRecipe())
+    whole = LatentStylizer(base, styles, StylizeRecipe())
     prompts = whole.prompts
     assert torch.allclose(prompts["mix"], 0.3 * prompts["one"] + 0.7 * prompts["two"], atol=1e-5)
     assert torch.allclose(prompts["twice"], prompts["one"], atol=1e-6)
-    half = Stylizer(base, styles, StylizeRecipe(style_weight=0.5)).prompts["one"]
+    half = LatentStylizer(base, styles, StylizeRecipe(style_weight=0.5)).prompts["one"]
     assert torch.allclose(half, (whole.neutral + prompts["one"]) / 2, atol=1e-5)
 
 
@@ -188,7 +190,7 @@ def test_more_strength_moves_a_photo_further(base: BaseModel, solver: str) -> No
     moved = []
     for strength in (0.1, 0.5, 0.9):
         recipe = StylizeRecipe(solver=solver, steps=10, strength=strength, guidance=1.0, inversion="gaussian")
-        latents = Stylizer(base, [Style("plain")], recipe).stylize_latents(clean, noise, "plain")
+        latents = LatentStylizer(base, [Style("plain")], recipe).stylize(clean, noise, "plain")
         moved.append((latents - clean).square().mean().item())
     assert moved == sorted(moved) and moved[0] < moved[2] / 3
 
@@ -299,7 +301,7 @@ def test_a_bank_of_another_model_and_colours_that_are_not_there_never_start(
     foreign = dataclasses.replace(make_bank(), base_model_hash="0" * 64)
     with pytest.raises(BankError, match="was trained on"):
         Stylizer(base, [Style("novak", ((foreign, 1.0),))], StylizeRecipe())
-    with pytest.raises(ConfigError, match="style novak brings no colours"):
+    with pytest.raises(ConfigError, match="style novak has no colours of a collection"):
         Stylizer(base, [novak], StylizeRecipe(colour="collection"))
 
 
