@@ -1,18 +1,18 @@
-"""Every error that artbank raises of its own.
+"""The tree of errors that artbank raises.
 
-    ArtbankError                deterministic: trying again gives it again, so nothing retries it
-    ├── ConfigError             a parameter is wrong, or two do not go together
-    ├── ImageError              one image cannot be used; `failure` and `reason` are what its result row says
+    ArtbankError                deterministic: a retry fails in the same way, so nothing retries it
+    ├── ConfigError             a parameter is wrong, or two parameters contradict each other
+    ├── ImageError              one image cannot be used; its result row has `failure` and `reason`
     ├── CollectionError         a collection cannot be trained on
-    ├── BaseModelError          a base model is missing a part, is damaged, or has another hash than asked for
+    ├── BaseModelError          a base model is incomplete, damaged, or does not have the expected hash
     ├── BankError               a bank is missing, damaged, or was trained on another base model
-    ├── CatalogError            the catalog holds no such collection or version, or a row that cannot be read
-    ├── TrainingError           a training cannot go on: its loss is not finite, or its checkpoint is of another run
+    ├── CatalogError            the catalog has no such collection or version, or a row that cannot be read
+    ├── TrainingError           a training cannot continue: a loss is not finite, or a checkpoint is of another run
     ├── TrainBanksError         some collections of a run failed; names them
-    └── ResultsError            shards of a run could not be finished, a part or a manifest cannot be read; names them
+    └── ResultsError            some shards failed, or a part or a manifest cannot be read; names them
 
-`StopRequested` is none of them: nothing is wrong, and whoever comes next goes on. What the store raises (`OSError` and
-its client's errors) is passed on as it is; `store.transient_errors` tells what a retry may heal.
+`StopRequested` is not among them: nothing is wrong, and the next run continues. Errors of the store (`OSError` and the
+errors of its client) pass through unchanged; `store.transient_errors` tells which of them are worth a retry.
 """
 
 from __future__ import annotations
@@ -32,37 +32,42 @@ Failure = Literal[
     "store_error",
     "damaged",
 ]
-"""Why there is no picture of a photo, in words that can be counted; the row's reason says it to a person."""
+"""Why a photo has no picture, as a word for counting; `reason` in its result row explains it to people."""
 
 FAILURES: dict[Failure, str] = {
-    "unreadable": "The file is damaged, or no image.",
-    "unsupported": "It is an image of a format or a kind that is not taken.",
-    "too_large": "It has more pixels, bytes or decoding cost than is let in.",
-    "too_small": "A side has too few pixels.",
-    "removed": "It was in the listing and was gone when it was to be read.",
-    "timed_out": "Decoding it took longer than is allowed.",
-    "crashed": "A process died of it.",
-    "out_of_memory": "It does not fit into memory, even alone.",
-    "not_finite": "The model gave values that are no numbers, or a black picture, in float32 too.",
-    "store_error": "Its store does not give it.",
-    "damaged": "Its picture was there once and is not as it was written.",
+    "unreadable": "The file is damaged, or is not an image.",
+    "unsupported": "The image has a format that artbank does not read.",
+    "too_large": "The image has more pixels or bytes, or costs more to decode, than the limits allow.",
+    "too_small": "A side of the image has too few pixels.",
+    "removed": "The file was deleted after it had been listed.",
+    "timed_out": "Decoding took longer than the limit.",
+    "crashed": "A worker process crashed on it.",
+    "out_of_memory": "The photo does not fit into memory, even in a batch of one.",
+    "not_finite": "The model returned values that are not finite, or a black picture, in float32 too.",
+    "store_error": "The store failed to read it.",
+    "damaged": "Its picture existed once and is now missing or changed.",
 }
-"""What each of them means."""
+"""Meaning of each failure, for the documentation."""
 
 
 class ArtbankError(Exception):
-    """Root of the errors that artbank raises of its own."""
+    """Base class of the errors that artbank raises."""
 
 
 class ConfigError(ArtbankError, ValueError):
-    """A parameter is wrong, or two do not go together."""
+    """A parameter is wrong, or two parameters contradict each other."""
 
 
 class ImageError(ArtbankError):
     """One image cannot be used."""
 
     def __init__(self, reason: str, failure: Failure = "unreadable"):
-        """Say why, in words for whoever owns the file, and in one that can be counted."""
+        """Describe the failure.
+
+        Args:
+            reason: A sentence for the owner of the file.
+            failure: A word for counting.
+        """
         super().__init__(reason)
         self.reason = reason
         self.failure: Failure = failure
@@ -73,7 +78,7 @@ class CollectionError(ArtbankError):
 
 
 class BaseModelError(ArtbankError):
-    """A base model is missing a part, is damaged, or has another hash than asked for."""
+    """A base model is incomplete, damaged, or does not have the expected hash."""
 
 
 class BankError(ArtbankError):
@@ -81,11 +86,11 @@ class BankError(ArtbankError):
 
 
 class CatalogError(ArtbankError):
-    """The catalog holds no such collection or version, or a row that cannot be read."""
+    """The catalog has no such collection or version, or a row that cannot be read."""
 
 
 class TrainingError(ArtbankError):
-    """A training cannot go on."""
+    """A training cannot continue."""
 
 
 class TrainBanksError(ArtbankError):
@@ -93,8 +98,8 @@ class TrainBanksError(ArtbankError):
 
 
 class ResultsError(ArtbankError):
-    """Some shards of a run could not be finished."""
+    """Some shards of a run failed, or a part or a manifest cannot be read."""
 
 
 class StopRequested(Exception):
-    """The process is asked to end; what it was at is given back, and done by the next run."""
+    """The process was asked to stop; it releases its work, which the next run does."""

@@ -240,6 +240,6 @@ def _parse_table(key: str, body: bytes) -> dict[str, str]:
     elif key.endswith(".jsonl"):
         rows = [json.loads(line) for line in body.decode("utf-8-sig").splitlines() if line.strip()]
     else:
-        rows = read_columns(body, ("file_name", "caption", "text"), most_rows=_MOST_ROWS).to_pylist()
+        rows = read_columns(body, ("file_name", "caption", "text"), max_rows=_MOST_ROWS).to_pylist()
     folder = PurePosixPath(key).parent
     return {str(folder / row["file_name"]): str(row.get("caption") or row.get("text") or "") for row in rows}

@@ -1,1 +1,1 @@
-"""Image files to pixels and back: safe decoding, encoding, colour, framing and structural similarity."""
+"""Image files to pixels and back: safe decoding, encoding, colours, framing and structural similarity."""

@@ -1,1 +1,1 @@
-"""What a process needs while it runs: bounded prefetching, telemetry, signals and identity."""
+"""Services of a running process: prefetching, shared loading, telemetry, signals, names by content."""

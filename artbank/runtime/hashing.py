@@ -1,4 +1,4 @@
-"""Names that follow from content: the first digits of a SHA-256."""
+"""Names by content: the first digits of a SHA-256."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def short_hash(content: bytes | str, digits: int = 16) -> str:
     """Return the first hex digits of the SHA-256 of bytes, or of a text as UTF-8.
 
     Args:
-        content: What to name.
+        content: The content to name.
         digits: 1 to 64; 64 is the whole digest.
     """
     data = content.encode() if isinstance(content, str) else content

@@ -1,7 +1,7 @@
-"""Parquet tables from and to bytes.
+"""Read and write Parquet tables as bytes.
 
-Stores hand over whole objects and this module never sees a store: reading Parquet through a store's file handle can
-abort the interpreter when it exits.
+This module works on whole objects and never on a store: reading Parquet through a file handle of a store can abort the
+interpreter at exit.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 
 def table_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
-    """Write a table; equal tables give equal bytes, however they are chunked.
+    """Return a table as a Parquet file; equal tables give equal bytes, however they are chunked.
 
     Args:
-        table: Its schema's metadata is kept.
-        row_group_size: Rows in a row group; the format's default when None.
+        table: The table; the metadata of its schema is written too.
+        row_group_size: Rows per row group; None for the default of pyarrow.
     """
     sink = pa.BufferOutputStream()
     pq.write_table(table.combine_chunks(), sink, compression="zstd", row_group_size=row_group_size)
@@ -26,14 +26,14 @@ def table_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
 
 
 def table_bytes_by_row_group(table: pa.Table, schema: pa.Schema, row_group_size: int) -> bytes:
-    """Write a table under another schema, of which a row group at a time is in memory.
+    """Return a table as a Parquet file of another schema, cast one row group at a time to save memory.
 
-    A text that many rows share is one in memory where the table has it as a dictionary and `schema` as a string.
+    Dictionary columns stay encoded in memory and are written as plain strings.
 
     Args:
-        table: Has the columns of `schema`, as those types or as what can be cast to them.
-        schema: What the file says, its metadata included.
-        row_group_size: Rows in a row group.
+        table: Has the columns of `schema`, in types that can be cast to those of `schema`.
+        schema: Schema of the file, including its metadata.
+        row_group_size: Rows per row group.
     """
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
@@ -43,109 +43,108 @@ def table_bytes_by_row_group(table: pa.Table, schema: pa.Schema, row_group_size:
 
 
 def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table as rows of `schema`, whichever version of it they were written under.
+    """Read a table as rows of `schema`, also if it was written with another version of that schema.
 
     Args:
-        data: The whole file.
-        schema: Columns it does not name are left out, those that the file lacks come as nulls.
-        columns: Names of `schema` to read; all when None.
+        data: Content of the file.
+        schema: Columns of the file that it does not name are left out; columns that the file does not have are null.
+        columns: Names of the columns to read; None for all of `schema`.
 
     Raises:
-        pa.ArrowException: The bytes are no sound Parquet file, or a column is of another type.
+        pa.ArrowException: The bytes are not a valid Parquet file, or a column has another type.
     """
-    with _parsing():
-        facts = pq.read_metadata(pa.BufferReader(data))
-        there = set(facts.schema.to_arrow_schema().names)
-        shared = [field.name for field in schema if pa.types.is_dictionary(field.type) and field.name in there]
-        file = pq.ParquetFile(pa.BufferReader(data), metadata=facts, read_dictionary=shared)
-        return cast_to_schema(_read(file, schema, columns), schema, columns)
+    with _damage_as_arrow_error():
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        names = set(metadata.schema.to_arrow_schema().names)
+        dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type) and field.name in names]
+        file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=dictionaries)
+        wanted = schema.names if columns is None else columns
+        found = file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
+        return cast_to_schema(_validated(found), schema, columns)
 
 
 def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
     """Read one row group, counted from 0, as rows of `schema`.
 
     Raises:
-        pa.ArrowException: The bytes are no sound Parquet file, or a column is of another type.
-        IndexError: There are fewer row groups.
+        pa.ArrowException: The bytes are not a valid Parquet file, or a column has another type.
+        IndexError: The file has fewer row groups.
     """
-    with _parsing():
+    with _damage_as_arrow_error():
         file = pq.ParquetFile(pa.BufferReader(data))
         if row_group >= file.num_row_groups:
-            raise IndexError(f"there are {file.num_row_groups} row groups, number {row_group} is asked for")
-        return cast_to_schema(_sound(file.read_row_group(row_group)), schema)
+            raise IndexError(f"expected row group {row_group}, found {file.num_row_groups} row groups")
+        return cast_to_schema(_validated(file.read_row_group(row_group)), schema)
 
 
-def read_columns(data: bytes, names: Sequence[str], *, most_rows: int) -> pa.Table:
-    """Read those of some columns that are there, of whatever types, from a file that anyone may have written.
+def read_columns(data: bytes, names: Sequence[str], *, max_rows: int) -> pa.Table:
+    """Read columns of any type from an untrusted file; columns that it does not have are left out.
 
     Raises:
-        pa.ArrowException: The bytes are no sound Parquet file.
-        ValueError: It has more rows.
+        pa.ArrowException: The bytes are not a valid Parquet file.
+        ValueError: The file has more than `max_rows` rows.
     """
-    with _parsing():
+    with _damage_as_arrow_error():
         file = pq.ParquetFile(pa.BufferReader(data))
-        if file.metadata.num_rows > most_rows:
-            raise ValueError(f"{file.metadata.num_rows} rows, more than {most_rows}")
-        return _sound(file.read(columns=[name for name in names if name in file.schema_arrow.names]))
+        if file.metadata.num_rows > max_rows:
+            raise ValueError(f"expected at most {max_rows} rows, found {file.metadata.num_rows}")
+        return _validated(file.read(columns=[name for name in names if name in file.schema_arrow.names]))
 
 
 def read_schema(data: bytes) -> pa.Schema:
-    """Read the columns of a file.
+    """Read the schema of a file.
 
     Raises:
-        pa.ArrowException: The bytes are no Parquet file.
+        pa.ArrowException: The bytes are not a Parquet file.
     """
-    with _parsing():
+    with _damage_as_arrow_error():
         return pq.read_schema(pa.BufferReader(data))
 
 
 def read_metadata(data: bytes) -> dict[bytes, bytes]:
-    """Read what a file's schema says beside its columns.
+    """Read the metadata of a file's schema.
 
     Raises:
-        pa.ArrowException: The bytes are no Parquet file.
+        pa.ArrowException: The bytes are not a Parquet file.
     """
     return read_schema(data).metadata or {}
 
 
 def read_row_group_sizes(data: bytes) -> list[int]:
-    """Read how many rows each row group has.
+    """Read the number of rows of each row group.
 
     Raises:
-        pa.ArrowException: The bytes are no Parquet file.
+        pa.ArrowException: The bytes are not a Parquet file.
     """
-    with _parsing():
-        found = pq.read_metadata(pa.BufferReader(data))
-        return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+    with _damage_as_arrow_error():
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
 
 
 def cast_to_schema(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows under `schema`, or those of its columns that are named; lacking ones are null.
+    """Return a table with the columns of `schema`, or some of them; missing columns are null.
 
     Raises:
-        pa.ArrowException: A column is of another type.
+        pa.ArrowException: A column has a type that cannot be cast.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)
-    arrays = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
-        for field in wanted
-    ]
-    return pa.Table.from_arrays(arrays, schema=wanted)
+    return pa.Table.from_arrays([_cast_column(table, field) for field in wanted], schema=wanted)
 
 
-def _read(file: pq.ParquetFile, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
-    wanted = schema.names if columns is None else columns
-    return _sound(file.read(columns=[name for name in wanted if name in file.schema_arrow.names]))
+def _cast_column(table: pa.Table, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    if field.name in table.column_names:
+        return table[field.name].cast(field.type)
+    return pa.nulls(len(table), field.type)
 
 
-def _sound(table: pa.Table) -> pa.Table:
-    table.validate(full=True)  # readers take any bytes for text, and those of Python fail on them later
+def _validated(table: pa.Table) -> pa.Table:
+    table.validate(full=True)  # the reader accepts invalid UTF-8, which would fail later in Python
     return table
 
 
 @contextmanager
-def _parsing() -> Iterator[None]:
-    """Make one error of all that damage gives; some are `OSError`, as those of a failing store."""
+def _damage_as_arrow_error() -> Iterator[None]:
+    """Raise all errors of damaged bytes as one type; pyarrow raises some as OSError, like a store that fails."""
     try:
         yield
     except (OSError, pa.ArrowException, UnicodeError) as error:
