@@ -127,7 +127,7 @@ def measure(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         start, cpu_start = time.perf_counter(), time.process_time()
         outcome = work(*args, **values)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-        print(f"  {name:16}{seconds:7.1f} s, {cpu_seconds:6.1f} of CPU, peak {peak_mb():7,.0f} MB", flush=True)
+        print(f"  {name:26}{seconds:7.1f} s, {cpu_seconds:6.1f} of CPU, peak {peak_mb():7,.0f} MB", flush=True)
         return outcome
 
     return measured
