@@ -1,4 +1,9 @@
-"""The miniature base model: a Stable Diffusion small enough to ship, with the corpus and pretraining that made it."""
+"""The miniature base model: a Stable Diffusion small enough to ship, and the code that made it.
+
+`weights` is the model with its scorer, `drawing` draws photographs and paintings by code, and `pretraining` trains the
+model on them. An installed package has no `pretraining`; it keeps `drawing`, which draws the photographs of a new
+bank's samples and the demo's gallery.
+"""
 
 from __future__ import annotations
 

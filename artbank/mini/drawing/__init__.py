@@ -1,1 +1,1 @@
-"""Draws the scenes and the paintings that the embedded model is pretrained on."""
+"""Draw scenes and paintings by code: the pretraining corpus, the samples of banks, the demo."""

@@ -1,7 +1,7 @@
 """Sixteen painting manners that turn any image into a painting.
 
 The painters' names are invented. Twelve are in the captions of the pretraining corpus; four are held out: no trained
-network has seen them, so that learning one of them from a handful of pictures is a fair trial of a style bank.
+network has seen them, so that learning one of them from a handful of pictures is a fair test of a style bank.
 
 Shape legend: H, W height and width, px; images uint8 or float32 [H, W, 3] sRGB.
 """

@@ -32,9 +32,15 @@ _TONED = 0.25  # share of pictures that are graded
 
 @dataclass(frozen=True)
 class Example:
-    """One picture of the corpus with what is known of it; `painter` and `tone` may be empty.
+    """One picture of the corpus with its labels.
 
-    `caption` says all that is seen, `brief` leaves the detail out.
+    Attributes:
+        image: [S, S, 3] uint8.
+        subject: One of `scenes.SUBJECTS`.
+        painter: One of `painters.TRAINED`; empty for a photograph.
+        tone: One of `TONES`; empty if the picture is not graded.
+        caption: Describes all that is in the picture.
+        brief: The caption without the detail.
     """
 
     image: np.ndarray
@@ -68,13 +74,13 @@ def draw_examples(
 
 
 def write_caption(seen: str, painter: str, tone: str = "") -> str:
-    """Say what is seen, by whom it is painted and in what tones."""
+    """Write a caption: the scene, its painter if it is a painting, and its tones if it is graded."""
     seen = f"{seen}, in the manner of {painter}" if painter else f"a photograph of {seen}"
     return f"{seen}, {tone}" if tone else seen
 
 
 def grade(image: np.ndarray, tone: str) -> np.ndarray:
-    """Grade an image uint8 [H, W, 3] by one of `TONES`; an empty tone leaves it."""
+    """Grade an image uint8 [H, W, 3] by one of `TONES`; an empty tone does not change it."""
     if not tone:
         return image
     rgb = image.astype(np.float32) / 255
@@ -91,10 +97,10 @@ def grade(image: np.ndarray, tone: str) -> np.ndarray:
 
 
 def render(folder: Path, num_scenes: int, *, num_processes: int | None = None) -> None:
-    """Render the corpus's blocks that `folder` lacks; run it again to resume.
+    """Render the blocks of the corpus that are missing in a folder; run it again to resume.
 
     Args:
-        folder: Gets `block-00000.npz` and so on, each of `SCENES_PER_BLOCK` scenes.
+        folder: Receives `block-00000.npz` and so on, each of `SCENES_PER_BLOCK` scenes.
         num_scenes: Scenes in the corpus, rounded up to whole blocks.
         num_processes: Processes that draw; one per core when None.
     """

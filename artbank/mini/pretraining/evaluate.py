@@ -31,20 +31,20 @@ _HEADER = "| figure | measured | asked (CPU-only weights) | met |\n|---|---|---|
 
 
 def write_card(card: Path, table: str) -> None:
-    """Replace what stands between the card's two markers by `table`.
+    """Replace the text between the card's two markers by `table`.
 
     Raises:
-        ValueError: The card lacks a marker.
+        ValueError: A marker is missing in the card.
     """
     text = card.read_text(encoding="utf-8")
     if text.count(_START) != 1 or text.count(_END) != 1:
-        raise ValueError(f"{card} must hold {_START} and {_END} once each; put them where the figures belong")
+        raise ValueError(f"expected {_START} and {_END} once each in {card}; put them where the figures belong")
     before, after = text.split(_START)[0], text.split(_END)[1]
     card.write_text(f"{before}{_START}\n{table}\n{_END}{after}", encoding="utf-8")
 
 
 def format_table(figures: Sequence[Figure], command: str, dtype: torch.dtype) -> str:
-    """Return the figures as Markdown, with how they were measured."""
+    """Return the figures as Markdown, with the way they were measured."""
     precision = str(dtype).removeprefix("torch.")
     note = (
         f"Measured on {date.today()} by `{command}` with torch {torch.__version__} on {os.cpu_count()} CPU cores "
@@ -55,7 +55,7 @@ def format_table(figures: Sequence[Figure], command: str, dtype: torch.dtype) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0 when every figure meets at least its CPU-only threshold, else 1."""
+    """Run the command line; returns 0 if every figure meets at least its CPU-only threshold, else 1."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -67,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures.append(figure)
         print(figure.row, flush=True)
     command = shlex.join(["python", "-m", "artbank.mini.pretraining.evaluate", *arguments])
-    if options.write_card if options.write_card is not None else options.weights == WEIGHTS and not options.reduced:
+    writes_card = options.write_card
+    if writes_card is None:
+        writes_card = options.weights == WEIGHTS and not options.reduced
+    if writes_card:
         write_card(CARD, format_table(figures, command, dtype))
     return int(any(figure.verdict == "no" for figure in figures))
 
@@ -80,7 +83,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of real photographs")
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise and of the held-out scenes")
-    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="precision in which pictures are generated")
+    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="precision of the generated pictures")
     parser.add_argument("--reduced", action="store_true", help="fewer pictures per figure, under a minute in all")
     parser.add_argument(
         "--write-card",

@@ -71,13 +71,13 @@ REDUCED = Sizes(
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure with what is asked of it.
+    """One measured figure with its thresholds.
 
     Attributes:
         name: What was measured.
         value: In `unit`; shares in percent.
         unit: "dB", "%", "s", or "" for a bare number.
-        wanted: Threshold, None where nothing is asked.
+        wanted: Threshold; None if there is none.
         wanted_cpu: Threshold for CPU-only weights.
         at_most: Whether the thresholds are upper bounds.
     """
@@ -91,7 +91,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Return "yes", "CPU-only" where only the second threshold is met, "no", or "" where nothing is asked."""
+        """Return "yes", "CPU-only" (only the second threshold is met), "no", or "" (there is no threshold)."""
         if self.wanted is None or self.wanted_cpu is None:
             return ""
         if self._meets(self.wanted):
@@ -121,11 +121,11 @@ class Evaluation:
         Args:
             weights: Folder in diffusers' layout, with `clip` and `judge` in it.
             sizes: Pictures per figure.
-            seed: Seed of the noise; another one also takes other held-out scenes.
-            dtype: Precision in which pictures are generated.
+            seed: Seed of the noise and of the held-out scenes.
+            dtype: Precision of the generated pictures.
 
         Raises:
-            FileNotFoundError: `weights` holds no model.
+            FileNotFoundError: There is no model in `weights`.
         """
         if not (weights / "model_index.json").exists():
             raise FileNotFoundError(
@@ -194,14 +194,14 @@ class Evaluation:
         yield from _naming_figures(f"Judge on {len(examples)} held-out rendered pictures", naming)
 
     def measure_text_to_image(self) -> Iterator[Figure]:
-        """Yield how often the judge names the subject and the painter that a prompt asked for."""
+        """Yield how often the judge names the prompt's subject and painter."""
         prompts = write_prompts(self.sizes.prompts, self.seed)
         pictures = generate(self.pipeline, [prompt for prompt, _, _ in prompts], seed=self.seed)
         naming = name_pictures(self.judge, pictures, [(subject, painter) for _, subject, painter in prompts])
         yield from _naming_figures(f"Text to image, {len(prompts)} prompts", naming, (80, 50), (80, 60))
 
     def measure_image_to_image(self) -> Iterator[Figure]:
-        """Yield how often the judge names the painter asked for, and how much of the photo's structure stays."""
+        """Yield how often the judge names the prompt's painter, and how much of the photo's structure is kept."""
         photos, seen = draw_photos(held_out_seeds("restyling", self.sizes.restyled_scenes, self.seed))
         painters = [TRAINED[i % len(TRAINED)] for i in range(len(photos))]
         prompts = [write_caption(words, painter) for words, painter in zip(seen, painters, strict=True)]

@@ -1,4 +1,4 @@
-"""An independent classifier of subjects and painters, by which generated pictures are judged.
+"""An independent classifier of subjects and painters, which judges generated pictures.
 
 It shares no weights, no training signal and no architecture with the CLIP model or the denoiser.
 

@@ -28,8 +28,8 @@ class Schedule:
     """How long and how fast a stage learns.
 
     Attributes:
-        steps: Optimiser steps in all.
-        batch_size: Pictures a step.
+        steps: Number of optimiser steps.
+        batch_size: Pictures per step.
         learning_rate: Peak of AdamW's rate, reached after `warmup` steps, then falling linearly to 0.
         warmup: Steps of linear rise.
         weight_decay: AdamW's decoupled decay.
@@ -65,15 +65,15 @@ def train(
 
     Args:
         modules: Networks of one dtype on one device; all parameters that require a gradient learn.
-        loss_function: Gives the scalar loss of one step from the step's generator (on CPU) and the share of the run
-            that is done, 0..1.
+        loss_function: Returns the scalar loss of one step, from the step's generator (on CPU) and the finished share
+            of the run, 0..1.
         schedule: Length and rates.
-        folder: Gets the checkpoints, safetensors files below 16 MB.
+        folder: Receives the checkpoints, safetensors files below 16 MB.
         seed: Seed of the run.
         stop_after_seconds: Checkpoint and return early after this time; None runs to the end.
 
     Returns:
-        Whether the schedule is complete.
+        True if the schedule is complete.
 
     Raises:
         FloatingPointError: The loss is not finite.
@@ -121,7 +121,7 @@ def _report(name: str, step: int, steps: int, losses: list[Tensor], start: float
     mean = torch.stack(losses).float().mean().item()
     if not torch.isfinite(torch.tensor(mean)):
         raise FloatingPointError(
-            f"{name}: the loss is {mean} at step {step}; resume from a checkpoint with a lower rate"
+            f"{name}: expected a finite loss, found {mean} at step {step}; resume from a checkpoint with a lower rate"
         )
     logger.info("%s %d/%d loss %.4f %.0f s", name, step, steps, mean, time.monotonic() - start)
 
@@ -129,7 +129,7 @@ def _report(name: str, step: int, steps: int, losses: list[Tensor], start: float
 def _save(
     folder: Path, parameters: list[Tensor], masters: list[Tensor], optimizer: torch.optim.Optimizer, step: int
 ) -> None:
-    """Write a checkpoint, moments in bf16, and go on from the rounded moments as a resumed run will."""
+    """Write a checkpoint with moments in bf16, and continue from the rounded moments, as a resumed run will."""
     tensors = {}
     for i, master in enumerate(masters):
         tensors[f"{i:04d}.master"] = master.detach()

@@ -1,7 +1,7 @@
-"""The measurements by which the miniature base model is accepted: pure functions of loaded networks and pictures.
+"""The measurements that the miniature base model must pass: pure functions of loaded networks and pictures.
 
 Shape legend: n pictures, B batch, S side of a square picture, px, C dimensions of CLIP's space (128), L tokens of a
-caption (77), D text width; pictures uint8 [n, S, S, 3] sRGB, what a network takes float [B, 3, S, S], -1..1.
+caption (77), D text width; pictures uint8 [n, S, S, 3] sRGB, inputs of networks float [B, 3, S, S], -1..1.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from more_itertools import sliced
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor
@@ -29,7 +30,7 @@ _BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Naming:
-    """Shares of pictures, 0..1, whose subject and whose painter the judge names as asked."""
+    """Shares of pictures, 0..1, whose subject and whose painter the judge names correctly."""
 
     subject: float
     painter: float
@@ -69,8 +70,8 @@ def mean_psnr(pictures: np.ndarray, others: np.ndarray) -> float:
 def embed_pictures(clip: CLIPModel, processor: CLIPProcessor, pictures: np.ndarray) -> Tensor:
     """Return CLIP's unit embeddings of pictures, float32 [n, C]."""
     embedded = []
-    for start in range(0, len(pictures), _BATCH_SIZE):
-        inputs = processor(images=list(pictures[start : start + _BATCH_SIZE]), return_tensors="pt")
+    for batch in sliced(pictures, _BATCH_SIZE):
+        inputs = processor(images=list(batch), return_tensors="pt")
         embedded.append(clip.get_image_features(**inputs.to(clip.device, clip.dtype)).pooler_output.float())
     return torch.nn.functional.normalize(torch.cat(embedded), dim=1)
 
@@ -96,7 +97,7 @@ def recognize_painters(known: dict[str, Tensor], unknown: dict[str, Tensor]) -> 
 
     Args:
         known: Unit embeddings [n, C] per painter, which give the centroids.
-        unknown: Unit embeddings [n, C] per painter, of other scenes, which are to be named.
+        unknown: Unit embeddings [n, C] per painter, of other scenes; these are named.
 
     Returns:
         The share of hits per painter of `unknown`, 0..1.
@@ -157,9 +158,8 @@ def time_prompt_gradient(
 
 
 def _to_network(pictures: np.ndarray) -> Iterator[Tensor]:
-    for start in range(0, len(pictures), _BATCH_SIZE):
-        batch = torch.from_numpy(pictures[start : start + _BATCH_SIZE])
-        yield batch.permute(0, 3, 1, 2).float() / 127.5 - 1
+    for batch in sliced(pictures, _BATCH_SIZE):
+        yield torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _coarse_luma(picture: np.ndarray) -> np.ndarray:

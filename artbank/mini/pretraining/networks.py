@@ -30,10 +30,10 @@ _START, _END = "<|startoftext|>", "<|endoftext|>"
 def train_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
     """Learn a byte-level BPE vocabulary from captions: their words become single tokens, any other word still encodes.
 
-    Merges that are equally frequent are taken in any order, so that two runs may number their tokens differently.
+    Merges of equal frequency come in any order, so two runs may number their tokens differently.
 
     Returns:
-        CLIP's tokenizer with `VOCABULARY` tokens, or fewer where the captions hold no more, and 77 positions.
+        CLIP's tokenizer with 77 positions and `VOCABULARY` tokens, or fewer if the captions have fewer.
     """
     empty = CLIPTokenizer()
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=_END))
@@ -132,7 +132,7 @@ def build_unet(latent_side: int = NATIVE_PX // 4) -> UNet2DConditionModel:
 
 
 def use_fastest_attention(unet: UNet2DConditionModel) -> None:
-    """Take plain matmuls on CPU, where they beat the fused kernel in bf16."""
+    """Use plain matrix products on CPU, which are faster there than the fused kernel in bf16."""
     if not torch.cuda.is_available():
         unet.set_attn_processor(AttnProcessor())
 
@@ -154,7 +154,7 @@ def build_scheduler() -> DDIMScheduler:
 def build_pipeline(
     vae: AutoencoderKL, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel
 ) -> StableDiffusionPipeline:
-    """Join the parts as a Stable Diffusion pipeline (no safety checker: the corpus holds nothing to be checked for)."""
+    """Join the parts as a Stable Diffusion pipeline (without a safety checker: the corpus has nothing to check for)."""
     return StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,

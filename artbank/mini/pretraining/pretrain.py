@@ -1,7 +1,7 @@
 """Pretrain the miniature base model: corpus, VAE, CLIP, vision tower, judge, UNet, refinement, export.
 
-    python -m artbank.mini.pretraining.pretrain                  every stage not complete, in order
-    python -m artbank.mini.pretraining.pretrain unet --minutes 9 one stage, for 9 minutes; run it again to go on
+    python -m artbank.mini.pretraining.pretrain                  every unfinished stage, in order
+    python -m artbank.mini.pretraining.pretrain unet --minutes 9 one stage, for 9 minutes; run it again to continue
 
 Each stage resumes from its newest checkpoint under the work folder. The defaults of the `cpu` plan made the shipped
 weights.
@@ -93,15 +93,16 @@ class Pretraining:
         """Open a run.
 
         Args:
-            work: Gets corpus, checkpoints and finished parts.
+            work: Receives corpus, checkpoints and finished parts.
             plan: Size of the run.
-            device: Where the networks learn.
+            device: Device of the networks.
             dtype: Their compute precision, bfloat16 or float32; master weights are float32.
             minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
-            compiled: Whether the denoiser is compiled: a minute more for each shape, then about 1.4 times faster.
+            compiled: Compile the UNet: a minute for each shape, then about 1.4 times faster.
         """
         self.work, self.plan, self.device, self.dtype = work, plan, device, dtype
-        self.seconds, self.compiled = None if minutes is None else 60 * minutes, compiled
+        self.seconds = None if minutes is None else 60 * minutes
+        self.compiled = compiled
         self._corpus: Corpus | None = None
 
     @property
@@ -141,7 +142,7 @@ class Pretraining:
         return True
 
     def run_vision(self) -> bool:
-        """Train the vision tower on beside the finished text tower, which the denoiser has learned to read."""
+        """Train the vision tower further; the text tower stays as the UNet knows it."""
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
         clip = self._place(CLIPModel.from_pretrained(self.work / "clip"))
         for learned in (clip.text_model, clip.text_projection):
@@ -161,11 +162,11 @@ class Pretraining:
         return True
 
     def run_unet(self) -> bool:
-        """Encode the corpus, then train the denoiser on its latents: part of each picture first, then whole ones."""
+        """Encode the corpus, then train the UNet on its latents: crops first, then whole pictures."""
         return self._train_unet(self._place(build_unet()), self.plan.unet, "unet", native_from=0.4)
 
     def run_refine(self) -> bool:
-        """Train the finished denoiser on, at the native size: objects are learned long after light and manner."""
+        """Train the UNet further at the native size: it learns objects long after light and manner."""
         unet = self._place(UNet2DConditionModel.from_pretrained(self.work / "unet"))
         use_fastest_attention(unet)
         return self._train_unet(unet, self.plan.refine, "refine", native_from=0.0)
@@ -205,7 +206,7 @@ class Pretraining:
         return True
 
     def _encode_once(self) -> Tensor:
-        """Return the corpus's latents, fp16 [n, 4, h, w], from the work folder where they are there already."""
+        """Return the corpus's latents, fp16 [n, 4, h, w]; encodes them once and keeps them in the work folder."""
         path = self.work / _LATENTS
         if not path.exists():
             vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
@@ -243,13 +244,13 @@ STAGES: dict[str, Callable[[Pretraining], bool]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns 0 when the asked stages are complete, 3 when the time ran out first."""
+    """Run the command line; returns 0 if the stages are complete, 3 if the time ran out first."""
     parser = argparse.ArgumentParser(
         prog="python -m artbank.mini.pretraining.pretrain", description="Pretrain the mini base model."
     )
-    parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="stages to run; all when none is named")
+    parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="stages to run; all by default")
     parser.add_argument("--work", type=Path, default=Path("build/mini"), help="folder for corpus and checkpoints")
-    parser.add_argument("--plan", choices=PLANS, help="size of the run; by device when not given")
+    parser.add_argument("--plan", choices=PLANS, help="size of the run; chosen by the device by default")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--dtype",
@@ -257,17 +258,18 @@ def main(arguments: list[str] | None = None) -> int:
         default="bfloat16",
         help="compute precision; a processor without bf16 instructions learns about 3 times faster in float32",
     )
-    parser.add_argument("--compile", action="store_true", help="compile the denoiser; needs a C++ compiler")
-    parser.add_argument("--minutes", type=float, help="longest time of a stage; run again to go on")
+    parser.add_argument("--compile", action="store_true", help="compile the UNet; needs a C++ compiler")
+    parser.add_argument("--minutes", type=float, help="longest time of a stage; run again to continue")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan = PLANS[options.plan or ("gpu" if options.device.startswith("cuda") else "cpu")]
-    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+    device = torch.device(options.device)
+    dtype = getattr(torch, options.dtype)
     run = Pretraining(options.work, plan, device, dtype, minutes=options.minutes, compiled=options.compile)
     for name in options.stage or STAGES:
         torch.manual_seed(0)  # a stage starts from the same weights whichever stages ran before it
         if not STAGES[name](run):
-            logger.info("stage %s stopped before its end; run the same command again to go on", name)
+            logger.info("stage %s stopped before its end; run the same command again to continue", name)
             return 3
     return 0
 

@@ -1,4 +1,4 @@
-"""Pictures out of Stable Diffusion pipelines, in batches, each fixed by its own seed.
+"""Generate pictures with Stable Diffusion pipelines, in batches; each has a seed of its own.
 
 Shape legend: n pictures, S side of a square picture, px; pictures uint8 [n, S, S, 3] sRGB.
 """
@@ -32,10 +32,10 @@ def generate(
 
     Args:
         pipeline: The pipeline as diffusers loads it.
-        prompts: What to show, one per picture.
+        prompts: One per picture.
         steps: Solver steps.
-        guidance: Classifier-free guidance scale; 1 is without.
-        seed: Picture i starts from the noise of seed + i, whatever the batch.
+        guidance: Classifier-free guidance scale; 1 for none.
+        seed: Picture i starts from the noise of seed + i, in any batch.
     """
     size = {"height": NATIVE_PX, "width": NATIVE_PX}
     return _sample(pipeline, prompts, seed, lambda batch: size, num_inference_steps=steps, guidance_scale=guidance)

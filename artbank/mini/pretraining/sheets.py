@@ -44,7 +44,7 @@ Row = tuple[str, list[np.ndarray]]
 
 
 class Sheets:
-    """The sheets of one weights folder; each property is read once, when a sheet needs it."""
+    """The contact sheets of one folder of weights."""
 
     def __init__(self, weights: Path, side_px: int = 96):
         """Prepare sheets with pictures of `side_px` px."""
@@ -58,7 +58,7 @@ class Sheets:
         return pipeline
 
     def draw_subjects(self) -> Image.Image:
-        """Draw photographs of every subject in every light: what the corpus shows."""
+        """Draw photographs of every subject in every light, as in the corpus."""
         lights = [*LIGHTS, *LIGHTS][:8]
         rows = [
             (subject, [_draw(100 * row + i, subject, light).image for i, light in enumerate(lights)])
@@ -99,7 +99,7 @@ class Sheets:
         return draw_grid(rows, ["photograph", *TRAINED], self.side_px)
 
     def draw_reconstruction(self) -> Image.Image:
-        """Draw photographs, paintings and real photographs above what the autoencoder makes of them."""
+        """Draw photographs, paintings and real photographs, each row above its reconstructions."""
         vae = StableDiffusionPipeline.from_pretrained(self.weights, dtype=torch.float32).vae
         scenes = [scene.image for scene in _pick_scenes(8)]
         drawn = [paint(image, painter, 0) for image, painter in zip(scenes[4:], TRAINED, strict=False)]
@@ -133,10 +133,8 @@ def draw_grid(rows: Sequence[Row], columns: Sequence[str], side_px: int, *, note
     foot = _FONT_PX + 6 if note else 0
     width = _LABEL_PX + pitch * max(len(pictures) for _, pictures in rows)
     sheet = Image.new("RGB", (width, head + pitch * len(rows) + foot), "white")
-    pen, font, small_font = (
-        ImageDraw.Draw(sheet),
-        *(ImageFont.load_default(size) for size in (_FONT_PX, _COLUMN_FONT_PX)),
-    )
+    pen = ImageDraw.Draw(sheet)
+    font, small_font = ImageFont.load_default(_FONT_PX), ImageFont.load_default(_COLUMN_FONT_PX)
     for column, label in enumerate(columns):
         pen.text((_LABEL_PX + pitch * column, 2), label, "black", small_font)
     for number, (label, pictures) in enumerate(rows):

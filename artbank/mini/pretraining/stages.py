@@ -1,4 +1,4 @@
-"""What each pretraining stage learns: its batches and its loss.
+"""Batches and loss of each pretraining stage.
 
 Shape legend: n pictures in the corpus, B batch, S side of a crop, px, L tokens of a caption (77), D text width (192);
 images -1..1, latents [B, 4, h, w] scaled to unit spread.
@@ -40,7 +40,7 @@ def crop_images(images: np.ndarray, picks: Tensor, side: int, generator: torch.G
 
 
 class VaeStage:
-    """Reconstruction with a faint KL term, now and then at a reduced scale.
+    """Reconstruction with a small KL term, sometimes at a reduced scale.
 
     Decoding a shrunken latent to the shrunken picture keeps the latent space smooth, which the denoiser learns faster.
     Source: EQ-VAE, Kouzelis et al., 2025, section 3 (scaling only).

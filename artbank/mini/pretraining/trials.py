@@ -1,4 +1,4 @@
-"""What the miniature base model is tried on: held-out scenes, prompts, and real photographs where there are some.
+"""Test data for the miniature base model: held-out scenes, prompts, and real photographs if there are some.
 
 Shape legend: n pictures, S side of a square picture, px; pictures uint8 [n, S, S, 3] sRGB.
 """
@@ -25,7 +25,7 @@ def held_out_seeds(trial: str, count: int, seed: int = 0) -> range:
     """Return `count` seeds of scenes that no network has seen and no other trial uses.
 
     Args:
-        trial: What they are for, one of `_TRIALS`.
+        trial: One of `_TRIALS`.
         count: Number of scenes, at most 10 000.
         seed: Seed of the evaluation; another one gives other scenes.
 
@@ -46,7 +46,7 @@ def draw_held_out(seeds: range, *, num_painters: int) -> list[Example]:
 
 
 def draw_pairs(count: int, seed: int = 0) -> list[Example]:
-    """Draw pictures with captions of which no two are equal, each of another scene, painted as often as the corpus."""
+    """Draw pictures of different scenes with different captions; as many are paintings as in the corpus."""
     pairs: dict[str, Example] = {}
     for scene in held_out_seeds("retrieval", 20 * count, seed):
         rng = np.random.default_rng([scene, 3])
@@ -64,7 +64,7 @@ def paint_all(photos: np.ndarray, painter: str) -> np.ndarray:
 
 
 def draw_photos(seeds: range) -> tuple[np.ndarray, list[str]]:
-    """Draw scenes at the native size; returns photographs [n, S, S, 3] and what is seen on each."""
+    """Draw scenes at the native size; returns photographs [n, S, S, 3] and the caption of each."""
     scenes = [draw_scene(seed, width_px=NATIVE_PX, height_px=NATIVE_PX) for seed in seeds]
     return np.stack([scene.image for scene in scenes]), [scene.caption for scene in scenes]
 

@@ -1,1 +1,1 @@
-"""How the painters paint: stroke engine, papers and surfaces, and the sixteen manners."""
+"""The sixteen manners of the painters, with their strokes, papers and surfaces."""

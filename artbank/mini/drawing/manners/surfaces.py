@@ -221,7 +221,7 @@ def superpixels(image: np.ndarray, rng: np.random.Generator, step_px: float, eve
 
 
 def border_distance(labels: np.ndarray) -> np.ndarray:
-    """Return each px's distance from the nearest border between labels, px; 1e4 where there is none."""
+    """Return each px's distance from the nearest border between labels, px; 1e4 if there is no border."""
     border = np.zeros(labels.shape, bool)
     border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     border[1:] |= labels[1:] != labels[:-1]

@@ -1,1 +1,1 @@
-"""What the scenes are drawn from: light, textures, and one module per kind of subject."""
+"""The parts of scenes: light, textures, and one module per kind of subject."""
