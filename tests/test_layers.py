@@ -160,6 +160,7 @@ TABLES_AND_IMAGES = ("pyarrow", "PIL", "cv2", "scipy", "skimage", "numpy", "s3fs
         ("artbank.report.summaries, artbank.pages.outcome.page, artbank.pages.banks.build", MODELS),
         ("artbank.images.pool, artbank.store.tensor_files, artbank.gallery.collections", MODELS),
         ("artbank.bank.bank", ("diffusers", "transformers", "prefect")),
+        ("artbank.archive.plan, artbank.gallery.plan", ("diffusers", "transformers", "prefect")),
     ],
 )
 def test_what_needs_no_model_loads_none(names: str, unwanted: tuple[str, ...]) -> None:

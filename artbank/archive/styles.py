@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from artbank.catalog.bank_files import load_bank, load_reference
 from artbank.catalog.catalog import Catalog
@@ -16,9 +17,11 @@ from artbank.config import style_folder
 from artbank.errors import ConfigError
 from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
-from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
-from artbank.stylization.style import Style
+
+if TYPE_CHECKING:  # these load torch and diffusers, which planning a run does without
+    from artbank.scoring.style_reference import StyleReference
+    from artbank.stylization.style import Style
 
 RESERVED = frozenset({"results", "manifests", "runs", "report"})
 """Folders of an output that hold no pictures; no style may be named so."""
@@ -95,6 +98,9 @@ def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference
         ConfigError: Its banks were measured by different scorers.
         OSError: The store failed.
     """
+    from artbank.scoring.style_reference import StyleReference
+    from artbank.stylization.style import Style
+
     reference = StyleReference.mix([(load_reference(store, bank), weight) for bank, weight in choice.banks])
     banks = tuple((load_bank(store, bank), weight) for bank, weight in choice.banks)
     return Style(choice.name, banks, reference.palette), reference
