@@ -1,18 +1,22 @@
-"""`artbank banks`, and what else is about the banks of a store: their files for other programs, their pages."""
+"""The commands about registered banks: `artbank banks`, `artbank export` and `artbank site`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from artbank.errors import ArtbankError, ConfigError
 from artbank_cli.options import JsonOption, StoreOption
 
-app = typer.Typer(help="Look into the catalog of banks and choose default versions.")
+if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help` stays fast
+    from artbank.catalog.catalog import Catalog
+    from artbank.store.objects import Store
+
+app = typer.Typer(help="List the registered banks, and choose the default version of each collection.")
 
 
 @app.callback()
@@ -27,7 +31,7 @@ def list_banks(
     if context.invoked_subcommand:
         context.obj = store
         return
-    rows = _catalog(store).table().to_pylist()
+    rows = _catalog(_open(store)).table().to_pylist()
     if as_json:
         print(json.dumps(rows, default=str))
         return
@@ -43,44 +47,42 @@ def list_banks(
 
 @app.command()
 def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
-    """Print the card of a bank: NAME or NAME@VERSION."""
+    """Print the card of a bank, named NAME or NAME@VERSION."""
     from artbank.catalog.bank_files import load_card
-    from artbank.store.objects import Store
 
-    uri = store or context.obj
-    print(load_card(Store.open(_required(uri)), _catalog(uri).find(name)))
+    opened = _open(store or context.obj)
+    print(load_card(opened, _catalog(opened).find(name)))
 
 
 @app.command()
 def promote(context: typer.Context, name: str, store: StoreOption = None) -> None:
-    """Make NAME@VERSION the version that NAME stands for."""
-    event = _catalog(store or context.obj).promote(name)
-    print(f"{event.collection} stands for version {event.version}")
-    _refresh_site(store or context.obj)
+    """Make NAME@VERSION the default version of NAME."""
+    opened = _open(store or context.obj)
+    event = _catalog(opened).promote(name)
+    print(f"{event.collection}@{event.version} is the default version")
+    _refresh_site(opened)
 
 
 @app.command()
 def retire(context: typer.Context, name: str, store: StoreOption = None) -> None:
-    """Let NAME no longer stand for NAME@VERSION; its number still finds it."""
-    event = _catalog(store or context.obj).retire(name)
+    """Retire NAME@VERSION: it is no longer a default version, but can still be named by its number."""
+    opened = _open(store or context.obj)
+    event = _catalog(opened).retire(name)
     print(f"{event.collection}@{event.version} is retired")
-    _refresh_site(store or context.obj)
-
-
-@app.command()
-def compact(context: typer.Context, store: StoreOption = None) -> None:
-    """Write the whole catalog into one Parquet file of its own, for readers of many banks."""
-    print(_catalog(store or context.obj).compact())
+    _refresh_site(opened)
 
 
 def export(name: str, file: str, store: StoreOption = None) -> None:
-    """Write a bank as a textual-inversion file, which diffusers, ComfyUI and A1111 load."""
+    """Write a bank as a textual-inversion file, which diffusers, ComfyUI and A1111 can load."""
     from artbank.catalog.bank_files import load_bank
     from artbank.store.objects import Store
 
-    bank = load_bank(Store.open(_required(store)), _catalog(store).find(name))
+    opened = _open(store)
+    bank = load_bank(opened, _catalog(opened).find(name))
     folder, _, last = file.rpartition("/")
-    Store.open(folder or ("/" if file.startswith("/") else ".")).write(last, bank.to_textual_inversion())
+    if not folder:
+        folder = "/" if file.startswith("/") else "."
+    Store.open(folder).write(last, bank.to_textual_inversion())
     print(file)
 
 
@@ -88,11 +90,13 @@ def site(
     store_uri: Annotated[
         str, typer.Argument(metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks.")
     ],
-    out: Annotated[str | None, typer.Option("--out", help="Folder or s3:// prefix of the pages: the store.")] = None,
-    anew: Annotated[bool, typer.Option("--anew", help="Write every page, whatever is there.")] = False,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Folder or s3:// prefix for the pages; the store if not given.")
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Write every page again, even if it is up to date.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a page for each bank of a store, and the index of them all; what is up to date stays."""
+    """Write a page for each bank of a store, and their index; pages that are up to date are kept."""
     from artbank.pages.banks.build import build
     from artbank.store.objects import Store
 
@@ -104,25 +108,25 @@ def site(
     print(f"index: {built.index_uri}")
 
 
-def _required(store: str | None) -> str:
-    if not store:
-        raise ConfigError("--store is missing; give the folder or s3:// prefix of the catalog, or set ARTBANK_STORE")
-    return store
-
-
-def _refresh_site(store: str | None) -> None:
-    """Bring the pages of a store up to date; what was decided stands without them."""
-    from artbank.pages.banks.build import build
+def _open(uri: str | None) -> Store:
     from artbank.store.objects import Store
+
+    if not uri:
+        raise ConfigError("--store is missing; give the folder or s3:// prefix of the catalog, or set ARTBANK_STORE")
+    return Store.open(uri)
+
+
+def _refresh_site(store: Store) -> None:
+    """Update the pages of a store; the change to the catalog is kept even if that fails."""
+    from artbank.pages.banks.build import build
 
     try:
-        build(Store.open(_required(store)))
+        build(store)
     except (ArtbankError, OSError) as error:
-        print(f"the pages are not up to date ({error}); `artbank site` writes them", file=sys.stderr)
+        print(f"the pages could not be updated ({error}); run `artbank site` to write them", file=sys.stderr)
 
 
-def _catalog(store: str | None) -> Any:
+def _catalog(store: Store) -> Catalog:
     from artbank.catalog.catalog import Catalog
-    from artbank.store.objects import Store
 
-    return Catalog(Store.open(_required(store)))
+    return Catalog(store)

@@ -24,11 +24,12 @@ from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion.devices import pick_device
 from artbank.gallery.plan import plan_training
-from artbank.gallery.train import train_collection
+from artbank.gallery.train import train_collections
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
+from artbank.records import BankRecord
 from artbank.store.objects import Store
 from bench.peers.kit import Kit
 
@@ -94,12 +95,19 @@ def make_kit(
     recipe = BankRecipe(max_steps=steps, patience=10**6, num_crops=2, validate_every=50, learning_rate=1e-2)
     facts = {"gallery_uri": str(scratch / "gallery"), "store_uri": store, "base_model": source, "recipe": recipe}
     config = TrainConfig(**facts, device=str(place), num_samples=1, num_milestones=0)
-    [job] = plan_training(config).jobs
-    record = train_collection(config, job)
+    record = train_bank(config)
     opened = Store.open(store)
     bank, reference = load_bank(opened, record), load_reference(opened, record)
     assert Catalog(opened).find(_COLLECTION) == record
     return Kit(source, folder, place, scratch, _side(folder), photos, artworks, store, bank, reference)
+
+
+def train_bank(config: TrainConfig) -> BankRecord:
+    """Train the bank of the only collection of a gallery."""
+    [end] = train_collections(config, plan_training(config).jobs).values()
+    if isinstance(end, Exception):
+        raise end
+    return end
 
 
 def save_random(folder: Path, shapes: Shapes, device: torch.device) -> Path:

@@ -35,8 +35,6 @@ from artbank.archive import finish
 from artbank.archive import plan as archives
 from artbank.archive.plan import StylizePlan
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.gallery import train as galleries
-from artbank.gallery.plan import plan_training
 from artbank.images.codec import Picture, encode
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import draw_scene
@@ -46,6 +44,7 @@ from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
+from bench.making import train_bank
 
 STEPS = (
     (pending, "list_archive"),
@@ -150,8 +149,7 @@ def train(at: str) -> None:
     config = TrainConfig(
         gallery_uri=f"{at}/gallery", store_uri=f"{at}/store", recipe=recipe, num_samples=1, num_milestones=0
     )
-    for job in plan_training(config).jobs:
-        galleries.train_collection(config, job)
+    train_bank(config)
 
 
 def add_photos(archive: Path, name: str, count: int) -> None:

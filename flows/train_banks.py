@@ -1,9 +1,9 @@
-"""Galleries into banks: one bank for each collection that needs one, several trained in the same batches."""
+"""The flow that trains banks: one for each collection that needs one, several in the same batches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +24,17 @@ from tasks.train_banks import build_site, plan_training, train_collections, wait
 if TYPE_CHECKING:
     from tasks.train_banks import TrainJob
 
-_NAMED = 3  # collections in the name of a group
+_MAX_NAMED = 3  # collections in the name of a group
 
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
-        trained: Version that each newly trained collection got.
-        current: Collections whose bank was up to date, or was brought up to date by another run meanwhile.
-        seconds: Of a device, that each newly trained bank took: its share of the steps and validations.
+        trained: Version of each newly trained bank, by collection.
+        current: Collections whose bank was up to date, or was trained by another run meanwhile.
+        seconds: Device seconds of each newly trained bank, by collection: its share of the steps and validations.
     """
 
     trained: dict[str, int]
@@ -46,15 +46,16 @@ class TrainSummary:
 def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     """Train a bank for every collection whose artworks, recipe or base model have none yet.
 
-    Nothing changed: it ends in seconds and writes nothing. Run it again to resume what was cut off. The pages of the
-    banks are brought up to date at the end. With `config.dry_run` it only tells what it would do.
+    If nothing changed, it ends in seconds and writes nothing. Run it again to resume a run that was cut off. At the end
+    it updates the pages of the banks. With `config.dry_run` it only forecasts the run.
 
     Raises:
-        TrainBanksError: Some collections failed; names them. The others are registered.
-        CollectionError: The gallery holds no collection, or not one that was asked for.
-        BaseModelError: The base model is not there.
+        TrainBanksError: Some collections failed; the message names them. The others are registered.
+        CollectionError: The gallery has no collection, or not one that was asked for.
+        BaseModelError: There is no such base model.
     """
-    plan, log = plan_training(config), get_run_logger()
+    log = get_run_logger()
+    plan = plan_training(config)
     if config.dry_run:
         show_forecast(plan.forecast)
         return plan.forecast
@@ -65,89 +66,122 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
-    ends = _train(config, {job.collection.name: job for job in plan.jobs})
-    current = (*plan.current, *(job.collection.name for job in plan.jobs if job.collection.name not in ends))
-    failed = {name: end for name, end in ends.items() if isinstance(end, Exception)}
-    trained = {name: end for name, end in ends.items() if name not in failed}
+    jobs = {job.collection.name: job for job in plan.jobs}
+    trained, failed = _train(config, jobs)
+    trained_elsewhere = [name for name in jobs if name not in trained and name not in failed]
+    current = (*plan.current, *trained_elsewhere)
     reasons = {name: format_error(error) for name, error in failed.items()}
     show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config))
     emit_banks(config.gallery_uri, trained.values())
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {format_failures(failed)}")
-    versions, seconds = ({name: getattr(b, what) for name, b in trained.items()} for what in ("version", "seconds"))
-    return TrainSummary(versions, current, seconds)
+    return TrainSummary(
+        trained={name: bank.version for name, bank in trained.items()},
+        current=current,
+        seconds={name: bank.seconds for name, bank in trained.items()},
+    )
 
 
 def cut_groups(names: Sequence[str], most: int, num_workers: int) -> dict[str, Sequence[str]]:
-    """Cut collections into groups of nearly equal size, each under a name of its own.
+    """Cut collections into groups of nearly equal size; returns them by a name for people.
 
     Args:
-        names: Of the collections.
+        names: Names of the collections.
         most: Largest size of a group.
-        num_workers: There are at least as many groups, where there are as many collections.
+        num_workers: There are at least as many groups, if there are as many collections.
     """
     count = max(-(-len(names) // most), min(num_workers, len(names)))
     groups = [names[first:end] for first, end in pairwise(len(names) * i // count for i in range(count + 1))]
     return {_name(group): group for group in groups}
 
 
-def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> dict[str, Any]:
-    """Train all collections; returns each one's record, or what went wrong with it.
+def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> tuple[dict[str, Any], dict[str, Exception]]:
+    """Train all collections; returns the rows and the errors by collection, in the order of the jobs.
 
-    Where a group failed as a whole, its collections are tried by themselves: one may be the cause. Those that another
-    run is at are waited for when all others are done; what that one has trained is not returned.
+    If a group fails as a whole, its collections are trained one by one, since one of them may be the cause. At the end
+    the run waits for collections that other runs train; banks that those register are not returned.
     """
     progress = RunProgress("step", is_most=True)
     with open_progress(progress, "training-progress"), open_runner(config) as runner:
-
-        def start(group: Sequence[str]) -> Future:
-            progress.add_parts({_name(group): config.recipe.max_steps * len(group)})
-            with tags(*make_tags("collection", group)):
-                return runner(train_collections, config=config, jobs=[jobs[name] for name in group], name=_name(group))
-
-        def settle(name: str, end: Any) -> None:
-            if isinstance(end, Exception) and is_suspect(name, end):
-                progress.remove_part(name)
-            else:
-                progress.finish_part(name, num_failed=count_failed(end, len(groups.get(name, [name]))))
-
-        def is_suspect(name: str, error: Exception) -> bool:
-            return len(groups.get(name, [name])) > 1 and not isinstance(error, ArtbankError)
-
         groups = cut_groups(list(jobs), config.banks_at_once, runner.num_workers)
         progress.add_parts({name: config.recipe.max_steps * len(group) for name, group in groups.items()})
-        told, broken = gather(groups, start, on_result=settle)
-        suspects = [key for key in broken if is_suspect(key, broken[key])]
-        for key in suspects:
-            get_run_logger().warning(
-                "%s failed together and are trained one by one: %s", key, format_error(broken[key])
-            )
-        alone = {name: [name] for key in suspects for name in groups[key]}
-        told_alone, broken_alone = gather(alone, start, on_result=settle)
-        ends = {name: error for key, error in broken.items() for name in groups[key]} | broken_alone
-        for group in (*told.values(), *told_alone.values()):
-            ends |= group
-        if busy := [name for name in jobs if name not in ends]:
-            ends |= _await(config, [jobs[name] for name in busy], _name(busy), runner)
-    return {name: ends[name] for name in jobs if name in ends}
+        training = _GroupTraining(config, jobs, runner, progress)
+        suspects = training.train(groups)
+        training.train({name: [name] for name in suspects})
+        training.await_others()
+    results = {name: training.results[name] for name in jobs if name in training.results}
+    failed = {name: end for name, end in results.items() if isinstance(end, Exception)}
+    trained = {name: end for name, end in results.items() if not isinstance(end, Exception)}
+    return trained, failed
 
 
-def _await(config: TrainConfig, jobs: Sequence[TrainJob], name: str, runner: Runner) -> dict[str, Any]:
-    get_run_logger().info("another run is at %s: waiting for it", name)
-    told, broken = gather({name: jobs}, lambda jobs: runner(wait_and_train, config=config, jobs=jobs, name=name))
-    failed = {job.collection.name: error for error in broken.values() for job in jobs}
-    return failed | dict(told.get(name, {}))
+@dataclass(frozen=True)
+class _GroupTraining:
+    """Trains groups of collections, one task each, and gathers the results by collection."""
+
+    config: TrainConfig
+    jobs: Mapping[str, TrainJob]
+    runner: Runner
+    progress: RunProgress
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def train(self, groups: Mapping[str, Sequence[str]]) -> list[str]:
+        """Train groups; returns the collections of groups that failed as a whole and may succeed one by one."""
+        done, failed = gather(groups, self._start, on_result=lambda name, end: self._count(groups[name], end))
+        for group_results in done.values():
+            self.results.update(group_results)
+        suspects: list[str] = []
+        for name, error in failed.items():
+            if _may_succeed_alone(groups[name], error):
+                get_run_logger().warning("%s failed together and are trained one by one: %s", name, format_error(error))
+                suspects += groups[name]
+            else:
+                self.results.update(dict.fromkeys(groups[name], error))
+        return suspects
+
+    def await_others(self) -> None:
+        """Wait for the collections without a result, which other runs train, and train those that they give up."""
+        names = [name for name in self.jobs if name not in self.results]
+        if not names:
+            return
+        get_run_logger().info("another run is training %s: waiting for it", _name(names))
+        done, failed = gather({_name(names): names}, self._start_waiting)
+        for results in done.values():
+            self.results.update(results)
+        for error in failed.values():
+            self.results.update(dict.fromkeys(names, error))
+
+    def _start(self, group: Sequence[str]) -> Future:
+        self.progress.add_parts({_name(group): self.config.recipe.max_steps * len(group)})
+        with tags(*make_tags("collection", group)):
+            return self.runner(train_collections, config=self.config, jobs=self._jobs_of(group), name=_name(group))
+
+    def _start_waiting(self, group: Sequence[str]) -> Future:
+        return self.runner(wait_and_train, config=self.config, jobs=self._jobs_of(group), name=_name(group))
+
+    def _jobs_of(self, group: Sequence[str]) -> list[TrainJob]:
+        return [self.jobs[name] for name in group]
+
+    def _count(self, group: Sequence[str], end: Mapping[str, Any] | Exception) -> None:
+        """Count a group as finished, unless its collections are trained one by one."""
+        if not isinstance(end, Exception):
+            num_failed = sum(isinstance(result, Exception) for result in end.values())
+            self.progress.finish_part(_name(group), num_failed=num_failed)
+        elif _may_succeed_alone(group, end):
+            self.progress.remove_part(_name(group))
+        else:
+            self.progress.finish_part(_name(group), num_failed=len(group))
 
 
-def count_failed(end: Mapping[str, Any] | Exception, size: int) -> int:
-    """Return how many collections of a group failed, which came to results by name or to an error as a whole."""
-    return size if isinstance(end, Exception) else sum(isinstance(one, Exception) for one in end.values())
+def _may_succeed_alone(group: Sequence[str], error: Exception) -> bool:
+    """Return whether a group of several collections failed by an error that one of them may have caused."""
+    return len(group) > 1 and not isinstance(error, ArtbankError)
 
 
 def _build_site(config: TrainConfig) -> str | None:
-    """Bring the pages up to date, and return the URI of their index.
+    """Update the pages, and return the URI of their index.
 
-    That they cannot be written fails no run: the banks are registered, and the next run writes the pages.
+    A failure does not fail the run: the banks are registered, and the next run writes the pages.
     """
     state = build_site(config, return_state=True)
     if state.is_completed():
@@ -157,5 +191,7 @@ def _build_site(config: TrainConfig) -> str | None:
 
 
 def _name(group: Sequence[str]) -> str:
-    more = f" and {len(group) - _NAMED} more" if len(group) > _NAMED else ""
-    return ", ".join(group[:_NAMED]) + more
+    """Return the names of a group's collections, the first three of many."""
+    named = ", ".join(group[:_MAX_NAMED])
+    num_more = len(group) - _MAX_NAMED
+    return f"{named} and {num_more} more" if num_more > 0 else named

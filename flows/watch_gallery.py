@@ -1,4 +1,4 @@
-"""A gallery that is watched: what changed is told of once, as an event, which has it trained."""
+"""The flow that watches a gallery: it reports each change once, as an event, which starts a training."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from tasks.watch_gallery import await_changes, report_changes
 
 @flow(name="watch-gallery", flow_run_name="watch-gallery {config.gallery_uri}")
 def watch_gallery(config: WatchConfig) -> tuple[str, ...]:
-    """Send one event `gallery.changed` with the collections that changed, when their uploads have ended.
+    """Send one event `gallery.changed` with the collections that changed, once their uploads have ended.
 
-    Nothing changed, or all was told of: it ends in seconds and sends nothing.
+    If nothing changed, or every change was reported before, it ends in seconds and sends nothing.
 
     Returns:
-        The collections told of.
+        Names of the reported collections.
 
     Raises:
-        CollectionError: The gallery holds no collection, or not one that was asked for.
+        CollectionError: The gallery has no collection, or not one that was asked for.
     """
-    changes, log = await_changes(config), get_run_logger()
+    log = get_run_logger()
+    changes = await_changes(config)
     names = tuple(sorted(changes.fingerprints))
     if not names:
-        log.info("nothing to tell of: all that changed was told of, or is trained")
+        log.info("no new changes: every changed collection was reported before or has a bank")
         return ()
     report_changes(config, changes)
-    log.info("told of %d collections that changed: %s", len(names), ", ".join(names))
+    log.info("sent gallery.changed for %d collections: %s", len(names), ", ".join(names))
     return names

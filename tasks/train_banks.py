@@ -1,6 +1,6 @@
 """The tasks of `train_banks`.
 
-The core is imported where a task runs: to deploy or to schedule a flow takes no torch.
+The tasks import the core when they run, so that deploying or scheduling a flow loads no torch.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ def train_collections(config: TrainConfig, jobs: Sequence[TrainJob], name: str) 
     """Train and register the banks of a group of collections; a retry resumes from their checkpoints.
 
     Args:
-        config: Of the run.
-        jobs: The group.
-        name: Of the group, for people.
+        config: The run's configuration.
+        jobs: The jobs of the group.
+        name: Name of the group, for people.
 
     Returns:
-        What became of each collection, by name, without those that other runs have trained or are at.
+        The row or the error of each collection by name, without those that other runs train or have trained.
     """
     from artbank.gallery import train
 
-    with report_progress(name) as show:
-        return train.train_collections(config, jobs, show, is_retry=(runtime.task_run.run_count or 1) > 1)
+    with report_progress(name) as on_step:
+        return train.train_collections(config, jobs, on_step, is_retry=(runtime.task_run.run_count or 1) > 1)
 
 
-@task(**STORE_RETRIES, name="train-awaited", task_run_name="await-{name}", cache_policy=NO_CACHE)
+@task(**STORE_RETRIES, name="wait-and-train", task_run_name="await-{name}", cache_policy=NO_CACHE)
 def wait_and_train(config: TrainConfig, jobs: Sequence[TrainJob], name: str) -> Mapping[str, BankRecord | Exception]:
-    """Wait for collections that other runs are at, and train those that these leave; see `train_collections`."""
+    """Wait for collections that other runs train, and train those that they give up; see `train_collections`."""
     from artbank.gallery import train
 
-    with report_progress(name) as show:
-        return train.wait_and_train(config, jobs, show, should_stop)
+    with report_progress(name) as on_step:
+        return train.wait_and_train(config, jobs, on_step, should_stop)
 
 
 @task(**STORE_RETRIES, name="build-site", cache_policy=NO_CACHE)
 def build_site(config: TrainConfig) -> Built:
-    """Write the pages of a store's banks that are not up to date, and their index; see `artbank.pages.banks.build`."""
+    """Write the pages of a store's banks that are not up to date, and their index; see `pages.banks.build`."""
     from artbank.pages.banks.build import build
     from artbank.store.objects import Store
 

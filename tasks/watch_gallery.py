@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @task(**STORE_RETRIES, name="await-changes", cache_policy=NO_CACHE)
 def await_changes(config: WatchConfig) -> Changes:
-    """Find what changed in a gallery, once it stays as it is; see `artbank.gallery.changes.await_changes`."""
-    from artbank.gallery import changes as watching
+    """Wait until a gallery's changes have ended; see `artbank.gallery.changes.await_changes`."""
+    from artbank.gallery import changes
 
-    return watching.await_changes(config, should_stop)
+    return changes.await_changes(config, should_stop)
 
 
-@task(**STORE_RETRIES, name="tell-changes", cache_policy=NO_CACHE)
-def report_changes(config: WatchConfig, changes: Changes) -> None:
-    """Send the event `gallery.changed`, then note that it was sent: cut off between, it is sent again."""
-    from artbank.gallery import changes as watching
+@task(**STORE_RETRIES, name="report-changes", cache_policy=NO_CACHE)
+def report_changes(config: WatchConfig, found: Changes) -> None:
+    """Send the event `gallery.changed`, then mark the changes as reported; cut off in between, it is sent again."""
+    from artbank.gallery import changes
 
     resource = {"prefect.resource.id": f"artbank.gallery.{config.gallery_uri}", "artbank.store-uri": config.store_uri}
-    send_event(watching.EVENT, resource, watching.describe_changes(config, changes), changes.event_id)
-    watching.mark_reported(config, changes)
+    send_event(changes.EVENT, resource, changes.describe_changes(config, found), found.event_id)
+    changes.mark_reported(config, found)

@@ -1,10 +1,10 @@
-"""What is kept of a bank for its page: small pictures, and what the catalog does not tell.
+"""The album of a bank: small pictures and facts for the bank's page that are not in the catalog.
 
 banks/<collection>/<bank_id>/album.json          an `Album`
                              album/*.webp        its pictures
                              album/cover.webp    an artwork beside a picture in its style
 
-It is data, so that a page can be written anew without the base model. Banks of older versions have none.
+With an album, a page can be written again without the base model. Banks of older versions have no album.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from artbank.errors import BankError
 ALBUM = "album.json"
 COVER = "album/cover.webp"
 MOST_ARTWORKS = 24
-"""Artworks that a page shows."""
+"""The most artworks that a page shows."""
 MOST_KEYS = 5000
-"""Artworks of a collection above which an album does not hold what each was."""
+"""Albums of larger collections do not hold the contents of each artwork."""
 
 MOST_NAMED = 100
-"""Keys of one finding."""
+"""The most keys in one note."""
 LONGEST_TEXT = 500
-"""Characters of a key or caption."""
+"""The most characters of a key or caption."""
+
+_EXPECTED = "expected an album of format artbank.album/1"
+_WHAT_TO_DO = "restore the file, or delete it to have a page without pictures"
 
 Score = Annotated[float, Field(allow_inf_nan=False)] | None
 
@@ -36,7 +39,7 @@ class _Part(BaseModel):
 
 
 class Thumbnail(_Part):
-    """A small picture: its file below the bank's folder, what it shows, and its size."""
+    """A small picture: its file below the bank's folder, a text about it, and its size."""
 
     file: str = Field(pattern=r"^album/[a-z0-9-]+\.webp$")
     text: str
@@ -45,14 +48,14 @@ class Thumbnail(_Part):
 
 
 class ShownArtwork(Thumbnail):
-    """An artwork of the collection; `caption` where it has one, `is_held_out` where the bank did not learn from it."""
+    """An artwork of the collection, with its caption if it has one; the bank did not learn from held-out artworks."""
 
     caption: str | None = None
     is_held_out: bool = False
 
 
 class Sample(_Part):
-    """A photograph, and what the finished bank made of it by the default recipe."""
+    """A drawn photograph, and the picture that the finished bank made of it with the default recipe."""
 
     photo: Thumbnail
     picture: Thumbnail
@@ -61,7 +64,7 @@ class Sample(_Part):
 
 
 class Milestone(_Part):
-    """What the bank made of the album's photographs after some steps; `clip_style` is the mean of these pictures."""
+    """Pictures that the bank made of the album's photographs after `step` steps, with their mean `clip_style`."""
 
     step: int = Field(ge=0)
     pictures: tuple[Thumbnail, ...]
@@ -76,7 +79,7 @@ class NearWord(_Part):
 
 
 class Note(_Part):
-    """A finding of the collection's doctor: `num_keys` artworks, of which the first are named."""
+    """A finding of the collection doctor about `num_keys` artworks; `keys` names the first of them."""
 
     kind: str
     message: str
@@ -85,17 +88,17 @@ class Note(_Part):
 
 
 class Album(_Part):
-    """All of it.
+    """The album of one bank.
 
     Attributes:
         artworks: Up to `MOST_ARTWORKS`, evenly spread over the collection.
-        num_held_out: Artworks of the collection that the bank did not learn from.
-        contents: What each artwork was, as 12 hex digits, by key; None where there were more than `MOST_KEYS`.
-        notes: Findings of the collection's doctor.
-        words: The nearest words of each of the bank's vectors.
-        photos: Drawn photographs that the milestones are shown on.
-        milestones: By step; the one of the best step is the finished bank.
-        milestone_preset: Preset of the recipe that the milestones were drawn by.
+        num_held_out: Number of artworks that the bank did not learn from.
+        contents: Hash of each artwork, 12 hex digits, by key; None if there were more than `MOST_KEYS`.
+        notes: Findings of the collection doctor.
+        words: The nearest words to each of the bank's vectors.
+        photos: The drawn photographs of the milestones.
+        milestones: Pictures of the bank during training; the milestone at the best step shows the finished bank.
+        milestone_preset: Preset of the recipe for the milestones.
         samples: Pictures of the finished bank.
     """
 
@@ -119,18 +122,21 @@ class Album(_Part):
         """Read an album, trusting nothing in it.
 
         Raises:
-            BankError: It is none, of another version, or damaged.
+            BankError: The data is no album, has another format, or is damaged.
         """
         try:
             return cls.model_validate_json(data)
-        except (ValidationError, RecursionError) as error:
-            fault = (
-                error.errors(include_url=False, include_input=False)[0] if isinstance(error, ValidationError) else ""
-            )
-            raise BankError(f"expected an album of format artbank.album/1, found {fault or error}") from error
+        except ValidationError as error:
+            reason = error.errors(include_url=False, include_input=False)[0]
+            raise BankError(f"{_EXPECTED}, found {reason}; {_WHAT_TO_DO}") from error
+        except RecursionError as error:
+            raise BankError(f"{_EXPECTED}, found JSON that is nested too deeply; {_WHAT_TO_DO}") from error
 
 
 def count_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[int, int, int]:
-    """Return how many artworks were added, removed and changed between two contents."""
+    """Return the numbers of artworks that were added, removed and changed between two `Album.contents`."""
     both = before.keys() & after.keys()
-    return len(after) - len(both), len(before) - len(both), sum(before[key] != after[key] for key in both)
+    num_added = len(after) - len(both)
+    num_removed = len(before) - len(both)
+    num_changed = sum(before[key] != after[key] for key in both)
+    return num_added, num_removed, num_changed

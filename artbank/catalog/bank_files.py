@@ -1,13 +1,13 @@
 """The files of banks in a store, and how a registered bank is fetched.
 
 banks/<collection>/<bank_id>/bank.safetensors       the bank
-                             reference.safetensors  what its collection looks like to the scorer
+                             reference.safetensors  its collection as the scorer sees it
                              history.json           losses
                              preview.jpg, card.md   for people
-                             album.json, album/     what its page shows, see `album`
-                             index.html             its page, see `site`
-checkpoints/<collection>/<bank_id>.safetensors      while it trains, gone afterwards
-                         <bank_id>.lease-000001     likewise: who trains it, see `leases`
+                             album.json, album/     small pictures and facts for its page, see `album`
+                             index.html             its page, see `pages.banks`
+checkpoints/<collection>/<bank_id>.safetensors      during training only: the checkpoint
+                         <bank_id>.lease-000001     during training only: the lease of the run that trains it
 """
 
 from __future__ import annotations
@@ -24,30 +24,29 @@ if TYPE_CHECKING:  # both load torch, which cards and pages do without
     from artbank.bank.bank import Bank
     from artbank.scoring.style_reference import StyleReference
 
-BANK, REFERENCE, HISTORY, PREVIEW, CARD = (
-    "bank.safetensors",
-    "reference.safetensors",
-    "history.json",
-    "preview.jpg",
-    "card.md",
-)
+BANK = "bank.safetensors"
+REFERENCE = "reference.safetensors"
+HISTORY = "history.json"
+PREVIEW = "preview.jpg"
+CARD = "card.md"
 
 
 def bank_key(collection: str, bank_id: str, name: str = BANK) -> str:
-    """Return where a file of a bank lives in its store."""
+    """Return the key of a file of a bank."""
     return f"banks/{collection}/{bank_id}/{name}"
 
 
 def load_bank(store: Store, record: BankRecord) -> Bank:
-    """Fetch a registered bank and check that its bytes are those that were registered.
+    """Fetch a registered bank, and check that its bytes are those that were registered.
 
     Raises:
-        BankError: It is missing, damaged, or not what was registered.
+        BankError: The bank's file is missing or damaged, or is not the one that was registered.
         OSError: The store failed.
     """
     from artbank.bank.bank import Bank
 
-    data, key = _read(store, record, BANK), bank_key(record.collection, record.bank_id)
+    data = _read(store, record, BANK)
+    key = bank_key(record.collection, record.bank_id)
     if hashlib.sha256(data).hexdigest() != record.weights_sha256:
         raise BankError(
             f"bank {record.collection}@{record.version}: {key} is not the file that was registered; "
@@ -57,10 +56,10 @@ def load_bank(store: Store, record: BankRecord) -> Bank:
 
 
 def load_reference(store: Store, record: BankRecord) -> StyleReference:
-    """Fetch what a registered bank's collection looks like to the scorer.
+    """Fetch the style reference of a registered bank's collection.
 
     Raises:
-        BankError: It is missing or damaged.
+        BankError: The reference is missing or damaged.
         OSError: The store failed.
     """
     from artbank.scoring.style_reference import StyleReference
@@ -69,10 +68,10 @@ def load_reference(store: Store, record: BankRecord) -> StyleReference:
 
 
 def load_card(store: Store, record: BankRecord) -> str:
-    """Fetch a registered bank's card, Markdown.
+    """Fetch the card of a registered bank, in Markdown.
 
     Raises:
-        BankError: It is missing.
+        BankError: The card is missing.
         OSError: The store failed.
     """
     return _read(store, record, CARD).decode()
@@ -80,7 +79,7 @@ def load_card(store: Store, record: BankRecord) -> str:
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """The place of one training's checkpoint; see `training.Keeper`."""
+    """The file of one bank's checkpoint in the store; see `bank.checkpoint.CheckpointIO`."""
 
     store: Store
     collection: str
@@ -88,16 +87,16 @@ class CheckpointFile:
 
     @property
     def name(self) -> str:
-        """What the key of everything about this training starts with."""
+        """Start of the keys of this checkpoint and of the leases of its training."""
         return f"checkpoints/{self.collection}/{self.bank_id}"
 
     @property
     def key(self) -> str:
-        """Its key in the store."""
+        """Key in the store."""
         return f"{self.name}.safetensors"
 
     def load(self) -> bytes | None:
-        """Return the newest checkpoint, or None where there is none."""
+        """Return the newest checkpoint, or None if there is none."""
         try:
             return self.store.read(self.key)
         except FileNotFoundError:
@@ -108,7 +107,7 @@ class CheckpointFile:
         self.store.write(self.key, data)
 
     def delete(self) -> None:
-        """Forget it."""
+        """Delete the checkpoint, if there is one."""
         self.store.delete_many([self.key])
 
 

@@ -1,20 +1,18 @@
-"""The catalog: which banks there are, and which one a collection's name stands for.
+"""The catalog: the registered banks, and the default version of each collection.
 
     catalog/banks/collection=<collection>/<bank_id>.parquet        one row for each registration
     catalog/versions/collection=<collection>/<000001>              the bank_id that holds this version number
     catalog/events/collection=<collection>/<time in ns>-<hash>.parquet    one promotion or retirement
-    catalog/snapshots/<hash>.parquet                               the whole table in one file, for many banks
 
-Files are only ever added, each by conditional creation, so any number of processes may register at once without a lock.
-`collection` is a column of every row, and the name of its folder: readers take both for the same partition column.
+Files are only added, each by a conditional create, so any number of processes can register banks at once without a
+lock. `collection` is a column of every row and also the name of its folder, as readers of partitioned tables expect.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Literal, TypeVar
@@ -23,6 +21,7 @@ import pyarrow as pa
 
 from artbank.errors import CatalogError
 from artbank.records import BankEvent, BankRecord
+from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
 
@@ -34,53 +33,55 @@ _REQUIRED = {
 
 
 def make_bank_id(*, fingerprint: str, recipe_digest: str, base_model_hash: str, attempt: int = 0) -> str:
-    """Return 16 hex digits that name a bank by all that it follows from.
+    """Return a bank's id: 16 hex digits, the same for the same artworks, recipe and base model.
 
     Args:
-        fingerprint: Of the collection's artworks.
+        fingerprint: Fingerprint of the collection's artworks.
         recipe_digest: `BankRecipe.digest()`.
-        base_model_hash: Of the frozen model's weights.
-        attempt: Above 0 for a bank that was trained anew although nothing had changed.
+        base_model_hash: Hash of the frozen model's weights.
+        attempt: Above 0 for a bank that is trained again although nothing has changed.
     """
-    facts = json.dumps([fingerprint, recipe_digest, base_model_hash, attempt])
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    return short_hash(json.dumps([fingerprint, recipe_digest, base_model_hash, attempt]))
+
+
+@dataclass(frozen=True)
+class ReservedVersion:
+    """A version number that is kept for one bank, and the registered version before it, if any."""
+
+    number: int
+    previous: int | None
 
 
 class Catalog:
     """The banks of one store."""
 
     def __init__(self, store: Store):
-        """Look into `catalog/` of a store; it need not be there yet."""
+        """Use the catalog of a store, which may not exist yet."""
         self._root = store.child("catalog")
-        self._rows, self._events = self._root.child("banks"), self._root.child("events")
+        self._rows = self._root.child("banks")
+        self._events = self._root.child("events")
 
-    def reserve_version(self, record: BankRecord) -> BankRecord:
-        """Return a row with the version that it will be registered under, held for this bank from now on.
+    def reserve_version(self, collection: str, bank_id: str) -> ReservedVersion:
+        """Reserve the next version of a collection for a bank, which keeps it from now on.
 
-        Claiming again gives the same version; a claim that is never used leaves a gap in the numbers.
-
-        Args:
-            record: Its `version` and `previous_version` are filled here, whatever they are.
+        Reserving again gives the same version. A reserved version that is never used leaves a gap in the numbers.
         """
-        registered = {stored.key for stored in self._rows.list(_folder(record.collection))}
-        version, held = self._claim(record.collection, record.bank_id)
-        earlier = (n for n, holder in held.items() if n < version and _row_key(record.collection, holder) in registered)
-        return replace(record, version=version, previous_version=max(earlier, default=None))
+        registered = {stored.key for stored in self._rows.list(_folder(collection))}
+        version, owners = self._reserve(collection, bank_id)
+        earlier = [
+            number for number, owner in owners.items() if number < version and _row_key(collection, owner) in registered
+        ]
+        return ReservedVersion(version, max(earlier, default=None))
 
     def register(self, record: BankRecord) -> BankRecord:
-        """Add a bank under the next version of its collection, or return the row that is there already.
-
-        Args:
-            record: Its `version` and `previous_version` are filled here, whatever they are.
+        """Add the row of a bank whose version is reserved, or return the row that is there already.
 
         Raises:
             CatalogError: The bank's row is there and cannot be read.
         """
         key = _row_key(record.collection, record.bank_id)
-        if not self._rows.exists(key):
-            row = self.reserve_version(record)
-            if self._rows.create(key, table_bytes(BankRecord.to_table([row]))):
-                return row
+        if self._rows.create(key, table_bytes(BankRecord.to_table([record]))):
+            return record
         return self._parse(BankRecord, self._rows, key, self._rows.read(key))
 
     def banks(self, collection: str | None = None) -> list[BankRecord]:
@@ -98,29 +99,30 @@ class Catalog:
         Raises:
             CatalogError: A row cannot be read.
         """
-        banks, events = self.banks(), self._read(BankEvent, self._events)
+        banks = self.banks()
+        events = self._read(BankEvent, self._events)
         status: list[str] = []
         for collection, group in groupby(banks, key=lambda bank: bank.collection):
             status += _status(list(group), [event for event in events if event.collection == collection])
         return BankRecord.to_table(banks).append_column("status", pa.array(status, pa.string()))
 
-    def names(self) -> frozenset[str]:
-        """Return the names of all rows and events: where they are the same, so is all that the catalog says."""
+    def file_keys(self) -> frozenset[str]:
+        """Return the keys of all rows and events; the catalog has changed if and only if they have."""
         return frozenset(stored.key for part in (self._rows, self._events) for stored in part.scan())
 
     def find(self, name: str) -> BankRecord:
-        """Return the bank that `COLLECTION` or `COLLECTION@VERSION` stands for.
+        """Return the bank that is named `COLLECTION@VERSION`, or the default version of `COLLECTION`.
 
-        A retired version is still found by its number.
+        A retired version can still be named by its number.
 
         Raises:
-            CatalogError: There is no such collection or version, or the name alone stands for none.
+            CatalogError: There is no such collection or version, or all versions of the collection are retired.
         """
         collection, _, version = name.partition("@")
         banks = self.banks(collection) if collection else []
         if not banks:
-            there = ", ".join(sorted({bank.collection for bank in self.banks()})) or "no bank yet"
-            raise CatalogError(f"no bank {name} in {self._root.uri}: there is {there}; train it, or name one of these")
+            known = ", ".join(sorted({bank.collection for bank in self.banks()})) or "no bank yet"
+            raise CatalogError(f"no bank {name} in {self._root.uri}: there is {known}; train it, or name one of these")
         numbers = ", ".join(f"{collection}@{bank.version}" for bank in banks)
         if not version and "@" not in name:
             default = _default(banks, self._read(BankEvent, self._events, collection))
@@ -133,9 +135,10 @@ class Catalog:
         raise CatalogError(f"no bank {name} in {self._root.uri}: there is {numbers}; name one of these")
 
     def default(self, collection: str) -> BankRecord | None:
-        """Return the bank that a collection's name stands for, or None where there is none.
+        """Return the default version of a collection, or None if there is none.
 
-        It is the version promoted last, among those not retired; without a promotion the highest one not retired.
+        It is the version that was promoted last, or the highest version if none was promoted; retired versions do not
+        count.
 
         Raises:
             CatalogError: A row cannot be read.
@@ -143,7 +146,7 @@ class Catalog:
         return _default(self.banks(collection), self._read(BankEvent, self._events, collection))
 
     def promote(self, name: str) -> BankEvent:
-        """Let a collection's name stand for this version, also where it was retired.
+        """Make a version the default of its collection, even if it was retired.
 
         Raises:
             CatalogError: See `find`.
@@ -151,38 +154,29 @@ class Catalog:
         return self._add_event(self.find(name), "promote")
 
     def retire(self, name: str) -> BankEvent:
-        """Let a collection's name no longer stand for this version.
+        """Retire a version, so that it is no longer the default of its collection.
 
         Raises:
             CatalogError: See `find`.
         """
         return self._add_event(self.find(name), "retire")
 
-    def compact(self) -> str:
-        """Write the whole table into one file of its own and return its key; the rows stay as they are.
+    def _reserve(self, collection: str, bank_id: str) -> tuple[int, Mapping[int, str]]:
+        """Return the bank's version, and the bank ids of all versions that were reserved before.
 
-        Raises:
-            CatalogError: A row cannot be read.
+        The version is reserved before the bank's row is written. A bank that was interrupted between the two finds its
+        version again. A new version is the first free number, so two processes that register the same bank agree on it.
         """
-        data = table_bytes(self.table())
-        key = f"snapshots/{hashlib.sha256(data).hexdigest()[:16]}.parquet"
-        self._root.create(key, data)
-        return f"catalog/{key}"
-
-    def _claim(self, collection: str, bank_id: str) -> tuple[int, dict[int, str]]:
-        # A number is claimed before the row that bears it is written: a claim that this bank made before it was
-        # interrupted is taken up again, and numbers are tried upwards one by one, so that two who register the same
-        # bank meet at the same claim.
-        claims = self._root.child("versions", _folder(collection))
-        numbers = [stored.key for stored in claims.list() if stored.key.isdigit()]
-        held = {int(number): data.decode() for number, data in _fetch(claims, numbers).items()}
-        for version, holder in held.items():
-            if holder == bank_id:
-                return version, held
-        version = 1 + max(held, default=0)
-        while not claims.create(f"{version:06d}", bank_id.encode()):
+        versions = self._root.child("versions", _folder(collection))
+        numbers = [stored.key for stored in versions.list() if stored.key.isdigit()]
+        owners = {int(number): data.decode() for number, data in _fetch(versions, numbers).items()}
+        for version, owner in owners.items():
+            if owner == bank_id:
+                return version, owners
+        version = 1 + max(owners, default=0)
+        while not versions.create(f"{version:06d}", bank_id.encode()):
             version += 1
-        return version, held
+        return version, owners
 
     def _add_event(self, bank: BankRecord, action: Literal["promote", "retire"]) -> BankEvent:
         earlier = self._read(BankEvent, self._events, bank.collection)
@@ -190,7 +184,7 @@ class Catalog:
         event = BankEvent(bank.collection, bank.version, bank.bank_id, action, at)
         data = table_bytes(BankEvent.to_table([event]))
         since = at - datetime(1970, 1, 1, tzinfo=UTC)
-        name = f"{since // timedelta(microseconds=1) * 1000}-{hashlib.sha256(data).hexdigest()[:8]}"
+        name = f"{since // timedelta(microseconds=1) * 1000}-{short_hash(data, 8)}"
         self._events.create(f"{_folder(bank.collection)}/{name}.parquet", data)
         return event
 
@@ -208,16 +202,16 @@ class Catalog:
         try:
             rows = kind.from_table(read_table(data, kind.SCHEMA))
         except (pa.ArrowException, ValueError, OverflowError) as error:
-            raise _damaged(where, f"it is no readable Parquet file of that kind ({error})") from error
+            raise _damaged(where, f"it cannot be read as a Parquet file of such a row ({error})") from error
         if len(rows) != 1:
-            raise _damaged(where, f"it holds {len(rows)} rows")
+            raise _damaged(where, f"it has {len(rows)} rows")
         [row] = rows
-        lacking = [name for name in _REQUIRED[kind] if getattr(row, name) is None]
-        if lacking:
-            raise _damaged(where, f"it lacks {', '.join(lacking)}")
+        missing = [name for name in _REQUIRED[kind] if getattr(row, name) is None]
+        if missing:
+            raise _damaged(where, f"its row has no {', '.join(missing)}")
         folder = key.partition("/")[0]
         if folder != _folder(row.collection) or (kind is BankRecord and key != _row_key(row.collection, row.bank_id)):
-            raise _damaged(where, f"its row is that of bank {row.bank_id} of {row.collection}")
+            raise _damaged(where, f"its row belongs to bank {row.bank_id} of {row.collection}")
         return row
 
 
@@ -232,11 +226,12 @@ def _folder(collection: str) -> str:
 def _damaged(where: str, found: str) -> CatalogError:
     return CatalogError(
         f"{where} should hold one row of the catalog, but {found}; "
-        "restore the file, or move it out of the catalog (a bank without its row is registered anew by training)"
+        "restore the file, or move it out of the catalog (training registers a bank without a row again)"
     )
 
 
 def _fetch(store: Store, keys: Iterable[str]) -> dict[str, bytes]:
+    """Read objects, and raise the error of the first one that cannot be read."""
     found: dict[str, bytes] = {}
     for key, data in store.read_many(list(keys)).items():
         if isinstance(data, Exception):
@@ -246,21 +241,26 @@ def _fetch(store: Store, keys: Iterable[str]) -> dict[str, bytes]:
 
 
 def _retired(events: Sequence[BankEvent]) -> set[int]:
-    last = {event.version: event.action for event in sorted(events, key=lambda event: event.at)}
-    return {version for version, action in last.items() if action == "retire"}
+    """Return the versions whose last event is a retirement."""
+    last_action = {event.version: event.action for event in sorted(events, key=lambda event: event.at)}
+    return {version for version, action in last_action.items() if action == "retire"}
 
 
 def _default(banks: Sequence[BankRecord], events: Sequence[BankEvent]) -> BankRecord | None:
     retired = _retired(events)
-    standing = {bank.version: bank for bank in banks if bank.version not in retired}
-    promoted = sorted(
-        (e for e in events if e.action == "promote" and e.version in standing), key=lambda event: event.at
-    )
-    if promoted:
-        return standing[promoted[-1].version]
-    return standing[max(standing)] if standing else None
+    available = {bank.version: bank for bank in banks if bank.version not in retired}
+    promotions = [event for event in events if event.action == "promote" and event.version in available]
+    if promotions:
+        last = sorted(promotions, key=lambda event: event.at)[-1]
+        return available[last.version]
+    return available[max(available)] if available else None
 
 
 def _status(banks: Sequence[BankRecord], events: Sequence[BankEvent]) -> list[str]:
-    retired, default = _retired(events), _default(banks, events)
-    return ["retired" if bank.version in retired else "default" if bank == default else "available" for bank in banks]
+    retired = _retired(events)
+    default = _default(banks, events)
+    status = dict.fromkeys((bank.version for bank in banks), "available")
+    status |= dict.fromkeys(retired & status.keys(), "retired")
+    if default is not None:
+        status[default.version] = "default"
+    return [status[bank.version] for bank in banks]

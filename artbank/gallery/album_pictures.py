@@ -1,8 +1,7 @@
-"""Make the small pictures of a bank's album."""
+"""Make the small pictures and the notes of a bank's album."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -19,25 +18,28 @@ from artbank.catalog.album import (
 )
 from artbank.gallery.collections import Artwork, Collection, Finding
 from artbank.images.codec import Picture, encode, resize
+from artbank.runtime.hashing import short_hash
 
-_ARTWORK_PX, _COVER_PX, _QUALITY = 280, 160, 80
+_ARTWORK_PX = 280  # long side
+_COVER_PX = 160  # side of each half
+_QUALITY = 80
 
 
 class AlbumWriter:
-    """Makes the small pictures of an album, and keeps their files."""
+    """Makes the small pictures of an album, and keeps them by the names of their files."""
 
     def __init__(self) -> None:
-        """Begin without a picture."""
+        """Start without a picture."""
         self.files: dict[str, bytes] = {}
 
     def add(self, name: str, rgb: np.ndarray, text: str, *, longest_px: int) -> Thumbnail:
         """Shrink and encode a picture uint8 [H, W, 3].
 
         Args:
-            name: Of its file, without folder and suffix.
+            name: Name of its file, without folder and suffix.
             rgb: The picture.
-            text: What it shows.
-            longest_px: Long side that it is shrunk to.
+            text: A text about the picture.
+            longest_px: The most that its long side may have.
         """
         small = _shrink(rgb, longest_px)
         file = f"album/{name}.webp"
@@ -45,34 +47,31 @@ class AlbumWriter:
         return Thumbnail(file=file, text=text[:LONGEST_TEXT], width_px=small.shape[1], height_px=small.shape[0])
 
     def add_artworks(self, artworks: Sequence[Artwork], held_out: Iterable[str]) -> tuple[ShownArtwork, ...]:
-        """Take up to `MOST_ARTWORKS` of a collection, evenly spread.
+        """Add up to `MOST_ARTWORKS` artworks of a collection, evenly spread.
 
         Args:
-            artworks: All that could be read.
-            held_out: Keys of those that the bank does not learn from.
+            artworks: The artworks that could be read.
+            held_out: Keys of the artworks that the bank does not learn from.
         """
-        kept, shown = set(held_out), []
+        held_out_keys = set(held_out)
+        shown = []
         for number, artwork in enumerate(_spread(artworks, MOST_ARTWORKS)):
             own = self.add(f"artwork-{number:02d}", artwork.picture, artwork.key, longest_px=_ARTWORK_PX)
-            shown.append(
-                ShownArtwork(**own.model_dump(), caption=artwork.caption, is_held_out=artwork.key in kept),
-            )
+            is_held_out = artwork.key in held_out_keys
+            shown.append(ShownArtwork(**own.model_dump(), caption=artwork.caption, is_held_out=is_held_out))
         return tuple(shown)
 
     def add_cover(self, artwork: np.ndarray, picture: np.ndarray) -> None:
-        """Put an artwork and a picture in its style side by side, cut square: what stands for a bank in an index."""
+        """Add the cover, which the index of the banks shows: an artwork beside a picture in its style, cut square."""
         halves = np.concatenate([_square(artwork, _COVER_PX), _square(picture, _COVER_PX)], axis=1)
         self.files[COVER] = encode(Picture(halves), ".webp", quality=_QUALITY)
 
 
 def describe_contents(collection: Collection) -> dict[str, str] | None:
-    """Return what each artwork of a collection is, see `Album.contents`."""
+    """Return `Album.contents` of a collection: a hash of each artwork by key, or None if it is too large."""
     if len(collection.artworks) > MOST_KEYS:
         return None
-    return {
-        stored.key: hashlib.sha256(f"{stored.size} {stored.etag}".encode()).hexdigest()[:12]
-        for stored in collection.artworks
-    }
+    return {stored.key: short_hash(f"{stored.size} {stored.etag}", 12) for stored in collection.artworks}
 
 
 def _spread(artworks: Sequence[Artwork], most: int) -> list[Artwork]:
@@ -90,12 +89,13 @@ def _shrink(rgb: np.ndarray, longest_px: int) -> np.ndarray:
 def _square(rgb: np.ndarray, side_px: int) -> np.ndarray:
     height, width = rgb.shape[:2]
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    top = (height - side) // 2
+    left = (width - side) // 2
     cut = rgb[top : top + side, left : left + side]
     return resize(np.ascontiguousarray(cut), side_px, side_px)
 
 
 def to_note(finding: Finding) -> Note:
-    """Return a finding of the collection's doctor as an album keeps it."""
-    named = tuple(key[:LONGEST_TEXT] for key in finding.keys[:MOST_NAMED])
-    return Note(kind=finding.kind, message=finding.message, keys=named, num_keys=len(finding.keys))
+    """Return a finding of the collection doctor as a note of an album."""
+    first_keys = tuple(key[:LONGEST_TEXT] for key in finding.keys[:MOST_NAMED])
+    return Note(kind=finding.kind, message=finding.message, keys=first_keys, num_keys=len(finding.keys))

@@ -1,10 +1,10 @@
-"""What changed in a gallery since its banks were trained, and who was told of it; no model is loaded.
+"""Detect what changed in a gallery since its banks were trained, and report each change once; no model is loaded.
 
-    <store>/told/<collection>/<fingerprint>    that a collection was told of in this state: the id of the event
+    <store>/told/<collection>/<fingerprint>    this state of the collection was reported; holds the id of the event
 
-A collection changed where no bank of it, by whichever recipe, was trained on what it holds now. It is told of once in
-each state: while its training is under way, and after that has failed, the note stays. A state is told of again when
-the collection was in another one meanwhile, or with `WatchConfig.again`.
+A collection has changed when no bank, with any recipe, was trained on its current content. Each state is reported
+once, also while its training runs and after that has failed. It is reported again if the collection was in another
+state in between, or with `WatchConfig.again`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from artbank.runtime.processes import sleep_or_stop
 from artbank.store.objects import Store
 
 EVENT = "gallery.changed"
-_TOLD = "told"
+_REPORTED = "told"  # the folder of the marks; the name is older than the word
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,37 @@ class Changes:
     """Collections of a gallery that changed.
 
     Attributes:
-        event_id: Names the event that tells of them.
-        fingerprints: What each collection holds now, by its name; see `Collection`.
+        event_id: Id of the event that reports them.
+        fingerprints: Current fingerprint of each collection by its name; see `Collection`.
     """
 
     event_id: str
     fingerprints: Mapping[str, str]
 
 
-def find_changes(config: WatchConfig) -> Changes:
-    """Find the collections that changed and were not told of.
+def find_changes(config: WatchConfig, gallery: Store, store: Store) -> Changes:
+    """Find the collections that changed and were not reported yet.
+
+    Args:
+        config: The run's configuration.
+        gallery: The gallery.
+        store: The store of the catalog and of the marks.
 
     Raises:
-        CollectionError: The gallery holds no collection, or not one that was asked for.
+        CollectionError: The gallery has no collection, or not one that was asked for.
         CatalogError: A row of the catalog cannot be read.
-        OSError: The store failed.
+        OSError: A store failed.
     """
-    store = Store.open(config.store_uri)
-    holdings = {
-        one.name: one.fingerprint for one in list_collections(Store.open(config.gallery_uri), config.collections)
+    collections = list_collections(gallery, config.collections)
+    settled = {(bank.collection, bank.fingerprint) for bank in Catalog(store).banks()}
+    if not config.again:
+        settled |= _list_reported(store)
+    changed = {
+        collection.name: collection.fingerprint
+        for collection in collections
+        if (collection.name, collection.fingerprint) not in settled
     }
-    known = {(bank.collection, bank.fingerprint) for bank in Catalog(store).banks()}
-    told = set() if config.again else {tuple(stored.key.split("/")[1:]) for stored in store.scan(_TOLD)}
-    changed = {name: now for name, now in holdings.items() if (name, now) not in known | told}
-    return Changes(_name_event(config, changed), changed)
+    return Changes(_make_event_id(config, changed), changed)
 
 
 def await_changes(
@@ -62,50 +69,68 @@ def await_changes(
     wait: Callable[[float, Callable[[], bool]], None] = sleep_or_stop,
     clock: Callable[[], float] = time.monotonic,
 ) -> Changes:
-    """Find what changed once it stays as it is for `quiet_seconds`, or after `longest_seconds`.
+    """Find what changed, once it has not changed further for `quiet_seconds`, or after `longest_seconds`.
 
-    Where nothing changed it returns at once.
+    Returns at once if nothing changed.
 
     Args:
-        config: The run's.
-        should_stop: Asked while it waits.
-        wait: Lets so many seconds go by.
-        clock: Seconds that only grow.
+        config: The run's configuration.
+        should_stop: Asked while waiting.
+        wait: Waits for a number of seconds.
+        clock: Returns the seconds of a monotonic clock.
 
     Raises:
-        StopRequested: It should stop.
+        StopRequested: `should_stop` returned True.
         CollectionError, CatalogError, OSError: See `find_changes`.
     """
-    start, found = clock(), find_changes(config)
+    gallery = Store.open(config.gallery_uri)
+    store = Store.open(config.store_uri)
+    start = clock()
+    found = find_changes(config, gallery, store)
     while found.fingerprints:
         wait(config.quiet_seconds, should_stop)
-        before, found = found, find_changes(config)
-        if found.fingerprints == before.fingerprints or clock() - start >= config.longest_seconds:
+        before = found
+        found = find_changes(config, gallery, store)
+        is_quiet = found.fingerprints == before.fingerprints
+        if is_quiet or clock() - start >= config.longest_seconds:
             break
     return found
 
 
 def describe_changes(config: WatchConfig, changes: Changes) -> dict[str, object]:
-    """Return what the event tells, as JSON has it."""
-    places = {"gallery_uri": config.gallery_uri, "store_uri": config.store_uri}
-    return {**places, "collections": sorted(changes.fingerprints), "fingerprints": dict(changes.fingerprints)}
+    """Return the content of the event, as JSON."""
+    return {
+        "gallery_uri": config.gallery_uri,
+        "store_uri": config.store_uri,
+        "collections": sorted(changes.fingerprints),
+        "fingerprints": dict(changes.fingerprints),
+    }
 
 
 def mark_reported(config: WatchConfig, changes: Changes) -> None:
-    """Note that changes were told of; notes of other states of these collections go.
+    """Mark changes as reported, and delete the marks of other states of these collections.
 
     Raises:
         OSError: The store failed.
     """
     store = Store.open(config.store_uri)
-    keys = {f"{_TOLD}/{name}/{now}" for name, now in changes.fingerprints.items()}
+    keys = {f"{_REPORTED}/{name}/{fingerprint}" for name, fingerprint in changes.fingerprints.items()}
     store.write_many(dict.fromkeys(keys, changes.event_id.encode()))
-    older = [stored.key for name in changes.fingerprints for stored in store.scan(f"{_TOLD}/{name}")]
-    store.delete_many(key for key in older if key not in keys)
+    marks = [stored.key for name in changes.fingerprints for stored in store.scan(f"{_REPORTED}/{name}")]
+    store.delete_many(key for key in marks if key not in keys)
 
 
-def _name_event(config: WatchConfig, changed: Mapping[str, str]) -> str:
-    """Return the same id for the same news: a run that is cut off before its note is not taken for another one."""
+def _list_reported(store: Store) -> set[tuple[str, str]]:
+    """Return the collections and fingerprints that were reported."""
+    reported = set()
+    for stored in store.scan(_REPORTED):
+        _, *names = stored.key.split("/")
+        reported.add(tuple(names))
+    return reported
+
+
+def _make_event_id(config: WatchConfig, changed: Mapping[str, str]) -> str:
+    """Return the same id for the same changes, so that a run that is cut off before the mark reports them once."""
     if config.again:
         return str(uuid.uuid4())
     facts = json.dumps([config.gallery_uri, config.store_uri, sorted(changed.items())])

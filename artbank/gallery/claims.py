@@ -1,4 +1,4 @@
-"""Several runs over one gallery take turns: each collection is trained by one of them at a time, see `leases`."""
+"""Claims on jobs: a lease on each collection, so that two runs over one gallery never train the same one at once."""
 
 from __future__ import annotations
 
@@ -6,53 +6,65 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artbank.catalog.bank_files import CheckpointFile
-from artbank.config import TrainConfig
 from artbank.errors import TrainingError
 from artbank.gallery.plan import TrainJob
 from artbank.store.leases import Contender, Lease
 from artbank.store.objects import Store
 
 
-def contender(config: TrainConfig, job: TrainJob) -> Contender:
-    """Return what tries to get the lease of a job."""
-    store = Store.open(config.store_uri)
-    return Contender(store, checkpoint_file(store, job).name, config.lease_seconds)
+@dataclass(frozen=True)
+class Claim:
+    """A job that this run may work on until its lease is lost."""
+
+    job: TrainJob
+    lease: Lease
 
 
-def acquire(
-    wanted: Sequence[tuple[TrainJob, Contender]], leases: list[Lease], most: int | None = None
-) -> list[tuple[TrainJob, Lease]]:
-    """Take the leases of jobs that nobody is at, `most` of them; each is put into `leases` as soon as it is held."""
-    held: list[tuple[TrainJob, Lease]] = []
-    for job, contender in wanted:
-        if len(held) != most and (lease := contender.try_acquire()):
+def contender(store: Store, job: TrainJob, lease_seconds: float) -> Contender:
+    """Return an object that tries to acquire the lease of a job."""
+    return Contender(store, checkpoint_file(store, job).name, lease_seconds)
+
+
+def acquire(wanted: Sequence[tuple[TrainJob, Contender]], leases: list[Lease], most: int | None = None) -> list[Claim]:
+    """Acquire the leases of jobs that no other run works on.
+
+    Args:
+        wanted: The jobs, each with its contender.
+        leases: Gets each lease as soon as it is held.
+        most: The most leases to acquire; None for no limit.
+    """
+    claims: list[Claim] = []
+    for job, candidate in wanted:
+        if len(claims) == most:
+            break
+        if lease := candidate.try_acquire():
             leases.append(lease)
-            held.append((job, lease))
-    return held
+            claims.append(Claim(job, lease))
+    return claims
 
 
 @dataclass(frozen=True)
 class LeasedCheckpointFile:
-    """A checkpoint that nobody writes who has lost its training."""
+    """A checkpoint file that refuses to save once the lease is lost."""
 
-    kept: CheckpointFile
+    file: CheckpointFile
     lease: Lease
 
     def load(self) -> bytes | None:
-        """See `CheckpointFile.load`."""
-        return self.kept.load()
+        """Return the newest checkpoint, or None if there is none."""
+        return self.file.load()
 
     def save(self, data: bytes) -> None:
         """Replace the checkpoint.
 
         Raises:
-            TrainingError: The training is somebody else's now.
+            TrainingError: Another process has taken over the training.
         """
         if not self.lease.renew():
             raise TrainingError("another process has taken it over")
-        self.kept.save(data)
+        self.file.save(data)
 
 
 def checkpoint_file(store: Store, job: TrainJob) -> CheckpointFile:
-    """Return the place of a job's checkpoint."""
+    """Return the checkpoint file of a job."""
     return CheckpointFile(store, job.collection.name, job.bank_id)

@@ -1,8 +1,8 @@
-"""A gallery's collections: what is in each, and its artworks as pictures.
+"""List the collections of a gallery, and read their artworks and captions.
 
-A gallery has one folder for each collection. Its artworks are the images anywhere below it; an artwork's caption is in
+A gallery has one folder for each collection. The artworks are all images below it. An artwork's caption is in
 `<name>.txt` beside it, or in a `metadata.csv`, `.jsonl` or `.parquet` of its folder with the columns `file_name` and
-`caption` or `text`, as Hugging Face's ImageFolder has it.
+`caption` or `text`, as in Hugging Face's ImageFolder.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _LONGEST_CAPTION = 500  # characters; a prompt has 77 tokens
-_READ_AT_ONCE = 32  # artworks whose bytes are in memory together
-_BYTES_AT_ONCE = 256 * 2**20  # likewise; the last of them may go beyond
+_READ_AT_ONCE = 32  # artworks whose files are in memory together
+_BYTES_AT_ONCE = 256 * 2**20  # bytes of files in memory together; the last file may go beyond
 _MOST_ROWS = 1_000_000  # of a table of captions
-_DECODED_AT_ONCE = 4  # each may need a few bytes for every one of `max_pixels`
-_SHORT_SIDE_PX = 2560  # the largest crop that a recipe can ask for, at its largest zoom
+_DECODED_AT_ONCE = 4  # artworks; each may need a few bytes for every one of `max_pixels`
+_SHORT_SIDE_PX = 2560  # short side for the largest crop that a recipe can ask for, at its largest zoom
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Collection:
     """One collection as it was listed.
 
     Attributes:
-        name: Of its folder.
-        gallery_uri: Where the folder is.
-        artworks: Its images, keys relative to the gallery.
-        sidecars: Files that hold captions, likewise.
-        fingerprint: SHA-256, hex, over keys, sizes and etags of both: another one means other content.
+        name: Name of its folder.
+        gallery_uri: The gallery that its folder is in.
+        artworks: Its images; keys are relative to the gallery.
+        sidecars: Its files with captions; keys are relative to the gallery.
+        fingerprint: SHA-256, hex, of the keys, sizes and etags of both. It changes with the content.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Artwork:
-    """One artwork: its key, pixels uint8 [H, W, 3] sRGB, caption if any, and the camera that took it if one did."""
+    """One artwork: key, pixels uint8 [H, W, 3] sRGB, caption if any, and the camera that took it if known."""
 
     key: str
     picture: np.ndarray = field(repr=False)
@@ -71,7 +71,7 @@ class Artwork:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a collection that its owner should know: what kind, a sentence, and the keys it is about."""
+    """A fact about a collection that its owner should know: a kind, a sentence, and the keys of the files."""
 
     kind: str
     message: str
@@ -79,31 +79,31 @@ class Finding:
 
 
 def list_collections(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
-    """List the collections of a gallery, by name; nothing is downloaded where the store has etags.
+    """List the collections of a gallery, sorted by name; no file is read if the store has etags.
 
     Args:
-        gallery: The root.
-        names: Collections to look at; all when empty.
+        gallery: The gallery.
+        names: Names of the collections to list; all when empty.
 
     Raises:
-        CollectionError: There is no collection, or one that was asked for is absent or empty.
+        CollectionError: There is no collection, or one that was asked for is missing or has no artwork.
         OSError: The store failed.
     """
-    there = gallery.list_folders()
-    if missing := sorted(set(names) - set(there)):
-        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {_say(there)}")
-    listed = [_list_collection(gallery, name) for name in sorted(set(names or there)) if _is_fit(name)]
+    folders = gallery.list_folders()
+    if missing := sorted(set(names) - set(folders)):
+        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {_join_names(folders)}")
+    listed = [_list_collection(gallery, name) for name in sorted(set(names or folders)) if _has_valid_name(name)]
     collections = [collection for collection in listed if collection.artworks]
     empty = [collection.name for collection in listed if not collection.artworks]
     if names and empty:
         raise CollectionError(f"gallery {gallery.uri} has no image in {', '.join(empty)}; put its artworks there")
     if not collections:
         raise CollectionError(
-            f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found {_say(there)} "
-            "without any; put the artworks of each style into a folder named for it"
+            f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found "
+            f"{_join_names(folders)} without any; put the artworks of each style into a folder named for it"
         )
     if empty:
-        logger.warning("left out, without an image in them: %s", ", ".join(empty))
+        logger.warning("folders left out because they have no image: %s", ", ".join(empty))
     return collections
 
 
@@ -115,32 +115,33 @@ def read_artworks(
     Artworks with a short side above 2560 px are shrunk to it, so that a gallery of large scans fits in memory.
 
     Args:
-        gallery: The root.
-        collection: From `list_collections`.
-        max_pixels: Larger images are refused.
-        max_bytes: Larger files are not read.
+        gallery: The gallery.
+        collection: One of its collections.
+        max_pixels: Images with more pixels are not decoded.
+        max_bytes: Files with more bytes are not read.
 
     Raises:
         OSError: The store failed.
     """
     captions, findings = _read_captions(gallery, collection, max_bytes)
-    findings += [_refuse(stored, max_bytes) for stored in collection.artworks if stored.size > max_bytes]
+    findings += [_too_large(stored, max_bytes) for stored in collection.artworks if stored.size > max_bytes]
     artworks = []
-    for keys in _batches(stored for stored in collection.artworks if stored.size <= max_bytes):
+    for keys in _batch_keys(stored for stored in collection.artworks if stored.size <= max_bytes):
         data = gallery.read_many(keys)
         with ThreadPoolExecutor(_DECODED_AT_ONCE) as pool:
-            outcomes = pool.map(_open, data, data.values(), repeat(max_pixels))
-        for key, outcome in zip(data, outcomes, strict=True):
-            if isinstance(outcome, Finding):
-                findings.append(outcome)
+            decoded = pool.map(_decode, data, data.values(), repeat(max_pixels))
+        for key, picture in zip(data, decoded, strict=True):
+            if isinstance(picture, Finding):
+                findings.append(picture)
             else:
-                artworks.append(Artwork(key, outcome, captions.get(key), read_camera(_bytes(data[key]))))
+                artworks.append(Artwork(key, picture, captions.get(key), read_camera(_content(data[key]))))
     return artworks, findings
 
 
-def _batches(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
+def _batch_keys(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
     """Yield the keys of artworks that may be in memory together."""
-    keys, size = [], 0
+    keys: list[str] = []
+    size = 0
     for stored in artworks:
         keys.append(stored.key)
         size += stored.size
@@ -151,21 +152,22 @@ def _batches(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
         yield keys
 
 
-def _refuse(stored: StoredObject, max_bytes: int) -> Finding:
+def _too_large(stored: StoredObject, max_bytes: int) -> Finding:
     kind = "unreadable" if PurePosixPath(stored.key).suffix.lower() in IMAGE_SUFFIXES else "captions"
     found = f"its file has {stored.size / 1e6:,.0f} MB, more than the limit of {max_bytes / 1e6:,.0f} MB"
     message = f"{stored.key} is not read ({found}); it is left out: raise max_megabytes, replace or remove it"
     return Finding(kind, message, (stored.key,))
 
 
-def _is_fit(name: str) -> bool:
+def _has_valid_name(name: str) -> bool:
+    """Return whether a folder can be a collection, and warn if not."""
     if re.fullmatch(COLLECTION_NAME, name):
         return True
-    logger.warning("folder %r is left out: a collection's name has letters, digits, '.', '_' and '-' only", name)
+    logger.warning("folder %r is left out: a collection's name may have only letters, digits, '.', '_' and '-'", name)
     return False
 
 
-def _say(folders: Sequence[str]) -> str:
+def _join_names(folders: Sequence[str]) -> str:
     return ", ".join(folders) or "no folder"
 
 
@@ -183,9 +185,9 @@ def _is_sidecar(path: PurePosixPath, stems: set[str]) -> bool:
     return path.name in _TABLES or (path.suffix == ".txt" and str(path.with_suffix("")) in stems)
 
 
-def _open(key: str, data: bytes | Exception, max_pixels: int) -> np.ndarray | Finding:
+def _decode(key: str, data: bytes | Exception, max_pixels: int) -> np.ndarray | Finding:
     try:
-        return _shrink(decode(_bytes(data), max_pixels=max_pixels).rgb)
+        return _shrink(decode(_content(data), max_pixels=max_pixels).rgb)
     except ImageError as error:
         message = f"{key} cannot be read ({error.reason}); it is left out: replace or remove it"
         return Finding("unreadable", message, (key,))
@@ -197,7 +199,8 @@ def _shrink(rgb: np.ndarray) -> np.ndarray:
     return rgb if scale >= 1 else resize(rgb, round(width * scale), round(height * scale))
 
 
-def _bytes(data: bytes | Exception) -> bytes:
+def _content(data: bytes | Exception) -> bytes:
+    """Return the content of a file that was read, or raise the error of one that was not."""
     if isinstance(data, FileNotFoundError):
         raise ImageError("removed since the gallery was listed", "removed")
     if isinstance(data, Exception):
@@ -206,14 +209,14 @@ def _bytes(data: bytes | Exception) -> bytes:
 
 
 def _read_captions(gallery: Store, collection: Collection, max_bytes: int) -> tuple[dict[str, str], list[Finding]]:
-    """Return captions by artwork key, a text file beside an artwork before a table; and what cannot be read."""
+    """Return captions by artwork key, and findings; a text file beside an artwork takes precedence over a table."""
     data = gallery.read_many([stored.key for stored in collection.sidecars if stored.size <= max_bytes])
     known = {stored.key for stored in collection.artworks}
     captions: dict[str, str] = {}
-    findings = [_refuse(stored, max_bytes) for stored in collection.sidecars if stored.size > max_bytes]
+    findings = [_too_large(stored, max_bytes) for stored in collection.sidecars if stored.size > max_bytes]
     for key in sorted(data, key=lambda key: key.endswith(".txt")):
         try:
-            body = _bytes(data[key])
+            body = _content(data[key])
             found = _parse_text(key, body, known) if key.endswith(".txt") else _parse_table(key, body)
         except (ImageError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
             reason = f"no column {error}" if isinstance(error, KeyError) else str(error)
@@ -221,15 +224,16 @@ def _read_captions(gallery: Store, collection: Collection, max_bytes: int) -> tu
             findings.append(Finding("captions", message, (key,)))
             continue
         captions |= {key: text for key, text in found.items() if key in known}
-        if strangers := tuple(sorted(found.keys() - known)):
-            message = f"{key} has captions for {len(strangers)} files that are not there, such as {strangers[0]}"
-            findings.append(Finding("captions", f"{message}: correct their names", strangers))
-    tidy = {key: " ".join(text.split())[:_LONGEST_CAPTION] for key, text in captions.items()}
-    return {key: text for key, text in tidy.items() if text}, findings
+        if unknown_keys := tuple(sorted(found.keys() - known)):
+            message = f"{key} has captions for {len(unknown_keys)} files that are not there, such as {unknown_keys[0]}"
+            findings.append(Finding("captions", f"{message}: correct their names", unknown_keys))
+    normalized = {key: " ".join(text.split())[:_LONGEST_CAPTION] for key, text in captions.items()}
+    return {key: text for key, text in normalized.items() if text}, findings
 
 
 def _parse_text(key: str, body: bytes, artworks: set[str]) -> dict[str, str]:
-    stem, text = key.removesuffix(".txt"), body.decode("utf-8-sig")
+    stem = key.removesuffix(".txt")
+    text = body.decode("utf-8-sig")
     return {artwork: text for artwork in artworks if str(PurePosixPath(artwork).with_suffix("")) == stem}
 
 

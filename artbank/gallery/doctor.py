@@ -1,6 +1,6 @@
-"""A look at a collection before it is trained on: what would make a bank worse than it need be.
+"""The collection doctor: find problems in a collection that would make its bank worse, before training.
 
-Each finding says what was seen and what to do; only a collection on which training would mean nothing is refused.
+Each finding says what was found and what to do. Only a collection with too few artworks is refused.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from artbank.errors import CollectionError
 from artbank.gallery.collections import Artwork, Finding
 
 FEWEST = 3
-"""Artworks below which there is nothing to learn and hold out."""
+"""The fewest artworks of a collection: some to learn from and one to hold out."""
 
 _FEW = 10
 _NEAR_BITS = 10  # of 64: re-encodings differ by 2, other scans and crops of 2% by up to 10, other works by 14 or more
-_MARGIN = 0.1  # of the area; more of a plain page or mount is learned as part of the style
-_PLAIN_EDGE = 0.95  # of the outermost pixels have one colour around a page; a flat sky is on three sides at most
-_ONE_COLOUR = 16  # of 255, in each channel
-_OUTLIER = 3.0  # robust standard deviations from the median artwork; in galleries of one hand the farthest are at 2.4
+_MARGIN = 0.1  # of the area; a larger plain page or mount is learned as part of the style
+_PLAIN_EDGE = 0.95  # of the outermost pixels; a page has one colour on all sides, a flat sky on at most three
+_ONE_COLOUR = 16  # of 255 in each channel; pixels that differ less count as one colour
+_OUTLIER = 3.0  # robust standard deviations from the median artwork; within one painter's works the most is 2.4
 _SIDE_PX = 96
 
 
 def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int) -> list[Finding]:
-    """Look at the readable artworks of a collection.
+    """Check the artworks of a collection; returns the findings.
 
     Args:
-        artworks: At least `FEWEST`.
-        smallest_px: Side of the crops that will be learned, px.
+        artworks: The artworks that could be read; at least `FEWEST`.
+        smallest_px: Side of the crops for the training, px.
 
     Raises:
         CollectionError: There are too few artworks to train on.
@@ -69,7 +69,7 @@ def _find_small(artworks: Sequence[Artwork], smallest_px: int) -> Iterator[Findi
 
 
 def _find_duplicates(artworks: Sequence[Artwork]) -> Iterator[Finding]:
-    """Group pictures whose perceptual hashes are nearly equal, each with the first one like it."""
+    """Find groups of pictures with nearly equal perceptual hashes; each picture joins the first one like it."""
     hashes = [imagehash.phash(Image.fromarray(artwork.picture)) for artwork in artworks]
     groups: dict[int, list[int]] = defaultdict(list)
     for i, own in enumerate(hashes):
@@ -78,8 +78,11 @@ def _find_duplicates(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     for group in groups.values():
         if len(group) > 1:
             keys = [artworks[i].key for i in group]
-            exact = all(np.array_equal(artworks[group[0]].picture, artworks[i].picture) for i in group[1:])
-            kind, word = ("duplicate", "the same picture") if exact else ("near-duplicate", "nearly the same picture")
+            first_picture = artworks[group[0]].picture
+            if all(np.array_equal(first_picture, artworks[i].picture) for i in group[1:]):
+                kind, word = "duplicate", "the same picture"
+            else:
+                kind, word = "near-duplicate", "nearly the same picture"
             yield Finding(kind, f"{_list(keys)} are {word} and count for more than the others: keep one", tuple(keys))
 
 
@@ -95,9 +98,9 @@ def _find_margins(artworks: Sequence[Artwork]) -> Iterator[Finding]:
 
 
 def measure_margin(picture: np.ndarray) -> float:
-    """Return what share of a picture uint8 [H, W, 3] is plain margin, 0..1.
+    """Return the share of a picture uint8 [H, W, 3] that is plain margin, 0..1.
 
-    That is what hangs together with its edges and has their colour, if they have one. Carved frames are not seen.
+    The margin is the area of one colour that is connected to the edges. Carved frames are not detected.
     """
     small = cv2.resize(picture, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.int16)
     edges = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
@@ -110,9 +113,10 @@ def measure_margin(picture: np.ndarray) -> float:
 
 
 def _find_photographs(artworks: Sequence[Artwork]) -> Iterator[Finding]:
-    """Name images that carry a camera's settings where most of a collection does not.
+    """Find images with a camera's settings in a collection where most images have none.
 
-    Where most do, its artworks were photographed. Photographs without such data, as on most web pages, are not seen.
+    If most have them, the artworks were photographed. Photographs without settings, as on most web pages, are not
+    detected.
     """
     shot = [artwork.key for artwork in artworks if artwork.camera]
     if 0 < len(shot) <= len(artworks) / 2:
@@ -124,21 +128,22 @@ def _find_photographs(artworks: Sequence[Artwork]) -> Iterator[Finding]:
 
 
 def _find_outliers(artworks: Sequence[Artwork]) -> Iterator[Finding]:
-    """Name artworks whose colours and strokes are far from the collection's, by robust distances.
+    """Find artworks whose colours and strokes are far from those of the collection, by robust distances.
 
-    A photograph stands out from prints or pen and wash, seldom from a painter of many palettes.
+    A photograph stands out among prints or pen and wash, but seldom among the works of a painter of many palettes.
     """
     features = np.array([_features(artwork.picture) for artwork in artworks])  # [n, f]
     centre = np.median(features, 0)
     spread = 1.4826 * np.median(np.abs(features - centre), 0) + 1e-6
-    distance = np.sqrt((((features - centre) / np.maximum(spread, features.std(0) * 0.2)) ** 2).mean(1))
+    scale = np.maximum(spread, features.std(0) * 0.2)
+    distance = np.sqrt((((features - centre) / scale) ** 2).mean(1))
     odd = [artwork.key for artwork, far in zip(artworks, distance > _OUTLIER, strict=True) if far]
     if odd and len(artworks) >= _FEW:
         yield Finding("outlier", f"{_list(odd)} look unlike the rest: remove what does not belong", tuple(odd))
 
 
 def _features(picture: np.ndarray) -> np.ndarray:
-    """Return mean and spread of the Lab colours, and the strength of edges, of a picture."""
+    """Return mean and standard deviation of a picture's Lab colours and of the strength of its edges."""
     small = cv2.resize(picture, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
     edges = np.hypot(cv2.Sobel(lab[..., 0], cv2.CV_32F, 1, 0), cv2.Sobel(lab[..., 0], cv2.CV_32F, 0, 1))

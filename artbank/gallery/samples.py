@@ -1,6 +1,6 @@
-"""What a new bank makes of a few drawn photographs, when it is finished and while it was trained.
+"""Draw pictures with a new bank: its samples when it is finished, and its milestones during training.
 
-The photographs are drawn by code, so that every bank is shown on the same ones wherever it is trained.
+They are made of photographs that are drawn by code, so that every bank is shown on the same ones on every machine.
 """
 
 from __future__ import annotations
@@ -27,14 +27,20 @@ from artbank.stylization.stylizer import Stylizer
 
 MILESTONE_RECIPE = StylizeRecipe(preset="fast")
 _NUM_MILESTONE_PHOTOS = 2
-_SCENE_SEED = 40_000_000  # of the drawn photographs that samples are made of: in no corpus and in no demo
+_SCENE_SEED = 40_000_000  # of the drawn photographs; in no training corpus and in no demo
 
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Pictures made with a bank, the photographs they were made of, what these show, their scores, and what one took.
+    """Samples of one bank: pictures, the photographs they were made of, and their scores.
 
-    `seconds` are those of one picture, after the model had drawn another; `evaluations` those of the UNet for it.
+    Attributes:
+        photos: The photographs, uint8 [S, S, 3].
+        subjects: What each photograph shows, in words.
+        pictures: The pictures, uint8 [S, S, 3].
+        scores: The scores of each picture.
+        seconds: Seconds for one picture, with a model that has drawn before.
+        evaluations: UNet evaluations for one picture.
     """
 
     photos: list[np.ndarray]
@@ -50,82 +56,86 @@ class SampleSet:
         return fmean(one.clip_style for one in self.scores)
 
     def spread(self, reference: StyleReference) -> Spread:
-        """Return their `clip_style` as a whole, beside what the photographs have and what artworks have."""
+        """Summarize `clip_style` of the pictures, between that of the photographs and that of artworks."""
         floor = fmean(one.clip_style_floor for one in self.scores)
         return summarize([one.clip_style for one in self.scores], floor, reference.ceiling)
 
 
-def draw_samples(
-    base: BaseModel,
-    scorer: Scorer,
-    banks: Sequence[Bank],
-    reference: StyleReference,
-    count: int,
-    recipe: StylizeRecipe | None = None,
-) -> list[SampleSet]:
-    """Stylize `count` drawn photographs with each of some banks of one collection, and score them.
+class SampleDrawer:
+    """Draws samples with one base model and scores them.
 
-    Args:
-        base: What the banks were trained on.
-        scorer: Measured the reference.
-        banks: At least one.
-        reference: Of their collection.
-        count: Photographs; the same for every count, as far as they go.
-        recipe: How; the default recipe when None.
+    The first picture of a model takes longer, above all on CUDA. So the drawer draws one picture for nothing before it
+    measures the first time.
     """
-    photos, subjects = draw_photos(base.native_px, count)
-    styles = [Style(str(number), ((bank, 1.0),), reference.palette) for number, bank in enumerate(banks)]
-    stylizer = Stylizer(base, styles, recipe or StylizeRecipe())
-    fitted = [stylizer.prepare(str(i), photo) for i, photo in enumerate(photos)]
-    _warm_up(stylizer, fitted[0])
-    start = time.monotonic()
-    drawn = {(one.style, one.key): one.rgb for one in stylizer.stylize(fitted)}
-    seconds, evaluations = (time.monotonic() - start) / len(drawn), count_evaluations(stylizer.recipe)
-    samples = []
-    for style in styles:
-        found = [drawn[style.name, str(i)] for i in range(count)]
-        pictures = [np.zeros_like(p) if rgb is None else rgb for rgb, p in zip(found, photos, strict=True)]
-        scores = score(scorer, reference, photos, pictures)
-        samples.append(SampleSet(photos, subjects, pictures, scores, seconds, evaluations))
-    return samples
 
+    def __init__(self, base: BaseModel, scorer: Scorer):
+        """Make a drawer for banks of `base` and for references that `scorer` measured."""
+        self.base = base
+        self.scorer = scorer
+        self._is_warm = False
 
-def draw_milestones(
-    base: BaseModel, scorer: Scorer, bank: Bank, reference: StyleReference, milestones: Mapping[int, Tensor]
-) -> dict[int, SampleSet]:
-    """Stylize a few drawn photographs with what a bank was at some steps, by few evaluations of the network.
+    def draw_samples(
+        self, banks: Sequence[Bank], reference: StyleReference, count: int, recipe: StylizeRecipe | None = None
+    ) -> list[SampleSet]:
+        """Stylize drawn photographs with each of some banks of one collection.
 
-    Args:
-        base: What the bank was trained on.
-        scorer: Measured the reference.
-        bank: The finished bank, which is the entry of its best step.
-        reference: Of its collection.
-        milestones: Its vectors [N, D] by step.
+        Args:
+            banks: At least one.
+            reference: The style reference of their collection.
+            count: Number of photographs; a larger number only adds photographs.
+            recipe: How to stylize; the default recipe when None.
+        """
+        photos, subjects = draw_photos(self.base.native_px, count)
+        styles = [Style(str(number), ((bank, 1.0),), reference.palette) for number, bank in enumerate(banks)]
+        stylizer = Stylizer(self.base, styles, recipe or StylizeRecipe())
+        prepared = [stylizer.prepare(str(i), photo) for i, photo in enumerate(photos)]
+        self._warm_up(stylizer, prepared[0])
+        start = time.monotonic()
+        drawn = {(one.style, one.key): one.rgb for one in stylizer.stylize(prepared)}
+        seconds = (time.monotonic() - start) / len(drawn)
+        sample_sets = []
+        for style in styles:
+            pictures = []
+            for i, photo in enumerate(photos):
+                picture = drawn[style.name, str(i)]
+                pictures.append(np.zeros_like(photo) if picture is None else picture)
+            scores = score(self.scorer, reference, photos, pictures)
+            evaluations = count_evaluations(stylizer.recipe)
+            sample_sets.append(SampleSet(photos, subjects, pictures, scores, seconds, evaluations))
+        return sample_sets
 
-    Returns:
-        By step; empty where there are no milestones.
-    """
-    if not milestones:
-        return {}
-    best = int(bank.metrics.get("best_step") or 0)
-    vectors = dict(sorted({**milestones, best: bank.vectors}.items()))
-    banks = [replace(bank, vectors=own) for own in vectors.values()]
-    found = draw_samples(base, scorer, banks, reference, _NUM_MILESTONE_PHOTOS, MILESTONE_RECIPE)
-    return dict(zip(vectors, found, strict=True))
+    def draw_milestones(
+        self, bank: Bank, reference: StyleReference, milestones: Mapping[int, Tensor]
+    ) -> dict[int, SampleSet]:
+        """Stylize a few drawn photographs with the vectors that a bank had at some steps, by a fast recipe.
+
+        Args:
+            bank: The finished bank, which is the milestone of its best step.
+            reference: The style reference of its collection.
+            milestones: Its vectors [N, D] by step.
+
+        Returns:
+            Samples by step; empty if there are no milestones.
+        """
+        if not milestones:
+            return {}
+        best_step = int(bank.metrics.get("best_step") or 0)
+        vectors = dict(sorted({**milestones, best_step: bank.vectors}.items()))
+        banks = [replace(bank, vectors=own) for own in vectors.values()]
+        sample_sets = self.draw_samples(banks, reference, _NUM_MILESTONE_PHOTOS, MILESTONE_RECIPE)
+        return dict(zip(vectors, sample_sets, strict=True))
+
+    def _warm_up(self, stylizer: Stylizer, photo: Photo) -> None:
+        if not self._is_warm:
+            self._is_warm = True
+            list(stylizer.stylize([photo]))
 
 
 def draw_photos(side_px: int, count: int) -> tuple[list[np.ndarray], list[str]]:
-    """Return the first of the drawn photographs, uint8 [S, S, 3], and what they show."""
+    """Return the first `count` drawn photographs, uint8 [S, S, 3], and their subjects in words."""
     subjects = [SUBJECTS[i * 4 % len(SUBJECTS)] for i in range(count)]
-    scenes = [draw_scene(_SCENE_SEED + i, own, width_px=side_px, height_px=side_px) for i, own in enumerate(subjects)]
-    return [scene.image for scene in scenes], subjects
-
-
-_WARM: set[str] = set()  # hashes of the base models that have drawn in this process
-
-
-def _warm_up(stylizer: Stylizer, photo: Photo) -> None:
-    """Draw a picture for nothing, once in a process: the first one takes what others do not, above all on CUDA."""
-    if stylizer.base.hash not in _WARM:
-        _WARM.add(stylizer.base.hash)
-        list(stylizer.stylize([photo]))
+    photos = [
+        draw_scene(_SCENE_SEED + i, subject, width_px=side_px, height_px=side_px).image
+        for i, subject in enumerate(subjects)
+    ]
+    return photos, subjects

@@ -1,13 +1,11 @@
-"""From a gallery to banks in the catalog: which collections need one, and how each gets it."""
+"""Train the banks of several collections: claim the jobs, read the artworks, train, and register the banks."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
@@ -18,234 +16,236 @@ from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel, load_base_model
 from artbank.errors import ArtbankError, TrainingError
-from artbank.gallery.album_pictures import AlbumWriter, describe_contents
-from artbank.gallery.claims import LeasedCheckpointFile, acquire, checkpoint_file, contender
+from artbank.gallery.claims import Claim, LeasedCheckpointFile, acquire, checkpoint_file, contender
+from artbank.gallery.collection_profile import CollectionProfile, make_profile
 from artbank.gallery.collections import Artwork, read_artworks
 from artbank.gallery.doctor import check_artworks
 from artbank.gallery.plan import TrainJob
-from artbank.gallery.register import CollectionProfile, register_bank
-from artbank.images.codec import resize
+from artbank.gallery.register import register_bank
+from artbank.gallery.samples import SampleDrawer
 from artbank.records import BankRecord
 from artbank.runtime import telemetry
 from artbank.runtime.processes import sleep_or_stop
 from artbank.scoring.clip import Scorer, load_scorer
-from artbank.scoring.style_reference import measure_reference
-from artbank.store.leases import RENEWALS_PER_TERM, Lease, renew_in_background
+from artbank.store.leases import RENEWALS_PER_TERM, renew_in_background
 from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5.0  # between two looks at what another run is at: a few small requests
-_SHOWN, _SHOWN_PX = 6, 512  # artworks in a preview, and their short side while the bank is trained
+_WAIT_SECONDS = 5.0  # between two checks of a collection that another run trains; a check is a few small requests
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A collection that was read, its training, and the right to it."""
+class _Run:
+    """A run's configuration, and its stores, which are opened once."""
 
-    job: TrainJob
-    lease: Lease
-    training: TrainState
-    portrait: CollectionProfile
+    config: TrainConfig
+    gallery: Store
+    store: Store
+
+    @classmethod
+    def open(cls, config: TrainConfig) -> _Run:
+        return cls(config, Store.open(config.gallery_uri), Store.open(config.store_uri))
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A claimed collection that was read, and the training of its bank."""
+
+    claim: Claim
+    state: TrainState
+    profile: CollectionProfile
+
+    @property
+    def collection(self) -> str:
+        return self.claim.job.collection.name
 
 
 def train_collections(
-    config: TrainConfig, jobs: Sequence[TrainJob], progress: StepCallback | None = None, *, is_retry: bool = True
+    config: TrainConfig, jobs: Sequence[TrainJob], on_step: StepCallback | None = None, *, is_retry: bool = True
 ) -> dict[str, BankRecord | Exception]:
-    """Train the banks of several collections in the same batches, and evaluate and register each.
+    """Train the banks of several collections in the same batches, then score and register each.
 
-    Killed and run again, it resumes every bank from its newest checkpoint; what is registered is not done again.
+    Killed and run again, it resumes every bank from its newest checkpoint, and skips banks that are registered.
 
     Args:
-        config: Of the run.
-        jobs: Their collections have different names.
-        progress: See `trainer.StepCallback`.
-        is_retry: Whether this run may have registered some of them already; else it was another.
+        config: The run's configuration.
+        jobs: Jobs of different collections.
+        on_step: See `trainer.StepCallback`.
+        is_retry: Whether an earlier try of this run may have registered some of the banks; else another run did.
 
     Returns:
-        What became of each collection, by name: an error where it cannot be read or trained on, or where its training
-        cannot go on. What another run has registered, or is at, is not in it: see `wait_and_train`.
+        The row of each trained bank by collection, or an error if the collection cannot be read or trained.
+        Collections that another run trains or has registered are left out: see `wait_and_train`.
 
     Raises:
-        BaseModelError: The base model or the scorer is not there.
+        BaseModelError: There is no such base model or scorer.
         OSError: The store failed.
     """
+    run = _Run.open(config)
     with renew_in_background(config.lease_seconds) as leases:
-        held = acquire([(job, contender(config, job)) for job in jobs], leases)
-        ends, registered = _train(config, held, progress)
-    told = ends | registered if is_retry else ends
-    return {job.collection.name: told[job.collection.name] for job in jobs if job.collection.name in told}
+        wanted = [(job, contender(run.store, job, config.lease_seconds)) for job in jobs]
+        results, registered = _train_claimed(run, acquire(wanted, leases), on_step)
+    if is_retry:
+        results |= registered
+    return {job.collection.name: results[job.collection.name] for job in jobs if job.collection.name in results}
 
 
 def wait_and_train(
     config: TrainConfig,
     jobs: Sequence[TrainJob],
-    progress: StepCallback | None = None,
+    on_step: StepCallback | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, BankRecord | Exception]:
-    """Wait for collections that other runs are at, and train those that these leave.
+    """Wait for collections that other runs train, and train those whose runs give up.
 
     Args:
-        config: Of the run.
-        jobs: What `train_collections` did not tell of.
-        progress: See `trainer.StepCallback`.
-        should_stop: Asked while it waits.
+        config: The run's configuration.
+        jobs: Jobs that `train_collections` left out.
+        on_step: See `trainer.StepCallback`.
+        should_stop: Asked while waiting.
 
     Returns:
-        What became of those that this run has trained after all, by name; the others are registered.
+        The row or the error of each collection that this run trained, by name; the others are registered.
 
     Raises:
-        StopRequested: It should stop.
+        StopRequested: `should_stop` returned True.
         BaseModelError, OSError: See `train_collections`.
     """
-    left = [(job, contender(config, job)) for job in jobs]
-    ends: dict[str, BankRecord | Exception] = {}
-    while left := [pair for pair in left if not _is_settled(config, pair[0], ends)]:
+    run = _Run.open(config)
+    waiting = [(job, contender(run.store, job, config.lease_seconds)) for job in jobs]
+    results: dict[str, BankRecord | Exception] = {}
+    while waiting := [pair for pair in waiting if not _is_settled(run, pair[0], results)]:
         with renew_in_background(config.lease_seconds) as leases:
-            held = acquire(left, leases, config.banks_at_once)
-            ends |= _train(config, held, progress)[0]
-        if not held:
-            sleep_or_stop(min(config.lease_seconds / RENEWALS_PER_TERM, _LOOK_SECONDS), should_stop)
-    return ends
+            claims = acquire(waiting, leases, config.banks_at_once)
+            results |= _train_claimed(run, claims, on_step)[0]
+        if not claims:
+            sleep_or_stop(min(config.lease_seconds / RENEWALS_PER_TERM, _WAIT_SECONDS), should_stop)
+    return results
 
 
-def train_collection(config: TrainConfig, job: TrainJob, progress: StepCallback | None = None) -> BankRecord:
-    """Train, evaluate and register the bank of one collection; see `train_collections`.
-
-    Raises:
-        CollectionError: The collection cannot be trained on.
-        TrainingError: The loss is not finite.
-        BaseModelError: The base model or the scorer is not there.
-        OSError: The store failed.
-    """
-    name = job.collection.name
-    ends = train_collections(config, [job], progress) or wait_and_train(config, [job], progress)
-    end = ends.get(name) or _find_registered(Store.open(config.store_uri), job)
-    assert end is not None
-    if isinstance(end, Exception):
-        raise end
-    return end
+def split_holdout(artworks: Sequence[Artwork], holdout: float, seed: int) -> tuple[list[Artwork], list[Artwork]]:
+    """Split artworks into those to learn from and those held out, at least one; the keys and the seed decide."""
+    shuffled = sorted(artworks, key=lambda artwork: hashlib.sha256(f"{seed}\n{artwork.key}".encode()).digest())
+    num_held_out = max(round(len(shuffled) * holdout), 1)
+    return shuffled[num_held_out:], shuffled[:num_held_out]
 
 
-def split(artworks: Sequence[Artwork], holdout: float, seed: int) -> tuple[list[Artwork], list[Artwork]]:
-    """Part artworks into those to learn from and those held out, at least one, by a draw that follows from the keys."""
-    drawn = sorted(artworks, key=lambda artwork: hashlib.sha256(f"{seed}\n{artwork.key}".encode()).digest())
-    count = max(round(len(drawn) * holdout), 1)
-    return drawn[count:], drawn[:count]
-
-
-def _train(
-    config: TrainConfig, held: Sequence[tuple[TrainJob, Lease]], progress: StepCallback | None
+def _train_claimed(
+    run: _Run, claims: Sequence[Claim], on_step: StepCallback | None
 ) -> tuple[dict[str, BankRecord | Exception], dict[str, BankRecord]]:
-    """Train what is held; returns what became of each, and the rows of those that were registered already.
+    """Train the banks of claimed jobs.
 
-    A collection that somebody else has taken over meanwhile is in neither.
+    Returns:
+        The row or the error of each collection by name, and the rows of those that were registered before. A collection
+        that another run has taken over meanwhile is in neither.
     """
-    store = Store.open(config.store_uri)
-    found = [(job, lease, _find_registered(store, job)) for job, lease in held]
-    registered = {job.collection.name: bank for job, _, bank in found if bank}
-    if len(registered) == len(held):
+    registered: dict[str, BankRecord] = {}
+    unregistered: list[Claim] = []
+    for claim in claims:
+        if bank := _find_registered(run, claim.job):
+            registered[bank.collection] = bank
+        else:
+            unregistered.append(claim)
+    if not unregistered:
         return {}, registered
     telemetry.start_exporter()
-    base, scorer = load_base_model(config), load_scorer(config)
-    ends: dict[str, BankRecord | Exception] = {}
-    ready: list[_Prepared] = []
-    for job, lease in ((job, lease) for job, lease, bank in found if not bank):
+    drawer = SampleDrawer(load_base_model(run.config), load_scorer(run.config))
+    results: dict[str, BankRecord | Exception] = {}
+    trainings: list[_Training] = []
+    for claim in unregistered:
         try:
-            ready.append(_prepare(config, job, lease, base, scorer))
+            trainings.append(_prepare(run, claim, drawer.base, drawer.scorer))
         except (ArtbankError, OSError) as error:
             if is_transient(error):
                 raise
-            ends[job.collection.name] = error
-    for one, end in zip(ready, _learn(config, ready, progress), strict=True):
-        if one.lease.renew():
-            ends[one.job.collection.name] = _conclude(config, one, base, scorer, end)
-    return ends, registered
+            results[claim.job.collection.name] = error
+    for training, end in zip(trainings, _train(run, trainings, on_step), strict=True):
+        if training.claim.lease.renew():
+            results[training.collection] = _register(run, training, drawer, end)
+    return results, registered
 
 
-def _learn(
-    config: TrainConfig, ready: Sequence[_Prepared], progress: StepCallback | None
+def _prepare(run: _Run, claim: Claim, base: BaseModel, scorer: Scorer) -> _Training:
+    """Read and check the artworks of a collection, and encode them for the training.
+
+    No artwork stays in memory at its full size.
+    """
+    config, job = run.config, claim.job
+    artworks, findings = read_artworks(
+        run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
+    )
+    findings += check_artworks(artworks, smallest_px=config.recipe.resolution_px or base.native_px)
+    for finding in findings:
+        logger.warning("%s: %s", job.collection.name, finding.message)
+    learned, held_out = split_holdout(artworks, config.recipe.holdout, config.recipe.seed)
+    state = TrainState(
+        base,
+        _encode(base, learned, config),
+        _encode(base, held_out, config),
+        config.recipe,
+        job.bank_id,
+        num_milestones=config.num_milestones,
+    )
+    logger.info("%s: training bank %s", job.collection.name, job.bank_id)
+    if config.recipe.warm_start:
+        _warm_start(run, state, job.collection.name)
+    profile = make_profile(scorer, job.collection, artworks, learned, held_out, findings)
+    return _Training(claim, state, profile)
+
+
+def _encode(base: BaseModel, artworks: Sequence[Artwork], config: TrainConfig) -> LatentDataset:
+    pictures = [artwork.picture for artwork in artworks]
+    captions = [artwork.caption for artwork in artworks]
+    return encode_dataset(base, pictures, captions, config.recipe)
+
+
+def _warm_start(run: _Run, state: TrainState, collection: str) -> None:
+    """Start from the collection's default bank, if there is one for this base model."""
+    previous = Catalog(run.store).default(collection)
+    if previous is not None and previous.base_model_hash == state.base.hash:
+        state.start_from(load_bank(run.store, previous))
+        logger.info("%s starts from version %d", collection, previous.version)
+
+
+def _train(
+    run: _Run, trainings: Sequence[_Training], on_step: StepCallback | None
 ) -> list[TrainResult | TrainingError]:
-    store = Store.open(config.store_uri)
-    leases = {one.job.bank_id: one.lease for one in ready}
+    """Train the banks together; a bank stops when its lease is lost."""
+    leases = {training.claim.job.bank_id: training.claim.lease for training in trainings}
     return train(
-        [one.training for one in ready],
-        [LeasedCheckpointFile(checkpoint_file(store, one.job), one.lease) for one in ready],
-        checkpoint_every=config.checkpoint_every,
-        on_step=progress,
+        [training.state for training in trainings],
+        [
+            LeasedCheckpointFile(checkpoint_file(run.store, training.claim.job), training.claim.lease)
+            for training in trainings
+        ],
+        checkpoint_every=run.config.checkpoint_every,
+        on_step=on_step,
         is_lost=lambda bank_id: leases[bank_id].is_lost,
     )
 
 
-def _is_settled(config: TrainConfig, job: TrainJob, ends: Mapping[str, object]) -> bool:
-    return job.collection.name in ends or _find_registered(Store.open(config.store_uri), job) is not None
-
-
-def _find_registered(store: Store, job: TrainJob) -> BankRecord | None:
-    """Return the row of a job that is done; whoever did it may have left a checkpoint."""
-    for bank in Catalog(store).banks(job.collection.name):
-        if bank.bank_id == job.bank_id:
-            checkpoint_file(store, job).delete()
-            return bank
-    return None
-
-
-def _prepare(config: TrainConfig, job: TrainJob, lease: Lease, base: BaseModel, scorer: Scorer) -> _Prepared:
-    """Read a collection, and keep what its training and its registration need: no picture at its full size."""
-    gallery, name = Store.open(config.gallery_uri), job.collection.name
-    artworks, unreadable = read_artworks(
-        gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
-    )
-    findings = [*unreadable, *check_artworks(artworks, smallest_px=config.recipe.resolution_px or base.native_px)]
-    for finding in findings:
-        logger.warning("%s: %s", name, finding.message)
-    learned, held_out = split(artworks, config.recipe.holdout, config.recipe.seed)
-    pictures = (_pictures(learned), _pictures(held_out))
-    views = [
-        encode_dataset(base, own, [artwork.caption for artwork in part], config.recipe)
-        for own, part in zip(pictures, (learned, held_out), strict=True)
-    ]
-    reference = measure_reference(scorer, name, *pictures)
-    shown = [_thumbnail(picture) for picture in pictures[0][:_SHOWN]]
-    mount = AlbumWriter()
-    kept = mount.add_artworks(artworks, [artwork.key for artwork in held_out])
-    contents = describe_contents(job.collection)
-    portrait = CollectionProfile(len(artworks), reference, shown, findings, mount, kept, len(held_out), contents)
-    return _Prepared(job, lease, _open_training(config, job, base, views[0], views[1]), portrait)
-
-
-def _open_training(
-    config: TrainConfig, job: TrainJob, base: BaseModel, learned: LatentDataset, held_out: LatentDataset
-) -> TrainState:
-    store, name = Store.open(config.store_uri), job.collection.name
-    kept = config.num_milestones
-    training = TrainState(base, learned, held_out, config.recipe, job.bank_id, num_milestones=kept)
-    logger.info("%s: training bank %s", name, job.bank_id)
-    previous = Catalog(store).default(name) if config.recipe.warm_start else None
-    if previous is not None and previous.base_model_hash == base.hash:
-        training.start_from(load_bank(store, previous))
-        logger.info("%s starts from version %d", name, previous.version)
-    return training
-
-
-def _conclude(
-    config: TrainConfig, prepared: _Prepared, base: BaseModel, scorer: Scorer, end: TrainResult | TrainingError
+def _register(
+    run: _Run, training: _Training, drawer: SampleDrawer, end: TrainResult | TrainingError
 ) -> BankRecord | Exception:
-    """Register a bank if its training came to one; what is wrong with it is its own."""
+    """Register the bank of a training that succeeded; an error concerns this bank only."""
     if isinstance(end, TrainingError):
         return end
     try:
-        return register_bank(config, prepared.job, base, scorer, prepared.portrait, end)
+        return register_bank(run.config, run.store, training.claim.job, drawer, training.profile, end)
     except ArtbankError as error:
         return error
 
 
-def _pictures(artworks: Sequence[Artwork]) -> list[np.ndarray]:
-    return [artwork.picture for artwork in artworks]
+def _is_settled(run: _Run, job: TrainJob, results: Container[str]) -> bool:
+    return job.collection.name in results or _find_registered(run, job) is not None
 
 
-def _thumbnail(picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
-    scale = min(_SHOWN_PX / min(height, width), 1.0)
-    return resize(picture, max(round(width * scale), 1), max(round(height * scale), 1))
+def _find_registered(run: _Run, job: TrainJob) -> BankRecord | None:
+    """Return the row of a job's bank if it is registered, and delete a checkpoint that was left behind."""
+    for bank in Catalog(run.store).banks(job.collection.name):
+        if bank.bank_id == job.bank_id:
+            checkpoint_file(run.store, job).delete()
+            return bank
+    return None

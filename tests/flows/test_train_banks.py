@@ -36,11 +36,10 @@ _CORE = """
 import sys
 from artbank.config import TrainConfig
 from artbank.gallery.plan import plan_training
-from artbank.gallery.train import train_collection
+from artbank.gallery.train import train_collections
 
 config = TrainConfig.model_validate_json(sys.argv[1])
-for job in plan_training(config).jobs:
-    train_collection(config, job)
+train_collections(config, plan_training(config).jobs)
 """
 
 

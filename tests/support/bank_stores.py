@@ -16,7 +16,7 @@ from artbank.gallery.collections import Artwork, Finding
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
 from artbank.store.objects import Store
-from tests.support.rows import START, bank_record
+from tests.support.rows import START, bank_record, register
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }}"
 RECIPE = BankRecipe(max_steps=40, validate_every=5, patience=3)
@@ -32,7 +32,7 @@ def add_bank(store: Store, collection: str, number: int = 1, *, texts: str = "a 
     album = make_album(mount, texts, {f"{i}.png": f"{i % number:012x}" for i in range(number + 2)})
     files = {HISTORY: json.dumps(history).encode(), ALBUM: album.to_bytes(), **mount.files}
     store.write_many({bank_key(collection, record.bank_id, name): data for name, data in files.items()})
-    return Catalog(store).register(record)
+    return register(Catalog(store), record)
 
 
 def make_album(mount: AlbumWriter, texts: str, contents: dict[str, str]) -> Album:

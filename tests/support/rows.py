@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from artbank.catalog.catalog import Catalog
 from artbank.records import BankRecord, Result
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def bank_record(bank_id: str = "0000000000000001", collection: str = "monet", **values: Any) -> BankRecord:
-    """Return a row of a bank; the catalog fills in its version."""
+    """Return a row of a bank; `register` fills in its version."""
     facts: dict[str, Any] = {
         "bank_id": bank_id,
         "collection": collection,
@@ -44,6 +46,12 @@ def bank_record(bank_id: str = "0000000000000001", collection: str = "monet", **
         "warnings": [],
     }
     return BankRecord(**{**dict.fromkeys(BankRecord.SCHEMA.names), **facts, **values})
+
+
+def register(catalog: Catalog, record: BankRecord) -> BankRecord:
+    """Register a bank under the next version of its collection, as a run does."""
+    version = catalog.reserve_version(record.collection, record.bank_id)
+    return catalog.register(replace(record, version=version.number, previous_version=version.previous))
 
 
 def result(key: str = "a.jpg", style: str = "monet", *, minute: int = 0, **values: Any) -> Result:

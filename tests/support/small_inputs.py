@@ -10,6 +10,7 @@ from artbank.images.codec import Picture, encode
 from artbank.mini.drawing.painters import paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
+from artbank.records import BankRecord
 from artbank.store.objects import Store
 
 TRAIN = BankRecipe(max_steps=3, batch_size=1, num_crops=1, resolution_px=32, num_tokens=2, validate_every=2)
@@ -38,6 +39,18 @@ def training(gallery_uri: str, store_uri: str, **values: object) -> TrainConfig:
     """Return a config of `train_banks` that takes two seconds a collection."""
     facts = {"gallery_uri": gallery_uri, "store_uri": store_uri, "recipe": TRAIN, "num_samples": 1, "num_milestones": 0}
     return TrainConfig.model_validate(facts | values)
+
+
+def train_all(config: TrainConfig) -> list[BankRecord]:
+    """Train a bank for every collection that needs one, without Prefect; returns their rows."""
+    from artbank.gallery.plan import plan_training
+    from artbank.gallery.train import train_collections
+
+    ends = train_collections(config, plan_training(config).jobs).values()
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+    return [end for end in ends if not isinstance(end, Exception)]
 
 
 def stylizing(archive_uri: str, output_uri: str, store_uri: str, *styles: str, **values: object) -> StylizeConfig:

@@ -65,10 +65,10 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
         OSError: A store failed.
     """
     catalog, out = Catalog(store), out or store
-    seen, written = catalog.names(), 0
+    seen, written = catalog.file_keys(), 0
     built = _build_once(store, out, anew=anew)
     for _ in range(_MAX_ROUNDS):
-        before, seen = seen, catalog.names()
+        before, seen = seen, catalog.file_keys()
         written += built.num_written
         if not built.num_written or seen == before:
             break

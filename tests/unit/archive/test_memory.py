@@ -18,10 +18,8 @@ _SCRIPT = """
 import json, sys
 from pathlib import Path
 import psutil
-from tests.support.small_inputs import add_collection, stylizing, training
+from tests.support.small_inputs import add_collection, stylizing, train_all, training
 from artbank.archive.plan import plan_archive
-from artbank.gallery.plan import plan_training
-from artbank.gallery.train import train_collection
 from artbank.archive.shard import stylize_shard
 from artbank.store.objects import Store
 from bench.trivial import SIDE_PX, save_trivial
@@ -31,8 +29,7 @@ if __name__ == "__main__":
     model = {"base_model": str(save_trivial(root / "model"))}
     add_collection(Store.open(str(root / "gallery")), "novak")
     train = training(str(root / "gallery"), str(root / "store"), **model)
-    for job in plan_training(train).jobs:
-        train_collection(train, job)
+    train_all(train)
     recipe = {"steps": 1, "strength": 1.0, "guidance": 1.0, "inversion": "gaussian", "resolution_px": SIDE_PX}
     sizes = {"batch_size": 64, "shard_size": shard_size}
     output = str(root / "output")

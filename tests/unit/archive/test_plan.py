@@ -14,7 +14,7 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.results.manifest import Shard
 from artbank.store.objects import Store
-from tests.support.rows import bank_record
+from tests.support.rows import bank_record, register
 from tests.support.small_inputs import STYLIZE, stylizing
 
 STYLES = ("monet:0.7+hokusai:0.3", "monet")
@@ -29,7 +29,7 @@ def config(store_uri: str) -> StylizeConfig:
         record = bank_record(
             collection=name, base_model_hash=hash_base_model(fetch_base_model("mini", None)), warnings=["few"]
         )
-        Catalog(place.child("store")).register(record)
+        register(Catalog(place.child("store")), record)
     return stylizing(*map(place.uri_of, ("photos", "output", "store")), *STYLES, shard_size=2)
 
 

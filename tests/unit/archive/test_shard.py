@@ -20,8 +20,6 @@ from artbank.archive.shard import stylize_shard
 from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
 from artbank.errors import StopRequested
-from artbank.gallery.plan import plan_training
-from artbank.gallery.train import train_collection
 from artbank.images.codec import decode, resize
 from artbank.records import Result
 from artbank.results import attempts, ledger
@@ -32,7 +30,7 @@ from artbank.stylization.stylizer import Stylizer
 from tests.support import crashing_decoder, rgw
 from tests.support.flaky import run_flaky
 from tests.support.paths import CRASHES, ROOT
-from tests.support.small_inputs import STYLIZE, add_collection, draw_photo, stylizing, training
+from tests.support.small_inputs import STYLIZE, add_collection, draw_photo, stylizing, train_all, training
 
 _SCRIPT = """
 import sys
@@ -53,8 +51,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("shelf")
     add_collection(Store.open(str(root / "gallery")), "novak")
     config = training(str(root / "gallery"), str(root / "store"))
-    for job in plan_training(config).jobs:
-        train_collection(config, job)
+    train_all(config)
     return config.store_uri
 
 

@@ -12,7 +12,7 @@ from artbank.errors import CollectionError, StopRequested
 from artbank.gallery.changes import Changes, await_changes, describe_changes, find_changes, mark_reported
 from artbank.gallery.collections import list_collections
 from artbank.store.objects import Store
-from tests.support.rows import bank_record
+from tests.support.rows import bank_record, register
 
 
 @dataclass
@@ -27,6 +27,10 @@ class Place:
     def gallery(self) -> Store:
         return Store.open(f"{self.uri}/gallery")
 
+    @property
+    def store(self) -> Store:
+        return Store.open(f"{self.uri}/store")
+
     def config(self, **values: Any) -> WatchConfig:
         places = {"gallery_uri": f"{self.uri}/gallery", "store_uri": f"{self.uri}/store"}
         return WatchConfig.model_validate({**places, "quiet_seconds": 10, "longest_seconds": 100, **values})
@@ -38,13 +42,16 @@ class Place:
         """Register a bank of what a collection holds now."""
         [found] = list_collections(self.gallery, [name])
         record = bank_record(found.fingerprint[:16], name, fingerprint=found.fingerprint)
-        Catalog(Store.open(f"{self.uri}/store")).register(record)
+        register(Catalog(self.store), record)
 
     def changed(self, **values: Any) -> list[str]:
-        return sorted(find_changes(self.config(**values)).fingerprints)
+        return sorted(self.find(**values).fingerprints)
+
+    def find(self, **values: Any) -> Changes:
+        return find_changes(self.config(**values), self.gallery, self.store)
 
     def tell(self) -> Changes:
-        found = find_changes(self.config())
+        found = self.find()
         mark_reported(self.config(), found)
         return found
 
@@ -87,7 +94,7 @@ def test_a_state_is_told_of_once_while_it_is_trained_and_after_that_failed(place
     assert place.changed() == []
     assert place.changed(again=True) == ["monet"]
     place.put("monet/3.png")
-    assert place.changed() == ["monet"] and find_changes(place.config()).event_id != told.event_id
+    assert place.changed() == ["monet"] and place.find().event_id != told.event_id
 
 
 def test_a_state_that_comes_back_is_told_of_again_and_only_the_last_note_is_kept(place: Place) -> None:
@@ -96,19 +103,19 @@ def test_a_state_that_comes_back_is_told_of_again_and_only_the_last_note_is_kept
     place.put("monet/2.png", b"another")
     place.tell()
     place.put("monet/2.png", b"one")
-    assert find_changes(place.config()) == first
+    assert place.find() == first
     place.tell()
     assert len(Store.open(f"{place.uri}/store").list("told")) == 1
 
 
 def test_the_same_news_has_the_same_id_and_tells_places_and_names(place: Place) -> None:
     place.put("monet/2.png")
-    found = find_changes(place.config())
-    assert found == find_changes(place.config())
+    found = place.find()
+    assert found == place.find()
     told = describe_changes(place.config(), found)
     assert told["collections"] == ["monet"] and told["fingerprints"] == found.fingerprints
     assert told["gallery_uri"] == f"{place.uri}/gallery"
-    assert find_changes(place.config(again=True)).event_id != found.event_id
+    assert place.find(again=True).event_id != found.event_id
 
 
 def test_nothing_is_waited_for_where_nothing_changed(place: Place) -> None:

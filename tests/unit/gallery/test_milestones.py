@@ -20,9 +20,7 @@ from artbank.catalog.bank_files import bank_key
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.gallery import samples
-from artbank.gallery.plan import plan_training
-from artbank.gallery.samples import draw_milestones, draw_samples
-from artbank.gallery.train import train_collection
+from artbank.gallery.samples import SampleDrawer
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
@@ -30,7 +28,7 @@ from artbank.scoring.style_reference import measure_reference
 from artbank.store.objects import Store
 from tests.support.bank_training import train_one
 from tests.support.memory_checkpoint import Killed, Memory
-from tests.support.small_inputs import add_collection, training
+from tests.support.small_inputs import add_collection, train_all, training
 
 RECIPE = BankRecipe(num_tokens=2, max_steps=5, batch_size=1, num_crops=1, resolution_px=32, validate_every=1)
 SMALL = StylizeRecipe(preset="fast", resolution_px=32, steps=4)
@@ -125,14 +123,15 @@ def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_t
     scorer = Scorer.load("mini", base.device)
     artworks = [draw_scene(81_000_000 + i, width_px=48, height_px=40).image for i in range(2)]
     reference = measure_reference(scorer, "Novak", artworks[:1], artworks[1:])
-    found = draw_milestones(base, scorer, bank, reference, trained.milestones)
+    drawer = SampleDrawer(base, scorer)
+    found = drawer.draw_milestones(bank, reference, trained.milestones)
     assert list(found) == sorted({0, 2, 4, best})
-    [alone] = draw_samples(base, scorer, [bank], reference, 1)
+    [alone] = drawer.draw_samples([bank], reference, 1)
     assert all(own.subjects == found[0].subjects and len(own.pictures) == 2 for own in found.values())
     assert (found[0].photos[0] == alone.photos[0]).all()
     first, last = (found[step].pictures[0].astype(int) for step in (0, 4))
     assert abs(first - last).max() > 0
-    assert draw_milestones(base, scorer, bank, reference, {}) == {}
+    assert drawer.draw_milestones(bank, reference, {}) == {}
 
 
 def test_a_training_leaves_an_album_whose_every_picture_is_there(
@@ -142,7 +141,7 @@ def test_a_training_leaves_an_album_whose_every_picture_is_there(
     store = Store.open(str(tmp_path / "store"))
     add_collection(Store.open(str(tmp_path / "gallery")), "novak")
     config = training(str(tmp_path / "gallery"), store.uri, num_milestones=2)
-    record = train_collection(config, plan_training(config).jobs[0])
+    [record] = train_all(config)
     album = Album.from_bytes(store.read(bank_key("novak", record.bank_id, ALBUM)))
     assert {milestone.step for milestone in album.milestones} >= {0} and len(album.milestones) in (2, 3)
     drawn = [shown for milestone in album.milestones for shown in milestone.pictures]

@@ -18,7 +18,7 @@ from artbank.records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_picture_pace, estimate_step_pace, estimate_steps
 from artbank.store.objects import Store
-from tests.support.rows import START, bank_record
+from tests.support.rows import START, bank_record, register
 from tests.support.small_inputs import add_collection, training
 
 BASE = "b" * 64
@@ -81,7 +81,7 @@ def test_a_plan_tells_what_it_may_take_by_the_banks_of_its_catalog(tmp_path: Any
     config = training(str(tmp_path / "gallery"), str(tmp_path / "store"), device="cpu")
     facts = {"base_model_hash": hash_base_model(fetch_base_model("mini")), "recipe": config.recipe.model_dump_json()}
     assert plan_training(config).forecast.seconds is None
-    Catalog(Store.open(config.store_uri)).register(bank_record(seconds=6.0, steps=3, device="cpu", **facts))
+    register(Catalog(Store.open(config.store_uri)), bank_record(seconds=6.0, steps=3, device="cpu", **facts))
     forecast = plan_training(config).forecast
     assert (forecast.collections, forecast.num_steps, forecast.seconds) == ((("novak", 4),), (3, 3, 3), (6.0, 6.0, 6.0))
     assert "6 s (0.0017 CPU hours)" in forecast.text
