@@ -37,7 +37,7 @@ class DecodedPhoto:
         task: What is to do with it.
         digest: SHA-256 of its file, hex.
         photo: At its working size.
-        alpha: See `codecs.PhotoWithAlpha`.
+        alpha: See `pool.PhotoWithAlpha`.
     """
 
     task: PhotoTask

@@ -6,7 +6,6 @@ Pictures are written first and the part last, so a shard that was cut off is sim
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,6 +19,7 @@ from artbank.results.attempts import Attempt
 from artbank.results.manifest import Shard
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
+from artbank.runtime.load_once import LoadOnce
 from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
 
@@ -100,18 +100,10 @@ def _count(rows: Sequence[Result], kept: Sequence[Result]) -> Tally:
     return Tally(done, len(rows) - done, sum(row.status == "done" for row in kept), seconds)
 
 
-_RESOURCES: dict[tuple[str, ...], RunResources] = {}
-_OPENING = threading.Lock()
-
-
+@LoadOnce
 def _load_resources(config: StylizeConfig, plan: StylizePlan) -> RunResources:
-    """Return this process's workshop for a run, made once; that of an earlier run is let go."""
-    run = (config.model_dump_json(), *(style.recipe_id for style in plan.styles))
-    with _OPENING:
-        if run not in _RESOURCES:
-            _RESOURCES.clear()
-            _RESOURCES[run] = RunResources(config, plan)
-        return _RESOURCES[run]
+    """Return the resources of a run, which all its shards in this process share."""
+    return RunResources(config, plan)
 
 
 def _try_give_back(attempt: Attempt) -> None:

@@ -218,11 +218,13 @@ def _damage_error(error: Exception, kind: str | None) -> ImageError:
         return ImageError(f"not enough memory to decode the {kind} file", "out_of_memory")
     if isinstance(error, Image.DecompressionBombError):
         return ImageError(
-            f"the {kind} file claims far more pixels than an image has; save it anew or get another copy", "too_large"
+            f"the {kind} file claims far more pixels than an image has; save it again or get another copy", "too_large"
         )
     if "truncated" in text or isinstance(error, EOFError | struct.error):
         return ImageError(f"the {kind} file is truncated: it ends before its picture does; get a whole copy")
-    return ImageError(f"the {kind} file is damaged, or of a kind that cannot be read; save it anew or get another copy")
+    return ImageError(
+        f"the {kind} file is damaged, or of a kind that cannot be read; save it again or get another copy"
+    )
 
 
 def _to_picture(image: Image.Image, alpha: Alpha, choose_size: ChooseSize | None) -> Picture:

@@ -151,4 +151,4 @@ def _segments(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _bomb_error(kind: str, fault: str) -> ImageError:
-    return ImageError(f"the {kind} file {fault}; save it anew", "too_large")
+    return ImageError(f"the {kind} file {fault}; save it again", "too_large")

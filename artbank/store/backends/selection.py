@@ -1,4 +1,4 @@
-"""From the URI of a store to the backend that serves it."""
+"""Pick the backend of a store by its URI."""
 
 from __future__ import annotations
 
