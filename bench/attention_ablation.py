@@ -1,13 +1,13 @@
-"""What the attention of a bank is worth: `none`, `self`, `released` and `ssam`, trained and stylized alike.
+"""Compare the attentions of a bank, `none`, `self`, `released` and `ssam`, in equal training and stylization.
 
-    python bench/attention_ablation.py --gallery FOLDER      with one more collection, a folder of real artworks
+    python bench/attention_ablation.py --gallery FOLDER      one more collection: a folder of real artworks
 
 For each collection, attention and seed a bank is trained for the same number of steps at the rate in `RATES`, and
 photographs that no model has seen are stylized at two strengths. Prints the table of docs/paper-to-code.md. It took 9
 minutes on 2 CPU cores.
 
-`--tune` tries the rates in `TUNED` on the first painter; those in `RATES` had the lowest validation loss after 80
-steps.
+`--tune` tries the learning rates in `TUNED` on the first painter; those in `RATES` had the lowest validation loss after
+80 steps.
 """
 
 from __future__ import annotations
@@ -87,7 +87,10 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=3)
     parser.add_argument("--tune", action="store_true", help="only try learning rates on the first painter")
     parser.add_argument(
-        "--out", type=Path, default=Path("build/ablation.jsonl"), help="gets a line a run; resumed from"
+        "--out",
+        type=Path,
+        default=Path("build/ablation.jsonl"),
+        help="file of finished runs, which are not repeated",
     )
     options = parser.parse_args()
     base, scorer = BaseModel.load(), Scorer.load("mini", BaseModel.load().device)
@@ -108,7 +111,7 @@ def tune(base: BaseModel, scorer: Scorer, options: argparse.Namespace) -> None:
 
 
 def run_all(base: BaseModel, scorer: Scorer, options: argparse.Namespace) -> Iterator[Run]:
-    """Yield every run, those of an earlier call from `options.out`."""
+    """Yield every run; those that are in `options.out` are read, not repeated."""
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = options.out.read_text().splitlines() if options.out.exists() else []
     done = {(run.collection, run.attention, run.seed): run for run in (Run(**json.loads(line)) for line in lines)}
@@ -127,7 +130,7 @@ def run_all(base: BaseModel, scorer: Scorer, options: argparse.Namespace) -> Ite
 
 
 def draw_artworks(painter: str, count: int = 20) -> list[np.ndarray]:
-    """Draw artworks by a painter that the embedded model has never seen."""
+    """Draw artworks by a painter whom the embedded model has never seen."""
     seeds = range(_ARTWORK_SEED, _ARTWORK_SEED + count)
     return [paint(draw_scene(seed, width_px=160, height_px=160).image, painter, seed) for seed in seeds]
 
@@ -153,7 +156,7 @@ def prepare(base: BaseModel, scorer: Scorer, name: str, artworks: Sequence[np.nd
 
 
 def make_recipe(attention: str, seed: int, options: argparse.Namespace, rate: float) -> BankRecipe:
-    """Return the recipe of a run; patience never ends it, so that all train equally long."""
+    """Return the recipe of a run; training never stops early, so that all train equally long."""
     facts = {"attention": attention, "seed": seed, "learning_rate": rate, "max_steps": options.steps}
     return BankRecipe(**facts, batch_size=options.batch, validate_every=10, patience=10**6)
 
@@ -190,7 +193,7 @@ def measure(
 
 
 def steps_to_reach(curve: Sequence[Sequence[float]], loss: float) -> int | None:
-    """Return the first validated step at which a curve is no higher than a loss; None where it never is."""
+    """Return the first validated step with at most this loss; None if no step reaches it."""
     return next((int(step) for step, value in curve if value <= loss), None)
 
 

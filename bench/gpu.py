@@ -1,6 +1,6 @@
-"""Figures that only a GPU gives: shares of its peak, its idle time, eight banks in one job.
+"""Figures of a GPU: shares of its peak, its idle time, eight banks in one job.
 
-On CPU nothing of it is measured, but the peaks.
+On CPU only the peaks are measured.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from bench.rounds import Table, measure
 logger = logging.getLogger(__name__)
 
 NUM_BANKS, NUM_STEPS, BANK_BATCH = 8, 1000, 4
-_WINDOW = 10  # steps from which the thousand are extrapolated
+_WINDOW = 10  # steps that are measured; the thousand are extrapolated from them
 
 
 def measure_peaks(kit: Kit) -> dict[str, float]:
-    """Return the machine's peaks; with random weights also the UNet's FLOPs by torch's own counter."""
+    """Measure the machine's peaks and, with random weights, the UNet's FLOPs by torch's own counter."""
     peaks = hardware.measure_peaks(kit.device)
     figures = {"matmul peak, TFLOP/s": peaks.matmul / 1e12, "copy, GB/s": peaks.copy / 1e9}
     if kit.source != "mini":
-        figures["UNet forward by torch's counter, GFLOP"] = hardware.count_unet_flops(kit.parts(kit.brain)) / 1e9
+        figures["UNet forward by torch's counter, GFLOP"] = hardware.count_unet_flops(kit.parts(kit.bf16)) / 1e9
     return figures
 
 
 def measure_figures(
     kit: Kit, suites: Mapping[str, Table], figures: Mapping[str, float], end: float
 ) -> dict[str, float]:
-    """Return what is known of shares of the peak, and what else the time until `end` (monotonic) allows."""
+    """Return the shares of the peak, and the other figures that fit before `end` (monotonic time)."""
     if kit.device.type != "cuda":
         return {}
     peak, found = figures["matmul peak, TFLOP/s"] * 1e12, {}
@@ -54,7 +54,7 @@ def measure_figures(
 
 
 def eight_banks(kit: Kit, peak: float) -> dict[str, float]:
-    """Return the seconds of eight banks of a thousand steps each, extrapolated from a window."""
+    """Return the seconds of eight banks of a thousand steps each, extrapolated from a few steps."""
     contender = ours.joint_training(kit, banks=NUM_BANKS, batch=BANK_BATCH, steps=_WINDOW, compiled=True)
     measure(contender, kit.device)
     seconds = measure(contender, kit.device)[0].seconds
@@ -65,14 +65,14 @@ def eight_banks(kit: Kit, peak: float) -> dict[str, float]:
 
 
 def idle_share(kit: Kit, peak: float) -> dict[str, float]:
-    """Return the share of a run from files to files in which the GPU idles, once all is warm."""
+    """Return the share of a run from files to files in which the GPU idles, after a warm-up."""
     run = ours.Run(kit, "idle", ours.preset("balanced"), batch=16, count=64)
     run.work()
     return {"idle share": hardware.idle_share(run.work)}
 
 
 def scoring_seconds(kit: Kit) -> float:
-    """Return the seconds that the scores of one picture take."""
+    """Return the seconds that scoring one picture takes."""
     scorer = load_scorer(ours.run_config(kit))
     pictures = [np.asarray(picture) for picture in kit.pictures]
     seconds = hardware.best_seconds(lambda: score(scorer, kit.reference, pictures, pictures), kit.device, repeats=3)

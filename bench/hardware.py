@@ -1,7 +1,7 @@
-"""What the machine is, what it can do at most, and how much of that is used.
+"""The machine: its facts, its peaks, and the share of them that is used.
 
-FLOPs count a multiplication with its addition as two. The figures for Stable Diffusion 1.5 at 512 px are calculated
-from the shapes of its operators; that of the UNet's forward is counted by torch too in every run on random weights.
+A multiplication with its addition counts as two FLOPs. The figures for Stable Diffusion 1.5 at 512 px are calculated
+from the shapes of its operators; in every run on random weights torch counts those of the UNet's forward pass, too.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.peers.kit import Parts
 
 UNET, UNET_TO_PROMPT, ENCODE, DECODE, TEXT = 803e9, 1669e9, 1117e9, 2515e9, 13e9
-"""FLOPs a sample of Stable Diffusion 1.5 at 512 px: the UNet's forward, the same and backward to the prompt, the VAE's
-two halves, the text encoder's forward."""
+"""FLOPs a sample of Stable Diffusion 1.5 at 512 px: the UNet forward, the UNet forward and backward to the prompt, the
+VAE's encoder and decoder, the text encoder forward."""
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The most that was reached: of matrix products, FLOP/s, and of copies, bytes read and written a second."""
+    """Best measured rates: matrix products in FLOP/s, copies in bytes read and written per second."""
 
     matmul: float
     copy: float
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
-    """Return what a reader of the figures must know."""
+    """Return the facts about the machine that a reader of the figures needs."""
     facts = {
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads",
         "torch": f"{torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}",
@@ -60,7 +60,7 @@ def measure_peaks(device: torch.device) -> Peaks:
 
 
 def best_seconds(work: Callable[[], Any], device: torch.device, repeats: int = 10) -> float:
-    """Return the least seconds of some calls, after two to warm up."""
+    """Return the fewest seconds of some calls, after two to warm up."""
     best = float("inf")
     for number in range(repeats + 2):
         synchronize(device)
@@ -73,7 +73,7 @@ def best_seconds(work: Callable[[], Any], device: torch.device, repeats: int = 1
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the device."""
+    """Wait until the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -91,17 +91,17 @@ def count_unet_flops(parts: Parts) -> float:
 
 
 def stylizing_flops(evaluations: float) -> float:
-    """Return the FLOPs of a picture at 512 px, its VAE encoding and decoding included."""
+    """Return the FLOPs of a picture at 512 px, including its VAE encoding and decoding."""
     return evaluations * UNET + ENCODE + DECODE
 
 
 def training_flops() -> float:
-    """Return the FLOPs of a sample of a training on cached latents; the text encoder forward and backward."""
+    """Return the FLOPs of a training sample on cached latents; the text encoder runs forward and backward."""
     return UNET_TO_PROMPT + 3 * TEXT
 
 
 def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
-    """Return the length of the union of spans (start, end), in their own unit."""
+    """Return the length of the union of spans (start, end), in their unit."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(spans):
         total += max(end - max(start, reached), 0.0)
@@ -110,7 +110,7 @@ def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
 
 
 def idle_share(work: Callable[[], Any]) -> float:
-    """Return the share of a piece of work, 0..1, during which the GPU runs no kernel and copies nothing."""
+    """Return the share of a piece of work, 0..1, in which the GPU runs no kernel and copies nothing."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:

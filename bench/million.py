@@ -1,14 +1,13 @@
-"""What a run costs over an archive of a million photos that is finished, and over one that has grown since.
+"""Measure runs over a finished archive of a million photos, and over the same archive after it has grown.
 
-    python bench/million.py --at FOLDER                                  all of it below that folder
+    python bench/million.py --at FOLDER                                  everything below that folder
     python bench/million.py --at FOLDER --output s3://bucket/output      the results in a bucket
 
-The archive is made for real: a file for each photo (an empty one, for nothing here looks into it), a bank of a few
-steps, a manifest, and a part for each shard with rows as long as those of a run. Only the pictures are not made. Five
-runs follow, each in a process of its own: the one that finishes the archive, two that find nothing to do, one that
-finds some thousand photos more, and a last one that finds nothing. It prints the seconds of every step, those of this
-process's CPU among them, and the process's peak memory so far. The run that finishes the archive has the making of its
-parts in its whole process, and in no step.
+The archive is real: a file for each photo (an empty one, because nothing here reads it), a bank of a few steps, a
+manifest, and a part for each shard with rows of realistic length. Only the pictures are missing. Five runs follow, each
+in a process of its own: one that finishes the archive, two with nothing to do, one with some thousand new photos, and
+one with nothing to do again. Each step prints its seconds, its CPU seconds and the peak memory so far. The process of
+the run that finishes the archive also makes its parts, which is in no step.
 
     python bench/million.py --list s3://bucket/photos                    how long a store takes to list what is there
 
@@ -44,7 +43,7 @@ from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
-from bench.making import train_bank
+from bench.build_kit import train_bank
 
 STEPS = (
     (pending, "list_archive"),
@@ -63,13 +62,13 @@ _PARTS_AT_ONCE = 256
 
 
 def main() -> None:
-    """Make what lacks, and run."""
+    """Make the missing inputs, and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--at", help="a folder of this machine")
-    parser.add_argument("--output", help="where the results go; a folder of it by default")
+    parser.add_argument("--output", help="URI of the results; a folder below --at by default")
     parser.add_argument("--photos", type=int, default=1_000_000)
     parser.add_argument("--added", type=int, default=3_000)
-    parser.add_argument("--list", help="a store to be listed, and nothing else")
+    parser.add_argument("--list", help="only list this store")
     parser.add_argument("--child", choices=("train", "run", "commit"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.list:
@@ -85,7 +84,7 @@ def main() -> None:
 
 
 def configure(asked: argparse.Namespace) -> StylizeConfig:
-    """Return the run that is measured."""
+    """Return the configuration of the measured run."""
     facts = {"archive_uri": f"{asked.at}/archive", "store_uri": f"{asked.at}/store", "styles": (HELD_OUT[0],)}
     return StylizeConfig.model_validate({**facts, "output_uri": asked.output or f"{asked.at}/output"})
 
@@ -103,9 +102,9 @@ def measure_all(asked: argparse.Namespace) -> None:
         measure("whole process", start_child)("run")
 
 
-def start_child(job: str, told: bytes | None = None) -> None:
-    """Do one job in a process of its own."""
-    subprocess.run([sys.executable, *sys.argv, "--child", job], input=told, check=True)
+def start_child(job: str, stdin: bytes | None = None) -> None:
+    """Run one job in a process of its own."""
+    subprocess.run([sys.executable, *sys.argv, "--child", job], input=stdin, check=True)
 
 
 def run(config: StylizeConfig) -> None:
@@ -120,7 +119,7 @@ def run(config: StylizeConfig) -> None:
 
 
 def measure(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that also prints what it took."""
+    """Return a function that also prints its time and memory."""
 
     def measured(*args: Any, **values: Any) -> Any:
         start, cpu_start = time.perf_counter(), time.process_time()
@@ -133,13 +132,13 @@ def measure(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has held (Linux); `getrusage` would tell of its parent's too."""
+    """Return the most memory that this process has held (Linux); `getrusage` includes the parent's."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
 
 
 def train(at: str) -> None:
-    """Train a bank of a few steps, for the run to have a style."""
+    """Train a bank of a few steps, as the style of the run."""
     name, gallery = HELD_OUT[0], Store.open(f"{at}/gallery")
     pictures = [paint(draw_scene(i, width_px=96, height_px=64).image, name, i) for i in range(4)]
     gallery.write_many(
@@ -153,7 +152,7 @@ def train(at: str) -> None:
 
 
 def add_photos(archive: Path, name: str, count: int) -> None:
-    """Make empty files in folders of a thousand; folders that are there are left as they are."""
+    """Make empty files in folders of a thousand; folders that exist are not changed."""
     for start in range(0, count, _PHOTOS_IN_A_FOLDER):
         folder = archive / name / f"roll {start // _PHOTOS_IN_A_FOLDER:04d}"
         if not folder.exists():
@@ -175,7 +174,7 @@ def commit(config: StylizeConfig, plan: StylizePlan) -> None:
 
 
 def make_rows(config: StylizeConfig, plan: StylizePlan, tasks: pa.Table) -> pa.Table:
-    """Return rows of `Result` that are made up but for what names the work; one photo in a thousand has failed."""
+    """Return invented rows of `Result` for real tasks; one photo in a thousand has failed."""
     count, [style], random = len(tasks), plan.styles, np.random.default_rng()
     keys, done = tasks["key"].to_pylist(), random.integers(1000, size=count) > 0
     facts: dict[str, Any] = {name: tasks[name] for name in ("key", "size", "etag")}

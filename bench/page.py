@@ -1,4 +1,4 @@
-"""The page: what was measured, on what, and by which command."""
+"""The page of the figures, with the command and the machine that gave them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from bench import gates, tables
-from bench.rounds import Table
+from bench import tables, targets
+from bench.rounds import Row, Table
 from bench.scaling import Curve, plot
 
 
 @dataclass
 class Report:
-    """All that came of a run.
+    """The results of a run.
 
     Attributes:
-        command: How it was started.
-        machine: What it ran on.
-        is_cuda: Whether on a GPU.
+        command: The command line.
+        machine: Facts about the machine.
+        is_cuda: It ran on a GPU.
         suites: `training`, `pictures` and `files`.
-        quality: The table of the presets with their scores; empty where scores mean nothing.
+        quality: The table of the presets with their scores; empty if scores mean nothing.
         figures: Single figures by name.
-        curves: Of the scaling.
-        notes: What a reader must know.
+        curves: The curves of the scaling.
+        notes: Other things that a reader must know.
     """
 
     command: str
@@ -40,13 +40,14 @@ class Report:
 
     @property
     def clock(self) -> str:
-        """What seconds are."""
+        """Unit of the costs."""
         return "s" if self.is_cuda else "CPU-s"
 
     def markdown(self, plots: Sequence[Path] = ()) -> str:
         """Return the page."""
         parts = ["# Performance", self._head(), *self._shipped(), *self._equal(), *self._matched()]
-        parts += ["## Targets", gates.judge(gates.CUDA if self.is_cuda else gates.CPU, self.suites, self.figures)]
+        wanted = targets.CUDA if self.is_cuda else targets.CPU
+        parts += ["## Targets", targets.table_of_targets(wanted, self.suites, self.figures)]
         if self.figures:
             parts += ["## Figures", "\n".join(f"- {name}: {value:.4g}" for name, value in self.figures.items())]
         parts += ["## Scaling", *(curve.markdown(self.clock) for curve in self.curves)]
@@ -63,19 +64,19 @@ class Report:
 
     def _head(self) -> str:
         facts = "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
-        measured = "the clock" if self.is_cuda else "this process and its children on the CPU"
+        measured = "elapsed seconds" if self.is_cuda else "CPU seconds of this process and its children"
         return (
             f"Measured on {date.today().isoformat()} by `{self.command}`, in one process, with the same weights and "
-            f"the same images, in interleaved rounds. Seconds are those of {measured}, medians over the rounds. A "
-            "ratio is how many times what artbank costs the other one does: the median of the pairs within a round, "
-            f"and their range. What each contender does was counted while it was measured.\n\n{facts}"
+            f"the same images, in interleaved rounds. Seconds are {measured}, medians over the rounds. A ratio is the "
+            "cost of the other contender over artbank's: the median of the pairs within a round, and their range. The "
+            f"samples in each network were counted during the measurement.\n\n{facts}"
         )
 
     def _shipped(self) -> list[str]:
         files = "Stylizing, from JPEG files to JPEG files; artbank also scores each picture and keeps its results:"
         return [
             "## A. As shipped",
-            *self._table("training", tables.SHIPPED_TRAINING, "sample", "Training, each with its own habits:"),
+            *self._table("training", tables.SHIPPED_TRAINING, "sample", "Training, each with its own defaults:"),
             *self._table("files", tables.SHIPPED_FILES, "image", files),
         ]
 
@@ -89,8 +90,8 @@ class Report:
 
     def _matched(self) -> list[str]:
         said = (
-            "Presets beside the released script, from pictures, by the same bank on the same photos. The script's "
-            "guidance is 10; the presets are shown at that too, for at their own 4 they are gentler by intention:"
+            "Presets beside the released script, from pictures, with the same bank on the same photos. The script's "
+            "guidance is 10. The presets are shown at 10, too, because their own 4 is meant to be gentler:"
         )
         return ["## C. Quality-matched", said, self.quality] if self.quality else []
 
@@ -105,18 +106,13 @@ class Report:
 
     def _facts(self) -> dict[str, Any]:
         rows = {
-            suite: {
-                key: {name: value for name, value in asdict_row(row).items() if name != "album"}
-                for key, row in table.rows.items()
-            }
-            for suite, table in self.suites.items()
+            suite: {key: _row_facts(row) for key, row in table.rows.items()} for suite, table in self.suites.items()
         }
         curves = {curve.title: curve.points for curve in self.curves}
         return {"machine": dict(self.machine), "suites": rows, "figures": self.figures, "scaling": curves}
 
 
-def asdict_row(row: Any) -> dict[str, Any]:
-    """Return a row's facts without its pictures."""
-    return {**{name: value for name, value in vars(row).items() if name not in ("album", "costs")}} | {
-        "costs": [asdict(cost) for cost in row.costs]
-    }
+def _row_facts(row: Row) -> dict[str, Any]:
+    """Return the facts of a row without its pictures."""
+    facts = {name: value for name, value in vars(row).items() if name not in ("album", "costs")}
+    return facts | {"costs": [asdict(cost) for cost in row.costs]}

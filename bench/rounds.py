@@ -1,8 +1,7 @@
-"""Contenders measured side by side: interleaved rounds, and ratios from pairs within a round.
+"""Measure contenders side by side, in interleaved rounds; ratios are of pairs within a round.
 
-On CPU a unit of work costs the CPU seconds of this process and of its children; on CUDA the seconds from one
-synchronisation to the next, and beside them what CUDA's own events say of the stretch between the first kernel and the
-last.
+On CPU a unit of work costs the CPU seconds of this process and its children. On CUDA it costs the seconds from one
+synchronisation to the next; CUDA's events also give the time from the first kernel to the last.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LEAST_ROUNDS, MOST_ROUNDS = 2, 9
 
 @dataclass(frozen=True)
 class Cost:
-    """What one unit of work cost, in seconds for each image or sample."""
+    """Cost of one unit of work, in seconds per image or sample."""
 
     seconds: float
     wall: float
@@ -38,7 +37,7 @@ class Cost:
 
 @dataclass
 class Row:
-    """One contender's costs, round by round, and what it was counted at."""
+    """The costs of one contender, round by round, and its counts."""
 
     name: str
     batch: int
@@ -57,17 +56,17 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Median seconds an image or sample: of CPU on CPU, of the clock on CUDA."""
+        """Median seconds per image or sample: CPU seconds on CPU, elapsed seconds on CUDA."""
         return median(cost.seconds for cost in self.costs)
 
     @property
     def rate(self) -> float:
-        """Images or samples a second of the clock, the median."""
+        """Median images or samples per elapsed second."""
         return 1 / median(cost.wall for cost in self.costs)
 
     @property
     def gpu_seconds(self) -> float | None:
-        """Median seconds of the GPU an image or sample; None on CPU."""
+        """Median GPU seconds per image or sample; None on CPU."""
         times = [cost.gpu for cost in self.costs if cost.gpu is not None]
         return median(times) if times else None
 
@@ -146,10 +145,10 @@ def compete(
 
 
 def plan_rounds(costs: Mapping[str, float], budget: float) -> tuple[list[str], int]:
-    """Return who takes part, in order, and the number of rounds.
+    """Choose the contenders that fit in the budget, and the number of rounds.
 
     Args:
-        costs: Seconds of a unit of work, by name; names that begin with `ours` are never left out.
+        costs: Seconds of a unit of work, by name; names that begin with `ours` are always chosen.
         budget: Seconds for all rounds.
     """
     chosen = dict(costs)
@@ -162,10 +161,10 @@ def plan_rounds(costs: Mapping[str, float], budget: float) -> tuple[list[str], i
 
 
 def measure(contender: Contender, device: torch.device) -> tuple[Cost, int]:
-    """Run a unit of work and check what was counted; returns its cost and the images or samples that were done.
+    """Run a unit of work and check its counts; returns its cost and the number of images or samples.
 
     Raises:
-        CountError: It did not do what it says.
+        CountError: The counts differ from the expected ones.
     """
     with counting(contender.watched) as counts:
         before, watch = cpu_seconds(), _Watch(device)
@@ -179,7 +178,7 @@ def measure(contender: Contender, device: torch.device) -> tuple[Cost, int]:
 
 
 def _fit(contender: Contender, device: torch.device, notes: list[str]) -> tuple[Contender, float] | None:
-    """Warm a contender up, with half its batch as often as it does not fit; returns it and the seconds of a unit."""
+    """Warm a contender up, and halve its batch until it fits; returns it and the seconds of a unit."""
     try:
         cost, number = measure(contender, device)
         if contender.compiles:
@@ -201,7 +200,7 @@ class _Watch:
         self._start = time.perf_counter()
 
     def stop(self) -> tuple[float, float | None]:
-        """Return the seconds of the clock and of the GPU."""
+        """Return the elapsed seconds and those of the GPU."""
         gpu = None
         if self._events is not None:
             self._events[1].record()
@@ -212,7 +211,7 @@ class _Watch:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of its children, those that still run too."""
+    """Return the CPU seconds of this process and its children, including those that still run."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     running = sum(_ticks_of(child) for child in _children(os.getpid())) / os.sysconf("SC_CLK_TCK")
     return time.process_time() + ended.ru_utime + ended.ru_stime + running
@@ -227,7 +226,7 @@ def _children(parent: int) -> list[int]:
 
 
 def _ticks_of(process: int) -> int:
-    """Return the ticks of a process and of those of its children that have ended."""
+    """Return the clock ticks of a process and of its children that have ended."""
     fields = _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) if fields else 0
 

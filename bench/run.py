@@ -1,4 +1,4 @@
-"""artbank measured against its peers: same process, same weights, same images, interleaved rounds.
+"""Measure artbank against its peers: same process, same weights, same images, interleaved rounds.
 
     python bench/run.py                                         the embedded model on CPU, ten minutes
     python bench/run.py --device cuda --budget 540              random weights of Stable Diffusion 1.5's shapes on a GPU
@@ -20,17 +20,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # nothing heavy above: the processes that decode photos import this file too
+if TYPE_CHECKING:  # no heavy imports above: the decoder processes import this file, too
     from bench.page import Report
     from bench.peers.kit import Kit
 
 ROOT = Path(__file__).parents[1]
 SHARES = {"training": 0.17, "pictures": 0.33, "files": 0.38, "others": 0.12}
-"""Of the time that is left when all is made. What one needs less the next ones have more."""
+"""Shares of the time that is left after the inputs are built. Time that one suite saves goes to the next ones."""
 
 
 def main() -> None:
-    """Measure, print, and write the page where that is asked for."""
+    """Measure and print the page; write it if `--out` is given."""
     options = read_options()
     prepare_process(options)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -45,19 +45,19 @@ def read_options(args: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--model", choices=("auto", "mini", "sd15", "tiny"), default="auto")
-    parser.add_argument("--budget", type=float, default=570.0, help="seconds for all of it")
-    parser.add_argument("--photos", type=Path, help="folder of own photos, which are cut square")
-    parser.add_argument("--rounds", type=int, help="as many, whatever the budget; all that fit by default")
+    parser.add_argument("--budget", type=float, default=570.0, help="seconds for everything")
+    parser.add_argument("--photos", type=Path, help="folder of own photos, which are cropped square")
+    parser.add_argument("--rounds", type=int, help="number of rounds, for any budget; as many as fit by default")
     parser.add_argument("--num-photos", type=int, help="photos to draw; 8 on CPU, 16 on CUDA by default")
     parser.add_argument("--photo-px", type=int, default=3464, help="side of the drawn photos")
-    parser.add_argument("--threads", type=int, default=1, help="torch's, on CPU; idle ones burn CPU seconds")
+    parser.add_argument("--threads", type=int, default=1, help="torch's threads on CPU; idle ones cost CPU time, too")
     parser.add_argument("--suites", default="training,pictures,files,scaling", help="which parts to measure")
     parser.add_argument("--out", type=Path, help="the page, such as docs/performance.md")
     return parser.parse_args(args)
 
 
 def prepare_process(options: argparse.Namespace) -> None:
-    """Set what libraries read when they are first imported, and let artbank be found where it is not installed."""
+    """Set the variables that libraries read at import, and put the checkout on the path."""
     logging.basicConfig(level=logging.INFO, format="%(relativeCreated)8d ms %(message)s", stream=sys.stderr)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if options.device == "cpu":
@@ -67,7 +67,7 @@ def prepare_process(options: argparse.Namespace) -> None:
 
 
 def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
-    """Make all that is needed and measure it within the budget."""
+    """Build the inputs and measure everything within the budget."""
     import torch
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
@@ -83,7 +83,7 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     end, is_cuda = time.monotonic() + options.budget, options.device.startswith("cuda")
     if not is_cuda:
         torch.set_num_threads(options.threads)
-    kit = _make(options, scratch)
+    kit = _build_kit(options, scratch)
     command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
     report = Report(command, hardware.describe_machine(kit.device), is_cuda)
     report.figures |= gpu.measure_peaks(kit)
@@ -97,12 +97,12 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     report.figures |= gpu.measure_figures(kit, report.suites, report.figures, end)
     if "scaling" in wanted:
         report.curves = scaling.measure_curves(kit, max(end - time.monotonic(), 0.0))
-    report.notes += _tell(kit)
+    report.notes += _list_notes(kit)
     return report
 
 
 def share_out(name: str, wanted: list[str], left: float) -> float:
-    """Return the part of the time left, s, that a suite has; those after it have the rest."""
+    """Return the seconds of a suite out of those that are left; later suites share the rest."""
     order = list(SHARES)
     later = [other for other in order[order.index(name) :] if other in wanted or other == "others"]
     return left * SHARES[name] / sum(SHARES[other] for other in later)
@@ -114,8 +114,8 @@ def _suites() -> dict:
     return {"training": suites.training_suite, "pictures": suites.pictures_suite, "files": suites.files_suite}
 
 
-def _make(options: argparse.Namespace, scratch: Path) -> Kit:
-    from bench.making import SD15, TINY, make_kit
+def _build_kit(options: argparse.Namespace, scratch: Path) -> Kit:
+    from bench.build_kit import SD15, TINY, make_kit
 
     model = options.model
     if model == "auto":
@@ -126,7 +126,7 @@ def _make(options: argparse.Namespace, scratch: Path) -> Kit:
     return make_kit(scratch, options.device, shapes, steps=100 if shapes is None else 4, **photos)
 
 
-def _tell(kit: Kit) -> list[str]:
+def _list_notes(kit: Kit) -> list[str]:
     notes = ["the released script's image log is measured by its share: s steps run s/200 of it, without its decodings"]
     if kit.device.type == "cpu":
         notes.append("nothing here ran on a GPU: `python bench/run.py --device cuda --budget 540` measures that")

@@ -1,4 +1,4 @@
-"""How artbank's cost goes with the batch, the number of photos, the size of the pictures and the number of banks."""
+"""Measure how artbank's cost grows with the batch, the photos, the size of the pictures and the banks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _STEPS = 2
 
 @dataclass
 class Curve:
-    """Seconds for each image or sample against something.
+    """Seconds per image or sample, over one variable.
 
     Attributes:
-        title: What it shows.
-        x: What it goes with.
-        points: (x, seconds of CPU on CPU, of the clock on CUDA).
+        title: Headline.
+        x: Name of the variable.
+        points: (x, seconds): CPU seconds on CPU, elapsed seconds on CUDA.
     """
 
     title: str
@@ -46,7 +46,7 @@ def sizes_px(kit: Kit) -> tuple[int, ...]:
 
 
 def measure_curves(kit: Kit, budget: float) -> list[Curve]:
-    """Measure the curves within a budget, s; what does not fit is not there."""
+    """Measure the curves within a budget, s; points that do not fit are left out."""
     end, curves = monotonic() + budget, []
     for curve, contenders in _plan(kit):
         curves.append(curve)
@@ -65,7 +65,7 @@ def _plan(kit: Kit) -> Iterator[tuple[Curve, Iterator[tuple[int, Contender]]]]:
     fast, small = ours.preset("fast"), min(len(kit.photos), 4)
     yield (
         Curve("Stylizing, `fast`, from pictures", "batch"),
-        ((n, ours.drawing(kit, f"batch {n}", fast, batch=n, count=n, compiled=False)) for n in BATCHES),
+        ((n, ours.stylizing(kit, f"batch {n}", fast, batch=n, count=n, compiled=False)) for n in BATCHES),
     )
     yield (
         Curve("Training", "batch"),
@@ -82,7 +82,7 @@ def _plan(kit: Kit) -> Iterator[tuple[Curve, Iterator[tuple[int, Contender]]]]:
     yield (
         Curve(f"Stylizing, `fast`, from pictures, batch {small}", "short side, px"),
         (
-            (n, ours.drawing(kit, f"{n} px", _of_size(n), batch=small, count=small, compiled=False))
+            (n, ours.stylizing(kit, f"{n} px", _of_size(n), batch=small, count=small, compiled=False))
             for n in sizes_px(kit)
         ),
     )
@@ -93,7 +93,7 @@ def _of_size(side_px: int) -> StylizeRecipe:
 
 
 def plot(curves: list[Curve], folder: Path, clock: str) -> list[Path]:
-    """Draw the curves as SVG files; returns none where there is no matplotlib."""
+    """Draw the curves as SVG files; returns none without matplotlib."""
     try:
         import matplotlib
     except ImportError:

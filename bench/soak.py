@@ -1,11 +1,11 @@
-"""Many small photos through a run that is disturbed all the while; nothing may be lost, and nothing done twice.
+"""Run many small photos while workers are killed and requests fail; nothing may be lost or done twice.
 
     python bench/soak.py --photos 100000
 
-On this machine: the tests' S3 gateway (`tests/install-services.sh`), before it a proxy that fails 2 % of the requests,
-a Prefect server, and `artbank stylize --runner dask` with two worker processes, one of which is killed with -9 every
-minute. The base model is trivial (`bench/trivial.py`), so that the figures are those of all that is around a model.
-100,000 photos take about an hour on 2 cores, of which a part goes to the gateway, the proxy and the server.
+Everything runs on this machine: the tests' S3 gateway (`tests/install-services.sh`), a proxy before it that fails 2 %
+of the requests, a Prefect server, and `artbank stylize --runner dask` with two worker processes. Every minute one of
+them is killed with -9. The base model is tiny (`bench/trivial.py`), so that the figures are those of everything but the
+model. 100,000 photos take about an hour on 2 cores; gateway, proxy and server take a part of that.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ _CALL = re.compile(r'"(GET|POST|PUT|PATCH|DELETE) (/api/[a-z_]+)')
 
 
 class Watch:
-    """Looks at the processes of a run every few seconds, and kills a worker now and then."""
+    """Measures the processes of a run every few seconds, and kills a worker from time to time."""
 
     def __init__(self, command: subprocess.Popen[bytes], server: int, kill_seconds: float):
-        """Begin; `close` ends it."""
+        """Start watching; `close` stops it."""
         self.peaks: dict[str, int] = defaultdict(int)
         self.kills = 0
         self._command, self._server, self._kill_seconds = command, server, kill_seconds
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._ended.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         rng, last = random.Random(0), time.monotonic()
         while not self._ended.wait(_SAMPLE_SECONDS):
             with suppress(psutil.Error):
@@ -90,11 +90,11 @@ class Watch:
 
 
 def main() -> None:
-    """Run it, and print what came of it."""
+    """Run it, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=100_000)
-    parser.add_argument("--share", type=float, default=0.02, help="of the store's requests that fail")
-    parser.add_argument("--kill-seconds", type=float, default=60.0, help="between two kills of a worker")
+    parser.add_argument("--share", type=float, default=0.02, help="share of the store's requests that fail")
+    parser.add_argument("--kill-seconds", type=float, default=60.0, help="seconds between two kills of a worker")
     parser.add_argument("--shard-size", type=int, default=256)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as name, rgw.run_gateway() as gateway:
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def _fill(gateway: rgw.Endpoint, count: int) -> Store:
-    """Draw photos and write them into a new bucket, past the proxy."""
+    """Draw photos and write them to a new bucket, without the proxy."""
     from s3fs import S3FileSystem
 
     fs = S3FileSystem(endpoint_url=gateway.url, key=gateway.access_key, secret=gateway.secret_key)
@@ -127,7 +127,7 @@ def _fill(gateway: rgw.Endpoint, count: int) -> Store:
 
 
 def _draw(rng: np.random.Generator) -> bytes:
-    """Return a JPEG of 64 x 48 px that no other is like."""
+    """Return a JPEG of 64 x 48 px, each one different."""
     coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8)).resize((64, 48), Image.Resampling.BICUBIC)
     file = io.BytesIO()
     coarse.save(file, "JPEG", quality=85)
@@ -136,7 +136,7 @@ def _draw(rng: np.random.Generator) -> bytes:
 
 @contextmanager
 def _run_server(folder: Path) -> Iterator[tuple[str, int, Path]]:
-    """Run a Prefect server; gives its URL, its process and the log of its calls."""
+    """Run a Prefect server; yields its URL, its process id and the log of its calls."""
     port, log = rgw.free_port(), folder / "server.log"
     env = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     env["PREFECT_SERVER_LOGGING_LEVEL"] = "INFO"  # one line a call
@@ -165,7 +165,7 @@ def _train(folder: Path, bucket_uri: str) -> None:
 
 
 def _stylize(folder: Path, bucket_uri: str, server: int, options: argparse.Namespace) -> Watch:
-    """Run `artbank stylize` until nothing is left to do, and watch it."""
+    """Run `artbank stylize` to its end, and watch it."""
     command = ["stylize", f"{bucket_uri}/photos", f"{bucket_uri}/art", *_common(folder, bucket_uri), "--style", "novak"]
     command += ["--steps", "1", "--strength", "1", "--guidance", "1", "--inversion", "gaussian"]
     command += ["--runner", "dask", "--num-workers", "2", "--batch-size", "64", "--shard-size", str(options.shard_size)]

@@ -1,8 +1,7 @@
-"""Who is measured against whom: training, stylizing from pictures, stylizing from files.
+"""The suites of contenders: training, stylizing from pictures, stylizing from files.
 
-Names that begin with `ours` are artbank's. In stylizing a batch is 4 on CPU where it is 16 on CUDA, for there
-a unit of work of 16 pictures takes half a minute and a larger batch no less a picture; both sides of a comparison have
-the same.
+Names that begin with `ours` are artbank's. Stylizing uses batches of 16 on CUDA and of 4 on CPU, where 16 pictures
+would take half a minute and a larger batch saves nothing. Both sides of a comparison use the same batch.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ STRONG_STEPS, STRONG_GUIDANCE = 20, 7.5
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is in a unit of work.
+    """Sizes of a unit of work.
 
     Attributes:
-        batch: Of who batches, in stylizing.
-        few: Photos of a unit of who works one by one.
-        num_batches: Batches of a unit that goes from files to files.
-        steps: Of training at batch 1; larger batches take as many fewer.
+        batch: Batch of stylizing, for contenders that batch.
+        few: Photos of a unit, for contenders that take one at a time.
+        num_batches: Batches of a unit from files to files.
+        steps: Training steps at batch 1; larger batches take proportionally fewer.
         large: The large batch of training.
     """
 
@@ -47,7 +46,7 @@ class Sizes:
 
 
 def training_suite(kit: Kit, sizes: Sizes) -> Suite:
-    """Return those that train."""
+    """Return the contenders of training."""
     steps, fewer = sizes.steps, max(sizes.steps // sizes.large, 1)
     return {
         "ours": ours.training(kit, batch=ours.BATCH, steps=max(steps, 6), validates=True),
@@ -64,20 +63,20 @@ def training_suite(kit: Kit, sizes: Sizes) -> Suite:
 
 
 def pictures_suite(kit: Kit, sizes: Sizes) -> Suite:
-    """Return those that stylize decoded pictures: the models alone."""
+    """Return the contenders that stylize decoded pictures: the models alone."""
     batch, is_cuda = sizes.batch, kit.device.type == "cuda"
     strong = Usage("diffusers batched, DPM++ 20", batch, STRONG_STEPS, STRONG_GUIDANCE, "dpm++2m", compiled=is_cuda)
     plain = ours.plain(steps=STRONG_STEPS, guidance=STRONG_GUIDANCE, solver="dpm++2m")
     suite = {
         "released": released.stylizing(kit, count=sizes.few, files=False),
-        "ours-paper": ours.drawing(kit, "artbank paper, batch 1", ours.preset("paper"), batch=1, count=sizes.few),
+        "ours-paper": ours.stylizing(kit, "artbank paper, batch 1", ours.preset("paper"), batch=1, count=sizes.few),
         "strong": pipelines.stylizing(kit, strong),
-        "ours-plain": ours.drawing(kit, f"artbank, DPM++ 20, batch {batch}", plain, batch=batch, count=batch),
+        "ours-plain": ours.stylizing(kit, f"artbank, DPM++ 20, batch {batch}", plain, batch=batch, count=batch),
     }
     presets = {f"ours-{name}": ours.preset(name) for name in ("exact", "balanced", "fast")}
     presets |= {f"ours-{name}-10": ours.preset(name, guidance=10.0) for name in ("balanced", "fast")}
     return suite | {
-        key: ours.drawing(kit, f"{_name(key)}, batch {batch}", recipe, batch=batch, count=batch)
+        key: ours.stylizing(kit, f"{_name(key)}, batch {batch}", recipe, batch=batch, count=batch)
         for key, recipe in presets.items()
     }
 
@@ -87,7 +86,7 @@ def _name(key: str) -> str:
 
 
 def files_suite(kit: Kit, sizes: Sizes) -> Suite:
-    """Return those that stylize files into files."""
+    """Return the contenders that stylize files into files."""
     batch, count, is_cuda = sizes.batch, sizes.batch * sizes.num_batches, kit.device.type == "cuda"
     many = {"batch": batch, "num_batches": sizes.num_batches}
     strong = Usage(
@@ -117,6 +116,6 @@ def files_suite(kit: Kit, sizes: Sizes) -> Suite:
 
 
 def run(make: Callable[[Kit, Sizes], Suite], kit: Kit, budget: float, rounds: int | None = None) -> Table:
-    """Measure a suite within a budget, s, in which its making counts; see `compete`."""
+    """Measure a suite within a budget, s, that includes building it; see `compete`."""
     start, suite = time.monotonic(), make(kit, Sizes.on(kit.device))
     return compete(suite, kit.device, budget - (time.monotonic() - start), rounds)

@@ -16,7 +16,7 @@ from bench.rounds import Row, Table, ratio
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table and the one of artbank's that it is compared with."""
+    """A row of a table, and artbank's row that it is compared with."""
 
     key: str
     against: str
@@ -60,13 +60,13 @@ MATCHED = (
 
 
 def markdown(table: Table, lines: Sequence[Line], unit: str, clock: str) -> str:
-    """Return a table; a ratio is how many times what artbank's row costs the other one does, round by round.
+    """Return a table; a ratio is the cost of a row over the cost of artbank's, round by round.
 
     Args:
-        table: What was measured.
-        lines: Its rows; those that were left out are.
+        table: The measured costs.
+        lines: Its rows; contenders that were not measured are left out.
         unit: `image` or `sample`.
-        clock: What the seconds are: `CPU-s` or `s`.
+        clock: Unit of the costs: `CPU-s` or `s`.
     """
     columns = ("what", f"evaluations {_each(unit)}", "batch", "dtype", f"{clock} {_each(unit)}", f"{unit}s/s")
     head = f"| {' | '.join(columns)} | compared with | ratio (range) |"
@@ -75,7 +75,7 @@ def markdown(table: Table, lines: Sequence[Line], unit: str, clock: str) -> str:
 
 
 def matched(table: Table, kit: Kit, scorer: Scorer | None, clock: str) -> str:
-    """Return the presets beside the released script, each with what the scorer says of both on the same photos."""
+    """Return the presets beside the released script, with the scores of both on the same photos."""
     head = (
         f"| what | evaluations | {clock} an image | ratio (range) | photos | style gain, theirs | style gain, ours "
         "| SSIM, theirs | SSIM, ours |"
@@ -90,8 +90,8 @@ def matched(table: Table, kit: Kit, scorer: Scorer | None, clock: str) -> str:
     return "\n".join(shown)
 
 
-def judge(row: Row, names: Sequence[str], kit: Kit, scorer: Scorer) -> tuple[float, float]:
-    """Return the gain of `clip_style`, 0 as the photos and 1 as held-out artworks, and the mean SSIM of a row."""
+def score_row(row: Row, names: Sequence[str], kit: Kit, scorer: Scorer) -> tuple[float, float]:
+    """Return the gain of `clip_style` (0 as the photos, 1 as held-out artworks) and the mean SSIM of a row."""
     by_name = {path.name: np.asarray(picture) for path, picture in zip(kit.photos, kit.pictures, strict=True)}
     scores = score(
         scorer, kit.reference, [by_name[name] for name in names], [np.asarray(row.album[name]) for name in names]
@@ -103,7 +103,7 @@ def judge(row: Row, names: Sequence[str], kit: Kit, scorer: Scorer) -> tuple[flo
 def _marks(theirs: Row, own: Row, names: Sequence[str], kit: Kit, scorer: Scorer | None) -> list[str]:
     if scorer is None:
         return ["-"] * 4
-    (gain, ssim), (own_gain, own_ssim) = (judge(row, names, kit, scorer) for row in (theirs, own))
+    (gain, ssim), (own_gain, own_ssim) = (score_row(row, names, kit, scorer) for row in (theirs, own))
     return [f"{mark:.2f}" for mark in (gain, own_gain, ssim, own_ssim)]
 
 

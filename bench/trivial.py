@@ -1,6 +1,6 @@
-"""The smallest models of the shape of the large ones: for what is measured around a model, and not in it.
+"""Tiny models in the shape of the large ones, to measure everything but the model.
 
-A Stable Diffusion of one level with 8 channels and a CLIP of one layer beside it, of random weights: a picture of 32 px
+A Stable Diffusion of one level with 8 channels, and a CLIP of one layer, both with random weights: a picture of 32 px
 takes about a millisecond.
 """
 
@@ -21,7 +21,7 @@ _WIDTH = 16
 
 
 def save_trivial(folder: Path) -> Path:
-    """Save the models into a folder that is a base model; the scorer `auto` finds its CLIP."""
+    """Save the models as the folder of a base model; the scorer `auto` finds its CLIP."""
     torch.manual_seed(0)
     UNet2DConditionModel(
         sample_size=SIDE_PX // 8,

@@ -1,8 +1,8 @@
-"""What verifying an output costs: so many pictures in one style, in shards of 64, all as it should be.
+"""Measure the verification of an intact output: pictures in one style, in shards of 64.
 
     python bench/verifying.py --pictures 1000000
 
-The output is made up in memory, with pictures of a kilobyte: how fast a store lists and reads is not in these figures.
+The output is invented in memory, with pictures of a kilobyte, so the figures include no time of a store.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ RECIPES = {"monet": "r1"}
 PICTURE = bytes(1024)
 
 
-class MadeUpOutput:
-    """As much of a store as a verification needs: tables that were written, and one picture under all other names."""
+class InventedOutput:
+    """The part of a store that a verification uses: written tables, and the same picture under every other name."""
 
-    uri = "made-up"
+    uri = "invented"
 
     def __init__(self, num_pictures: int):
         self.num_pictures = num_pictures
         self.written: dict[str, bytes] = {}
 
     def create(self, key: str, data: bytes) -> bool:
-        """Keep a table."""
+        """Store a table."""
         self.written[key] = data
         return True
 
     write = create
 
-    def child(self, _: str) -> MadeUpOutput:
-        """Return what planning asks for the parts' names."""
-        return MadeUpOutput(0)
+    def child(self, _: str) -> InventedOutput:
+        """Return an empty store, for the names of parts."""
+        return InventedOutput(0)
 
     def list(self) -> list[StoredObject]:
-        """Return that there is none yet."""
+        """Return no objects."""
         return []
 
     def scan(self) -> Iterator[StoredObject]:
-        """Yield what was written, and the pictures in folders of a thousand."""
+        """Yield the written tables, and the pictures in folders of a thousand."""
         yield from (StoredObject(key, len(data), "") for key, data in self.written.items())
         yield from (StoredObject(f"monet/{photo(i)}", len(PICTURE), "") for i in range(self.num_pictures))
 
     def list_leftovers(self, **_: float) -> list[str]:
-        """Return that there are none."""
+        """Return no leftovers."""
         return []
 
     def read(self, key: str) -> bytes:
@@ -72,18 +72,18 @@ class MadeUpOutput:
 
 
 def main() -> None:
-    """Print seconds, and the process's peak memory after each step."""
+    """Print the seconds and the peak memory of each step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=1_000_000)
-    output: Any = MadeUpOutput(parser.parse_args().pictures)
-    measure("made up", lambda: fill(output))
+    output: Any = InventedOutput(parser.parse_args().pictures)
+    measure("invented", lambda: fill(output))
     for quick in (True, False):
         report = measure("verified, quick" if quick else "verified", lambda quick=quick: verify(output, quick=quick))
         assert report.counts == {}, report.counts
 
 
 def measure(what: str, work: Any) -> Any:
-    """Run a step and print what it took."""
+    """Run a step and print its time and memory."""
     start, cpu = time.monotonic(), time.process_time()
     found = work()
     cpu = time.process_time() - cpu
@@ -93,7 +93,7 @@ def measure(what: str, work: Any) -> Any:
 
 
 def fill(output: Any) -> None:
-    """Write manifest, parts and tables of a run that did everything."""
+    """Write manifest, parts and tables of a complete run."""
     count = output.num_pictures
     keys = pa.array([photo(i) for i in range(count)], pa.string())
     facts = {"size": pa.repeat(1, count), "etag": pa.repeat("e", count), "known_sha256": pa.nulls(count, pa.string())}

@@ -1,6 +1,6 @@
-"""What goes through the networks, counted by forward hooks: one mechanism for the peers and for artbank.
+"""Count the samples that go through the networks, by forward hooks, for the peers and for artbank alike.
 
-A count is in samples, not in calls: a UNet call with a batch of 16 is 16 evaluations, a guided one on 8 photos too.
+Counts are in samples, not in calls: a UNet call with a batch of 16 is 16 evaluations; so is a guided one on 8 photos.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ ROLES = ("unet", "vae_encode", "vae_decode", "text", "clip")
 
 
 class CountError(AssertionError):
-    """A contender did not do what it says it does."""
+    """The counts of a contender differ from the expected ones."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a contender must be counted at, for each image or sample; None is not checked.
+    """Expected counts of a contender, per image or sample; None is not checked.
 
     Attributes:
-        unet: UNet evaluations; `vae_encode` and the others likewise through their networks.
+        unet: UNet evaluations; `vae_encode` and the following count the samples of their networks.
         unet_batch: Largest batch of a UNet call, guidance's doubling included.
-        dtype: What the UNet computes in.
-        trained: Parameters that the optimiser holds; 0 where nothing is trained.
+        dtype: Precision of the UNet.
+        trained: Parameters in the optimiser; 0 without training.
     """
 
     unet: float
@@ -43,26 +43,26 @@ class Expected:
 
 @dataclass
 class Counts:
-    """What was counted, in samples by role, and what the UNet's calls were like."""
+    """Counted samples by role, and batch and precision of the UNet's calls."""
 
     samples: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
     unet_batch: int = 0
     dtypes: set[torch.dtype] = field(default_factory=set)
 
     def each(self, role: str, num_done: int) -> float:
-        """Return the count of a role for each of the images or samples that were done."""
+        """Return the count of a role per finished image or sample."""
         return self.samples[role] / num_done
 
 
 @contextmanager
 def counting(watched: Mapping[str, nn.Module]) -> Iterator[Counts]:
-    """Count what goes through modules while in the context.
+    """Count the samples that go through modules while the block runs.
 
     Args:
         watched: Modules by role; the VAE's are its `encoder` and `decoder`.
 
     Raises:
-        KeyError: A role is none of `ROLES`.
+        KeyError: A role is not in `ROLES`.
     """
     counts = Counts()
     hooks = [module.register_forward_hook(_make_hook(counts, role)) for role, module in watched.items()]
@@ -74,7 +74,7 @@ def counting(watched: Mapping[str, nn.Module]) -> Iterator[Counts]:
 
 
 def check(name: str, expected: Expected, counts: Counts, num_done: int, trained: int = 0) -> None:
-    """Compare counts with what a contender says of itself.
+    """Compare counts with the expected ones.
 
     Raises:
         CountError: They differ; names each difference.
@@ -91,12 +91,12 @@ def check(name: str, expected: Expected, counts: Counts, num_done: int, trained:
     if trained != expected.trained:
         found["trained parameters"] = (expected.trained, trained)
     if found:
-        told = "; ".join(f"{what}: expected {wanted}, counted {got}" for what, (wanted, got) in found.items())
-        raise CountError(f"{name} does not do what it is described to do: {told}; its figures would be worth nothing")
+        differences = "; ".join(f"{what}: expected {wanted}, counted {got}" for what, (wanted, got) in found.items())
+        raise CountError(f"{name}: {differences}; correct the contender, its figures would mean nothing")
 
 
 def count_trained(optimizer: torch.optim.Optimizer | None) -> int:
-    """Return the number of parameters that an optimiser holds."""
+    """Return the number of parameters in an optimiser."""
     groups = [] if optimizer is None else optimizer.param_groups
     return sum(parameter.numel() for group in groups for parameter in group["params"])
 

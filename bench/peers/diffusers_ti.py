@@ -2,7 +2,7 @@
 
 Batch 16, float32, artworks decoded, resized and mirrored in the main process for every sample, VAE encoding in the
 loop, a placeholder of one vector added to the vocabulary, AdamW (5e-4, weight decay 0.01) over the whole embedding
-table, whose other rows are put back after each step. Its periodic validation pictures are off by default, and are here.
+table, whose other rows are restored after each step. Its periodic validation pictures are off, as by default.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Placeholder:
         self.optimizer = torch.optim.AdamW([self.table], lr=self.rate, weight_decay=_DECAY)
 
     def step(self, loss: Tensor) -> float:
-        """Take a step of the optimiser, then put back every row but the placeholder's."""
+        """Take a step of the optimiser, then restore every row but the placeholder's."""
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -48,7 +48,7 @@ class Placeholder:
         return loss.item()
 
     def prompts(self, texts: Sequence[str]) -> Tensor:
-        """Return ids [B, L] of texts that end with the placeholder, whatever the tokenizer knows of it."""
+        """Return ids [B, L] of texts with the placeholder at their end; the tokenizer does not know it."""
         ids = self.parts.tokenize(texts)
         ends = (ids == self.parts.text_encoder.config.eos_token_id).int().argmax(1)
         ids[torch.arange(len(ids)), ends] = self.id
@@ -59,14 +59,14 @@ class Example:
     """The example's loop."""
 
     def __init__(self, kit: Kit, *, batch: int, steps: int):
-        """Prepare it; `steps` are those of one unit of work."""
+        """Prepare it; `steps` is the number in a unit of work."""
         self.kit, self.batch, self.steps = kit, batch, steps
         self.parts = kit.parts(torch.float32).own_text_encoder()
         self.placeholder = Placeholder(self.parts, _RATE)
         self.random = random.Random(0)
 
     def work(self) -> Sequence[float]:
-        """Take the steps of a unit; returns a loss for each sample."""
+        """Take the steps of a unit; returns one loss per sample."""
         return [loss for _ in range(self.steps) for loss in [self._step()] * self.batch]
 
     def _step(self) -> float:

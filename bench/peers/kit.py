@@ -1,4 +1,4 @@
-"""The same frozen weights for everybody, and what a contender is to the harness.
+"""The weights and inputs that all contenders share, and the interface of a contender.
 
 Shape legend: B batch, L tokens of a prompt (77), D text width, K vectors of a bank, S side of a working image, px.
 """
@@ -30,19 +30,19 @@ STYLED = "a painting, in the style of"
 
 @dataclass
 class Contender:
-    """One that is measured.
+    """Something to be measured.
 
     Attributes:
-        name: In the tables.
-        work: Does a unit of work and returns what came of it, one entry an image or sample.
+        name: Its name in the tables.
+        work: Does a unit of work; returns one entry per image or sample.
         watched: Modules that are counted, by role; see `counting`.
-        expected: What must be counted.
-        batch: Images or samples in a call, as its user thinks of them.
-        optimizer: What is trained; None where nothing is.
-        smaller: Makes the same with half the batch, for a card on which this one does not fit.
-        compiles: Whether the first unit compiles something, so that only the second tells what one costs.
-        close: Lets go of threads and files.
-        album: Pictures by the names of their photos, where those are kept for scoring.
+        expected: The counts that it must have.
+        batch: Images or samples per call, as its user would count them.
+        optimizer: The optimiser of a training; None without one.
+        smaller: Builds the same with half the batch, for a GPU that is too small.
+        compiles: The first unit compiles something, so only the second one has the true cost.
+        close: Releases threads and files.
+        album: Pictures by the names of their photos, if they are kept for scoring.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Parts:
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """Device of the networks."""
         return self.unet.device
 
     @property
@@ -101,19 +101,19 @@ class Parts:
 
 @dataclass(eq=False)
 class Kit:
-    """What everybody starts from: one folder of weights, one bank, the same photos and artworks.
+    """Inputs of all contenders: one folder of weights, one bank, the same photos and artworks.
 
     Attributes:
-        source: What artbank loads its base model by: `mini` or the folder.
-        folder: Of the weights.
-        device: Where everybody runs.
-        scratch: Where outputs go.
+        source: artbank's name of the base model: `mini` or the folder.
+        folder: The weights.
+        device: Device of all contenders.
+        scratch: Folder for outputs.
         side_px: S.
         photos: Files of the photos, square ones.
         artworks: Files of the artworks.
-        store_uri: Where the bank is registered.
+        store_uri: Store of the bank.
         bank: The bank.
-        reference: What its collection looks like.
+        reference: The reference of its collection.
     """
 
     source: str
@@ -129,30 +129,30 @@ class Kit:
     _loaded: dict[torch.dtype, Parts] = field(default_factory=dict)
 
     def parts(self, dtype: torch.dtype) -> Parts:
-        """Return the peers' networks in a precision, loaded once; who changes one copies it first."""
+        """Return the peers' networks in a precision, loaded once; copy them before you change them."""
         if dtype not in self._loaded:
             self._loaded[dtype] = load_parts(self.folder, self.device, dtype)
         return self._loaded[dtype]
 
     @property
-    def half(self) -> torch.dtype:
-        """What `fp16` comes to here: float16 on CUDA, float32 on CPU, where half precision is no gain."""
+    def fp16(self) -> torch.dtype:
+        """float16 on CUDA; float32 on CPU, where half precision saves nothing."""
         return torch.float16 if self.device.type == "cuda" else torch.float32
 
     @property
-    def brain(self) -> torch.dtype:
-        """What `bf16` comes to here: bfloat16 on CUDA, float32 on CPU."""
+    def bf16(self) -> torch.dtype:
+        """bfloat16 on CUDA; float32 on CPU."""
         return torch.bfloat16 if self.device.type == "cuda" else torch.float32
 
     @cached_property
     def compiled(self) -> Any:
-        """The UNet as a user who knows the documentation compiles it: half precision, channels last, one graph."""
-        own = copy.deepcopy(self.parts(self.half).unet).to(memory_format=torch.channels_last)
+        """The UNet, compiled as the documentation recommends: half precision, channels last, one graph."""
+        own = copy.deepcopy(self.parts(self.fp16).unet).to(memory_format=torch.channels_last)
         return torch.compile(own, fullgraph=True)
 
     @cached_property
     def vision(self) -> nn.Module:
-        """CLIP's vision tower in float32, which the released training runs beside."""
+        """CLIP's vision tower in float32, which the released training also runs."""
         clip = CLIPModel.from_pretrained(self.folder / "clip", dtype=torch.float32, local_files_only=True)
         return nn.Module.to(clip.vision_model.requires_grad_(False).eval(), self.device)
 
@@ -163,7 +163,7 @@ class Kit:
 
 
 def load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> Parts:
-    """Load and freeze the networks as diffusers does it, without artbank's layout of their memory."""
+    """Load and freeze the networks as diffusers does, without artbank's memory layout."""
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     parts = Parts(
         UNet2DConditionModel.from_pretrained(folder / "unet", dtype=dtype, **options),

@@ -1,7 +1,7 @@
 """kohya sd-scripts' textual inversion, re-created from its described behaviour.
 
-Latents cached once, so that no VAE and no file is in the loop; fused attention; bfloat16 on CUDA (float32 on CPU), with
-the embedding table in float32 and the whole of it in AdamW, whose other rows are put back after each step.
+Latents are cached once, so that no VAE and no file is in the loop; fused attention; bfloat16 on CUDA (float32 on CPU).
+The embedding table is in float32, and AdamW has all of it; its other rows are restored after each step.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Script:
     """The script's loop."""
 
     def __init__(self, kit: Kit, *, batch: int, steps: int):
-        """Cache the latents; `steps` are those of one unit of work."""
+        """Cache the latents; `steps` is the number in a unit of work."""
         self.kit, self.batch, self.steps, self.done = kit, batch, steps, 0
-        self.parts = kit.parts(kit.brain).own_text_encoder()
+        self.parts = kit.parts(kit.bf16).own_text_encoder()
         self.parts.text_encoder.float()
         self.placeholder = Placeholder(self.parts, _RATE)
         self.latents = self._cache()
@@ -34,11 +34,11 @@ class Script:
     def _cache(self) -> Tensor:
         kit, latents = self.kit, []
         for path in kit.artworks:
-            latents.append(self.parts.encode(to_batch([read_square(path, kit.side_px)], kit.device, kit.brain)))
+            latents.append(self.parts.encode(to_batch([read_square(path, kit.side_px)], kit.device, kit.bf16)))
         return torch.cat(latents)
 
     def work(self) -> Sequence[float]:
-        """Take the steps of a unit; returns a loss for each sample."""
+        """Take the steps of a unit; returns one loss per sample."""
         return [loss for _ in range(self.steps) for loss in [self._step()] * self.batch]
 
     def _step(self) -> float:
@@ -47,13 +47,13 @@ class Script:
         with torch.autocast("cuda", torch.bfloat16, enabled=self.kit.device.type == "cuda"):
             encoder: Any = self.parts.text_encoder
             prompts = encoder(self.placeholder.prompts(["a painting in the style of"] * self.batch)).last_hidden_state
-            loss = denoising_loss(self.parts, self.latents[picks.to(self.kit.device)], prompts.to(self.kit.brain))
+            loss = denoising_loss(self.parts, self.latents[picks.to(self.kit.device)], prompts.to(self.kit.bf16))
         return self.placeholder.step(loss)
 
 
 def training(kit: Kit, *, batch: int, steps: int) -> Contender:
     """Return the script as a contender."""
     loop = Script(kit, batch=batch, steps=steps)
-    expected = Expected(unet=1, unet_batch=batch, dtype=kit.brain, text=1, trained=loop.placeholder.table.numel())
+    expected = Expected(unet=1, unet_batch=batch, dtype=kit.bf16, text=1, trained=loop.placeholder.table.numel())
     name = f"kohya sd-scripts, cached latents, batch {batch}"
     return Contender(name, loop.work, loop.parts.watched, expected, batch, loop.placeholder.optimizer)

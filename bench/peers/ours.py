@@ -1,9 +1,8 @@
-"""artbank itself, through its public functions, counted like its peers.
+"""artbank itself, through its public functions, counted as its peers are.
 
-Training is measured with its validation: a unit of s steps at the default batch validates once, on so many held-out
-views that their share of the samples is that of the defaults. Stylizing from pictures is the model alone. Stylizing
-from files is a shard of a run, by the stages of the pipeline: read, decoded, drawn, scored, encoded, written, and its
-part of the results committed. Peers neither score nor keep results.
+Training includes validation: a unit validates once, on as many held-out crops as give the share of validation that the
+defaults have. Stylizing from pictures is the model alone. Stylizing from files is a shard of a run, with all stages of
+the pipeline: read, decode, draw, score, encode, write, commit. The peers neither score nor keep results.
 """
 
 from __future__ import annotations
@@ -42,44 +41,46 @@ _NOISE_LEVELS = 4
 
 
 def preset(name: str, **values: float) -> StylizeRecipe:
-    """Return a preset of artbank's at the strength that all are measured at, but for some values."""
+    """Return a preset of artbank's at the strength of all contenders, with some values replaced."""
     return StylizeRecipe.model_validate({"preset": name, "strength": STRENGTH, **values})
 
 
 def plain(*, steps: int, guidance: float, solver: str) -> StylizeRecipe:
-    """Return a recipe that does what an img2img pipeline does: noise, no inversion, guidance all the way."""
+    """Return a recipe that does the same as an img2img pipeline: noise without inversion, guidance in every step."""
     facts = {"steps": steps, "guidance": guidance, "solver": solver, "inversion": "gaussian", "strength": STRENGTH}
     return StylizeRecipe.model_validate({"preset": "balanced", **facts})
 
 
-class Tap(torch.nn.Module):
-    """artbank's own way through the UNet, as a module that can be hooked, compiled or not."""
+class HookedDenoiser(torch.nn.Module):
+    """artbank's `Denoiser` as a module, so that it can be hooked, compiled or not."""
 
     def __init__(self, denoiser: Denoiser):
-        """Take it."""
+        """Wrap a denoiser."""
         super().__init__()
-        self.taken = [denoiser]  # in a list: its networks are not this module's
+        self.wrapped = [denoiser]  # in a list, so that its networks do not become this module's
         self.computes_in = denoiser.unet.dtype
 
     def __getattr__(self, name: str) -> Any:
-        taken = self.__dict__.get("taken")
-        return super().__getattr__(name) if taken is None or not hasattr(taken[0], name) else getattr(taken[0], name)
+        wrapped = self.__dict__.get("wrapped")
+        if wrapped is not None and hasattr(wrapped[0], name):
+            return getattr(wrapped[0], name)
+        return super().__getattr__(name)
 
     def forward(self, *args: Any, **options: Any) -> torch.Tensor:
         """Predict."""
-        return self.taken[0](*args, **options)
+        return self.wrapped[0](*args, **options)
 
 
 def load(kit: Kit, *, compiled: bool = False) -> BaseModel:
-    """Return artbank's own copy of the base model, in the precision that it picks.
+    """Return artbank's own copy of the base model, in the precision that artbank chooses.
 
     Args:
-        kit: Where it is.
-        compiled: The one that stylizes on CUDA, compiled at the first call of each size, as an archive's would soon be.
+        kit: Names the model.
+        compiled: Compile the UNet at the first call of each size, as it soon is in a large archive on CUDA.
     """
     base = load_base_model(run_config(kit)) if compiled else _load_plain(kit.source, str(kit.device))
-    if not isinstance(base.denoiser, Tap):
-        vars(base)["denoiser"] = Tap(base.denoiser)
+    if not isinstance(base.denoiser, HookedDenoiser):
+        vars(base)["denoiser"] = HookedDenoiser(base.denoiser)
     return base
 
 
@@ -105,7 +106,7 @@ def watch(base: BaseModel) -> dict[str, torch.nn.Module]:
 
 @lru_cache(maxsize=1)
 def read_dataset(kit: Kit, count: int) -> LatentDataset:
-    """Encode the views of some artworks, which is done once for a bank."""
+    """Encode the crops of some artworks, as is done once for a bank."""
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in kit.artworks[:count]]
     return encode_dataset(load(kit), pictures, [None] * len(pictures), BankRecipe())
 
@@ -114,10 +115,10 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     """Return a training of one bank.
 
     Args:
-        kit: What to train on.
-        batch: Samples in a step.
-        steps: Of one unit of work.
-        validates: Whether a unit holds its share of the validation.
+        kit: Model and artworks.
+        batch: Samples per step.
+        steps: Steps of a unit of work.
+        validates: A unit includes its share of the validation.
     """
     base = load(kit)
     views, num_held = read_dataset(kit, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
@@ -127,9 +128,9 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     samples = batch * steps
     expected = Expected(
         unet=1 + (len(held) * _NOISE_LEVELS / samples if validates else 0),
-        unet_batch=None,  # the trainer chooses it by the device
+        unet_batch=None,  # the trainer chooses it for the device
         dtype=base.dtype,
-        text=None,  # a text is encoded once, however many samples of a batch say it
+        text=None,  # each distinct text of a batch is encoded once
         trained=count_trained(state.optimizer),
     )
     name = f"artbank, batch {batch}" + (", with its validation" if validates else "")
@@ -167,10 +168,10 @@ def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bo
     return Contender(name, work, watch(base), expected, batch, states[0].optimizer)
 
 
-def drawing(
+def stylizing(
     kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int, compiled: bool | None = None
 ) -> Contender:
-    """Return the model alone, over `count` photos at their working size."""
+    """Return the model alone, on `count` photos at their working size."""
     compiled = kit.device.type == "cuda" and batch > 1 if compiled is None else compiled
     base = load(kit, compiled=compiled)
     stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),))], recipe)
@@ -179,30 +180,30 @@ def drawing(
 
     def work() -> Sequence[Any]:
         made = {one.key: one.rgb for one in stylizer.stylize(islice(photos, count), batch_size=batch)}
-        album.update({key: Image.fromarray(_there(rgb)) for key, rgb in made.items()})
+        album.update({key: Image.fromarray(_check_drawn(rgb)) for key, rgb in made.items()})
         return list(made.values())
 
     return Contender(name, work, watch(base), expect(base, recipe, batch), batch, compiles=compiled, album=album)
 
 
 def prepare(stylizer: Stylizer, kit: Kit, number: int) -> Photo:
-    """Return a photo of the kit as the peers see it, at the working size; numbers beyond the photos start anew."""
+    """Return a photo of the kit, at the working size; numbers after the last photo start again with the first."""
     path, picture = kit.photos[number % len(kit.photos)], kit.pictures[number % len(kit.pictures)]
     turn = number // len(kit.photos)
     return stylizer.prepare(f"{turn}/{path.name}" if turn else path.name, np.asarray(picture))
 
 
 def expect(base: BaseModel, recipe: StylizeRecipe, batch: int) -> Expected:
-    """Return what a recipe must be counted at."""
+    """Return the expected counts of a recipe."""
     batches = batch * (2 if recipe.guidance > 1 else 1)
     return Expected(count_evaluations(recipe), batches, base.dtype, vae_encode=1, vae_decode=1)
 
 
 class Run:
-    """A run over an archive, worked off shard by shard: one is a unit of work."""
+    """A run over an archive, of which each shard is a unit of work."""
 
     def __init__(self, kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int):
-        """Plan it: an archive of as many shards of `count` photos as there may be units."""
+        """Plan a run over an archive with a shard of `count` photos for every possible unit."""
         archive = kit.scratch / f"archive-{count}"
         _fill(archive, kit.photos, count * MOST_UNITS)
         output = kit.scratch / f"output-{name.replace(' ', '-').replace(',', '')}"
@@ -214,7 +215,7 @@ class Run:
         self._shards = iter(shards)
 
     def work(self) -> Sequence[Any]:
-        """Do the next shard, from its mark to its part."""
+        """Finish the next shard, from its start mark to its part."""
         shard = next(self._shards)
         manifest = self.resources.open_manifest(shard.manifest_id)
         asked = manifest.tasks(shard)
@@ -233,7 +234,7 @@ def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count
     run = Run(kit, name, recipe, batch=batch, count=count)
     base, expected = run.resources.stylizer.base, expect(run.resources.stylizer.base, recipe, batch)
     expected = Expected(**{**vars(expected), "clip": 2})
-    clip = run.resources.scorer._clip.vision_model  # the one network that has no public name
+    clip = run.resources.scorer._clip.vision_model  # the only network without a public name
     watched = {**watch(base), "clip": clip}
     return Contender(name, run.work, watched, expected, batch)
 
@@ -246,7 +247,7 @@ def _fill(archive: Path, photos: Sequence[Path], count: int) -> None:
             target.hardlink_to(source)
 
 
-def _there(rgb: np.ndarray | None) -> np.ndarray:
+def _check_drawn(rgb: np.ndarray | None) -> np.ndarray:
     if rgb is None:
         raise RuntimeError("expected a picture of every photo, found one without; see the log")
     return rgb

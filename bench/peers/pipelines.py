@@ -5,8 +5,8 @@
     strong user       batch 16, DPM++ 2M in 20 steps, compiled on CUDA, a thread pool that decodes and encodes files
     A1111, ComfyUI    a folder, one file at a time, batch 1, DPM++ 2M in 20 steps, guidance 7
 
-All at strength 0.7, photos stretched to the native square, the style by `load_textual_inversion`, float32 on CPU. The
-safety checker is left out, which is in their favour.
+All at strength 0.7, photos stretched to the native square, the style by `load_textual_inversion`, float32 on CPU. There
+is no safety checker, which makes them faster.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _WORD = "<bench>"
 
 @dataclass(frozen=True)
 class Usage:
-    """How somebody runs the pipeline.
+    """A way to run the pipeline.
 
     Attributes:
-        name: In the tables.
-        batch: Photos in a call.
-        steps: Of the whole schedule.
-        guidance: Scale of the guidance.
+        name: Its name in the tables.
+        batch: Photos per call.
+        steps: Steps of the whole schedule.
+        guidance: Guidance scale.
         scheduler: `own` is the base model's.
-        compiled: Whether the UNet is compiled, and in channels-last layout.
-        loader: Files decoded and encoded between the calls, or in threads beside them; `none` starts from pictures.
-        num_batches: Calls in a unit of work.
+        compiled: The UNet is compiled, in channels-last layout.
+        loader: `serial` handles files between the calls, `threads` beside them; `none` starts from pictures.
+        num_batches: Calls per unit of work.
     """
 
     name: str
@@ -59,9 +59,9 @@ class Img2Img:
     """The pipeline with the kit's bank, and the loop around it."""
 
     def __init__(self, kit: Kit, usage: Usage):
-        """Load it, and compile it where that is asked for."""
+        """Load the pipeline, and compile it if the usage says so."""
         self.kit, self.usage = kit, usage
-        parts = kit.parts(kit.half).own_text_encoder()
+        parts = kit.parts(kit.fp16).own_text_encoder()
         kinds = {"ddim": DDIMScheduler, "dpm++2m": DPMSolverMultistepScheduler, "own": _own_scheduler(kit.folder)}
         scheduler = kinds[usage.scheduler].from_pretrained(kit.folder / "scheduler", local_files_only=True)
         self.pipeline = StableDiffusionImg2ImgPipeline(
@@ -85,12 +85,12 @@ class Img2Img:
 
     @property
     def evaluations(self) -> int:
-        """UNet evaluations an image: two a step where there is guidance; PNDM takes one step more."""
+        """UNet evaluations per image: two a step with guidance; PNDM has one step more."""
         steps = int(self.usage.steps * STRENGTH + 1e-9) + isinstance(self.pipeline.scheduler, PNDMScheduler)
         return steps * (2 if self.usage.guidance > 1 else 1)
 
     def work(self) -> Sequence[Image.Image]:
-        """Do the photos of a unit."""
+        """Stylize the photos of a unit."""
         count = self.usage.batch * self.usage.num_batches
         paths = [self.kit.photos[i % len(self.kit.photos)] for i in range(count)]
         if self.usage.loader == "none":
@@ -113,7 +113,7 @@ class Img2Img:
         return made
 
     def _overlap(self, pool: ThreadPoolExecutor, paths: Sequence[Path]) -> list[Image.Image]:
-        """Decode two batches ahead in threads, and encode there too."""
+        """Decode two batches ahead in threads, and encode in them, too."""
         reads = (pool.submit(read_square, path, self.kit.side_px) for path in paths)
         made, writes = [], []
         for names, some in zip(_cut(paths, self.usage.batch), _ahead(reads, self.usage.batch), strict=True):
@@ -134,7 +134,7 @@ def stylizing(kit: Kit, usage: Usage) -> Contender:
     expected = Expected(
         unet=user.evaluations,
         unet_batch=usage.batch * (2 if usage.guidance > 1 else 1),
-        dtype=kit.half,
+        dtype=kit.fp16,
         vae_encode=1,
         vae_decode=1,
         text=2 if usage.guidance > 1 else 1,

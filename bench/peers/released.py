@@ -1,16 +1,16 @@
 """The ArtBank paper's released script, re-created from the description of what it does.
 
 Training: float32, batch 1, 512 px by stretching, mirrored at random, VAE encoding in every step, CLIP's vision tower
-and a mapper run beside to no effect, one vector of D entries behind two attention layers and a linear one, caption `*`,
+and a mapper run without effect, one vector of D entries behind two attention layers and a linear one, caption `*`,
 AdamW at 1e-4. Every 200 steps an image log of 600 UNet evaluations: 200 DDIM steps without guidance and 200 with it. A
-unit of s steps runs s of each, so its share of the log exactly; the log's decodings (under 2 % of it) are left out.
+unit of s steps runs s of each, exactly its share of the log; the log's decodings (under 2 % of it) are left out.
 
 Stylizing: one image a call, stretched to the native square, two VAE encodings of the photo, both prompts encoded for
 each image, stochastic inversion at t = 700 by one conditional evaluation, 35 steps of DDIM's 50-step grid with guidance
 10: 71 evaluations. Autocast on CUDA, to float16, over float32 weights.
 
-Left open and taken the cheaper way: fused attention, artworks decoded once, the mapper as one linear layer without
-gradients, and no gradient checkpoints.
+Where the description leaves a choice, the cheaper one is taken: fused attention, artworks decoded once, the mapper as
+one linear layer without gradients, and no gradient checkpoints.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class StarEncoder:
     """A text encoder in which rows of given vectors stand for the stars of a prompt."""
 
     def __init__(self, parts: Parts):
-        """Take a text encoder that may be hooked."""
+        """Hook a text encoder."""
         self.parts, self.vectors = parts, torch.empty(0)
         self._star = parts.tokenizer(_STAR, add_special_tokens=False).input_ids[0]
         parts.text_encoder.get_input_embeddings().register_forward_hook(self._replace)
@@ -77,9 +77,9 @@ class Training:
         """Prepare it.
 
         Args:
-            kit: What to train on.
-            logs: Whether the image log runs.
-            steps: Of one unit of work.
+            kit: Model and artworks.
+            logs: Run the image log.
+            steps: Steps of a unit of work.
         """
         self.kit, self.logs, self.steps = kit, logs, steps
         self.parts = kit.parts(torch.float32).own_text_encoder()
@@ -110,20 +110,20 @@ class Training:
             image = image.flip(3)
         with torch.no_grad():
             latents = self.parts.encode(image)
-            self._look_to_no_effect(image)
+            self._run_unused_vision(image)
         loss = denoising_loss(self.parts, latents, self.stars.encode(_STAR, self.attention(self.vector)))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return loss.item()
 
-    def _look_to_no_effect(self, image: Tensor) -> None:
+    def _run_unused_vision(self, image: Tensor) -> None:
         side = self.kit.vision.config.image_size
         self.mapper(self.kit.vision(nn.functional.interpolate(image, (side, side))).pooler_output)
 
     @torch.no_grad()
     def _log_a_step(self) -> None:
-        """Run one step of each of the log's two samplings: an evaluation without guidance, and two with it."""
+        """Run one step of both samplings of the log: one evaluation without guidance, two with it."""
         timestep = self.sampler.timesteps[self.done % LOG_STEPS]
         styled = self.stars.encode(_STAR, self.attention(self.vector))
         latents = torch.randn(1, self.parts.unet.config.in_channels, *self._latent_sides(), device=self.kit.device)
@@ -214,6 +214,6 @@ def stylizing(kit: Kit, *, count: int, files: bool) -> Contender:
         album.update({kit.photos[number].name: picture for number, picture in zip(numbers, made, strict=True)})
         return made
 
-    expected = Expected(unet=EVALUATIONS, unet_batch=2, dtype=kit.half, vae_encode=2, vae_decode=1, text=2)
+    expected = Expected(unet=EVALUATIONS, unet_batch=2, dtype=kit.fp16, vae_encode=2, vae_decode=1, text=2)
     work = from_files if files else from_pictures
     return Contender("released ArtBank", work, script.parts.watched, expected, 1, album=album)

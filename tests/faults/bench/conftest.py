@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.making import TINY, make_kit
+from bench.build_kit import TINY, make_kit
 from bench.peers.kit import Kit
 
 torch.set_num_threads(1)

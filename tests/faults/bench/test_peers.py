@@ -32,7 +32,7 @@ CONTENDERS: dict[str, Make] = {
         kit, Usage("strong", 2, 20, 7.5, "dpm++2m", loader="threads", num_batches=3)
     ),
     "folder": lambda kit: pipelines.stylizing(kit, Usage("folder", 1, 20, 7.0, "dpm++2m", loader="serial")),
-    "our pictures": lambda kit: ours.drawing(kit, "exact", ours.preset("exact"), batch=2, count=2),
+    "our pictures": lambda kit: ours.stylizing(kit, "exact", ours.preset("exact"), batch=2, count=2),
     "our files": lambda kit: ours.archive_run(kit, "fast", ours.preset("fast"), batch=2, count=2),
 }
 
@@ -92,7 +92,7 @@ def test_a_training_of_too_few_parameters_is_told(kit: Kit) -> None:
     ],
 )
 def test_each_count_can_fail(change: dict[str, object], told: str, kit: Kit) -> None:
-    contender = ours.drawing(kit, "fast", ours.preset("fast"), batch=2, count=2)
+    contender = ours.stylizing(kit, "fast", ours.preset("fast"), batch=2, count=2)
     contender.expected = Expected(**{**vars(contender.expected), **change})
     with pytest.raises(CountError, match=told):
         measure(contender, kit.device)

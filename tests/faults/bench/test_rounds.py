@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench.gates import Gate, Limit, judge
 from bench.hardware import busy_seconds, count_unet_flops, measure_peaks
 from bench.peers.counting import Expected
 from bench.peers.kit import Contender, Kit
 from bench.rounds import Cost, Row, Table, compete, cpu_seconds, plan_rounds, ratio
+from bench.targets import Gate, Limit, table_of_targets
 
 
 def make_row(name: str, *seconds: float, gpu: float | None = None) -> Row:
@@ -107,7 +107,7 @@ def test_targets_are_met_missed_or_not_measured() -> None:
         Limit("e", "share", 0.3),
         Limit("f", "none", 0.3),
     )
-    lines = judge(gates, {"s": table}, {"idle": 0.06, "share": 0.4}).splitlines()[2:]
+    lines = table_of_targets(gates, {"s": table}, {"idle": 0.06, "share": 0.4}).splitlines()[2:]
     verdicts = [line.split("|")[-2].strip() for line in lines]
     assert verdicts == ["met", "**missed**", "not measured", "**missed**", "met", "not measured"]
 

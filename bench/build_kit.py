@@ -1,7 +1,8 @@
-"""What a benchmark starts from, made on the spot: weights, photos, artworks, a bank in a catalog.
+"""Build the inputs of a benchmark: weights, photos, artworks, a bank in a catalog.
 
-`mini` is the embedded base model. `sd15` are random weights in the shapes of Stable Diffusion 1.5 and of CLIP ViT-L/14,
-drawn on the device in bfloat16, and `tiny` the same path in small. Their pictures mean nothing; their cost does.
+`mini` is the embedded base model. `sd15` is random weights in the shapes of Stable Diffusion 1.5 and of CLIP ViT-L/14,
+drawn on the device in bfloat16, and `tiny` is a small version of it for tests. Pictures of random weights mean nothing,
+but they cost the same.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from artbank.records import BankRecord
 from artbank.store.objects import Store
 from bench.peers.kit import Kit
 
-PHOTO_PX = 3464  # a square of 12 MP, which no peer has to stretch
+PHOTO_PX = 3464  # a square of 12 megapixels, so that no peer has to stretch it
 _PHOTO_SEED, _ARTWORK_SEED = 61_000_000, 51_000_000
 _DRAWN_PX, _GRAIN, _GRAIN_PX = 192, 5.0, 512
 _COLLECTION = "bench"
@@ -75,17 +76,17 @@ def make_kit(
     steps: int = 60,
     num_artworks: int = 16,
 ) -> Kit:
-    """Make all that contenders start from.
+    """Build the inputs that all contenders share.
 
     Args:
         scratch: An empty folder.
-        device: Where it will run.
-        shapes: Of random weights; None takes the embedded model.
-        num_photos: Photos, as JPEG files.
-        photo_px: Their side.
-        own_photos: Folder whose pictures are taken for photos, cut square.
-        steps: Of the bank's training.
-        num_artworks: Artworks of its collection.
+        device: Device of all contenders.
+        shapes: Shapes of random weights; None for the embedded model.
+        num_photos: Number of photos, which are JPEG files.
+        photo_px: Their side, px.
+        own_photos: Folder of pictures to use as photos, cropped square.
+        steps: Training steps of the bank.
+        num_artworks: Artworks in its collection.
     """
     place = pick_device(device)
     folder = WEIGHTS if shapes is None else save_random(scratch / "model", shapes, place)
@@ -111,7 +112,7 @@ def train_bank(config: TrainConfig) -> BankRecord:
 
 
 def save_random(folder: Path, shapes: Shapes, device: torch.device) -> Path:
-    """Draw random networks on a device and save them in diffusers' layout, in bfloat16, with a CLIP beside."""
+    """Draw random networks on a device, and save them in diffusers' layout in bfloat16, with a CLIP beside them."""
     torch.manual_seed(0)
     with device:
         before = torch.get_default_dtype()
@@ -195,7 +196,7 @@ def _side(folder: Path) -> int:
 
 
 def _write_photos(folder: Path, count: int, side_px: int, own: Path | None) -> list[Path]:
-    """Write photos as JPEG files of a camera's weight: drawn scenes scaled up, under grain, or one's own cut square."""
+    """Write JPEG files of a camera's size: drawn scenes, enlarged and with grain, or own photos, cropped square."""
     folder.mkdir(parents=True)
     sources = sorted(own.iterdir())[:count] if own else range(count)
     paths = [folder / f"photo-{number:02d}.jpg" for number in range(len(sources))]

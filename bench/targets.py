@@ -1,4 +1,4 @@
-"""The targets, and whether a run met them."""
+"""The targets of the figures, and the table that says which of them a run met."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Limit:
-    """A target for a figure of the run: a least, or a most where `is_most`."""
+    """A target for a figure of the run: a minimum, or a maximum if `is_most`."""
 
     what: str
     figure: str
@@ -54,13 +54,13 @@ CUDA: tuple[Gate | Limit, ...] = (
 )
 
 
-def judge(gates: tuple[Gate | Limit, ...], suites: Mapping[str, Table], figures: Mapping[str, float]) -> str:
-    """Return the table of targets: met, missed, or not measured."""
+def table_of_targets(gates: tuple[Gate | Limit, ...], suites: Mapping[str, Table], figures: Mapping[str, float]) -> str:
+    """Return the targets as a Markdown table: met, missed, or not measured."""
     lines = ["| target | wanted | measured | |", "|---|---:|---:|---|"]
-    return "\n".join([*lines, *(_judge(gate, suites, figures) for gate in gates)])
+    return "\n".join([*lines, *(_row_of(gate, suites, figures) for gate in gates)])
 
 
-def _judge(gate: Gate | Limit, suites: Mapping[str, Table], figures: Mapping[str, float]) -> str:
+def _row_of(gate: Gate | Limit, suites: Mapping[str, Table], figures: Mapping[str, float]) -> str:
     if isinstance(gate, Limit):
         value = figures.get(gate.figure)
         sign = "<=" if gate.is_most else ">="
@@ -74,5 +74,7 @@ def _judge(gate: Gate | Limit, suites: Mapping[str, Table], figures: Mapping[str
 
 
 def _row(what: str, wanted: str, found: str | None, met: bool) -> str:
-    verdict = "not measured" if found is None else "met" if met else "**missed**"
+    verdict = "met" if met else "**missed**"
+    if found is None:
+        verdict = "not measured"
     return f"| {what} | {wanted} | {found or '-'} | {verdict} |"
