@@ -25,7 +25,7 @@ from artbank.errors import CollectionError, TrainBanksError
 from artbank.gallery import train
 from artbank.gallery.collections import Collection, read_artworks
 from artbank.gallery.plan import plan_training
-from artbank.pages import banks
+from artbank.pages.banks import build as bank_pages
 from artbank.records import BankRecord
 from artbank.store.objects import Store
 from flows.train_banks import cut_groups, train_banks
@@ -106,7 +106,7 @@ def test_pages_that_cannot_be_written_fail_no_run_and_the_next_one_writes_them(
 
     config = training(trained.gallery, str(tmp_path), collections=("novak",))
     with monkeypatch.context() as patched:
-        patched.setattr(banks, "build", fail)
+        patched.setattr(bank_pages, "build", fail)
         state = run(train_banks, config)
     assert state.result().trained == {"novak": 1} and not Path(tmp_path, "index.html").exists()
     log_of(id_of(state), "the pages are not up to date; `artbank site")
