@@ -1,6 +1,6 @@
-"""The Prefect server: a private one for a command, and whether that at PREFECT_API_URL is there and fits.
+"""Start a private Prefect server for a command, and check the one at PREFECT_API_URL.
 
-To fit is to be of this client's version, and to have what `make deploy` puts there.
+The check compares its version with this client's, and looks for everything that `make deploy` creates.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AUTOMATIONS = (
     *("artbank-lost-runs", "artbank-alarm-failed-run", "artbank-alarm-late-run", "artbank-alarm-stuck-run"),
     *("artbank-alarm-stuck-archive", "artbank-alarm-quality"),
 )
-"""What `make deploy` puts on a server."""
+"""What `make deploy` creates on a server."""
 
 
 def start_server() -> None:
@@ -35,52 +35,53 @@ def start_server() -> None:
 
 
 def check_server(seconds: float) -> Iterator[CheckResult]:
-    """Ask the server what it is, and what is on it.
+    """Check the server, and what `make deploy` creates on it.
 
     Args:
-        seconds: For which one answer is waited for.
+        seconds: Time limit for one answer.
     """
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
     url = PREFECT_API_URL.value()
     if not url:
-        yield judge_absence(may_start=bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value()))
+        yield assess_absence(may_start=bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value()))
         return
     with get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client:
         if (error := client.api_healthcheck()) is not None:
             text = f"{url} does not answer: {type(error).__name__}: {error}"
             yield CheckResult("problem", text, "start it (prefect server start), or correct or unset PREFECT_API_URL")
             return
-        yield judge_version(url, client.client_version(), client.api_version())
-        yield from _judge_database(client.request("GET", "/admin/settings").json())
+        yield assess_version(url, client.client_version(), client.api_version())
+        yield from _assess_database(client.request("GET", "/admin/settings").json())
         yield from _check_pools(client)
         yield from _check_deployed(client)
 
 
-def judge_absence(*, may_start: bool) -> CheckResult:
-    """Say what no server at all means; `may_start` if runs may start their own."""
+def assess_absence(*, may_start: bool) -> CheckResult:
+    """Report that no server is configured; `may_start` if each command may start its own."""
     if may_start:
-        text = "PREFECT_API_URL is not set: each command starts a private, temporary server of its own"
-        return CheckResult("OK", f"{text}; schedules and work pools need a lasting one")
+        text = "PREFECT_API_URL is not set: each command starts a private, temporary server"
+        return CheckResult("OK", f"{text}; schedules and work pools need a permanent one")
     text = "PREFECT_API_URL is not set, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a private server"
-    return CheckResult("problem", text, "set PREFECT_API_URL to a server, or unset the other")
+    return CheckResult("problem", text, "set PREFECT_API_URL to a server, or unset PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
 
 
-def judge_version(url: str, client: str, server: str) -> CheckResult:
-    """Compare the versions of client and server: those of one minor version go together."""
+def assess_version(url: str, client: str, server: str) -> CheckResult:
+    """Compare the versions of client and server; they work together if their minor version is the same."""
     if client == server:
-        return CheckResult("OK", f"{url} is Prefect {server}, as this client")
-    same = client.split(".")[:2] == server.split(".")[:2]
+        return CheckResult("OK", f"{url} is Prefect {server}, the same as this client")
+    same_minor = client.split(".")[:2] == server.split(".")[:2]
+    text = f"{url} is Prefect {server}, but this client is {client}"
     advice = f"pip install prefect=={server} here, or {client} there"
-    return CheckResult("warning" if same else "problem", f"{url} is Prefect {server}, this client {client}", advice)
+    return CheckResult("warning" if same_minor else "problem", text, advice)
 
 
-def _judge_database(settings: Mapping[str, Any]) -> Iterator[CheckResult]:
-    """Say which database a server has, if it tells: of a connection URL it shows nothing."""
+def _assess_database(settings: Mapping[str, Any]) -> Iterator[CheckResult]:
+    """Report the database of a server, if it shows it: it hides a connection URL."""
     driver = settings.get("server", {}).get("database", {}).get("driver")
     if driver and driver.startswith("sqlite"):
-        advice = "give it PostgreSQL where more than one person or many shards use it"
+        advice = "give the server PostgreSQL if several people or runs of many shards use it"
         yield CheckResult("warning", f"its database is SQLite ({driver})", advice)
     elif driver:
         yield CheckResult("OK", f"its database is {driver}")
@@ -92,7 +93,7 @@ def _check_pools(client: Any) -> Iterator[CheckResult]:
     there = {pool.name: pool for pool in client.read_work_pools(limit=200)}
     for name in POOLS:
         if name not in there:
-            yield CheckResult("warning", f"there is no work pool {name}", "make deploy")
+            yield CheckResult("warning", f"there is no work pool {name}", "run make deploy")
             continue
         workers = [w for w in client.read_workers_for_work_pool(name, limit=200) if w.status == WorkerStatus.ONLINE]
         if workers:
@@ -113,7 +114,7 @@ def _check_deployed(client: Any) -> Iterator[CheckResult]:
         try:
             deployment = client.read_deployment_by_name(name)
         except ObjectNotFound:
-            yield CheckResult("warning", f"there is no deployment {name}", "make deploy")
+            yield CheckResult("warning", f"there is no deployment {name}", "run make deploy")
             continue
         if deployment.paused:
             yield CheckResult("warning", f"deployment {name} is paused", f"prefect deployment resume {name}")
@@ -122,7 +123,7 @@ def _check_deployed(client: Any) -> Iterator[CheckResult]:
     for name in AUTOMATIONS:
         found = client.read_automations_by_name(name)
         if not found:
-            yield CheckResult("warning", f"there is no automation {name}", "make deploy")
+            yield CheckResult("warning", f"there is no automation {name}", "run make deploy")
         elif not any(one.enabled for one in found):
             yield CheckResult("warning", f"automation {name} is switched off", f"prefect automation resume {name}")
         else:

@@ -68,9 +68,9 @@ def test_what_is_wrong_is_told_within_the_time_and_without_secrets(tmp_path: Pat
         "HF_TOKEN": f"hf_{SECRET}",
     }
     start = time.monotonic()
-    code, out, err = doctor("--store", "s3://bucket/store", "--output", f"s3://a:{SECRET}@b", "--seconds", "5", **env)
+    code, out, err = doctor("--store", "s3://bucket/store", "--output", f"s3://a:{SECRET}@b", "--seconds", "20", **env)
     assert code == 1 and time.monotonic() - start < 150  # the client itself would try for longer
-    assert "store\n  problem  no answer within 5 s\n" in out
+    assert "store\n  problem  no answer within 20 s\n" in out
     assert re.search(r"^Prefect\n  problem  http://\*\*\*@127.0.0.1:\d+/api does not answer", out, re.MULTILINE)
     assert re.search(r"^output\n  problem  s3://\*\*\*@b holds credentials", out, re.MULTILINE)
     assert re.search(r"^\d problems", out.splitlines()[-1])
@@ -148,7 +148,7 @@ def test_a_server_that_is_not_there_is_a_problem_and_none_at_all_is_not() -> Non
     ("found", "level"), [("3.9.1", "OK"), ("3.9.0", "warning"), ("3.8.8", "problem"), ("2.20.1", "problem")]
 )
 def test_client_and_server_should_be_of_one_version(found: str, level: str) -> None:
-    assert server.judge_version("http://host/api", "3.9.1", found).level == level
+    assert server.assess_version("http://host/api", "3.9.1", found).level == level
 
 
 def test_the_doctor_asks_for_what_is_deployed() -> None:

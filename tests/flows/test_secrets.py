@@ -182,7 +182,7 @@ SECRET_URI = "s3://AKIAKEY:key+nobody+tells/x@bucket/folder"
         (["train", "g", "--store", SECRET_URI], "--store s3://***@bucket/folder: a URI must not hold credentials"),
         (
             ["train", "g", "--store", "s", "--base-model", SECRET_URI],
-            "--base-model s3://***@bucket/folder: a URI holds",
+            "--base-model s3://***@bucket/folder: a URI must not hold",
         ),
         (["train", "g", "--store", "s", "--runner", "tcp://me:nobody+tells@host:1"], "--runner tcp://***@host:1: "),
         (["stylize", "p", "o", "--store", "s", "--style", "x", "--max-megapixels", SECRET_URI], "--max-megapixels s3"),

@@ -78,9 +78,9 @@ def test_a_store_that_now_and_then_never_answers_delays_a_run_and_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bucket = copy_photos(photos, s3_store)
-    monkeypatch.setitem(s3._CLIENT_CONFIG, "read_timeout", 1)  # half a minute would be much for a test
+    monkeypatch.setitem(s3._CLIENT_CONFIG, "read_timeout", 2)  # half a minute would be much for a test
     with run_flaky(s3_endpoint, share=0.15) as flaky:
-        flaky.stall_seconds = 3.0
+        flaky.stall_seconds = 6.0
         monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
         state = run(stylize_archive, asked(bucket.uri_of("photos"), bucket.uri_of("output"), trained.store))
         assert state.is_completed(), state
