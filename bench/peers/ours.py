@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from artbank.archive.plan import plan_archive
-from artbank.archive.shard_pipeline import RunResources, ShardPipeline
+from artbank.archive.run_resources import RunResources
+from artbank.archive.shard_pipeline import ShardPipeline
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import Trainer
@@ -221,7 +222,7 @@ class Run:
         asked = manifest.tasks(shard)
         attempt = attempts.start(self.output, shard.id, {}, after=manifest.after)
         work = ShardPipeline(self.resources, shard.id, attempt, lambda: False)
-        rows = [row for some in work.run(asked, manifest.known_rows(shard)) for row in some]
+        rows = [one.row for batch in work.run(asked, manifest.known_rows(shard)) for one in batch]
         ledger.commit(self.output, shard.id, rows)
         attempts.delete_marks(self.output, [shard.id])
         if lost := [row.reason for row in rows if row.status != "done"]:

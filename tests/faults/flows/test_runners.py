@@ -117,7 +117,7 @@ def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
         state = run(stylize_archive, config)
         closer.join(60)
     assert state.is_completed(), state
-    assert any("is given back" in line for line in log_of(id_of(state), "is given back"))
+    assert any("released for another worker" in line for line in log_of(id_of(state), "released for another worker"))
     assert pictures(str(tmp_path)).keys() == undisturbed.keys()
     assert len(ledger.read_ledger(output)) == NUM_PHOTOS and attempts.find_unfinished(output) == {}
 

@@ -1,0 +1,77 @@
+"""What a worker process loads for a run and keeps between its shards."""
+
+from __future__ import annotations
+
+from artbank.archive.photo_reader import PhotoReader
+from artbank.archive.plan import StylizePlan
+from artbank.archive.stores import RunStores
+from artbank.archive.styles import load_style
+from artbank.config import StylizeConfig
+from artbank.diffusion.base_model import load_base_model
+from artbank.errors import BaseModelError
+from artbank.images.pool import DecodeOptions, open_codec_pool
+from artbank.results.manifest import Manifest
+from artbank.runtime.load_once import LoadOnce
+from artbank.scoring.clip import load_scorer
+from artbank.stylization.stylizer import Stylizer
+
+_BATCH, _BATCH_ON_CUDA = 8, 16  # on two cores more than four gain little; CUDA was never measured
+
+
+class RunResources:
+    """Stores, model, styles, scorer and decoder pool of one run, loaded once per process."""
+
+    def __init__(self, config: StylizeConfig, plan: StylizePlan):
+        """Load everything.
+
+        Raises:
+            BankError: A bank is missing, damaged, or was trained on another base model.
+            BaseModelError: The base model is missing, or differs from the one that the run was planned with.
+            OSError: The store failed.
+        """
+        self.config = config
+        self.plan = plan
+        self.stores = RunStores.open(config)
+        self.choices = {choice.name: choice for choice in plan.styles}
+        loaded = [load_style(self.stores.banks, choice) for choice in plan.styles]
+        self.references = {style.name: reference for style, reference in loaded}
+        base = load_base_model(config)
+        if base.hash != plan.base_model_hash:
+            raise BaseModelError(
+                f"expected the base model {config.base_model} of hash {plan.base_model_hash[:12]} that this run was "
+                f"planned with, found {base.hash[:12]}; give all machines the same files"
+            )
+        self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
+        self.scorer = load_scorer(config)
+        self.codecs = open_codec_pool()
+        self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)
+        self.reader = PhotoReader(
+            self.stores.archive,
+            self.codecs,
+            self._decode_options(),
+            max_bytes=config.max_bytes,
+            count=2 * self.batch_size,
+        )
+        self._manifest: Manifest | None = None
+
+    def open_manifest(self, manifest_id: str) -> Manifest:
+        """Return the manifest of the run, opened once for all of its shards."""
+        if self._manifest is None or self._manifest.id != manifest_id:
+            self._manifest = Manifest.open(self.stores.output, manifest_id)
+        return self._manifest
+
+    def _decode_options(self) -> DecodeOptions:
+        return DecodeOptions(
+            max_pixels=self.config.max_pixels,
+            alpha=self.config.recipe.alpha,
+            size=self.config.recipe.size,
+            short_px=self.stylizer.short_px,
+            multiple_px=self.stylizer.base.size_multiple_px,
+            seconds=self.config.decode_seconds,
+        )
+
+
+@LoadOnce
+def load_resources(config: StylizeConfig, plan: StylizePlan) -> RunResources:
+    """Return the resources of a run, which all its shards in this process share."""
+    return RunResources(config, plan)
