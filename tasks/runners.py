@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,28 @@ from artbank.config import RunConfig
 from tasks.cancellation import stop_on_error
 from tasks.progress import subscribe
 
+_WAKE_SECONDS = 1.0
+
+
+class SubmittedTask:
+    """A task that was submitted; waits for its result so that signals are handled in time.
+
+    Python handles a signal in the main thread only, and the system may give it to any thread. So a main
+    thread that waits without a limit may sleep through SIGTERM.
+    """
+
+    def __init__(self, future: PrefectFuture[Any]):
+        """Take the future of the task."""
+        self._future = future
+        self._is_done = threading.Event()
+        future.add_done_callback(lambda _: self._is_done.set())
+
+    def result(self) -> Any:
+        """Wait for the result; raises the task's error."""
+        while not self._is_done.wait(_WAKE_SECONDS):
+            pass
+        return self._future.result()
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -36,9 +59,9 @@ class Runner:
     submit: Callable[..., PrefectFuture[Any]]
     num_workers: int
 
-    def __call__(self, task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
+    def __call__(self, task: Task[..., Any], **parameters: Any) -> SubmittedTask:
         """Submit a task."""
-        return self.submit(task, **parameters)
+        return SubmittedTask(self.submit(task, **parameters))
 
 
 _SLOT = {"GPU": 1}  # reserves a whole worker, even one with several threads

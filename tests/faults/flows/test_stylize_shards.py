@@ -163,9 +163,7 @@ def test_a_range_whose_run_has_ended_is_not_begun(config: StylizeConfig, deploye
 
 def test_a_machine_with_another_base_model_than_the_plan_draws_nothing(config: StylizeConfig) -> None:
     plan, shards, _ = plan_archive(config)
-    with pytest.raises(
-        BaseModelError, match=r"planned with base model mini of hash 000000000000, here it is \w{12}; give"
-    ):
+    with pytest.raises(BaseModelError, match=r"base model mini of hash 000000000000 .*, found \w{12}; give"):
         stylize_shard(config, replace(plan, base_model_hash="0" * 64), shards[0])
     assert parts(config) == []
 
