@@ -1,4 +1,4 @@
-"""`artbank`: train banks, stylize archives, verify what came out, catalog and pages of banks, export; a doctor, a demo.
+"""`artbank`: train banks, stylize archives, verify outputs, list and export banks, check the installation, run a demo.
 
 Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
 to standard output, everything else to standard error.
@@ -51,7 +51,7 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
         print(json.dumps(facts))
         return
     for name, version in summary.trained.items():
-        print(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of the device")
+        print(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of device time")
     for name in summary.current:
         print(f"{name} is up to date")
 
@@ -60,7 +60,7 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
     quiet_prefect()
-    from artbank.report.markdown import seconds_text
+    from artbank.report.markdown import number_text, seconds_text
     from flows.stylize_archive import stylize_archive
 
     start_server()
@@ -71,13 +71,13 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     if isinstance(outcome, StylizeForecast):
         _print_forecast(outcome)
         return
-    print(f"{outcome.num_done} pictures are there, {outcome.num_failed} could not be made")
-    print(f"{outcome.num_new} photos were worked on")
+    print(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed")
+    print(f"this run worked on {number_text(outcome.num_new, 'photo')}")
     for alarm in outcome.alarms:
-        print(f"worth a look: {alarm.text}")
+        print(f"alarm: {alarm.text}")
     if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
         each, total = seconds_text(outcome.cost.seconds_a_photo), seconds_text(outcome.cost.tally.seconds)
-        print(f"{total} of the device, {each} a photo; {seconds_text(outcome.cost.wall_seconds)} in all")
+        print(f"{total} of device time, {each} per photo; {seconds_text(outcome.cost.wall_seconds)} in all")
     for what, where in outcome.places.items():
         print(f"{what}: {where}")
 
@@ -90,16 +90,18 @@ app.command()(banks.site)
 
 @app.command()
 def verify(
-    output_uri: Annotated[str, typer.Argument(metavar="OUTPUT_URI", help="What `stylize` has written to.")],
+    output_uri: Annotated[str, typer.Argument(metavar="OUTPUT_URI", help="Folder or prefix that `stylize` wrote to.")],
     quick: Annotated[bool, typer.Option("--quick", help="Compare names and sizes; read no picture.")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Draw again what is wrong, and nothing else.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Draw the wrong pictures again, and nothing else.")] = False,
     parameters: Annotated[
         Path | None,
-        typer.Option("--parameters", help="YAML or JSON file to repair by, for styles whose runs left no parameters."),
+        typer.Option(
+            "--parameters", help="YAML or JSON file with the parameters for --repair, for styles whose runs left none."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that every picture, row and table of an output is as it was written; not while a run is at work on it."""
+    """Check that every picture, row and table of an output is as it was written. Do not use it during a run."""
     from artbank_cli.verify import check
 
     given = build_config(StylizeConfig, {"output_uri": output_uri}, parameters) if parameters else None
@@ -109,7 +111,7 @@ def verify(
 
 
 def _field(name: str) -> Any:
-    """Return an option with the words of a config's field."""
+    """Return an option with the help text of a config's field."""
     return typer.Option(f"--{name.replace('_', '-')}", help=RunConfig.model_fields[name].description)
 
 
@@ -124,10 +126,12 @@ def doctor(
     scorer: Annotated[str | None, _field("scorer")] = None,
     device: Annotated[str | None, _field("device")] = None,
     dtype: Annotated[str | None, _field("dtype")] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Longest wait for what may not answer.")] = SECONDS,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Longest wait for a device, store or server that may not answer.")
+    ] = SECONDS,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this installation: packages, device, models, room, stores and Prefect server, and say what to do."""
+    """Check this installation: packages, device, models, free space, stores and Prefect server; say what to do."""
     chosen = {"base_model": base_model, "revision": revision, "scorer": scorer, "device": device, "dtype": dtype}
     given = {name: value for name, value in chosen.items() if value is not None}
     places = {"gallery": gallery, "store": store, "photos": photos, "output": output}
@@ -144,9 +148,9 @@ def doctor(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Gets gallery, photos, store and output.")] = _DEMO,
+    folder: Annotated[Path, typer.Argument(help="Folder for gallery, photos, store and output.")] = _DEMO,
 ) -> None:
-    """Train banks on three painters and stylize photos with them, all on the embedded model: 2 to 4 minutes."""
+    """Train banks on three painters and stylize photos with them, on the embedded model: 2 to 4 minutes."""
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 
@@ -154,7 +158,7 @@ def demo(
 
 
 def quiet_prefect(home: Path | None = None) -> None:
-    """Set Prefect up for a person at a terminal, unless the environment says otherwise; before it is imported."""
+    """Set Prefect up for a terminal, unless the environment says otherwise. Call it before importing Prefect."""
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     settings = {
         "PREFECT_LOGGING_EXTRA_LOGGERS": "artbank",
@@ -183,10 +187,10 @@ def main() -> None:
 
 
 def _run(command: Callable[[], Any]) -> int:
-    """Run a command; every error that a person can act on becomes one line."""
+    """Run a command and return its exit code. Every error that a person can act on becomes one line."""
     try:
         code = command()
-        if code == _INTERRUPTED:  # the parser's answer to Ctrl-C, without a word
+        if code == _INTERRUPTED:  # what the parser returns on Ctrl-C
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except typer.Exit as error:
@@ -209,7 +213,7 @@ def _run(command: Callable[[], Any]) -> int:
 
 
 def _end(*_: object) -> None:
-    """End as by Ctrl-C, so that what is under way is given back; what is left is done by the same command."""
+    """End as Ctrl-C does, so that claimed work is released; the same command goes on later."""
     raise SystemExit(_TERMINATED)
 
 
@@ -221,17 +225,18 @@ def _complain(error: object, code: int) -> int:
 
 def _print_forecast(forecast: StylizeForecast) -> None:
     from artbank.report.costs import device_text, pace_text
+    from artbank.report.markdown import number_text
 
-    print(f"photos: {forecast.num_photos:,}, of which to work on: {forecast.num_tasks:,}")
-    print(f"pictures to make: {forecast.num_pictures:,}, in shards: {forecast.num_shards:,}")
-    print(f"evaluations of the UNet: {forecast.num_evaluations:,}")
+    print(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}")
+    print(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
+    print(f"UNet evaluations: {forecast.num_evaluations:,}")
     if forecast.seconds is not None and forecast.pace is not None:
         total = device_text(forecast.seconds, forecast.pace.device)
         print(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
     elif forecast.num_pictures:
-        print("how long it takes is not known before there are pictures: do a few first, with --limit")
+        print("time not known yet: stylize a few photos first, with --limit")
     for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
-        print(f"shard {number}: {num_photos}, from {first} to {last}")
+        print(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
 
 
 def _print_training(forecast: TrainForecast, as_json: bool) -> None:
@@ -242,7 +247,7 @@ def _print_training(forecast: TrainForecast, as_json: bool) -> None:
         print(json.dumps({name: value for name, value in asdict(forecast).items() if name != "text"}))
         return
     for name, num_artworks in forecast.collections:
-        print(f"{name}: {number_text(num_artworks, 'artwork')}, to be trained")
+        print(f"{name}: {number_text(num_artworks, 'artwork')}, to train")
     for name in forecast.current:
         print(f"{name} is up to date")
     if forecast.collections:

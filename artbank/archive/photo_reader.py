@@ -1,4 +1,4 @@
-"""The photos of a shard out of the archive: read and decoded ahead of who takes them, within bounds."""
+"""Read and decode the photos of a shard ahead of the model, within bounds of number and bytes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
 
 _READERS = 16
-_BYTES_AHEAD = 256 * 2**20  # files that are read and not decoded yet; one larger than that is alone
-_PATIENCE = 4  # attempts at a shard before a file that the store does not give is one failed row
-_REMOVED = ImageError("the file was removed while the run was on", "removed")
+_BYTES_AHEAD = 256 * 2**20  # bytes of files that wait for a decoder; a larger file waits alone
+_LAST_ATTEMPT = 4  # from this attempt at a shard on, a file that the store cannot deliver becomes a failed row
+_REMOVED = ImageError("the file was removed during the run", "removed")
 
 Known = Mapping[tuple[str, str], Result]
 
@@ -34,10 +34,10 @@ class DecodedPhoto:
     """A photo that can be stylized.
 
     Attributes:
-        task: What is to do with it.
+        task: The styles that it lacks.
         digest: SHA-256 of its file, hex.
-        photo: At its working size.
-        alpha: See `pool.PhotoWithAlpha`.
+        photo: The photo at its working size.
+        alpha: Its alpha channel, see `pool.PhotoWithAlpha`; None if it has none.
     """
 
     task: PhotoTask
@@ -57,7 +57,7 @@ class RejectedPhoto:
 
 @dataclass(frozen=True)
 class UnchangedPhoto:
-    """A photo whose content is that of older rows, which hold."""
+    """A photo whose content has not changed, with the older rows that still hold."""
 
     task: PhotoTask
     rows: list[Result]
@@ -74,41 +74,44 @@ class _File:
 
 
 class PhotoReader:
-    """Opens the photos of a run."""
+    """Reads and decodes the photos of a run."""
 
-    def __init__(self, archive: Store, codecs: CodecPool, reading: DecodeOptions, *, max_bytes: int, count: int):
-        """Take where photos come from and how they are opened.
+    def __init__(self, archive: Store, codecs: CodecPool, options: DecodeOptions, *, max_bytes: int, count: int):
+        """Set up the reader; reads nothing yet.
 
         Args:
             archive: The photos.
-            codecs: Decodes them.
-            reading: How.
-            max_bytes: Larger files are refused before they are read.
-            count: Photos that are read, and as many that are decoded, before they are asked for.
+            codecs: The decoder processes.
+            options: How to decode.
+            max_bytes: Larger files are rejected without reading them.
+            count: Photos that are read ahead, and as many that are decoded ahead.
         """
-        self._archive, self._codecs, self._reading = archive, codecs, reading
-        self._max_bytes, self._count = max_bytes, count
+        self._archive = archive
+        self._codecs = codecs
+        self._options = options
+        self._max_bytes = max_bytes
+        self._count = count
 
     def read(self, tasks: Sequence[PhotoTask], known: Known, attempt: Attempt) -> Iterator[PhotoRead]:
-        """Yield what comes of each photo, in order; at last those that the store does not give.
+        """Yield each photo, decoded, rejected or unchanged, in order. Files that the store cannot deliver come last.
 
         Args:
             tasks: The photos.
-            known: Rows that are kept where a photo's content is still theirs; see `Manifest.known_rows`.
-            attempt: The shard's; in its fourth, photos that the store still does not give are refused.
+            known: Rows of photos whose content may be unchanged, from `Manifest.known_rows`.
+            attempt: The attempt at this shard. From the fourth on, files that the store cannot deliver are rejected.
 
         Raises:
             OSError: The store failed.
         """
         limits: dict[str, Any] = {"depth": self._count, "max_weight": _BYTES_AHEAD}
-        aside: list[_File] = []
+        undelivered: list[_File] = []
         with ThreadPoolExecutor(_READERS) as readers:
             read = partial(readers.submit, self._read)
             files = prefetch(tasks, lambda task: read(task).result, weigh=_weigh_task, queue="read", **limits)
-            given = _set_aside(files, aside, is_patient=attempt.mark.number < _PATIENCE)
+            delivered = _drop_undelivered(files, undelivered, may_retry=attempt.mark.number < _LAST_ATTEMPT)
             decode = partial(self._decode, known, attempt)
-            yield from prefetch(given, decode, weigh=_weigh_file, queue="decode", **limits)
-        for file in aside:
+            yield from prefetch(delivered, decode, weigh=_weigh_file, queue="decode", **limits)
+        for file in undelivered:
             yield RejectedPhoto(file.task, None, _explain(file.data))
 
     def _read(self, task: PhotoTask) -> _File:
@@ -120,16 +123,16 @@ class PhotoReader:
 
     def _decode(self, known: Known, attempt: Attempt, file: _File) -> GetResult[PhotoRead]:
         if not isinstance(file.data, bytes):
-            refused = RejectedPhoto(file.task, None, _explain(file.data))
-            return lambda: refused
+            rejected = RejectedPhoto(file.task, None, _explain(file.data))
+            return lambda: rejected
         if (rows := _find_older(file, known, attempt)) is not None:
-            kept = UnchangedPhoto(file.task, rows)
-            return lambda: kept
-        wait = self._codecs.decode(file.task.key, file.data, self._reading)
-        return partial(_settle, file.task, file.digest, wait)
+            unchanged = UnchangedPhoto(file.task, rows)
+            return lambda: unchanged
+        wait = self._codecs.decode(file.task.key, file.data, self._options)
+        return partial(_wait_for_photo, file.task, file.digest, wait)
 
 
-def _settle(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPhoto | RejectedPhoto:
+def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPhoto | RejectedPhoto:
     try:
         found = wait()
     except ImageError as error:
@@ -137,27 +140,28 @@ def _settle(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPhoto | Rej
     return DecodedPhoto(task, digest, found.photo, found.alpha)
 
 
-def _set_aside(files: Iterable[_File], aside: list[_File], *, is_patient: bool) -> Iterator[_File]:
-    """Yield the files but those that the store may give another time: these raise if `is_patient`, else go to `aside`.
+def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:
+    """Yield the files without those that a transient error of the store kept back.
 
-    A store that gives nothing at all is down; then its error is raised.
+    Such an error is raised if the shard `may_retry`; else the file goes to `undelivered`. If the store delivered
+    no file at all, it is down, and its first error is raised.
     """
-    num_given = 0
+    num_delivered = 0
     for file in files:
         if not (isinstance(file.data, Exception) and is_transient(file.data)):
-            num_given += 1
+            num_delivered += 1
             yield file
-        elif is_patient:
+        elif may_retry:
             raise file.data
         else:
-            aside.append(file)
-    if aside and not num_given:
-        assert isinstance(aside[0].data, Exception)
-        raise aside[0].data
+            undelivered.append(file)
+    if undelivered and not num_delivered:
+        assert isinstance(undelivered[0].data, Exception)
+        raise undelivered[0].data
 
 
 def _explain(error: bytes | Exception) -> ImageError:
-    """Return why a file could not be had; raises what is about more than the file."""
+    """Return why a file could not be read; raises an error that concerns more than this file."""
     if isinstance(error, ImageError):
         return error
     if isinstance(error, FileNotFoundError):
@@ -165,7 +169,7 @@ def _explain(error: bytes | Exception) -> ImageError:
     assert isinstance(error, Exception)
     if not isinstance(error, OSError) and not is_transient(error):
         raise error
-    return ImageError(f"the store does not give the file ({error}); see whether it can be read there", "store_error")
+    return ImageError(f"the store cannot deliver the file ({error}); check that it can be read there", "store_error")
 
 
 def _too_large(size: int, limit: int) -> ImageError:
@@ -174,7 +178,7 @@ def _too_large(size: int, limit: int) -> ImageError:
 
 
 def _find_older(file: _File, known: Known, attempt: Attempt) -> list[Result] | None:
-    """Return the older rows of a photo, renewed, where its content is still that which they were made from."""
+    """Return the older rows of a photo with its new etag and size; None if its content changed or a row is missing."""
     task = file.task
     older = [known.get((task.key, style)) for style in task.styles]
     if file.digest != task.known_sha256 or None in older:

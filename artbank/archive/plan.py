@@ -30,17 +30,17 @@ _SHOWN = 5  # shards in a forecast
 
 @dataclass(frozen=True)
 class StylizePlan:
-    """What a run of `stylize_archive` will do, but for its shards: as large for a million photos as for ten.
+    """What a run of `stylize_archive` will do. It lists no photos and no shards, so it is small for any archive.
 
     Attributes:
-        run_id: Names the run: its manifest, or the state of the results where nothing is to do.
-        styles: Resolved.
-        base_model_hash: Of the frozen model.
+        run_id: Id of the run's manifest; empty if there is nothing to do.
+        styles: The styles, resolved to banks.
+        base_model_hash: Hash of the base model.
         num_photos: Photos in the archive.
-        num_tasks: Photos that lack a style.
-        num_shards: Shards that these are cut into.
-        num_pictures: Pictures that lack.
-        pace: What one of them may take, as far as is known.
+        num_tasks: Photos that lack a picture in some style.
+        num_shards: Shards of the run.
+        num_pictures: Pictures to draw.
+        pace: Forecast for one picture; None if unknown.
     """
 
     run_id: str
@@ -58,16 +58,16 @@ _PLAN_FORMAT = TypeAdapter(StylizePlan)
 
 @dataclass(frozen=True)
 class Survey:
-    """What a run starts from; nothing is written yet.
+    """The state of archive and output before a run.
 
     Attributes:
-        styles: Resolved.
-        base_model_hash: Of the frozen model.
-        photos: The archive's listing (key, size, etag), all of it.
-        done: What the results hold already, see `planning.read_done`.
-        tasks: What is to do: rows of `PhotoTask`.
-        latest: See `planning.find_latest`.
-        pace: What a picture may take; None where nothing tells.
+        styles: The styles, resolved to banks.
+        base_model_hash: Hash of the base model.
+        photos: The whole listing of the archive: key, size, etag.
+        done: The rows that the output has already, from `pending.read_done`.
+        tasks: The work that is left: rows of `PhotoTask`.
+        latest: Newest time in the results, from `pending.find_latest`.
+        pace: Forecast for one picture; None if unknown.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -80,7 +80,7 @@ class Survey:
 
     @property
     def num_pictures(self) -> int:
-        """Pictures that lack."""
+        """Pictures to draw."""
         return pc.sum(pc.list_value_length(self.tasks["styles"])).as_py() or 0
 
     @property
@@ -90,18 +90,18 @@ class Survey:
 
 
 def survey_archive(config: StylizeConfig) -> Survey:
-    """List the archive and subtract what the results already hold.
+    """List the archive and subtract what the output already has. Writes nothing.
 
     Raises:
         CatalogError: A style is not in the catalog.
-        ConfigError: A style cannot be read or does not fit the base model.
-        BaseModelError: The base model is not there.
+        ConfigError: A style is malformed or was trained on another base model, or the output lies in the archive.
+        BaseModelError: The base model was not found.
         OSError: The store failed.
     """
     archive, output = Store.open(config.archive_uri), Store.open(config.output_uri)
     if f"{output.uri.rstrip('/')}/".startswith(f"{archive.uri.rstrip('/')}/"):
         raise ConfigError(
-            f"output {output.uri} lies in the archive {archive.uri}: its pictures would be photos next time"
+            f"output {output.uri} lies in the archive {archive.uri}: the next run would take its pictures for photos"
         )
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     catalog = Catalog(Store.open(config.store_uri))
@@ -125,13 +125,13 @@ def survey_archive(config: StylizeConfig) -> Survey:
 
 
 def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
-    """Survey the archive and cut what is to do into shards; they are written down as a manifest, the plan beside it.
+    """Survey the archive, cut the work that is left into shards, and write manifest and plan to the output.
 
     Returns:
         The plan, its shards, and the archive's listing (key, size, etag).
 
     Raises:
-        Exception: Whatever `survey_archive` raises.
+        Exception: As `survey_archive` does.
     """
     found = survey_archive(config)
     output = Store.open(config.output_uri)
@@ -140,25 +140,33 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     run_id = manifest.id if manifest else ""
     if run_id:
         output.create(layout.run_key(run_id, layout.CONFIG), _absolute(config).model_dump_json(indent=1).encode())
-    counts = (len(found.photos), len(found.tasks), len(shards), found.num_pictures)
-    plan = StylizePlan(run_id, found.styles, found.base_model_hash, *counts, found.pace)
-    if shards:  # of equal runs the first one's plan stays: what they differ in shapes no picture
+    plan = StylizePlan(
+        run_id=run_id,
+        styles=found.styles,
+        base_model_hash=found.base_model_hash,
+        num_photos=len(found.photos),
+        num_tasks=len(found.tasks),
+        num_shards=len(shards),
+        num_pictures=found.num_pictures,
+        pace=found.pace,
+    )
+    if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
     return plan, shards, found.photos
 
 
 def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tuple[StylizePlan, list[Shard]]:
-    """Read the plan of a run out of its output, and a range of its shards.
+    """Read the plan of a run, and a range of its shards, from its output.
 
     Args:
-        config: The run's, but for where and how fast it works.
-        run_id: See `StylizePlan`.
+        config: The configuration of the run; device, speed and places may differ.
+        run_id: Id of the run.
         first: Number of the first shard, from 0.
-        count: Shards of the range.
+        count: Number of shards.
 
     Raises:
         ConfigError: The run has fewer shards, or was planned with another recipe.
-        ResultsError: There is no such plan, or it cannot be read.
+        ResultsError: The plan is missing or damaged.
         OSError: The store failed.
     """
     output = Store.open(config.output_uri)
@@ -175,37 +183,42 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
             f"({error.errors()[0]['msg']}); delete it and run stylize-archive again"
         ) from error
     if first + count > len(shards):
-        raise ConfigError(f"run {run_id} has {len(shards)} shards, {first} to {first + count - 1} are asked for")
+        raise ConfigError(
+            f"run {run_id} has {len(shards)} shards, but shards {first} to {first + count - 1} were asked for"
+        )
     for style in plan.styles:
         if style.recipe_id != hash_recipe(config.recipe, plan.base_model_hash, style.banks):
-            raise ConfigError(f"run {run_id} was planned with another recipe for style {style.name}; pass its own")
+            raise ConfigError(
+                f"run {run_id} was planned with another recipe for style {style.name}; pass the recipe of the run"
+            )
     return plan, shards[first : first + count]
 
 
 def plan_key(run_id: str) -> str:
-    """Return where the plan of a run lies."""
+    """Return the key of a run's plan."""
     return layout.run_key(run_id, "plan.json")
 
 
 def forecast_archive(config: StylizeConfig) -> StylizeForecast:
-    """Tell what a run would do and how long one worker may take for it; nothing is written.
+    """Forecast what a run would do, and how long one worker would take. Writes nothing.
 
     Raises:
-        Exception: Whatever `survey_archive` raises.
+        Exception: As `survey_archive` does.
     """
     found = survey_archive(config)
-    tasks, size = found.tasks, config.shard_size
-    keys, starts = tasks["key"], range(0, len(tasks), size)
-    first = [(len(part), part[0].as_py(), part[-1].as_py()) for part in (keys.slice(s, size) for s in starts[:_SHOWN])]
-    num_pictures, pace = found.num_pictures, found.pace
+    num_tasks = len(found.tasks)
+    num_pictures = found.num_pictures
+    pace = found.pace
+    starts = range(0, num_tasks, config.shard_size)
+    first_shards = [found.tasks["key"].slice(start, config.shard_size) for start in starts[:_SHOWN]]
     forecast = StylizeForecast(
         num_photos=len(found.photos),
-        num_tasks=len(tasks),
+        num_tasks=num_tasks,
         num_pictures=num_pictures,
         num_shards=len(starts),
         seconds_a_picture=pace and pace.seconds,
         seconds=pace and pace.seconds * num_pictures,
-        first_shards=first,
+        first_shards=[(len(keys), keys[0].as_py(), keys[-1].as_py()) for keys in first_shards],
         text="",
         num_evaluations=count_evaluations(config.recipe) * num_pictures,
         pace=pace,
@@ -214,7 +227,7 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
 
 
 def _absolute(config: StylizeConfig) -> StylizeConfig:
-    """Return the config with URIs that lead to the same places from any folder of this machine."""
+    """Return the config with absolute URIs, so that it holds from any working directory."""
     uris = {name: Store.open(getattr(config, name)).uri for name in ("archive_uri", "output_uri", "store_uri")}
     return config.model_copy(update=uris)
 
@@ -222,15 +235,18 @@ def _absolute(config: StylizeConfig) -> StylizeConfig:
 def _find_pace(
     config: StylizeConfig, catalog: Catalog, base_model_hash: str, done: pa.Table, recipe_ids: Sequence[str]
 ) -> Pace | None:
-    """Return what a picture may take: the mean of this output's by the same recipe, or else what the catalog tells.
+    """Return the forecast for one picture; None if nothing comparable was drawn before.
 
-    Pictures of other recipes are asked last, for theirs may have taken many more evaluations, or fewer.
+    It comes from pictures of the same recipe in this output, or else from the catalog, or else from this output's
+    pictures of other recipes. Those come last, because they may have taken many more UNet evaluations, or fewer.
     """
-    made, device = done.filter(pc.field("status") == "done"), device_kind(config)
-    alike = made.filter(pc.field("recipe_id").isin(list(recipe_ids)))
-    if len(alike):
-        return Pace(pc.mean(alike["seconds"]).as_py(), device or "", "the pictures of this recipe that are there")
+    made = done.filter(pc.field("status") == "done")
+    device = device_kind(config)
+    same_recipe = made.filter(pc.field("recipe_id").isin(list(recipe_ids)))
+    if len(same_recipe):
+        seconds = pc.mean(same_recipe["seconds"]).as_py()
+        return Pace(seconds, device or "", "the pictures of this recipe in the output")
     if pace := estimate_picture_pace(catalog.banks(), config.recipe, base_model_hash, device):
         return pace
     mean = pc.mean(made["seconds"]).as_py()
-    return mean and Pace(mean, device or "", "the pictures of other recipes that are there")
+    return mean and Pace(mean, device or "", "the pictures of other recipes in the output")

@@ -1,6 +1,6 @@
-"""Styles as they are asked for, `monet`, `monet@3` or `monet:0.7+hokusai:0.3`, and as the catalog answers.
+"""Parse styles such as `monet`, `monet@3` or `monet:0.7+hokusai:0.3`, and resolve them to banks of the catalog.
 
-A plan holds `StyleChoice`s: small, and fixed to bank ids, so that a bank registered while a run is on changes nothing.
+A plan holds `StyleChoice`s: small, and fixed to bank ids, so that a bank registered during a run changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESERVED = frozenset({"results", "manifests", "runs", "report"})
 
 @dataclass(frozen=True)
 class StyleChoice:
-    """One style of a run, resolved.
+    """One style of a run, resolved to banks.
 
     Attributes:
         name: Folder of its pictures.
@@ -43,7 +43,7 @@ class StyleChoice:
 
     @property
     def bank_ids(self) -> list[str]:
-        """Ids of its banks, in the order asked for."""
+        """Ids of its banks, in the order of the request."""
         return [bank.bank_id for bank, _ in self.banks]
 
 
@@ -54,7 +54,7 @@ def resolve_styles(
 
     Raises:
         CatalogError: There is no such bank.
-        ConfigError: A style cannot be read, two have one folder, or a bank was trained on another base model.
+        ConfigError: A style is malformed, two styles share a folder, or a bank was trained on another base model.
     """
     choices = tuple(_resolve(catalog, spec, recipe, base_model_hash) for spec in specs)
     folders = [choice.name.lower() for choice in choices]
@@ -68,7 +68,7 @@ def parse_style(spec: str) -> list[tuple[str, float]]:
     """Return the banks that a style names, with weights that sum to 1.
 
     Raises:
-        ConfigError: It cannot be read, or a weight is not above 0.
+        ConfigError: It is malformed, or a weight is not above 0.
     """
     parts = []
     for part in spec.split("+"):
@@ -91,7 +91,7 @@ def hash_recipe(recipe: StylizeRecipe, base_model_hash: str, banks: Sequence[tup
 
 
 def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference]:
-    """Fetch the banks of a style, and what their collections look like.
+    """Load the banks of a style, and the mixed reference of their collections.
 
     Raises:
         BankError: A bank is missing or damaged.

@@ -71,7 +71,7 @@ def world(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     add_collection(Store.open(str(root / "gallery")), "left-out", count=1)
     Store.open(str(root / "photos")).write_many({"a.jpg": draw_photo(1), "roll 1/b.png": draw_photo(2, ".png")})
     ended = call("train", root / "gallery", "--store", root / "store", "--collection", "novak", *TINY)
-    assert ended.code == 0 and re.fullmatch(r"novak@1 trained in [\d.]+ s of the device\n", ended.out)
+    assert ended.code == 0 and re.fullmatch(r"novak@1 trained in [\d.]+ s of device time\n", ended.out)
     yield root
 
 
@@ -127,7 +127,7 @@ def test_training_again_finds_nothing_to_do(world: Path) -> None:
 def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", *TINY, "--force", "--dry-run")
     lines = call(*words).out.splitlines()
-    assert lines[:2] == ["left-out: 1 artwork, to be trained", "novak: 4 artworks, to be trained"]
+    assert lines[:2] == ["left-out: 1 artwork, to train", "novak: 4 artworks, to train"]
     assert re.fullmatch(r"6 steps\. About .* CPU hours\) on one worker: .* a step, by 1 .*", lines[2])
     facts = json.loads(call(*words, "--json").out)
     assert facts["num_steps"] == [6, 6, 6] and facts["pace"]["seconds"] * 6 == pytest.approx(facts["seconds"][1])
@@ -144,8 +144,8 @@ def test_photos_become_pictures_and_the_places_are_told(world: Path, tmp_path: P
     ended = call(*words, "--seed", "7")
     assert ended.code == 0
     lines = ended.out.splitlines()
-    assert lines[:2] == ["2 pictures are there, 0 could not be made", "2 photos were worked on"]
-    assert re.fullmatch(r"[\d.]+ s of the device, [\d.]+ s a photo; .* in all", lines[2])
+    assert lines[:2] == ["2 pictures done, 0 failed", "this run worked on 2 photos"]
+    assert re.fullmatch(r"[\d.]+ s of device time, [\d.]+ s per photo; .* in all", lines[2])
     assert f"pictures: {tmp_path / 'out'}" in ended.out
     with Image.open(tmp_path / "out/novak/roll 1/b.png") as picture:
         assert min(picture.size) == 32
@@ -162,10 +162,10 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
         r"about .* CPU hours\) on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
     )
     assert lines == [
-        "photos: 2, of which to work on: 1",
-        "pictures to make: 1, in shards: 1",
-        "evaluations of the UNet: 3",
-        "shard 1: 1, from roll 1/b.png to roll 1/b.png",
+        "photos: 2, to stylize: 1",
+        "pictures to draw: 1, in 1 shard",
+        "UNet evaluations: 3",
+        "shard 1: 1 photo, roll 1/b.png to roll 1/b.png",
     ]
     facts = json.loads(call(*words, *FAST, "--json").out)
     assert (facts["num_tasks"], facts["first_shards"]) == (2, [[2, "a.jpg", "roll 1/b.png"]])

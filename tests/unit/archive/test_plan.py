@@ -71,7 +71,7 @@ def test_a_plan_that_is_missing_or_damaged_is_an_error_that_says_what_to_do(conf
 
 def test_a_range_that_a_run_does_not_have_is_refused(config: StylizeConfig) -> None:
     plan, _ = planned(config)
-    with pytest.raises(ConfigError, match=f"run {plan.run_id} has 4 shards, 3 to 4 are asked for"):
+    with pytest.raises(ConfigError, match=f"run {plan.run_id} has 4 shards, but shards 3 to 4 were asked for"):
         load_range(config, plan.run_id, 3, 2)
 
 
