@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
+from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
@@ -19,8 +20,9 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
-from artbank.results import layout, pending
+from artbank.results import layout, ledger, pending
 from artbank.results.manifest import Manifest, Shard
+from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
@@ -66,6 +68,7 @@ class Survey:
         photos: The whole listing of the archive: key, size, etag.
         done: The rows that the output has already, from `pending.read_done`.
         tasks: The work that is left: rows of `PhotoTask`.
+        parts: The parts that `done` was read from.
         latest: Newest time in the results, from `pending.find_latest`.
         pace: Forecast for one picture; None if unknown.
     """
@@ -75,6 +78,7 @@ class Survey:
     photos: pa.Table
     done: pa.Table
     tasks: pa.Table
+    parts: PartListing
     latest: datetime | None
     pace: Pace | None
 
@@ -89,8 +93,12 @@ class Survey:
         return {style.name: style.recipe_id for style in self.styles}
 
 
-def survey_archive(config: StylizeConfig) -> Survey:
+def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     """List the archive and subtract what the output already has. Writes nothing.
+
+    Args:
+        config: The configuration of the run.
+        stores: Its stores.
 
     Raises:
         CatalogError: A style is not in the catalog.
@@ -98,18 +106,19 @@ def survey_archive(config: StylizeConfig) -> Survey:
         BaseModelError: The base model was not found.
         OSError: The store failed.
     """
-    archive, output = Store.open(config.archive_uri), Store.open(config.output_uri)
+    archive, output = stores.archive, stores.output
     if f"{output.uri.rstrip('/')}/".startswith(f"{archive.uri.rstrip('/')}/"):
         raise ConfigError(
             f"output {output.uri} lies in the archive {archive.uri}: the next run would take its pictures for photos"
         )
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
-    catalog = Catalog(Store.open(config.store_uri))
+    catalog = Catalog(stores.banks)
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
     recipes = {style.name: style.recipe_id for style in styles}
     photos = pending.list_archive(archive)
     unfinished = pending.read_unfinished(output)
-    done = pending.read_done(output, unfinished, keep_failed=config.retry_failed)
+    parts = ledger.list_parts(output)
+    done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
     tasks = pending.find_pending(
         pending.filter_by_globs(photos, include=config.include, exclude=config.exclude),
         done,
@@ -121,7 +130,16 @@ def survey_archive(config: StylizeConfig) -> Survey:
     )
     latest = pending.find_latest(done, unfinished)
     pace = _find_pace(config, catalog, base_hash, done, list(recipes.values()))
-    return Survey(styles, base_hash, photos, done, tasks.slice(0, config.limit), latest, pace)
+    return Survey(
+        styles=styles,
+        base_model_hash=base_hash,
+        photos=photos,
+        done=done,
+        tasks=tasks.slice(0, config.limit),
+        parts=parts,
+        latest=latest,
+        pace=pace,
+    )
 
 
 def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
@@ -133,13 +151,18 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
     Raises:
         Exception: As `survey_archive` does.
     """
-    found = survey_archive(config)
-    output = Store.open(config.output_uri)
-    manifest = Manifest.write(output, found.tasks, config.shard_size, found.recipes, after=found.latest)
+    stores = RunStores.open(config)
+    output = stores.output
+    found = survey_archive(config, stores)
+    manifest = Manifest.write(
+        output, found.tasks, config.shard_size, found.recipes, after=found.latest, parts=found.parts
+    )
     shards = manifest.shards if manifest else []
     run_id = manifest.id if manifest else ""
     if run_id:
-        output.create(layout.run_key(run_id, layout.CONFIG), _absolute(config).model_dump_json(indent=1).encode())
+        output.create(
+            layout.run_key(run_id, layout.CONFIG), _absolute(config, stores).model_dump_json(indent=1).encode()
+        )
     plan = StylizePlan(
         run_id=run_id,
         styles=found.styles,
@@ -205,7 +228,7 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
     Raises:
         Exception: As `survey_archive` does.
     """
-    found = survey_archive(config)
+    found = survey_archive(config, RunStores.open(config))
     num_tasks = len(found.tasks)
     num_pictures = found.num_pictures
     pace = found.pace
@@ -226,9 +249,9 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
 
 
-def _absolute(config: StylizeConfig) -> StylizeConfig:
+def _absolute(config: StylizeConfig, stores: RunStores) -> StylizeConfig:
     """Return the config with absolute URIs, so that it holds from any working directory."""
-    uris = {name: Store.open(getattr(config, name)).uri for name in ("archive_uri", "output_uri", "store_uri")}
+    uris = {"archive_uri": stores.archive.uri, "output_uri": stores.output.uri, "store_uri": stores.banks.uri}
     return config.model_copy(update=uris)
 
 

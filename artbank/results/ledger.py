@@ -19,6 +19,7 @@ from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.results import snapshots
 from artbank.results.layout import PARTS, part_key, part_name
+from artbank.results.snapshots import PartListing
 from artbank.runs.outcome import Tally
 from artbank.store.objects import Store
 from artbank.store.parquet import read_metadata, read_table, table_bytes
@@ -72,24 +73,29 @@ def without_part(output: Store, shard_ids: Iterable[str]) -> set[str]:
     return {shard_id for shard_id in shard_ids if part_name(shard_id) not in parts}
 
 
+def list_parts(output: Store) -> PartListing:
+    """List all parts, and the snapshots of their rows."""
+    return snapshots.list_parts(output.child(PARTS))
+
+
 def part_names(output: Store) -> list[str]:
     """Return the file names of all parts, sorted."""
-    return list(snapshots.list_parts(output.child(PARTS)).etags)
+    return list(list_parts(output).etags)
 
 
-def read_ledger(output: Store, columns: Sequence[str] | None = None) -> pa.Table:
+def read_ledger(output: Store, columns: Sequence[str] | None = None, *, listing: PartListing | None = None) -> pa.Table:
     """Read all parts, in the order of their names.
 
     Args:
         output: Where the results are.
         columns: Columns of `Result` to read; all when None. `latest_rows` needs `key`, `style` and
             `created_at`.
+        listing: The parts to read, from `list_parts`; listed now when None.
 
     Raises:
         ResultsError: A part cannot be read.
     """
-    parts = output.child(PARTS)
-    return snapshots.read_rows(parts, snapshots.list_parts(parts), Result.SCHEMA, columns).rows
+    return snapshots.read_rows(output.child(PARTS), listing or list_parts(output), Result.SCHEMA, columns).rows
 
 
 def latest_rows(ledger: pa.Table) -> pa.Table:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from artbank.errors import ResultsError
 from artbank.records import PhotoTask, Result
 from artbank.results import layout, ledger
+from artbank.results.snapshots import PartListing
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import read_metadata, read_row_group, read_row_group_sizes, read_table, table_bytes
@@ -88,6 +89,7 @@ class Manifest:
         recipes: Mapping[str, str],
         *,
         after: datetime | None = None,
+        parts: PartListing | None = None,
     ) -> Self | None:
         """Freeze the tasks of a run. Without tasks it writes nothing and returns None.
 
@@ -97,17 +99,19 @@ class Manifest:
             shard_size: Tasks in a shard, 1 or more.
             recipes: The recipe id of each style.
             after: From `pending.find_latest`.
+            parts: The parts whose rows the tasks were found with, from `ledger.list_parts`; listed now when None.
 
         Raises:
             ResultsError: The store has a damaged manifest of the same id.
         """
         if not len(tasks):
             return None
+        part_names = (parts or ledger.list_parts(output)).etags
         facts = {
             **(PhotoTask.SCHEMA.metadata or {}),
             _RECIPES: json.dumps(recipes, sort_keys=True).encode(),
             _AFTER: after.isoformat().encode() if after else b"",
-            _LEDGER: short_hash("\n".join(ledger.part_names(output)), 64).encode(),
+            _LEDGER: short_hash("\n".join(part_names), 64).encode(),
         }
         data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
         manifest_id = short_hash(data)

@@ -19,6 +19,7 @@ from artbank.results import attempts, ledger
 from artbank.results.attempts import Mark
 from artbank.results.filenames import find_ambiguous
 from artbank.results.manifest import Manifest, manifest_of
+from artbank.results.snapshots import PartListing
 from artbank.store.objects import Store
 
 DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at")
@@ -93,7 +94,11 @@ def read_unfinished(output: Store) -> list[UnfinishedShard]:
 
 
 def read_done(
-    output: Store, unfinished: Sequence[UnfinishedShard] | None = None, *, keep_failed: bool = False
+    output: Store,
+    unfinished: Sequence[UnfinishedShard] | None = None,
+    *,
+    keep_failed: bool = False,
+    listing: PartListing | None = None,
 ) -> pa.Table:
     """Read the latest rows, in `DONE_COLUMNS`, without those whose picture may have been overwritten.
 
@@ -104,12 +109,15 @@ def read_done(
         output: Where the results are.
         unfinished: From `read_unfinished`; read when None.
         keep_failed: Keep failed rows in any case: they have no picture.
+        listing: The parts to read, from `ledger.list_parts`, later than `unfinished`; listed now when None.
 
     Raises:
         ResultsError: A part cannot be read.
     """
-    done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS))
-    for shard in read_unfinished(output) if unfinished is None else unfinished:
+    if unfinished is None:
+        unfinished = read_unfinished(output)
+    done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS, listing=listing))
+    for shard in unfinished:
         for style in {style for task in shard.tasks for style in task.styles}:
             keys = [task.key for task in shard.tasks if style in task.styles]
             overwritten = (pc.field("style") == style) & pc.field("key").isin(keys)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from artbank.archive.plan import survey_archive
+from artbank.archive.stores import RunStores
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from tests.support.flow_runs import run
@@ -49,6 +50,6 @@ def test_photos_whose_names_are_alike_or_too_long_all_get_pictures(trained: Any,
 def test_a_photo_chosen_by_a_glob_is_told_from_those_that_were_not(trained: Any, tmp_path: Path) -> None:
     Store.open(str(tmp_path / "photos")).write_many({"A.jpg": b"1", "a.jpg": b"2"})
     config = stylizing(str(tmp_path / "photos"), str(tmp_path / "output"), trained.store, "novak", include=("a.jpg",))
-    assert survey_archive(config).tasks.select(["key", "is_ambiguous"]).to_pylist() == [
+    assert survey_archive(config, RunStores.open(config)).tasks.select(["key", "is_ambiguous"]).to_pylist() == [
         {"key": "a.jpg", "is_ambiguous": True}
     ]

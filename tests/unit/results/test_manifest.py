@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artbank.errors import Failure
+from artbank.errors import Failure, ResultsError
 from artbank.records import PhotoTask, Result
 from artbank.results import attempts, layout, ledger, pending, tables
 from artbank.results.manifest import Manifest, Shard
@@ -405,3 +405,27 @@ def test_whatever_changes_between_runs_only_what_must_be_redone_is(steps: list[t
     simulation = Simulation(Store.open(f"memory://simulation-{next(_numbers)}"), START)
     for name, *arguments in [*steps, ("run", {"monet": "r1", "hokusai": "r1"}, False, None)]:
         getattr(simulation, name)(*arguments)
+
+
+def test_a_mark_of_a_shard_that_its_manifest_lacks_is_an_error_that_says_what_to_do(output: Store) -> None:
+    (shard,) = write_shards(output, todo_of(output, "r1"), 2, {"monet": "r1"})
+    attempts.start(output, f"{shard.manifest_id}-00007", {})
+    with pytest.raises(ResultsError, match=r"has 1, found \w+-00007; if there is a mark .*artbank verify --repair"):
+        pending.read_unfinished(output)
+
+
+def test_two_runs_that_plan_the_same_work_from_the_same_parts_share_a_manifest(output: Store) -> None:
+    seen = ledger.list_parts(output)
+    tasks = todo_of(output, "r1")
+    first = Manifest.write(output, tasks, 2, {"monet": "r1"}, parts=seen)
+    assert first is not None
+    ledger.commit(output, first.shards[0].id, [result(key) for key in ("a.jpg", "b.jpg")])
+    second = Manifest.write(output, tasks, 2, {"monet": "r1"}, parts=seen)
+    later = Manifest.write(output, tasks, 2, {"monet": "r1"})
+    assert second is not None and second.id == first.id
+    assert later is not None and later.id != first.id
+
+
+def todo_of(output: Store, recipe: str) -> pa.Table:
+    photos = listing(a="e1", b="e1")
+    return pending.find_pending(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
