@@ -28,7 +28,8 @@ from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_o
 from artbank_cli.server import start_server
 
 _DEMO = Path("build/demo")
-_INTERRUPTED, _TERMINATED = 130, 143
+_INTERRUPTED = 130
+_TERMINATED = 143
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(banks.app, name="banks", invoke_without_command=True)
@@ -76,7 +77,8 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     for alarm in outcome.alarms:
         print(f"alarm: {alarm.text}")
     if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
-        each, total = seconds_text(outcome.cost.seconds_a_photo), seconds_text(outcome.cost.tally.seconds)
+        each = seconds_text(outcome.cost.seconds_a_photo)
+        total = seconds_text(outcome.cost.tally.seconds)
         print(f"{total} of device time, {each} per photo; {seconds_text(outcome.cost.wall_seconds)} in all")
     for what, where in outcome.places.items():
         print(f"{what}: {where}")

@@ -49,7 +49,8 @@ def add_options(
         command(given=given, **{p.name: values[p.name] for p in own})
 
     run.__signature__ = inspect.Signature([*parameters, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)])  # pyright: ignore[reportFunctionMemberAccess]
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__name__ = command.__name__
+    run.__doc__ = command.__doc__
     return run
 
 

@@ -93,7 +93,8 @@ def main() -> None:
         help="file of finished runs, which are not repeated",
     )
     options = parser.parse_args()
-    base, scorer = BaseModel.load(), Scorer.load("mini", BaseModel.load().device)
+    base = BaseModel.load()
+    scorer = Scorer.load("mini", BaseModel.load().device)
     if options.tune:
         tune(base, scorer, options)
         return
@@ -146,7 +147,8 @@ def read_pictures(folder: Path) -> list[np.ndarray]:
 
 def prepare(base: BaseModel, scorer: Scorer, name: str, artworks: Sequence[np.ndarray], num_photos: int) -> Subject:
     """Encode a collection and draw the photographs; every fifth artwork is held out."""
-    held, learned = list(artworks[::5]), [a for i, a in enumerate(artworks) if i % 5]
+    held = list(artworks[::5])
+    learned = [a for i, a in enumerate(artworks) if i % 5]
     views = [encode_dataset(base, part, [None] * len(part), BankRecipe()) for part in (learned, held)]
     photos = [
         draw_scene(_PHOTO_SEED + i, SUBJECTS[i * 4 % len(SUBJECTS)], width_px=128, height_px=128).image
@@ -177,14 +179,16 @@ def measure(
     recipe = make_recipe(attention, seed, options, RATES[attention])
     trained = train_bank(base, subject, recipe)
     bank = Bank("ablation", subject.name, base.id, base.hash, "", recipe, trained.vectors)
-    gain, ssim = {}, {}
+    gain = {}
+    ssim = {}
     for strength in STRENGTHS:
         stylizer = Stylizer(base, [Style(subject.name, ((bank, 1.0),))], StylizeRecipe(strength=strength, seed=seed))
         photos = (stylizer.prepare(str(i), photo) for i, photo in enumerate(subject.photos))
         made = {one.key: one.rgb for one in stylizer.stylize(photos)}
         pictures = [made[str(i)] for i in range(len(subject.photos))]
         scores = score(scorer, subject.reference, subject.photos, [p for p in pictures if p is not None])
-        floor, ceiling = fmean(s.clip_style_floor for s in scores), subject.reference.ceiling or 1.0
+        floor = fmean(s.clip_style_floor for s in scores)
+        ceiling = subject.reference.ceiling or 1.0
         gain[str(strength)] = (fmean(s.clip_style for s in scores) - floor) / (ceiling - floor)
         ssim[str(strength)] = fmean(s.ssim for s in scores)
     run = Run(subject.name, attention, seed, trained.history.validation, gain, ssim, time.monotonic() - start)

@@ -92,13 +92,15 @@ def make_kit(
     folder = WEIGHTS if shapes is None else save_random(scratch / "model", shapes, place)
     photos = _write_photos(scratch / "photos", num_photos, photo_px, own_photos)
     artworks = _write_artworks(scratch / "gallery" / _COLLECTION, num_artworks, 4 * _side(folder))
-    source, store = "mini" if shapes is None else str(folder), str(scratch / "store")
+    source = "mini" if shapes is None else str(folder)
+    store = str(scratch / "store")
     recipe = BankRecipe(max_steps=steps, patience=10**6, num_crops=2, validate_every=50, learning_rate=1e-2)
     facts = {"gallery_uri": str(scratch / "gallery"), "store_uri": store, "base_model": source, "recipe": recipe}
     config = TrainConfig(**facts, device=str(place), num_samples=1, num_milestones=0)
     record = train_bank(config)
     opened = Store.open(store)
-    bank, reference = load_bank(opened, record), load_reference(opened, record)
+    bank = load_bank(opened, record)
+    reference = load_reference(opened, record)
     assert Catalog(opened).find(_COLLECTION) == record
     return Kit(source, folder, place, scratch, _side(folder), photos, artworks, store, bank, reference)
 
@@ -191,7 +193,8 @@ def _make_clip(shapes: Shapes) -> CLIPModel:
 
 def _side(folder: Path) -> int:
     """Return the native size of the images of a base model, px."""
-    unet, vae = (UNet2DConditionModel.load_config(folder / "unet"), AutoencoderKL.load_config(folder / "vae"))
+    unet = UNet2DConditionModel.load_config(folder / "unet")
+    vae = AutoencoderKL.load_config(folder / "vae")
     return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
 
 

@@ -40,8 +40,10 @@ def measure_figures(
     """Return the shares of the peak, and the other figures that fit before `end` (monotonic time)."""
     if kit.device.type != "cuda":
         return {}
-    peak, found = figures["matmul peak, TFLOP/s"] * 1e12, {}
-    pictures, training = suites.get("pictures"), suites.get("training")
+    peak = figures["matmul peak, TFLOP/s"] * 1e12
+    found = {}
+    pictures = suites.get("pictures")
+    training = suites.get("training")
     if pictures and "ours-exact" in pictures.rows and (seconds := pictures["ours-exact"].gpu_seconds):
         found["exact peak share"] = hardware.stylizing_flops(pictures["ours-exact"].unet) / seconds / peak
         found["scoring share"] = scoring_seconds(kit) / pictures["ours-exact"].seconds

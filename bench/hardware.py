@@ -102,7 +102,8 @@ def training_flops() -> float:
 
 def busy_seconds(spans: Iterable[tuple[float, float]]) -> float:
     """Return the length of the union of spans (start, end), in their unit."""
-    total, reached = 0.0, float("-inf")
+    total = 0.0
+    reached = float("-inf")
     for start, end in sorted(spans):
         total += max(end - max(start, reached), 0.0)
         reached = max(reached, end)

@@ -122,9 +122,11 @@ def measure(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that also prints its time and memory."""
 
     def measured(*args: Any, **values: Any) -> Any:
-        start, cpu_start = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
+        cpu_start = time.process_time()
         outcome = work(*args, **values)
-        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        seconds = time.perf_counter() - start
+        cpu_seconds = time.process_time() - cpu_start
         print(f"  {name:26}{seconds:7.1f} s, {cpu_seconds:6.1f} of CPU, peak {peak_mb():7,.0f} MB", flush=True)
         return outcome
 
@@ -139,7 +141,8 @@ def peak_mb() -> float:
 
 def train(at: str) -> None:
     """Train a bank of a few steps, as the style of the run."""
-    name, gallery = HELD_OUT[0], Store.open(f"{at}/gallery")
+    name = HELD_OUT[0]
+    gallery = Store.open(f"{at}/gallery")
     pictures = [paint(draw_scene(i, width_px=96, height_px=64).image, name, i) for i in range(4)]
     gallery.write_many(
         {f"{name}/{i}.png": encode(Picture(p, None), ".png", quality=92) for i, p in enumerate(pictures)}
@@ -164,7 +167,8 @@ def add_photos(archive: Path, name: str, count: int) -> None:
 def commit(config: StylizeConfig, plan: StylizePlan) -> None:
     """Write the parts of a run's shards as their workers would have, many at once."""
     output = Store.open(config.output_uri)
-    tasks, size = read_table(output.read(layout.manifest_key(plan.run_id)), PhotoTask.SCHEMA), config.shard_size
+    tasks = read_table(output.read(layout.manifest_key(plan.run_id)), PhotoTask.SCHEMA)
+    size = config.shard_size
     for first in range(0, plan.num_shards, _PARTS_AT_ONCE):
         rows = make_rows(config, plan, tasks.slice(first * size, _PARTS_AT_ONCE * size))
         numbers = range(first, min(first + _PARTS_AT_ONCE, plan.num_shards))
@@ -176,7 +180,8 @@ def commit(config: StylizeConfig, plan: StylizePlan) -> None:
 def make_rows(config: StylizeConfig, plan: StylizePlan, tasks: pa.Table) -> pa.Table:
     """Return invented rows of `Result` for real tasks; one photo in a thousand has failed."""
     count, [style], random = len(tasks), plan.styles, np.random.default_rng()
-    keys, done = tasks["key"].to_pylist(), random.integers(1000, size=count) > 0
+    keys = tasks["key"].to_pylist()
+    done = random.integers(1000, size=count) > 0
     facts: dict[str, Any] = {name: tasks[name] for name in ("key", "size", "etag")}
     facts |= {name: random.uniform(-1, 1, count) for name in SCORES}
     facts |= {

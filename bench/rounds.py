@@ -50,7 +50,8 @@ class Row:
     @classmethod
     def of(cls, contender: Contender) -> Row:
         """Return an empty row."""
-        expected, trained = contender.expected, count_trained(contender.optimizer)
+        expected = contender.expected
+        trained = count_trained(contender.optimizer)
         dtype = str(expected.dtype).removeprefix("torch.")
         return cls(contender.name, contender.batch, dtype, expected.unet, trained, album=contender.album)
 
@@ -128,7 +129,11 @@ def compete(
     Raises:
         CountError: One does not do what it says.
     """
-    start, notes, kept, rows, costs = time.monotonic(), [], {}, {}, {}
+    start = time.monotonic()
+    notes = []
+    kept = {}
+    rows = {}
+    costs = {}
     for key, contender in contenders.items():
         if (fitting := _fit(contender, device, notes)) is not None:
             kept[key], costs[key] = fitting
@@ -167,7 +172,8 @@ def measure(contender: Contender, device: torch.device) -> tuple[Cost, int]:
         CountError: The counts differ from the expected ones.
     """
     with counting(contender.watched) as counts:
-        before, watch = cpu_seconds(), _Watch(device)
+        before = cpu_seconds()
+        watch = _Watch(device)
         made = contender.work()
         wall, gpu = watch.stop()
         used = cpu_seconds() - before

@@ -80,14 +80,16 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
-    end, is_cuda = time.monotonic() + options.budget, options.device.startswith("cuda")
+    end = time.monotonic() + options.budget
+    is_cuda = options.device.startswith("cuda")
     if not is_cuda:
         torch.set_num_threads(options.threads)
     kit = _build_kit(options, scratch)
     command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
     report = Report(command, hardware.describe_machine(kit.device), is_cuda)
     report.figures |= gpu.measure_peaks(kit)
-    wanted, makers = options.suites.split(","), _suites()
+    wanted = options.suites.split(",")
+    makers = _suites()
     for name in (name for name in SHARES if name in wanted):
         budget = share_out(name, wanted, end - time.monotonic())
         report.suites[name] = suites.run(makers[name], kit, budget, options.rounds)
@@ -120,7 +122,8 @@ def _build_kit(options: argparse.Namespace, scratch: Path) -> Kit:
     model = options.model
     if model == "auto":
         model = "sd15" if options.device.startswith("cuda") else "mini"
-    shapes, photos = {"mini": None, "sd15": SD15, "tiny": TINY}[model], {"own_photos": options.photos}
+    shapes = {"mini": None, "sd15": SD15, "tiny": TINY}[model]
+    photos = {"own_photos": options.photos}
     most = 16 if options.device.startswith("cuda") else 8
     photos |= {"num_photos": options.num_photos or most, "photo_px": options.photo_px}
     return make_kit(scratch, options.device, shapes, steps=100 if shapes is None else 4, **photos)

@@ -69,7 +69,8 @@ def main() -> None:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     given = parser.parse_args()
-    old, new = read_folder(given.old), read_folder(given.new)
+    old = read_folder(given.old)
+    new = read_folder(given.new)
     differences = 0
     for name in sorted(old.keys() | new.keys()):
         if name not in old or name not in new:

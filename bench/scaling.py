@@ -47,7 +47,8 @@ def sizes_px(kit: Kit) -> tuple[int, ...]:
 
 def measure_curves(kit: Kit, budget: float) -> list[Curve]:
     """Measure the curves within a budget, s; points that do not fit are left out."""
-    end, curves = monotonic() + budget, []
+    end = monotonic() + budget
+    curves = []
     for curve, contenders in _plan(kit):
         curves.append(curve)
         for x, contender in contenders:
@@ -62,7 +63,8 @@ def measure_curves(kit: Kit, budget: float) -> list[Curve]:
 
 
 def _plan(kit: Kit) -> Iterator[tuple[Curve, Iterator[tuple[int, Contender]]]]:
-    fast, small = ours.preset("fast"), min(len(kit.photos), 4)
+    fast = ours.preset("fast")
+    small = min(len(kit.photos), 4)
     yield (
         Curve("Stylizing, `fast`, from pictures", "batch"),
         ((n, ours.stylizing(kit, f"batch {n}", fast, batch=n, count=n, compiled=False)) for n in BATCHES),

@@ -53,7 +53,9 @@ class Watch:
         """Start watching; `close` stops it."""
         self.peaks: dict[str, int] = defaultdict(int)
         self.kills = 0
-        self._command, self._server, self._kill_seconds = command, server, kill_seconds
+        self._command = command
+        self._server = server
+        self._kill_seconds = kill_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -63,13 +65,15 @@ class Watch:
         self._thread.join()
 
     def _watch(self) -> None:
-        rng, last = random.Random(0), time.monotonic()
+        rng = random.Random(0)
+        last = time.monotonic()
         while not self._ended.wait(_SAMPLE_SECONDS):
             with suppress(psutil.Error):
                 workers = self._measure()
                 if workers and time.monotonic() - last > self._kill_seconds:
                     rng.choice(workers).kill()
-                    self.kills, last = self.kills + 1, time.monotonic()
+                    self.kills = self.kills + 1
+                    last = time.monotonic()
 
     def _measure(self) -> list[psutil.Process]:
         flow = psutil.Process(self._command.pid)
@@ -119,7 +123,8 @@ def _fill(gateway: rgw.Endpoint, count: int) -> Store:
 
     fs = S3FileSystem(endpoint_url=gateway.url, key=gateway.access_key, secret=gateway.secret_key)
     fs.call_s3("create_bucket", Bucket="soak")
-    bucket, rng = Store.open("s3://soak"), np.random.default_rng(0)
+    bucket = Store.open("s3://soak")
+    rng = np.random.default_rng(0)
     for start in range(0, count, _UPLOADED_AT_ONCE):
         numbers = range(start, min(start + _UPLOADED_AT_ONCE, count))
         bucket.write_many({f"photos/roll {i // 1000:04d}/{i:07d}.jpg": _draw(rng) for i in numbers})
@@ -137,7 +142,8 @@ def _draw(rng: np.random.Generator) -> bytes:
 @contextmanager
 def _run_server(folder: Path) -> Iterator[tuple[str, int, Path]]:
     """Run a Prefect server; yields its URL, its process id and the log of its calls."""
-    port, log = rgw.free_port(), folder / "server.log"
+    port = rgw.free_port()
+    log = folder / "server.log"
     env = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     env["PREFECT_SERVER_LOGGING_LEVEL"] = "INFO"  # one line a call
     command = [
@@ -188,7 +194,8 @@ def _call(arguments: list[str]) -> None:
 
 def _point_at(endpoint: rgw.Endpoint) -> None:
     os.environ["AWS_ENDPOINT_URL"] = endpoint.url
-    os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"] = endpoint.access_key, endpoint.secret_key
+    os.environ["AWS_ACCESS_KEY_ID"] = endpoint.access_key
+    os.environ["AWS_SECRET_ACCESS_KEY"] = endpoint.secret_key
 
 
 def _find_gateway() -> dict[str, list[psutil.Process]]:

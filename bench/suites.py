@@ -47,7 +47,8 @@ class Sizes:
 
 def training_suite(kit: Kit, sizes: Sizes) -> Suite:
     """Return the contenders of training."""
-    steps, fewer = sizes.steps, max(sizes.steps // sizes.large, 1)
+    steps = sizes.steps
+    fewer = max(sizes.steps // sizes.large, 1)
     return {
         "ours": ours.training(kit, batch=ours.BATCH, steps=max(steps, 6), validates=True),
         "released+log": released.training(kit, logs=True, steps=steps),
@@ -64,7 +65,8 @@ def training_suite(kit: Kit, sizes: Sizes) -> Suite:
 
 def pictures_suite(kit: Kit, sizes: Sizes) -> Suite:
     """Return the contenders that stylize decoded pictures: the models alone."""
-    batch, is_cuda = sizes.batch, kit.device.type == "cuda"
+    batch = sizes.batch
+    is_cuda = kit.device.type == "cuda"
     strong = Usage("diffusers batched, DPM++ 20", batch, STRONG_STEPS, STRONG_GUIDANCE, "dpm++2m", compiled=is_cuda)
     plain = ours.plain(steps=STRONG_STEPS, guidance=STRONG_GUIDANCE, solver="dpm++2m")
     suite = {
@@ -87,7 +89,9 @@ def _name(key: str) -> str:
 
 def files_suite(kit: Kit, sizes: Sizes) -> Suite:
     """Return the contenders that stylize files into files."""
-    batch, count, is_cuda = sizes.batch, sizes.batch * sizes.num_batches, kit.device.type == "cuda"
+    batch = sizes.batch
+    count = sizes.batch * sizes.num_batches
+    is_cuda = kit.device.type == "cuda"
     many = {"batch": batch, "num_batches": sizes.num_batches}
     strong = Usage(
         "diffusers, DPM++ 20, compiled and threads" if is_cuda else "diffusers, DPM++ 20, threads",
@@ -117,5 +121,6 @@ def files_suite(kit: Kit, sizes: Sizes) -> Suite:
 
 def run(make: Callable[[Kit, Sizes], Suite], kit: Kit, budget: float, rounds: int | None = None) -> Table:
     """Measure a suite within a budget, s, that includes building it; see `compete`."""
-    start, suite = time.monotonic(), make(kit, Sizes.on(kit.device))
+    start = time.monotonic()
+    suite = make(kit, Sizes.on(kit.device))
     return compete(suite, kit.device, budget - (time.monotonic() - start), rounds)

@@ -83,7 +83,8 @@ def matched(table: Table, kit: Kit, scorer: Scorer | None, clock: str) -> str:
     shown = [head, "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for line in MATCHED:
         if line.key in table.rows and line.against in table.rows:
-            theirs, own = table[line.key], table[line.against]
+            theirs = table[line.key]
+            own = table[line.against]
             names = sorted(theirs.album.keys() & own.album.keys())
             marks = " | ".join([str(len(names)), *_marks(theirs, own, names, kit, scorer)])
             shown.append(f"| {own.name} | {own.unet:g} | {own.seconds:.3g} | {ratio(theirs, own)} | {marks} |")
@@ -96,7 +97,8 @@ def score_row(row: Row, names: Sequence[str], kit: Kit, scorer: Scorer) -> tuple
     scores = score(
         scorer, kit.reference, [by_name[name] for name in names], [np.asarray(row.album[name]) for name in names]
     )
-    floor, ceiling = fmean(s.clip_style_floor for s in scores), kit.reference.ceiling or 1.0
+    floor = fmean(s.clip_style_floor for s in scores)
+    ceiling = kit.reference.ceiling or 1.0
     return (fmean(s.clip_style for s in scores) - floor) / (ceiling - floor), fmean(s.ssim for s in scores)
 
 
@@ -112,7 +114,8 @@ def _each(unit: str) -> str:
 
 
 def _line(table: Table, line: Line) -> str:
-    row, own = table[line.key], table[line.against]
+    row = table[line.key]
+    own = table[line.against]
     compared = "-" if row is own else own.name
     times = "1" if row is own else str(ratio(row, own))
     cells = f"{row.unet:.3g} | {row.batch} | {row.dtype} | {row.seconds:.3g} | {row.rate:.3g}"

@@ -30,12 +30,15 @@ def train_for(channels: tuple[int, ...], corpus: Corpus, cpu_seconds: float) -> 
     vae = build_vae(channels).to(torch.bfloat16, memory_format=torch.channels_last)
     masters = [p.detach().float().clone().requires_grad_() for p in vae.parameters()]
     optimizer = torch.optim.AdamW(masters, lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    stage, start, step = VaeStage(vae, corpus, 16), time.process_time(), 0
+    stage = VaeStage(vae, corpus, 16)
+    start = time.process_time()
+    step = 0
     while (done := (time.process_time() - start) / cpu_seconds) < 1:
         optimizer.param_groups[0]["lr"] = 2e-3 * min((step + 1) / 100, 1 - done)
         stage.loss(torch.Generator().manual_seed(step), done).backward()
         for master, parameter in zip(masters, vae.parameters(), strict=True):
-            master.grad, parameter.grad = parameter.grad.float(), None
+            master.grad = parameter.grad.float()
+            parameter.grad = None
         torch.nn.utils.clip_grad_norm_(masters, 1.0)
         optimizer.step()
         with torch.no_grad():

@@ -84,7 +84,8 @@ def main() -> None:
 
 def measure(what: str, work: Any) -> Any:
     """Run a step and print its time and memory."""
-    start, cpu = time.monotonic(), time.process_time()
+    start = time.monotonic()
+    cpu = time.process_time()
     found = work()
     cpu = time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -91,7 +91,8 @@ def work_off(
 
     The store says what is done: a worker may have died after it had written a shard's part.
     """
-    log, left = get_run_logger(), {shard.id: shard for shard in shards}
+    log = get_run_logger()
+    left = {shard.id: shard for shard in shards}
     failed: dict[str, Exception] = {}
 
     def settle(name: str, end: Any) -> None:
@@ -104,7 +105,8 @@ def work_off(
             _, broken = gather(ranges, start, on_result=settle)
             raised = {shard.id: error for name, error in broken.items() for shard in ranges[name]}
             still_open = find_uncommitted(config, list(raised)) if raised else set()
-            tried, failed = left, failed | raised
+            tried = left
+            failed = failed | raised
             failed = {name: error for name, error in failed.items() if name in still_open or name not in tried}
             left = {name: tried[name] for name in still_open if not isinstance(failed[name], ArtbankError)}
             if not left or (turn and len(left) > _FEW):
@@ -129,7 +131,8 @@ def _open_runner(
     with open_deployment(config.deployment, make_tags("style", [style.name for style in plan.styles])) as start:
 
         def start_range(shards: Sequence[Shard]) -> Future:
-            first, last = shards[0].row_group, shards[-1].row_group
+            first = shards[0].row_group
+            last = shards[-1].row_group
             return start({**told, "first": first, "count": last - first + 1})
 
         yield config.shards_per_run, start_range

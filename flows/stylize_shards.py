@@ -23,7 +23,8 @@ Count = Annotated[int, Field(ge=1)]
 
 def _name_run() -> str:
     given = runtime.flow_run.parameters
-    first, title = given["first"] + 1, given["config"].title
+    first = given["first"] + 1
+    title = given["config"].title
     return f"shards {first} to {first + given['count'] - 1} of {title}"
 
 

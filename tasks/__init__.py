@@ -18,7 +18,8 @@ logging.getLogger("artbank").setLevel(PREFECT_LOGGING_LEVEL.value())
 
 class _RedactCredentials(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
+        record.msg = redact(record.getMessage())
+        record.args = ()
         return True
 
 

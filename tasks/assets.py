@@ -28,7 +28,8 @@ def asset_key(uri: str, *parts: str) -> str:
     whole = "/".join([redact(uri).rstrip("/"), *parts])
     scheme, separator, path = whole.partition("://")
     if not separator:
-        scheme, path = "file", str(Path(whole).absolute())
+        scheme = "file"
+        path = str(Path(whole).absolute())
     return _FORBIDDEN.sub("-", f"{scheme.lower()}://{path}")[:_MAX_KEY_LENGTH]
 
 

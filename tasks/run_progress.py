@@ -70,7 +70,8 @@ class RunProgress:
     @property
     def percent(self) -> float:
         """Share of the units that are done, 0..100."""
-        done, total = self.done, self.total
+        done = self.done
+        total = self.total
         if not total:
             return 100.0 if self._totals else 0.0
         return min(100 * done / total, 100.0)
@@ -123,7 +124,9 @@ class RunProgress:
 
     def describe(self) -> str:
         """Return one line with the units done, the rate and the time left."""
-        done, total, rate = self.done, self.total, self._rate()
+        done = self.done
+        total = self.total
+        rate = self._rate()
         most = "at most " if self.is_most else ""
         parts = [f"{done:,} of {most}{total:,} {self.unit}s, {self.num_failed:,} failed"]
         if rate:

@@ -54,9 +54,14 @@ class FlowRunFuture:
         """
         while not (state := self._read_state()).is_final():
             time.sleep(POLL_SECONDS)
-        if not state.is_completed():
-            kind = CrashedRun if state.is_crashed() else CancelledRun if state.is_cancelled() else FailedRun
-            raise kind(f"flow run {self.run.name} ({self.run.id}) ended {state.name}: {state.message}")
+        if state.is_completed():
+            return
+        text = f"flow run {self.run.name} ({self.run.id}) ended {state.name}: {state.message}"
+        if state.is_crashed():
+            raise CrashedRun(text)
+        if state.is_cancelled():
+            raise CancelledRun(text)
+        raise FailedRun(text)
 
     def cancel(self) -> None:
         """Ask for its end, if that has not come."""

@@ -106,7 +106,8 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         BaseModelError: The base model was not found.
         OSError: The store failed.
     """
-    archive, output = stores.archive, stores.output
+    archive = stores.archive
+    output = stores.output
     if f"{output.uri.rstrip('/')}/".startswith(f"{archive.uri.rstrip('/')}/"):
         raise ConfigError(
             f"output {output.uri} lies in the archive {archive.uri}: the next run would take its pictures for photos"

@@ -15,7 +15,8 @@ from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.clip import load_scorer
 from artbank.stylization.stylizer import Stylizer
 
-_BATCH, _BATCH_ON_CUDA = 8, 16  # on two cores more than four gain little; CUDA was never measured
+_BATCH = 8  # on two cores more than four gain little
+_BATCH_ON_CUDA = 16  # never measured
 
 
 class RunResources:

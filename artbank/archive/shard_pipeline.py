@@ -226,7 +226,8 @@ class ShardPipeline:
         rows: list[FinishedRow] = []
         packed: list[PackedPicture] = []
         for one, get_result in zip(scored, results, strict=True):
-            task, style = one.photo.task, one.picture.style
+            task = one.photo.task
+            style = one.picture.style
             try:
                 picture = get_result()
             except ImageError as error:

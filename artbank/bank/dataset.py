@@ -70,7 +70,9 @@ def encode_dataset(
     """
     side = recipe.resolution_px or base.native_px
     side = max(side // base.size_multiple_px, 1) * base.size_multiple_px
-    means, stds, owners = [], [], []
+    means = []
+    stds = []
+    owners = []
     for number, picture in enumerate(pictures):
         rng = np.random.default_rng([recipe.seed, number])
         crops = []

@@ -45,7 +45,8 @@ def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
         unet, unet_info = _load(UNet2DConditionModel, folder / "unet", dtype=dtype, **options)
         vae, vae_info = _load(AutoencoderKL, folder / "vae", dtype=dtype, **options)
         text_encoder, text_info = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
-        tokenizer, scheduler = _load_tokenizer(folder), _load_scheduler(folder)
+        tokenizer = _load_tokenizer(folder)
+        scheduler = _load_scheduler(folder)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
     missing = []
@@ -68,7 +69,8 @@ def load_shapes(folder: Path) -> tuple[Any, ...]:
             unet = _build_empty(UNet2DConditionModel, folder / "unet")
             vae = _build_empty(AutoencoderKL, folder / "vae")
             text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
-        tokenizer, scheduler = _load_tokenizer(folder), _load_scheduler(folder)
+        tokenizer = _load_tokenizer(folder)
+        scheduler = _load_scheduler(folder)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
     return unet, vae, text_encoder, tokenizer, scheduler

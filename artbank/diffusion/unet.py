@@ -116,7 +116,8 @@ def _shape_of_call(unet: Any, sample: Tensor, times: Tensor, pairs: object, num_
 def _forward(unet: Any, sample: Tensor, times: Tensor, pairs: tuple[KeyValue, ...], num_prompts: int) -> Tensor:
     """Return the prediction [P * B, C, h, w] of the UNet in its own precision."""
     x = unet.conv_in(sample)  # [B, C', h, w]; [P * B, ...] from the first cross-attention on
-    left, skips = iter(pairs), [x]
+    left = iter(pairs)
+    skips = [x]
     for block in unet.down_blocks:
         for resnet, transformer in _layers(block):
             x = resnet(x, times)

@@ -64,9 +64,11 @@ def check_devices(config: RunConfig) -> Iterator[CheckResult]:
     own = pick_dtype(config.dtype, device)
     for dtype in dict.fromkeys((own, torch.bfloat16)):
         try:
-            error, exception = measure_error(dtype, device), ""
+            error = measure_error(dtype, device)
+            exception = ""
         except (RuntimeError, TypeError) as raised:  # not every device has every precision
-            error, exception = math.nan, str(raised)
+            error = math.nan
+            exception = str(raised)
         yield assess_error(dtype, device, error, is_used=dtype == own, exception=exception)
 
 

@@ -106,7 +106,8 @@ def measure_available(root: Path = Path("/")) -> int:
     available = psutil.virtual_memory().available
     cgroup = root / "sys/fs/cgroup"
     for limit_file, used_file in _CGROUP_FILES:
-        limit, used = _read_number(cgroup / limit_file), _read_number(cgroup / used_file)
+        limit = _read_number(cgroup / limit_file)
+        used = _read_number(cgroup / used_file)
         if limit is not None and used is not None:
             available = min(available, max(limit - used, 0))
     return available

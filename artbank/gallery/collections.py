@@ -147,7 +147,8 @@ def _batch_keys(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
         size += stored.size
         if len(keys) == _READ_AT_ONCE or size >= _BYTES_AT_ONCE:
             yield keys
-            keys, size = [], 0
+            keys = []
+            size = 0
     if keys:
         yield keys
 

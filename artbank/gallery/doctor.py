@@ -80,9 +80,11 @@ def _find_duplicates(artworks: Sequence[Artwork]) -> Iterator[Finding]:
             keys = [artworks[i].key for i in group]
             first_picture = artworks[group[0]].picture
             if all(np.array_equal(first_picture, artworks[i].picture) for i in group[1:]):
-                kind, word = "duplicate", "the same picture"
+                kind = "duplicate"
+                word = "the same picture"
             else:
-                kind, word = "near-duplicate", "nearly the same picture"
+                kind = "near-duplicate"
+                word = "nearly the same picture"
             yield Finding(kind, f"{_list(keys)} are {word} and count for more than the others: keep one", tuple(keys))
 
 

@@ -126,7 +126,8 @@ def _make_record(
     weights: bytes,
 ) -> BankRecord:
     """Return the catalog row of a bank, whose file holds `weights`."""
-    bank, profile = finished.bank, finished.profile
+    bank = finished.bank
+    profile = finished.profile
     history = finished.result.history
     recent_losses = history.train[-config.recipe.validate_every :]
     return BankRecord(

@@ -172,7 +172,8 @@ def _prepare(run: _Run, claim: Claim, base: BaseModel, scorer: Scorer) -> _Train
 
     No artwork stays in memory at its full size.
     """
-    config, job = run.config, claim.job
+    config = run.config
+    job = claim.job
     artworks, findings = read_artworks(
         run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
     )

@@ -26,7 +26,8 @@ def to_8_bit(image: Image.Image) -> Image.Image:
     if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
         return image
     values = np.clip(np.nan_to_num(np.asarray(image).astype(np.float32)), -_MAX_VALUE, _MAX_VALUE)
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     whites = [white for white in _WHITES if high <= white and (white > 1 or image.mode == "F")]
     black, white = (0.0, whites[0]) if low >= 0 and whites else (low, high)
     scale = 255 / ((white - black) or 1)

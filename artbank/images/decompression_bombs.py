@@ -62,7 +62,8 @@ def _check_scans(data: bytes) -> None:
 
 def _check_tile(image: Image.Image, max_pixels: int) -> None:
     tags = getattr(image, "tag_v2", {})
-    width, length = int(tags.get(_TILE_WIDTH, 0)), int(tags.get(_TILE_LENGTH, 0))
+    width = int(tags.get(_TILE_WIDTH, 0))
+    length = int(tags.get(_TILE_LENGTH, 0))
     if width * length > max_pixels:
         raise _bomb_error("TIFF", f"has tiles of {width} x {length} px, more than the limit for whole images")
 

@@ -43,9 +43,16 @@ _KEPT = (
     "opacity",
     "text-anchor",
 )
-_PT, _TEXT_PT = 72, 11.0
-_WIDTH_PT, _ROW_PT, _LABEL_PT, _HEAD_PT, _FOOT_PT = 460.0, 54.0, 104.0, 16.0, 34.0
-_MOST_ROWS, _NUM_BINS, _LABEL_LETTERS = 24, 40, 17
+_PT = 72
+_TEXT_PT = 11.0
+_WIDTH_PT = 460.0
+_ROW_PT = 54.0
+_LABEL_PT = 104.0
+_HEAD_PT = 16.0
+_FOOT_PT = 34.0
+_MOST_ROWS = 24
+_NUM_BINS = 40
+_LABEL_LETTERS = 17
 _DRAWING = Lock()  # matplotlib's settings are global
 
 
@@ -234,7 +241,8 @@ def _limits(all_values: Sequence[np.ndarray]) -> tuple[float, float]:
     joined = joined[np.isfinite(joined)]
     if not len(joined):
         return 0.0, 1.0
-    low, high = float(joined.min()), float(joined.max())
+    low = float(joined.min())
+    high = float(joined.max())
     room = 0.03 * (high - low) or 0.05
     return low - room, high + room
 

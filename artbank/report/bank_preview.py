@@ -20,8 +20,12 @@ Strip = tuple[int, list[tuple[np.ndarray, int]]]
 
 _PAPER, _INK, _GREY, _EDGE = "#faf9f6", "#26241f", "#8a867c", "#d5d1c7"
 _QUALITIES = (90, 84, 78, 70, 60)
-_PREVIEW_PX, _STRIP_PX, _PAIR_PX = 1080, 168, 212  # width of a preview, height of its artworks, side of its pictures
-_MARGIN_PX, _GAP_PX, _ARROW_PX = 40, 8, 44
+_PREVIEW_PX = 1080  # width of a preview
+_STRIP_PX = 168  # height of its artworks
+_PAIR_PX = 212  # side of its pictures
+_MARGIN_PX = 40
+_GAP_PX = 8
+_ARROW_PX = 44
 _INNER_PX = _PREVIEW_PX - 2 * _MARGIN_PX
 
 
@@ -132,7 +136,8 @@ def _justify(pictures: Sequence[np.ndarray], widest: int) -> list[Strip]:
 
 
 def _lay_row(row: Sequence[tuple[np.ndarray, float]], widest: int) -> Strip:
-    room, total = widest - _GAP_PX * (len(row) - 1), sum(aspect for _, aspect in row)
+    room = widest - _GAP_PX * (len(row) - 1)
+    total = sum(aspect for _, aspect in row)
     if room / total > 1.5 * _STRIP_PX:
         room = round(total * _STRIP_PX)
     edges = np.round(np.cumsum([0.0, *(aspect / total * room for _, aspect in row)])).astype(int)

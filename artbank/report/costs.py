@@ -43,7 +43,8 @@ def training_markdown(forecast: TrainForecast, *, title: str) -> str:
 
 def cost_markdown(cost: RunCost) -> str:
     """Return the cost of a run as a section of its report."""
-    tally, pictures = cost.tally, cost.tally.done - cost.tally.kept
+    tally = cost.tally
+    pictures = cost.tally.done - cost.tally.kept
     rows = [
         ("pictures drawn", f"{pictures:,}"),
         ("failed", f"{tally.failed:,}"),

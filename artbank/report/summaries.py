@@ -115,7 +115,8 @@ def _alarms(summary: Mapping[str, Any]) -> str:
 
 
 def _counts(summary: Mapping[str, Any]) -> str:
-    counts, seconds = summary["counts"], summary["seconds"]
+    counts = summary["counts"]
+    seconds = summary["seconds"]
     rows = [
         (entry["style"], entry["done"], entry["failed"], seconds_text(entry["seconds_per_photo"]))
         for entry in summary["styles"]
@@ -152,7 +153,8 @@ def _scores(summary: Mapping[str, Any]) -> str:
 def _failures(summary: Mapping[str, Any]) -> str:
     if not summary["failed"]:
         return ""
-    reasons, listed = summary["reasons"], summary["failed"]
+    reasons = summary["reasons"]
+    listed = summary["failed"]
     counts = ", ".join(f"{entry['count']:,} {entry['failure']}" for entry in summary["failures"])
     more = len(reasons) - NUM_LISTED
     shown = [(entry["reason"], entry["count"]) for entry in reasons[:NUM_LISTED]]

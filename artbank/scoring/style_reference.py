@@ -109,7 +109,8 @@ class StyleReference:
         if metadata["schema"] != SCHEMA:
             raise ValueError(f"schema {metadata['schema']}")
         facts = json.loads(metadata["reference"])
-        mean, text = vectors["mean"], vectors["text"]
+        mean = vectors["mean"]
+        text = vectors["text"]
         if mean.ndim != 1 or mean.shape != text.shape or {mean.dtype, text.dtype} != {torch.float32}:
             raise ValueError(f"vectors {tuple(mean.shape)} {mean.dtype} and {tuple(text.shape)} {text.dtype}")
         if not torch.stack([mean, text]).isfinite().all():

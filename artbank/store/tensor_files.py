@@ -82,7 +82,8 @@ def _parse(header: bytes, size: int) -> TensorHeader:
     metadata = entries.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("expected metadata of texts by name, found something else")
-    shapes, end = {}, 0
+    shapes = {}
+    end = 0
     for name, entry in entries.items():
         shapes[name] = tuple(_whole_numbers(name, entry, "shape"))
         end = max([end, *_whole_numbers(name, entry, "data_offsets")])

@@ -63,7 +63,8 @@ def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompt
     """
     latents = clean
     alpha = base.scheduler.final_alpha_cumprod.item()
-    of_image, of_noise = alpha**0.5, (1 - alpha) ** 0.5
+    of_image = alpha**0.5
+    of_noise = (1 - alpha) ** 0.5
     for timestep in reversed(timesteps):
         noise = base.implied_noise(base.predict(latents, timestep, prompts), latents, timestep)
         origin = (latents - of_noise * noise) / of_image

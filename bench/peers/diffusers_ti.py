@@ -60,7 +60,9 @@ class Example:
 
     def __init__(self, kit: Kit, *, batch: int, steps: int):
         """Prepare it; `steps` is the number in a unit of work."""
-        self.kit, self.batch, self.steps = kit, batch, steps
+        self.kit = kit
+        self.batch = batch
+        self.steps = steps
         self.parts = kit.parts(torch.float32).own_text_encoder()
         self.placeholder = Placeholder(self.parts, _RATE)
         self.random = random.Random(0)

@@ -24,7 +24,10 @@ class Script:
 
     def __init__(self, kit: Kit, *, batch: int, steps: int):
         """Cache the latents; `steps` is the number in a unit of work."""
-        self.kit, self.batch, self.steps, self.done = kit, batch, steps, 0
+        self.kit = kit
+        self.batch = batch
+        self.steps = steps
+        self.done = 0
         self.parts = kit.parts(kit.bf16).own_text_encoder()
         self.parts.text_encoder.float()
         self.placeholder = Placeholder(self.parts, _RATE)
@@ -32,7 +35,8 @@ class Script:
 
     @torch.no_grad()
     def _cache(self) -> Tensor:
-        kit, latents = self.kit, []
+        kit = self.kit
+        latents = []
         for path in kit.artworks:
             latents.append(self.parts.encode(to_batch([read_square(path, kit.side_px)], kit.device, kit.bf16)))
         return torch.cat(latents)

@@ -122,7 +122,8 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
         validates: A unit includes its share of the validation.
     """
     base = load(kit)
-    views, num_held = read_dataset(kit, 8), max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
+    views = read_dataset(kit, 8)
+    num_held = max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
     held = LatentDataset(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
     often = {"validate_every": steps if validates else 10**6, "patience": 10**6, "max_steps": 100_000}
     state = TrainState(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
@@ -154,7 +155,8 @@ def take_steps(states: Sequence[TrainState], steps: int) -> None:
 def joint_training(kit: Kit, *, banks: int, batch: int, steps: int, compiled: bool = False) -> Contender:
     """Return a training of several banks in the same batches."""
     base = load(kit, compiled=compiled)
-    views, often = read_dataset(kit, 8), {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
+    views = read_dataset(kit, 8)
+    often = {"validate_every": 10**6, "patience": 10**6, "max_steps": 100_000}
     recipes = [BankRecipe.model_validate({"batch_size": batch, "seed": seed, **often}) for seed in range(banks)]
     states = [TrainState(base, views, views, recipe, f"bench-{recipe.seed}") for recipe in recipes]
     samples = banks * batch * steps
@@ -189,7 +191,8 @@ def stylizing(
 
 def prepare(stylizer: Stylizer, kit: Kit, number: int) -> Photo:
     """Return a photo of the kit, at the working size; numbers after the last photo start again with the first."""
-    path, picture = kit.photos[number % len(kit.photos)], kit.pictures[number % len(kit.pictures)]
+    path = kit.photos[number % len(kit.photos)]
+    picture = kit.pictures[number % len(kit.pictures)]
     turn = number // len(kit.photos)
     return stylizer.prepare(f"{turn}/{path.name}" if turn else path.name, np.asarray(picture))
 
@@ -212,7 +215,8 @@ class Run:
         self.config = run_config(kit, **facts, batch_size=batch, shard_size=count)
         self.plan, shards, _ = plan_archive(self.config)
         load(kit, compiled=True)
-        self.resources, self.output = RunResources(self.config, self.plan), Store.open(str(output))
+        self.resources = RunResources(self.config, self.plan)
+        self.output = Store.open(str(output))
         self._shards = iter(shards)
 
     def work(self) -> Sequence[Any]:
@@ -233,7 +237,8 @@ class Run:
 def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int) -> Contender:
     """Return a run from files to files, `count` photos a unit; each photo and each picture is scored."""
     run = Run(kit, name, recipe, batch=batch, count=count)
-    base, expected = run.resources.stylizer.base, expect(run.resources.stylizer.base, recipe, batch)
+    base = run.resources.stylizer.base
+    expected = expect(run.resources.stylizer.base, recipe, batch)
     expected = Expected(**{**vars(expected), "clip": 2})
     clip = run.resources.scorer._clip.vision_model  # the only network without a public name
     watched = {**watch(base), "clip": clip}
@@ -243,7 +248,8 @@ def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count
 def _fill(archive: Path, photos: Sequence[Path], count: int) -> None:
     archive.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        source, target = photos[number % len(photos)], archive / f"{number:05d}.jpg"
+        source = photos[number % len(photos)]
+        target = archive / f"{number:05d}.jpg"
         if not target.exists():
             target.hardlink_to(source)
 

@@ -60,7 +60,8 @@ class Img2Img:
 
     def __init__(self, kit: Kit, usage: Usage):
         """Load the pipeline, and compile it if the usage says so."""
-        self.kit, self.usage = kit, usage
+        self.kit = kit
+        self.usage = usage
         parts = kit.parts(kit.fp16).own_text_encoder()
         kinds = {"ddim": DDIMScheduler, "dpm++2m": DPMSolverMultistepScheduler, "own": _own_scheduler(kit.folder)}
         scheduler = kinds[usage.scheduler].from_pretrained(kit.folder / "scheduler", local_files_only=True)
@@ -115,7 +116,8 @@ class Img2Img:
     def _overlap(self, pool: ThreadPoolExecutor, paths: Sequence[Path]) -> list[Image.Image]:
         """Decode two batches ahead in threads, and encode in them, too."""
         reads = (pool.submit(read_square, path, self.kit.side_px) for path in paths)
-        made, writes = [], []
+        made = []
+        writes = []
         for names, some in zip(_cut(paths, self.usage.batch), _ahead(reads, self.usage.batch), strict=True):
             pictures = self._call(some)
             writes += [pool.submit(self._save, *pair) for pair in zip(pictures, names, strict=True)]
@@ -147,7 +149,8 @@ def stylizing(kit: Kit, usage: Usage) -> Contender:
 def _ahead(reads: Iterator[Future[Image.Image]], batch: int) -> Iterator[list[Image.Image]]:
     waiting = list(islice(reads, 2 * batch))
     while waiting:
-        some, waiting = waiting[:batch], waiting[batch:]
+        some = waiting[:batch]
+        waiting = waiting[batch:]
         pictures = [read.result() for read in some]
         waiting += islice(reads, batch)
         yield pictures

@@ -54,7 +54,8 @@ class StarEncoder:
 
     def __init__(self, parts: Parts):
         """Hook a text encoder."""
-        self.parts, self.vectors = parts, torch.empty(0)
+        self.parts = parts
+        self.vectors = torch.empty(0)
         self._star = parts.tokenizer(_STAR, add_special_tokens=False).input_ids[0]
         parts.text_encoder.get_input_embeddings().register_forward_hook(self._replace)
 
@@ -81,9 +82,12 @@ class Training:
             logs: Run the image log.
             steps: Steps of a unit of work.
         """
-        self.kit, self.logs, self.steps = kit, logs, steps
+        self.kit = kit
+        self.logs = logs
+        self.steps = steps
         self.parts = kit.parts(torch.float32).own_text_encoder()
-        self.stars, width = StarEncoder(self.parts), self.parts.text_encoder.config.hidden_size
+        self.stars = StarEncoder(self.parts)
+        width = self.parts.text_encoder.config.hidden_size
         torch.manual_seed(0)
         self.vector = nn.Parameter(torch.randn(1, width, device=kit.device))
         self.attention = ReleasedAttention(width).to(kit.device)
@@ -155,7 +159,8 @@ class Stylizing:
 
     def __init__(self, kit: Kit):
         """Prepare it with the kit's bank."""
-        self.kit, self.parts = kit, kit.parts(torch.float32).own_text_encoder()
+        self.kit = kit
+        self.parts = kit.parts(torch.float32).own_text_encoder()
         self.stars = StarEncoder(self.parts)
         self.vectors = kit.bank.vectors.to(kit.device)
         self.sampler = DDIMScheduler.from_config(self.parts.scheduler.config, clip_sample=False)
@@ -200,7 +205,9 @@ class Stylizing:
 
 def stylizing(kit: Kit, *, count: int, files: bool) -> Contender:
     """Return the released inference over `count` photos, from files or from decoded pictures."""
-    script, album, turn = Stylizing(kit), {}, cycle(range(len(kit.photos)))
+    script = Stylizing(kit)
+    album = {}
+    turn = cycle(range(len(kit.photos)))
     target = kit.scratch / "released"
     target.mkdir(parents=True, exist_ok=True)
 

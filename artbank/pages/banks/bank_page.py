@@ -22,7 +22,8 @@ from artbank.report.markdown import visible
 STYLES = ("style.css", "status.css", "bank.css")
 
 _MAX_POINTS = 400  # per line
-_GAUGE_PX, _GAUGE_MARGIN_PX = 460.0, 46.0
+_GAUGE_PX = 460.0
+_GAUGE_MARGIN_PX = 46.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def render_bank(
         details: Albums and histories, by bank id.
         root: Relative path from the page to the site's root: one `../` per folder.
     """
-    own, record = details.get(entry.record.bank_id, BankDetails()), entry.record
+    own = details.get(entry.record.bank_id, BankDetails())
+    record = entry.record
     return render(
         "bank.html",
         assets=asset_links(STYLES, root),
@@ -81,12 +83,14 @@ def draw_losses(history: History, entry: Entry) -> list[Chart]:
     held_out = dict(_thin(history.validation))
     between = zip([0, *held_out], held_out, strict=False)
     learned = {end: fmean(losses) for start, end in between if (losses := history.train[start:end])}
-    best, last = history.best[0], len(history.train)
+    best = history.best[0]
+    last = len(history.train)
     marks = {"best": best} | ({"stopped early": last} if _is_early(history, entry) and last != best else {})
     gist = f"from {_loss(history.validation[0][1])} to {_loss(history.best[1])} at step {best:,}, the lowest"
     charts = [_draw_line(held_out, "Loss on held-out artworks", gist, marks)]
     if learned:
-        first, final = list(learned.values())[0], list(learned.values())[-1]
+        first = list(learned.values())[0]
+        final = list(learned.values())[-1]
         gist = f"from {_loss(first)} to {_loss(final)} at step {last:,}, the last; means between two validations"
         charts.append(_draw_line(learned, "Loss on artworks it learns from", gist, {}))
     return charts
@@ -94,7 +98,8 @@ def draw_losses(history: History, entry: Entry) -> list[Chart]:
 
 def describe_end(history: History, entry: Entry) -> str:
     """Return one sentence on how the training ended."""
-    steps, most = len(history.train), read_recipe(entry.record).get("max_steps")
+    steps = len(history.train)
+    most = read_recipe(entry.record).get("max_steps")
     if not isinstance(most, int):
         return f"It took {steps:,} steps."
     if _is_early(history, entry):
@@ -117,9 +122,11 @@ def place_scores(entry: Entry) -> Gauge | None:
 
 def list_commands(store_uri: str, entry: Entry) -> list[tuple[str, str]]:
     """Return uses of a bank: a description and a command each, one option per line."""
-    bank, name = shlex.quote(entry.name), shlex.quote(entry.record.collection)
+    bank = shlex.quote(entry.name)
+    name = shlex.quote(entry.record.collection)
     on = [] if entry.record.base_model == "mini" else [f"--base-model {shlex.quote(entry.record.base_model)}"]
-    store, stylize = f"--store {shlex.quote(store_uri)}", "artbank stylize PHOTOS OUTPUT"
+    store = f"--store {shlex.quote(store_uri)}"
+    stylize = "artbank stylize PHOTOS OUTPUT"
     commands = [("Draw a folder of photos in this style", [stylize, store, f"--style {bank}", *on])]
     if entry.status == "default":
         what = f"The same, with whatever version {entry.record.collection} stands for"

@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 SITE = "site.json"
 _FORMAT = "artbank.site/1"
-_COLLECTIONS_AT_ONCE, _COPIED_AT_ONCE = 16, 64
+_COLLECTIONS_AT_ONCE = 16
+_COPIED_AT_ONCE = 64
 _MAX_ROUNDS = 5  # of reading the catalog again; a run that adds more rows writes pages itself
 _PICTURES = (".webp", ".jpg")
 
@@ -64,11 +65,14 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
         CatalogError: A row of the catalog cannot be read.
         OSError: A store failed.
     """
-    catalog, out = Catalog(store), out or store
-    seen, written = catalog.file_keys(), 0
+    catalog = Catalog(store)
+    out = out or store
+    seen = catalog.file_keys()
+    written = 0
     built = _build_once(store, out, anew=anew)
     for _ in range(_MAX_ROUNDS):
-        before, seen = seen, catalog.file_keys()
+        before = seen
+        seen = catalog.file_keys()
         written += built.num_written
         if not built.num_written or seen == before:
             break

@@ -88,7 +88,8 @@ def _contents(details: BankDetails | None) -> Mapping[str, str] | None:
 
 
 def _recipe(before: Entry, after: Entry) -> list[str]:
-    old, new = read_recipe(before.record), read_recipe(after.record)
+    old = read_recipe(before.record)
+    new = read_recipe(after.record)
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     told = [f"{plain(name)} {_value(old.get(name))} → {_value(new.get(name))}" for name in changed[:_MAX_CHANGES]]
     return told + ([f"and {len(changed) - len(told)} more of its recipe"] if len(changed) > len(told) else [])

@@ -32,8 +32,11 @@ GRID_COLUMNS = (
 STATES = ("done", "failed", "flagged", "absent")
 """States of a photo in a style; a flagged photo is also done."""
 
-_MAX_PHOTOS, _MAX_CELLS, _MIN_PHOTOS = 4096, 32_768, 256
-_SCALE, _NO_SCORE = 10_000, -32_768  # scores are stored as 16-bit integers: cosines with four decimals
+_MAX_PHOTOS = 4096
+_MAX_CELLS = 32_768
+_MIN_PHOTOS = 256
+_SCALE = 10_000  # scores are stored as 16-bit integers: cosines with four decimals
+_NO_SCORE = -32_768
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,10 @@ class Grid:
 
     def _chunk(self, number: int, first: int, end: int) -> Chunk:
         where = self.rows_of(first, end)
-        rows, count = self.rows.slice(where.start, where.stop - where.start), end - first
-        photos, columns = self.photos[where] - first, self.columns[where]
+        rows = self.rows.slice(where.start, where.stop - where.start)
+        count = end - first
+        photos = self.photos[where] - first
+        columns = self.columns[where]
         starts = np.searchsorted(photos, np.arange(count))
         keys = rows["key"].take(pa.array(starts)).to_pylist()
         facts = {"shape": _shapes(rows, photos, count), "styles": []}
@@ -160,7 +165,8 @@ def _state(row: dict[str, Any]) -> tuple[str, str | None]:
 
     `d` the photo's own name, `p` that name with `.png`, `n` another name, `c` in a container, `f` failed.
     """
-    name, plain_name = row["file_name"], f"{row['style']}/{row['key']}"
+    name = row["file_name"]
+    plain_name = f"{row['style']}/{row['key']}"
     if row["status"] != "done" or name is None:
         return "f", None
     if name == plain_name:
@@ -175,7 +181,9 @@ def _column(rows: pa.Table, photos: np.ndarray, count: int) -> tuple[dict[str, A
     letters = np.full(count, " ")
     told: dict[str, dict[int, Any]] = {"names": {}, "failed": {}, "flags": {}}
     letters[photos] = "d"
-    status, names, flags = rows["status"], rows["file_name"], rows["flags"]
+    status = rows["status"]
+    names = rows["file_name"]
+    flags = rows["flags"]
     plain_names = pc.binary_join_element_wise(rows["style"], rows["key"], "/")
     is_plain = pc.and_(pc.equal(status, "done"), pc.equal(names, plain_names)).fill_null(False).to_numpy()
     is_flagged = pc.greater(pc.list_value_length(flags), 0).fill_null(False).to_numpy()

@@ -119,7 +119,10 @@ class _Draft:
     """A page that is being written: its files one by one, then the HTML."""
 
     def __init__(self, output: Store, archive: Store, grid: Grid, run: RunFacts, page: Store):
-        self.output, self.archive, self.grid, self.run = output, archive, grid, run
+        self.output = output
+        self.archive = archive
+        self.grid = grid
+        self.run = run
         self.archive_url = relative_url(page, archive)
         self.selection = select(grid)
         self.shown = {photo: grid.cells(photo) for photo in self.selection.photos}
@@ -132,7 +135,8 @@ class _Draft:
 
     def write_files(self) -> Iterator[tuple[str, bytes]]:
         """Yield the missing files; the overview comes after the files that it names."""
-        there, most = set(self.known), self.run.max_pixels
+        there = set(self.known)
+        most = self.run.max_pixels
         for name, data in chain(
             draw_photos(self.archive, self.photos, there, most), draw_pictures(self.output, self.pictures, there, most)
         ):
@@ -193,7 +197,8 @@ def _overview(
 
 
 def _photo(cells: Mapping[int, Mapping[str, Any]], num_styles: int, known: set[str]) -> dict[str, Any]:
-    first, small = _first(cells), photo_name(_first(cells))
+    first = _first(cells)
+    small = photo_name(_first(cells))
     sized = next((row for row in cells.values() if row["width_px"] and row["height_px"]), None)
     described = []
     for column in range(num_styles):

@@ -15,7 +15,9 @@ from artbank.pages.outcome.grid import Grid
 from artbank.report.summaries import MEASURES
 
 _PAUSE_US = 30 * 60 * 1_000_000  # a longer pause separates two work periods
-_MAX_BINS, _MIN_BIN_US, _MIN_BINS = 48, 1_000_000, 3
+_MAX_BINS = 48
+_MIN_BIN_US = 1_000_000
+_MIN_BINS = 3
 _PICTURES_IN_A_BIN = 10  # on average: pictures finish in batches
 
 
@@ -81,9 +83,8 @@ def draw_throughput(grid: Grid) -> Chart | None:
         return None
     counts, edges = np.histogram(last, count)
     places = ((edges[1:] + edges[:-1]) / 2).tolist()
-    form = "%H:%M:%S" if span < 3600e6 else "%H:%M" if span < 86400e6 else "%d %b %H:%M"
     heights = (counts / (span / count / 60e6)).round(2).tolist()
-    ticks = {place: _moment(place).strftime(form) for place in places}
+    ticks = {place: _moment(place).strftime(_time_format(span)) for place in places}
     series = {"pictures a minute": (places, heights)}
     return line_chart(
         series, title="Pictures a minute", x_label="time, UTC", y_label="pictures a minute", ticks=ticks, is_filled=True
@@ -102,3 +103,12 @@ def _last_stretch(times: np.ndarray) -> np.ndarray:
 
 def _moment(microseconds: float) -> datetime:
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _time_format(span_us: int) -> str:
+    """Return the format of times on an axis of this length."""
+    if span_us < 3600e6:
+        return "%H:%M:%S"
+    if span_us < 86400e6:
+        return "%H:%M"
+    return "%d %b %H:%M"

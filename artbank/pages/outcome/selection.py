@@ -22,7 +22,9 @@ KINDS = ("best", "worst", "median")
 MAX_IMAGES = 240
 """Photos and pictures of a selection, together."""
 
-_MAX_SPREAD, _SPREAD_IMAGES, _LISTED = 12, 80, 4
+_MAX_SPREAD = 12
+_SPREAD_IMAGES = 80
+_LISTED = 4
 _HASHED_AT_ONCE = 65_536
 _MAX_STYLES = 24  # in a photo's row; the list of all photos shows the others
 
@@ -104,7 +106,8 @@ def _divide(scores: np.ndarray) -> dict[str, np.ndarray]:
     if not len(scores):
         return {}
     count = min(_LISTED, max(1, len(scores) // len(KINDS)))
-    is_left, chosen = np.ones(len(scores), bool), {}
+    is_left = np.ones(len(scores), bool)
+    chosen = {}
     for kind, distances in zip(KINDS, (-scores, scores, np.abs(scores - np.median(scores))), strict=True):
         [left] = is_left.nonzero()
         if len(left):

@@ -16,7 +16,8 @@ from artbank.store.objects import Store
 
 LONG_SIDE_PX = 512
 _QUALITY = 82
-_AT_ONCE, _THREADS = 8, 4
+_AT_ONCE = 8
+_THREADS = 4
 _MAX_CONTAINERS = 64  # a container is read as a whole, even for one picture
 
 Read = Callable[[Sequence[Any]], Mapping[Any, bytes | Exception]]

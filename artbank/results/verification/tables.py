@@ -43,7 +43,8 @@ def find_stale(inventory: Inventory) -> Iterator[tuple[str, str]]:
 
 def _find_difference(inventory: Inventory, table: pa.Table) -> str | None:
     known = is_in("key", pc.unique(table["key"]).to_pylist())
-    expected, found = inventory.latest.filter(known).select(_COMPARED), table.select(_COMPARED)
+    expected = inventory.latest.filter(known).select(_COMPARED)
+    found = table.select(_COMPARED)
     if not found.sort_by([(name, "ascending") for name in PAIR]).equals(expected):
         return "has rows that are not the latest of the parts"
     absent = pc.unique(inventory.latest.filter(~known)["key"])

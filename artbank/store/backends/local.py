@@ -55,7 +55,8 @@ class LocalBackend:
             match = _PARTIAL.fullmatch(entry.name)
             if match is None or (found := _to_listed(key, entry)) is None:
                 continue
-            host, process = match[1], int(match[2], 16)
+            host = match[1]
+            process = int(match[2], 16)
             yield replace(found, changed_ns=0) if is_dead(host, process) else found
 
     def list_folders(self, prefix: str) -> list[str]:

@@ -143,7 +143,8 @@ class S3Backend:
             with self._paths_in_errors():
                 response = self._fs.call_s3("delete_objects", Bucket=self.bucket, Delete=delete)
             for refusal in response.get("Errors", ()):
-                code, object_key = refusal.get("Code"), refusal.get("Key")
+                code = refusal.get("Code")
+                object_key = refusal.get("Key")
                 number = errno.EACCES if code == "AccessDenied" else errno.EIO
                 raise OSError(number, f"not deleted: {code}", f"s3://{self.bucket}/{object_key}")
 
