@@ -1,4 +1,4 @@
-"""A range of the shards of one run, on the machine that this flow run was given."""
+"""The flow that stylizes a range of the shards of one run, on another machine than the run itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from flows.gather import format_failures
-from flows.stylize_archive import work_off
+from flows.stylize_archive import run_shards
 from tasks.progress import open_progress
 from tasks.run_progress import RunProgress
 from tasks.shard_ranges import is_abandoned
@@ -30,30 +30,30 @@ def _name_run() -> str:
 
 @flow(name="stylize-shards", flow_run_name=_name_run)
 def stylize_shards(config: StylizeConfig, run_id: str, first: Number, count: Count) -> State[None] | None:
-    """Stylize some shards of a run that `stylize-archive` has planned; those that have a part are left alone.
+    """Stylize some shards of a run that `stylize-archive` planned. Shards that have a part are skipped.
 
-    It starts these flow runs by itself, with `config.runner` deployment:stylize-shards/..., and waits for them. What
-    ends after `stylize-archive` did, or fails here, is for its next run.
+    `stylize-archive` starts these flow runs if `config.runner` is deployment:stylize-shards/..., and waits for them.
+    It runs failed shards again in its next round.
 
     Args:
-        config: That of the run; where its runner is a deployment, this machine's own takes its place.
-        run_id: Names the run: a file of `manifests/`.
+        config: The configuration of the run. If its runner is a deployment, the shards run on this machine instead.
+        run_id: Id of the run, which names its file in `manifests/`.
         first: Number of the first shard, from 0.
         count: Number of shards.
 
     Raises:
-        ResultsError: Some shards could not be finished; names them. Or the run's plan is not there.
+        ResultsError: Some shards failed; the message names them. Or the plan of the run is missing.
         ConfigError: The run has fewer shards, or was planned with another recipe.
     """
     if is_abandoned():
-        return Cancelled(message="the stylize-archive run that asked for it has ended")
+        return Cancelled(message="the stylize-archive run that started it has ended")
     plan, shards = load_range(config, run_id, first, count)
     local = config.model_copy(update={"runner": "auto"}) if config.deployment else config
     progress = RunProgress("picture")
     with open_progress(progress):  # without an artifact: that of stylize-archive counts all ranges
         progress.add_parts({shard.id: shard.num_photos * len(plan.styles) for shard in shards})
-        # A second round is stylize-archive's, on other machines perhaps.
-        failed = work_off(local, plan, shards, progress, rounds=1)
+        # stylize-archive runs failed shards again, perhaps on other machines.
+        failed = run_shards(local, plan, shards, progress, max_rounds=1)
     if failed:
         raise ResultsError(f"{len(failed)} of {len(shards)} shards failed: {format_failures(failed)}")
     return None

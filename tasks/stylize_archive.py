@@ -1,6 +1,6 @@
 """The tasks of `stylize_archive`.
 
-The core is imported where a task runs: to deploy or to schedule a flow takes no torch.
+The tasks import the core when they run, so that deploying or scheduling a flow loads no torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @task(**STORE_RETRIES, name="plan-archive", cache_policy=NO_CACHE)
 def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
-    """List the archive and cut what is to do into shards; see `artbank.archive.plan.plan_archive`."""
+    """List the archive and cut the work that is left into shards; see `artbank.archive.plan.plan_archive`."""
     from artbank.archive import plan as planning
 
     return planning.plan_archive(config)
@@ -43,7 +43,7 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
 
 @task(**STORE_RETRIES, name="forecast-archive", cache_policy=NO_CACHE)
 def forecast_archive(config: StylizeConfig) -> StylizeForecast:
-    """Tell what a run would do; see `artbank.archive.plan.forecast_archive`."""
+    """Forecast what a run would do; see `artbank.archive.plan.forecast_archive`."""
     from artbank.archive import plan as planning
 
     return planning.forecast_archive(config)
@@ -60,13 +60,14 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> Tal
 
 
 def read_tallies(config: StylizeConfig, shard_ids: Collection[str]) -> dict[str, Tally]:
-    """Return what those of some shards that have a part came to; see `artbank.results.ledger.read_tallies`."""
+    """Return the tallies of those shards that have a part; see `artbank.results.ledger.read_tallies`."""
     from artbank.results import ledger
     from artbank.store.objects import Store
 
     output = Store.open(config.output_uri)
-    there = set(shard_ids) - ledger.without_part(output, shard_ids) if len(shard_ids) > 1 else shard_ids
-    return ledger.read_tallies(output, there)
+    if len(shard_ids) > 1:  # one listing costs less than a request for each missing part
+        shard_ids = set(shard_ids) - ledger.without_part(output, shard_ids)
+    return ledger.read_tallies(output, shard_ids)
 
 
 def make_poll(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[RunProgress], None]:
@@ -78,8 +79,8 @@ def make_poll(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[Ru
     return poll
 
 
-def sum_up(plan: StylizePlan, progress: RunProgress) -> RunCost:
-    """Return what a run took, from what its shards came to."""
+def sum_cost(plan: StylizePlan, progress: RunProgress) -> RunCost:
+    """Return the cost of a run, from the tallies of its shards."""
     tally = sum(progress.tallies.values(), Tally())
     forecast = plan.pace and plan.pace.seconds * (tally.done - tally.kept)
     photos = round(plan.num_tasks * (tally.done + tally.failed) / max(plan.num_pictures, 1))
@@ -93,7 +94,7 @@ def name_banks(plan: StylizePlan) -> set[str]:
 
 @task(**STORE_RETRIES, name="find-uncommitted", cache_policy=NO_CACHE)
 def find_uncommitted(config: StylizeConfig, shard_ids: list[str]) -> set[str]:
-    """Tell which of some shards have no part in the output."""
+    """Return those shards that have no part in the output."""
     from artbank.results import ledger
     from artbank.store.objects import Store
 

@@ -95,9 +95,9 @@ class RowWriter:
             file_name: Key of the picture, or of the container that holds it.
             picture: Its bytes, SSIM and flags.
             size_px: Its width and height.
-            seed: Of its noise.
+            seed: Seed of its noise.
             cosines: Its CLIP scores.
-            seconds: Of the device, for this picture.
+            seconds: Device seconds of this picture.
         """
         telemetry.count_picture(style, "done", None, seconds)
         scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)

@@ -1,4 +1,4 @@
-"""What a worker process loads for a run and keeps between its shards."""
+"""The resources of a run that a worker process loads once and keeps between shards."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def stylize_shard(
     Running it twice writes the same objects, so a retry needs no clean-up. A committed shard is skipped.
 
     Args:
-        config: Of the run.
-        plan: Of the run.
+        config: The run's configuration.
+        plan: The run's plan.
         shard: The photos to stylize.
         progress: Called as pictures are written.
         should_stop: Asked before every batch.

@@ -44,9 +44,9 @@ class DrawnBatch:
 
     Attributes:
         photos: By key.
-        styles: In the order asked for.
-        pictures: Those without an error.
-        seconds: Of the device, for each picture.
+        styles: In the order of the request.
+        pictures: The pictures that were drawn without an error.
+        seconds: Device seconds of each picture.
     """
 
     photos: Mapping[str, DecodedPhoto]

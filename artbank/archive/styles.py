@@ -60,7 +60,10 @@ def resolve_styles(
     folders = [choice.name.lower() for choice in choices]
     for choice in choices:
         if folders.count(choice.name.lower()) > 1 or choice.name.lower() in RESERVED:
-            raise ConfigError(f"style {choice.name!r} has no folder of its own; name its version, as NAME@VERSION")
+            raise ConfigError(
+                f"style {choice.name!r} would share its folder with another style or with artbank's own files; "
+                "name its version, as NAME@VERSION"
+            )
     return choices
 
 

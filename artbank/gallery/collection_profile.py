@@ -1,4 +1,4 @@
-"""What is kept of a collection while its bank is trained, for its registration: no artwork at its full size."""
+"""The facts of a collection that its registration needs after the training; no artwork at its full size."""
 
 from __future__ import annotations
 

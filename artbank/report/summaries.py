@@ -67,7 +67,7 @@ def summary_markdown(
         summary: From `results_summary`.
         title: Headline, e.g. "Stylized holiday photos".
         places: URIs of the results, by description.
-        cost: Of the run; None if it had nothing to do.
+        cost: What the run took; None if it had nothing to do.
     """
     sections = [
         f"# {escape(title)}",

@@ -1,4 +1,4 @@
-"""What runs would do, what they took, and what they made.
+"""Forecasts, costs and outcomes of runs.
 
 Device seconds are the time in which the model of one worker draws or trains.
 """

@@ -103,7 +103,7 @@ def test_what_succeeds_tells_no_secret(bucket: str, capfd: pytest.CaptureFixture
     assert trained.is_completed() and stylized.is_completed()
     places = {"flow run": bucket, "states": "COMPLETED", "artifacts": "novak", "task runs": "COMPLETED"}
     check_run(id_of(trained), "registered novak@1", places | {"log": "registered novak@1"})
-    check_run(id_of(stylized), "to do: 2", places | {"log": "photos: 2; to do: 2"})
+    check_run(id_of(stylized), "to stylize: 2", places | {"log": "photos: 2; to stylize: 2"})
     written = dict(objects(bucket))
     assert {key.split("/")[0] for key in written} == {"gallery", "photos", "store", "output"}
     for key, text in objects(bucket):

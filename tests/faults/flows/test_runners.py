@@ -41,7 +41,7 @@ def test_a_cluster_of_this_machine_gives_the_same_pictures_and_loads_a_model_in_
     state = run(stylize_archive, config)
     assert state.is_completed(), state
     assert pictures(str(tmp_path)) == undisturbed
-    lines = log_of(id_of(state), "photos: 8; to do: 8, in shards: 4")
+    lines = log_of(id_of(state), "photos: 8; to stylize: 8, in 4 shards")
     assert 1 <= sum("base model mini on cpu" in line for line in lines) <= 2
 
 
