@@ -1,4 +1,4 @@
-"""What the files of the deployments say, held against the schemas of those who read them."""
+"""The deployment files fit the schemas of the tools that read them."""
 
 from __future__ import annotations
 

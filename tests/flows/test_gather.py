@@ -1,4 +1,4 @@
-"""What becomes of many tasks, of which a bounded number is under way."""
+"""`gather` runs many tasks with a bounded number in flight."""
 
 from __future__ import annotations
 

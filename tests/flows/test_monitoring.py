@@ -1,4 +1,4 @@
-"""What a person, an automation and Prometheus see of runs that are under way, on a real server."""
+"""Running flows are visible to a person, an automation and Prometheus, on a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run over an archive leaves, and what the next ones do again."""
+"""A run over an archive writes every picture and row once; later runs do only what is new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `artbank verify` says of an output that something happened to, and what it mends; on real runs."""
+"""`artbank verify` reports and repairs damaged outputs of real runs."""
 
 from __future__ import annotations
 

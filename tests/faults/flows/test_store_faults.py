@@ -1,4 +1,4 @@
-"""What happens when things break: after each fault the outcome is that of an undisturbed run, to the byte."""
+"""Runs survive faults of the store: the output equals that of an undisturbed run, to the byte."""
 
 from __future__ import annotations
 

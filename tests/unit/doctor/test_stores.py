@@ -1,4 +1,4 @@
-"""What the doctor says of stores, on real ones: folders, a gateway, another server, a closed port."""
+"""The doctor checks real stores: folders, a gateway, another server, a closed port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of base models and scorers: whole ones, broken ones, in folders, stores and the hub's cache."""
+"""The doctor checks base models and scorers, complete and broken, in folders, stores and the hub's cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a training to be drawn later: bounded, the same after a resume, and without a trace in the bank."""
+"""Milestones of a training are bounded, the same after a resume, and do not change the bank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pages are written, what they tell, and that they follow from the store alone."""
+"""The pages of banks follow from the store alone, and only outdated ones are written."""
 
 from __future__ import annotations
 

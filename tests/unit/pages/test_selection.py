@@ -1,4 +1,4 @@
-"""Which pictures a page shows first."""
+"""Selection of the pictures that a page shows first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process loads is loaded once, by whichever thread asks first."""
+"""A process loads each resource once, in whichever thread asks first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus would read of a process, over HTTP and by its own parser."""
+"""Telemetry as Prometheus reads it: over HTTP, by its own parser."""
 
 from __future__ import annotations
 

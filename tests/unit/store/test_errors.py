@@ -1,4 +1,4 @@
-"""Which errors of a store may heal by themselves."""
+"""Transient and permanent errors of a store are told apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of a store on disk, in memory, on a Ceph gateway and on moto's server: `store_uri` is each of them."""
+"""Properties of every store: `store_uri` is on disk, in memory, on a Ceph gateway and on moto's server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the links of an output lead."""
+"""Links of an output's artifacts."""
 
 from __future__ import annotations
 

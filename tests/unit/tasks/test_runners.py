@@ -1,4 +1,4 @@
-"""How a flow waits for a task that it submitted."""
+"""A flow that waits for a submitted task gets its result, its error, or a signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the shards of a run are cut into ranges."""
+"""Cutting the shards of a run into ranges."""
 
 from __future__ import annotations
 
