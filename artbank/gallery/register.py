@@ -34,8 +34,8 @@ from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
 
-_SAMPLE_PX = 320  # long side in an album
-_MILESTONE_PX = 224  # likewise
+_SAMPLE_PX = 320  # long side of a sample in an album
+_MILESTONE_PX = 224  # long side of a picture that was drawn at a milestone
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ class Corpus:
         paths = sorted(folder.glob("block-*.npz"))
         if not paths:
             raise FileNotFoundError(f"no corpus blocks in {folder}; render them first (stage `corpus`)")
-        images, facts = [], []
+        images = []
+        facts = []
         for path in paths:
             with np.load(path) as block:
                 images.append(block["images"])

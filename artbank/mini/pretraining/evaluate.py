@@ -39,7 +39,8 @@ def write_card(card: Path, table: str) -> None:
     text = card.read_text(encoding="utf-8")
     if text.count(_START) != 1 or text.count(_END) != 1:
         raise ValueError(f"expected {_START} and {_END} once each in {card}; put them where the figures belong")
-    before, after = text.split(_START)[0], text.split(_END)[1]
+    before = text.split(_START)[0]
+    after = text.split(_END)[1]
     card.write_text(f"{before}{_START}\n{table}\n{_END}{after}", encoding="utf-8")
 
 

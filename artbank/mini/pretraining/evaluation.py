@@ -131,7 +131,10 @@ class Evaluation:
             raise FileNotFoundError(
                 f"no weights in {weights}; pretrain them with python -m artbank.mini.pretraining.pretrain"
             )
-        self.weights, self.sizes, self.seed, self.dtype = weights, sizes, seed, dtype
+        self.weights = weights
+        self.sizes = sizes
+        self.seed = seed
+        self.dtype = dtype
         self.judge = Judge.load(weights / "judge")
 
     @cached_property
@@ -159,7 +162,8 @@ class Evaluation:
         seeds = held_out_seeds("reconstruction", self.sizes.reconstructed_scenes, self.seed)
         examples = draw_held_out(seeds, num_painters=3)
         drawn = np.stack([example.image for example in examples])
-        again, painted = reconstruct(vae, drawn), np.array([bool(example.painter) for example in examples])
+        again = reconstruct(vae, drawn)
+        painted = np.array([bool(example.painter) for example in examples])
         for kind, chosen, asked in (("photographs", ~painted, (28, 26)), ("paintings", painted, ())):
             psnr = mean_psnr(drawn[chosen], again[chosen])
             yield Figure(f"VAE, {chosen.sum()} rendered {kind}, PSNR", psnr, "dB", *asked)

@@ -27,7 +27,8 @@ class Judge(nn.Module):
 
     def __init__(self, subjects: tuple[str, ...] = SUBJECTS, manners: tuple[str, ...] = MANNERS):
         super().__init__()
-        self.subjects, self.manners = subjects, manners
+        self.subjects = subjects
+        self.manners = manners
         widths = (3, 24, 48, 80, 112)
         blocks = [_block(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)]
         self.trunk = nn.Sequential(*blocks)

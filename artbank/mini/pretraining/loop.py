@@ -82,7 +82,8 @@ def train(
     masters = [p.detach().float().clone().requires_grad_() for p in parameters]
     optimizer = torch.optim.AdamW(masters, betas=(0.9, 0.99), weight_decay=schedule.weight_decay, fused=True)
     step = _load(folder, parameters, masters, optimizer)
-    start, losses = time.monotonic(), []
+    start = time.monotonic()
+    losses = []
     while step < schedule.steps:
         loss = loss_function(torch.Generator().manual_seed(seed * 1_000_003 + step), step / schedule.steps)
         loss.backward()
@@ -138,7 +139,8 @@ def _save(
             if moment in state:
                 tensors[f"{i:04d}.{moment}"] = state[moment].bfloat16()
                 state[moment].copy_(tensors[f"{i:04d}.{moment}"])
-    target, partial = folder / f"step-{step:07d}", folder / "partial"
+    target = folder / f"step-{step:07d}"
+    partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     save_torch_state_dict(tensors, partial, max_shard_size="15MB")

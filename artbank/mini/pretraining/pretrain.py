@@ -100,7 +100,10 @@ class Pretraining:
             minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
             compiled: Compile the UNet: a minute for each shape, then about 1.4 times faster.
         """
-        self.work, self.plan, self.device, self.dtype = work, plan, device, dtype
+        self.work = work
+        self.plan = plan
+        self.device = device
+        self.dtype = dtype
         self.seconds = None if minutes is None else 60 * minutes
         self.compiled = compiled
         self._corpus: Corpus | None = None

@@ -48,7 +48,8 @@ class Sheets:
 
     def __init__(self, weights: Path, side_px: int = 96):
         """Prepare sheets with pictures of `side_px` px."""
-        self.weights, self.side_px = weights, side_px
+        self.weights = weights
+        self.side_px = side_px
 
     @cached_property
     def pipeline(self) -> StableDiffusionPipeline:
@@ -134,7 +135,8 @@ def draw_grid(rows: Sequence[Row], columns: Sequence[str], side_px: int, *, note
     width = _LABEL_PX + pitch * max(len(pictures) for _, pictures in rows)
     sheet = Image.new("RGB", (width, head + pitch * len(rows) + foot), "white")
     pen = ImageDraw.Draw(sheet)
-    font, small_font = ImageFont.load_default(_FONT_PX), ImageFont.load_default(_COLUMN_FONT_PX)
+    font = ImageFont.load_default(_FONT_PX)
+    small_font = ImageFont.load_default(_COLUMN_FONT_PX)
     for column, label in enumerate(columns):
         pen.text((_LABEL_PX + pitch * column, 2), label, "black", small_font)
     for number, (label, pictures) in enumerate(rows):
@@ -179,7 +181,8 @@ def _pick_scenes(count: int) -> list[Scene]:
 
 
 def _real_photographs() -> list[np.ndarray]:
-    size, best = (NATIVE_PX, NATIVE_PX), Image.Resampling.LANCZOS
+    size = (NATIVE_PX, NATIVE_PX)
+    best = Image.Resampling.LANCZOS
     images = [Image.fromarray(getattr(skimage.data, name)()) for name in _REAL]
     return [np.asarray(ImageOps.fit(image.convert("RGB"), size, best)) for image in images]
 

@@ -47,7 +47,9 @@ class VaeStage:
     """
 
     def __init__(self, vae: AutoencoderKL, corpus: Corpus, batch_size: int):
-        self.vae, self.corpus, self.batch_size = vae, corpus, batch_size
+        self.vae = vae
+        self.corpus = corpus
+        self.batch_size = batch_size
         self.modules = [vae]
 
     def loss(self, generator: torch.Generator, progress: float) -> Tensor:
@@ -57,7 +59,8 @@ class VaeStage:
         images = crop_images(self.corpus.images, picks, side, generator)
         if torch.rand((), generator=generator) < 0.5:
             images = images.transpose(2, 3)
-        device, dtype = self.vae.device, self.vae.dtype
+        device = self.vae.device
+        dtype = self.vae.dtype
         target = images.to(device).contiguous()
         posterior = self.vae.encode(target.to(dtype)).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator).to(device, dtype)
@@ -83,8 +86,10 @@ def normalize_latents(vae: AutoencoderKL, corpus: Corpus, *, num_pictures: int =
     batches = picks.split(32)
     means = torch.cat([vae.encode(_whole(corpus, p).to(vae.device, vae.dtype)).latent_dist.mean for p in batches])
     flat = means.double().transpose(0, 1).flatten(1)  # [4, B h w]
-    shift, gain = flat.mean(1).float(), (1 / (SCALING_FACTOR * flat.std(1))).float()
-    before, after = vae.quant_conv, vae.post_quant_conv
+    shift = flat.mean(1).float()
+    gain = (1 / (SCALING_FACTOR * flat.std(1))).float()
+    before = vae.quant_conv
+    after = vae.post_quant_conv
     channels = len(gain)
     after.bias += (after.weight[:, :, 0, 0].float() @ shift).to(vae.dtype)
     after.weight /= gain.to(vae.dtype)[None, :, None, None]
@@ -102,7 +107,9 @@ class ClipStage:
     """Contrastive learning of pictures and captions (Radford et al., 2021); equal captions are not negatives."""
 
     def __init__(self, clip: CLIPModel, tokenizer: CLIPTokenizer, corpus: Corpus, batch_size: int):
-        self.clip, self.corpus, self.batch_size = clip, corpus, batch_size
+        self.clip = clip
+        self.corpus = corpus
+        self.batch_size = batch_size
         self.modules = [clip]
         captions = [fact["caption"] for fact in corpus.facts]
         self.ids = tokenizer(captions, padding="longest", truncation=True, return_tensors="pt").input_ids  # [n, <= 77]
@@ -126,7 +133,9 @@ class JudgeStage:
     """Supervised learning of the independent classifier."""
 
     def __init__(self, judge: Judge, corpus: Corpus, batch_size: int):
-        self.judge, self.corpus, self.batch_size = judge, corpus, batch_size
+        self.judge = judge
+        self.corpus = corpus
+        self.batch_size = batch_size
         self.modules = [judge]
         self.subjects = torch.tensor([SUBJECTS.index(fact["subject"]) for fact in corpus.facts])
         self.manners = torch.tensor([MANNERS.index(fact["painter"]) for fact in corpus.facts])
@@ -163,7 +172,10 @@ class UnetStage:
     ):
         """Open the stage; `native_from` is the share of the run, 0..1, after which whole pictures are learned."""
         self.native_from = native_from
-        self.unet, self.text_encoder, self.latents, self.batch_size = unet, text_encoder, latents, batch_size
+        self.unet = unet
+        self.text_encoder = text_encoder
+        self.latents = latents
+        self.batch_size = batch_size
         self.modules = [unet]
         self.scheduler = build_scheduler()
         texts = [*(fact["caption"] for fact in facts), *(fact["brief"] for fact in facts), ""]
@@ -178,7 +190,8 @@ class UnetStage:
         rows = torch.where(draw < _CAPTION_DROPOUT + _BRIEF, picks + len(self.latents), picks)
         rows = torch.where(draw < _CAPTION_DROPOUT, torch.tensor(len(self.ids) - 1), rows)
         ids = self.ids[rows]
-        device, dtype = self.unet.device, self.unet.dtype
+        device = self.unet.device
+        dtype = self.unet.dtype
         with torch.no_grad():
             text = self.text_encoder(ids.to(device)).last_hidden_state.to(dtype)  # [B, L, D]
         noise = torch.randn(clean.shape, generator=generator)
