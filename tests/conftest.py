@@ -40,8 +40,8 @@ BACKENDS = ("local", "memory", "rgw", "moto")
 FAULTS = Path(__file__).parent / "faults"
 FAULTS_TIMEOUT_SECONDS = 900  # with fixtures; `timeout` in pyproject.toml is for the fast tier
 FAST_CPU_SECONDS = 15
-WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs", "tests/faults/flows")
-LONGEST_GROUPS = ("prefect", "tests/unit/mini", "tests/unit/bank")
+WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs")
+LONGEST_GROUPS = ("tests/faults/flows", "prefect", "tests/unit/mini", "tests/unit/bank", "tests/unit/archive")
 _numbers = count(1)
 
 
@@ -71,7 +71,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def _group(node_id: str) -> str:
-    """Return the name of a test's group: its folder, or `prefect` if tests there use the Prefect server."""
+    """Return the name of a test's group: its folder, or `prefect` if tests there use the Prefect server.
+
+    `tests/faults/flows` uses it too, but is so long that it is a group of its own, with a server of its own.
+    """
     folder = node_id.partition("::")[0].rpartition("/")[0]
     return "prefect" if folder in WITH_PREFECT else folder
 
