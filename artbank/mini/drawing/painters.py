@@ -1,7 +1,8 @@
-"""Sixteen painting manners that turn any image into a painting.
+"""Painters who turn any image into a painting: sixteen by hand, and hundreds of a sampled space of manners.
 
-The painters' names are invented. Twelve are in the captions of the pretraining corpus; four are held out: no trained
-network has seen them, so that learning one of them from a handful of pictures is a fair test of a style bank.
+The painters' names are invented. Twelve of the sixteen are in the captions of the corpus that the shipped weights were
+pretrained on. The other four, `SAMPLED` and `HELD_OUT_SAMPLED` are not: no trained network has seen them, so that
+learning one of them from a handful of pictures is a fair test of a style bank.
 
 Shape legend: H, W height and width, px; images uint8 or float32 [H, W, 3] sRGB.
 """
@@ -13,12 +14,38 @@ import zlib
 import numpy as np
 
 from artbank.mini.drawing.manners.brushes import BRUSH_PAINTERS
+from artbank.mini.drawing.manners.engines import paint_sampled
 from artbank.mini.drawing.manners.graphics import GRAPHIC_PAINTERS
+from artbank.mini.drawing.manners.space import (
+    HELD_OUT_SEEDS,
+    KNOWN,
+    MannerSettings,
+    describe_manner,
+    name_manner,
+    sample_manner,
+)
 from artbank.mini.drawing.manners.strokes import Manner
 
 PAINTERS: dict[str, Manner] = {**BRUSH_PAINTERS, **GRAPHIC_PAINTERS}
 HELD_OUT: tuple[str, ...] = ("Novak", "Dunmore", "Ferrante", "Marchetti")
 TRAINED: tuple[str, ...] = tuple(name for name in PAINTERS if name not in HELD_OUT)
+SAMPLED: dict[str, MannerSettings] = {name_manner(seed): sample_manner(seed) for seed in range(KNOWN)}
+HELD_OUT_SAMPLED: dict[str, MannerSettings] = {name_manner(seed): sample_manner(seed) for seed in HELD_OUT_SEEDS}
+
+_WORDS = {
+    "Maurel": "in short curved strokes and light broken colours",
+    "Tovar": "in long swirling strokes of blue and yellow, with thick paint",
+    "Ilves": "in small dots of pure colours on a light ground",
+    "Brandt": "in large slabs of earth colours, with thick paint",
+    "Ashby": "in soft chalk strokes on dark paper",
+    "Fontaine": "in broad flat strokes and wild colours, with dark outlines",
+    "Hayami": "in flat printed colours, with dark outlines",
+    "Lindqvist": "in a broad wash on light paper",
+    "Graves": "in crossed pen lines of one brown ink on light paper",
+    "Sorel": "in smudged charcoal on grey paper",
+    "Castellan": "in small cells of rich colours and gold, with dark joints",
+    "Petrov": "in large cells of glowing colours, with black lead between",
+}
 
 
 def paint(image: np.ndarray, painter: str, seed: int) -> np.ndarray:
@@ -26,7 +53,7 @@ def paint(image: np.ndarray, painter: str, seed: int) -> np.ndarray:
 
     Args:
         image: [H, W, 3] uint8 sRGB, short side 64 to 1024 px; strokes scale with the short side.
-        painter: One of `PAINTERS`.
+        painter: One of `PAINTERS`, `SAMPLED` or `HELD_OUT_SAMPLED`.
         seed: Any integer >= 0; the same image, painter and seed give the same bytes.
 
     Returns:
@@ -36,5 +63,22 @@ def paint(image: np.ndarray, painter: str, seed: int) -> np.ndarray:
         KeyError: No such painter.
     """
     rng = np.random.default_rng([seed, zlib.crc32(painter.encode())])
-    painted = PAINTERS[painter](image.astype(np.float32) / 255, rng)
+    pixels = image.astype(np.float32) / 255
+    if painter in PAINTERS:
+        painted = PAINTERS[painter](pixels, rng)
+    else:
+        painted = paint_sampled(pixels, _find_sampled(painter), rng)
     return np.round(np.clip(painted, 0, 1) * 255).astype(np.uint8)
+
+
+def describe_painter(painter: str) -> str:
+    """Return the manner of a painter of the corpus in words, such as `in short curved dabs and few warm inks`.
+
+    Raises:
+        KeyError: No such painter, or one of the four that are held out.
+    """
+    return _WORDS[painter] if painter in PAINTERS else describe_manner(_find_sampled(painter))
+
+
+def _find_sampled(painter: str) -> MannerSettings:
+    return SAMPLED[painter] if painter in SAMPLED else HELD_OUT_SAMPLED[painter]

@@ -1,6 +1,6 @@
 """Contact sheets of the miniature base model: its corpus, its samples, its reconstructions.
 
-    python -m artbank.mini.pretraining.sheets                  five JPEGs in docs/mini, about 3 minutes on 2 cores
+    python -m artbank.mini.pretraining.sheets                  six JPEGs in docs/mini, about 3 minutes on 2 cores
     python -m artbank.mini.pretraining.sheets --only subjects  one of them
 
 Shape legend: S side of a picture on a sheet, px; pictures uint8 [S, S, 3] sRGB.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from artbank.mini import WEIGHTS
+from artbank.mini.drawing.manners.engines import paint_sampled
+from artbank.mini.drawing.manners.space import MannerSettings, sample_manner
 from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED, paint
 from artbank.mini.drawing.scenes import LIGHTS, SUBJECTS, Scene, draw_scene
 from artbank.mini.pretraining.corpus import write_caption
@@ -32,12 +35,15 @@ from artbank.mini.pretraining.trials import held_out_seeds
 SHEET_BYTES = {
     "subjects": 170_000,
     "painters": 180_000,
+    "manners": 300_000,
     "samples": 300_000,
     "img2img": 200_000,
     "reconstruction": 130_000,
 }
 STRENGTHS = (0.5, 0.6)
 _FONT_PX, _COLUMN_FONT_PX, _LABEL_PX, _GAP_PX = 12, 10, 92, 2
+_WALKER = 27  # seed of the manner whose size and hue are walked through
+_COLUMNS = 10
 _REAL = ("astronaut", "coffee", "chelsea", "rocket")  # photographs that come inside scikit-image
 
 Row = tuple[str, list[np.ndarray]]
@@ -75,6 +81,22 @@ class Sheets:
             rows.append((scene.subject, [scene.image, *paintings]))
         columns = [f"{painter} *" if painter in HELD_OUT else painter for painter in PAINTERS]
         return draw_grid(rows, ["photograph", *columns], self.side_px, note="* held out: in no caption of the corpus")
+
+    def draw_manners(self) -> Image.Image:
+        """Walk along size and hue of one manner, then draw sampled manners, all of the same photographs."""
+        harbour, portrait = (
+            _draw(seed, name, "at noon").image for seed, name in ((5, "a harbour"), (32, "a portrait"))
+        )
+        start = replace(sample_manner(_WALKER), palette="limited")
+        rows: list[Row] = []
+        for turn in (0.0, 1.6, 3.2):
+            sizes = np.geomspace(1.6, 9, _COLUMNS)
+            walk = [replace(start, hue=start.hue + turn, size_px=float(size)) for size in sizes]
+            rows.append(("size, hue", [_paint_manner(harbour, manner) for manner in walk]))
+        for first in range(0, 5 * _COLUMNS, _COLUMNS):
+            sampled = [sample_manner(seed) for seed in range(first, first + _COLUMNS)]
+            rows.append((f"{first} to {first + _COLUMNS - 1}", [_paint_manner(portrait, manner) for manner in sampled]))
+        return draw_grid(rows, [], self.side_px)
 
     def draw_samples(self) -> Image.Image:
         """Generate every subject in a light of its own by every trained painter."""
@@ -114,10 +136,17 @@ class Sheets:
 SHEETS: dict[str, Callable[[Sheets], Image.Image]] = {
     "subjects": Sheets.draw_subjects,
     "painters": Sheets.draw_painters,
+    "manners": Sheets.draw_manners,
     "samples": Sheets.draw_samples,
     "img2img": Sheets.draw_img2img,
     "reconstruction": Sheets.draw_reconstruction,
 }
+
+
+def _paint_manner(photo: np.ndarray, manner: MannerSettings) -> np.ndarray:
+    """Paint a photograph [S, S, 3] uint8 in a sampled manner."""
+    painted = paint_sampled(photo.astype(np.float32) / 255, manner, np.random.default_rng(0))
+    return np.round(painted * 255).astype(np.uint8)
 
 
 def draw_grid(rows: Sequence[Row], columns: Sequence[str], side_px: int, *, note: str = "") -> Image.Image:
