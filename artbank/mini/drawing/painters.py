@@ -20,7 +20,6 @@ from artbank.mini.drawing.manners.space import (
     HELD_OUT_SEEDS,
     KNOWN,
     MannerSettings,
-    describe_manner,
     name_manner,
     sample_manner,
 )
@@ -31,21 +30,6 @@ HELD_OUT: tuple[str, ...] = ("Novak", "Dunmore", "Ferrante", "Marchetti")
 TRAINED: tuple[str, ...] = tuple(name for name in PAINTERS if name not in HELD_OUT)
 SAMPLED: dict[str, MannerSettings] = {name_manner(seed): sample_manner(seed) for seed in range(KNOWN)}
 HELD_OUT_SAMPLED: dict[str, MannerSettings] = {name_manner(seed): sample_manner(seed) for seed in HELD_OUT_SEEDS}
-
-_WORDS = {
-    "Maurel": "in short curved strokes and light broken colours",
-    "Tovar": "in long swirling strokes of blue and yellow, with thick paint",
-    "Ilves": "in small dots of pure colours on a light ground",
-    "Brandt": "in large slabs of earth colours, with thick paint",
-    "Ashby": "in soft chalk strokes on dark paper",
-    "Fontaine": "in broad flat strokes and wild colours, with dark outlines",
-    "Hayami": "in flat printed colours, with dark outlines",
-    "Lindqvist": "in a broad wash on light paper",
-    "Graves": "in crossed pen lines of one brown ink on light paper",
-    "Sorel": "in smudged charcoal on grey paper",
-    "Castellan": "in small cells of rich colours and gold, with dark joints",
-    "Petrov": "in large cells of glowing colours, with black lead between",
-}
 
 
 def paint(image: np.ndarray, painter: str, seed: int) -> np.ndarray:
@@ -69,15 +53,6 @@ def paint(image: np.ndarray, painter: str, seed: int) -> np.ndarray:
     else:
         painted = paint_sampled(pixels, _find_sampled(painter), rng)
     return np.round(np.clip(painted, 0, 1) * 255).astype(np.uint8)
-
-
-def describe_painter(painter: str) -> str:
-    """Return the manner of a painter of the corpus in words, such as `in short curved dabs and few warm inks`.
-
-    Raises:
-        KeyError: No such painter, or one of the four that are held out.
-    """
-    return _WORDS[painter] if painter in PAINTERS else describe_manner(_find_sampled(painter))
 
 
 def _find_sampled(painter: str) -> MannerSettings:

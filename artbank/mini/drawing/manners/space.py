@@ -19,7 +19,7 @@ PALETTES = ("full", "limited", "sepia", "ink")
 GROUNDS = ("paint", "canvas", "paper")
 
 KNOWN = 320
-"""Manners in pretraining: those of the seeds 0 to `KNOWN` - 1."""
+"""Manners for the corpus: those of the seeds 0 to `KNOWN` - 1. The shipped weights know none of them."""
 HELD_OUT_SEEDS = tuple(range(1_000_000, 1_000_012))
 """Manners that no network is trained on."""
 
