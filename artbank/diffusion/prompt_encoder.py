@@ -7,8 +7,11 @@ Source: new words beside a frozen vocabulary are textual inversion (Gal et al., 
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 from typing import cast
 
 import torch
@@ -24,7 +27,7 @@ STYLE_PLACEHOLDER = "{style}"
 
 
 class PromptEncoder:
-    """A frozen text encoder and its tokenizer."""
+    """A frozen text encoder and its tokenizer; several threads may encode at once."""
 
     def __init__(self, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer):
         """Wrap an encoder that is already on its device."""
@@ -32,6 +35,7 @@ class PromptEncoder:
         self._tokenizer = tokenizer
         self._device = text_encoder.device
         self._max_tokens = tokenizer.model_max_length
+        self._of_thread = threading.local()
 
     @cached_property
     def vocabulary(self) -> Tensor:
@@ -78,7 +82,16 @@ class PromptEncoder:
             return self._encoder(ids).last_hidden_state
         new_words = vectors.flatten(0, -2).to(self._device, self.vocabulary.dtype)  # [S * K, D]
         weights = {self._embedding_name: torch.cat([self.vocabulary, new_words])}  # [V + S * K, D]
-        return functional_call(self._encoder, weights, (ids,)).last_hidden_state
+        return functional_call(self._own_encoder(), weights, (ids,)).last_hidden_state
+
+    def _own_encoder(self) -> CLIPTextModel:
+        """Return this thread's encoder: a copy of the modules that shares their weights.
+
+        `functional_call` puts the style into the module for the length of a call, where another thread would find it.
+        """
+        if not hasattr(self._of_thread, "encoder"):
+            self._of_thread.encoder = _copy_modules(self._encoder)
+        return self._of_thread.encoder
 
     def tokenize(self, prompt: str, num_vectors: int, style_number: int = 0) -> list[int]:
         """Return the L token ids of a prompt; `{style}` becomes the ids V + style_number * num_vectors and following.
@@ -115,3 +128,9 @@ class PromptEncoder:
         """The name of the vocabulary among the encoder's parameters."""
         table = self._encoder.get_input_embeddings()
         return next(f"{name}.weight" for name, module in self._encoder.named_modules() if module is table)
+
+
+def _copy_modules(encoder: CLIPTextModel) -> CLIPTextModel:
+    """Copy the modules of an encoder, but none of its weights."""
+    weights = {id(weight): weight for weight in chain(encoder.parameters(), encoder.buffers())}
+    return copy.deepcopy(encoder, cast("dict[int, object]", weights))

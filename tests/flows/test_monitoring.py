@@ -10,7 +10,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 from uuid import UUID
 
-import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
+import distributed  # before its settings are set for a while: else its defaults go with them
 import pytest
 import yaml
 from prefect import flow
@@ -108,7 +108,6 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
 ) -> None:
     import dask
 
-    first = rgw.free_port()
     monkeypatch.setattr(progress, "UPDATE_SECONDS", 0.05)
     heard: list[tuple[int, int]] = []
     tell = RunProgress.update
@@ -118,12 +117,14 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
         tell(self, part, done, total, loss)
 
     monkeypatch.setattr(RunProgress, "update", spy)
-    monkeypatch.setenv(telemetry.PORT_VARIABLE, str(first))
+    monkeypatch.setenv(telemetry.PORT_VARIABLE, str(rgw.free_port()))
     with dask.config.set(_DASK), _start(RunConfig(num_workers=2))() as cluster:
         address = cluster.scheduler_address
         config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=4, batch_size=1, runner=address)
         state = run(stylize_archive, config)
-        found = [scrape(port) for port in (first, first + 1)]
+        with distributed.Client(address) as client:
+            ports = client.run(telemetry.start_exporter)  # those they have: it starts none that runs already
+        found = [scrape(port) for port in ports.values()]
     assert state.is_completed(), state
     assert heard and {total for _, total in heard} == {4} and told[-1] == 100.0
     drawn = [one["artbank_pictures_total", "novak", "done", ""] for one in found]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from artbank.bank.train_state import TrainState
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.devices import pick_device
 from artbank.diffusion.fetch import fetch_base_model
-from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, PromptEncoder
 from artbank.errors import BaseModelError, ConfigError
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.store.objects import Store
@@ -240,6 +242,27 @@ def test_vectors_of_known_words_encode_as_those_words(base: BaseModel) -> None:
         [f"a house, in the style of {STYLE_PLACEHOLDER}"], base.prompt_encoder.embed_words("a lake")
     )
     assert torch.allclose(said, stands_for, atol=1e-6)
+
+
+def test_threads_that_encode_at_once_each_get_their_own_style(base: BaseModel) -> None:
+    styles = [base.prompt_encoder.vocabulary[rows].clone() for rows in (slice(5, 8), slice(20, 23))]
+    prompt = f"a house, in the style of {STYLE_PLACEHOLDER}"
+    alone = [base.encode_prompts([prompt], style) for style in styles]
+    meeting = threading.Barrier(2)
+    encoder = PromptEncoder(base.text_encoder, base.tokenizer)
+
+    def meet(*_: object) -> None:
+        meeting.wait(60)  # each thread is inside its call until the other one is inside too
+
+    hook = base.text_encoder.embeddings.register_forward_pre_hook(meet)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            together = list(threads.map(lambda style: encoder.encode([prompt], style), styles))
+    finally:
+        hook.remove()
+    assert not torch.equal(*alone)
+    for own, expected in zip(together, alone, strict=True):
+        assert torch.equal(own, expected)
 
 
 def test_a_prompt_without_a_style_to_put_in_or_with_two_places_is_refused(base: BaseModel) -> None:
