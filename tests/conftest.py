@@ -41,7 +41,8 @@ FAULTS = Path(__file__).parent / "faults"
 FAULTS_TIMEOUT_SECONDS = 900  # with fixtures; `timeout` in pyproject.toml is for the fast tier
 FAST_CPU_SECONDS = 15
 WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs")
-LONGEST_GROUPS = ("tests/faults/flows", "prefect", "tests/unit/mini", "tests/unit/bank", "tests/unit/archive")
+LONGEST_FOLDER = "tests/faults/flows"
+LONGEST_GROUPS = ("prefect", "tests/unit/mini", "tests/unit/bank", "tests/unit/archive")
 _numbers = count(1)
 
 
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("faults") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(FAULTS_TIMEOUT_SECONDS))
     order = {group: place for place, group in enumerate(LONGEST_GROUPS)}
-    items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
+    items.sort(key=lambda item: -1 if LONGEST_FOLDER in item.nodeid else order.get(_group(item.nodeid), len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -73,9 +74,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 def _group(node_id: str) -> str:
     """Return the name of a test's group: its folder, or `prefect` if tests there use the Prefect server.
 
-    `tests/faults/flows` uses it too, but is so long that it is a group of its own, with a server of its own.
+    `tests/faults/flows` uses it too, but takes so long that each of its files is a group.
     """
-    folder = node_id.partition("::")[0].rpartition("/")[0]
+    path = node_id.partition("::")[0]
+    folder = path.rpartition("/")[0]
+    if folder == LONGEST_FOLDER:
+        return path
     return "prefect" if folder in WITH_PREFECT else folder
 
 
