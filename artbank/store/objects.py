@@ -17,7 +17,7 @@ from more_itertools import chunked
 
 from artbank.runtime.telemetry import count_objects, counting_objects
 from artbank.store.backends.backend import Backend, ListedObject
-from artbank.store.backends.selection import open_backend
+from artbank.store.backends.by_uri import open_backend
 from artbank.store.keys import check_key, find_fault, is_hidden, key_error
 
 logger = logging.getLogger(__name__)
