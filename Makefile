@@ -38,9 +38,10 @@ docs: $(READY)
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 -m "not faults and not slow" $(PYTEST)
 
-# Kills, outages, clusters, work pools, compose, browsers, benches, commands of the documents.
+# Kills, outages, clusters, work pools, compose, browsers, benches, commands of the documents. These tests wait a fifth of
+# their time, so three of them run at once on 2 cores.
 test-faults: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "faults and not slow" $(PYTEST)
+	$(BIN)/python -m pytest -n 3 -m "faults and not slow" $(PYTEST)
 
 test-all: test test-faults
 
