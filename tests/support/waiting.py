@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE_SECONDS = 100  # below the time limit of a test of the fast tier
+_ROUNDS = 2_000_000
+_ORDINARY_SECONDS = 0.1  # for these rounds, on an idle processor of today
 
 T = TypeVar("T")
 
@@ -28,3 +30,14 @@ def poll(look: Callable[[], T], seconds: float, *, pause_seconds: float = 0.05) 
     while not (found := look()) and time.monotonic() < deadline:
         time.sleep(pause_seconds)
     return found
+
+
+def slowness() -> float:
+    """How many times slower than an ordinary idle machine this one is just now; 1 for a faster one.
+
+    A bound in seconds that a user is promised is multiplied by it: a busy machine is no fault of the code.
+    """
+    start = time.monotonic()
+    for _ in range(_ROUNDS):
+        pass
+    return max(1.0, (time.monotonic() - start) / _ORDINARY_SECONDS)

@@ -19,9 +19,10 @@ from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.output_pages import HOSTILE, NUM_PHOTOS, OpenPage, plain, refresh_page, rows_of, write_page
 from tests.support.rows import START, result
+from tests.support.waiting import slowness
 
 MANY = 100_000
-SECONDS_TO_LOAD, SECONDS_TO_SEARCH = 3.0, 1.0
+SECONDS_TO_LOAD, SECONDS_TO_SEARCH = 3.0, 1.0  # on a machine that `slowness` calls 1
 
 
 def of_disk(root: Path) -> str:
@@ -191,14 +192,15 @@ def test_a_hundred_thousand_photos_are_shown_and_searched_in_time(tmp_path: Path
     write_page(output, archive, rows)
     loaded, searched = [], []
     for _ in range(3):  # other programs may have the machine meanwhile: the least counts
+        slow = slowness()
         start = time.monotonic()
         page, _ = open_page((tmp_path / "output/report/index.html").as_uri())
         expect(cards(page).first).to_be_visible()
-        loaded.append(time.monotonic() - start)
+        loaded.append((time.monotonic() - start) / slow)
         start = time.monotonic()
         page.get_by_label("Find a file name", exact=True).fill("photo-09999")
         expect(page.locator("#found")).to_have_text("Photos 1 to 10 of 10.")
-        searched.append(time.monotonic() - start)
+        searched.append((time.monotonic() - start) / slow)
     print(f"loaded in {min(loaded):.2f} s, searched in {min(searched):.2f} s")
     assert min(loaded) < SECONDS_TO_LOAD and min(searched) < SECONDS_TO_SEARCH
     page.get_by_label("Find a file name", exact=True).fill("")

@@ -32,6 +32,7 @@ def config(tmp_path: Path) -> TrainConfig:
     return training(str(tmp_path / "gallery"), str(tmp_path / "store"))
 
 
+@pytest.mark.faults
 def test_no_artwork_is_in_memory_at_its_full_size_while_a_group_trains(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,7 +207,9 @@ def _colour_words(manner: MannerSettings) -> str:
     if manner.palette == "limited":
         count = "few" if manner.num_inks < 5 else "many"
         return f"{count} {'warm' if np.cos(manner.hue - 1) > 0 else 'cool'} inks"
-    return "vivid colours" if manner.saturation > 1.25 else "muted colours" if manner.saturation < 0.75 else "colours"
+    if manner.saturation > 1.25:
+        return "vivid colours"
+    return "muted colours" if manner.saturation < 0.75 else "colours"
 
 
 def _hue_word(hue: float) -> str:
