@@ -9,10 +9,12 @@
     ├── CatalogError            the catalog has no such collection or version, or a row that cannot be read
     ├── TrainingError           a training cannot continue: a loss is not finite, or a checkpoint is of another run
     ├── TrainBanksError         some collections of a run failed; names them
-    └── ResultsError            some shards failed, or a part or a manifest cannot be read; names them
+    ├── ResultsError            some shards failed, or a part or a manifest cannot be read; names them
+    └── ServerError             the Prefect server does not answer, or the private one cannot be started
 
 `StopRequested` is not among them: nothing is wrong, and the next run continues. Errors of the store (`OSError` and the
-errors of its client) pass through unchanged; `store.transient_errors` tells which of them are worth a retry.
+errors of its client) pass through unchanged; `store.transient_errors` tells which of them are worth a retry, and
+`store.explanations` says for people what to do about them.
 """
 
 from __future__ import annotations
@@ -99,6 +101,10 @@ class TrainBanksError(ArtbankError):
 
 class ResultsError(ArtbankError):
     """Some shards of a run failed, or a part or a manifest cannot be read."""
+
+
+class ServerError(ArtbankError):
+    """The Prefect server does not answer, or the private one cannot be started."""
 
 
 class StopRequested(Exception):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from artbank.errors import ArtbankError, ConfigError
+from artbank.store.explanations import explain
 from artbank_cli.options import JsonOption, StoreOption
+from artbank_cli.output import say, say_json, say_lines
 
 if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help` stays fast
     from artbank.catalog.catalog import Catalog
@@ -33,13 +33,13 @@ def list_banks(
         return
     rows = _catalog(_open(store)).table().to_pylist()
     if as_json:
-        print(json.dumps(rows, default=str))
+        say_json(rows)
         return
-    print(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}")
+    say(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}")
     for row in rows:
         gain = "" if row["clip_style_gain"] is None else f"{row['clip_style_gain']:.2f}"
         name = f"{row['collection']}@{row['version']}"
-        print(
+        say(
             f"{name:<28} {row['status']:<10} {row['created_at']:%Y-%m-%d %H:%M}  "
             f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6}"
         )
@@ -51,7 +51,7 @@ def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
     from artbank.catalog.bank_files import load_card
 
     opened = _open(store or context.obj)
-    print(load_card(opened, _catalog(opened).find(name)))
+    say_lines(load_card(opened, _catalog(opened).find(name)))
 
 
 @app.command()
@@ -59,7 +59,7 @@ def promote(context: typer.Context, name: str, store: StoreOption = None) -> Non
     """Make NAME@VERSION the default version of NAME."""
     opened = _open(store or context.obj)
     event = _catalog(opened).promote(name)
-    print(f"{event.collection}@{event.version} is the default version")
+    say(f"{event.collection}@{event.version} is the default version")
     _refresh_site(opened)
 
 
@@ -68,7 +68,7 @@ def retire(context: typer.Context, name: str, store: StoreOption = None) -> None
     """Retire NAME@VERSION: it is no longer a default version, but can still be named by its number."""
     opened = _open(store or context.obj)
     event = _catalog(opened).retire(name)
-    print(f"{event.collection}@{event.version} is retired")
+    say(f"{event.collection}@{event.version} is retired")
     _refresh_site(opened)
 
 
@@ -83,7 +83,7 @@ def export(name: str, file: str, store: StoreOption = None) -> None:
     if not folder:
         folder = "/" if file.startswith("/") else "."
     Store.open(folder).write(last, bank.to_textual_inversion())
-    print(file)
+    say(file)
 
 
 def site(
@@ -102,10 +102,10 @@ def site(
 
     built = build(Store.open(store_uri), Store.open(out) if out else None, anew=anew)
     if as_json:
-        print(json.dumps(asdict(built)))
+        say_json(asdict(built))
         return
-    print(f"{built.num_written} of {len(built.pages) + 1} pages written")
-    print(f"index: {built.index_uri}")
+    say(f"{built.num_written} of {len(built.pages) + 1} pages written")
+    say(f"index: {built.index_uri}")
 
 
 def _open(uri: str | None) -> Store:
@@ -123,7 +123,7 @@ def _refresh_site(store: Store) -> None:
     try:
         build(store)
     except (ArtbankError, OSError) as error:
-        print(f"the pages could not be updated ({error}); run `artbank site` to write them", file=sys.stderr)
+        say(f"the pages could not be updated ({explain(error)}); run `artbank site` to write them", to_stderr=True)
 
 
 def _catalog(store: Store) -> Catalog:

@@ -14,6 +14,7 @@ from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
 from artbank.runs.outcome import Outcome
 from artbank.store.objects import Store
+from artbank_cli.output import say
 from artbank_cli.server import start_server
 
 NUM_ARTWORKS = 16
@@ -78,4 +79,4 @@ def _encode(picture: np.ndarray, suffix: str) -> bytes:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    say(text, flush=True)

@@ -6,12 +6,9 @@ to standard output, everything else to standard error.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,18 +17,30 @@ from typing import Annotated, Any
 import typer
 
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
-from artbank.errors import ArtbankError, ConfigError
 from artbank.runs.outcome import StylizeForecast, TrainForecast
+from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
+from artbank_cli.ending import heed_signals, kill_children, run
+from artbank_cli.environment import DEBUG, quiet_prefect
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
+from artbank_cli.output import accept_all_characters, say, say_json, say_lines
 from artbank_cli.server import start_server
 
 _DEMO = Path("build/demo")
-_INTERRUPTED = 130
-_TERMINATED = 143
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.callback(help=__doc__)
+def _take_options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error too; so does ARTBANK_DEBUG=1.")
+    ] = False,
+) -> None:
+    """The options of every command; `main` has taken them from the command line."""
+
+
 app.add_typer(banks.app, name="banks", invoke_without_command=True)
 
 
@@ -49,12 +58,12 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
         return
     if as_json:
         facts = {"trained": summary.trained, "current": list(summary.current), "device_seconds": summary.seconds}
-        print(json.dumps(facts))
+        say_json(facts)
         return
     for name, version in summary.trained.items():
-        print(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of device time")
+        say(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of device time")
     for name in summary.current:
-        print(f"{name} is up to date")
+        say(f"{name} is up to date")
 
 
 def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
@@ -67,21 +76,21 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     start_server()
     outcome = stylize_archive(config)
     if as_json:
-        print(json.dumps({name: value for name, value in asdict(outcome).items() if name != "text"}))
+        say_json({name: value for name, value in asdict(outcome).items() if name != "text"})
         return
     if isinstance(outcome, StylizeForecast):
         _print_forecast(outcome)
         return
-    print(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed")
-    print(f"this run worked on {number_text(outcome.num_new, 'photo')}")
+    say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed")
+    say(f"this run worked on {number_text(outcome.num_new, 'photo')}")
     for alarm in outcome.alarms:
-        print(f"alarm: {alarm.text}")
+        say(f"alarm: {alarm.text}")
     if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
         each = seconds_text(outcome.cost.seconds_a_photo)
         total = seconds_text(outcome.cost.tally.seconds)
-        print(f"{total} of device time, {each} per photo; {seconds_text(outcome.cost.wall_seconds)} in all")
+        say(f"{total} of device time, {each} per photo; {seconds_text(outcome.cost.wall_seconds)} in all")
     for what, where in outcome.places.items():
-        print(f"{what}: {where}")
+        say(f"{what}: {where}")
 
 
 app.command("train")(add_options(train, TrainConfig, ("gallery_uri",)))
@@ -156,89 +165,43 @@ def demo(
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 
-    print(run_demo(folder))
-
-
-def quiet_prefect(home: Path | None = None) -> None:
-    """Set Prefect up for a terminal, unless the environment says otherwise. Call it before importing Prefect."""
-    level = "WARNING" if sys.stderr.isatty() else "INFO"
-    settings = {
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "artbank",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PREFECT_LOGGING_LEVEL": level,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # its first start on a busy machine takes over 20
-        "DO_NOT_TRACK": "1",
-        **({"PREFECT_HOME": str(home)} if home else {}),
-    }
-    for name, value in settings.items():
-        os.environ.setdefault(name, value)
-    for library in ("transformers", "diffusers"):
-        os.environ.setdefault(f"{library.upper()}_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    say_lines(run_demo(folder))
 
 
 def main() -> None:
     """Run the command line."""
+    accept_all_characters()
+    escape_log_messages()
     if sys.stderr.isatty():  # else Prefect's own lines, with time, level and task, go into somebody's log
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    signal.signal(signal.SIGTERM, _end)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
-        signal.signal(signal.SIGHUP, _end)
-    sys.exit(_run(partial(app, standalone_mode=False)))
+    heed_signals()
+    _take_debug_option()
+    code = run(partial(app, standalone_mode=False))
+    kill_children()
+    sys.exit(code)
 
 
-def _run(command: Callable[[], Any]) -> int:
-    """Run a command and return its exit code. Every error that a person can act on becomes one line."""
-    try:
-        code = command()
-        if code == _INTERRUPTED:  # what the parser returns on Ctrl-C
-            raise KeyboardInterrupt
-        return code if isinstance(code, int) else 0
-    except typer.Exit as error:
-        return error.exit_code
-    except ConfigError as error:
-        return _complain(error, 2)
-    except (ArtbankError, OSError) as error:
-        return _complain(error, 1)
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; run the same command again to go on", _INTERRUPTED)
-    except SystemExit as error:
-        if error.code != _TERMINATED:
-            raise
-        return _complain("terminated; run the same command again to go on", _TERMINATED)
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
-            error.show()
-            return error.exit_code
-        raise
-
-
-def _end(*_: object) -> None:
-    """End as Ctrl-C does, so that claimed work is released; the same command goes on later."""
-    raise SystemExit(_TERMINATED)
-
-
-def _complain(error: object, code: int) -> int:
-    text = " ".join(str(error).split()) or type(error).__name__
-    print(f"artbank: {text}", file=sys.stderr)
-    return code
+def _take_debug_option() -> None:
+    """Accept `--debug` before and after the name of the command."""
+    if "--debug" in sys.argv[1:]:
+        sys.argv = [word for word in sys.argv if word != "--debug"]
+        os.environ[DEBUG] = "1"
 
 
 def _print_forecast(forecast: StylizeForecast) -> None:
     from artbank.report.costs import device_text, pace_text
     from artbank.report.markdown import number_text
 
-    print(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}")
-    print(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
-    print(f"UNet evaluations: {forecast.num_evaluations:,}")
+    say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}")
+    say(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
+    say(f"UNet evaluations: {forecast.num_evaluations:,}")
     if forecast.seconds is not None and forecast.pace is not None:
         total = device_text(forecast.seconds, forecast.pace.device)
-        print(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
+        say(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
     elif forecast.num_pictures:
-        print("time not known yet: stylize a few photos first, with --limit")
+        say("time not known yet: stylize a few photos first, with --limit")
     for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
-        print(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
+        say(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
 
 
 def _print_training(forecast: TrainForecast, as_json: bool) -> None:
@@ -246,14 +209,14 @@ def _print_training(forecast: TrainForecast, as_json: bool) -> None:
     from artbank.report.markdown import number_text
 
     if as_json:
-        print(json.dumps({name: value for name, value in asdict(forecast).items() if name != "text"}))
+        say_json({name: value for name, value in asdict(forecast).items() if name != "text"})
         return
     for name, num_artworks in forecast.collections:
-        print(f"{name}: {number_text(num_artworks, 'artwork')}, to train")
+        say(f"{name}: {number_text(num_artworks, 'artwork')}, to train")
     for name in forecast.current:
-        print(f"{name} is up to date")
+        say(f"{name} is up to date")
     if forecast.collections:
-        print(training_cost(forecast).replace("**", ""))
+        say(training_cost(forecast).replace("**", ""))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError
+from artbank.store.explanations import explain
+from artbank_cli.output import say, say_json
 from artbank_cli.server import start_server
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check(output_uri: str, *, quick: bool, repair: bool, given: StylizeConfig | 
         print_report(report)
     repaired = repair_output(report, given) if repair and len(report.findings) else None
     if as_json:
-        print(json.dumps(to_json(report, repaired), ensure_ascii=False))
+        say_json(to_json(report, repaired))
     elif repaired is not None:
         print_repair(repaired)
     if repaired is not None:
@@ -71,7 +72,7 @@ def repair_output(report: Report, given: StylizeConfig | None) -> RepairSummary:
             try:
                 stylize_archive(config)
             except ArtbankError as error:  # the other configs may still succeed
-                left.append(f"{', '.join(config.styles)}: {error}")
+                left.append(f"{', '.join(config.styles)}: {explain(error)}")
     left += repairs.finish(report, repair)
     undone, removed = repairs.find_undone(report, repair)
     return RepairSummary(len(repair.wanted), [*left, *undone], removed)
@@ -84,20 +85,21 @@ def print_report(report: Report) -> None:
     num_problems = len(report.problems)
     problems = {0: "no problems", 1: "1 problem"}.get(num_problems, f"{num_problems:,} problems")
     checked = "checked by name and size" if report.quick else "checked"
-    print(f"{report.num_pictures:,} pictures {checked}: {problems}")
+    say(f"{report.num_pictures:,} pictures {checked}: {problems}")
     found = report.findings.to_pylist()
     for kind, count in report.counts.items():
         prefix = "note: " if kind in NOTES else ""
-        print(f"{prefix}{kind}, {count:,}: {(PROBLEMS | NOTES)[kind]}")
+        say(f"{prefix}{kind}, {count:,}: {(PROBLEMS | NOTES)[kind]}")
         examples = [row for row in found if row["kind"] == kind][:_EXAMPLES]
-        print("\n".join(f"  {_name(row)}" for row in examples))
+        for row in examples:
+            say(f"  {_name(row)}")
 
 
 def print_repair(repaired: RepairSummary) -> None:
     """Print the effects of a repair."""
-    print(f"repaired: {repaired.num_wanted:,} pictures had to be drawn again; problems left: {len(repaired.left):,}")
+    say(f"repaired: {repaired.num_wanted:,} pictures had to be drawn again; problems left: {len(repaired.left):,}")
     for text in (*repaired.left, *(f"note: {text}" for text in repaired.removed)):
-        print(f"  {text}")
+        say(f"  {text}")
 
 
 def to_json(report: Report, repaired: RepairSummary | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
@@ -33,6 +34,7 @@ from artbank.runtime.telemetry import Stage, record_stage
 T = TypeVar("T")
 
 _MAX_PROCESSES = 8
+CONSTS.term_timeout = 0.0  # kill workers at once: they ignore SIGTERM, and hold nothing
 _ENCODE_SECONDS = 600.0  # far above the time for the largest picture; stops only what would never end
 
 
@@ -179,7 +181,7 @@ class CodecPool:
     def _make_pool(self) -> ProcessPool:
         # Not forked: locks that this process's threads hold would stay locked in the child.
         context: Any = multiprocessing.get_context("spawn")
-        return ProcessPool(max_workers=self._num_processes, context=context)
+        return ProcessPool(max_workers=self._num_processes, context=context, initializer=_ignore_stops)
 
 
 @LoadOnce
@@ -237,6 +239,11 @@ def count_cores() -> int:
     else:
         cores = os.cpu_count() or 1
     return min(cores, _MAX_PROCESSES)
+
+
+def _ignore_stops() -> None:
+    """Ignore a SIGTERM to all processes at once: a decoder that it ends looks as if its photo had crashed it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _time(work: Callable[..., T], *args: Any) -> tuple[T, float]:

@@ -32,14 +32,14 @@ def is_dead(host: str, process: int) -> bool:
 
 
 @contextmanager
-def shield_children_from_terminal() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C and the closing of the terminal, as do their own children.
+def shield_children_from_signals() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, the closing of the terminal and SIGTERM, as do their own children.
 
-    The terminal signals the whole process group. The process that handles the signal still needs its children while it
-    releases its work, and then ends them.
+    A terminal signals the whole process group, and systemd, Slurm and `kill -- -GROUP` do so too. The process that
+    handles the signal still needs its children while it releases its work, and then ends them.
     """
     # Children inherit the mask of blocked signals.
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
     try:
         yield
     finally:
