@@ -1,4 +1,4 @@
-"""What Prefect prints while a command runs: no tracebacks, and at a terminal no errors that end in the command's line."""
+"""Prefect's log at the console: no tracebacks, and at a terminal no error that the command's own line repeats."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def run_demo(folder: Path) -> str:
         )
     )
     assert isinstance(outcome, Outcome)
+    outcome.check_made(root.uri_of("output"))
     lines = [f"{outcome.num_done} pictures in {time.monotonic() - start:.0f} s"]
     return "\n".join([*lines, *(f"{what}: {where}" for what, where in outcome.places.items())])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from artbank.credentials import redact
+from artbank.errors import ConfigError
 
 DEBUG = "ARTBANK_DEBUG"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,7 +25,11 @@ def is_debug() -> bool:
 
 
 def quiet_prefect(home: Path | None = None) -> None:
-    """Set Prefect up for a terminal, unless the environment says otherwise. Call it before importing Prefect."""
+    """Set Prefect up for a terminal, unless the environment says otherwise. Call it before importing Prefect.
+
+    Raises:
+        ConfigError: PREFECT_HOME names a folder that cannot be written.
+    """
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     settings = {
         "PREFECT_LOGGING_EXTRA_LOGGERS": "artbank",
@@ -41,8 +46,7 @@ def quiet_prefect(home: Path | None = None) -> None:
         os.environ.setdefault(f"{library.upper()}_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     _leave_out_proxies()
-    if not os.environ.get("PREFECT_HOME"):
-        _choose_home()
+    _choose_home()
 
 
 def is_writable(folder: Path) -> bool:
@@ -76,7 +80,19 @@ def _leave_out_proxies() -> None:
 
 
 def _choose_home() -> None:
-    """Give Prefect a temporary home where ~/.prefect cannot be written; profiles there are still read."""
+    """Give Prefect a temporary home where ~/.prefect cannot be written; profiles there are still read.
+
+    Raises:
+        ConfigError: PREFECT_HOME names a folder that cannot be written.
+    """
+    named = os.environ.get("PREFECT_HOME")
+    if named:
+        if not is_writable(Path(named)) and not os.environ.get("PREFECT_API_URL"):
+            raise ConfigError(
+                f"PREFECT_HOME={named}: expected a folder that can be written, for the private server's database; "
+                "change its owner or mode, or unset PREFECT_HOME"
+            )
+        return
     try:
         home = Path("~/.prefect").expanduser()
     except RuntimeError:  # no HOME, and a user without an entry in the system's list

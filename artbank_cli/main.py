@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
-from artbank.runs.outcome import StylizeForecast, TrainForecast
+from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
@@ -70,17 +70,23 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
     quiet_prefect()
-    from artbank.report.markdown import number_text, seconds_text
     from flows.stylize_archive import stylize_archive
 
     start_server()
     outcome = stylize_archive(config)
     if as_json:
         say_json({name: value for name, value in asdict(outcome).items() if name != "text"})
-        return
-    if isinstance(outcome, StylizeForecast):
+    elif isinstance(outcome, StylizeForecast):
         _print_forecast(outcome)
-        return
+    else:
+        _print_outcome(outcome)
+    if isinstance(outcome, Outcome):
+        outcome.check_made(config.output_uri)
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    from artbank.report.markdown import number_text, seconds_text
+
     say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed")
     say(f"this run worked on {number_text(outcome.num_new, 'photo')}")
     for alarm in outcome.alarms:
@@ -116,7 +122,8 @@ def verify(
     from artbank_cli.verify import check
 
     given = build_config(StylizeConfig, {"output_uri": output_uri}, parameters) if parameters else None
-    quiet_prefect()
+    if repair:
+        quiet_prefect()
     if not check(output_uri, quick=quick, repair=repair, given=given, as_json=as_json):
         raise typer.Exit(1)
 

@@ -11,11 +11,12 @@ from prefect import flow, get_run_logger
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
-from flows.gather import Future, format_error, format_failures, gather
+from flows.gather import Future, format_failures, gather
 from tasks.alarms import raise_alarms
 from tasks.artifacts import describe_pictures, show_forecast, show_outcome
 from tasks.assets import emit_archive
 from tasks.progress import open_progress
+from tasks.retries import format_error
 from tasks.run_progress import RunProgress
 from tasks.runners import open_runner
 from tasks.shard_ranges import cut_ranges, open_deployment

@@ -12,10 +12,11 @@ from prefect import flow, get_run_logger, tags
 from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
 from artbank.runs.outcome import TrainForecast
-from flows.gather import Future, format_error, format_failures, gather
+from flows.gather import Future, format_failures, gather
 from tasks.artifacts import describe_training, show_banks, show_forecast
 from tasks.assets import emit_banks
 from tasks.progress import open_progress
+from tasks.retries import format_error
 from tasks.run_progress import RunProgress
 from tasks.runners import Runner, open_runner
 from tasks.tags import make_tags, tag_run

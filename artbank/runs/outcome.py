@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from artbank.errors import ResultsError
 from artbank.runs.alarms import Alarm
 
 
@@ -175,3 +176,15 @@ class Outcome:
     alarms: list[Alarm] = field(default_factory=list)
     cost: RunCost | None = None
     styles: tuple[StyleTotals, ...] = ()
+
+    def check_made(self, output_uri: str) -> None:
+        """Check that at least one photo became a picture, unless there was none.
+
+        Raises:
+            ResultsError: All of them failed.
+        """
+        if self.num_failed and not self.num_done:
+            raise ResultsError(
+                f"expected pictures, found none: all {self.num_failed:,} failed; {output_uri} says why, in "
+                "results.parquet and report/index.html; mend the cause, then run it again with --retry-failed"
+            )

@@ -20,7 +20,7 @@ _ADVICE = {
     errno.EEXIST: "{path} exists and cannot be replaced; remove it or name another place",
     errno.ENOSPC: "no space is left for {path}; free space on that disk, then run the same command again",
     errno.EDQUOT: "your quota is used up for {path}; free space, then run the same command again",
-    errno.EFBIG: "{path} became larger than the file system or `ulimit -f` allows; use another place or raise the limit",
+    errno.EFBIG: "{path} became larger than the file system or `ulimit -f` allows; name another place",
     errno.EROFS: "{path} is on a read-only file system; name a place that can be written",
     errno.ENAMETOOLONG: "{path}: the name is longer than the file system allows; shorten it",
     errno.ELOOP: "{path}: links lead in a circle; remove one of them",
@@ -61,6 +61,9 @@ _S3_CODES = {
     "ServiceUnavailable": "the store is not available; run the same command again later",
     "InternalError": "the store failed; run the same command again later",
 }
+_S3_CODES["500"] = (
+    "the store failed, or something else answers, such as a web page; check AWS_ENDPOINT_URL, then run it again later"
+)
 _S3_CODES["401"] = _S3_CODES["403"]
 _RETRY = "check that the store is running, AWS_ENDPOINT_URL and the network; then run the same command again"
 _AWS_SETTINGS = "correct ~/.aws/config and ~/.aws/credentials, or set the AWS_* variables"
@@ -121,7 +124,7 @@ def _explain_client_error(error: BaseException) -> str | None:
     """Explain an error of a store's client, by the name of its class or of one of its bases."""
     text = str(error)
     if code := _s3_code(error):
-        place = getattr(error, "filename", None) or ""
+        place = str(getattr(error, "filename", None) or "").rstrip("/")
         advice = _S3_CODES.get(code, f"the store answered {code}; act on it, then run the same command again")
         return f"{place}: {advice}" if place else advice
     if type(error).__name__ == "SSLError" and type(error).__module__.startswith("botocore"):
@@ -159,8 +162,10 @@ def _name_unknown(error: BaseException) -> str:
 
 def _s3_code(error: BaseException) -> str | None:
     """Return the code that an S3 server gave, such as `AccessDenied`."""
-    for one in (error, error.__cause__):
+    one: BaseException | None = error
+    while one is not None:
         response = getattr(one, "response", None)
         if isinstance(response, dict):
             return str(response.get("Error", {}).get("Code") or "") or None
+        one = one.__cause__
     return None

@@ -1,8 +1,8 @@
 """The interface of a backend, on which a `Store` is built: local files, S3, or any other file system of fsspec.
 
 Backends take keys that `Store` has checked, move whole objects, and never expand a pattern: a key may contain `*`, `?`
-or brackets. They differ in how a write is atomic and a creation exclusive: local files use a rename and a hard link, S3
-a single PUT and `If-None-Match`.
+or brackets. They differ in how a write is atomic and a creation exclusive: local files use a rename and a hard link
+(or a rename that replaces nothing), S3 a single PUT and `If-None-Match`.
 """
 
 from __future__ import annotations

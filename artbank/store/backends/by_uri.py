@@ -14,6 +14,7 @@ from artbank.store.backends.local import LocalBackend
 from artbank.store.backends.s3 import S3Backend
 from artbank.store.keys import check_key
 
+_ENDPOINT = re.compile(r"https?://[^\s/]+(/\S*)?")
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
@@ -48,8 +49,22 @@ def _open_s3(path: str) -> tuple[str, Backend]:
         raise ConfigError("expected s3://bucket/folder, found no bucket; name one")
     if prefix:
         check_key(prefix)
-    endpoint_url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return f"s3://{bucket}/{prefix}".rstrip("/"), S3Backend(bucket, prefix, endpoint_url)
+    return f"s3://{bucket}/{prefix}".rstrip("/"), S3Backend(bucket, prefix, _find_endpoint())
+
+
+def _find_endpoint() -> str | None:
+    """Return the address of the S3 server in the environment, if there is one.
+
+    Raises:
+        ConfigError: It is no address, which the client would only notice at its first request.
+    """
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if url := os.environ.get(name):
+            if not _ENDPOINT.fullmatch(url):
+                found = redact(url if "://" in url else f"//://{url}").removeprefix("//://")
+                raise ConfigError(f"{name}: expected an address such as http://host:9000, found {found}; correct it")
+            return url
+    return None
 
 
 def _open_fsspec(uri: str) -> tuple[str, Backend]:

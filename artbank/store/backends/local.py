@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from artbank.runtime.processes import THIS_HOST, is_dead
 from artbank.store.backends.backend import ListedObject, try_read
+from artbank.store.backends.exclusive_rename import publish
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ class LocalBackend:
     """Files below one folder.
 
     Listings leave out links, which may lead out of the folder or in circles. A write first goes to a hidden file beside
-    its target; if the process is killed meanwhile, that file stays behind, unlisted. Creation needs a file system with
-    hard links.
+    its target; if the process is killed meanwhile, that file stays behind, unlisted. See `exclusive_rename` for how a
+    creation is exclusive.
     """
 
     root: Path
@@ -83,7 +84,7 @@ class LocalBackend:
         """See `Backend.create`."""
         with self._partial_file(key, data) as partial:
             try:
-                (self.root / key).hardlink_to(partial)
+                publish(partial, self.root / key)
             except FileExistsError:
                 return False
         return True
