@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ def heed_signals() -> None:
         signal.signal(signal.SIGHUP, _end)
 
 
+def end_children() -> None:
+    """Kill worker processes that are left when this process exits, which would wait for them: they ignore SIGTERM."""
+    Finalize(None, _kill_children, exitpriority=0)  # runs before multiprocessing waits; see `images.pool`
+
+
 def run(command: Callable[[], Any]) -> int:
     """Run a command and return its exit code. Every error becomes one line; `--debug` shows its traceback too."""
     try:
@@ -54,8 +60,7 @@ def run(command: Callable[[], Any]) -> int:
         return _BROKEN_PIPE if _is_end_of_pipe(error) else _report(error)
 
 
-def kill_children() -> None:
-    """Kill worker processes that are left at the end; they ignore every gentler signal."""
+def _kill_children() -> None:
     for child in multiprocessing.active_children():
         child.kill()
 
@@ -74,8 +79,10 @@ def _call(command: Callable[[], Any]) -> int:
         raise KeyboardInterrupt
     try:
         sys.stdout.flush()  # while an error still becomes a line
-    except OSError:
+    except OSError as error:
         _discard_output()
+        if isinstance(error, BrokenPipeError):
+            return _BROKEN_PIPE
         raise
     return code if isinstance(code, int) else DONE
 
@@ -113,7 +120,7 @@ def _find_place(error: BaseException) -> str:
     folders = [root / name for name in _OWN_FOLDERS]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if any(folder in path.parents for folder in folders):
+        if path != Path(__file__) and any(folder in path.parents for folder in folders):
             return f" in {path.relative_to(root)}:{frame.lineno}"
     return ""
 

@@ -21,7 +21,7 @@ from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
-from artbank_cli.ending import heed_signals, kill_children, run
+from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
@@ -182,10 +182,9 @@ def main() -> None:
     if sys.stderr.isatty():  # else Prefect's own lines, with time, level and task, go into somebody's log
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
     heed_signals()
+    end_children()
     _take_debug_option()
-    code = run(partial(app, standalone_mode=False))
-    kill_children()
-    sys.exit(code)
+    sys.exit(run(partial(app, standalone_mode=False)))
 
 
 def _take_debug_option() -> None:

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import safetensors.torch
@@ -24,7 +19,8 @@ from pydantic import BaseModel
 
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
-from artbank_cli.main import app, main
+from artbank_cli.main import app
+from tests.support.commands import call, complaint
 from tests.support.signals import restored_handlers
 from tests.support.small_inputs import TRAIN, add_collection, draw_photo
 
@@ -34,33 +30,6 @@ TINY = [
 ]
 FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
 MODELS: dict[str, type[BaseModel]] = {"train": TrainConfig, "stylize": StylizeConfig}
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def call(*words: str | Path) -> Ended:
-    """Run a command in this process, as `artbank WORDS`."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = ["artbank", *map(str, words)]
-    with patch.object(sys, "argv", argv), patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as end:
-            return Ended(int(end.code or 0), out.getvalue(), err.getvalue())
-    raise AssertionError("main() returned instead of exiting")
-
-
-def complaint(ended: Ended) -> str:
-    """Return the line that says what went wrong."""
-    assert ended.out == "" and ended.err.count("\n") == 1
-    return ended.err
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +120,33 @@ def test_photos_become_pictures_and_the_places_are_told(world: Path, tmp_path: P
         assert min(picture.size) == 32
     told = json.loads(call(*words, "--seed", "7", "--json").out)
     assert (told["num_done"], told["num_failed"], told["num_new"]) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_run_that_made_nothing_of_any_photo_ends_in_1(world: Path, tmp_path: Path, form: list[str]) -> None:
+    Store.open(str(tmp_path / "photos")).write_many({"a.jpg": b"no image", "b.png": b""})
+    words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
+    ended = call(*words, *form)
+    assert ended.code == 1 and ended.out
+    line = ended.err.splitlines()[-1]
+    assert line.startswith("artbank: expected pictures, found none: all 2 failed; ") and "--retry-failed" in line
+
+
+def test_a_run_with_one_picture_ends_in_0(world: Path, tmp_path: Path) -> None:
+    Store.open(str(tmp_path / "photos")).write_many({"a.jpg": b"no image", "b.jpg": draw_photo(1)})
+    words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
+    ended = call(*words)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "1 picture done, 1 failed")
+
+
+def test_names_that_steer_a_terminal_are_shown_as_escapes(world: Path, tmp_path: Path) -> None:
+    names = ["eva\u202egpj.exe.jpg", "zero\u200bwidth\x9b2J.jpg"]
+    Store.open(str(tmp_path / "photos")).write_many({name: draw_photo(1) for name in names})
+    words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
+    shown = call(*words, "--dry-run")
+    assert shown.code == 0 and not set("\u202e\u200b\x9b") & set(shown.out + shown.err)
+    assert shown.out.splitlines()[-1].endswith(r"eva\u202egpj.exe.jpg to zero\u200bwidth\x9b2J.jpg")
+    assert json.loads(call(*words, "--dry-run", "--json").out)["first_shards"][0][1:] == names
 
 
 def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Give a file its final name only if nothing has that name yet, on every file system.
 
 A hard link does this where there are links. exFAT, FAT, most SMB shares and many FUSE file systems have none; Linux and
-macOS can rename without replacing on most of these. Where neither is supported, the file is created exclusively and
-written in place: still only one of several writers succeeds, but a reader may see it half written.
+macOS can rename without replacing on some of these. Where neither is supported, an empty file is created exclusively and
+then replaced: still only one of several writers succeeds, but a reader may see the empty file for a moment, and a
+process that is killed at that moment leaves it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def publish(partial: Path, target: Path) -> None:
             raise
         except (OSError, AttributeError):  # not supported; the numbers of this error differ between file systems
             continue
-    return _write_exclusively(partial, target)
+    return _claim_and_replace(partial, target)
 
 
 def _link(partial: Path, target: Path) -> None:
@@ -56,12 +57,10 @@ def _rename_exclusively(partial: Path, target: Path) -> None:
         raise OSError(number, os.strerror(number), str(partial), None, str(target))
 
 
-def _write_exclusively(partial: Path, target: Path) -> None:
-    data = partial.read_bytes()
-    file = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+def _claim_and_replace(partial: Path, target: Path) -> None:
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        with os.fdopen(file, "wb") as opened:
-            opened.write(data)
+        partial.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             target.unlink()

@@ -67,7 +67,7 @@ def test_of_many_writers_one_succeeds(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_folder_without_rights_is_still_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_link", "_rename_exclusively", "_write_exclusively"):
+    for name in ("_link", "_rename_exclusively", "_claim_and_replace"):
         monkeypatch.setattr(exclusive_rename, name, refuse(errno.EACCES))
     with pytest.raises(PermissionError):
         Store.open(str(tmp_path)).create("a", b"1")

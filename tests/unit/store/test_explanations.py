@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from artbank.store.explanations import explain, is_explained
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.bad_servers import closing_server, web_server
-
 
 NOBODY = 65534
 
