@@ -46,7 +46,8 @@ class _Run:
 
     @classmethod
     def open(cls, config: TrainConfig) -> _Run:
-        return cls(config, Store.open(config.gallery_uri), Store.open(config.store_uri))
+        store = Store.open(config.store_uri, is_durable=config.is_durable)
+        return cls(config, Store.open(config.gallery_uri), store)
 
 
 @dataclass(frozen=True)
