@@ -34,6 +34,7 @@ ShardRunner = Annotated[
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Compiling = Literal["auto", "on", "off"]
+Durability = Literal["full", "fast"]
 
 _NAMED = 3  # styles or collections named in a title
 
@@ -119,6 +120,19 @@ class RunConfig(PlacesConfig):
         le=1024,
         description=("Worker processes for the dask runner; one per GPU by default, or one without GPUs."),
     )
+
+    durability: Durability = Field(
+        default="full",
+        description=(
+            "On local file systems: full flushes each file to the disk before another file names it, so a power cut "
+            "loses nothing that is recorded; fast leaves that to the system. Stores such as S3 are not affected."
+        ),
+    )
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether local files are flushed to the disk."""
+        return self.durability == "full"
 
     @property
     def max_pixels(self) -> int:
@@ -268,6 +282,11 @@ class StylizeConfig(RunConfig):
         description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3.",
     )
     recipe: StylizeRecipe = StylizeRecipe()
+    lease_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        description="Take over a style when the run that writes it has not renewed its lease for this many seconds.",
+    )
     include: tuple[str, ...] = Field(
         default=(),
         description="Only photos that match these globs, such as `2024/**/*.jpg`; all by default.",

@@ -26,6 +26,7 @@ from tasks.stylize_archive import (
     forecast_archive,
     make_poll,
     name_banks,
+    open_style_leases,
     plan_archive,
     read_tallies,
     stylize_shard,
@@ -34,7 +35,7 @@ from tasks.stylize_archive import (
 from tasks.tags import make_tags, tag_run
 
 if TYPE_CHECKING:
-    from tasks.stylize_archive import Shard, StylizePlan
+    from tasks.stylize_archive import Shard, StyleLeases, StylizePlan
 
 _MAX_ROUNDS = 6  # a poison photo is identified in the fourth attempt at its shard, see `artbank.results.attempts`
 _MAX_RETRIED = 16  # shards; if more than these fail twice, the cause is not a photo, so further rounds will not help
@@ -56,7 +57,13 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
         forecast = forecast_archive(config)
         show_forecast(forecast)
         return forecast
-    plan, shards, photos = plan_archive(config)
+    with open_style_leases(config) as leases:
+        return _plan_and_stylize(config, leases)
+
+
+def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
+    """Plan the run, which waits for runs that write the same styles, and do it."""
+    plan, shards, photos = plan_archive(config, leases)
     get_run_logger().info("photos: %d; to stylize: %d, in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)

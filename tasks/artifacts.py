@@ -148,12 +148,14 @@ def _style_row(style: StyleTotals) -> dict[str, object]:
 
 
 def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
+    from artbank.catalog.bank_files import files_id
     from artbank.report.markdown import escape, seconds_text
 
     lines = ["# New banks", ""]
     for bank in banks[:_MAX_LISTED]:
         folder = bank.weights_uri.rpartition("/")[0]
-        links = {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
+        links = {"page": f"{folder.removesuffix(f'/{files_id(bank)}')}/index.html"}
+        links |= {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
         linked = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
         cost = f"{seconds_text(bank.seconds)} on {escape(bank.device)}, {bank.steps:,} steps"
         lines += [f"* **{escape(bank.collection)}@{bank.version}** ({cost}): {linked}", f"  {escape(folder)}"]
@@ -164,4 +166,4 @@ def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-_BANK_FILES = {"page": "index.html", "card": "card.md", "preview": "preview.jpg", "bank": "bank.safetensors"}
+_BANK_FILES = {"card": "card.md", "preview": "preview.jpg", "bank": "bank.safetensors"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
 from artbank.archive.stores import RunStores
+from artbank.archive.style_leases import StyleLeases
 from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
@@ -20,7 +21,8 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
-from artbank.results import layout, ledger, pending
+from artbank.results import attempts, layout, ledger, pending
+from artbank.results.attempts import Mark
 from artbank.results.manifest import Manifest, Shard
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
@@ -43,6 +45,7 @@ class StylizePlan:
         num_shards: Shards of the run.
         num_pictures: Pictures to draw.
         pace: Forecast for one picture; None if unknown.
+        is_leased: Whether workers must check the leases of the styles; see `style_leases`.
     """
 
     run_id: str
@@ -53,6 +56,7 @@ class StylizePlan:
     num_shards: int
     num_pictures: int = 0
     pace: Pace | None = None
+    is_leased: bool = False
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
@@ -69,6 +73,7 @@ class Survey:
         done: The rows that the output has already, from `pending.read_done`.
         tasks: The work that is left: rows of `PhotoTask`.
         parts: The parts that `done` was read from.
+        marks: The marks of unfinished shards, by shard id.
         latest: Newest time in the results, from `pending.find_latest`.
         pace: Forecast for one picture; None if unknown.
     """
@@ -79,6 +84,7 @@ class Survey:
     done: pa.Table
     tasks: pa.Table
     parts: PartListing
+    marks: Mapping[str, Mark]
     latest: datetime | None
     pace: Pace | None
 
@@ -138,28 +144,39 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         done=done,
         tasks=tasks.slice(0, config.limit),
         parts=parts,
+        marks={shard.id: shard.mark for shard in unfinished},
         latest=latest,
         pace=pace,
     )
 
 
-def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
+def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tuple[StylizePlan, list[Shard], pa.Table]:
     """Survey the archive, cut the work that is left into shards, and write manifest and plan to the output.
+
+    Args:
+        config: The configuration of the run.
+        leases: Acquires the leases of the run's styles if there is work; None for a caller that is alone.
 
     Returns:
         The plan, its shards, and the archive's listing (key, size, etag).
 
     Raises:
-        Exception: As `survey_archive` does.
+        Exception: As `survey_archive` and `StyleLeases` do.
     """
     stores = RunStores.open(config)
     output = stores.output
     found = survey_archive(config, stores)
+    if leases is not None and len(found.tasks):
+        leases.acquire([style.name for style in found.styles])
+        if _has_changed(output, found):
+            found = survey_archive(config, stores)
     manifest = Manifest.write(
         output, found.tasks, config.shard_size, found.recipes, after=found.latest, parts=found.parts
     )
     shards = manifest.shards if manifest else []
     run_id = manifest.id if manifest else ""
+    if leases is not None and run_id:
+        leases.name_run(run_id)
     if run_id:
         output.create(
             layout.run_key(run_id, layout.CONFIG), _absolute(config, stores).model_dump_json(indent=1).encode()
@@ -173,6 +190,7 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
         num_shards=len(shards),
         num_pictures=found.num_pictures,
         pace=found.pace,
+        is_leased=leases is not None,
     )
     if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
@@ -216,6 +234,11 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
                 f"run {run_id} was planned with another recipe for style {style.name}; pass the recipe of the run"
             )
     return plan, shards[first : first + count]
+
+
+def _has_changed(output: Store, found: Survey) -> bool:
+    """Tell whether another run has written parts or marks since a survey began to read them."""
+    return ledger.list_parts(output) != found.parts or attempts.find_unfinished(output) != found.marks
 
 
 def plan_key(run_id: str) -> str:

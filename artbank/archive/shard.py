@@ -13,6 +13,7 @@ from artbank.archive.picture_rows import FinishedRow
 from artbank.archive.plan import StylizePlan
 from artbank.archive.run_resources import load_resources
 from artbank.archive.shard_pipeline import ShardPipeline
+from artbank.archive.style_leases import WriteGuard
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, StopRequested
 from artbank.results import attempts, ledger
@@ -55,6 +56,7 @@ def stylize_shard(
     Raises:
         BankError: A bank is missing, damaged, or was trained on another base model.
         BaseModelError: The base model is missing, or differs from the one that the run was planned with.
+        ResultsError: Another run has taken over a style of this run.
         OSError: The store failed.
         StopRequested: `should_stop` returned True.
     """
@@ -65,13 +67,16 @@ def stylize_shard(
     output = run.stores.output
     manifest = run.open_manifest(shard.manifest_id)
     tasks = manifest.tasks(shard)
+    check_lease = _make_check(plan, output)
+    check_lease()
     strikes = {task.key: task.strikes or 0 for task in tasks}
     attempt = attempts.start(output, shard.id, strikes, after=manifest.after)
-    pipeline = ShardPipeline(run, shard.id, attempt, should_stop)
+    pipeline = ShardPipeline(run, shard.id, attempt, should_stop, check_lease)
     total = sum(len(task.styles) for task in tasks)
     try:
         batches = pipeline.run(tasks, manifest.known_rows(shard))
         finished = [one for batch in _reported(batches, shard.id, total, progress) for one in batch]
+        check_lease()
     except (ArtbankError, StopRequested) as error:
         logger.info("shard %s released for another worker: %s", shard.id, error)
         attempt.release()
@@ -86,6 +91,13 @@ def stylize_shard(
     if attempt.is_careful:  # an earlier worker may have been killed while it wrote
         output.delete_leftovers({row.file_name.rpartition("/")[0] for row in rows if row.file_name})
     return len(rows)
+
+
+def _make_check(plan: StylizePlan, output: Store) -> Callable[[], None]:
+    """Return a function that raises once another run has taken over a style of this run."""
+    if not plan.is_leased:
+        return lambda: None
+    return WriteGuard(output, plan.run_id, [style.name for style in plan.styles]).check
 
 
 def _reported(

@@ -1,10 +1,16 @@
-"""Find which collections of a gallery need a bank, and forecast how long training takes."""
+"""Find which collections of a gallery need a bank, and forecast how long training takes.
+
+A registered bank whose weights or reference are missing or damaged does not count: its collection is trained again, as
+a further attempt with a version of its own. The damaged version is retired once its replacement is registered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.config import TrainConfig
 from artbank.diffusion.devices import device_kind
@@ -17,14 +23,24 @@ from artbank.runs.forecast import estimate_step_pace, estimate_steps
 from artbank.runs.outcome import TrainForecast
 from artbank.store.objects import Store
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class TrainJob:
-    """A collection that needs a bank, and the id of that bank; `attempt` as in `make_bank_id`."""
+    """A collection that needs a bank.
+
+    Attributes:
+        collection: The collection.
+        bank_id: Id of the new bank.
+        attempt: As in `make_bank_id`.
+        damaged: Names of the damaged banks that the new one replaces, such as `monet@1`.
+    """
 
     collection: Collection
     bank_id: str
     attempt: int
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,10 @@ class TrainPlan:
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
-    """Find the collections whose artworks, recipe or base model have no bank yet; no model is loaded.
+    """Find the collections whose artworks, recipe or base model have no sound bank yet; no model is loaded.
+
+    Reads the weights and the reference of the bank of each collection that has one. Without `config.dry_run` it retires
+    damaged banks whose replacement is registered.
 
     Raises:
         CollectionError: The gallery has no collection, or not one that was asked for.
@@ -46,24 +65,50 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     """
     collections = list_collections(Store.open(config.gallery_uri), config.collections)
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
-    banks = Catalog(Store.open(config.store_uri)).banks()
-    registered = {(bank.collection, bank.bank_id) for bank in banks}
+    store = Store.open(config.store_uri)
+    catalog = Catalog(store)
+    banks = catalog.banks()
+    registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
     current: list[str] = []
     for collection in collections:
-        job = _find_job(collection, config, base_hash, registered)
-        if job is None:
-            current.append(collection.name)
-        else:
+        job = _find_job(collection, config, base_hash, registered, store)
+        if (job.collection.name, job.bank_id) not in registered:
             jobs.append(job)
+            continue
+        current.append(collection.name)
+        if not config.dry_run:
+            retire_damaged(catalog, job.damaged)
     return TrainPlan(tuple(jobs), tuple(current), _forecast(config, jobs, current, banks, base_hash))
 
 
+def retire_damaged(catalog: Catalog, names: Sequence[str]) -> None:
+    """Retire damaged banks, so that their collection's name stands for a bank that can be used.
+
+    Raises:
+        CatalogError: A row of the catalog cannot be read.
+        OSError: The store failed.
+    """
+    if not names:
+        return
+    rows = catalog.table().select(["collection", "version", "status"]).to_pylist()
+    retired = {f"{row['collection']}@{row['version']}" for row in rows if row["status"] == "retired"}
+    for name in names:
+        if name not in retired:
+            catalog.retire(name)
+            logger.warning("retired %s, which cannot be used; another version replaces it", name)
+
+
 def _find_job(
-    collection: Collection, config: TrainConfig, base_hash: str, registered: Container[tuple[str, str]]
-) -> TrainJob | None:
-    """Return the job of a collection, or None if its bank is up to date; with `force` there is always a job."""
+    collection: Collection,
+    config: TrainConfig,
+    base_hash: str,
+    registered: Mapping[tuple[str, str], BankRecord],
+    store: Store,
+) -> TrainJob:
+    """Return the job of a collection. Its bank is registered already if it is up to date, but never with `force`."""
     attempt = 0
+    damaged: list[str] = []
     while True:
         bank_id = make_bank_id(
             fingerprint=collection.fingerprint,
@@ -71,10 +116,16 @@ def _find_job(
             base_model_hash=base_hash,
             attempt=attempt,
         )
-        if (collection.name, bank_id) not in registered:
-            return TrainJob(collection, bank_id, attempt)
+        job = TrainJob(collection, bank_id, attempt, tuple(damaged))
+        bank = registered.get((collection.name, bank_id))
+        if bank is None:
+            return job
         if not config.force:
-            return None
+            fault = find_damage(store, bank)
+            if fault is None:
+                return job
+            damaged.append(f"{bank.collection}@{bank.version}")
+            logger.warning("%s cannot be used and is trained anew: %s", damaged[-1], fault)
         attempt += 1
 
 

@@ -6,21 +6,38 @@ import os
 import platform
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from artbank.errors import StopRequested
 from artbank.runtime.hashing import short_hash
 
-THIS_HOST = short_hash(platform.node(), 8)
-"""8 hex digits that identify this machine."""
-
 _STOP_CHECK_SECONDS = 1.0
 
 
-def is_dead(host: str, process: int) -> bool:
-    """Tell whether a process is known to have ended; False for processes of other machines."""
-    if host != THIS_HOST or process <= 0:
+def _identify_pid_space() -> str:
+    """Return what identifies the processes among which a process id is unique: host name, boot and pid namespace.
+
+    Containers and pods may share a host name, and containers of one machine also its boot. Where the system tells
+    neither boot nor namespace, this process is alone in its space: it takes no other process for dead.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        namespace = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return short_hash(uuid.uuid4().hex)
+    return short_hash(f"{platform.node()}\n{boot}\n{namespace}")
+
+
+PID_SPACE = _identify_pid_space()
+"""16 hex digits that two processes share only if each can tell by the other's id whether it is alive."""
+
+
+def is_dead(pid_space: str, process: int) -> bool:
+    """Tell whether a process is known to have ended; False for processes of another `PID_SPACE`."""
+    if pid_space != PID_SPACE or process <= 0:
         return False
     try:
         os.kill(process, 0)

@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 
 from artbank.errors import BankError, ConfigError
 from artbank.images.color_transfer import Palette
-from artbank.store.tensor_files import parse_header
+from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
     from artbank.scoring.clip import Scorer
@@ -86,7 +86,7 @@ class StyleReference:
         palette = {"mean": self.palette.mean, "std": self.palette.std}
         metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         vectors = {"mean": self.mean.contiguous(), "text": self.text.contiguous()}
-        return safetensors.torch.save(vectors, metadata=metadata)
+        return sort_metadata(safetensors.torch.save(vectors, metadata=metadata))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> StyleReference:

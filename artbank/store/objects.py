@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from more_itertools import chunked
 
@@ -48,23 +49,26 @@ class Store:
     unpickles it. Each method counts the objects that it asks the backend for; see `runtime.telemetry`.
     """
 
-    def __init__(self, uri: str, backend: Backend):
+    def __init__(self, uri: str, backend: Backend, *, is_durable: bool = True):
         """Use `Store.open` instead, which picks the backend."""
         self.uri = uri
         self._backend = backend
+        self._is_durable = is_durable
 
     @classmethod
-    def open(cls, uri: str) -> Store:
+    def open(cls, uri: str, *, is_durable: bool = True) -> Store:
         """Open a folder; reads nothing, so the folder need not exist.
 
         Args:
             uri: A local path, `s3://bucket/folder`, `memory://folder`, or any other URI that fsspec knows. Endpoint
                 and credentials of S3 come from the environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on).
+            is_durable: On a local file system, flush each object to the disk before a write returns, so that objects
+                survive a power cut in the order in which they were written. Other stores decide that themselves.
 
         Raises:
             ConfigError: The URI names no folder, holds credentials, or has an unknown protocol.
         """
-        return cls(*open_backend(uri))
+        return cls(*open_backend(uri, is_durable=is_durable), is_durable=is_durable)
 
     def child(self, *parts: str) -> Store:
         """Open a folder below this one.
@@ -75,7 +79,7 @@ class Store:
         if not parts:
             return self
         folder = "/".join(parts)
-        return Store(self.uri_of(folder), self._backend.child(folder))
+        return Store(self.uri_of(folder), self._backend.child(folder), is_durable=self._is_durable)
 
     def uri_of(self, key: str) -> str:
         """Return the URI of an object, or of a folder, below this one.
@@ -266,7 +270,7 @@ class Store:
         return results
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Store.open, (self.uri,)
+        return partial(Store.open, is_durable=self._is_durable), (self.uri,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Store) and other.uri == self.uri

@@ -1,4 +1,4 @@
-"""Read the headers of safetensors files, trusting nothing in them; needs no torch.
+"""Read the headers of safetensors files, trusting nothing in them, and make their order definite; needs no torch.
 
 A file is 8 bytes (the header's length, little-endian), the header (JSON), and the values of its tensors. The header
 gives each tensor's type, shape and place, and under `__metadata__` texts by name.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _LENGTH_BYTES = 8
+_ALIGNED_BYTES = 8  # the tensors start at a multiple of this
 _MOST_HEADER_BYTES = 100_000_000  # by the format
 _METADATA = "__metadata__"
 
@@ -61,6 +62,21 @@ def read_header(path: Path) -> TensorHeader:
         length = file.read(_LENGTH_BYTES)
         _check_length(length, size)
         return _parse(file.read(int.from_bytes(length, "little")), size)
+
+
+def sort_metadata(data: bytes) -> bytes:
+    """Return a file of the safetensors library with its metadata sorted by name, so that equal banks have equal bytes.
+
+    The library writes tensors in a definite order, but the metadata in a random one. Offsets of tensors count from the
+    end of the header, so only the header changes.
+    """
+    start = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    entries = json.loads(data[_LENGTH_BYTES:start])
+    if _METADATA in entries:
+        entries[_METADATA] = dict(sorted(entries[_METADATA].items()))
+    header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % _ALIGNED_BYTES)
+    return len(header).to_bytes(_LENGTH_BYTES, "little") + header + data[start:]
 
 
 def _check_length(length: bytes, size: int) -> None:

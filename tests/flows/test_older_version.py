@@ -221,6 +221,6 @@ def test_a_training_that_was_stopped_resumes_from_its_checkpoint(old: Path, capl
     with caplog.at_level(logging.INFO, "artbank"):
         assert train(old, "dunmore").trained == {"dunmore": 1}
     assert any("step 2 of 4" in message for message in caplog.messages)
-    [history] = (old / "store/banks/dunmore").glob("*/history.json")
+    [history] = (old / "store/banks/dunmore").glob("*/*/history.json")
     assert len(json.loads(history.read_text())["train"]) == 4
     assert not list((old / "store/checkpoints/dunmore").glob("*"))

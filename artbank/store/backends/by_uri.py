@@ -18,7 +18,7 @@ _ENDPOINT = re.compile(r"https?://[^\s/]+(/\S*)?")
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
-def open_backend(uri: str) -> tuple[str, Backend]:
+def open_backend(uri: str, *, is_durable: bool = True) -> tuple[str, Backend]:
     """Return the normalised URI of a folder, and its backend; see `Store.open`.
 
     Raises:
@@ -30,17 +30,17 @@ def open_backend(uri: str) -> tuple[str, Backend]:
         )
     protocol, rest = uri.split("://", 1) if _PROTOCOL.match(uri) else ("file", uri)
     if protocol in ("file", "local"):
-        return _open_local(rest)
+        return _open_local(rest, is_durable)
     if protocol in ("s3", "s3a"):
         return _open_s3(rest)
     return _open_fsspec(uri)
 
 
-def _open_local(path: str) -> tuple[str, Backend]:
+def _open_local(path: str, is_durable: bool) -> tuple[str, Backend]:
     if not path or "\0" in path:
         raise ConfigError(f"expected the path of a folder, found {path!r}; use `.` for the current folder")
     root = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
-    return str(root), LocalBackend(root)
+    return str(root), LocalBackend(root, is_durable)
 
 
 def _open_s3(path: str) -> tuple[str, Backend]:

@@ -24,12 +24,13 @@ def publish(partial: Path, target: Path) -> None:
 
     Raises:
         FileExistsError: Something has this name.
+        FileNotFoundError: The complete file is gone.
         OSError: The file system failed in every way.
     """
     for attempt in (_link, _rename_exclusively):
         try:
             return attempt(partial, target)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):
             raise
         except (OSError, AttributeError):  # not supported; the numbers of this error differ between file systems
             continue

@@ -15,17 +15,20 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
-from artbank.runtime.processes import THIS_HOST, is_dead
+from artbank.runtime.processes import PID_SPACE, is_dead
 from artbank.store.backends.backend import ListedObject, try_read
 from artbank.store.backends.exclusive_rename import publish
+from artbank.store.backends.flushing import flush_folder, write_file
 
 logger = logging.getLogger(__name__)
 
 _Item = TypeVar("_Item")
 _T = TypeVar("_T")
 _NUM_THREADS = 16
-# The hidden file of a write: 16 random digits, then host and process of the writer.
-_PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{8})([0-9a-f]{8})\.tmp")
+_WRITE_ATTEMPTS = 3
+# The hidden file of a write: 16 random digits, then pid space and process of the writer. Older versions wrote 8 digits
+# of the host in place of the pid space.
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{16}|[0-9a-f]{8})([0-9a-f]{8})\.tmp")
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,19 @@ class LocalBackend:
     Listings leave out links, which may lead out of the folder or in circles. A write first goes to a hidden file beside
     its target; if the process is killed meanwhile, that file stays behind, unlisted. See `exclusive_rename` for how a
     creation is exclusive.
+
+    Attributes:
+        root: The folder.
+        is_durable: Flush each file, and the folders that lead to it, to the disk before a write returns. So what is
+            written first survives a power cut if what is written later does.
     """
 
     root: Path
+    is_durable: bool = True
 
     def child(self, folder: str) -> LocalBackend:
         """See `Backend.child`."""
-        return LocalBackend(self.root / folder)
+        return replace(self, root=self.root / folder)
 
     def walk(self, prefix: str) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
@@ -56,9 +65,7 @@ class LocalBackend:
             match = _PARTIAL.fullmatch(entry.name)
             if match is None or (found := _to_listed(key, entry)) is None:
                 continue
-            host = match[1]
-            process = int(match[2], 16)
-            yield replace(found, changed_ns=0) if is_dead(host, process) else found
+            yield replace(found, changed_ns=0) if is_dead(match[1], int(match[2], 16)) else found
 
     def list_folders(self, prefix: str) -> list[str]:
         """See `Backend.list_folders`; includes empty folders."""
@@ -78,16 +85,14 @@ class LocalBackend:
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """See `Backend.write_many`."""
-        list(_in_threads(lambda item: self._write(*item), objects.items()))
+        list(_in_threads(lambda item: self._place(*item, self._replace), objects.items()))
+        self._flush_folders(objects)
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Backend.create`."""
-        with self._partial_file(key, data) as partial:
-            try:
-                publish(partial, self.root / key)
-            except FileExistsError:
-                return False
-        return True
+        is_created = self._place(key, data, self._publish)
+        self._flush_folders([key])  # also if another process was first: it may not have come that far
+        return is_created
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """See `Backend.delete_many`; leaves empty folders behind."""
@@ -154,9 +159,32 @@ class LocalBackend:
             message = "a file has the name of one of its folders"
             raise FileNotFoundError(error.errno, message, str(self.root / key)) from error
 
-    def _write(self, key: str, data: bytes) -> None:
+    def _place(self, key: str, data: bytes, place: Callable[[Path, str], bool]) -> bool:
+        """Write data to a hidden file and give it its name; again if something deletes the hidden file meanwhile.
+
+        A clean-up on another machine takes it for a leftover once it is old: a paused process, a wrong clock.
+        """
+        for _ in range(_WRITE_ATTEMPTS - 1):
+            with contextlib.suppress(FileNotFoundError), self._partial_file(key, data) as partial:
+                return place(partial, key)
         with self._partial_file(key, data) as partial:
-            partial.replace(self.root / key)
+            return place(partial, key)
+
+    def _replace(self, partial: Path, key: str) -> bool:
+        partial.replace(self.root / key)
+        return True
+
+    def _publish(self, partial: Path, key: str) -> bool:
+        try:
+            publish(partial, self.root / key)
+        except FileExistsError:
+            return False
+        return True
+
+    def _flush_folders(self, keys: Iterable[str]) -> None:
+        if self.is_durable:
+            for folder in {(self.root / key).parent for key in keys}:
+                flush_folder(folder)
 
     def _delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -166,14 +194,14 @@ class LocalBackend:
     def _partial_file(self, key: str, data: bytes) -> Iterator[Path]:
         """Write data to a hidden file beside its target; deletes the file if it is still there at the end."""
         # Not the target's name with an extension: the name may already have the greatest possible length.
-        name = f".{uuid.uuid4().hex[:16]}{THIS_HOST}{os.getpid():08x}.tmp"
+        name = f".{uuid.uuid4().hex[:16]}{PID_SPACE}{os.getpid():08x}.tmp"
         partial = (self.root / key).with_name(name)
         try:
             try:
-                partial.write_bytes(data)
+                write_file(partial, data, is_durable=self.is_durable)
             except FileNotFoundError:
                 partial.parent.mkdir(parents=True, exist_ok=True)
-                partial.write_bytes(data)
+                write_file(partial, data, is_durable=self.is_durable)
             yield partial
         finally:
             with contextlib.suppress(OSError):

@@ -30,7 +30,7 @@ from artbank.stylization.stylizer import Stylizer
 from tests.support import crashing_decoder, rgw
 from tests.support.flaky import run_flaky
 from tests.support.paths import CRASHES, ROOT
-from tests.support.small_inputs import STYLIZE, add_collection, draw_photo, stylizing, train_all, training
+from tests.support.small_inputs import STYLIZE, draw_photo, stylizing
 
 _SCRIPT = """
 import sys
@@ -43,16 +43,6 @@ if __name__ == "__main__":
     for shard in shards:
         stylize_shard(config, plan, shard)
 """
-
-
-@pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store with the bank `novak`."""
-    root = tmp_path_factory.mktemp("shelf")
-    add_collection(Store.open(str(root / "gallery")), "novak")
-    config = training(str(root / "gallery"), str(root / "store"))
-    train_all(config)
-    return config.store_uri
 
 
 @pytest.fixture

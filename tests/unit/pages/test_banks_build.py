@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artbank.catalog.album import ALBUM, Album, count_changes
-from artbank.catalog.bank_files import bank_key
+from artbank.catalog.bank_files import file_key
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.banks import build as build_module
@@ -100,9 +100,10 @@ def test_what_is_registered_while_pages_are_written_is_on_them(store: Store, mon
 
 
 def test_a_bank_of_an_older_version_has_a_page_of_what_is_known(store: Store) -> None:
-    record = add_bank(store, "monet", warnings=["only 3 artworks"])
+    beside_the_page = f"banks/monet/{1:016x}/bank.safetensors"
+    record = add_bank(store, "monet", warnings=["only 3 artworks"], weights_uri=beside_the_page)
     store.delete_many([stored.key for stored in store.list("banks")])
-    store.write(bank_key("monet", record.bank_id, "preview.jpg"), b"jpeg")
+    store.write(file_key(record, "preview.jpg"), b"jpeg")
     build(store)
     told = text_of(page(store, record))
     assert "only 3 artworks" in told and "no history is kept" in told and "not looked for" in told
@@ -115,8 +116,8 @@ def test_an_album_that_cannot_be_read_takes_no_page_away(store: Store, album: by
     record = add_bank(store, "monet")
     with pytest.raises(BankError, match="album"):
         Album.from_bytes(album)
-    store.write(bank_key("monet", record.bank_id, ALBUM), album)
-    store.write(bank_key("monet", record.bank_id, "history.json"), b'{"train": 1}')
+    store.write(file_key(record, ALBUM), album)
+    store.write(file_key(record, "history.json"), b'{"train": 1}')
     build(store)
     assert "not looked for" in text_of(page(store, record))
 
