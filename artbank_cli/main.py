@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import typer
 
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ArtbankError, ConfigError
-from artbank.runs.outcome import StylizeForecast, TrainForecast
+from artbank.runs.outcome import SkippedKind, StylizeForecast, TrainForecast
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
@@ -49,12 +49,14 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
         return
     if as_json:
         facts = {"trained": summary.trained, "current": list(summary.current), "device_seconds": summary.seconds}
+        facts |= {"num_skipped": summary.num_skipped, "skipped": [asdict(kind) for kind in summary.skipped]}
         print(json.dumps(facts))
         return
     for name, version in summary.trained.items():
         print(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of device time")
     for name in summary.current:
         print(f"{name} is up to date")
+    _print_skipped(summary.skipped)
 
 
 def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
@@ -72,8 +74,10 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
     if isinstance(outcome, StylizeForecast):
         _print_forecast(outcome)
         return
-    print(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed")
+    skipped = number_text(outcome.num_skipped, "file")
+    print(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed, {skipped} skipped")
     print(f"this run worked on {number_text(outcome.num_new, 'photo')}")
+    _print_skipped(outcome.skipped)
     for alarm in outcome.alarms:
         print(f"alarm: {alarm.text}")
     if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
@@ -229,7 +233,8 @@ def _print_forecast(forecast: StylizeForecast) -> None:
     from artbank.report.costs import device_text, pace_text
     from artbank.report.markdown import number_text
 
-    print(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}")
+    print(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}, skipped: {forecast.num_skipped:,}")
+    _print_skipped(forecast.skipped)
     print(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
     print(f"UNet evaluations: {forecast.num_evaluations:,}")
     if forecast.seconds is not None and forecast.pace is not None:
@@ -239,6 +244,13 @@ def _print_forecast(forecast: StylizeForecast) -> None:
         print("time not known yet: stylize a few photos first, with --limit")
     for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
         print(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
+
+
+def _print_skipped(kinds: Sequence[SkippedKind]) -> None:
+    from artbank.report.skipped import skipped_lines
+
+    for line in skipped_lines(kinds):
+        print(line)
 
 
 def _print_training(forecast: TrainForecast, as_json: bool) -> None:
@@ -252,6 +264,7 @@ def _print_training(forecast: TrainForecast, as_json: bool) -> None:
         print(f"{name}: {number_text(num_artworks, 'artwork')}, to train")
     for name in forecast.current:
         print(f"{name} is up to date")
+    _print_skipped(forecast.skipped)
     if forecast.collections:
         print(training_cost(forecast).replace("**", ""))
 

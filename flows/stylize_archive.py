@@ -56,7 +56,8 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
         show_forecast(forecast)
         return forecast
     plan, shards, photos = plan_archive(config)
-    get_run_logger().info("photos: %d; to stylize: %d, in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
+    counts = (plan.num_photos, plan.num_tasks, plan.num_shards, sum(kind.count for kind in plan.skipped))
+    get_run_logger().info("photos: %d; to stylize: %d, in %d shards; skipped: %d files", *counts)
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)

@@ -20,12 +20,13 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
-from artbank.results import layout, ledger, pending
+from artbank.results import archive_listing, layout, ledger, pending
 from artbank.results.manifest import Manifest, Shard
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
 
 _SHOWN = 5  # shards in a forecast
 
@@ -43,6 +44,7 @@ class StylizePlan:
         num_shards: Shards of the run.
         num_pictures: Pictures to draw.
         pace: Forecast for one picture; None if unknown.
+        skipped: The files of the archive that are no photos or cannot be listed; empty in plans of older versions.
     """
 
     run_id: str
@@ -53,6 +55,7 @@ class StylizePlan:
     num_shards: int
     num_pictures: int = 0
     pace: Pace | None = None
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
@@ -71,6 +74,7 @@ class Survey:
         parts: The parts that `done` was read from.
         latest: Newest time in the results, from `pending.find_latest`.
         pace: Forecast for one picture; None if unknown.
+        skipped: The files of the archive that are no photos or cannot be listed.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -81,6 +85,7 @@ class Survey:
     parts: PartListing
     latest: datetime | None
     pace: Pace | None
+    skipped: tuple[SkippedKind, ...]
 
     @property
     def num_pictures(self) -> int:
@@ -116,12 +121,14 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     catalog = Catalog(stores.banks)
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
     recipes = {style.name: style.recipe_id for style in styles}
-    photos = pending.list_archive(archive)
+    skipped = SkippedFiles()
+    photos = archive_listing.list_archive(archive, config.skip, checksum=config.checksum, skipped=skipped)
+    warn_of_skipped(archive.uri, skipped.kinds())
     unfinished = pending.read_unfinished(output)
     parts = ledger.list_parts(output)
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
     tasks = pending.find_pending(
-        pending.filter_by_globs(photos, include=config.include, exclude=config.exclude),
+        archive_listing.filter_by_globs(photos, include=config.include, exclude=config.exclude),
         done,
         recipes,
         retry_failed=config.retry_failed,
@@ -140,6 +147,7 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         parts=parts,
         latest=latest,
         pace=pace,
+        skipped=skipped.kinds(),
     )
 
 
@@ -173,6 +181,7 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
         num_shards=len(shards),
         num_pictures=found.num_pictures,
         pace=found.pace,
+        skipped=found.skipped,
     )
     if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
@@ -246,6 +255,8 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         text="",
         num_evaluations=count_evaluations(config.recipe) * num_pictures,
         pace=pace,
+        num_skipped=count_skipped(found.skipped),
+        skipped=found.skipped,
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
 
