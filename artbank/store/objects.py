@@ -11,13 +11,13 @@ import errno
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from more_itertools import chunked
 
 from artbank.runtime.telemetry import count_objects, counting_objects
 from artbank.store.backends.backend import Backend, ContentHash, ListedObject
 from artbank.store.backends.by_uri import open_backend
+from artbank.store.etags import StoredObject, list_unhashed, with_etags
 from artbank.store.keys import check_key, find_fault, is_hidden, key_error
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import concerns_one_object
@@ -26,21 +26,6 @@ logger = logging.getLogger(__name__)
 
 _SCAN_CHUNK = 10_000
 _CREATE_ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """One object in a listing of a store.
-
-    Attributes:
-        key: Below the store.
-        size: Bytes.
-        etag: Changes when the content does.
-    """
-
-    key: str
-    size: int
-    etag: str
 
 
 class Store:
@@ -131,8 +116,8 @@ class Store:
                     found.add("hidden", item.key)
                 else:
                     valid.append(item)
-            hashes = self._hash_many(_list_unhashed(valid, hash_content=hash_content), may_fail=skipped is not None)
-            yield from _with_etags(valid, hashes, with_status_time=with_status_time)
+            hashes = self._hash_many(list_unhashed(valid, hash_content=hash_content), may_fail=skipped is not None)
+            yield from with_etags(valid, hashes, with_status_time=with_status_time)
         if skipped is None:
             for kind in found.kinds():
                 if kind.kind == "name":
@@ -265,7 +250,7 @@ class Store:
         with counting_objects("list"):
             yield from self._backend.walk(prefix, skipped)
 
-    def _hash_many(self, keys: Sequence[str], *, may_fail: bool) -> dict[str, ContentHash | OSError]:
+    def _hash_many(self, keys: Sequence[str], *, may_fail: bool) -> dict[str, ContentHash | Exception]:
         """Hash objects; where it `may_fail`, an object that may not be read yields its error."""
         with counting_objects("read", len(keys)):
             results = self._backend.hash_many(keys)
@@ -293,36 +278,6 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.uri!r})"
-
-
-def _list_unhashed(listed: Sequence[ListedObject], *, hash_content: bool) -> list[str]:
-    """Return the keys whose content must be read to know the object's size, or to tell whether it changed."""
-    return [
-        item.key
-        for item in listed
-        if item.size is None or (item.etag is None and (hash_content or item.changed_ns is None))
-    ]
-
-
-def _with_etags(
-    listed: Sequence[ListedObject], hashes: Mapping[str, ContentHash | OSError], *, with_status_time: bool
-) -> Iterator[StoredObject]:
-    """Yield listed objects with an etag for each; leaves out those that were deleted before they were hashed."""
-    for item in listed:
-        content = hashes.get(item.key)
-        if isinstance(content, FileNotFoundError):
-            continue
-        if isinstance(content, ContentHash):
-            yield StoredObject(item.key, content.size, item.etag or content.sha256)
-            continue
-        etag = item.etag or _time_etag(item, with_status_time=with_status_time)
-        # Once it can be read, the etag is another one, so that the change is noticed.
-        yield StoredObject(item.key, item.size or 0, etag if content is None else f"unreadable {etag}")
-
-
-def _time_etag(item: ListedObject, *, with_status_time: bool) -> str:
-    status = f"-{item.status_ns}" if with_status_time and item.status_ns is not None else ""
-    return f"{item.size}-{item.changed_ns}{status}"
 
 
 def _check_prefix(prefix: str) -> str:
