@@ -7,6 +7,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     credentials    keep secrets out of logs and errors
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
     recipes        what shapes a bank or a picture
+    skip_rules     which files are no photos
     config         what a run is asked to do
     records        the rows on disk
     store          objects and tables in folders and buckets

@@ -21,6 +21,7 @@ from pydantic import (
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
 from artbank.errors import Failure
 from artbank.recipes import BankRecipe, Model, StylizeRecipe
+from artbank.skip_rules import SkipRules, list_rules
 
 Uri = Annotated[
     str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})
@@ -39,11 +40,27 @@ Durability = Literal["full", "fast"]
 _NAMED = 3  # styles or collections named in a title
 
 COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # becomes a folder name and a Hive partition
+SkipGlobs = Annotated[
+    tuple[str, ...],
+    Field(
+        description=(
+            "More globs of files that are no photos; one with `/` at its end matches a folder and all in it, "
+            "`!` before one takes it back, the last that matches decides. Built in, and taken back by `!default`: "
+            f"{' '.join(list_rules())}"
+        )
+    ),
+]
 CollectionNames = tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...]
 
 
 class PlacesConfig(Model):
     """Base of all parameters: URIs must hold no credentials, and errors never quote any."""
+
+    @field_validator("skip", check_fields=False)
+    @classmethod
+    def _only_globs(cls, skip: tuple[str, ...]) -> tuple[str, ...]:
+        SkipRules(skip)
+        return skip
 
     @field_validator(
         *("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", "public_url"),
@@ -106,6 +123,7 @@ class RunConfig(PlacesConfig):
         gt=0,
         description="Reject larger files before reading them.",
     )
+    skip: SkipGlobs = ()
     runner: Runner = Field(
         default="auto",
         description=(
@@ -249,6 +267,7 @@ class WatchConfig(PlacesConfig):
         default=(),
         description="Only these collections; all by default.",
     )
+    skip: SkipGlobs = ()
     quiet_seconds: float = Field(
         default=60.0,
         ge=0,
@@ -292,6 +311,13 @@ class StylizeConfig(RunConfig):
         description="Only photos that match these globs, such as `2024/**/*.jpg`; all by default.",
     )
     exclude: tuple[str, ...] = Field(default=(), description="Skip photos that match these globs.")
+    checksum: bool = Field(
+        default=False,
+        description=(
+            "Read every photo and compare its content, where the store has no ETags (as a folder). By default size, "
+            "time of change and status time (ctime) tell whether a photo changed."
+        ),
+    )
     limit: int | None = Field(
         default=None,
         ge=1,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
-from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast
+from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.doctor import SECONDS, examine
@@ -58,12 +59,14 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
         return
     if as_json:
         facts = {"trained": summary.trained, "current": list(summary.current), "device_seconds": summary.seconds}
+        facts |= {"num_skipped": summary.num_skipped, "skipped": [asdict(kind) for kind in summary.skipped]}
         say_json(facts)
         return
     for name, version in summary.trained.items():
         say(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of device time")
     for name in summary.current:
         say(f"{name} is up to date")
+    _print_skipped(summary.skipped)
 
 
 def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
@@ -87,8 +90,10 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
 def _print_outcome(outcome: Outcome) -> None:
     from artbank.report.markdown import number_text, seconds_text
 
-    say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed")
+    skipped = number_text(outcome.num_skipped, "file")
+    say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed, {skipped} skipped")
     say(f"this run worked on {number_text(outcome.num_new, 'photo')}")
+    _print_skipped(outcome.skipped)
     for alarm in outcome.alarms:
         say(f"alarm: {alarm.text}")
     if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
@@ -198,7 +203,8 @@ def _print_forecast(forecast: StylizeForecast) -> None:
     from artbank.report.costs import device_text, pace_text
     from artbank.report.markdown import number_text
 
-    say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}")
+    say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}, skipped: {forecast.num_skipped:,}")
+    _print_skipped(forecast.skipped)
     say(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
     say(f"UNet evaluations: {forecast.num_evaluations:,}")
     if forecast.seconds is not None and forecast.pace is not None:
@@ -208,6 +214,13 @@ def _print_forecast(forecast: StylizeForecast) -> None:
         say("time not known yet: stylize a few photos first, with --limit")
     for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
         say(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
+
+
+def _print_skipped(kinds: Sequence[SkippedKind]) -> None:
+    from artbank.report.skipped import skipped_lines
+
+    for line in skipped_lines(kinds):
+        say(line)
 
 
 def _print_training(forecast: TrainForecast, as_json: bool) -> None:
@@ -221,6 +234,7 @@ def _print_training(forecast: TrainForecast, as_json: bool) -> None:
         say(f"{name}: {number_text(num_artworks, 'artwork')}, to train")
     for name in forecast.current:
         say(f"{name} is up to date")
+    _print_skipped(forecast.skipped)
     if forecast.collections:
         say(training_cost(forecast).replace("**", ""))
 

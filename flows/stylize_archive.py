@@ -64,7 +64,8 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
 def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     """Plan the run, which waits for runs that write the same styles, and do it."""
     plan, shards, photos = plan_archive(config, leases)
-    get_run_logger().info("photos: %d; to stylize: %d, in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
+    counts = (plan.num_photos, plan.num_tasks, plan.num_shards, sum(kind.count for kind in plan.skipped))
+    get_run_logger().info("photos: %d; to stylize: %d, in %d shards; skipped: %d files", *counts)
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)

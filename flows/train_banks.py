@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger, tags
 
 from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, TrainBanksError
-from artbank.runs.outcome import TrainForecast
+from artbank.runs.outcome import SkippedKind, TrainForecast
 from flows.gather import Future, format_failures, gather
 from tasks.artifacts import describe_training, show_banks, show_forecast
 from tasks.assets import emit_banks
@@ -36,11 +36,15 @@ class TrainSummary:
         trained: Version of each newly trained bank, by collection.
         current: Collections whose bank was up to date, or was trained by another run meanwhile.
         seconds: Device seconds of each newly trained bank, by collection: its share of the steps and validations.
+        num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
+        skipped: The same files by kind.
     """
 
     trained: dict[str, int]
     current: tuple[str, ...]
     seconds: dict[str, float]
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 @flow(name="train-banks", flow_run_name="{config.title}")
@@ -63,7 +67,7 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     if not plan.jobs:
         log.info("nothing to train: %d collections are up to date", len(plan.current))
         _build_site(config)
-        return TrainSummary({}, plan.current, {})
+        return TrainSummary({}, plan.current, {}, plan.forecast.num_skipped, plan.forecast.skipped)
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
@@ -72,7 +76,8 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     trained_elsewhere = [name for name in jobs if name not in trained and name not in failed]
     current = (*plan.current, *trained_elsewhere)
     reasons = {name: format_error(error) for name, error in failed.items()}
-    show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config))
+    num_skipped = plan.forecast.num_skipped
+    show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config), num_skipped=num_skipped)
     emit_banks(config.gallery_uri, trained.values())
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {format_failures(failed)}")
@@ -80,6 +85,8 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         trained={name: bank.version for name, bank in trained.items()},
         current=current,
         seconds={name: bank.seconds for name, bank in trained.items()},
+        num_skipped=num_skipped,
+        skipped=plan.forecast.skipped,
     )
 
 

@@ -22,7 +22,11 @@ _NOT_A_WEB_LINK = "; browsers cannot open this link: serve the output over HTTP 
 
 
 def show_banks(
-    trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str], index_uri: str | None
+    trained: Sequence[BankRecord],
+    current: Sequence[str],
+    failed: Mapping[str, str],
+    index_uri: str | None,
+    num_skipped: int = 0,
 ) -> None:
     """Create a table with the result of every collection, and links to the new banks.
 
@@ -31,11 +35,13 @@ def show_banks(
         current: Collections whose bank was up to date.
         failed: Reasons for failure, by collection.
         index_uri: URI of the page that lists all banks; None if it could not be updated.
+        num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
     """
     rows = [_bank_row(bank) for bank in trained]
     rows += [{"collection": plain(name), "outcome": "up to date"} for name in current]
     rows += [{"collection": plain(name), "outcome": f"failed: {plain(reason)}"} for name, reason in failed.items()]
     counts = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
+    counts += f"; {num_skipped:,} files skipped"
     create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {counts}")
     if trained:
         text = _list_banks(trained, index_uri)
@@ -71,7 +77,8 @@ def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
         outcome: Of the run.
         public_url: Web address of the output's folder, for links to its files.
     """
-    create_markdown_artifact(outcome.text, key="stylized", description="Pictures of this run")
+    counts = f"{outcome.num_done:,} done, {outcome.num_failed:,} failed; {outcome.num_skipped:,} files skipped"
+    create_markdown_artifact(outcome.text, key="stylized", description=f"Pictures of this run: {counts}")
     if outcome.styles:
         create_table_artifact(
             table=[_style_row(style) for style in outcome.styles],

@@ -66,8 +66,8 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
     asked = _rows_of_styles(rows, plan)
     bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
-    summary = results_summary(asked, bounds)
-    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds)
+    summary = results_summary(asked, bounds, plan.skipped)
+    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
     facts = _describe_run(config, plan, stores, bounds)
     page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
     alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
@@ -85,6 +85,8 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         alarms=alarms,
         cost=cost,
         styles=tuple(_count_style(entry) for entry in summary["styles"]),
+        num_skipped=summary["counts"]["skipped"],
+        skipped=plan.skipped,
     )
 
 

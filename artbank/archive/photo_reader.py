@@ -19,7 +19,7 @@ from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch
 from artbank.store.objects import Store
-from artbank.store.transient_errors import is_transient
+from artbank.store.transient_errors import advise, concerns_one_object, is_transient
 
 _READERS = 16
 _BYTES_AHEAD = 256 * 2**20  # bytes of files that wait for a decoder; a larger file waits alone
@@ -167,9 +167,9 @@ def _explain(error: bytes | Exception) -> ImageError:
     if isinstance(error, FileNotFoundError):
         return _REMOVED
     assert isinstance(error, Exception)
-    if not isinstance(error, OSError) and not is_transient(error):
+    if not is_transient(error) and not concerns_one_object(error):
         raise error
-    return ImageError(f"the store cannot deliver the file ({error}); check that it can be read there", "store_error")
+    return ImageError(f"the store cannot deliver the file ({error}); {advise(error)}", "store_error")
 
 
 def _too_large(size: int, limit: int) -> ImageError:

@@ -21,13 +21,14 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
-from artbank.results import attempts, layout, ledger, pending
+from artbank.results import archive_listing, attempts, layout, ledger, pending
 from artbank.results.attempts import Mark
 from artbank.results.manifest import Manifest, Shard
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
 
 _SHOWN = 5  # shards in a forecast
 
@@ -46,6 +47,7 @@ class StylizePlan:
         num_pictures: Pictures to draw.
         pace: Forecast for one picture; None if unknown.
         is_leased: Whether workers must check the leases of the styles; see `style_leases`.
+        skipped: The files of the archive that are no photos or cannot be listed; empty in plans of older versions.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class StylizePlan:
     num_pictures: int = 0
     pace: Pace | None = None
     is_leased: bool = False
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
@@ -76,6 +79,7 @@ class Survey:
         marks: The marks of unfinished shards, by shard id.
         latest: Newest time in the results, from `pending.find_latest`.
         pace: Forecast for one picture; None if unknown.
+        skipped: The files of the archive that are no photos or cannot be listed.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -87,6 +91,7 @@ class Survey:
     marks: Mapping[str, Mark]
     latest: datetime | None
     pace: Pace | None
+    skipped: tuple[SkippedKind, ...]
 
     @property
     def num_pictures(self) -> int:
@@ -122,12 +127,14 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     catalog = Catalog(stores.banks)
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
     recipes = {style.name: style.recipe_id for style in styles}
-    photos = pending.list_archive(archive)
+    skipped = SkippedFiles()
+    photos = archive_listing.list_archive(archive, config.skip, checksum=config.checksum, skipped=skipped)
+    warn_of_skipped(archive.uri, skipped.kinds())
     unfinished = pending.read_unfinished(output)
     parts = ledger.list_parts(output)
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
     tasks = pending.find_pending(
-        pending.filter_by_globs(photos, include=config.include, exclude=config.exclude),
+        archive_listing.filter_by_globs(photos, include=config.include, exclude=config.exclude),
         done,
         recipes,
         retry_failed=config.retry_failed,
@@ -147,6 +154,7 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         marks={shard.id: shard.mark for shard in unfinished},
         latest=latest,
         pace=pace,
+        skipped=skipped.kinds(),
     )
 
 
@@ -191,6 +199,7 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
         num_pictures=found.num_pictures,
         pace=found.pace,
         is_leased=leases is not None,
+        skipped=found.skipped,
     )
     if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
@@ -269,6 +278,8 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         text="",
         num_evaluations=count_evaluations(config.recipe) * num_pictures,
         pace=pace,
+        num_skipped=count_skipped(found.skipped),
+        skipped=found.skipped,
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
 

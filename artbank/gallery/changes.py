@@ -51,7 +51,7 @@ def find_changes(config: WatchConfig, gallery: Store, store: Store) -> Changes:
         CatalogError: A row of the catalog cannot be read.
         OSError: A store failed.
     """
-    collections = list_collections(gallery, config.collections)
+    collections = list_collections(gallery, config.collections, config.skip)
     settled = {(bank.collection, bank.fingerprint) for bank in Catalog(store).banks()}
     if not config.again:
         settled |= _list_reported(store)

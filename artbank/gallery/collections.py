@@ -26,8 +26,11 @@ from artbank.config import COLLECTION_NAME
 from artbank.errors import CollectionError, ImageError
 from artbank.images.codec import decode, read_camera, resize
 from artbank.images.suffixes import IMAGE_SUFFIXES
+from artbank.skip_rules import SkipRules
 from artbank.store.objects import Store, StoredObject
 from artbank.store.parquet import read_columns
+from artbank.store.skipped import MAY_BE_PHOTOS, SKIP_KINDS, SkippedFiles, SkippedKind
+from artbank.store.transient_errors import advise, concerns_one_object
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ class Collection:
         artworks: Its images; keys are relative to the gallery.
         sidecars: Its files with captions; keys are relative to the gallery.
         fingerprint: SHA-256, hex, of the keys, sizes and etags of both. It changes with the content.
+        skipped: Its files that are neither, or cannot be listed.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Collection:
     artworks: tuple[StoredObject, ...] = field(repr=False)
     sidecars: tuple[StoredObject, ...] = field(repr=False)
     fingerprint: str
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,32 +83,43 @@ class Finding:
     keys: tuple[str, ...] = ()
 
 
-def list_collections(gallery: Store, names: Sequence[str] = ()) -> list[Collection]:
+def list_collections(
+    gallery: Store, names: Sequence[str] = (), rules: Sequence[str] = (), skipped: SkippedFiles | None = None
+) -> list[Collection]:
     """List the collections of a gallery, sorted by name; no file is read if the store has etags.
 
     Args:
         gallery: The gallery.
         names: Names of the collections to list; all when empty.
+        rules: Rules of `skip`, see `skip_rules`.
+        skipped: Collects the files that are neither artworks nor captions, or cannot be listed.
 
     Raises:
         CollectionError: There is no collection, or one that was asked for is missing or has no artwork.
+        ConfigError: A rule is no glob.
         OSError: The store failed.
     """
-    folders = gallery.list_folders()
+    left_out = SkippedFiles() if skipped is None else skipped
+    skip_rules = SkipRules(rules)
+    folders = [name for name in gallery.list_folders(skipped=left_out) if not skip_rules.skip_folder(name)]
     if missing := sorted(set(names) - set(folders)):
         raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {_join_names(folders)}")
-    listed = [_list_collection(gallery, name) for name in sorted(set(names or folders)) if _has_valid_name(name)]
+    wanted = [name for name in sorted(set(names or folders)) if _has_valid_name(name)]
+    listed = [_list_collection(gallery, name, skip_rules, left_out) for name in wanted]
     collections = [collection for collection in listed if collection.artworks]
     empty = [collection.name for collection in listed if not collection.artworks]
     if names and empty:
-        raise CollectionError(f"gallery {gallery.uri} has no image in {', '.join(empty)}; put its artworks there")
+        found = f"{', '.join(empty)}{_name_unreadable(left_out)}"
+        raise CollectionError(f"gallery {gallery.uri} has no image in {found}; put its artworks there")
     if not collections:
         raise CollectionError(
             f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found "
-            f"{_join_names(folders)} without any; put the artworks of each style into a folder named for it"
+            f"{_join_names(folders)} without any{_name_unreadable(left_out)}; put the artworks of each style into a "
+            "folder named for it"
         )
     if empty:
-        logger.warning("folders left out because they have no image: %s", ", ".join(empty))
+        found = f"{', '.join(empty)}{_name_unreadable(left_out)}"
+        logger.warning("folders left out because they have no image: %s", found)
     return collections
 
 
@@ -121,9 +137,10 @@ def read_artworks(
         max_bytes: Files with more bytes are not read.
 
     Raises:
-        OSError: The store failed.
+        OSError: The store failed, for more than one file.
     """
     captions, findings = _read_captions(gallery, collection, max_bytes)
+    findings += _find_skipped(collection)
     findings += [_too_large(stored, max_bytes) for stored in collection.artworks if stored.size > max_bytes]
     artworks = []
     for keys in _batch_keys(stored for stored in collection.artworks if stored.size <= max_bytes):
@@ -136,6 +153,15 @@ def read_artworks(
             else:
                 artworks.append(Artwork(key, picture, captions.get(key), read_camera(_content(data[key]))))
     return artworks, findings
+
+
+def _find_skipped(collection: Collection) -> Iterator[Finding]:
+    """Yield a finding for each kind of skipped file that may be artworks."""
+    for kind in collection.skipped:
+        if kind.kind in MAY_BE_PHOTOS:
+            names = f"{', '.join(kind.names[:3])}{', ...' if kind.count > 3 else ''}"
+            message = f"{kind.count} files are skipped ({kind.kind}): {names}. {SKIP_KINDS[kind.kind]}"
+            yield Finding("skipped", message, kind.names)
 
 
 def _batch_keys(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
@@ -154,7 +180,7 @@ def _batch_keys(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
 
 
 def _too_large(stored: StoredObject, max_bytes: int) -> Finding:
-    kind = "unreadable" if PurePosixPath(stored.key).suffix.lower() in IMAGE_SUFFIXES else "captions"
+    kind = "unreadable" if _is_artwork(stored.key) else "captions"
     found = f"its file has {stored.size / 1e6:,.0f} MB, more than the limit of {max_bytes / 1e6:,.0f} MB"
     message = f"{stored.key} is not read ({found}); it is left out: raise max_megabytes, replace or remove it"
     return Finding(kind, message, (stored.key,))
@@ -172,14 +198,28 @@ def _join_names(folders: Sequence[str]) -> str:
     return ", ".join(folders) or "no folder"
 
 
-def _list_collection(gallery: Store, name: str) -> Collection:
-    listed = gallery.list(name, hash_content=True)
-    artworks = tuple(stored for stored in listed if PurePosixPath(stored.key).suffix.lower() in IMAGE_SUFFIXES)
+def _name_unreadable(skipped: SkippedFiles) -> str:
+    """Return the folders and files that may not be listed, in brackets; nothing if there are none."""
+    return f" ({', '.join(sorted(skipped.unreadable))} may not be read)" if skipped.unreadable else ""
+
+
+def _list_collection(gallery: Store, name: str, rules: SkipRules, skipped: SkippedFiles) -> Collection:
+    inside = SkippedFiles()
+    listed = gallery.list(name, hash_content=True, skipped=inside)
+    in_folders = [stored for stored in listed if not rules.skip_folder(PurePosixPath(stored.key).parent.as_posix())]
+    artworks = tuple(stored for stored in in_folders if _is_artwork(stored.key) and not rules.skip(stored.key))
     stems = {str(PurePosixPath(stored.key).with_suffix("")) for stored in artworks}
-    sidecars = tuple(stored for stored in listed if _is_sidecar(PurePosixPath(stored.key), stems))
+    sidecars = tuple(stored for stored in in_folders if _is_sidecar(PurePosixPath(stored.key), stems))
+    for stored in {*listed}.difference(artworks, sidecars):
+        inside.add("no_photo", stored.key)
+    skipped.extend(inside)
     facts = sorted((stored.key, stored.size, stored.etag) for stored in (*artworks, *sidecars))
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return Collection(name, gallery.uri, artworks, sidecars, fingerprint)
+    return Collection(name, gallery.uri, artworks, sidecars, fingerprint, inside.kinds())
+
+
+def _is_artwork(key: str) -> bool:
+    return PurePosixPath(key).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _is_sidecar(path: PurePosixPath, stems: set[str]) -> bool:
@@ -204,6 +244,8 @@ def _content(data: bytes | Exception) -> bytes:
     """Return the content of a file that was read, or raise the error of one that was not."""
     if isinstance(data, FileNotFoundError):
         raise ImageError("removed since the gallery was listed", "removed")
+    if isinstance(data, Exception) and concerns_one_object(data):
+        raise ImageError(f"the store does not deliver it: {data}; {advise(data)}", "store_error")
     if isinstance(data, Exception):
         raise data
     return data

@@ -26,14 +26,16 @@ _PLAIN_EDGE = 0.95  # of the outermost pixels; a page has one colour on all side
 _ONE_COLOUR = 16  # of 255 in each channel; pixels that differ less count as one colour
 _OUTLIER = 3.0  # robust standard deviations from the median artwork; within one painter's works the most is 2.4
 _SIDE_PX = 96
+_NUM_TOLD = 3  # unread files in the error about a collection with too few artworks
 
 
-def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int) -> list[Finding]:
+def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int, unread: Sequence[Finding] = ()) -> list[Finding]:
     """Check the artworks of a collection; returns the findings.
 
     Args:
         artworks: The artworks that could be read; at least `FEWEST`.
         smallest_px: Side of the crops for the training, px.
+        unread: Findings about files that could not be read; the error names the first few.
 
     Raises:
         CollectionError: There are too few artworks to train on.
@@ -41,6 +43,7 @@ def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int) -> list[Fin
     if len(artworks) < FEWEST:
         raise CollectionError(
             f"{len(artworks)} artworks can be read; training needs at least {FEWEST}, better {_FEW} or more: add some"
+            + "".join(f"; {finding.message}" for finding in unread[:_NUM_TOLD])
         )
     return [
         *_find_few(artworks),

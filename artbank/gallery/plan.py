@@ -22,6 +22,7 @@ from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
 from artbank.runs.outcome import TrainForecast
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,10 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         BaseModelError: There is no such base model.
         OSError: The store failed.
     """
-    collections = list_collections(Store.open(config.gallery_uri), config.collections)
+    skipped = SkippedFiles()
+    gallery = Store.open(config.gallery_uri)
+    collections = list_collections(gallery, config.collections, config.skip, skipped)
+    warn_of_skipped(gallery.uri, skipped.kinds())
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     store = Store.open(config.store_uri)
     catalog = Catalog(store)
@@ -79,7 +83,8 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         current.append(collection.name)
         if not config.dry_run:
             retire_damaged(catalog, job.damaged)
-    return TrainPlan(tuple(jobs), tuple(current), _forecast(config, jobs, current, banks, base_hash))
+    forecast = _forecast(config, jobs, current, banks, base_hash, skipped.kinds())
+    return TrainPlan(tuple(jobs), tuple(current), forecast)
 
 
 def retire_damaged(catalog: Catalog, names: Sequence[str]) -> None:
@@ -130,12 +135,26 @@ def _find_job(
 
 
 def _forecast(
-    config: TrainConfig, jobs: Sequence[TrainJob], current: Sequence[str], banks: Sequence[BankRecord], base_hash: str
+    config: TrainConfig,
+    jobs: Sequence[TrainJob],
+    current: Sequence[str],
+    banks: Sequence[BankRecord],
+    base_hash: str,
+    skipped: tuple[SkippedKind, ...],
 ) -> TrainForecast:
     """Forecast how long one worker needs, from the banks in the catalog."""
     pace = estimate_step_pace(banks, config.recipe, base_hash, device_kind(config))
     fewest, likely, most = (steps * len(jobs) for steps in estimate_steps(banks, config.recipe))
     seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
     collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
-    forecast = TrainForecast(collections, tuple(current), (fewest, likely, most), seconds, pace, text="")
+    forecast = TrainForecast(
+        collections=collections,
+        current=tuple(current),
+        num_steps=(fewest, likely, most),
+        seconds=seconds,
+        pace=pace,
+        text="",
+        num_skipped=count_skipped(skipped),
+        skipped=skipped,
+    )
     return replace(forecast, text=training_markdown(forecast, title=f"To train on {config.gallery_uri}"))

@@ -178,7 +178,8 @@ def _prepare(run: _Run, claim: Claim, base: BaseModel, scorer: Scorer) -> _Train
     artworks, findings = read_artworks(
         run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
     )
-    findings += check_artworks(artworks, smallest_px=config.recipe.resolution_px or base.native_px)
+    smallest_px = config.recipe.resolution_px or base.native_px
+    findings += check_artworks(artworks, smallest_px=smallest_px, unread=findings)
     for finding in findings:
         logger.warning("%s: %s", job.collection.name, finding.message)
     learned, held_out = split_holdout(artworks, config.recipe.holdout, config.recipe.seed)

@@ -16,6 +16,7 @@ from more_itertools import sliced
 
 from artbank.records import Result
 from artbank.results import containers, snapshots, vacuum
+from artbank.results.archive_listing import is_unseen, unseen_places
 from artbank.results.layout import METADATA, PARTS, RESULTS
 from artbank.results.ledger import is_latest
 from artbank.store.objects import Store
@@ -49,7 +50,7 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
     Args:
         output: Where the results are.
         photos: The archive as it is listed now, with a column `key`; the tables leave out rows of
-            other photos.
+            other photos, unless these lie where the listing was not allowed to look.
         columns: Columns of `Result` to return; all when None.
 
     Returns:
@@ -85,7 +86,9 @@ def make_metadata(rows: pa.Table) -> pa.Table:
 
 def _hash_sources(listing: snapshots.PartListing, photos: pa.Table) -> bytes:
     all_styles = None  # a part of the hash since versions that could select styles
-    facts = [str(Result.SCHEMA), METADATA_COLUMNS, listing.etags, all_styles]
+    facts: list[object] = [str(Result.SCHEMA), METADATA_COLUMNS, listing.etags, all_styles]
+    if places := unseen_places(photos):
+        facts.append(places)
     digest = hashlib.sha256(json.dumps(facts).encode())
     for some in sliced(photos["key"].combine_chunks(), _ROWS_AT_ONCE):
         joined = pc.binary_join(pa.ListArray.from_arrays([0, len(some)], some), "\n")
@@ -113,6 +116,7 @@ def _read_sources(parts: Store, listing: snapshots.PartListing, photos: pa.Table
     latest = is_latest(ledger)
     members = vacuum.list_members(ledger, latest)
     in_archive = pc.is_in(ledger["key"], value_set=photos["key"].combine_chunks()).to_numpy()
+    in_archive = in_archive | is_unseen(ledger["key"], photos)
     [places] = (latest & in_archive).nonzero()
     names = ledger.select(["key", "style"]).take(places)
     order = pc.sort_indices(names, [("key", "ascending"), ("style", "ascending")])

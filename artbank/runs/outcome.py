@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from artbank.errors import ResultsError
 from artbank.runs.alarms import Alarm
+from artbank.store.skipped import SkippedKind
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class TrainForecast:
         seconds: Seconds for these steps, in the same order; None if the pace is unknown.
         pace: Pace of a step of one bank that `seconds` is based on.
         text: The whole forecast as Markdown.
+        num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
+        skipped: The same files by kind.
     """
 
     collections: tuple[tuple[str, int], ...]
@@ -102,6 +105,8 @@ class TrainForecast:
     seconds: tuple[float, float, float] | None
     pace: Pace | None
     text: str
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ class StylizeForecast:
         text: The whole forecast as Markdown.
         num_evaluations: Evaluations of the UNet for all pictures.
         pace: Pace that `seconds` is based on.
+        num_skipped: Files of the archive that are no photos or cannot be listed.
+        skipped: The same files by kind.
     """
 
     num_photos: int
@@ -131,6 +138,8 @@ class StylizeForecast:
     text: str
     num_evaluations: int = 0
     pace: Pace | None = None
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 class StyleTotals(NamedTuple):
@@ -166,6 +175,8 @@ class Outcome:
         alarms: Problems with this run's pictures that a person should look at.
         cost: What this run took; None if it had nothing to do.
         styles: Totals of each style.
+        num_skipped: Files of the archive that are no photos or cannot be listed; they have no rows.
+        skipped: The same files by kind.
     """
 
     num_done: int
@@ -176,6 +187,8 @@ class Outcome:
     alarms: list[Alarm] = field(default_factory=list)
     cost: RunCost | None = None
     styles: tuple[StyleTotals, ...] = ()
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
 
     def check_made(self, output_uri: str) -> None:
         """Check that at least one photo became a picture, unless there was none.

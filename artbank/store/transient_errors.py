@@ -1,4 +1,4 @@
-"""The errors of a store that may heal by themselves and are worth a retry."""
+"""The errors of a store: which may heal by themselves and are worth a retry, and which concern a single object."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from artbank.errors import ArtbankError
 
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 _LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSYS, errno.EMSGSIZE)
+
+
+_CREDENTIAL_CODES = (
+    *("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "InvalidToken"),
+    *("AccountProblem", "AllAccessDisabled", "InvalidPayer", "InvalidSecurity", "NotSignedUp"),
+)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -22,6 +28,29 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno not in _LASTING_NUMBERS
     return isinstance(error, HTTPException) or _is_client_error(error)
+
+
+def concerns_one_object(error: object) -> bool:
+    """Tell whether an error concerns one object or folder alone, so that others may still be read.
+
+    Such as no permission, an object in cold storage, or a name that is too long. Wrong or expired credentials, and
+    whatever may heal by itself, concern the whole store.
+    """
+    return isinstance(error, OSError) and not is_transient(error) and error_code(error) not in _CREDENTIAL_CODES
+
+
+def advise(error: BaseException) -> str:
+    """Return what to do about an object that the store does not deliver, as a clause."""
+    if error_code(error) == "InvalidObjectState":
+        return "it lies in cold storage: restore it there"
+    if isinstance(error, PermissionError):
+        return "allow this user to read it"
+    return "check that it can be read there"
+
+
+def error_code(error: BaseException) -> str | None:
+    """Return the code in the answer of an S3 server that caused an error, such as `AccessDenied`; None without one."""
+    return getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
 
 
 def _is_client_error(error: BaseException) -> bool:

@@ -90,7 +90,8 @@ def test_the_command_itself_tells_what_it_can_do() -> None:
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
     assert call(*words).out == "novak is up to date\n"
-    assert json.loads(call(*words, "--json").out) == {"trained": {}, "current": ["novak"], "device_seconds": {}}
+    facts = {"trained": {}, "current": ["novak"], "device_seconds": {}, "num_skipped": 0, "skipped": []}
+    assert json.loads(call(*words, "--json").out) == facts
 
 
 def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -> None:
@@ -113,7 +114,7 @@ def test_photos_become_pictures_and_the_places_are_told(world: Path, tmp_path: P
     ended = call(*words, "--seed", "7")
     assert ended.code == 0
     lines = ended.out.splitlines()
-    assert lines[:2] == ["2 pictures done, 0 failed", "this run worked on 2 photos"]
+    assert lines[:2] == ["2 pictures done, 0 failed, 0 files skipped", "this run worked on 2 photos"]
     assert re.fullmatch(r"[\d.]+ s of device time, [\d.]+ s per photo; .* in all", lines[2])
     assert f"pictures: {tmp_path / 'out'}" in ended.out
     with Image.open(tmp_path / "out/novak/roll 1/b.png") as picture:
@@ -136,7 +137,7 @@ def test_a_run_with_one_picture_ends_in_0(world: Path, tmp_path: Path) -> None:
     Store.open(str(tmp_path / "photos")).write_many({"a.jpg": b"no image", "b.jpg": draw_photo(1)})
     words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
     ended = call(*words)
-    assert (ended.code, ended.out.splitlines()[0]) == (0, "1 picture done, 1 failed")
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "1 picture done, 1 failed, 0 files skipped")
 
 
 def test_names_that_steer_a_terminal_are_shown_as_escapes(world: Path, tmp_path: Path) -> None:
@@ -149,6 +150,48 @@ def test_names_that_steer_a_terminal_are_shown_as_escapes(world: Path, tmp_path:
     assert json.loads(call(*words, "--dry-run", "--json").out)["first_shards"][0][1:] == names
 
 
+def test_what_is_no_photo_is_skipped_and_told_everywhere(world: Path, tmp_path: Path) -> None:
+    photos = Store.open(str(tmp_path / "photos"))
+    no_photos = ("2019/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "a.AAE", "a.MOV", "a.xmp", "Thumbs.db", "desktop.ini")
+    photos.write_many({"a.jpg": draw_photo(1), **dict.fromkeys(no_photos, b"1")})
+    (tmp_path / "photos/tab\t.jpg").write_bytes(b"1")
+    words = ["stylize", photos.uri, tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST]
+    lines = call(*words, "--least-photos", "1").out.splitlines()
+    assert lines[0] == "1 picture done, 0 failed, 7 files skipped" and not [
+        line for line in lines if "failed (" in line
+    ]
+    assert r"skipped, name: 1 file, tab\t.jpg" in lines
+    assert "skipped, no_photo: 6 files, 2019/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg, Thumbs.db, a.AAE, ..." in lines
+    [summary] = (tmp_path / "out/runs").glob("*/summary.json")
+    told = json.loads(summary.read_text())
+    assert told["counts"] == {"done": 1, "failed": 0, "skipped": 7}
+    assert {kind["kind"]: kind["names"] for kind in told["skipped"]} == {
+        "name": [r"tab\t.jpg"],
+        "no_photo": sorted(no_photos),
+    }
+    assert "SYNOPHOTO" in summary.with_name("summary.md").read_text()
+    page = tmp_path / "out/report/index.html"
+    assert "SYNOPHOTO" in page.read_text() and "<strong>7</strong><span>files skipped" in page.read_text()
+    photos.write("b.mp4", b"1")
+    told = json.loads(call(*words, "--json", "--skip", "!desktop.ini", "--dry-run").out)
+    assert (told["num_photos"], told["num_tasks"], told["num_skipped"]) == (2, 1, 7)
+    told = json.loads(call(*words, "--json").out)  # a run that has nothing to do tells of it too
+    assert (told["num_done"], told["num_failed"], told["num_new"], told["num_skipped"]) == (1, 0, 0, 8)
+    assert told["skipped"][1] == {"kind": "no_photo", "count": 7, "names": sorted((*no_photos, "b.mp4"))}
+    assert "b.mp4" in page.read_text()
+
+
+def test_a_training_tells_what_it_skips(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "gallery", tmp_path / "gallery")
+    Store.open(str(tmp_path / "gallery")).write_many({"novak/@eaDir/0.png/thumb.png": b"1", "novak/0.mov": b"1"})
+    words = ("train", tmp_path / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
+    assert call(*words).out.splitlines() == [
+        "novak is up to date",
+        "skipped, no_photo: 2 files, novak/0.mov, novak/@eaDir/0.png/thumb.png",
+    ]
+    assert json.loads(call(*words, "--dry-run", "--json").out)["num_skipped"] == 2
+
+
 def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path) -> None:
     words = ["stylize", world / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", "--dry-run"]
     ended = call(*words, *FAST, "--include", "roll 1/*")
@@ -158,7 +201,7 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
         r"about .* CPU hours\) on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
     )
     assert lines == [
-        "photos: 2, to stylize: 1",
+        "photos: 2, to stylize: 1, skipped: 0",
         "pictures to draw: 1, in 1 shard",
         "UNet evaluations: 3",
         "shard 1: 1 photo, roll 1/b.png to roll 1/b.png",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import re
 import socket
 import struct
 import threading
@@ -19,6 +20,8 @@ from tests.support import rgw
 
 _SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
 _INTERNAL = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>Try again.</Message></Error>"
+_DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
+_REFUSALS = {"403": _DENIED, "500": _INTERNAL, "503": _SLOW_DOWN}
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "expect"}
 
 FAULTS = ("500", "503", "reset", "lost answer")
@@ -36,6 +39,8 @@ class FlakyStore:
         is_down: Whether every connection is reset.
         stall_seconds: If not 0, failing requests wait that long before the connection is reset.
         lost_key: Objects whose names contain this always give a 500.
+        denied_key: Objects whose names contain this always give a 403.
+        unlisted: Facts that listings leave out, such as ETag.
         faults: Number of requests by fault; "" counts those without one.
     """
 
@@ -45,6 +50,8 @@ class FlakyStore:
     is_down: bool = False
     stall_seconds: float = 0.0
     lost_key: str = ""
+    denied_key: str = ""
+    unlisted: tuple[str, ...] = ()
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -62,13 +69,15 @@ def run_flaky(server: rgw.Endpoint, share: float = 0.0, seed: int = 0) -> Iterat
                 fault = "reset"
             elif store.lost_key and store.lost_key in path:
                 fault = "500"
+            elif store.denied_key and store.denied_key in path:
+                fault = "403"
             store.faults[fault] += 1
         if fault and store.stall_seconds:
             time.sleep(store.stall_seconds)
             return "reset"
         return fault
 
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(urlsplit(server.url).netloc, draw))
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(urlsplit(server.url).netloc, draw, store))
     proxy.daemon_threads = True
     thread = threading.Thread(target=proxy.serve_forever, daemon=True)
     thread.start()
@@ -80,15 +89,15 @@ def run_flaky(server: rgw.Endpoint, share: float = 0.0, seed: int = 0) -> Iterat
         proxy.server_close()
 
 
-def _make_handler(upstream: str, draw: Callable[[str], str]) -> type[BaseHTTPRequestHandler]:
+def _make_handler(upstream: str, draw: Callable[[str], str], store: FlakyStore) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             fault = draw(self.path)
-            if fault in ("500", "503"):
-                return self.answer(int(fault), _SLOW_DOWN if fault == "503" else _INTERNAL)
+            if fault in _REFUSALS:
+                return self.answer(int(fault), _REFUSALS[fault])
             if fault == "reset":
                 return self.cut()
             connection = http.client.HTTPConnection(upstream, timeout=30)
@@ -100,7 +109,12 @@ def _make_handler(upstream: str, draw: Callable[[str], str]) -> type[BaseHTTPReq
                 data = response.read()
                 if fault:
                     return self.cut()
-                self.answer(response.status, data, response.getheaders())
+                if b"<ListBucketResult" in data and store.unlisted:
+                    for name in store.unlisted:
+                        data = re.sub(rf"<{name}>[^<]*</{name}>".encode(), b"", data)
+                    self.answer(response.status, data, [("Content-Type", "application/xml")])
+                else:
+                    self.answer(response.status, data, response.getheaders())
             finally:
                 connection.close()
 

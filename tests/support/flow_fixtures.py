@@ -7,6 +7,7 @@ tests without a flow start soon.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,15 @@ class Place:
     @property
     def store(self) -> str:
         return str(self.root / "store")
+
+
+@pytest.fixture
+def shared_path() -> Iterator[Path]:
+    """A folder that `unprivileged.as_nobody` may read and write."""
+    from tests.support.unprivileged import open_folder
+
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

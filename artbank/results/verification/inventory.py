@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
-from artbank.results import layout, ledger, pending
+from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_table
@@ -105,9 +105,10 @@ class Inventory:
         """List the archive of the newest run again; None if it is unknown, unreadable or empty."""
         if not self.configs:
             return None
-        uri = list(self.configs.values())[-1].archive_uri
+        newest = list(self.configs.values())[-1]
+        uri = newest.archive_uri
         try:
-            found = pending.list_archive(Store.open(uri))
+            found = archive_listing.list_archive(Store.open(uri), newest.skip, checksum=newest.checksum)
         except Exception as error:  # whatever the reason, most of the output can be verified without
             logger.warning("archive %s cannot be listed: %s", uri, error)
             return None
@@ -130,7 +131,7 @@ def read_inventory(output: Store) -> Inventory:
     Raises:
         OSError: The store failed.
     """
-    files = pending.list_archive(output).select(["key", "size"])
+    files = archive_listing.list_files(output).select(["key", "size"])
     asked, recipes, bad_manifests = _read_manifests(output, names_in(files, f"{layout.MANIFESTS}/", ".parquet"))
     rows, bad_parts = _read_parts(output, names_in(files, *_PART_KEYS))
     bad_parts |= _find_mismatched(asked, rows)

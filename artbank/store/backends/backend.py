@@ -7,11 +7,14 @@ or brackets. They differ in how a write is atomic and a creation exclusive: loca
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from artbank.store.skipped import SkippedFiles
 
 _T = TypeVar("_T")
 
@@ -38,15 +41,26 @@ class ListedObject:
 
     Attributes:
         key: Below the store.
-        size: Bytes.
+        size: Bytes; None if the backend does not list it.
         etag: None if the backend has none.
         changed_ns: Time of the last change, nanoseconds since 1970; None if the backend does not report it.
+        status_ns: Time of the last change of content, name, owner or mode, which no program can set; None if there is
+            no such time.
     """
 
     key: str
-    size: int
+    size: int | None
     etag: str | None
     changed_ns: int | None
+    status_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class ContentHash:
+    """The SHA-256, hex, and the size in bytes of an object that was read."""
+
+    sha256: str
+    size: int
 
 
 class Backend(Protocol):
@@ -56,8 +70,14 @@ class Backend(Protocol):
         """Return the backend of a folder below this one."""
         ...
 
-    def walk(self, prefix: str) -> Iterable[ListedObject]:
-        """List all objects below `prefix`, in any order; nothing if there is no such folder."""
+    def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterable[ListedObject]:
+        """List all objects below `prefix`, in any order; nothing if there is no such folder.
+
+        Args:
+            prefix: A folder.
+            skipped: Collects what cannot be listed, and the listing goes on; an error is raised when None. If the
+                store itself may not be listed, that is an error in any case.
+        """
         ...
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterable[ListedObject]:
@@ -84,11 +104,8 @@ class Backend(Protocol):
         """Read several objects at once; an object that cannot be read yields its error."""
         ...
 
-    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
-        """Return the SHA-256, hex, of several objects; an object that cannot be read yields its error.
-
-        Reads large objects in pieces.
-        """
+    def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
+        """Hash several objects, large ones in pieces; an object that cannot be read yields its error."""
         ...
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
@@ -118,6 +135,12 @@ def try_read(read: Callable[[str], _T], key: str) -> _T | Exception:
         return read(key)
     except Exception as error:
         return error
+
+
+def hash_file(file: Any) -> ContentHash:
+    """Read a file to its end and hash it."""
+    digest = hashlib.file_digest(file, "sha256")
+    return ContentHash(digest.hexdigest(), file.tell())
 
 
 def media_type(key: str) -> str | None:

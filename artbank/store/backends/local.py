@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import re
@@ -16,9 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from artbank.runtime.processes import PID_SPACE, is_dead
-from artbank.store.backends.backend import ListedObject, try_read
+from artbank.store.backends.backend import ContentHash, ListedObject, hash_file, try_read
 from artbank.store.backends.exclusive_rename import publish
 from artbank.store.backends.flushing import flush_folder, write_file
+from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import concerns_one_object
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +53,20 @@ class LocalBackend:
         """See `Backend.child`."""
         return replace(self, root=self.root / folder)
 
-    def walk(self, prefix: str) -> Iterator[ListedObject]:
+    def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
-        for key, entry in self._entries(prefix):
-            if (found := _to_listed(key, entry)) is not None:
+        for key, entry in self._entries(prefix, skipped=skipped):
+            try:
+                found = _to_listed(key, entry)
+            except OSError as error:  # its folder may be listed, but not entered
+                if skipped is None or not concerns_one_object(error):
+                    raise
+                skipped.add("unreadable", key)
+                continue
+            if found is not None:
                 yield found
+            elif skipped is not None:
+                skipped.add("link" if entry.is_symlink() else "special", key)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterator[ListedObject]:
         """See `Backend.list_leftovers`."""
@@ -79,7 +89,7 @@ class LocalBackend:
         """See `Backend.read_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._read, key), keys), strict=True))
 
-    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+    def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._hash, key), keys), strict=True))
 
@@ -103,12 +113,21 @@ class LocalBackend:
         self.delete_many([key])
         return False
 
-    def _entries(self, prefix: str, *, with_partial: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _entries(
+        self, prefix: str, *, with_partial: bool = False, skipped: SkippedFiles | None = None
+    ) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield all files below a folder with their keys."""
         pending = [prefix]
         while pending:
             folder = pending.pop()
-            for entry in self._scan(folder, with_partial=with_partial):
+            try:
+                found = self._scan(folder, with_partial=with_partial, skipped=skipped)
+            except OSError as error:
+                if skipped is None or not folder or not concerns_one_object(error):
+                    raise
+                skipped.add("unreadable", folder)
+                continue
+            for entry in found:
                 key = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(key)
@@ -120,7 +139,9 @@ class LocalBackend:
             for entry in self._scan(folder, with_partial=True):
                 yield f"{folder}/{entry.name}".lstrip("/"), entry
 
-    def _scan(self, folder: str, *, with_partial: bool = False) -> list[os.DirEntry[str]]:
+    def _scan(
+        self, folder: str, *, with_partial: bool = False, skipped: SkippedFiles | None = None
+    ) -> list[os.DirEntry[str]]:
         """List a folder without hidden entries; on request with the partial files of writes."""
 
         def is_wanted(entry: os.DirEntry[str]) -> bool:
@@ -130,21 +151,27 @@ class LocalBackend:
 
         try:
             with os.scandir(self.root / folder) as entries:
-                wanted = [entry for entry in entries if is_wanted(entry)]
+                found = list(entries)
         except FileNotFoundError:
             return []
         except NotADirectoryError:
             if not folder:
                 raise  # the store itself is a file: an error that the user must see
             return []
+        wanted = [entry for entry in found if is_wanted(entry)]
+        if skipped is not None:
+            hidden = [entry.name for entry in found if entry.name.startswith(".")]
+            for name in hidden:
+                skipped.add("hidden", f"{folder}/{name}" if folder else name)
+            return wanted
         links = [entry.path for entry in wanted if entry.is_symlink()]
         if links:
             logger.warning("left out %d links such as %s; replace them by their targets", len(links), links[0])
         return wanted
 
-    def _hash(self, key: str) -> str:
+    def _hash(self, key: str) -> ContentHash:
         with self._open(key) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(file)
 
     def _read(self, key: str) -> bytes:
         with self._open(key) as file:
@@ -216,7 +243,8 @@ def _to_listed(key: str, entry: os.DirEntry[str]) -> ListedObject | None:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return ListedObject(key, status.st_size, None, status.st_mtime_ns)
+    status_ns = None if os.name == "nt" else status.st_ctime_ns  # on Windows the time of creation
+    return ListedObject(key, status.st_size, None, status.st_mtime_ns, status_ns)
 
 
 def _in_threads(work: Callable[[_Item], _T], items: Iterable[_Item]) -> Iterator[_T]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import random
 import time
@@ -17,7 +16,16 @@ from xml.etree import ElementTree
 
 from more_itertools import sliced
 
-from artbank.store.backends.backend import ListedObject, media_type, to_nanoseconds, try_read
+from artbank.store.backends.backend import (
+    ContentHash,
+    ListedObject,
+    hash_file,
+    media_type,
+    to_nanoseconds,
+    try_read,
+)
+from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import error_code
 
 _NUM_REQUESTS = 32  # in flight; more gain nothing, because the client's own CPU time is the limit
 _MAX_PUT = 5 * 2**30  # bytes; the largest object of one PUT
@@ -53,8 +61,8 @@ class S3Backend:
         """See `Backend.child`."""
         return replace(self, prefix=self._object_key(folder))
 
-    def walk(self, prefix: str) -> Iterator[ListedObject]:
-        """See `Backend.walk`.
+    def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
+        """See `Backend.walk`; a bucket lists all its keys or none.
 
         Raises:
             FileNotFoundError: The bucket does not exist.
@@ -62,10 +70,13 @@ class S3Backend:
         skip = len(self.prefix) + 1 if self.prefix else 0
         for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
-                if entry["Key"].endswith("/"):  # the mark of an empty folder that some consoles write
+                size = entry.get("Size")
+                if entry["Key"].endswith("/") and not size:  # the mark of an empty folder that some consoles write
                     continue
-                changed_ns = to_nanoseconds(entry["LastModified"])
-                yield ListedObject(entry["Key"][skip:], entry["Size"], entry["ETag"].strip('"'), changed_ns)
+                etag = (entry.get("ETag") or "").strip('"') or None
+                # A time of whole seconds cannot replace an ETag; without a time the content is hashed.
+                changed_ns = to_nanoseconds(entry["LastModified"]) if etag else None
+                yield ListedObject(entry["Key"][skip:], size, etag, changed_ns)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`; an interrupted PUT leaves nothing."""
@@ -96,7 +107,7 @@ class S3Backend:
         results = self._fs.cat_ranges(paths, None, None, batch_size=_NUM_REQUESTS, max_concurrency=1)
         return {key: self._add_path(result, key) for key, result in zip(keys, results, strict=True)}
 
-    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+    def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`; one at a time, because objects without an ETag are rare."""
         return {key: try_read(self._hash, key) for key in keys}
 
@@ -123,7 +134,7 @@ class S3Backend:
                     self._fs.pipe_file(self._path(key), data, **options)
                 return True
             except OSError as error:
-                code = _error_code(error)
+                code = error_code(error)
                 if code == "PreconditionFailed":  # s3fs raises it as one of two classes, depending on the server
                     return False
                 if code not in _CONFLICT_CODES or seconds is None:
@@ -169,9 +180,9 @@ class S3Backend:
         # s3fs keeps one instance per set of arguments and process, so this is cheap, and a fork gets its own.
         return S3FileSystem(endpoint_url=self.endpoint_url, use_listings_cache=False, config_kwargs=_CLIENT_CONFIG)
 
-    def _hash(self, key: str) -> str:
+    def _hash(self, key: str) -> ContentHash:
         with self._paths_in_errors(key), self._fs.open(self._path(key), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(file)
 
     def _object_key(self, key: str) -> str:
         return "/".join(part for part in (self.prefix, key) if part)
@@ -205,7 +216,7 @@ class S3Backend:
         if not isinstance(result, FileNotFoundError | PermissionError):
             return result
         number = errno.ENOENT if isinstance(result, FileNotFoundError) else errno.EACCES
-        error = OSError(number, _error_code(result) or os.strerror(number), f"s3://{self._path(key)}")
+        error = OSError(number, error_code(result) or os.strerror(number), f"s3://{self._path(key)}")
         error.__cause__ = result.__cause__
         return error
 
@@ -218,7 +229,7 @@ def _parse_contents(response_dict: dict[str, Any], customized_response_dict: dic
         contents = [
             {
                 "Key": entry.findtext(f"{namespace}Key"),
-                "Size": int(entry.findtext(f"{namespace}Size", "")),
+                "Size": int(size) if (size := entry.findtext(f"{namespace}Size")) else None,
                 "ETag": entry.findtext(f"{namespace}ETag"),
                 "LastModified": datetime.fromisoformat(entry.findtext(f"{namespace}LastModified", "")),
             }
@@ -234,7 +245,3 @@ def _parse_contents(response_dict: dict[str, Any], customized_response_dict: dic
 
 def _content_type(value: str | None) -> dict[str, str]:
     return {} if value is None else {"ContentType": value}
-
-
-def _error_code(error: OSError) -> str | None:
-    return getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from s3fs import S3FileSystem
 
 from artbank.errors import CollectionError
 from artbank.gallery.collections import Artwork, Collection, Finding, list_collections, read_artworks
 from artbank.gallery.doctor import check_artworks, measure_margin
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles
+from tests.support import rgw
 from tests.support.paths import REAL_FILES as DATA
+from tests.support.unprivileged import as_nobody
 
 SIDE_PX = 64
 
@@ -113,6 +118,70 @@ def test_folders_without_images_or_with_unfit_names_are_left_out_with_a_warning(
     assert only(gallery).name == "monet"
     assert "'van gogh' is left out" in caplog.text
     assert "folders left out because they have no image: notes" in caplog.text
+
+
+def test_what_is_no_artwork_is_counted_and_a_thumbnail_is_none(gallery: Store) -> None:
+    before = only(gallery).fingerprint
+    thumbnail = "monet/@eaDir/0.png/SYNOPHOTO_THUMB_M.png"
+    gallery.write_many(
+        {thumbnail: save(paint(1)), "monet/0.xmp": b"-", "monet/0.txt": b"lilies", "#recycle/0.png": b"-"}
+    )
+    gallery.write("monet/@eaDir/0.txt", b"-")
+    skipped = SkippedFiles()
+    [monet] = list_collections(gallery, skipped=skipped)
+    assert len(monet.artworks) == 3 and [stored.key for stored in monet.sidecars] == ["monet/0.txt"]
+    [kind] = skipped.kinds()
+    assert (kind.kind, set(kind.names)) == ("no_photo", {thumbnail, "monet/0.xmp", "monet/@eaDir/0.txt"})
+    gallery.delete_many(["monet/0.txt"])
+    assert only(gallery).fingerprint == before
+    [more] = list_collections(gallery, rules=["!@eaDir/"])
+    assert len(more.artworks) == 4
+
+
+def test_an_artwork_that_may_not_be_read_is_a_finding_and_the_others_are_read(shared_path: Path) -> None:
+    gallery = Store.open(str(shared_path))
+    pictures = {f"{name}/{number}.png": save(paint(number)) for name in ("klee", "monet") for number in range(4)}
+    gallery.write_many({**pictures, "monet/0.txt": b"lilies", "monet/more/9.png": save(paint(9))})
+    closed = 0o600 if os.geteuid() == 0 else 0
+    for name in ("monet/3.png", "monet/0.txt", "monet/more"):
+        (shared_path / name).chmod(closed)
+    with as_nobody():
+        klee, monet = list_collections(gallery)
+        assert [finding.kind for finding in read_artworks(gallery, klee, max_pixels=10**6)[1]] == []
+        artworks, findings = read_artworks(gallery, monet, max_pixels=10**6)
+        assert [artwork.key for artwork in artworks] == ["monet/0.png", "monet/1.png", "monet/2.png"]
+        found = {finding.kind: (finding.keys, finding.message) for finding in findings}
+        assert found["unreadable"][0] == ("monet/3.png",) and "allow this user to read it" in found["unreadable"][1]
+        assert found["captions"][0] == ("monet/0.txt",)
+        assert found["skipped"][0] == ("monet/more",)
+        unread = [finding for finding in findings if finding.kind == "unreadable"]
+        with pytest.raises(CollectionError, match="2 artworks can be read; .*: add some; monet/3.png cannot be read"):
+            check_artworks(artworks[:2], smallest_px=SIDE_PX, unread=unread)
+        with pytest.raises(CollectionError, match=r"no image in shut \(shut may not be read\)"):
+            add_shut(shared_path)
+            list_collections(gallery, ["shut"])
+    (shared_path / "monet/3.png").chmod(0o644)
+    after = list_collections(gallery)
+    assert {one.name for one in after if one.fingerprint not in (klee.fingerprint, monet.fingerprint)} == {"monet"}
+
+
+def add_shut(root: Path) -> None:
+    """Add a collection whose folder may not be read."""
+    (root / "shut").mkdir()
+    (root / "shut").chmod(0)
+
+
+def test_an_artwork_in_cold_storage_is_a_finding(
+    moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str]
+) -> None:
+    uri = use_endpoint(moto_endpoint)
+    gallery, fs = Store.open(uri), S3FileSystem(endpoint_url=moto_endpoint.url)
+    gallery.write_many({f"monet/{number}.png": save(paint(number)) for number in range(3)})
+    frozen = {"Bucket": uri.removeprefix("s3://"), "Key": "monet/3.png", "StorageClass": "GLACIER"}
+    fs.call_s3("put_object", Body=save(paint(3)), **frozen)
+    artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=10**6)
+    assert len(artworks) == 3 and finding.keys == ("monet/3.png",)
+    assert "InvalidObjectState" in finding.message and "it lies in cold storage: restore it there" in finding.message
 
 
 def test_a_folder_without_images_cannot_be_asked_for(gallery: Store) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from artbank.errors import Failure, ResultsError
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, layout, ledger, pending, tables
+from artbank.results import archive_listing, attempts, layout, ledger, pending, tables
 from artbank.results.manifest import Manifest, Shard
 from artbank.store import objects
 from artbank.store.objects import Store
@@ -62,17 +62,21 @@ def plan(
     return [(task.key, task.etag, task.styles, task.known_sha256) for task in tasks]
 
 
+def seen(archive: Store) -> list[objects.StoredObject]:
+    return sorted(archive.scan(with_status_time=True), key=lambda stored: stored.key)
+
+
 def test_an_archive_is_listed_without_what_is_hidden(store_uri: str) -> None:
     archive = Store.open(store_uri)
     archive.write_many({"b.jpg": b"22", "a/b.jpg": b"1", ".trash/c.jpg": b"1", "a/.hidden": b"1"})
-    photos = pending.list_archive(archive)
+    photos = archive_listing.list_archive(archive)
     assert photos["key"].to_pylist() == ["a/b.jpg", "b.jpg"]
     assert photos["size"].to_pylist() == [1, 2]
-    assert photos["etag"].to_pylist() == [stored.etag for stored in archive.list()]
+    assert photos["etag"].to_pylist() == [stored.etag for stored in seen(archive)]
 
 
 def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    photos = pending.list_archive(Store.open(str(tmp_path / "nowhere")))
+    photos = archive_listing.list_archive(Store.open(str(tmp_path / "nowhere")))
     assert len(photos) == 0
     assert plan(photos, [], {"monet": "r1"}) == []
 
@@ -93,17 +97,17 @@ def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
     keys = ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]
     photos = pa.table({"key": keys, "size": [1] * 4, "etag": ["e"] * 4})
-    assert pending.filter_by_globs(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
+    assert archive_listing.filter_by_globs(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
 
 
 def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "_LISTED_AT_ONCE", 3)
+    monkeypatch.setattr(archive_listing, "_LISTED_AT_ONCE", 3)
     monkeypatch.setattr(objects, "_SCAN_CHUNK", 2)
     archive = Store.open(store_uri)
     archive.write_many({f"{n % 3}/{n}.jpg": b"x" * n for n in range(10)})
-    photos = pending.list_archive(archive)
+    photos = archive_listing.list_archive(archive)
     assert photos["key"].to_pylist() == sorted(f"{n % 3}/{n}.jpg" for n in range(10))
-    assert photos.to_pylist() == [vars(stored) for stored in archive.list()]
+    assert photos.to_pylist() == [vars(stored) for stored in seen(archive)]
 
 
 def test_a_photo_lacks_the_styles_that_have_no_row_of_their_recipe() -> None:
@@ -178,7 +182,7 @@ def test_photos_whose_names_may_be_confused_are_told() -> None:
 
 def test_names_are_ambiguous_by_the_whole_archive_and_not_by_what_is_chosen() -> None:
     archive = listing(a="e1", A="e1", b="e1")
-    chosen = pending.filter_by_globs(archive, include=["a*", "b*"], exclude=[])
+    chosen = archive_listing.filter_by_globs(archive, include=["a*", "b*"], exclude=[])
     assert ambiguous(chosen, archive=archive) == {"a.jpg": True, "b.jpg": False}
 
 

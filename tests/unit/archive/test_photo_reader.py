@@ -1,0 +1,73 @@
+"""Photos that the store does not deliver: each is one failed row, and the others are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from s3fs import S3FileSystem
+
+from artbank.archive.photo_reader import DecodedPhoto, PhotoReader, RejectedPhoto
+from artbank.images.pool import DecodeOptions, open_codec_pool
+from artbank.records import PhotoTask
+from artbank.results import attempts
+from artbank.store.objects import Store
+from tests.support import rgw
+from tests.support.flaky import run_flaky
+from tests.support.small_inputs import draw_photo
+from tests.support.unprivileged import as_nobody
+
+OPTIONS = DecodeOptions(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60.0)
+
+
+def read(archive: Store, output: str | Path) -> dict[str, str | None]:
+    """Read all photos of an archive; returns the reason of each that was rejected, None for the others."""
+    reader = PhotoReader(archive, open_codec_pool(), OPTIONS, max_bytes=10**6, count=4)
+    tasks = [PhotoTask(stored.key, stored.size, stored.etag, ["monet"], None) for stored in archive.list()]
+    attempt = attempts.start(Store.open(str(output)), "m-00000", {})
+    found: dict[str, str | None] = {}
+    for photo in reader.read(tasks, {}, attempt):
+        if isinstance(photo, RejectedPhoto):
+            assert photo.error.failure == "store_error"
+            found[photo.task.key] = photo.error.reason
+        else:
+            assert isinstance(photo, DecodedPhoto)
+            found[photo.task.key] = None
+    return found
+
+
+def test_a_photo_that_may_not_be_read_is_rejected(shared_path: Path) -> None:
+    archive = Store.open(str(shared_path))
+    archive.write_many({"a.jpg": draw_photo(1), "shut.jpg": draw_photo(2)})
+    (shared_path / "shut.jpg").chmod(0o600 if os.geteuid() == 0 else 0)
+    with as_nobody():
+        found = read(archive, shared_path / ".output")
+    assert found["a.jpg"] is None and "allow this user to read it" in str(found["shut.jpg"])
+
+
+@pytest.fixture
+def bucket(moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str]) -> str:
+    uri = use_endpoint(moto_endpoint)
+    Store.open(uri).write_many({"a.jpg": draw_photo(1), "b.jpg": draw_photo(2)})
+    return uri
+
+
+def test_a_photo_in_cold_storage_is_rejected(bucket: str, moto_endpoint: rgw.Endpoint, tmp_path: Path) -> None:
+    fs = S3FileSystem(endpoint_url=moto_endpoint.url)
+    fs.call_s3("put_object", Bucket=bucket.removeprefix("s3://"), Key="cold.jpg", Body=b"1", StorageClass="GLACIER")
+    found = read(Store.open(bucket), tmp_path)
+    assert "it lies in cold storage: restore it there" in str(found.pop("cold.jpg"))
+    assert found == {"a.jpg": None, "b.jpg": None}
+
+
+def test_a_photo_that_the_store_refuses_is_rejected(
+    bucket: str, moto_endpoint: rgw.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_flaky(moto_endpoint) as flaky:
+        flaky.denied_key = "b.jpg"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
+        found = read(Store.open(bucket), tmp_path)
+    assert found.pop("a.jpg") is None
+    assert "AccessDenied" in str(found["b.jpg"]) and "allow this user to read it" in str(found["b.jpg"])
