@@ -19,6 +19,7 @@ from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
+from tests.support.power_cut import Disk
 from tests.support.small_inputs import add_collection, train_all, training
 
 
@@ -197,3 +198,19 @@ def test_a_damaged_bank_is_no_start_for_another(config: TrainConfig, store: Stor
     warm = config.model_copy(update={"recipe": config.recipe.model_copy(update={"warm_start": True, "max_steps": 2})})
     [second] = train_all(warm)
     check_sound(store, second)
+
+
+def test_what_a_row_names_is_on_the_disk_before_the_row_has_its_name(
+    config: TrainConfig, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, checked = Disk(tmp_path, monkeypatch), []
+
+    def check(path: Path, data: bytes) -> None:
+        if "catalog/banks" in str(path):
+            files = [file for file in Path(store.uri, "banks").rglob("*") if file.is_file()]
+            assert len(files) > 5 and [file for file in files if not disk.survives(file)] == []
+            checked.append(path)
+
+    disk.watch(monkeypatch, check)
+    train_all(config)
+    assert len(checked) == 1 and disk.survives(checked[0])
