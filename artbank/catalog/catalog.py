@@ -98,17 +98,9 @@ class Catalog:
 
         The keys are those below the store of the catalog.
         """
-        banks: list[BankRecord] = []
         faults: dict[str, str] = {}
-        for kind, store, folder in ((BankRecord, self._rows, "banks"), (BankEvent, self._events, "events")):
-            for key, data in _fetch(store, _list_rows(store)).items():
-                try:
-                    row = self._parse(kind, store, key, data)
-                except CatalogError as error:
-                    faults[f"catalog/{folder}/{key}"] = str(error)
-                    continue
-                if isinstance(row, BankRecord):
-                    banks.append(row)
+        banks = self._inspect(BankRecord, "banks", faults)
+        self._inspect(BankEvent, "events", faults)
         return sorted(banks, key=lambda bank: (bank.collection, bank.version)), faults
 
     def table(self) -> pa.Table:
@@ -210,6 +202,17 @@ class Catalog:
         keys = _list_rows(store, collection)
         found = _fetch(store, keys)
         return [self._parse(kind, store, key, found[key]) for key in keys]
+
+    def _inspect(self, kind: type[_Row], folder: str, faults: dict[str, str]) -> list[_Row]:
+        """Return the rows of one folder that can be read; add the others to `faults`."""
+        store = self._root.child(folder)
+        rows: list[_Row] = []
+        for key, data in _fetch(store, _list_rows(store)).items():
+            try:
+                rows.append(self._parse(kind, store, key, data))
+            except CatalogError as error:
+                faults[f"catalog/{folder}/{key}"] = str(error)
+        return rows
 
     def _parse(self, kind: type[_Row], store: Store, key: str, data: bytes) -> _Row:
         where = store.uri_of(key)

@@ -193,6 +193,16 @@ def test_a_replaced_bank_is_retired_by_the_next_run_if_the_first_was_killed_befo
     assert len(store.list("catalog/events")) == 2
 
 
+def test_planning_deletes_the_remains_of_registered_banks_unless_it_only_forecasts(
+    config: TrainConfig, store: Store, first: BankRecord
+) -> None:
+    store.write(f"checkpoints/novak/{first.bank_id}.safetensors", b"left by a killed run")
+    plan_training(config.model_copy(update={"dry_run": True}))
+    assert len(store.list("checkpoints")) == 1
+    plan_training(config)
+    assert store.list("checkpoints") == []
+
+
 def test_a_damaged_bank_is_no_start_for_another(config: TrainConfig, store: Store, first: BankRecord) -> None:
     alter_weights(store, first)
     warm = config.model_copy(update={"recipe": config.recipe.model_copy(update={"warm_start": True, "max_steps": 2})})
