@@ -112,9 +112,22 @@ app.command()(banks.site)
 
 @app.command()
 def verify(
-    output_uri: Annotated[str, typer.Argument(metavar="OUTPUT_URI", help="Folder or prefix that `stylize` wrote to.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Compare names and sizes; read no picture.")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Draw the wrong pictures again, and nothing else.")] = False,
+    output_uri: Annotated[
+        str | None, typer.Argument(metavar="[OUTPUT_URI]", help="Folder or prefix that `stylize` wrote to.")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", help="Check this store of banks instead: its catalog, its files, what killed runs left."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare names and sizes; read no picture or bank.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Draw the wrong pictures again, and nothing else; of a store, delete what runs left."
+        ),
+    ] = False,
     parameters: Annotated[
         Path | None,
         typer.Option(
@@ -123,7 +136,19 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that every picture, row and table of an output is as it was written. Do not use it during a run."""
+    """Check that every picture, row and table of an output is as it was written. Do not use it during a run.
+
+    With --store, check that every bank of a store is as it was registered; runs may go on meanwhile.
+    """
+    if (output_uri is None) == (store is None):
+        raise ConfigError("expected OUTPUT_URI or --store STORE_URI, found none or both; name the one to check")
+    if store is not None:
+        from artbank_cli.verify_store import check_store_uri
+
+        if not check_store_uri(store, quick=quick, repair=repair, as_json=as_json):
+            raise typer.Exit(1)
+        return
+    assert output_uri is not None
     from artbank_cli.verify import check
 
     given = build_config(StylizeConfig, {"output_uri": output_uri}, parameters) if parameters else None

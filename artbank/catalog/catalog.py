@@ -93,6 +93,16 @@ class Catalog:
         rows = self._read(BankRecord, self._rows, collection)
         return sorted(rows, key=lambda bank: (bank.collection, bank.version))
 
+    def inspect(self) -> tuple[list[BankRecord], dict[str, str]]:
+        """Return all banks whose rows can be read, and the reason for each row and event that cannot, by key.
+
+        The keys are those below the store of the catalog.
+        """
+        faults: dict[str, str] = {}
+        banks = self._inspect(BankRecord, "banks", faults)
+        self._inspect(BankEvent, "events", faults)
+        return sorted(banks, key=lambda bank: (bank.collection, bank.version)), faults
+
     def table(self) -> pa.Table:
         """Return the rows of `banks()` with a column `status`: `default`, `available` or `retired`.
 
@@ -189,13 +199,20 @@ class Catalog:
         return event
 
     def _read(self, kind: type[_Row], store: Store, collection: str | None = None) -> list[_Row]:
-        keys = [
-            stored.key
-            for stored in store.list(_folder(collection) if collection else "")
-            if stored.key.endswith(".parquet")
-        ]
+        keys = _list_rows(store, collection)
         found = _fetch(store, keys)
         return [self._parse(kind, store, key, found[key]) for key in keys]
+
+    def _inspect(self, kind: type[_Row], folder: str, faults: dict[str, str]) -> list[_Row]:
+        """Return the rows of one folder that can be read; add the others to `faults`."""
+        store = self._root.child(folder)
+        rows: list[_Row] = []
+        for key, data in _fetch(store, _list_rows(store)).items():
+            try:
+                rows.append(self._parse(kind, store, key, data))
+            except CatalogError as error:
+                faults[f"catalog/{folder}/{key}"] = str(error)
+        return rows
 
     def _parse(self, kind: type[_Row], store: Store, key: str, data: bytes) -> _Row:
         where = store.uri_of(key)
@@ -228,6 +245,11 @@ def _damaged(where: str, found: str) -> CatalogError:
         f"{where} should hold one row of the catalog, but {found}; "
         "restore the file, or move it out of the catalog (training registers a bank without a row again)"
     )
+
+
+def _list_rows(store: Store, collection: str | None = None) -> list[str]:
+    listed = store.list(_folder(collection) if collection else "")
+    return [stored.key for stored in listed if stored.key.endswith(".parquet")]
 
 
 def _fetch(store: Store, keys: Iterable[str]) -> dict[str, bytes]:

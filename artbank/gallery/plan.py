@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
+from artbank.catalog.store_check import delete_settled
 from artbank.config import TrainConfig
 from artbank.diffusion.devices import device_kind
 from artbank.diffusion.fetch import fetch_base_model
@@ -57,7 +58,7 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     """Find the collections whose artworks, recipe or base model have no sound bank yet; no model is loaded.
 
     Reads the weights and the reference of the bank of each collection that has one. Without `config.dry_run` it retires
-    damaged banks whose replacement is registered.
+    damaged banks whose replacement is registered, and deletes what earlier runs left; see `delete_settled`.
 
     Raises:
         CollectionError: The gallery has no collection, or not one that was asked for.
@@ -69,9 +70,11 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     collections = list_collections(gallery, config.collections, config.skip, skipped)
     warn_of_skipped(gallery.uri, skipped.kinds())
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
-    store = Store.open(config.store_uri)
+    store = Store.open(config.store_uri, is_durable=config.is_durable)
     catalog = Catalog(store)
     banks = catalog.banks()
+    if not config.dry_run:
+        delete_settled(store, banks)
     registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
     current: list[str] = []

@@ -189,6 +189,15 @@ class Store:
         results = self._read_many(valid) if valid else {}
         return {key: results[key] if key in results else key_error(key) for key in keys}
 
+    def hash_many(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Return the SHA-256, hex, of several objects; None for those that do not exist.
+
+        Raises:
+            ConfigError: A key is not valid; see `check_key`.
+            OSError: The store failed.
+        """
+        return self._hash_many([check_key(key) for key in dict.fromkeys(keys)])
+
     def write(self, key: str, data: bytes) -> None:
         """Write an object; replaces an existing one.
 

@@ -89,7 +89,7 @@ def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
 
 
 def finish(report: Report, repair: Repair) -> list[str]:
-    """Bring the tables up to the parts, and delete settled marks and the leftovers of interrupted writes.
+    """Bring the tables up to the parts, and delete settled marks and what killed writes and runs left.
 
     Returns:
         What could not be repaired, one sentence each.
@@ -98,7 +98,7 @@ def finish(report: Report, repair: Repair) -> list[str]:
         OSError: The store failed.
     """
     output = report.inventory.output
-    output.delete_many(_files_of(report, "leftover"))
+    output.delete_many([*_files_of(report, "leftover"), *_files_of(report, "abandoned_lease")])
     photos = report.inventory.list_photos()
     left = [f"{name}: the store cannot read it" for name in _files_of(report, "unread_picture")]
     if photos is not None:

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from artbank.results import layout
 from artbank.results.manifest import manifest_of
-from artbank.results.verification.inventory import PAIR, REPAIR, Inventory, is_in, read_inventory
+from artbank.results.verification.inventory import PAIR, REPAIR, Inventory, is_in, names_in, read_inventory
 from artbank.results.verification.pictures import find_faults
 from artbank.results.verification.tables import find_stale
+from artbank.store.leases import parse_key, read_heartbeat
 from artbank.store.objects import Store
 
 PROBLEMS = {
@@ -38,6 +39,8 @@ NOTES = {
     "settled_mark": "its shard is done; --repair deletes the mark",
     "part_without_manifest": "its rows count, but cannot be compared with the manifest any more",
     "removed_photo": "its photo is no longer in the archive: it cannot be drawn again, and its row is in no table",
+    "held_lease": "a run writes this style, or was killed on another machine; verify again when no run works",
+    "abandoned_lease": "a run was killed; the next run takes over, --repair deletes it",
     "leftover": "a write stopped halfway here; --repair deletes the file",
     "orphan": "no row names it; artbank neither uses nor deletes it",
 }
@@ -116,6 +119,7 @@ def verify(
         _as_findings(_describe_lost(inventory, lost)),
         _as_findings(_find_voided(inventory)),
         *(_make_finding("stale_table", name, text) for name, text in find_stale(inventory)),
+        *(_make_finding(kind, key, "") for kind, key in _check_leases(inventory)),
         *(_make_finding("leftover", key, "") for key in output.list_leftovers(older_than_seconds=_OLD_SECONDS)),
         *(_make_finding("orphan", key, "") for key in sorted(orphans["key"].to_pylist())[:_NAMED_ORPHANS]),
     ]
@@ -182,6 +186,16 @@ def _check_shards(inventory: Inventory, undone: pa.Table) -> Iterable[tuple[str,
             yield "settled_mark", layout.mark_key(shard_id), ""
         else:
             yield "stray_mark", layout.mark_key(shard_id), "no manifest has such a shard"
+
+
+def _check_leases(inventory: Inventory) -> Iterable[tuple[str, str]]:
+    """Yield kind and key of the leases on styles."""
+    for end in names_in(inventory.files, f"{layout.LEASES}/", ""):
+        key = f"{layout.LEASES}/{end}"
+        name = parse_key(key)
+        heartbeat = read_heartbeat(inventory.output, name) if name else None
+        if heartbeat is not None:
+            yield "abandoned_lease" if heartbeat.is_of_dead_process else "held_lease", key
 
 
 def _find_voided(inventory: Inventory) -> pa.Table:

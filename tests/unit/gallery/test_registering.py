@@ -19,6 +19,7 @@ from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
+from tests.support.power_cut import Disk
 from tests.support.small_inputs import add_collection, train_all, training
 
 
@@ -192,8 +193,34 @@ def test_a_replaced_bank_is_retired_by_the_next_run_if_the_first_was_killed_befo
     assert len(store.list("catalog/events")) == 2
 
 
+def test_planning_deletes_the_remains_of_registered_banks_unless_it_only_forecasts(
+    config: TrainConfig, store: Store, first: BankRecord
+) -> None:
+    store.write(f"checkpoints/novak/{first.bank_id}.safetensors", b"left by a killed run")
+    plan_training(config.model_copy(update={"dry_run": True}))
+    assert len(store.list("checkpoints")) == 1
+    plan_training(config)
+    assert store.list("checkpoints") == []
+
+
 def test_a_damaged_bank_is_no_start_for_another(config: TrainConfig, store: Store, first: BankRecord) -> None:
     alter_weights(store, first)
     warm = config.model_copy(update={"recipe": config.recipe.model_copy(update={"warm_start": True, "max_steps": 2})})
     [second] = train_all(warm)
     check_sound(store, second)
+
+
+def test_what_a_row_names_is_on_the_disk_before_the_row_has_its_name(
+    config: TrainConfig, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, checked = Disk(tmp_path, monkeypatch), []
+
+    def check(path: Path, data: bytes) -> None:
+        if "catalog/banks" in str(path):
+            files = [file for file in Path(store.uri, "banks").rglob("*") if file.is_file()]
+            assert len(files) > 5 and [file for file in files if not disk.survives(file)] == []
+            checked.append(path)
+
+    disk.watch(monkeypatch, check)
+    train_all(config)
+    assert len(checked) == 1 and disk.survives(checked[0])
