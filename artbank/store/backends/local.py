@@ -27,6 +27,7 @@ _Item = TypeVar("_Item")
 _T = TypeVar("_T")
 _NUM_THREADS = 16
 _WRITE_ATTEMPTS = 3
+_HAS_STATUS_TIME = os.name != "nt"  # there st_ctime is the time of creation
 # The hidden file of a write: 16 random digits, then pid space and process of the writer. Older versions wrote 8 digits
 # of the host in place of the pid space.
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{16}|[0-9a-f]{8})([0-9a-f]{8})\.tmp")
@@ -243,7 +244,7 @@ def _to_listed(key: str, entry: os.DirEntry[str]) -> ListedObject | None:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-    status_ns = None if os.name == "nt" else status.st_ctime_ns  # on Windows the time of creation
+    status_ns = status.st_ctime_ns if _HAS_STATUS_TIME else None
     return ListedObject(key, status.st_size, None, status.st_mtime_ns, status_ns)
 
 
