@@ -38,7 +38,7 @@ Failure = Literal[
 
 FAILURES: dict[Failure, str] = {
     "unreadable": "The file is damaged, or is not an image.",
-    "unsupported": "The image has a format that artbank does not read.",
+    "unsupported": "The image has a format or a depth that artbank does not read.",
     "too_large": "The image has more pixels or bytes, or costs more to decode, than the limits allow.",
     "too_small": "A side of the image has too few pixels.",
     "removed": "The file was deleted after it had been listed.",

@@ -223,6 +223,8 @@ class Result(_Row, schema="result/1"):
         seconds: The picture's share of its batch's time.
         created_at: When the picture was drawn, or failed; of two rows of one photo and style, the
             newer one counts.
+        notes: Sentences about the photo's conversion that its owner should know, such as high dynamic
+            range mapped to sRGB; None in rows of older versions.
     """
 
     key: str
@@ -254,3 +256,4 @@ class Result(_Row, schema="result/1"):
     recipe: str
     seconds: float
     created_at: datetime
+    notes: list[str] | None = None

@@ -38,12 +38,14 @@ class DecodedPhoto:
         digest: SHA-256 of its file, hex.
         photo: The photo at its working size.
         alpha: Its alpha channel, see `pool.PhotoWithAlpha`; None if it has none.
+        note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
     """
 
     task: PhotoTask
     digest: str
     photo: Photo
     alpha: np.ndarray | None = field(repr=False)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
         found = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    return DecodedPhoto(task, digest, found.photo, found.alpha)
+    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note)
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:

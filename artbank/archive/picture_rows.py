@@ -85,6 +85,7 @@ class RowWriter:
         seed: int,
         cosines: Cosines,
         seconds: float,
+        note: str = "",
     ) -> FinishedRow:
         """Return the row of a picture.
 
@@ -98,6 +99,7 @@ class RowWriter:
             seed: Seed of its noise.
             cosines: Its CLIP scores.
             seconds: Device seconds of this picture.
+            note: A sentence about the photo's conversion; empty if there is nothing to say.
         """
         telemetry.count_picture(style, "done", None, seconds)
         scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)
@@ -113,6 +115,7 @@ class RowWriter:
                 height_px=height,
                 seed=seed,
                 seconds=seconds,
+                notes=[note] if note else [],
                 **facts,
             )
         )

@@ -253,6 +253,7 @@ class ShardPipeline:
                 seed=one.picture.seed,
                 cosines=one.cosines,
                 seconds=one.seconds,
+                note=one.photo.note,
             )
             rows.append(finished)
             packed.append(PackedPicture.from_row(finished.row, name, picture.data))

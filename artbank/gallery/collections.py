@@ -228,7 +228,10 @@ def _is_sidecar(path: PurePosixPath, stems: set[str]) -> bool:
 
 def _decode(key: str, data: bytes | Exception, max_pixels: int) -> np.ndarray | Finding:
     try:
-        return _shrink(decode(_content(data), max_pixels=max_pixels).rgb)
+        picture = decode(_content(data), max_pixels=max_pixels, file_name=key)
+        if picture.note:
+            logger.warning("%s: %s", key, picture.note)
+        return _shrink(picture.rgb)
     except ImageError as error:
         message = f"{key} cannot be read ({error.reason}); it is left out: replace or remove it"
         return Finding("unreadable", message, (key,))

@@ -66,10 +66,12 @@ class PhotoWithAlpha:
     Attributes:
         photo: The photo.
         alpha: uint8 at the size of the output; None if the photo is opaque.
+        note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
     """
 
     photo: Photo
     alpha: np.ndarray | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,12 +212,13 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
         max_pixels=options.max_pixels,
         alpha=options.alpha,
         choose_size=lambda width, height: Frame.for_photo(width, height, **sizes).size_px,
+        file_name=key,
     )
     photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)
-    return PhotoWithAlpha(photo, alpha)
+    return PhotoWithAlpha(photo, alpha, picture.note)
 
 
 def encode_picture(job: EncodeJob) -> EncodedPicture:

@@ -18,7 +18,7 @@ from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
 SUMMARY_COLUMNS = (
-    *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "file_name"),
+    *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "notes", "file_name"),
     *MEASURES,
 )
 """Columns of the results that a summary reads."""
@@ -60,6 +60,7 @@ def results_summary(
         "failures": _tally(failed["failure"].fill_null("unreadable"), "failure"),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
+        "notes": _tally(pc.list_flatten(done["notes"]), "note"),
         "failed": _first(failed, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"]),
         "worst": _first(
             done.filter(pc.is_finite(done["clip_style"])),
@@ -135,6 +136,7 @@ def _counts(summary: Mapping[str, Any]) -> str:
     ]
     rows.append(("all", counts["done"], counts["failed"], seconds_text(seconds["mean"])))
     flags = ", ".join(f"{entry['count']} {escape(entry['flag'])}" for entry in summary["flags"])
+    notes = "; ".join(f"{entry['count']} {escape(entry['note'])}" for entry in summary.get("notes", ()))
     return (
         f"{number_text(summary['num_photos'], 'photo')}, {number_text(summary['num_pictures'], 'picture')} asked for: "
         f"**{counts['done']} done, {counts['failed']} failed**; "
@@ -142,6 +144,7 @@ def _counts(summary: Mapping[str, Any]) -> str:
         f"{seconds_text(seconds['total'])} in all.\n\n"
         + table(["style", "done", "failed", "seconds a photo"], rows)
         + (f"\n\nPictures that look wrong at first sight: {flags}." if flags else "")
+        + (f"\n\nPictures of photos that were converted: {notes}." if notes else "")
     )
 
 

@@ -92,7 +92,9 @@ def drawn(output: Path) -> dict[str, bytes]:
 
 
 def rows(output: Path) -> list[dict[str, Any]]:
-    return pq.read_table(output / "results.parquet").to_pylist()
+    """Return the rows of an output, without the columns of later versions."""
+    names = pq.read_schema(DATA / "images/results.parquet").names
+    return pq.read_table(output / "results.parquet", columns=names).to_pylist()
 
 
 def add_photo(old: Path) -> str:

@@ -29,6 +29,7 @@ from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylizer
 from tests.support import crashing_decoder, rgw
 from tests.support.flaky import run_flaky
+from tests.support.image_files import chunk, heif, raw, save, with_chunks
 from tests.support.paths import CRASHES, ROOT
 from tests.support.small_inputs import STYLIZE, draw_photo, stylizing
 
@@ -97,6 +98,17 @@ def test_a_row_says_what_its_file_is(photos: Store, shelf: str) -> None:
     for row in work(config).values():
         data = (Path(config.output_uri) / str(row.file_name)).read_bytes()
         assert (row.file_size, row.file_sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_photos_of_telephones_and_cameras_are_drawn_and_a_conversion_is_noted(shelf: str, tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "photos"))
+    photo = Image.open(io.BytesIO(draw_photo(0)))
+    bright = with_chunks(save(photo, "PNG"), chunk(b"cICP", b"\x09\x10\0\1"))
+    store.write_many({"a.heic": heif(photo), "b.nef": raw(96, 64), "c.png": bright})
+    rows = work(asked(store, shelf))
+    assert [rows[key].status for key in ("a.heic", "b.nef", "c.png")] == ["done"] * 3
+    assert (rows["b.nef"].width_px, rows["b.nef"].height_px) == (rows["a.heic"].width_px, rows["a.heic"].height_px)
+    assert rows["a.heic"].notes == [] and rows["c.png"].notes == ["mapped from high dynamic range (PQ) to sRGB"]
 
 
 @pytest.mark.parametrize("colour", ["free", "keep"])

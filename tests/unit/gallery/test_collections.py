@@ -19,7 +19,9 @@ from artbank.gallery.doctor import check_artworks, measure_margin
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles
 from tests.support import rgw
+from tests.support.image_files import heif, raw
 from tests.support.paths import REAL_FILES as DATA
+from tests.support.small_inputs import draw_photo
 from tests.support.unprivileged import as_nobody
 
 SIDE_PX = 64
@@ -208,6 +210,21 @@ def test_artworks_are_read_and_what_cannot_be_read_is_named(gallery: Store) -> N
         ("unreadable", ("monet/empty.png",)),
     ]
     assert "monet/empty.png cannot be read (empty file)" in findings[1].message
+
+
+def test_heic_and_raw_files_are_artworks_in_the_colours_that_their_owner_sees(tmp_path: Path) -> None:
+    gallery = Store.open(str(tmp_path / "phone"))
+    photo = Image.open(io.BytesIO(draw_photo(0)))
+    gallery.write_many({"roll/a.HEIC": heif(photo, quality=95), "roll/b.nef": raw(96, 64), "roll/c.jxl": b"\xff\x0a"})
+    [collection] = list_collections(gallery)
+    artworks, findings = read_artworks(gallery, collection, max_pixels=10**6)
+    assert [artwork.key for artwork in artworks] == ["roll/a.HEIC", "roll/b.nef"]
+    assert np.abs(artworks[0].picture.astype(int) - np.asarray(photo)).mean() < 4 and artworks[1].picture.shape == (
+        64,
+        96,
+        3,
+    )
+    assert ["JPEG XL files cannot be read" in finding.message for finding in findings] == [True]
 
 
 def test_an_artwork_above_the_limit_is_a_finding(gallery: Store) -> None:

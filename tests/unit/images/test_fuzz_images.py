@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artbank.errors import Failure, ImageError
-from artbank.images.codec import _FORMATS, Picture, decode, read_camera
+from artbank.images.codec import Picture, decode, read_camera
+from artbank.images.opening import FORMATS
 from tests.support import image_bombs, image_files
 from tests.support.fuzz import damaged, fuzzed
 
@@ -64,7 +65,7 @@ def check_reason(error: ImageError) -> None:
 
 
 def test_there_is_a_seed_of_every_format_that_is_read_and_all_are_read() -> None:
-    assert {name.split()[0] for name in SEEDS} == set(_FORMATS)
+    assert {name.split()[0] for name in SEEDS} == {*FORMATS, "RAW"}
     for data in SEEDS.values():
         check_picture(decode(data, max_pixels=LIMIT))
 
@@ -75,7 +76,7 @@ def test_a_damaged_file_of_any_format_is_a_picture_or_a_reason(data: bytes) -> N
     check(data)
 
 
-@pytest.mark.parametrize("kind", _FORMATS)
+@pytest.mark.parametrize("kind", [*FORMATS, "RAW"])
 @fuzzed(100)
 @given(st.data())
 def test_a_damaged_file_is_a_picture_or_a_reason(kind: str, data: st.DataObject) -> None:
