@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -49,12 +49,13 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
         return
     if as_json:
         facts = {"trained": summary.trained, "current": list(summary.current), "device_seconds": summary.seconds}
-        print(json.dumps(facts))
+        print(json.dumps({**facts, "display_names": dict(summary.display_names)}))
         return
     for name, version in summary.trained.items():
-        print(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of device time")
+        also = _also(name, summary.display_names)
+        print(f"{name}@{version}{also} trained in {seconds_text(summary.seconds[name])} of device time")
     for name in summary.current:
-        print(f"{name} is up to date")
+        print(f"{name}{_also(name, summary.display_names)} is up to date")
 
 
 def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
@@ -241,6 +242,14 @@ def _print_forecast(forecast: StylizeForecast) -> None:
         print(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
 
 
+def _also(name: str, display_names: Mapping[str, str]) -> str:
+    """Return the name of a collection in brackets, or nothing if its id is the same."""
+    from artbank.report.markdown import visible
+
+    display_name = display_names.get(name, name)
+    return "" if display_name == name else f" ({visible(display_name)})"
+
+
 def _print_training(forecast: TrainForecast, as_json: bool) -> None:
     from artbank.report.costs import training_cost
     from artbank.report.markdown import number_text
@@ -249,9 +258,9 @@ def _print_training(forecast: TrainForecast, as_json: bool) -> None:
         print(json.dumps({name: value for name, value in asdict(forecast).items() if name != "text"}))
         return
     for name, num_artworks in forecast.collections:
-        print(f"{name}: {number_text(num_artworks, 'artwork')}, to train")
+        print(f"{name}{_also(name, forecast.display_names)}: {number_text(num_artworks, 'artwork')}, to train")
     for name in forecast.current:
-        print(f"{name} is up to date")
+        print(f"{name}{_also(name, forecast.display_names)} is up to date")
     if forecast.collections:
         print(training_cost(forecast).replace("**", ""))
 

@@ -32,14 +32,16 @@ class TrainSummary:
     """The result of a run.
 
     Attributes:
-        trained: Version of each newly trained bank, by collection.
+        trained: Version of each newly trained bank, by id of the collection.
         current: Collections whose bank was up to date, or was trained by another run meanwhile.
         seconds: Device seconds of each newly trained bank, by collection: its share of the steps and validations.
+        display_names: Names of all these collections by id.
     """
 
     trained: dict[str, int]
     current: tuple[str, ...]
     seconds: dict[str, float]
+    display_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @flow(name="train-banks", flow_run_name="{config.title}")
@@ -62,7 +64,7 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     if not plan.jobs:
         log.info("nothing to train: %d collections are up to date", len(plan.current))
         _build_site(config)
-        return TrainSummary({}, plan.current, {})
+        return TrainSummary({}, plan.current, {}, plan.display_names)
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
@@ -71,7 +73,9 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     trained_elsewhere = [name for name in jobs if name not in trained and name not in failed]
     current = (*plan.current, *trained_elsewhere)
     reasons = {name: format_error(error) for name, error in failed.items()}
-    show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config))
+    show_banks(
+        list(trained.values()), current, reasons, index_uri=_build_site(config), display_names=plan.display_names
+    )
     emit_banks(config.gallery_uri, trained.values())
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {format_failures(failed)}")
@@ -79,6 +83,7 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         trained={name: bank.version for name, bank in trained.items()},
         current=current,
         seconds={name: bank.seconds for name, bank in trained.items()},
+        display_names=plan.display_names,
     )
 
 

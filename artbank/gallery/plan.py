@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from artbank.catalog.catalog import Catalog, make_bank_id
@@ -29,11 +29,16 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """A run of `train_banks`: its jobs, the names of the collections whose bank is up to date, and a forecast."""
+    """A run of `train_banks`: its jobs, the ids of the collections whose bank is up to date, and a forecast."""
 
     jobs: tuple[TrainJob, ...]
     current: tuple[str, ...]
     forecast: TrainForecast
+
+    @property
+    def display_names(self) -> Mapping[str, str]:
+        """Names of all collections by id."""
+        return self.forecast.display_names
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
@@ -56,7 +61,8 @@ def plan_training(config: TrainConfig) -> TrainPlan:
             current.append(collection.name)
         else:
             jobs.append(job)
-    return TrainPlan(tuple(jobs), tuple(current), _forecast(config, jobs, current, banks, base_hash))
+    names = {collection.name: collection.display_name for collection in collections}
+    return TrainPlan(tuple(jobs), tuple(current), _forecast(config, jobs, current, banks, base_hash, names))
 
 
 def _find_job(
@@ -79,12 +85,17 @@ def _find_job(
 
 
 def _forecast(
-    config: TrainConfig, jobs: Sequence[TrainJob], current: Sequence[str], banks: Sequence[BankRecord], base_hash: str
+    config: TrainConfig,
+    jobs: Sequence[TrainJob],
+    current: Sequence[str],
+    banks: Sequence[BankRecord],
+    base_hash: str,
+    display_names: Mapping[str, str],
 ) -> TrainForecast:
     """Forecast how long one worker needs, from the banks in the catalog."""
     pace = estimate_step_pace(banks, config.recipe, base_hash, device_kind(config))
     fewest, likely, most = (steps * len(jobs) for steps in estimate_steps(banks, config.recipe))
     seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
     collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
-    forecast = TrainForecast(collections, tuple(current), (fewest, likely, most), seconds, pace, text="")
+    forecast = TrainForecast(collections, tuple(current), (fewest, likely, most), seconds, pace, "", display_names)
     return replace(forecast, text=training_markdown(forecast, title=f"To train on {config.gallery_uri}"))

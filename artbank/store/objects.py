@@ -146,6 +146,14 @@ class Store:
             names = list(self._backend.list_folders(folder))
         return sorted(name for name in names if not is_hidden(name) and find_fault(name) is None)
 
+    def list_files(self, prefix: str = "") -> list[StoredObject]:
+        """List the objects directly in a folder, sorted by key, without those below its folders; see `scan`."""
+        folder = _check_prefix(prefix)
+        with counting_objects("list"):
+            found = list(self._backend.list_files(folder))
+        valid = [item for item in found if not is_hidden(item.key) and find_fault(item.key) is None]
+        return sorted(self._with_etags(valid, hash_content=False), key=lambda stored: stored.key)
+
     def exists(self, key: str) -> bool:
         """Tell whether there is an object under `key`; False for a folder.
 

@@ -2,15 +2,47 @@
 
 This module works on whole objects and never on a store: reading Parquet through a file handle of a store can abort the
 interpreter at exit.
+
+A few bytes of Parquet can stand for terabytes of rows. So `Limits` are checked in the metadata before a table is read,
+and again with each batch of rows. Texts are read as dictionaries and written out only when their size is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+_BATCH_ROWS = 2**17
+_LEAST_BYTES = 2**29  # that every table may take in memory
+_BYTES_PER_BYTE = 200  # of a file; our own tables take up to 60, as each row holds hashes, which cannot be compressed
+_DICTIONARY_ENCODINGS = ("RLE_DICTIONARY", "PLAIN_DICTIONARY")
+_VALUE_BYTES = 4  # that a value takes at least, if only as an index of its dictionary
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a table may take.
+
+    Attributes:
+        num_rows: Rows.
+        num_bytes: Bytes of the rows in memory.
+        num_columns: Columns of the file, whichever are read.
+    """
+
+    num_rows: int
+    num_bytes: int
+    num_columns: int = 1000
+
+    @classmethod
+    def of_file(cls, data: bytes) -> Limits:
+        """Return the limits of a table of any length: 512 MiB, and 200 bytes more for each byte of its file."""
+        num_bytes = _LEAST_BYTES + _BYTES_PER_BYTE * len(data)
+        return cls(num_bytes // _VALUE_BYTES, num_bytes)
 
 
 def table_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
@@ -42,53 +74,190 @@ def table_bytes_by_row_group(table: pa.Table, schema: pa.Schema, row_group_size:
     return sink.getvalue().to_pybytes()
 
 
-def read_table(data: bytes, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(
+    data: bytes, schema: pa.Schema, columns: Sequence[str] | None = None, limits: Limits | None = None
+) -> pa.Table:
     """Read a table as rows of `schema`, also if it was written with another version of that schema.
 
     Args:
         data: Content of the file.
         schema: Columns of the file that it does not name are left out; columns that the file does not have are null.
         columns: Names of the columns to read; None for all of `schema`.
+        limits: The most that the rows may take; None for `Limits.of_file`.
 
     Raises:
-        pa.ArrowException: The bytes are not a valid Parquet file, or a column has another type.
+        pa.ArrowException: The bytes are not a valid Parquet file, a column has another type, or the rows take more
+            than `limits`.
     """
     with _damage_as_arrow_error():
-        metadata = pq.read_metadata(pa.BufferReader(data))
-        names = set(metadata.schema.to_arrow_schema().names)
-        dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type) and field.name in names]
-        file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=dictionaries)
-        wanted = schema.names if columns is None else columns
-        found = file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
-        return cast_to_schema(_validated(found), schema, columns)
+        return ParquetBytes(data, limits=limits).read(schema, schema.names if columns is None else columns)
 
 
-def read_row_group(data: bytes, schema: pa.Schema, row_group: int) -> pa.Table:
-    """Read one row group, counted from 0, as rows of `schema`.
+class ParquetBytes:
+    """A Parquet file whose metadata is parsed once, however often row groups are read from it."""
+
+    def __init__(self, data: bytes, *, limits: Limits | None = None, has_checksums: bool = False):
+        """Parse the metadata.
+
+        Args:
+            data: Content of the file.
+            limits: The most that the rows of one read may take; None for `Limits.of_file`.
+            has_checksums: Whether to compare its pages with their checksums.
+
+        Raises:
+            pa.ArrowException: The bytes are not a valid Parquet file, or have too many columns.
+        """
+        self._data = data
+        self._limits = limits or Limits.of_file(data)
+        self._has_checksums = has_checksums
+        with _damage_as_arrow_error():
+            self._metadata = pq.read_metadata(pa.BufferReader(data))
+            _check("columns", self._metadata.num_columns, self._limits.num_columns)
+            self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
+
+    @property
+    def num_row_groups(self) -> int:
+        """Number of row groups."""
+        return self._metadata.num_row_groups
+
+    def row_group_sizes(self) -> list[int]:
+        """Return the number of rows of each row group."""
+        with _damage_as_arrow_error():
+            return [self._metadata.row_group(number).num_rows for number in range(self.num_row_groups)]
+
+    def read(self, schema: pa.Schema, columns: Sequence[str], row_group: int | None = None) -> pa.Table:
+        """Read all rows, or those of one row group, as rows of some columns of `schema`.
+
+        Raises:
+            pa.ArrowException: See `read_table`.
+            IndexError: The file has fewer row groups.
+        """
+        if row_group is not None and row_group >= self.num_row_groups:
+            raise IndexError(f"expected row group {row_group}, found {self.num_row_groups} row groups")
+        groups = range(self.num_row_groups) if row_group is None else [row_group]
+        with _damage_as_arrow_error():
+            batches = [cast_to_schema(batch, schema, columns) for batch in self.batches(columns, groups)]
+            return pa.concat_tables(batches) if batches else cast_to_schema(schema.empty_table(), schema, columns)
+
+    def batches(
+        self, columns: Sequence[str], row_groups: Sequence[int] | None = None, *, batch_rows: int = _BATCH_ROWS
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of some row groups in batches; texts may be dictionaries.
+
+        Args:
+            columns: Names of the columns to read; those that the file does not have are left out.
+            row_groups: All when None.
+            batch_rows: Rows of a batch, at most.
+
+        Raises:
+            pa.ArrowException: See `read_table`.
+        """
+        groups = range(self.num_row_groups) if row_groups is None else row_groups
+        wanted = [name for name in columns if name in self.schema.names]
+        num_bytes = 0
+        with _damage_as_arrow_error():
+            chunks = self._check_metadata(wanted, groups, len(columns))
+            for batch in self._read(chunks, wanted, groups, batch_rows):
+                num_bytes += sum(_plain_bytes(column) for column in batch.columns)
+                _check("bytes", num_bytes, self._limits.num_bytes)
+                yield _validated(pa.Table.from_batches([batch]))
+
+    def _check_metadata(self, wanted: Sequence[str], groups: Sequence[int], num_columns: int) -> list[_Chunk]:
+        """Check the sizes of all that is to be read; missing columns count too, because they are filled with nulls."""
+        paths = [self._metadata.schema.column(leaf).path for leaf in range(self._metadata.num_columns)]
+        leaves = [leaf for leaf, path in enumerate(paths) if path in wanted or path.partition(".")[0] in wanted]
+        found = [self._metadata.row_group(group) for group in groups]
+        num_rows = sum(group.num_rows for group in found)
+        _check("rows", num_rows, self._limits.num_rows)
+        _check("bytes", num_rows * num_columns * _VALUE_BYTES, self._limits.num_bytes)
+        chunks = [_Chunk.of(group.column(leaf)) for group in found for leaf in leaves]
+        _check("bytes", sum(chunk.least_bytes for chunk in chunks), self._limits.num_bytes)
+        return chunks
+
+    def _read(
+        self, chunks: Sequence[_Chunk], wanted: Sequence[str], groups: Sequence[int], batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Read rows whose texts may be far larger than their encoding, in such a way that only the latter is loaded."""
+        most = self._limits.num_bytes
+        texts: set[str] = set()
+        if sum(chunk.most_bytes for chunk in chunks) > most:
+            texts = {
+                chunk.path for chunk in chunks if chunk.is_dictionary and (chunk.is_flat or chunk.most_bytes > most)
+            }
+            longest = max((chunk.num_bytes for chunk in chunks if chunk.is_expanded), default=1)
+            batch_rows = min(batch_rows, max(most // longest, 1))
+        file = pq.ParquetFile(
+            pa.BufferReader(self._data),
+            metadata=self._metadata,
+            read_dictionary=sorted(texts),
+            page_checksum_verification=self._has_checksums,
+        )
+        is_nested = any(chunk.path in texts and not chunk.is_flat for chunk in chunks)
+        for some in [[group] for group in groups] if is_nested else [list(groups)]:  # no such batch may span two groups
+            yield from file.iter_batches(batch_rows, row_groups=some, columns=list(wanted))
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A column of one row group.
+
+    Attributes:
+        path: Path of the column in the file.
+        num_values: Its values; for a column of lists those in the lists.
+        num_bytes: Bytes of its encoding.
+        is_dictionary: Whether it is texts of which each may stand for many values.
+        is_expanded: Whether it is texts that are as short as their encoding only until they are read.
+    """
+
+    path: str
+    num_values: int
+    num_bytes: int
+    is_dictionary: bool
+    is_expanded: bool
+
+    @classmethod
+    def of(cls, column: pq.ColumnChunkMetaData) -> _Chunk:
+        encodings = set(column.encodings)
+        is_text = column.physical_type == "BYTE_ARRAY"
+        is_fixed = column.physical_type == "FIXED_LEN_BYTE_ARRAY"  # `pyarrow` cannot read it as a dictionary
+        has_dictionary = column.has_dictionary_page or not encodings.isdisjoint(_DICTIONARY_ENCODINGS)
+        return cls(
+            column.path_in_schema,
+            column.num_values,
+            column.total_uncompressed_size,
+            is_text and has_dictionary,
+            (is_text and "DELTA_BYTE_ARRAY" in encodings) or (is_fixed and has_dictionary),
+        )
+
+    @property
+    def is_flat(self) -> bool:
+        return "." not in self.path
+
+    @property
+    def least_bytes(self) -> int:
+        """The least bytes that it takes to read it."""
+        if self.is_expanded and not self.is_flat:  # one row may have all values, so that small batches do not help
+            return self.most_bytes
+        return max(self.num_bytes, self.num_values * _VALUE_BYTES)
+
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes that its values may have in memory."""
+        return self.num_bytes * (self.num_values if self.is_dictionary or self.is_expanded else 1)
+
+
+def read_columns(data: bytes, names: Sequence[str], limits: Limits) -> Iterator[pa.Table]:
+    """Yield columns of any type of an untrusted file in batches; columns that it does not have are left out.
+
+    Case and spaces around the names of its columns do not matter.
 
     Raises:
-        pa.ArrowException: The bytes are not a valid Parquet file, or a column has another type.
-        IndexError: The file has fewer row groups.
+        pa.ArrowException: The bytes are not a valid Parquet file, or the rows take more than `limits`.
     """
-    with _damage_as_arrow_error():
-        file = pq.ParquetFile(pa.BufferReader(data))
-        if row_group >= file.num_row_groups:
-            raise IndexError(f"expected row group {row_group}, found {file.num_row_groups} row groups")
-        return cast_to_schema(_validated(file.read_row_group(row_group)), schema)
-
-
-def read_columns(data: bytes, names: Sequence[str], *, max_rows: int) -> pa.Table:
-    """Read columns of any type from an untrusted file; columns that it does not have are left out.
-
-    Raises:
-        pa.ArrowException: The bytes are not a valid Parquet file.
-        ValueError: The file has more than `max_rows` rows.
-    """
-    with _damage_as_arrow_error():
-        file = pq.ParquetFile(pa.BufferReader(data))
-        if file.metadata.num_rows > max_rows:
-            raise ValueError(f"expected at most {max_rows} rows, found {file.metadata.num_rows}")
-        return _validated(file.read(columns=[name for name in names if name in file.schema_arrow.names]))
+    file = ParquetBytes(data, limits=limits)
+    known = {name: name.strip().lower() for name in file.schema.names if name.strip().lower() in names}
+    for batch in file.batches(list(known)):
+        yield batch.rename_columns([known[name] for name in batch.column_names])
 
 
 def read_schema(data: bytes) -> pa.Schema:
@@ -110,17 +279,6 @@ def read_metadata(data: bytes) -> dict[bytes, bytes]:
     return read_schema(data).metadata or {}
 
 
-def read_row_group_sizes(data: bytes) -> list[int]:
-    """Read the number of rows of each row group.
-
-    Raises:
-        pa.ArrowException: The bytes are not a Parquet file.
-    """
-    with _damage_as_arrow_error():
-        metadata = pq.read_metadata(pa.BufferReader(data))
-        return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-
-
 def cast_to_schema(table: pa.Table, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a table with the columns of `schema`, or some of them; missing columns are null.
 
@@ -135,6 +293,23 @@ def _cast_column(table: pa.Table, field: pa.Field) -> pa.Array | pa.ChunkedArray
     if field.name in table.column_names:
         return table[field.name].cast(field.type)
     return pa.nulls(len(table), field.type)
+
+
+def _check(unit: str, found: int, most: int) -> None:
+    if not 0 <= found <= most:
+        raise pa.ArrowInvalid(f"expected at most {most:,} {unit}, found {found:,}; it is not read")
+
+
+def _plain_bytes(column: pa.Array) -> int:
+    """Return the bytes of a column whose dictionaries are written out."""
+    if isinstance(column, pa.DictionaryArray):
+        lengths = pc.binary_length(column.dictionary).cast(pa.int64())
+        return (pc.sum(lengths.take(column.indices)).as_py() or 0) + len(column) * _VALUE_BYTES
+    if isinstance(column, pa.ListArray | pa.LargeListArray):
+        return _plain_bytes(column.flatten()) + len(column) * _VALUE_BYTES
+    if isinstance(column, pa.StructArray):
+        return sum(_plain_bytes(field) for field in column.flatten())
+    return column.nbytes
 
 
 def _validated(table: pa.Table) -> pa.Table:

@@ -35,9 +35,7 @@ class FsspecBackend:
         folder = self._path(prefix)
         for path, info in self._fs.find(folder, detail=True).items():
             if path.startswith(f"{folder}/"):
-                key = path[len(self._root) + 1 :]
-                etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-                yield ListedObject(key, info["size"], etag or None, _changed_ns(info))
+                yield self._to_listed(path, info)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`."""
@@ -50,6 +48,14 @@ class FsspecBackend:
         except FileNotFoundError:
             return []
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+
+    def list_files(self, prefix: str) -> list[ListedObject]:
+        """See `Backend.list_files`."""
+        try:
+            entries = self._fs.ls(self._path(prefix), detail=True)
+        except FileNotFoundError:
+            return []
+        return [self._to_listed(entry["name"], entry) for entry in entries if entry["type"] == "file"]
 
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
@@ -94,6 +100,10 @@ class FsspecBackend:
     def _hash(self, key: str) -> str:
         with self._fs.open(self._path(key), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _to_listed(self, path: str, info: Mapping[str, Any]) -> ListedObject:
+        etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+        return ListedObject(path[len(self._root) + 1 :], info["size"], etag or None, _changed_ns(info))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}" if key else self._root

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from PIL import Image
 
 from artbank.errors import CollectionError
-from artbank.gallery.collections import Artwork, Collection, Finding, list_collections, read_artworks
+from artbank.gallery.collections import Artwork, Collection, list_collections, read_artworks
 from artbank.gallery.doctor import check_artworks, measure_margin
+from artbank.gallery.findings import Finding
+from artbank.runtime.collection_ids import collection_id
 from artbank.store.objects import Store
 from tests.support.paths import REAL_FILES as DATA
 
@@ -106,13 +109,47 @@ def test_collections_may_be_named(gallery: Store) -> None:
         list_collections(gallery, ["manet"])
 
 
-def test_folders_without_images_or_with_unfit_names_are_left_out_with_a_warning(
+def test_folders_without_images_are_left_out_with_a_warning(gallery: Store, caplog: pytest.LogCaptureFixture) -> None:
+    gallery.write_many({"notes/a.txt": b"-"})
+    assert only(gallery).name == "monet"
+    assert "folders left out because they have no image: notes" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Van Gogh", "Albrecht_Dürer", "葛飾北斎", "O'Keeffe", "_x", "Gilbert + G.", "a@b:c"])
+def test_a_folder_of_any_name_is_a_collection(gallery: Store, name: str) -> None:
+    gallery.write(f"{name}/0.png", save(paint(5)))
+    [found] = list_collections(gallery, [name])
+    assert (found.name, found.display_name) == (collection_id(name), name)
+    assert list_collections(gallery, [found.name]) == [found]
+    assert [stored.key for stored in found.artworks] == [f"{name}/0.png"]
+    assert [collection.display_name for collection in list_collections(gallery)].count(name) == 1
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_collection_is_found_by_its_name_in_either_normal_form(gallery: Store, form: str) -> None:
+    gallery.write(f"{unicodedata.normalize('NFD', 'Dürer')}/0.png", save(paint(5)))
+    [found] = list_collections(gallery, [unicodedata.normalize(form, "Dürer")])
+    assert found.display_name == unicodedata.normalize("NFC", "Dürer")
+
+
+def test_folders_whose_names_differ_in_their_normal_form_are_one_collection(
     gallery: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gallery.write_many({"notes/a.txt": b"-", "van gogh/a.png": save(paint(5))})
-    assert only(gallery).name == "monet"
-    assert "'van gogh' is left out" in caplog.text
-    assert "folders left out because they have no image: notes" in caplog.text
+    folders = [unicodedata.normalize(form, "Dürer") for form in ("NFC", "NFD")]
+    gallery.write_many({f"{folder}/{len(folder)}.png": save(paint(len(folder))) for folder in folders})
+    gallery.write("metadata.csv", f"file_name,caption\n{folders[0]}/6.png,a hare\n".encode())
+    [found] = list_collections(gallery, ["Dürer"])
+    assert {stored.key for stored in found.artworks} == {f"{folders[0]}/5.png", f"{folders[1]}/6.png"}
+    assert "have the same name and are one collection" in caplog.text
+
+
+def test_of_two_folders_with_one_id_the_one_that_is_named_by_it_stays(
+    gallery: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = collection_id("Van Gogh")
+    gallery.write_many({f"{folder}/0.png": save(paint(1)) for folder in ("Van Gogh", name)})
+    assert [collection.display_name for collection in list_collections(gallery)] == [name, "monet"]
+    assert "folder 'Van Gogh' is left out: it has the id of" in caplog.text
 
 
 def test_a_folder_without_images_cannot_be_asked_for(gallery: Store) -> None:
@@ -171,7 +208,7 @@ def test_few_bytes_are_in_memory_together(gallery: Store, monkeypatch: pytest.Mo
     asked, read_many = [], Store.read_many
     monkeypatch.setattr(Store, "read_many", lambda store, keys: asked.append(len(keys)) or read_many(store, keys))
     artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert len(artworks) == 3 and asked == [0, 2, 1]
+    assert len(artworks) == 3 and asked == [2, 1]
 
 
 def test_an_artwork_removed_since_the_scan_is_a_finding_and_a_failing_store_an_error(
