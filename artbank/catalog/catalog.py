@@ -26,7 +26,8 @@ from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.hashing import short_hash
 from artbank.runtime.style_names import split_version
 from artbank.store.objects import Store
-from artbank.store.parquet import Limits, read_table, table_bytes
+from artbank.store.parquet import read_table, table_bytes
+from artbank.store.table_limits import Limits
 
 _Row = TypeVar("_Row", BankRecord, BankEvent)
 _LIMITS = Limits(num_rows=100, num_bytes=16 * 2**20)  # of the file of one row; a row takes some kilobytes

@@ -13,7 +13,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from artbank.store.parquet import Limits, read_columns
+from artbank.store.parquet import read_columns
+from artbank.store.table_limits import Limits
 
 LARGEST_TEXT_BYTES = 2**20
 """Bytes of the largest file with the caption of one artwork."""

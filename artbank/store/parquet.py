@@ -11,38 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from artbank.store.table_limits import VALUE_BYTES, Chunk, Limits, check_count, plain_bytes
+
 _BATCH_ROWS = 2**17
-_LEAST_BYTES = 2**29  # that every table may take in memory
-_BYTES_PER_BYTE = 200  # of a file; our own tables take up to 60, as each row holds hashes, which cannot be compressed
-_DICTIONARY_ENCODINGS = ("RLE_DICTIONARY", "PLAIN_DICTIONARY")
-_VALUE_BYTES = 4  # that a value takes at least, if only as an index of its dictionary
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The most that a table may take.
-
-    Attributes:
-        num_rows: Rows.
-        num_bytes: Bytes of the rows in memory.
-        num_columns: Columns of the file, whichever are read.
-    """
-
-    num_rows: int
-    num_bytes: int
-    num_columns: int = 1000
-
-    @classmethod
-    def of_file(cls, data: bytes) -> Limits:
-        """Return the limits of a table of any length: 512 MiB, and 200 bytes more for each byte of its file."""
-        num_bytes = _LEAST_BYTES + _BYTES_PER_BYTE * len(data)
-        return cls(num_bytes // _VALUE_BYTES, num_bytes)
 
 
 def table_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
@@ -112,7 +87,7 @@ class ParquetBytes:
         self._has_checksums = has_checksums
         with _damage_as_arrow_error():
             self._metadata = pq.read_metadata(pa.BufferReader(data))
-            _check("columns", self._metadata.num_columns, self._limits.num_columns)
+            check_count("columns", self._metadata.num_columns, self._limits.num_columns)
             self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
 
     @property
@@ -158,24 +133,24 @@ class ParquetBytes:
         with _damage_as_arrow_error():
             chunks = self._check_metadata(wanted, groups, len(columns))
             for batch in self._read(chunks, wanted, groups, batch_rows):
-                num_bytes += sum(_plain_bytes(column) for column in batch.columns)
-                _check("bytes", num_bytes, self._limits.num_bytes)
+                num_bytes += sum(plain_bytes(column) for column in batch.columns)
+                check_count("bytes", num_bytes, self._limits.num_bytes)
                 yield _validated(pa.Table.from_batches([batch]))
 
-    def _check_metadata(self, wanted: Sequence[str], groups: Sequence[int], num_columns: int) -> list[_Chunk]:
+    def _check_metadata(self, wanted: Sequence[str], groups: Sequence[int], num_columns: int) -> list[Chunk]:
         """Check the sizes of all that is to be read; missing columns count too, because they are filled with nulls."""
         paths = [self._metadata.schema.column(leaf).path for leaf in range(self._metadata.num_columns)]
         leaves = [leaf for leaf, path in enumerate(paths) if path in wanted or path.partition(".")[0] in wanted]
         found = [self._metadata.row_group(group) for group in groups]
         num_rows = sum(group.num_rows for group in found)
-        _check("rows", num_rows, self._limits.num_rows)
-        _check("bytes", num_rows * num_columns * _VALUE_BYTES, self._limits.num_bytes)
-        chunks = [_Chunk.of(group.column(leaf)) for group in found for leaf in leaves]
-        _check("bytes", sum(chunk.least_bytes for chunk in chunks), self._limits.num_bytes)
+        check_count("rows", num_rows, self._limits.num_rows)
+        check_count("bytes", num_rows * num_columns * VALUE_BYTES, self._limits.num_bytes)
+        chunks = [Chunk.of(group.column(leaf)) for group in found for leaf in leaves]
+        check_count("bytes", sum(chunk.least_bytes for chunk in chunks), self._limits.num_bytes)
         return chunks
 
     def _read(
-        self, chunks: Sequence[_Chunk], wanted: Sequence[str], groups: Sequence[int], batch_rows: int
+        self, chunks: Sequence[Chunk], wanted: Sequence[str], groups: Sequence[int], batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
         """Read rows whose texts may be far larger than their encoding, in such a way that only the latter is loaded."""
         most = self._limits.num_bytes
@@ -195,55 +170,6 @@ class ParquetBytes:
         is_nested = any(chunk.path in texts and not chunk.is_flat for chunk in chunks)
         for some in [[group] for group in groups] if is_nested else [list(groups)]:  # no such batch may span two groups
             yield from file.iter_batches(batch_rows, row_groups=some, columns=list(wanted))
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """A column of one row group.
-
-    Attributes:
-        path: Path of the column in the file.
-        num_values: Its values; for a column of lists those in the lists.
-        num_bytes: Bytes of its encoding.
-        is_dictionary: Whether it is texts of which each may stand for many values.
-        is_expanded: Whether it is texts that are as short as their encoding only until they are read.
-    """
-
-    path: str
-    num_values: int
-    num_bytes: int
-    is_dictionary: bool
-    is_expanded: bool
-
-    @classmethod
-    def of(cls, column: pq.ColumnChunkMetaData) -> _Chunk:
-        encodings = set(column.encodings)
-        is_text = column.physical_type == "BYTE_ARRAY"
-        is_fixed = column.physical_type == "FIXED_LEN_BYTE_ARRAY"  # `pyarrow` cannot read it as a dictionary
-        has_dictionary = column.has_dictionary_page or not encodings.isdisjoint(_DICTIONARY_ENCODINGS)
-        return cls(
-            column.path_in_schema,
-            column.num_values,
-            column.total_uncompressed_size,
-            is_text and has_dictionary,
-            (is_text and "DELTA_BYTE_ARRAY" in encodings) or (is_fixed and has_dictionary),
-        )
-
-    @property
-    def is_flat(self) -> bool:
-        return "." not in self.path
-
-    @property
-    def least_bytes(self) -> int:
-        """The least bytes that it takes to read it."""
-        if self.is_expanded and not self.is_flat:  # one row may have all values, so that small batches do not help
-            return self.most_bytes
-        return max(self.num_bytes, self.num_values * _VALUE_BYTES)
-
-    @property
-    def most_bytes(self) -> int:
-        """The most bytes that its values may have in memory."""
-        return self.num_bytes * (self.num_values if self.is_dictionary or self.is_expanded else 1)
 
 
 def read_columns(data: bytes, names: Sequence[str], limits: Limits) -> Iterator[pa.Table]:
@@ -293,23 +219,6 @@ def _cast_column(table: pa.Table, field: pa.Field) -> pa.Array | pa.ChunkedArray
     if field.name in table.column_names:
         return table[field.name].cast(field.type)
     return pa.nulls(len(table), field.type)
-
-
-def _check(unit: str, found: int, most: int) -> None:
-    if not 0 <= found <= most:
-        raise pa.ArrowInvalid(f"expected at most {most:,} {unit}, found {found:,}; it is not read")
-
-
-def _plain_bytes(column: pa.Array) -> int:
-    """Return the bytes of a column whose dictionaries are written out."""
-    if isinstance(column, pa.DictionaryArray):
-        lengths = pc.binary_length(column.dictionary).cast(pa.int64())
-        return (pc.sum(lengths.take(column.indices)).as_py() or 0) + len(column) * _VALUE_BYTES
-    if isinstance(column, pa.ListArray | pa.LargeListArray):
-        return _plain_bytes(column.flatten()) + len(column) * _VALUE_BYTES
-    if isinstance(column, pa.StructArray):
-        return sum(_plain_bytes(field) for field in column.flatten())
-    return column.nbytes
 
 
 def _validated(table: pa.Table) -> pa.Table:

@@ -14,7 +14,8 @@ from artbank.gallery.captions import read_captions
 from artbank.gallery.collections import Collection, list_collections
 from artbank.gallery.findings import Finding
 from artbank.store.objects import Store
-from artbank.store.parquet import Limits, table_bytes
+from artbank.store.parquet import table_bytes
+from artbank.store.table_limits import Limits
 from tests.support.table_bombs import bomb
 
 _numbers = count()

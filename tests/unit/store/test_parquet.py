@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artbank.store.parquet import Limits, ParquetBytes, read_columns, read_table, table_bytes
+from artbank.store.parquet import ParquetBytes, read_columns, read_table, table_bytes
+from artbank.store.table_limits import Limits
 from tests.support.table_bombs import LONG, repeated
 
 TEXT = pa.schema([("text", pa.string())])
