@@ -39,7 +39,6 @@ Durability = Literal["full", "fast"]
 
 _NAMED = 3  # styles or collections named in a title
 
-COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # becomes a folder name and a Hive partition
 SkipGlobs = Annotated[
     tuple[str, ...],
     Field(
@@ -50,7 +49,7 @@ SkipGlobs = Annotated[
         )
     ),
 ]
-CollectionNames = tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...]
+CollectionNames = tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...]
 
 
 class PlacesConfig(Model):
@@ -176,7 +175,7 @@ class TrainConfig(RunConfig):
     )
     collections: CollectionNames = Field(
         default=(),
-        description="Only these collections; all by default.",
+        description="Only these collections, by name or id; all by default.",
     )
     force: bool = Field(
         default=False,
@@ -265,7 +264,7 @@ class WatchConfig(PlacesConfig):
     )
     collections: CollectionNames = Field(
         default=(),
-        description="Only these collections; all by default.",
+        description="Only these collections, by name or id; all by default.",
     )
     skip: SkipGlobs = ()
     quiet_seconds: float = Field(
@@ -298,7 +297,7 @@ class StylizeConfig(RunConfig):
     )
     styles: tuple[str, ...] = Field(
         min_length=1,
-        description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3.",
+        description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",
     )
     recipe: StylizeRecipe = StylizeRecipe()
     lease_seconds: float = Field(
@@ -416,8 +415,3 @@ def _title(uri: str, link: str, names: Sequence[str], is_dry: bool) -> str:
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     told = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
     return f"{place}{told}{' (dry run)' if is_dry else ''}"
-
-
-def style_folder(style: str) -> str:
-    """Return a style's folder name, which its rows carry too."""
-    return style.replace(" ", "").replace(":", "_")

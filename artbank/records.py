@@ -70,7 +70,7 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
 
     Attributes:
         bank_id: 16 hex digits of a hash of fingerprint, recipe, base model and attempt.
-        collection: The folder of the gallery that the bank was trained on.
+        collection: Id of the collection that the bank was trained on, see `collection_ids`.
         version: The bank's number within its collection, from 1.
         created_at: When the bank was registered.
         gallery_uri: The gallery.
@@ -104,6 +104,8 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
             older versions, as are the next two.
         sample_evaluations: UNet evaluations for that sample.
         sample_px: Side length of that sample.
+        display_name: Name of the collection's folder in the gallery; None in rows of older
+            versions, whose `collection` is that name.
     """
 
     bank_id: str
@@ -138,6 +140,12 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
     sample_seconds: float | None = None
     sample_evaluations: int | None = None
     sample_px: int | None = None
+    display_name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The collection's name as people know it."""
+        return self.display_name or self.collection
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ class BankEvent(_Row, schema="bank-event/1", collection=_NAMED):
     """A promotion or retirement of one version of a collection.
 
     Attributes:
-        collection: The collection.
+        collection: Id of the collection.
         version: The version that is promoted or retired.
         bank_id: The bank of that version.
         action: `promote` makes this version the one that the collection's name stands for; `retire`

@@ -35,13 +35,16 @@ def list_banks(
     if as_json:
         say_json(rows)
         return
-    say(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}")
+    from artbank.report.markdown import visible
+
+    say(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}  name")
     for row in rows:
         gain = "" if row["clip_style_gain"] is None else f"{row['clip_style_gain']:.2f}"
         name = f"{row['collection']}@{row['version']}"
         say(
             f"{name:<28} {row['status']:<10} {row['created_at']:%Y-%m-%d %H:%M}  "
-            f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6}"
+            f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6}  "
+            f"{visible(row['display_name'] or row['collection'])}"
         )
 
 

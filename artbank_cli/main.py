@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -60,12 +60,13 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
     if as_json:
         facts = {"trained": summary.trained, "current": list(summary.current), "device_seconds": summary.seconds}
         facts |= {"num_skipped": summary.num_skipped, "skipped": [asdict(kind) for kind in summary.skipped]}
-        say_json(facts)
+        say_json({**facts, "display_names": dict(summary.display_names)})
         return
     for name, version in summary.trained.items():
-        say(f"{name}@{version} trained in {seconds_text(summary.seconds[name])} of device time")
+        also = _also(name, summary.display_names)
+        say(f"{name}@{version}{also} trained in {seconds_text(summary.seconds[name])} of device time")
     for name in summary.current:
-        say(f"{name} is up to date")
+        say(f"{name}{_also(name, summary.display_names)} is up to date")
     _print_skipped(summary.skipped)
 
 
@@ -248,6 +249,14 @@ def _print_skipped(kinds: Sequence[SkippedKind]) -> None:
         say(line)
 
 
+def _also(name: str, display_names: Mapping[str, str]) -> str:
+    """Return the name of a collection in brackets, or nothing if its id is the same."""
+    from artbank.report.markdown import visible
+
+    display_name = display_names.get(name, name)
+    return "" if display_name == name else f" ({visible(display_name)})"
+
+
 def _print_training(forecast: TrainForecast, as_json: bool) -> None:
     from artbank.report.costs import training_cost
     from artbank.report.markdown import number_text
@@ -256,9 +265,9 @@ def _print_training(forecast: TrainForecast, as_json: bool) -> None:
         say_json({name: value for name, value in asdict(forecast).items() if name != "text"})
         return
     for name, num_artworks in forecast.collections:
-        say(f"{name}: {number_text(num_artworks, 'artwork')}, to train")
+        say(f"{name}{_also(name, forecast.display_names)}: {number_text(num_artworks, 'artwork')}, to train")
     for name in forecast.current:
-        say(f"{name} is up to date")
+        say(f"{name}{_also(name, forecast.display_names)} is up to date")
     _print_skipped(forecast.skipped)
     if forecast.collections:
         say(training_cost(forecast).replace("**", ""))

@@ -33,9 +33,10 @@ class TrainSummary:
     """The result of a run.
 
     Attributes:
-        trained: Version of each newly trained bank, by collection.
+        trained: Version of each newly trained bank, by id of the collection.
         current: Collections whose bank was up to date, or was trained by another run meanwhile.
         seconds: Device seconds of each newly trained bank, by collection: its share of the steps and validations.
+        display_names: Names of all these collections by id.
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
         skipped: The same files by kind.
     """
@@ -43,6 +44,7 @@ class TrainSummary:
     trained: dict[str, int]
     current: tuple[str, ...]
     seconds: dict[str, float]
+    display_names: Mapping[str, str] = field(default_factory=dict)
     num_skipped: int = 0
     skipped: tuple[SkippedKind, ...] = ()
 
@@ -67,7 +69,7 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     if not plan.jobs:
         log.info("nothing to train: %d collections are up to date", len(plan.current))
         _build_site(config)
-        return TrainSummary({}, plan.current, {}, plan.forecast.num_skipped, plan.forecast.skipped)
+        return TrainSummary({}, plan.current, {}, plan.display_names, plan.forecast.num_skipped, plan.forecast.skipped)
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
@@ -76,8 +78,14 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     trained_elsewhere = [name for name in jobs if name not in trained and name not in failed]
     current = (*plan.current, *trained_elsewhere)
     reasons = {name: format_error(error) for name, error in failed.items()}
-    num_skipped = plan.forecast.num_skipped
-    show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config), num_skipped=num_skipped)
+    show_banks(
+        list(trained.values()),
+        current,
+        reasons,
+        index_uri=_build_site(config),
+        display_names=plan.display_names,
+        num_skipped=plan.forecast.num_skipped,
+    )
     emit_banks(config.gallery_uri, trained.values())
     if failed:
         raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {format_failures(failed)}")
@@ -85,7 +93,8 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         trained={name: bank.version for name, bank in trained.items()},
         current=current,
         seconds={name: bank.seconds for name, bank in trained.items()},
-        num_skipped=num_skipped,
+        display_names=plan.display_names,
+        num_skipped=plan.forecast.num_skipped,
         skipped=plan.forecast.skipped,
     )
 

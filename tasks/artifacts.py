@@ -26,6 +26,8 @@ def show_banks(
     current: Sequence[str],
     failed: Mapping[str, str],
     index_uri: str | None,
+    *,
+    display_names: Mapping[str, str] | None = None,
     num_skipped: int = 0,
 ) -> None:
     """Create a table with the result of every collection, and links to the new banks.
@@ -35,11 +37,16 @@ def show_banks(
         current: Collections whose bank was up to date.
         failed: Reasons for failure, by collection.
         index_uri: URI of the page that lists all banks; None if it could not be updated.
+        display_names: Names of the collections by id; the ids when None.
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
     """
+    names = display_names or {}
     rows = [_bank_row(bank) for bank in trained]
-    rows += [{"collection": plain(name), "outcome": "up to date"} for name in current]
-    rows += [{"collection": plain(name), "outcome": f"failed: {plain(reason)}"} for name, reason in failed.items()]
+    rows += [{**_collection(name, names.get(name, name)), "outcome": "up to date"} for name in current]
+    rows += [
+        {**_collection(name, names.get(name, name)), "outcome": f"failed: {plain(reason)}"}
+        for name, reason in failed.items()
+    ]
     counts = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
     counts += f"; {num_skipped:,} files skipped"
     create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {counts}")
@@ -123,11 +130,15 @@ def _link(place: str, output_uri: str, public_url: str | None) -> str:
     return link_of(place)
 
 
+def _collection(name: str, display_name: str) -> dict[str, object]:
+    return {"collection": plain(display_name), "id": plain(name)}
+
+
 def _bank_row(bank: BankRecord) -> dict[str, object]:
     from artbank.report.markdown import score_text, share_text
 
     return {
-        "collection": plain(bank.collection),
+        **_collection(bank.collection, bank.title),
         "outcome": f"version {bank.version}",
         "artworks": bank.num_artworks,
         "validation loss": round(bank.validation_loss, 4),
@@ -164,8 +175,9 @@ def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
         links = {"page": f"{folder.removesuffix(f'/{files_id(bank)}')}/index.html"}
         links |= {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
         linked = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
-        cost = f"{seconds_text(bank.seconds)} on {escape(bank.device)}, {bank.steps:,} steps"
-        lines += [f"* **{escape(bank.collection)}@{bank.version}** ({cost}): {linked}", f"  {escape(folder)}"]
+        name = escape(f"{bank.title}, version {bank.version}")
+        facts = f"{bank.collection}@{bank.version}, {seconds_text(bank.seconds)} on {bank.device}, {bank.steps:,} steps"
+        lines += [f"* **{name}** ({escape(facts)}): {linked}", f"  {escape(folder)}"]
     if (more := len(banks) - _MAX_LISTED) > 0:
         lines.append(f"* and {more} more; `artbank banks` lists them")
     if index_uri:

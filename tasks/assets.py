@@ -38,12 +38,13 @@ def emit_banks(gallery_uri: str, banks: Collection[BankRecord]) -> None:
     for bank in banks:
         facts = {
             "collection": bank.collection,
+            "display_name": bank.title,
             "version": bank.version,
             "bank_id": bank.bank_id,
             "num_artworks": bank.num_artworks,
             "validation_loss": bank.validation_loss,
         }
-        _emit(asset_key(bank.weights_uri), [asset_key(gallery_uri, bank.collection)], facts)
+        _emit(asset_key(bank.weights_uri), [asset_key(gallery_uri, bank.title)], facts)
 
 
 def emit_archive(archive_uri: str, output_uri: str, bank_uris: Collection[str], outcome: Outcome) -> None:

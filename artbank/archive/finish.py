@@ -214,4 +214,4 @@ def _describe_banks(style: StyleChoice) -> str:
 
 def _describe_bank(bank: BankRecord, weight: float) -> str:
     share = "" if weight == 1 else f" at {weight:.0%}"
-    return f"{bank.collection}, version {bank.version}{share}"
+    return f"{bank.title}, version {bank.version}{share}"

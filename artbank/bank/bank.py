@@ -98,7 +98,7 @@ class Bank:
 
     Attributes:
         bank_id: Its id in the catalog.
-        collection: Name of the collection it learned.
+        collection: Id of the collection it learned.
         base_model: Name, folder or URI by which the training run named its base model.
         base_model_hash: SHA-256 of that model's files.
         fingerprint: Fingerprint of the collection it learned.

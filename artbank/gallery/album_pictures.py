@@ -16,7 +16,8 @@ from artbank.catalog.album import (
     ShownArtwork,
     Thumbnail,
 )
-from artbank.gallery.collections import Artwork, Collection, Finding
+from artbank.gallery.collections import Artwork, Collection
+from artbank.gallery.findings import Finding
 from artbank.images.codec import Picture, encode, resize
 from artbank.runtime.hashing import short_hash
 

@@ -47,11 +47,16 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """A run of `train_banks`: its jobs, the names of the collections whose bank is up to date, and a forecast."""
+    """A run of `train_banks`: its jobs, the ids of the collections whose bank is up to date, and a forecast."""
 
     jobs: tuple[TrainJob, ...]
     current: tuple[str, ...]
     forecast: TrainForecast
+
+    @property
+    def display_names(self) -> Mapping[str, str]:
+        """Names of all collections by id."""
+        return self.forecast.display_names
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
@@ -86,7 +91,8 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         current.append(collection.name)
         if not config.dry_run:
             retire_damaged(catalog, job.damaged)
-    forecast = _forecast(config, jobs, current, banks, base_hash, skipped.kinds())
+    names = {collection.name: collection.display_name for collection in collections}
+    forecast = _forecast(config, jobs, current, banks, base_hash, names, skipped.kinds())
     return TrainPlan(tuple(jobs), tuple(current), forecast)
 
 
@@ -143,6 +149,7 @@ def _forecast(
     current: Sequence[str],
     banks: Sequence[BankRecord],
     base_hash: str,
+    display_names: Mapping[str, str],
     skipped: tuple[SkippedKind, ...],
 ) -> TrainForecast:
     """Forecast how long one worker needs, from the banks in the catalog."""
@@ -157,6 +164,7 @@ def _forecast(
         seconds=seconds,
         pace=pace,
         text="",
+        display_names=display_names,
         num_skipped=count_skipped(skipped),
         skipped=skipped,
     )

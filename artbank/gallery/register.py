@@ -94,7 +94,7 @@ def register_bank(
     finished = _draw(config, job, drawer, profile, result)
     samples = finished.samples
     pictures = {
-        PREVIEW: preview_grid(profile.previewed, samples.photos, samples.pictures, finished.bank.collection),
+        PREVIEW: preview_grid(profile.previewed, samples.photos, samples.pictures, job.collection.display_name),
         **_make_album(drawer.base, finished),
     }
     files = {
@@ -200,6 +200,7 @@ def _make_record(
         sample_seconds=finished.samples.seconds,
         sample_evaluations=finished.samples.evaluations,
         sample_px=drawer.base.native_px,
+        display_name=finished.job.collection.display_name,
     )
 
 

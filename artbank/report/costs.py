@@ -32,13 +32,14 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
 def training_markdown(forecast: TrainForecast, *, title: str) -> str:
     """Return the forecast of a training run as Markdown."""
     listed = forecast.collections[:_MAX_LISTED]
+    named = [(forecast.display_names.get(name, name), num_artworks) for name, num_artworks in listed]
     more = len(forecast.collections) - len(listed)
     sections = [
         f"# {escape(title)}",
         f"**{number_text(len(forecast.collections), 'collection')}** to train, "
         f"{number_text(len(forecast.current), 'collection')} up to date.",
         training_cost(forecast) if listed else "",
-        table(["collection", "artworks"], listed) if listed else "",
+        table(["collection", "artworks"], named) if listed else "",
         f"And {number_text(more, 'other collection')}." if more else "",
         skipped_markdown([asdict(kind) for kind in forecast.skipped]),
     ]

@@ -29,6 +29,7 @@ from artbank.errors import ImageError
 from artbank.records import Result
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
+from artbank.store.parquet import ParquetBytes
 
 COLUMNS = (
     *("key", "style", "width_px", "height_px", "seed", "recipe_id"),
@@ -213,8 +214,8 @@ def _split(pictures: Sequence[PackedPicture]) -> Iterator[Sequence[PackedPicture
 
 
 def _unpack_parquet(data: bytes) -> Iterator[PackedPicture]:
-    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    for number in range(file.num_row_groups):
-        for row in file.read_row_group(number).to_pylist():
+    file = ParquetBytes(data, has_checksums=True)
+    for batch in file.batches(_SCHEMA.names, batch_rows=_ROWS_IN_GROUP):
+        for row in batch.to_pylist():
             image = row.pop("image")
             yield PackedPicture({column: row[column] for column in COLUMNS}, image["path"], image["bytes"])

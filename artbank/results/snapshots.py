@@ -145,13 +145,23 @@ def _read_snapshot(
     if key != _snapshot_key(data):
         logger.warning("snapshot %s is damaged; its parts are read instead", parts.uri_of(key))
         return {}
+    try:
+        return _parse_snapshot(data, schema, columns)
+    except (pa.ArrowException, ValueError, TypeError, KeyError, RecursionError) as error:
+        logger.warning("snapshot %s cannot be read (%s); its parts are read instead", parts.uri_of(key), error)
+        return {}
+
+
+def _parse_snapshot(data: bytes, schema: pa.Schema, columns: Sequence[str] | None) -> dict[tuple[str, str], _Span]:
     written = read_schema(data)
     if not {*Result.SCHEMA.names} <= {*written.names}:  # an older version, which did not know some columns, wrote it
         return {}
     table = read_table(data, schema, columns)
-    facts = json.loads((written.metadata or {})[_PARTS])
-    starts = accumulate([0, *(length for *_, length in facts[:-1])])
-    spans = zip(facts, starts, strict=True)
+    facts = [(str(name), str(etag), int(length)) for name, etag, length in json.loads((written.metadata or {})[_PARTS])]
+    ends = list(accumulate(length for *_, length in facts))
+    if ends and ends[-1] != len(table):
+        raise ValueError(f"expected {ends[-1]:,} rows, found {len(table):,}")
+    spans = zip(facts, [0, *ends], strict=False)
     return {(name, etag): _Span(table, start, length) for (name, etag, length), start in spans}
 
 

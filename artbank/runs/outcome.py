@@ -5,6 +5,7 @@ Device seconds are the time in which the model of one worker draws or trains.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -89,14 +90,15 @@ class TrainForecast:
     The seconds count steps and validations. Encoding the artworks and drawing samples come on top.
 
     Attributes:
-        collections: Collections to train, each with its number of artworks.
-        current: Collections whose bank is up to date.
+        collections: Ids of the collections to train, each with its number of artworks.
+        current: Ids of the collections whose bank is up to date.
         num_steps: Steps of all banks together: the fewest, the most likely, and the most.
         seconds: Seconds for these steps, in the same order; None if the pace is unknown.
         pace: Pace of a step of one bank that `seconds` is based on.
         text: The whole forecast as Markdown.
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
         skipped: The same files by kind.
+        display_names: Names of all these collections by id.
     """
 
     collections: tuple[tuple[str, int], ...]
@@ -107,6 +109,7 @@ class TrainForecast:
     text: str
     num_skipped: int = 0
     skipped: tuple[SkippedKind, ...] = ()
+    display_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class StyleReference:
     """The embeddings and colours of a collection.
 
     Attributes:
-        collection: Its name, or the name of a mix.
+        collection: Its id, or those of a mix with their weights.
         scorer: Id of the scorer that embedded it.
         mean: [C], mean of the artworks' unit embeddings; shorter than 1.
         text: [C], unit embedding of `STYLE_TEXT` with the collection's name.
@@ -123,22 +123,28 @@ class StyleReference:
 
 
 def measure_reference(
-    scorer: Scorer, collection: str, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+    scorer: Scorer,
+    collection: str,
+    artworks: Sequence[np.ndarray],
+    held_out: Sequence[np.ndarray],
+    *,
+    display_name: str | None = None,
 ) -> StyleReference:
     """Measure the reference of a collection.
 
     Args:
         scorer: Embeds the artworks.
-        collection: Its name.
+        collection: Its id.
         artworks: The training artworks, at least one.
         held_out: Those that are not trained on, for the ceiling. If empty, each artwork is compared with all others.
+        display_name: The name that `STYLE_TEXT` gets; the id when None.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
     return StyleReference(
         collection=collection,
         scorer=scorer.id,
         mean=embedded.mean(0),
-        text=scorer.embed_texts([STYLE_TEXT.format(collection)])[0],
+        text=scorer.embed_texts([STYLE_TEXT.format(display_name or collection)])[0],
         ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
         palette=Palette.measure(list(artworks)),
     )

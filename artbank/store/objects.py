@@ -161,6 +161,15 @@ class Store:
             skipped.add("hidden" if find_fault(name) is None else "name", f"{folder}/{name}".removeprefix("/"))
         return sorted(valid)
 
+    def list_files(self, prefix: str = "") -> list[StoredObject]:
+        """List the objects directly in a folder, sorted by key, without those below its folders; see `scan`."""
+        folder = _check_prefix(prefix)
+        with counting_objects("list"):
+            found = list(self._backend.list_files(folder))
+        valid = [item for item in found if find_fault(item.key) is None and not is_hidden(item.key)]
+        hashes = self._hash_many(list_unhashed(valid, hash_content=False), may_fail=False)
+        return sorted(with_etags(valid, hashes, with_status_time=False), key=lambda stored: stored.key)
+
     def exists(self, key: str) -> bool:
         """Tell whether there is an object under `key`; False for a folder.
 

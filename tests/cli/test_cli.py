@@ -90,7 +90,8 @@ def test_the_command_itself_tells_what_it_can_do() -> None:
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
     assert call(*words).out == "novak is up to date\n"
-    facts = {"trained": {}, "current": ["novak"], "device_seconds": {}, "num_skipped": 0, "skipped": []}
+    facts = {"trained": {}, "current": ["novak"], "device_seconds": {}, "display_names": {"novak": "novak"}}
+    facts |= {"num_skipped": 0, "skipped": []}
     assert json.loads(call(*words, "--json").out) == facts
 
 
@@ -101,6 +102,26 @@ def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -
     assert re.fullmatch(r"6 steps\. About .* CPU hours\) on one worker: .* a step, by 1 .*", lines[2])
     facts = json.loads(call(*words, "--json").out)
     assert facts["num_steps"] == [6, 6, 6] and facts["pace"]["seconds"] * 6 == pytest.approx(facts["seconds"][1])
+
+
+def test_a_collection_of_any_name_is_known_by_its_name_and_by_its_id(world: Path, tmp_path: Path) -> None:
+    add_collection(Store.open(str(tmp_path / "gallery")), "Van Gogh")
+    place = ("--store", tmp_path / "store")
+    words = ("train", tmp_path / "gallery", *place, *TINY)
+    assert call(*words, "--dry-run").out.startswith("Van-Gogh-10152184 (Van Gogh): 4 artworks, to train\n")
+    assert call(*words, "--collection", "Van Gogh").out.startswith("Van-Gogh-10152184@1 (Van Gogh) trained in ")
+    for name in ("Van Gogh", "Van-Gogh-10152184"):
+        assert call(*words, "--collection", name).out == "Van-Gogh-10152184 (Van Gogh) is up to date\n"
+    assert re.search(r"^Van-Gogh-10152184@1 +default .*  Van Gogh$", call("banks", *place).out, re.MULTILINE)
+    [row] = json.loads(call("banks", *place, "--json").out)
+    assert (row["collection"], row["display_name"]) == ("Van-Gogh-10152184", "Van Gogh")
+    assert "# Van Gogh, version 1" in call("banks", "show", "Van Gogh@1", *place).out
+    assert call("export", "Van Gogh", tmp_path / "bank.safetensors", *place).code == 0
+    stylize = ("stylize", world / "photos", tmp_path / "out", *place, *FAST, "--json")
+    told = [json.loads(call(*stylize, "--style", row[name]).out) for name in ("display_name", "collection")]
+    assert [outcome["num_new"] for outcome in told] == [2, 0]
+    assert (tmp_path / "out/Van-Gogh-10152184/a.jpg").is_file()
+    assert "Van Gogh, version 1" in Path(told[0]["places"]["page"]).read_text()
 
 
 def test_a_collection_that_fails_is_named_and_ends_in_1(world: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample
 from artbank.catalog.bank_files import HISTORY, file_key
 from artbank.catalog.catalog import Catalog
 from artbank.gallery.album_pictures import AlbumWriter, to_note
-from artbank.gallery.collections import Artwork, Finding
+from artbank.gallery.collections import Artwork
+from artbank.gallery.findings import Finding
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
 from artbank.store.objects import Store

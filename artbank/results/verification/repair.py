@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from more_itertools import sliced
 
-from artbank.config import StylizeConfig, style_folder
+from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.results import layout, ledger, pending, tables
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
 from artbank.runtime.hashing import short_hash
+from artbank.runtime.style_names import style_folder
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table
 

@@ -96,6 +96,10 @@ class Backend(Protocol):
         """List the names of the folders one level below `prefix`, in any order."""
         ...
 
+    def list_files(self, prefix: str) -> Iterable[ListedObject]:
+        """List the objects directly in `prefix`, without those in its folders, in any order."""
+        ...
+
     def exists(self, key: str) -> bool:
         """Tell whether there is an object of that name; False for a folder."""
         ...

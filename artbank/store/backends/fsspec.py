@@ -36,9 +36,7 @@ class FsspecBackend:
         folder = self._path(prefix)
         for path, info in self._find(folder, skipped):
             if path.startswith(f"{folder}/"):
-                key = path[len(self._root) + 1 :]
-                etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-                yield ListedObject(key, info.get("size"), etag or None, _changed_ns(info))
+                yield self._to_listed(path, info)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`."""
@@ -51,6 +49,14 @@ class FsspecBackend:
         except FileNotFoundError:
             return []
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+
+    def list_files(self, prefix: str) -> list[ListedObject]:
+        """See `Backend.list_files`."""
+        try:
+            entries = self._fs.ls(self._path(prefix), detail=True)
+        except FileNotFoundError:
+            return []
+        return [self._to_listed(entry["name"], entry) for entry in entries if entry["type"] == "file"]
 
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
@@ -125,6 +131,10 @@ class FsspecBackend:
     def _hash(self, key: str) -> ContentHash:
         with self._fs.open(self._path(key), "rb") as file:
             return hash_file(file)
+
+    def _to_listed(self, path: str, info: Mapping[str, Any]) -> ListedObject:
+        etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+        return ListedObject(path[len(self._root) + 1 :], info.get("size"), etag or None, _changed_ns(info))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}" if key else self._root

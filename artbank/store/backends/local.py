@@ -82,6 +82,12 @@ class LocalBackend:
         """See `Backend.list_folders`; includes empty folders."""
         return [entry.name for entry in self._scan(prefix) if entry.is_dir(follow_symlinks=False)]
 
+    def list_files(self, prefix: str) -> Iterator[ListedObject]:
+        """See `Backend.list_files`."""
+        for entry in self._scan(prefix):
+            if (found := _to_listed(f"{prefix}/{entry.name}".lstrip("/"), entry)) is not None:
+                yield found
+
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
         return (self.root / key).is_file()

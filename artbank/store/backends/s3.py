@@ -67,16 +67,7 @@ class S3Backend:
         Raises:
             FileNotFoundError: The bucket does not exist.
         """
-        skip = len(self.prefix) + 1 if self.prefix else 0
-        for page in self._pages(prefix):
-            for entry in page.get("Contents", ()):
-                size = entry.get("Size")
-                if entry["Key"].endswith("/") and not size:  # the mark of an empty folder that some consoles write
-                    continue
-                etag = (entry.get("ETag") or "").strip('"') or None
-                # A time of whole seconds cannot replace an ETag; without a time the content is hashed.
-                changed_ns = to_nanoseconds(entry["LastModified"]) if etag else None
-                yield ListedObject(entry["Key"][skip:], size, etag, changed_ns)
+        yield from self._objects(prefix)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`; an interrupted PUT leaves nothing."""
@@ -91,6 +82,14 @@ class S3Backend:
         for page in self._pages(prefix, Delimiter="/"):
             for entry in page.get("CommonPrefixes", ()):
                 yield entry["Prefix"].removesuffix("/").rpartition("/")[2]
+
+    def list_files(self, prefix: str) -> Iterator[ListedObject]:
+        """See `Backend.list_files`.
+
+        Raises:
+            FileNotFoundError: The bucket does not exist.
+        """
+        yield from self._objects(prefix, Delimiter="/")
 
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
@@ -172,6 +171,18 @@ class S3Backend:
         for version in versions:
             self._fs.call_s3("delete_object", Bucket=self.bucket, Key=object_key, VersionId=version)
         return bool(versions)
+
+    def _objects(self, prefix: str, **options: str) -> Iterator[ListedObject]:
+        skip = len(self.prefix) + 1 if self.prefix else 0
+        for page in self._pages(prefix, **options):
+            for entry in page.get("Contents", ()):
+                size = entry.get("Size")
+                if entry["Key"].endswith("/") and not size:  # the mark of an empty folder that some consoles write
+                    continue
+                etag = (entry.get("ETag") or "").strip('"') or None
+                # A time of whole seconds cannot replace an ETag; without a time the content is hashed.
+                changed_ns = to_nanoseconds(entry["LastModified"]) if etag else None
+                yield ListedObject(entry["Key"][skip:], size, etag, changed_ns)
 
     @property
     def _fs(self) -> Any:

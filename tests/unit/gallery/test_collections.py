@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from PIL import Image
 from s3fs import S3FileSystem
 
 from artbank.errors import CollectionError
-from artbank.gallery.collections import Artwork, Collection, Finding, list_collections, read_artworks
+from artbank.gallery.collections import Artwork, Collection, list_collections, read_artworks
 from artbank.gallery.doctor import check_artworks, measure_margin
+from artbank.gallery.findings import Finding
+from artbank.runtime.collection_ids import collection_id
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles
 from tests.support import rgw
@@ -113,13 +116,47 @@ def test_collections_may_be_named(gallery: Store) -> None:
         list_collections(gallery, ["manet"])
 
 
-def test_folders_without_images_or_with_unfit_names_are_left_out_with_a_warning(
+def test_folders_without_images_are_left_out_with_a_warning(gallery: Store, caplog: pytest.LogCaptureFixture) -> None:
+    gallery.write_many({"notes/a.txt": b"-"})
+    assert only(gallery).name == "monet"
+    assert "folders left out because they have no image: notes" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Van Gogh", "Albrecht_Dürer", "葛飾北斎", "O'Keeffe", "_x", "Gilbert + G.", "a@b:c"])
+def test_a_folder_of_any_name_is_a_collection(gallery: Store, name: str) -> None:
+    gallery.write(f"{name}/0.png", save(paint(5)))
+    [found] = list_collections(gallery, [name])
+    assert (found.name, found.display_name) == (collection_id(name), name)
+    assert list_collections(gallery, [found.name]) == [found]
+    assert [stored.key for stored in found.artworks] == [f"{name}/0.png"]
+    assert [collection.display_name for collection in list_collections(gallery)].count(name) == 1
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_collection_is_found_by_its_name_in_either_normal_form(gallery: Store, form: str) -> None:
+    gallery.write(f"{unicodedata.normalize('NFD', 'Dürer')}/0.png", save(paint(5)))
+    [found] = list_collections(gallery, [unicodedata.normalize(form, "Dürer")])
+    assert found.display_name == unicodedata.normalize("NFC", "Dürer")
+
+
+def test_folders_whose_names_differ_in_their_normal_form_are_one_collection(
     gallery: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gallery.write_many({"notes/a.txt": b"-", "van gogh/a.png": save(paint(5))})
-    assert only(gallery).name == "monet"
-    assert "'van gogh' is left out" in caplog.text
-    assert "folders left out because they have no image: notes" in caplog.text
+    folders = [unicodedata.normalize(form, "Dürer") for form in ("NFC", "NFD")]
+    gallery.write_many({f"{folder}/{len(folder)}.png": save(paint(len(folder))) for folder in folders})
+    gallery.write("metadata.csv", f"file_name,caption\n{folders[0]}/6.png,a hare\n".encode())
+    [found] = list_collections(gallery, ["Dürer"])
+    assert {stored.key for stored in found.artworks} == {f"{folders[0]}/5.png", f"{folders[1]}/6.png"}
+    assert "have the same name and are one collection" in caplog.text
+
+
+def test_of_two_folders_with_one_id_the_one_that_is_named_by_it_stays(
+    gallery: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = collection_id("Van Gogh")
+    gallery.write_many({f"{folder}/0.png": save(paint(1)) for folder in ("Van Gogh", name)})
+    assert [collection.display_name for collection in list_collections(gallery)] == [name, "monet"]
+    assert "folder 'Van Gogh' is left out: it has the id of" in caplog.text
 
 
 def test_what_is_no_artwork_is_counted_and_a_thumbnail_is_none(gallery: Store) -> None:
@@ -131,7 +168,7 @@ def test_what_is_no_artwork_is_counted_and_a_thumbnail_is_none(gallery: Store) -
     gallery.write("monet/@eaDir/0.txt", b"-")
     skipped = SkippedFiles()
     [monet] = list_collections(gallery, skipped=skipped)
-    assert len(monet.artworks) == 3 and [stored.key for stored in monet.sidecars] == ["monet/0.txt"]
+    assert len(monet.artworks) == 3 and [stored.key for stored in monet.captions.files] == ["monet/0.txt"]
     [kind] = skipped.kinds()
     assert (kind.kind, set(kind.names)) == ("no_photo", {thumbnail, "monet/0.xmp", "monet/@eaDir/0.txt"})
     gallery.delete_many(["monet/0.txt"])
@@ -257,7 +294,7 @@ def test_few_bytes_are_in_memory_together(gallery: Store, monkeypatch: pytest.Mo
     asked, read_many = [], Store.read_many
     monkeypatch.setattr(Store, "read_many", lambda store, keys: asked.append(len(keys)) or read_many(store, keys))
     artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert len(artworks) == 3 and asked == [0, 2, 1]
+    assert len(artworks) == 3 and asked == [2, 1]
 
 
 def test_an_artwork_removed_since_the_scan_is_a_finding_and_a_failing_store_an_error(

@@ -159,3 +159,13 @@ def test_a_store_without_a_bank_has_an_index_too(store: Store) -> None:
 
 def test_changes_between_contents_are_counted() -> None:
     assert count_changes({"a": "1", "b": "2", "c": "3"}, {"b": "2", "c": "9", "d": "4", "e": "5"}) == (2, 1, 1)
+
+
+def test_a_page_shows_the_name_of_a_collection_and_is_found_by_its_id(store: Store) -> None:
+    record = add_bank(store, "collection-d76f9fac", display_name="葛飾北斎")
+    build(store)
+    assert "banks/collection-d76f9fac/" in page_key(record)
+    told = text_of(page(store, record))
+    assert "葛飾北斎, version 1" in told and "The name 葛飾北斎 stands for this version" in told
+    assert "--style collection-d76f9fac@1" in told and "id of the collection collection-d76f9fac" in told
+    assert "葛飾北斎 , version 1" in text_of(store.read("index.html").decode())

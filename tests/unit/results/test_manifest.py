@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,9 +16,12 @@ from artbank.errors import Failure, ResultsError
 from artbank.records import PhotoTask, Result
 from artbank.results import archive_listing, attempts, layout, ledger, pending, tables
 from artbank.results.manifest import Manifest, Shard
+from artbank.runtime.hashing import short_hash
 from artbank.store import objects
 from artbank.store.objects import Store
+from artbank.store.parquet import cast_to_schema
 from tests.support.rows import START, result
+from tests.support.table_bombs import bomb
 
 
 @pytest.fixture
@@ -433,3 +437,36 @@ def test_two_runs_that_plan_the_same_work_from_the_same_parts_share_a_manifest(o
 def todo_of(output: Store, recipe: str) -> pa.Table:
     photos = listing(a="e1", b="e1")
     return pending.find_pending(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
+
+
+@pytest.mark.parametrize("column", ["key", "styles"])
+def test_a_manifest_that_stands_for_gigabytes_is_named_and_not_read(output: Store, column: str) -> None:
+    data = bomb(column, {"artbank.recipes": b"{}"})
+    manifest_id = short_hash(data)
+    output.write(layout.manifest_key(manifest_id), data)
+    manifest = Manifest.open(output, manifest_id)
+    for read in (manifest.asked, lambda: manifest.tasks(manifest.shards[0])):
+        with pytest.raises(
+            ResultsError, match=f"{manifest_id}.parquet should be a manifest, but cannot be read .expect"
+        ):
+            read()
+
+
+@pytest.mark.parametrize("data", [b"PAR1 rubbish", bomb("key"), bomb("key", {"artbank.recipes": b"{"})], ids=range(3))
+def test_a_file_that_is_no_manifest_is_named(output: Store, data: bytes) -> None:
+    output.write(layout.manifest_key(short_hash(data)), data)
+    with pytest.raises(ResultsError, match="should be a manifest, but cannot be read .*; delete it with the marks"):
+        Manifest.open(output, short_hash(data))
+
+
+def test_the_cost_of_reading_shards_grows_no_faster_than_their_number(output: Store) -> None:
+    """The metadata of all shards was once parsed for each shard: 14 s of CPU for 1,500 of them."""
+    keys = pa.array([f"{number:06d}.jpg" for number in range(1500)])
+    sizes = pa.array([1] * len(keys), pa.int64())
+    photos = pa.table({"key": keys, "size": sizes, "etag": keys, "styles": [["monet"]] * len(keys)})
+    tasks = cast_to_schema(photos, PhotoTask.SCHEMA)
+    manifest = Manifest.write(output, tasks, 1, {"monet": "r"})
+    assert manifest is not None
+    start = time.process_time()
+    assert [manifest.tasks(shard)[0].key for shard in manifest.shards] == keys.to_pylist()
+    assert time.process_time() - start < 6
