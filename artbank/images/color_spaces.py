@@ -40,6 +40,7 @@ _CURVES: dict[int, Curve] = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
 _TRANSFERS: dict[int, Transfer] = {16: "PQ", 18: "HLG"}
 
 _COLOR_SPACE, _INTEROP_IFD, _INTEROP_INDEX, _EXIF_IFD = 0xA001, 0xA005, 0x0001, 0x8769
+_MAKE, _EXPOSURE_TIME = 0x010F, 0x829A
 _ADOBE, _UNCALIBRATED = 2, 0xFFFF
 _WHITE_POINT, _PRIMARY_CHROMATICITIES = 318, 319  # tags of TIFF
 _GAMMA_OF_SRGB = 0.45455  # PNG tells files of sRGB to say so, for programs that do not know sRGB's own curve
@@ -187,15 +188,20 @@ def _to_primaries(points: Any) -> Primaries:
 
 
 def _from_exif(image: Image.Image) -> ColorSpace:
-    """Return Adobe RGB if Exif names it, or says that the colours are not sRGB's and nothing else names them."""
+    """Return Adobe RGB if Exif names it, or if a camera says that the colours are not sRGB's and nothing names them.
+
+    Editors say the same of images without a profile, which all programs show as sRGB.
+    """
     if image.mode not in ("RGB", "RGBA", "RGBa", "RGBX"):
         return ColorSpace()
     exif = Image.Image.getexif(image)
-    named = exif.get_ifd(_EXIF_IFD).get(_COLOR_SPACE)
+    details = exif.get_ifd(_EXIF_IFD)
+    named = details.get(_COLOR_SPACE)
     index = str(exif.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX, "")).strip(" \0")
     adobe = rgb_profile(ADOBE_RGB, 563 / 256)
     if index == "R03" or named == _ADOBE:
         return ColorSpace(adobe)
-    if named == _UNCALIBRATED and index != "R98":
+    is_from_camera = _MAKE in exif or _EXPOSURE_TIME in details
+    if named == _UNCALIBRATED and index != "R98" and is_from_camera:
         return ColorSpace(adobe, note="its Exif says that it is not sRGB; taken for Adobe RGB")
     return ColorSpace()

@@ -177,6 +177,13 @@ def test_srgb_by_exif_stays_as_it_is(space: int | None, index: str) -> None:
     assert picture.note == ""
 
 
+def test_an_editors_file_without_a_profile_is_srgb_whatever_it_says() -> None:
+    exif = adobe_exif(65_535)
+    del exif[0x010F]
+    exif[0x0131] = "an editor"
+    assert check(save(Image.fromarray(truth()), "PNG", exif=exif), most=0).note == ""
+
+
 def test_a_profile_takes_precedence_over_exif() -> None:
     options = {"icc_profile": rgb_profile(P3, None), "exif": adobe_exif(65_535)}
     assert check(save(Image.fromarray(in_space(P3, None)), "PNG", **options)).note == ""
