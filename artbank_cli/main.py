@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
+from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks

@@ -18,8 +18,9 @@ from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch
+from artbank.store.explanations import explain
 from artbank.store.objects import Store
-from artbank.store.transient_errors import advise, concerns_one_object, is_transient
+from artbank.store.transient_errors import concerns_one_object, is_transient
 
 _READERS = 16
 _BYTES_AHEAD = 256 * 2**20  # bytes of files that wait for a decoder; a larger file waits alone
@@ -171,7 +172,7 @@ def _explain(error: bytes | Exception) -> ImageError:
     assert isinstance(error, Exception)
     if not is_transient(error) and not concerns_one_object(error):
         raise error
-    return ImageError(f"the store cannot deliver the file ({error}); {advise(error)}", "store_error")
+    return ImageError(f"the store cannot deliver the file: {explain(error)}", "store_error")
 
 
 def _too_large(size: int, limit: int) -> ImageError:

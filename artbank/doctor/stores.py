@@ -12,9 +12,10 @@ from typing import Literal
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
 from artbank.skip_rules import SkipRules
+from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
 from artbank.store.skipped import MAY_BE_PHOTOS, SKIP_KINDS, SkippedFiles
-from artbank.store.transient_errors import advise, concerns_one_object, is_transient
+from artbank.store.transient_errors import concerns_one_object, is_transient
 
 Action = Literal["open", "list", "read", "write", "delete"]
 
@@ -61,7 +62,7 @@ def check_input(uri: str) -> Iterator[CheckResult]:
         return
     yield CheckResult("OK", f"{uri} can be listed and read: {_count(found)}")
     for key, error in unread.items():
-        yield CheckResult("warning", f"{uri}: {key} cannot be read: {error}", f"{advise(error)}; runs go on without it")
+        yield CheckResult("warning", f"{uri}: {key} cannot be read: {explain(error)}", "runs go on without it")
     yield from _warn_of_skipped(uri, skipped)
 
 

@@ -26,8 +26,9 @@ from more_itertools import constrained_batches
 from artbank.gallery import caption_files
 from artbank.gallery.findings import Finding, list_keys
 from artbank.runtime.hashing import short_hash
+from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
-from artbank.store.transient_errors import advise, concerns_one_object
+from artbank.store.transient_errors import concerns_one_object
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +210,7 @@ class _CaptionReader:
                 if isinstance(body, FileNotFoundError):
                     yield key, ValueError("removed since the gallery was listed")
                 elif isinstance(body, Exception) and concerns_one_object(body):
-                    yield key, ValueError(f"the store does not deliver it: {body}; {advise(body)}")
+                    yield key, ValueError(f"the store does not deliver it: {explain(body)}")
                 elif isinstance(body, Exception):
                     raise body
                 else:

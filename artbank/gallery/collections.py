@@ -23,9 +23,10 @@ from artbank.images.codec import decode, read_camera, resize
 from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.runtime.collection_ids import collection_id, normalize_name
 from artbank.skip_rules import SkipRules
+from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
 from artbank.store.skipped import MAY_BE_PHOTOS, SKIP_KINDS, SkippedFiles, SkippedKind
-from artbank.store.transient_errors import advise, concerns_one_object
+from artbank.store.transient_errors import concerns_one_object
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +248,7 @@ def _content(data: bytes | Exception) -> bytes:
     if isinstance(data, FileNotFoundError):
         raise ImageError("removed since the gallery was listed", "removed")
     if isinstance(data, Exception) and concerns_one_object(data):
-        raise ImageError(f"the store does not deliver it: {data}; {advise(data)}", "store_error")
+        raise ImageError(f"the store does not deliver it: {explain(data)}", "store_error")
     if isinstance(data, Exception):
         raise data
     return data

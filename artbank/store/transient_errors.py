@@ -39,15 +39,6 @@ def concerns_one_object(error: object) -> bool:
     return isinstance(error, OSError) and not is_transient(error) and error_code(error) not in _CREDENTIAL_CODES
 
 
-def advise(error: BaseException) -> str:
-    """Return what to do about an object that the store does not deliver, as a clause."""
-    if error_code(error) == "InvalidObjectState":
-        return "it lies in cold storage: restore it there"
-    if isinstance(error, PermissionError):
-        return "allow this user to read it"
-    return "check that it can be read there"
-
-
 def error_code(error: BaseException) -> str | None:
     """Return the code in the answer of an S3 server that caused an error, such as `AccessDenied`; None without one."""
     return getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")

@@ -190,7 +190,7 @@ def test_an_artwork_that_may_not_be_read_is_a_finding_and_the_others_are_read(sh
         artworks, findings = read_artworks(gallery, monet, max_pixels=10**6)
         assert [artwork.key for artwork in artworks] == ["monet/0.png", "monet/1.png", "monet/2.png"]
         found = {finding.kind: (finding.keys, finding.message) for finding in findings}
-        assert found["unreadable"][0] == ("monet/3.png",) and "allow this user to read it" in found["unreadable"][1]
+        assert found["unreadable"][0] == ("monet/3.png",) and "run as a user who has it" in found["unreadable"][1]
         assert found["captions"][0] == ("monet/0.txt",)
         assert found["skipped"][0] == ("monet/more",)
         unread = [finding for finding in findings if finding.kind == "unreadable"]
@@ -220,7 +220,7 @@ def test_an_artwork_in_cold_storage_is_a_finding(
     fs.call_s3("put_object", Body=save(paint(3)), **frozen)
     artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=10**6)
     assert len(artworks) == 3 and finding.keys == ("monet/3.png",)
-    assert "InvalidObjectState" in finding.message and "it lies in cold storage: restore it there" in finding.message
+    assert "the object is in cold storage; restore it first" in finding.message
 
 
 def test_a_folder_without_images_cannot_be_asked_for(gallery: Store) -> None:

@@ -13,7 +13,7 @@ from fsspec.exceptions import FSTimeoutError
 from s3fs.errors import translate_boto_error
 
 from artbank.errors import BankError, ConfigError
-from artbank.store.transient_errors import advise, concerns_one_object, is_transient
+from artbank.store.transient_errors import concerns_one_object, is_transient
 
 
 def s3_error(code: str) -> Exception:
@@ -100,9 +100,3 @@ def test_what_is_refused_of_one_object_concerns_that_one(error: Exception):
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "SlowDown"])
 def test_credentials_and_outages_concern_all_objects(code: str):
     assert not concerns_one_object(refusal(code))
-
-
-def test_the_advice_is_that_of_the_error():
-    assert advise(refusal("InvalidObjectState")) == "it lies in cold storage: restore it there"
-    assert advise(refusal("AccessDenied")) == "allow this user to read it"
-    assert advise(OSError("a")) == "check that it can be read there"
