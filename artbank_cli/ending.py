@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 something failed or is wrong, 2 a parameter is wrong, 130 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import traceback
@@ -53,7 +55,7 @@ def run(command: Callable[[], Any]) -> int:
         if error.code != TERMINATED:
             raise
         return _complain(f"terminated; {_GO_ON}", TERMINATED)
-    except BaseException as error:
+    except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()
             return error.exit_code
@@ -128,12 +130,13 @@ def _find_place(error: BaseException) -> str:
 def _is_end_of_pipe(error: BaseException) -> bool:
     """Tell whether the reader of standard output has ended, as `head` does; then nothing more is written there."""
     if not isinstance(error, BrokenPipeError):
-        return False
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()
-        return True
+        return False  # else it may still be another connection
+    with contextlib.suppress(OSError):  # standard output may be no file
+        poller = select.poll()
+        poller.register(sys.stdout.fileno(), 0)
+        if any(event & select.POLLERR for _, event in poller.poll(0)):
+            _discard_output()
+            return True
     return False
 
 

@@ -64,7 +64,9 @@ def build_config(model: type[Config], given: dict[str, Any], parameters: Path | 
     for name, value in given.items():
         where = values
         for owner in _owners(model, name):
-            where = where[owner] = _as_parameters(where.get(owner), owner)
+            inner = _as_parameters(where.get(owner), owner)
+            where[owner] = inner
+            where = inner
         where[name] = value
     try:
         return model.model_validate(values)

@@ -32,7 +32,12 @@ class _AnnouncedServer(uvicorn.Server):
 def serve() -> int:
     """Serve until standard input closes; returns the exit code."""
     config = uvicorn.Config(
-        "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on", access_log=False
+        "prefect.server.api.server:create_app",
+        factory=True,
+        log_level="error",
+        lifespan="on",
+        access_log=False,
+        timeout_graceful_shutdown=1,  # s; clients that keep a connection open would hold up the end of their command
     )
     server = _AnnouncedServer(config)
     threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()

@@ -101,6 +101,7 @@ _PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "wrong version number", "RECORD_LAYER_FAI
 _OTHERS = {
     "MemoryError": "no memory is left; close other programs, or use smaller batches or images",
     "OutOfMemoryError": "the device's memory is full; use a smaller --batch-size, or another device",
+    "NotImplementedError": "this kind of place does not support that ({text}); name a folder or s3:// prefix instead",
     "FSTimeoutError": f"the store did not answer in time; {_RETRY}",
 }
 

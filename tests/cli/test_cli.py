@@ -285,7 +285,7 @@ def test_a_parameter_file_gives_what_the_options_do_not(world: Path, tmp_path: P
     [
         ("- a list", "expected YAML or JSON with the parameters of a flow"),
         ("config: {", "cannot be read"),
-        (None, "cannot be read: .*No such file"),
+        (None, "cannot be read: there is no .*correct the name"),
         ("config: {gallery_uri: g, store_uri: s, speed: 5}", "--speed 5: Extra inputs are not permitted"),
     ],
 )

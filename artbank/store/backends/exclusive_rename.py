@@ -1,8 +1,8 @@
 """Give a file its final name only if nothing has that name yet, on every file system.
 
 A hard link does this where there are links. exFAT, FAT, most SMB shares and many FUSE file systems have none; Linux and
-macOS can rename without replacing on some of these. Where neither is supported, an empty file is created exclusively and
-then replaced: still only one of several writers succeeds, but a reader may see the empty file for a moment, and a
+macOS can rename without replacing on some of these. Where neither is supported, an empty file is created exclusively
+and then replaced: still only one of several writers succeeds, but a reader may see the empty file for a moment, and a
 process that is killed at that moment leaves it.
 """
 

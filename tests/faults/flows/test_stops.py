@@ -39,7 +39,8 @@ def check_end(process: subprocess.Popen[bytes], folder: Path) -> None:
         assert process.wait(300) == _TERMINATED
     finally:
         process.kill()
-    assert time.monotonic() - start < _PROMISED_SECONDS * slowness()
+    seconds = time.monotonic() - start
+    assert seconds < _PROMISED_SECONDS * max(slowness(), os.getloadavg()[0] / (os.cpu_count() or 1))
     assert psutil.wait_procs(children, timeout=60)[1] == []
     told = (folder / "stderr").read_text()
     assert told.splitlines()[-1] == "artbank: terminated; run the same command again to go on"
@@ -51,7 +52,7 @@ def test_a_stop_of_all_processes_gives_the_shard_back_and_the_next_run_completes
     trained: Any, photos: str, undisturbed: dict[str, bytes], prefect_server: str, tmp_path: Path, runner: str
 ) -> None:
     output = Store.open(str(tmp_path / "output"))
-    config = asked(photos, output.uri, trained.store, runner=runner, num_workers=1, batch_size=1)
+    config = asked(photos, output.uri, trained.store, runner=runner, num_workers=1)
     process = start_command(config, tmp_path)
     wait_for(lambda: attempts.find_unfinished(output) or process.poll() is not None, 300, pause_seconds=0.01)
     check_end(process, tmp_path)
