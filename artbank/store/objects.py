@@ -205,7 +205,8 @@ class Store:
             ConfigError: A key is not valid; see `check_key`.
             OSError: The store failed.
         """
-        return self._hash_many([check_key(key) for key in dict.fromkeys(keys)])
+        results = self._hash_many([check_key(key) for key in dict.fromkeys(keys)], may_fail=False)
+        return {key: found.sha256 if isinstance(found, ContentHash) else None for key, found in results.items()}
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; replaces an existing one.
