@@ -18,8 +18,8 @@ from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch
-from artbank.store.objects import Store
 from artbank.store.explanations import explain
+from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
 
 _READERS = 16
@@ -170,7 +170,9 @@ def _explain(error: bytes | Exception) -> ImageError:
     assert isinstance(error, Exception)
     if not isinstance(error, OSError) and not is_transient(error):
         raise error
-    return ImageError(f"the store cannot deliver the file ({explain(error)}); check that it can be read there", "store_error")
+    return ImageError(
+        f"the store cannot deliver the file ({explain(error)}); check that it can be read there", "store_error"
+    )
 
 
 def _too_large(size: int, limit: int) -> ImageError:
