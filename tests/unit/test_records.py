@@ -11,7 +11,7 @@ import pytest
 from artbank.records import BankEvent, BankRecord, PhotoTask, Result, _Row
 
 STORED = {
-    BankRecord: ("bank/1", 32, "d39dcecf"),
+    BankRecord: ("bank/1", 33, "730c475e"),
     BankEvent: ("bank-event/1", 5, "9345c416"),
     PhotoTask: ("manifest/1", 7, "d7118242"),
     Result: ("result/1", 30, "08606573"),

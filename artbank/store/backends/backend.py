@@ -33,6 +33,7 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
 }
+_HASHED_AT_ONCE = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,13 @@ def try_read(read: Callable[[str], _T], key: str) -> _T | Exception:
 
 
 def hash_file(file: Any) -> ContentHash:
-    """Read a file to its end and hash it."""
-    digest = hashlib.file_digest(file, "sha256")
-    return ContentHash(digest.hexdigest(), file.tell())
+    """Read a file to its end and hash it; counts the bytes, since not every file knows its size or its position."""
+    digest = hashlib.sha256()
+    size = 0
+    while piece := file.read(_HASHED_AT_ONCE):
+        digest.update(piece)
+        size += len(piece)
+    return ContentHash(digest.hexdigest(), size)
 
 
 def media_type(key: str) -> str | None:
