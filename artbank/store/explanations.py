@@ -108,11 +108,11 @@ _OTHERS = {
 
 def explain(error: BaseException) -> str:
     """Return an error as one line of what was expected, what was found and what to do."""
-    if isinstance(error, ArtbankError):
+    if isinstance(error, ArtbankError):  # quotes no credentials
         text = str(error) or type(error).__name__
     else:
-        text = _explain_client_error(error) or _explain_system_error(error) or _name_unknown(error)
-    return " ".join(redact(text).split())
+        text = redact(_explain_client_error(error) or _explain_system_error(error) or _name_unknown(error))
+    return " ".join(text.split())
 
 
 def is_explained(error: BaseException) -> bool:
