@@ -28,6 +28,7 @@ from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
+from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
 _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "clip_style_floor", "created_at")))
@@ -91,9 +92,10 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
 
 
 def _clean_up(output: Store) -> None:
-    """Delete what finished and killed workers leave behind: start marks and temporary files."""
+    """Delete what finished and killed workers and runs leave behind: start marks, temporary files, leases."""
     pending.delete_settled_marks(output)
     output.delete_leftovers(("", layout.PARTS, layout.MANIFESTS))
+    output.delete_many(key for key, is_abandoned in find_leases(output, layout.LEASES).items() if is_abandoned)
 
 
 def _rows_of_styles(rows: pa.Table, plan: StylizePlan) -> pa.Table:

@@ -27,7 +27,7 @@ from artbank.catalog.bank_files import (
 )
 from artbank.catalog.catalog import Catalog
 from artbank.records import BankRecord
-from artbank.store.leases import parse_key, read_heartbeat
+from artbank.store.leases import find_leases, parse_key
 from artbank.store.objects import Store
 
 PROBLEMS = {
@@ -151,11 +151,10 @@ def _find_trainings(store: Store) -> dict[str, list[str]]:
 
 def _judge_leases(store: Store, trainings: Mapping[str, list[str]]) -> dict[str, str]:
     """Return the kind of each lease by the name of its training."""
-    kinds = {}
-    for name, keys in trainings.items():
-        if any(parse_key(key) for key in keys) and (heartbeat := read_heartbeat(store, name)):
-            kinds[name] = "abandoned_lease" if heartbeat.is_of_dead_process else "held_lease"
-    return kinds
+    if not any(parse_key(key) for keys in trainings.values() for key in keys):
+        return {}
+    found = {parse_key(key): is_dead for key, is_dead in find_leases(store, CHECKPOINTS).items()}
+    return {name: "abandoned_lease" if is_dead else "held_lease" for name, is_dead in found.items() if name}
 
 
 def _check_trainings(

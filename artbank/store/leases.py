@@ -229,6 +229,18 @@ def parse_key(key: str) -> str | None:
     return name if number.isascii() and number.isdigit() and name else None
 
 
+def find_leases(store: Store, folder: str) -> dict[str, bool]:
+    """Return the keys of all generations below a folder, and whether the newest holder is known to have ended.
+
+    Raises:
+        OSError: The store failed.
+    """
+    names = {stored.key: parse_key(stored.key) for stored in store.scan(folder)}
+    heartbeats = {name: read_heartbeat(store, name) for name in names.values() if name}
+    found = {key: heartbeats[name] for key, name in names.items() if name}
+    return {key: heartbeat.is_of_dead_process for key, heartbeat in found.items() if heartbeat}
+
+
 def list_generations(store: Store, name: str) -> list[int]:
     """Return the numbers of the existing generations of a lease, sorted.
 

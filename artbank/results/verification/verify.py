@@ -17,7 +17,7 @@ from artbank.results.manifest import manifest_of
 from artbank.results.verification.inventory import PAIR, REPAIR, Inventory, is_in, names_in, read_inventory
 from artbank.results.verification.pictures import find_faults
 from artbank.results.verification.tables import find_stale
-from artbank.store.leases import parse_key, read_heartbeat
+from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
 PROBLEMS = {
@@ -190,12 +190,9 @@ def _check_shards(inventory: Inventory, undone: pa.Table) -> Iterable[tuple[str,
 
 def _check_leases(inventory: Inventory) -> Iterable[tuple[str, str]]:
     """Yield kind and key of the leases on styles."""
-    for end in names_in(inventory.files, f"{layout.LEASES}/", ""):
-        key = f"{layout.LEASES}/{end}"
-        name = parse_key(key)
-        heartbeat = read_heartbeat(inventory.output, name) if name else None
-        if heartbeat is not None:
-            yield "abandoned_lease" if heartbeat.is_of_dead_process else "held_lease", key
+    if names_in(inventory.files, f"{layout.LEASES}/", ""):
+        for key, is_abandoned in sorted(find_leases(inventory.output, layout.LEASES).items()):
+            yield "abandoned_lease" if is_abandoned else "held_lease", key
 
 
 def _find_voided(inventory: Inventory) -> pa.Table:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from artbank.archive import style_leases
+from artbank.archive.finish import finish_archive
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.archive.style_leases import WriteGuard, open_style_leases
@@ -21,7 +22,9 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.results import ledger
 from artbank.results.layout import LEASES, lease_name
-from artbank.store.leases import Contender
+from artbank.results.verification.verify import verify
+from artbank.runtime.processes import PID_SPACE
+from artbank.store.leases import Contender, Heartbeat
 from artbank.store.objects import Store
 from tests.support.small_inputs import STYLIZE, draw_photo, stylizing
 from tests.support.waiting import wait_for
@@ -128,9 +131,23 @@ def test_what_a_killed_run_leaves_is_taken_over_at_once(asked: Start, caplog: py
     )
     subprocess.run([sys.executable, "-c", code, config.model_dump_json()])
     output = Store.open(config.output_uri)
-    assert [stored.key for stored in output.list(LEASES)] == [f"{LEASES}/novak.lease-000001"]
+    left = [f"{LEASES}/novak.lease-000001"]
+    assert [stored.key for stored in output.list(LEASES)] == left
+    assert verify(output).counts["abandoned_lease"] == 1
     assert run_whole(config) == 6
     assert output.list(LEASES) == [] and "another run" not in caplog.text
+
+
+def test_a_run_with_nothing_to_do_deletes_what_a_killed_one_left_and_no_lease_that_is_held(asked: Start) -> None:
+    config, output = asked(1), Store.open(asked(1).output_uri)
+    run_whole(config)
+    plan, _, photos = plan_archive(config)
+    abandoned = Heartbeat("a", 0, PID_SPACE, 2**22 + 1)  # beyond the processes that Linux has
+    output.write_many({f"{LEASES}/a.lease-00000{number}": abandoned.to_bytes() for number in (1, 2)})
+    output.write(f"{LEASES}/b.lease-000001", Heartbeat("b", 0, "another machine", 1).to_bytes())
+    finish_archive(config, plan, photos)
+    assert [stored.key for stored in output.list(LEASES)] == [f"{LEASES}/b.lease-000001"]
+    assert verify(output).counts == {"held_lease": 1}
 
 
 def test_two_runs_with_the_same_styles_in_another_order_both_end(asked: Start) -> None:
