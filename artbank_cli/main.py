@@ -1,4 +1,4 @@
-"""`artbank`: train banks, stylize archives, verify outputs, list and export banks, check the installation, run a demo.
+"""`artbank`: train banks, stylize archives, verify and compare outputs, list and export banks, check the installation.
 
 Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
 to standard output, everything else to standard error.
@@ -23,9 +23,11 @@ from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ArtbankError, ConfigError
 from artbank.runs.outcome import StylizeForecast, TrainForecast
 from artbank_cli import banks
+from artbank_cli.compare import compare
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.server import start_server
+from artbank_cli.votes import votes
 
 _DEMO = Path("build/demo")
 _INTERRUPTED = 130
@@ -88,6 +90,8 @@ app.command("train")(add_options(train, TrainConfig, ("gallery_uri",)))
 app.command("stylize")(add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")))
 app.command()(banks.export)
 app.command()(banks.site)
+app.command()(compare)
+app.command()(votes)
 
 
 @app.command()
