@@ -52,6 +52,7 @@ def compare(
     from artbank.comparison.contestants import count_recipes, find_archives, parse_contestants, read_pictures
     from artbank.comparison.pairing import draw_pairs, match_pictures
     from artbank.pages.comparison.page import ComparisonSettings, write_comparison
+    from artbank.report.markdown import plain
     from artbank.store.objects import Store
 
     contestants = parse_contestants(outputs)
@@ -69,7 +70,7 @@ def compare(
         Store.open(gallery) if gallery else None,
     )
     notes = [
-        f"{contestant.name} has pictures by {number} recipes in {name}"
+        f"{contestant.name} has pictures by {number} recipes in {plain(name)}"
         for contestant, rows in zip(contestants, tables, strict=True)
         for name, number in count_recipes(rows).items()
         if number > 1

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from artbank.config import style_folder
 from artbank.errors import ComparisonError, ConfigError
+from artbank.report.markdown import plain
 from artbank.results import ledger
 from artbank.results.layout import CONFIG, RUNS, run_key
 from artbank.store.objects import Store
@@ -138,4 +139,4 @@ def _complete(rows: pa.Table) -> pa.Table:
 
 def _enumerate(names: Sequence[str]) -> str:
     more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
-    return ", ".join([*names[:_LISTED], *more])
+    return ", ".join([*map(plain, names[:_LISTED]), *more])

@@ -128,3 +128,17 @@ def test_votes_without_their_key_say_where_it_is_looked_for(root: Path) -> None:
     told = compare("new", "old", "--out", "elsewhere")
     ended = call("votes", vote_for(root, told["comparison"], {"new": 1, "old": 0}, "elsewhere"))
     assert ended.code == 1 and f"whose key is not in {root}/comparison" in ended.err and "--comparison" in ended.err
+
+
+def test_names_from_an_output_are_printed_as_visible_text(root: Path) -> None:
+    for name in ("new", "old"):
+        add_output(root, name, styles=["m\u202eonet\x9b"], keys=PHOTOS[:2], recipe_id=f"recipe-{name}")
+    add_output(root, "new", styles=["m\u202eonet\x9b"], keys=PHOTOS[:1], recipe_id="recipe-2", minute=1)
+    told = compare("new", "old", "--out", "hostile")
+    assert told["notes"] == ["new has pictures by 2 recipes in m\ufffdonet\ufffd"]
+    counted = call(
+        "votes", vote_for(root, told["comparison"], {"new": 1, "old": 0}, "hostile"), "--comparison", "hostile"
+    )
+    assert "m\ufffdonet\ufffd" in counted.out and "\u202e" not in counted.out
+    ended = call("compare", "new", "old", "--style", "klee")
+    assert "\u202e" not in ended.err and "\x9b" not in ended.err

@@ -210,7 +210,7 @@ def _name(kind: str, data: bytes) -> str:
 
 
 def _nothing_to_show(unusable: Sequence[Unusable]) -> str:
-    example = f"; the first: {unusable[0].pair.key}: {unusable[0].reason}" if unusable else ""
+    example = f"; the first: {plain(unusable[0].pair.key)}: {unusable[0].reason}" if unusable else ""
     return (
         f"none of {len(unusable):,} pairs can be shown{example}; name the folder of the photos with --photos "
         "if it has moved, and check the outputs with `artbank verify`"

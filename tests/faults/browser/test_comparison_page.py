@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from s3fs import S3FileSystem
 
 from tests.cli.test_cli import call
+from tests.support import rgw
 from tests.support.compared_outputs import PHOTOS, add_output, add_photos, color_of, paint
 from tests.support.output_pages import OpenPage
 
@@ -26,7 +28,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("compared")
     add_photos(root)
     for name in ("new", "old"):
-        add_output(root, name, size_px=(320, 240))
+        add_output(root, name, size_px=(320, 300))
     for i in range(4):
         place = root / f"gallery/monet/{i}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -262,3 +264,22 @@ def test_without_javascript_the_page_says_what_it_needs(published: Path, open_pa
     page, _ = open_page(address(published), java_script_enabled=False)
     expect(page.get_by_text("Voting needs JavaScript")).to_be_visible()
     expect(page.locator("#voting")).to_be_hidden()
+
+
+def test_a_page_in_a_bucket_is_voted_on_and_counted_by_the_key_there(
+    compared: Path, s3_store: str, s3_endpoint: rgw.Endpoint, open_page: OpenPage, tmp_path: Path
+) -> None:
+    out = f"{s3_store}/comparison"
+    ended = call("compare", compared / "new", compared / "old", "--out", out)
+    assert ended.code == 0, ended.err
+    fs, folder = S3FileSystem(endpoint_url=s3_endpoint.url), out.removeprefix("s3://")
+    for key in fs.find(f"{folder}/page"):
+        bucket, _, name = key.partition("/")
+        fs.call_s3("put_object_acl", Bucket=bucket, Key=name, ACL="public-read")
+    page, watch = open_page(f"{s3_endpoint.url}/{folder}/page/index.html")
+    wait_for_pair(page, 1)
+    page.keyboard.press("a")
+    wait_for_pair(page, 2)
+    counted = call("votes", download(page, tmp_path), "--comparison", out)
+    assert counted.code == 0 and "1 vote by 1 voter" in counted.out
+    assert watch.said == [] and watch.left(f"{s3_endpoint.url}/{folder}/page/", "blob:") == []
