@@ -21,6 +21,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     scoring        CLIP scores
     report         Markdown, bank cards and bank previews
     catalog        the registered banks
+    comparison     blinded pairs of pictures, and the votes on them
     pages          HTML for people
     gallery        story 1: a gallery becomes registered banks
     archive        story 2: an archive becomes pictures, scores and rows

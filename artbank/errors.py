@@ -9,6 +9,7 @@
     ├── CatalogError            the catalog has no such collection or version, or a row that cannot be read
     ├── TrainingError           a training cannot continue: a loss is not finite, or a checkpoint is of another run
     ├── TrainBanksError         some collections of a run failed; names them
+    ├── ComparisonError         outputs cannot be compared, or votes do not belong to a comparison
     ├── ResultsError            some shards failed, or a part or a manifest cannot be read; names them
     └── ServerError             the Prefect server does not answer, or the private one cannot be started
 
@@ -97,6 +98,10 @@ class TrainingError(ArtbankError):
 
 class TrainBanksError(ArtbankError):
     """Some collections of a run failed."""
+
+
+class ComparisonError(ArtbankError):
+    """Outputs cannot be compared, or votes do not belong to a comparison."""
 
 
 class ResultsError(ArtbankError):

@@ -1,4 +1,4 @@
-"""`artbank`: train banks, stylize archives, verify outputs, list and export banks, check the installation, run a demo.
+"""`artbank`: train banks, stylize archives, verify and compare outputs, list and export banks, check the installation.
 
 Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
 to standard output, everything else to standard error.
@@ -22,12 +22,14 @@ from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
+from artbank_cli.compare import compare
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
 from artbank_cli.server import start_server
+from artbank_cli.votes import votes
 
 _DEMO = Path("build/demo")
 
@@ -110,6 +112,8 @@ app.command("train")(add_options(train, TrainConfig, ("gallery_uri",)))
 app.command("stylize")(add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")))
 app.command()(banks.export)
 app.command()(banks.site)
+app.command()(compare)
+app.command()(votes)
 
 
 @app.command()

@@ -1,0 +1,125 @@
+"""`artbank compare`: write a page of blinded pairs of pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from artbank.config import RunConfig, style_folder
+from artbank.errors import ConfigError
+from artbank_cli.options import JsonOption
+
+if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help` stays fast
+    from artbank.comparison.contestants import Contestant
+    from artbank.pages.comparison.page import WrittenComparison
+
+COMPARISON = "comparison"
+"""The folder that `compare` writes to, and `votes` reads from, by default."""
+_QUESTION = "Which picture would you rather hang?"
+_EXAMPLES = 5  # of pairs that could not be shown
+_LONGEST_QUESTION = 160  # as long as a heading is shown
+
+
+def compare(
+    outputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OUTPUT[#STYLE]...",
+            help="Two or more outputs of `stylize`, or a style of an output each, such as art#monet@2.",
+        ),
+    ],
+    out: Annotated[str, typer.Option("--out", help="Folder or s3:// prefix for the page and its key.")] = COMPARISON,
+    photos: Annotated[
+        str | None,
+        typer.Option("--photos", help="Folder or s3:// prefix of the photos; by default that of the outputs' runs."),
+    ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option("--gallery", help="Show artworks of each style's collection, from this folder or s3:// prefix."),
+    ] = None,
+    style: Annotated[
+        list[str] | None, typer.Option("--style", help="Only this style of whole outputs; may be repeated.")
+    ] = None,
+    pairs: Annotated[int, typer.Option("--pairs", min=1, max=1000, help="Pairs on the page, at most.")] = 60,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the pairs, their order and their sides.")] = 0,
+    question: Annotated[str, typer.Option("--question", help="The question that voters answer.")] = _QUESTION,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a web page of blinded pairs of pictures to vote on, and beside it the key that unblinds the votes."""
+    from artbank.comparison.contestants import count_recipes, find_archives, parse_contestants, read_pictures
+    from artbank.comparison.pairing import draw_pairs, match_pictures
+    from artbank.pages.comparison.page import ComparisonSettings, write_comparison
+    from artbank.report.markdown import plain
+    from artbank.store.objects import Store
+
+    contestants = parse_contestants(outputs)
+    styles = [style_folder(name) for name in style or ()]
+    _check(contestants, styles, question)
+    tables = [read_pictures(contestant, styles) for contestant in contestants]
+    matched = match_pictures(contestants, tables)
+    written = write_comparison(
+        Store.open(out),
+        contestants,
+        tables,
+        draw_pairs(matched.groups, tables, seed),
+        [Store.open(photos)] if photos else find_archives(contestants),
+        ComparisonSettings(pairs, seed, question, RunConfig().max_pixels),
+        Store.open(gallery) if gallery else None,
+    )
+    notes = [
+        f"{contestant.name} has pictures by {number} recipes in {plain(name)}"
+        for contestant, rows in zip(contestants, tables, strict=True)
+        for name, number in count_recipes(rows).items()
+        if number > 1
+    ]
+    if matched.num_changed:
+        notes.append(f"{matched.num_changed:,} pairs were drawn from different photos of one name, and are left out")
+    notes += _describe_unusable(written)
+    if as_json:
+        print(json.dumps(_to_json(written, notes)))
+        return
+    _print_comparison(written, notes, out)
+
+
+def _check(contestants: Sequence[Contestant], styles: Sequence[str], question: str) -> None:
+    if styles and contestants[0].style is not None:
+        raise ConfigError("--style selects styles of whole outputs; leave it out with OUTPUT#STYLE")
+    if not 0 < len(question.strip()) <= _LONGEST_QUESTION:
+        raise ConfigError(f"--question: expected 1 to {_LONGEST_QUESTION} characters, found {len(question.strip())}")
+
+
+def _describe_unusable(written: WrittenComparison) -> list[str]:
+    if not written.unusable:
+        return []
+    from artbank.report.markdown import plain
+
+    left_out = f"{len(written.unusable):,} pairs could not be shown"
+    return [left_out, *(f"{plain(one.pair.key)}: {plain(one.reason)}" for one in written.unusable[:_EXAMPLES])]
+
+
+def _print_comparison(written: WrittenComparison, notes: Sequence[str], out: str) -> None:
+    from artbank.report.markdown import number_text
+
+    pairs = written.key.pairs
+    num_photos = number_text(len({pair.key for pair in pairs}), "photo")
+    num_styles = number_text(len({pair.style for pair in pairs}), "style")
+    print(f"{number_text(len(pairs), 'pair')}: {num_photos}, {num_styles}, {len(written.key.contestants)} outputs")
+    for note in notes:
+        print(f"note: {note}")
+    print(f"page: {written.page_uri}")
+    print(f"key: {written.key_uri} (do not show it to the voters)")
+    given = "" if out == COMPARISON else f" --comparison {out}"
+    print(f"count the votes with: artbank votes FILE...{given}")
+
+
+def _to_json(written: WrittenComparison, notes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "comparison": written.key.id,
+        "num_pairs": len(written.key.pairs),
+        "page": written.page_uri,
+        "key": written.key_uri,
+        "notes": list(notes),
+    }
