@@ -32,9 +32,17 @@ class _Recipe(Model):
     VERSION: ClassVar[int]
     """Version of the code behind a recipe. Raise it when the same recipe would give another bank or other pixels."""
 
+    ADDED_LATER: ClassVar[dict[str, Any]] = {}
+    """Fields of a later release, with the value that leaves banks or pictures as they were before it."""
+
     def digest(self) -> str:
-        """Return 16 hex digits, equal exactly for recipes with equal settings."""
-        facts = {"version": self.VERSION, **self.model_dump(mode="json", exclude={"preset"})}
+        """Return 16 hex digits, equal exactly for recipes with equal settings.
+
+        A field that was added later does not count while it changes nothing, so older results keep their names.
+        """
+        settings = self.model_dump(mode="json", exclude={"preset"})
+        unchanged = {name for name, value in self.ADDED_LATER.items() if settings[name] == value}
+        facts = {"version": self.VERSION} | {name: settings[name] for name in settings if name not in unchanged}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -42,7 +50,7 @@ PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochasti
 """The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {**PAPER, "aligned": False},
+    "paper": {**PAPER, "aligned": False, "structure": 0.0},
     "exact": PAPER,
     "balanced": {},
     "fast": {"steps": 10, "solver": "unipc", "guidance_to": 0.6},
@@ -140,6 +148,7 @@ class StylizeRecipe(_Recipe):
     """Settings that determine a picture, besides the photo, the style and the base model."""
 
     VERSION = 2
+    ADDED_LATER: ClassVar[dict[str, Any]] = {"structure": 0.0}
 
     preset: Preset = Field(
         default="balanced",
@@ -187,6 +196,14 @@ class StylizeRecipe(_Recipe):
     aligned: bool = Field(
         default=True,
         description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
+    )
+    structure: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description=(
+            "How firmly a picture is held to its photo's structure: 0 not at all, 1 as firmly as a style allows."
+        ),
     )
     style_weight: float = Field(
         default=1.0,

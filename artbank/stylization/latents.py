@@ -17,6 +17,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.recipes import StylizeRecipe, is_guided
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
+from artbank.stylization.structure import pull_to_photo, pull_weight
 from artbank.stylization.style import Style, encode_style
 
 
@@ -39,6 +40,7 @@ class LatentStylizer:
         self._neutral = cache(self.neutral)
         self._styled = {name: cache(prompt) for name, prompt in self.prompts.items()}
         self._guided = {name: cache(torch.cat([negative, prompt])) for name, prompt in self.prompts.items()}
+        self._pull = pull_weight(recipe.structure)
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
     @torch.no_grad()
@@ -57,7 +59,10 @@ class LatentStylizer:
         history = torch.empty(len(self._solver.timesteps) + 1, *latents.shape, device=latents.device)
         history[0] = latents
         for step, timestep in enumerate(self._solver.timesteps):
-            history[step + 1] = self._predict(latents, step, timestep, style)
+            predicted = self._predict(latents, step, timestep, style)
+            if self._pull:
+                predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, self._pull)
+            history[step + 1] = predicted
             latents = self._solver.advance(history, step)
         return latents
 

@@ -27,6 +27,7 @@ from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
+from artbank.stylization.structure import lightness_weight, return_lightness
 from artbank.stylization.style import Style
 
 logger = logging.getLogger(__name__)
@@ -135,27 +136,43 @@ class Stylizer:
         for style in styles:
             latents = self._latents.stylize(clean, noise, style.name)
             decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
-            yield self._finish(batch, style, decoded)
+            yield self._finish(batch, images, style, decoded)
 
-    def _finish(self, batch: Sequence[Photo], style: Style, decoded: Sequence[Tensor]) -> list[Stylized]:
-        """Make pictures of the decoded images [B, 3, H', W'], which come in parts."""
+    def _finish(
+        self, batch: Sequence[Photo], originals: Tensor, style: Style, decoded: Sequence[Tensor]
+    ) -> list[Stylized]:
+        """Make pictures of the decoded images [B, 3, H', W'], which come in parts.
+
+        Args:
+            batch: The photos.
+            originals: The same, uint8 [B, 3, H', W'] on the model's device.
+            style: The style of the images.
+            decoded: The images.
+        """
         is_finite = torch.cat([part.isfinite().flatten(1).all(1) for part in decoded])
-        on_device = torch.cat([to_8_bit(part) for part in decoded])
-        on_host = download(on_device)
+        pictures = torch.cat([to_8_bit(part) for part in decoded])
+        is_black = (pictures.flatten(1).amax(1) <= _BLACK) & (originals.flatten(1).amax(1) > _BLACK)
+        is_usable = (is_finite & ~is_black).tolist()
         finished = []
-        for photo, finite, image, picture in zip(batch, is_finite.tolist(), on_device, on_host, strict=True):
-            is_black = picture.max() <= _BLACK < photo.padded.max()
-            if not finite or is_black:
+        for photo, usable, original, picture in zip(batch, is_usable, originals, pictures, strict=True):
+            if usable:
+                own, before = (image[:, : photo.frame.height_px, : photo.frame.width_px] for image in (picture, original))
+                finished.append(self._adjust(photo, before, style, own))
+            else:
                 finished.append(self._fail(photo, style, _NOT_FINITE))
-                continue
-            frame = photo.frame
-            cut = None
-            if self.recipe.colour == "free":
-                cut = image[:, : frame.height_px, : frame.width_px]
-            rgb = self._apply_colours(frame.cut(picture), photo, style)
-            seed = photo_seed(self.recipe.seed, photo.key)
-            finished.append(Stylized(photo.key, style.name, seed, rgb, on_device=cut))
         return finished
+
+    def _adjust(self, photo: Photo, original: Tensor, style: Style, picture: Tensor) -> Stylized:
+        """Apply the colour policy to a picture [3, h, w], then return the photo's lightness to it."""
+        is_free = self.recipe.colour == "free"
+        if not is_free:
+            rgb = self._apply_colours(download(picture[None])[0], photo, style)
+            picture, original = torch.from_numpy(rgb).permute(2, 0, 1), original.cpu()
+        if weight := lightness_weight(self.recipe.structure):
+            picture = return_lightness(picture, original, weight)
+        rgb = np.ascontiguousarray(download(picture[None])[0])
+        seed = photo_seed(self.recipe.seed, photo.key)
+        return Stylized(photo.key, style.name, seed, rgb, on_device=picture if is_free else None)
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""
@@ -182,7 +199,7 @@ class Stylizer:
             picture = keep_colours(picture, photo.working)
         elif self.recipe.colour == "collection" and style.palette is not None:
             picture = match_palette(picture, style.palette)
-        return np.ascontiguousarray(picture)
+        return picture
 
 
 def _memory_error(photo: Photo) -> ImageError:
