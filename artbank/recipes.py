@@ -148,7 +148,7 @@ class StylizeRecipe(_Recipe):
     """Settings that determine a picture, besides the photo, the style and the base model."""
 
     VERSION = 2
-    ADDED_LATER: ClassVar[dict[str, Any]] = {"structure": 0.0}
+    ADDED_LATER: ClassVar[dict[str, Any]] = {"structure": 0.0, "keep_structure": None}
 
     preset: Preset = Field(
         default="balanced",
@@ -203,6 +203,15 @@ class StylizeRecipe(_Recipe):
         le=1,
         description=(
             "How firmly a picture is held to its photo's structure: 0 not at all, 1 as firmly as a style allows."
+        ),
+    )
+    keep_structure: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description=(
+            "Structural similarity (SSIM) to its photo that every picture must reach at the working size. "
+            "The structure that this takes is found for each photo, by up to two more drawings of it."
         ),
     )
     style_weight: float = Field(

@@ -14,6 +14,7 @@ from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.scores import Cosines, Scores
+from artbank.stylization.stylizer import Stylized
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class RowWriter:
         file_name: str,
         picture: EncodedPicture,
         size_px: tuple[int, int],
-        seed: int,
+        drawn: Stylized,
         cosines: Cosines,
         seconds: float,
     ) -> FinishedRow:
@@ -95,13 +96,16 @@ class RowWriter:
             file_name: Key of the picture, or of the container that holds it.
             picture: Its bytes, SSIM and flags.
             size_px: Its width and height.
-            seed: Seed of its noise.
+            drawn: The picture as it was drawn: its seed, and the structure that was found for it.
             cosines: Its CLIP scores.
             seconds: Device seconds of this picture.
         """
         telemetry.count_picture(style, "done", None, seconds)
         scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)
-        facts = {**vars(scores), "flags": list(scores.flags), "scorer": self._run.scorer.id}
+        flags = [*scores.flags, "loose"] if drawn.is_loose else list(scores.flags)
+        facts = {**vars(scores), "flags": flags, "scorer": self._run.scorer.id}
+        if drawn.kept is not None:
+            facts |= {"structure": drawn.kept.structure, "lightness": drawn.kept.lightness}
         width, height = size_px
         return FinishedRow(
             replace(
@@ -111,7 +115,7 @@ class RowWriter:
                 file_sha256=short_hash(picture.data, 64),
                 width_px=width,
                 height_px=height,
-                seed=seed,
+                seed=drawn.seed,
                 seconds=seconds,
                 **facts,
             )

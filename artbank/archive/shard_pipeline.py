@@ -241,7 +241,7 @@ class ShardPipeline:
                 file_name=self._file_key(style, name),
                 picture=picture,
                 size_px=one.size_px(self._run.config.recipe.size),
-                seed=one.picture.seed,
+                drawn=one.picture,
                 cosines=one.cosines,
                 seconds=one.seconds,
             )

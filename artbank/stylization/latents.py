@@ -40,28 +40,29 @@ class LatentStylizer:
         self._neutral = cache(self.neutral)
         self._styled = {name: cache(prompt) for name, prompt in self.prompts.items()}
         self._guided = {name: cache(torch.cat([negative, prompt])) for name, prompt in self.prompts.items()}
-        self._pull = pull_weight(recipe.structure)
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
     @torch.no_grad()
-    def stylize(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
+    def stylize(self, clean: Tensor, noise: Tensor, style: str, structure: float) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
 
         Args:
             clean: [B, C, h, w].
             noise: Random noise of that shape.
             style: Its name.
+            structure: 0..1, see `StylizeRecipe.structure`.
 
         Returns:
             [B, C, h, w] float32.
         """
+        weight = pull_weight(structure)
         latents = self._invert(clean, noise, style)
         history = torch.empty(len(self._solver.timesteps) + 1, *latents.shape, device=latents.device)
         history[0] = latents
         for step, timestep in enumerate(self._solver.timesteps):
             predicted = self._predict(latents, step, timestep, style)
-            if self._pull:
-                predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, self._pull)
+            if weight:
+                predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
             history[step + 1] = predicted
             latents = self._solver.advance(history, step)
         return latents

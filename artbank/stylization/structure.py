@@ -10,21 +10,41 @@ Two corrections, both of which leave the statistics of the style alone:
 
 Without AdaIN the photo's own contrast and colours would come back, and the style would go.
 
-Source: ArtBank has neither. Similar guidance toward a reference is in ILVR, Choi et al., ICCV 2021, and in Filter-Guided
-Diffusion, Gu et al., SIGGRAPH 2024; AdaIN is from Huang and Belongie, ICCV 2017.
+Source: ArtBank has neither. Similar guidance toward a reference is in ILVR, Choi et al., ICCV 2021, and in
+Filter-Guided Diffusion, Gu et al., SIGGRAPH 2024; AdaIN is from Huang and Belongie, ICCV 2017.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.stylization.lab import from_lab, to_lab
+from artbank.stylization.ssim import measure_ssim
 
 _PULL = 0.9  # share of x0 that is replaced at structure 1; at 1 nothing would be left to the style
 _LIGHTNESS = 0.6  # share of the photo's lightness at structure 1
 _MIN_STD = 1e-4
+_NO_GHOST = 0.25  # beta up to which the photo's lightness hardly shows through a picture of another structure
+_HALVINGS = 7  # of the interval of beta: steps of 0.005
+
+
+@dataclass(frozen=True)
+class KeptStructure:
+    """The settings that were found for one photo to reach a recipe's `keep_structure`.
+
+    Attributes:
+        structure: Of the recipe, or more where that was not enough, 0..1.
+        lightness: Beta, the fraction of the photo's lightness that was returned, 0..0.6.
+        is_reached: Whether the picture is as similar as it must be.
+    """
+
+    structure: float
+    lightness: float
+    is_reached: bool
 
 
 def pull_weight(structure: float) -> float:
@@ -35,6 +55,11 @@ def pull_weight(structure: float) -> float:
 def lightness_weight(structure: float) -> float:
     """Return beta, the fraction of the photo's lightness, 0..0.6; it rises slowly, because it shows as a ghost."""
     return _LIGHTNESS * structure**2
+
+
+def most_lightness(structure: float) -> float:
+    """Return the largest beta that may be found for a picture that was drawn with a structure, 0.25..0.6."""
+    return max(lightness_weight(structure), _NO_GHOST)
 
 
 def pull_to_photo(
@@ -69,7 +94,7 @@ def match_statistics(images: Tensor, wanted: Tensor) -> Tensor:
     return (images - mean) * (wanted_std / std.clamp_min(_MIN_STD)) + wanted_mean
 
 
-def return_lightness(picture: Tensor, photo: Tensor, weight: float) -> Tensor:
+def return_lightness(picture: Tensor, photo: Tensor, weight: float | Tensor) -> Tensor:
     """Return a picture [3, H, W] whose lightness has moved toward the photo's by a weight of 0..1.
 
     Mean and spread of its lightness, and its chroma, stay.
@@ -78,3 +103,28 @@ def return_lightness(picture: Tensor, photo: Tensor, weight: float) -> Tensor:
     lightness = lab[:1]  # [1, H, W]
     blended = torch.lerp(lightness, match_statistics(to_lab(photo)[:1], lightness), weight)
     return from_lab(torch.cat([match_statistics(blended, lightness), lab[1:]]))
+
+
+def reach_similarity(picture: Tensor, photo: Tensor, wanted: float, most: float) -> tuple[Tensor, float, bool]:
+    """Return as much of the photo's lightness to a picture [3, H, W] as a similarity takes.
+
+    Args:
+        picture: The picture.
+        photo: Its photo, at the same size.
+        wanted: SSIM of lumas, 0..1.
+        most: The largest beta to try, 0..1.
+
+    Returns:
+        The picture, beta, and whether the similarity is reached; if not, beta is `most`.
+    """
+    low = torch.zeros((), device=picture.device)
+    high = torch.full_like(low, most)
+    is_reached = measure_ssim(return_lightness(picture, photo, most), photo) >= wanted
+    if measure_ssim(picture, photo) >= wanted:
+        return picture, 0.0, True
+    for _ in range(_HALVINGS):  # without a copy to the host in between
+        middle = (low + high) / 2
+        is_enough = measure_ssim(return_lightness(picture, photo, middle), photo) >= wanted
+        low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
+    weight = float(high) if is_reached else most
+    return return_lightness(picture, photo, weight), weight, bool(is_reached)

@@ -27,7 +27,13 @@ from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
-from artbank.stylization.structure import lightness_weight, return_lightness
+from artbank.stylization.structure import (
+    KeptStructure,
+    lightness_weight,
+    most_lightness,
+    reach_similarity,
+    return_lightness,
+)
 from artbank.stylization.style import Style
 
 logger = logging.getLogger(__name__)
@@ -48,6 +54,7 @@ class Stylized:
         rgb: The picture, uint8 [h, w, 3]; None if there is none.
         error: Reason that there is no picture.
         on_device: The same picture on the model's device, uint8 [3, h, w]; None if its colours were changed since.
+        kept: What was found for the photo; None without `keep_structure` in the recipe.
     """
 
     key: str
@@ -56,6 +63,34 @@ class Stylized:
     rgb: np.ndarray | None = field(repr=False)
     error: ImageError | None = None
     on_device: Tensor | None = field(default=None, repr=False, compare=False)
+    kept: KeptStructure | None = None
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether it is a picture that has less structure than it must have."""
+        return self.kept is not None and not self.kept.is_reached
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a batch is drawn from.
+
+    Attributes:
+        photos: Of one bucket, B of them.
+        originals: The same, uint8 [B, 3, H', W'] on the model's device.
+        clean: Their latents [B, C, h, w].
+        noise: Noise of that shape.
+    """
+
+    photos: Sequence[Photo]
+    originals: Tensor
+    clean: Tensor
+    noise: Tensor
+
+    def only(self, number: int) -> _Inputs:
+        """Return the batch of one photo, counted from 0."""
+        one = slice(number, number + 1)
+        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one])
 
 
 class Stylizer:
@@ -133,46 +168,62 @@ class Stylizer:
         clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in images.split(_VAE_BATCH)])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
         noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
+        inputs = _Inputs(batch, images, clean, noise)
         for style in styles:
-            latents = self._latents.stylize(clean, noise, style.name)
-            decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
-            yield self._finish(batch, images, style, decoded)
+            drawn = self._draw(inputs, style, self.recipe.structure)
+            yield [self._draw_firmer(inputs.only(i), style, one) for i, one in enumerate(drawn)]
 
-    def _finish(
-        self, batch: Sequence[Photo], originals: Tensor, style: Style, decoded: Sequence[Tensor]
-    ) -> list[Stylized]:
-        """Make pictures of the decoded images [B, 3, H', W'], which come in parts.
+    def _draw_firmer(self, photo: _Inputs, style: Style, drawn: Stylized) -> Stylized:
+        """Draw a picture that is not held enough again, with more structure; alone, so that no batch changes it."""
+        for structure in ((self.recipe.structure + 1) / 2, 1.0):
+            if not drawn.is_loose:
+                break
+            [again] = self._draw(photo, style, structure)
+            if again.rgb is not None:
+                drawn = again
+        return drawn
 
-        Args:
-            batch: The photos.
-            originals: The same, uint8 [B, 3, H', W'] on the model's device.
-            style: The style of the images.
-            decoded: The images.
-        """
+    def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
+        """Draw a batch in one style."""
+        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure)
+        decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
+        return self._finish(inputs, style, structure, decoded)
+
+    def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Sequence[Tensor]) -> list[Stylized]:
+        """Make pictures of the decoded images [B, 3, H', W'], which come in parts."""
+        photos, originals = inputs.photos, inputs.originals
         is_finite = torch.cat([part.isfinite().flatten(1).all(1) for part in decoded])
         pictures = torch.cat([to_8_bit(part) for part in decoded])
         is_black = (pictures.flatten(1).amax(1) <= _BLACK) & (originals.flatten(1).amax(1) > _BLACK)
         is_usable = (is_finite & ~is_black).tolist()
         finished = []
-        for photo, usable, original, picture in zip(batch, is_usable, originals, pictures, strict=True):
+        for photo, usable, original, picture in zip(photos, is_usable, originals, pictures, strict=True):
             if usable:
-                own, before = (image[:, : photo.frame.height_px, : photo.frame.width_px] for image in (picture, original))
-                finished.append(self._adjust(photo, before, style, own))
+                own, before = (
+                    image[:, : photo.frame.height_px, : photo.frame.width_px] for image in (picture, original)
+                )
+                finished.append(self._adjust(photo, before, style, structure, own))
             else:
                 finished.append(self._fail(photo, style, _NOT_FINITE))
         return finished
 
-    def _adjust(self, photo: Photo, original: Tensor, style: Style, picture: Tensor) -> Stylized:
+    def _adjust(self, photo: Photo, original: Tensor, style: Style, structure: float, picture: Tensor) -> Stylized:
         """Apply the colour policy to a picture [3, h, w], then return the photo's lightness to it."""
         is_free = self.recipe.colour == "free"
         if not is_free:
             rgb = self._apply_colours(download(picture[None])[0], photo, style)
             picture, original = torch.from_numpy(rgb).permute(2, 0, 1), original.cpu()
-        if weight := lightness_weight(self.recipe.structure):
-            picture = return_lightness(picture, original, weight)
+        kept = None
+        if self.recipe.keep_structure is not None and photo.padded.any():  # a blank photo has no structure
+            picture, weight, is_reached = reach_similarity(
+                picture, original, self.recipe.keep_structure, most_lightness(structure)
+            )
+            kept = KeptStructure(structure, weight, is_reached)
+        elif structure:
+            picture = return_lightness(picture, original, lightness_weight(structure))
         rgb = np.ascontiguousarray(download(picture[None])[0])
         seed = photo_seed(self.recipe.seed, photo.key)
-        return Stylized(photo.key, style.name, seed, rgb, on_device=picture if is_free else None)
+        return Stylized(photo.key, style.name, seed, rgb, on_device=picture if is_free else None, kept=kept)
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,11 +17,13 @@ from artbank.images.similarity import ssim_luma
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import Solver, StylizeRecipe
 from artbank.stylization.lab import from_lab, to_lab
+from artbank.stylization.ssim import measure_ssim
 from artbank.stylization.structure import (
     lightness_weight,
     match_statistics,
     pull_to_photo,
     pull_weight,
+    reach_similarity,
     return_lightness,
 )
 from artbank.stylization.style import Style
@@ -95,7 +98,9 @@ def test_lightness_comes_back_with_the_pictures_own_mean_and_spread_and_chroma()
     assert abs(float(after[0].mean() - before[0].mean())) < 0.3
     assert abs(float(after[0].std() - before[0].std())) < 0.3
     assert float((after[1:] - before[1:]).abs().mean()) < 0.6, "8 bits"
-    likeness = [float(torch.corrcoef(torch.stack([one[0].ravel(), wanted[0].ravel()]))[0, 1]) for one in (before, after)]
+    likeness = [
+        float(torch.corrcoef(torch.stack([one[0].ravel(), wanted[0].ravel()]))[0, 1]) for one in (before, after)
+    ]
     assert likeness[1] > likeness[0] + 0.4
     assert torch.equal(return_lightness(picture, original, 0.0), picture)
 
@@ -140,3 +145,45 @@ def test_the_papers_preset_has_no_structure() -> None:
     assert StylizeRecipe(preset="paper").structure == 0
     with pytest.raises(ValueError, match="fixes structure=0"):
         StylizeRecipe(preset="paper", structure=0.5)
+
+
+@pytest.mark.parametrize("size", [(96, 64), (40, 9)])
+def test_similarity_is_that_of_the_rows(size: tuple[int, int]) -> None:
+    first, second = photo(4, *size), photo(5, *size)
+    for one, other in ((first, second), (first, first), (first, 255 - first)):
+        assert float(measure_ssim(as_tensor(one), as_tensor(other))) == pytest.approx(ssim_luma(one, other), abs=1e-4)
+
+
+@pytest.mark.parametrize("wanted", [0.5, 0.6, 0.7])
+def test_lightness_is_returned_until_the_similarity_is_reached_and_no_further(wanted: float) -> None:
+    original, picture = as_tensor(photo(6)), as_tensor(cv2.blur(photo(6), (9, 9)))
+    held, weight, is_reached = reach_similarity(picture, original, wanted, 0.6)
+    found = float(measure_ssim(held, original))
+    assert is_reached and wanted <= found < wanted + 0.02 and 0 < weight < 0.6
+    assert torch.equal(held, return_lightness(picture, original, weight))
+
+
+def test_a_picture_that_is_similar_enough_stays_as_it_is_and_one_that_cannot_be_is_told() -> None:
+    original, other = as_tensor(photo(6)), torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
+    same, weight, is_reached = reach_similarity(original, original, 0.9, 0.6)
+    assert same is original and weight == 0 and is_reached
+    assert reach_similarity(other, original, 0.9, 0.6)[1:] == (0.6, False)
+
+
+def test_each_photo_is_drawn_with_the_structure_that_it_needs(base: BaseModel, novak: Style) -> None:
+    recipe = StylizeRecipe(steps=4, strength=0.9, guidance=4.0, structure=0.2, keep_structure=0.7, resolution_px=64)
+    stylizer = Stylizer(base, [novak], recipe)
+    photos = [stylizer.prepare(str(seed), photo(seed)) for seed in range(3)]
+    blank = replace(photos[0], key="blank", padded=np.zeros_like(photos[0].padded))
+    *held, empty = stylizer.stylize_batch([*photos, blank])
+    assert empty.kept is None, "a blank photo is not drawn again"
+    for one, original in zip(held, photos, strict=True):
+        assert one.kept is not None and one.rgb is not None
+        if one.kept.is_reached:
+            assert ssim_luma(one.rgb, original.working) > 0.7 - 1e-3
+        else:
+            assert one.kept.structure == 1
+    assert max(one.kept.structure for one in held if one.kept) > 0.2, "some photo needs more than the recipe gives"
+    [alone] = stylizer.stylize_batch(photos[:1])
+    assert alone.rgb is not None and held[0].rgb is not None
+    assert np.abs(alone.rgb.astype(int) - held[0].rgb).max() <= 2
