@@ -148,7 +148,7 @@ class StylizeRecipe(_Recipe):
     """Settings that determine a picture, besides the photo, the style and the base model."""
 
     VERSION = 2
-    ADDED_LATER: ClassVar[dict[str, Any]] = {"structure": 0.0, "keep_structure": None}
+    ADDED_LATER: ClassVar[dict[str, Any]] = {"structure": 0.0, "keep_structure": None, "candidates": 1}
 
     preset: Preset = Field(
         default="balanced",
@@ -212,6 +212,15 @@ class StylizeRecipe(_Recipe):
         description=(
             "Structural similarity (SSIM) to its photo that every picture must reach at the working size. "
             "The structure that this takes is found for each photo, by up to two more drawings of it."
+        ),
+    )
+    candidates: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description=(
+            "Pictures to draw of each photo, with this seed and the next ones. The picture with the highest mean of "
+            "style and content score is kept."
         ),
     )
     style_weight: float = Field(
@@ -281,7 +290,11 @@ def is_guided(recipe: StylizeRecipe, step: int) -> bool:
 
 
 def count_evaluations(recipe: StylizeRecipe) -> int:
-    """Return the UNet evaluations for one picture; a guided step takes two."""
+    """Return the UNet evaluations for one picture; a guided step takes two.
+
+    All candidates count. The further drawings that `keep_structure` may need do not: at most two for each candidate.
+    """
     count = count_steps(recipe)
     inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]
-    return count + sum(is_guided(recipe, step) for step in range(count)) + inversion
+    num_guided = sum(is_guided(recipe, step) for step in range(count))
+    return (count + num_guided + inversion) * recipe.candidates

@@ -23,6 +23,7 @@ _COLUMN_TYPES = {
     bool: pa.bool_(),
     datetime: pa.timestamp("us", tz="UTC"),
     list[str]: pa.list_(pa.string()),
+    list[float]: pa.list_(pa.float64()),
 }
 
 
@@ -218,6 +219,8 @@ class Result(_Row, schema="result/1"):
             the recipe's `keep_structure`.
         structure: The structure that was found for this photo; None without `keep_structure`.
         lightness: The fraction of the photo's lightness that was returned for it; None without it.
+        candidates: Mean of `clip_style` and `clip_content` of each picture that was drawn of this photo, in
+            the order of their seeds; the best is kept. None if only one was drawn.
         scorer: The CLIP model of the scores; scores of different models do not compare.
         bank_ids: The banks of the style.
         base_model: The base model as the run named it.
@@ -252,6 +255,7 @@ class Result(_Row, schema="result/1"):
     flags: list[str] = field(default_factory=list)
     structure: float | None = None
     lightness: float | None = None
+    candidates: list[float] | None = None
     scorer: str | None = None
     bank_ids: list[str]
     base_model: str

@@ -85,6 +85,7 @@ class RowWriter:
         size_px: tuple[int, int],
         drawn: Stylized,
         cosines: Cosines,
+        candidates: tuple[float, ...],
         seconds: float,
     ) -> FinishedRow:
         """Return the row of a picture.
@@ -98,6 +99,7 @@ class RowWriter:
             size_px: Its width and height.
             drawn: The picture as it was drawn: its seed, and the structure that was found for it.
             cosines: Its CLIP scores.
+            candidates: Scores of all pictures that it was chosen from; empty without a choice.
             seconds: Device seconds of this picture.
         """
         telemetry.count_picture(style, "done", None, seconds)
@@ -116,6 +118,7 @@ class RowWriter:
                 width_px=width,
                 height_px=height,
                 seed=drawn.seed,
+                candidates=list(candidates) or None,
                 seconds=seconds,
                 **facts,
             )

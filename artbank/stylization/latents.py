@@ -43,7 +43,7 @@ class LatentStylizer:
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
     @torch.no_grad()
-    def stylize(self, clean: Tensor, noise: Tensor, style: str, structure: float) -> Tensor:
+    def stylize(self, clean: Tensor, noise: Tensor, style: str, structure: float = 0.0) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
 
         Args:

@@ -9,6 +9,7 @@ own. In a batch of another size the same networks may sum in another order, whic
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -109,6 +110,13 @@ class Stylizer:
         self.styles = tuple(styles)
         self.recipe = recipe
         self._latents = LatentStylizer(base, styles, recipe)
+
+    def with_seed(self, seed: int) -> Stylizer:
+        """Return the same stylizer for another seed of the run; nothing is encoded again."""
+        other = copy.copy(self)
+        other.__dict__.pop("_in_float32", None)  # it has the seed of this one
+        other.recipe = self.recipe.model_copy(update={"seed": seed})
+        return other
 
     @property
     def short_px(self) -> int:
