@@ -35,6 +35,11 @@ class _Recipe(Model):
     ADDED_LATER: ClassVar[dict[str, Any]] = {}
     """Fields of a later release, with the value that leaves banks or pictures as they were before it."""
 
+    @property
+    def code_versions(self) -> dict[str, int]:
+        """Versions of the code behind single settings, where it changed and `VERSION` did not."""
+        return {}
+
     def digest(self) -> str:
         """Return 16 hex digits, equal exactly for recipes with equal settings.
 
@@ -42,7 +47,8 @@ class _Recipe(Model):
         """
         settings = self.model_dump(mode="json", exclude={"preset"})
         unchanged = {name for name, value in self.ADDED_LATER.items() if settings[name] == value}
-        facts = {"version": self.VERSION} | {name: settings[name] for name in settings if name not in unchanged}
+        counted = {name: value for name, value in settings.items() if name not in unchanged}
+        facts = {"version": self.VERSION, **self.code_versions, **counted}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -148,7 +154,12 @@ class StylizeRecipe(_Recipe):
     """Settings that determine a picture, besides the photo, the style and the base model."""
 
     VERSION = 2
-    ADDED_LATER: ClassVar[dict[str, Any]] = {"structure": 0.0, "keep_structure": None, "candidates": 1}
+    ADDED_LATER: ClassVar[dict[str, Any]] = {
+        "structure": 0.0,
+        "keep_structure": None,
+        "candidates": 1,
+        "colour_strength": 1.0,
+    }
 
     preset: Preset = Field(
         default="balanced",
@@ -238,6 +249,12 @@ class StylizeRecipe(_Recipe):
         default="free",
         description=("Output colours: free (as drawn), keep (the photo's) or collection (the artworks')."),
     )
+    colour_strength: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="How far the colours `keep` and `collection` replace those that were drawn: 0 not at all.",
+    )
     size: OutputSize = Field(
         default="working",
         description="Output size: the working size, or the photo's original size.",
@@ -258,6 +275,11 @@ class StylizeRecipe(_Recipe):
         ge=0,
         description="Seed of the run; each photo's seed is derived from it and the photo's key.",
     )
+
+    @property
+    def code_versions(self) -> dict[str, int]:
+        """Versions of the code behind single settings: 2 for the colours `collection`, which go by lightness since."""
+        return {"collection_colours": 2} if self.colour == "collection" else {}
 
     @model_validator(mode="before")
     @classmethod

@@ -255,9 +255,9 @@ class Stylizer:
     def _apply_colours(self, picture: np.ndarray, photo: Photo, style: Style) -> np.ndarray:
         """Apply the recipe's colour policy."""
         if self.recipe.colour == "keep":
-            picture = keep_colours(picture, photo.working)
+            picture = keep_colours(picture, photo.working, self.recipe.colour_strength)
         elif self.recipe.colour == "collection" and style.palette is not None:
-            picture = match_palette(picture, style.palette)
+            picture = match_palette(picture, style.palette, self.recipe.colour_strength)
         return picture
 
 
