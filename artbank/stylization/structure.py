@@ -29,7 +29,7 @@ _PULL = 0.9  # share of x0 that is replaced at structure 1; at 1 nothing would b
 _LIGHTNESS = 0.6  # share of the photo's lightness at structure 1
 _MIN_STD = 1e-4
 _NO_GHOST = 0.25  # beta up to which the photo's lightness hardly shows through a picture of another structure
-_HALVINGS = 7  # of the interval of beta: steps of 0.005
+_HALVINGS = 6  # of the interval of beta: steps of less than 0.01
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,13 @@ def match_statistics(images: Tensor, wanted: Tensor) -> Tensor:
     return (images - mean) * (wanted_std / std.clamp_min(_MIN_STD)) + wanted_mean
 
 
-def return_lightness(picture: Tensor, photo: Tensor, weight: float | Tensor) -> Tensor:
+def return_lightness(picture: Tensor, photo: Tensor, weight: float) -> Tensor:
     """Return a picture [3, H, W] whose lightness has moved toward the photo's by a weight of 0..1.
 
     Mean and spread of its lightness, and its chroma, stay.
     """
     lab = to_lab(picture)
-    lightness = lab[:1]  # [1, H, W]
-    blended = torch.lerp(lightness, match_statistics(to_lab(photo)[:1], lightness), weight)
-    return from_lab(torch.cat([match_statistics(blended, lightness), lab[1:]]))
+    return _blend(lab, _match_lightness(photo, lab), weight)
 
 
 def reach_similarity(picture: Tensor, photo: Tensor, wanted: float, most: float) -> tuple[Tensor, float, bool]:
@@ -117,14 +115,29 @@ def reach_similarity(picture: Tensor, photo: Tensor, wanted: float, most: float)
     Returns:
         The picture, beta, and whether the similarity is reached; if not, beta is `most`.
     """
-    low = torch.zeros((), device=picture.device)
-    high = torch.full_like(low, most)
-    is_reached = measure_ssim(return_lightness(picture, photo, most), photo) >= wanted
     if measure_ssim(picture, photo) >= wanted:
         return picture, 0.0, True
+    lab = to_lab(picture)
+    matched = _match_lightness(photo, lab)
+    firmest = _blend(lab, matched, most)
+    if measure_ssim(firmest, photo) < wanted:
+        return firmest, most, False
+    low = torch.zeros((), device=picture.device)
+    high = torch.full_like(low, most)
     for _ in range(_HALVINGS):  # without a copy to the host in between
         middle = (low + high) / 2
-        is_enough = measure_ssim(return_lightness(picture, photo, middle), photo) >= wanted
+        is_enough = measure_ssim(_blend(lab, matched, middle), photo) >= wanted
         low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
-    weight = float(high) if is_reached else most
-    return return_lightness(picture, photo, weight), weight, bool(is_reached)
+    weight = float(high)
+    return _blend(lab, matched, weight), weight, True
+
+
+def _match_lightness(photo: Tensor, lab: Tensor) -> Tensor:
+    """Return the photo's lightness [1, H, W] with the mean and spread of that of a picture in Lab."""
+    return match_statistics(to_lab(photo)[:1], lab[:1])
+
+
+def _blend(lab: Tensor, wanted: Tensor, weight: float | Tensor) -> Tensor:
+    """Move the lightness of a picture in Lab toward another one, with its own mean and spread; returns the picture."""
+    blended = torch.lerp(lab[:1], wanted, weight)
+    return from_lab(torch.cat([match_statistics(blended, lab[:1]), lab[1:]]))
