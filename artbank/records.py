@@ -23,6 +23,7 @@ _COLUMN_TYPES = {
     bool: pa.bool_(),
     datetime: pa.timestamp("us", tz="UTC"),
     list[str]: pa.list_(pa.string()),
+    list[float]: pa.list_(pa.float64()),
 }
 
 
@@ -222,7 +223,12 @@ class Result(_Row, schema="result/1"):
         clip_direction: Cosine of the change from photo to picture and the change from photos to
             artworks.
         ssim: Structural similarity of the luma of picture and photo.
-        flags: Signs of a failed picture: `black`, `white` or `flat`.
+        flags: Signs of a failed picture: `black`, `white` or `flat`; `loose` if it has less structure than
+            the recipe's `keep_structure`.
+        structure: The structure that was found for this photo; None without `keep_structure`.
+        lightness: The fraction of the photo's lightness that was returned for it; None without it.
+        candidates: Mean of `clip_style` and `clip_content` of each picture that was drawn of this photo, in
+            the order of their seeds; the best is kept. None if only one was drawn.
         scorer: The CLIP model of the scores; scores of different models do not compare.
         bank_ids: The banks of the style.
         base_model: The base model as the run named it.
@@ -257,6 +263,9 @@ class Result(_Row, schema="result/1"):
     clip_direction: float | None = None
     ssim: float | None = None
     flags: list[str] = field(default_factory=list)
+    structure: float | None = None
+    lightness: float | None = None
+    candidates: list[float] | None = None
     scorer: str | None = None
     bank_ids: list[str]
     base_model: str

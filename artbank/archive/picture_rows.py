@@ -14,6 +14,7 @@ from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.scores import Cosines, Scores
+from artbank.stylization.stylizer import Stylized
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,9 @@ class RowWriter:
         file_name: str,
         picture: EncodedPicture,
         size_px: tuple[int, int],
-        seed: int,
+        drawn: Stylized,
         cosines: Cosines,
+        candidates: tuple[float, ...],
         seconds: float,
         note: str = "",
     ) -> FinishedRow:
@@ -96,14 +98,18 @@ class RowWriter:
             file_name: Key of the picture, or of the container that holds it.
             picture: Its bytes, SSIM and flags.
             size_px: Its width and height.
-            seed: Seed of its noise.
+            drawn: The picture as it was drawn: its seed, and the structure that was found for it.
             cosines: Its CLIP scores.
+            candidates: Scores of all pictures that it was chosen from; empty without a choice.
             seconds: Device seconds of this picture.
             note: A sentence about the photo's conversion; empty if there is nothing to say.
         """
         telemetry.count_picture(style, "done", None, seconds)
         scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)
-        facts = {**vars(scores), "flags": list(scores.flags), "scorer": self._run.scorer.id}
+        flags = [*scores.flags, "loose"] if drawn.is_loose else list(scores.flags)
+        facts = {**vars(scores), "flags": flags, "scorer": self._run.scorer.id}
+        if drawn.kept is not None:
+            facts |= {"structure": drawn.kept.structure, "lightness": drawn.kept.lightness}
         width, height = size_px
         return FinishedRow(
             replace(
@@ -113,7 +119,8 @@ class RowWriter:
                 file_sha256=short_hash(picture.data, 64),
                 width_px=width,
                 height_px=height,
-                seed=seed,
+                seed=drawn.seed,
+                candidates=list(candidates) or None,
                 seconds=seconds,
                 notes=[note] if note else [],
                 **facts,

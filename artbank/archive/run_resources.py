@@ -43,6 +43,8 @@ class RunResources:
                 f"planned with, found {base.hash[:12]}; give all machines the same files"
             )
         self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
+        first = config.recipe.seed
+        self.candidates = [self.stylizer.with_seed(first + i) for i in range(config.recipe.candidates)]
         self.scorer = load_scorer(config)
         self.codecs = open_codec_pool()
         self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from artbank.errors import BankError, ConfigError
-from artbank.images.color_transfer import Palette
+from artbank.images.color_transfer import NUM_SHARES, NUM_TONES, Palette, Tone
 from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
@@ -83,7 +83,7 @@ class StyleReference:
     def to_bytes(self) -> bytes:
         """Return the reference as a safetensors file: the vectors as tensors, all else as JSON in its header."""
         facts = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
-        palette = {"mean": self.palette.mean, "std": self.palette.std}
+        palette = asdict(self.palette)
         metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         vectors = {"mean": self.mean.contiguous(), "text": self.text.contiguous()}
         return sort_metadata(safetensors.torch.save(vectors, metadata=metadata))
@@ -117,7 +117,8 @@ class StyleReference:
             raise ValueError("vectors that are not finite")
         ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
         palette = _parse_palette(facts["palette"])
-        if not np.isfinite([*palette.mean, *palette.std, ceiling or 0.0]).all():
+        tones = [value for tone in palette.tones for value in astuple(tone)]
+        if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness, ceiling or 0.0]).all():
             raise ValueError("colours or a ceiling that are not finite")
         return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette)
 
@@ -161,7 +162,14 @@ def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
 
 
 def _parse_palette(facts: dict[str, Any]) -> Palette:
-    return Palette(_parse_three(facts["mean"]), _parse_three(facts["std"]))
+    tones = [_parse_three([tone["a"], tone["b"], tone["spread"]]) for tone in facts.get("tones", ())]
+    lightness = tuple(float(value) for value in facts.get("lightness", ()))
+    if (len(tones), len(lightness)) not in ((0, 0), (NUM_TONES, NUM_SHARES)):
+        raise ValueError(
+            f"expected {NUM_TONES} tones and {NUM_SHARES} lightnesses, found {len(tones)}, {len(lightness)}"
+        )
+    mean, std = _parse_three(facts["mean"]), _parse_three(facts["std"])
+    return Palette(mean, std, tuple(Tone(*tone) for tone in tones), lightness)
 
 
 def _parse_three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -111,6 +111,38 @@ def test_photos_of_telephones_and_cameras_are_drawn_and_a_conversion_is_noted(sh
     assert rows["a.heic"].notes == [] and rows["c.png"].notes == ["mapped from high dynamic range (PQ) to sRGB"]
 
 
+def test_the_best_of_several_candidates_is_kept_and_the_row_has_the_scores_of_all(
+    photos: Store, shelf: str, tmp_path: Path
+) -> None:
+    single = [
+        work(asked(photos, shelf, output=str(tmp_path / f"{seed}"), recipe=STYLIZE.model_copy(update={"seed": seed})))
+        for seed in (5, 6, 7)
+    ]
+    best = work(asked(photos, shelf, recipe=STYLIZE.model_copy(update={"seed": 5, "candidates": 3})))
+    kept = set()
+    for key, row in best.items():
+        drawn = [rows[key] for rows in single]
+        scores = [(one.clip_style + one.clip_content) / 2 for one in drawn]  # pyright: ignore[reportOptionalOperand]
+        assert row.candidates == pytest.approx(scores, abs=1e-6)
+        chosen = scores.index(max(scores))
+        assert (row.seed, row.file_sha256) == (drawn[chosen].seed, drawn[chosen].file_sha256)
+        kept.add(chosen)
+    assert len(kept) > 1, "some photo is better with another seed"
+    assert all(row.candidates is None for row in single[0].values())
+
+
+def test_a_row_has_the_structure_that_its_photo_took_and_says_where_it_was_not_enough(
+    photos: Store, shelf: str
+) -> None:
+    held = {"strength": 1.0, "structure": 0.1, "keep_structure": 0.97}
+    found = work(asked(photos, shelf, recipe=STYLIZE.model_copy(update=held)))
+    for row in found.values():
+        assert row.structure is not None and row.lightness is not None and row.ssim is not None
+        assert ("loose" in row.flags) == (row.ssim < 0.97 - 5e-3), "JPEG moves the similarity a little"
+        assert row.structure == 1.0 or "loose" not in row.flags
+    assert any("loose" in row.flags for row in found.values())
+
+
 @pytest.mark.parametrize("colour", ["free", "keep"])
 def test_a_row_has_the_scores_that_its_picture_has_by_itself(shelf: str, tmp_path: Path, colour: str) -> None:
     photos = Store.open(str(tmp_path / "photos"))
