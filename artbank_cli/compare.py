@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from artbank.config import RunConfig, style_folder
+from artbank.config import RunConfig
 from artbank.errors import ConfigError
+from artbank.runtime.style_names import style_folder
 from artbank_cli.options import JsonOption
+from artbank_cli.output import say, say_json
 
 if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help` stays fast
     from artbank.comparison.contestants import Contestant
@@ -79,7 +80,7 @@ def compare(
         notes.append(f"{matched.num_changed:,} pairs were drawn from different photos of one name, and are left out")
     notes += _describe_unusable(written)
     if as_json:
-        print(json.dumps(_to_json(written, notes)))
+        say_json(_to_json(written, notes))
         return
     _print_comparison(written, notes, out)
 
@@ -106,13 +107,13 @@ def _print_comparison(written: WrittenComparison, notes: Sequence[str], out: str
     pairs = written.key.pairs
     num_photos = number_text(len({pair.key for pair in pairs}), "photo")
     num_styles = number_text(len({pair.style for pair in pairs}), "style")
-    print(f"{number_text(len(pairs), 'pair')}: {num_photos}, {num_styles}, {len(written.key.contestants)} outputs")
+    say(f"{number_text(len(pairs), 'pair')}: {num_photos}, {num_styles}, {len(written.key.contestants)} outputs")
     for note in notes:
-        print(f"note: {note}")
-    print(f"page: {written.page_uri}")
-    print(f"key: {written.key_uri} (do not show it to the voters)")
+        say(f"note: {note}")
+    say(f"page: {written.page_uri}")
+    say(f"key: {written.key_uri} (do not show it to the voters)")
     given = "" if out == COMPARISON else f" --comparison {out}"
-    print(f"count the votes with: artbank votes FILE...{given}")
+    say(f"count the votes with: artbank votes FILE...{given}")
 
 
 def _to_json(written: WrittenComparison, notes: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from artbank_cli.compare import COMPARISON
 from artbank_cli.options import JsonOption
+from artbank_cli.output import say, say_json
 
 if TYPE_CHECKING:  # the command imports what it needs, so that `artbank --help` stays fast
     from artbank.comparison.preference import Interval, Preference, Share
@@ -41,11 +41,12 @@ def votes(
     unblinded = unblind([(found, find_key(file, found, folders)) for file, found in read.items()])
     preferences = measure_by_style(unblinded.ballots, unblinded.names)
     if as_json:
-        print(json.dumps(_to_json(unblinded, preferences)))
+        say_json(_to_json(unblinded, preferences))
         return
-    print(_describe(unblinded))
-    print("\n".join([*_duel_lines(unblinded.names, preferences), *_strength_lines(preferences)]))
-    print(f"the left picture was preferred in {_share_text(preferences[-1].left)} of the votes")
+    say(_describe(unblinded))
+    for line in [*_duel_lines(unblinded.names, preferences), *_strength_lines(preferences)]:
+        say(line)
+    say(f"the left picture was preferred in {_share_text(preferences[-1].left)} of the votes")
 
 
 def _describe(unblinded: UnblindedVotes) -> str:
