@@ -1,6 +1,6 @@
 """Measure how much longer writing pictures takes if each is flushed to the disk: `python bench/flushing.py [FOLDER]`.
 
-Writes five shards of 64 small pictures, eight at once, with the part of each shard, in alternating rounds with and
+It writes five shards of 64 small pictures, eight at once, with the part of each shard, in alternating rounds with and
 without flushes. FOLDER should be on the disk of interest; a memory file system flushes for nothing.
 """
 

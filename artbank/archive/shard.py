@@ -13,7 +13,6 @@ from artbank.archive.picture_rows import FinishedRow
 from artbank.archive.plan import StylizePlan
 from artbank.archive.run_resources import load_resources
 from artbank.archive.shard_pipeline import ShardPipeline
-from artbank.archive.style_leases import WriteGuard
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, StopRequested
 from artbank.results import attempts, ledger
@@ -67,16 +66,15 @@ def stylize_shard(
     output = run.stores.output
     manifest = run.open_manifest(shard.manifest_id)
     tasks = manifest.tasks(shard)
-    check_lease = _make_check(plan, output)
-    check_lease()
+    run.check_lease()
     strikes = {task.key: task.strikes or 0 for task in tasks}
     attempt = attempts.start(output, shard.id, strikes, after=manifest.after)
-    pipeline = ShardPipeline(run, shard.id, attempt, should_stop, check_lease)
+    pipeline = ShardPipeline(run, shard.id, attempt, should_stop)
     total = sum(len(task.styles) for task in tasks)
     try:
         batches = pipeline.run(tasks, manifest.known_rows(shard))
         finished = [one for batch in _reported(batches, shard.id, total, progress) for one in batch]
-        check_lease()
+        run.check_lease()
     except (ArtbankError, StopRequested) as error:
         logger.info("shard %s released for another worker: %s", shard.id, error)
         attempt.release()
@@ -91,13 +89,6 @@ def stylize_shard(
     if attempt.is_careful:  # an earlier worker may have been killed while it wrote
         output.delete_leftovers({row.file_name.rpartition("/")[0] for row in rows if row.file_name})
     return len(rows)
-
-
-def _make_check(plan: StylizePlan, output: Store) -> Callable[[], None]:
-    """Return a function that raises once another run has taken over a style of this run."""
-    if not plan.is_leased:
-        return lambda: None
-    return WriteGuard(output, plan.run_id, [style.name for style in plan.styles]).check
 
 
 def _reported(

@@ -42,14 +42,7 @@ _CRASHED = (
 class ShardPipeline:
     """The work on one shard: `run` is the pipeline, each other method one stage of it."""
 
-    def __init__(
-        self,
-        run: RunResources,
-        shard_id: str,
-        attempt: Attempt,
-        should_stop: Callable[[], bool],
-        check_lease: Callable[[], None] = lambda: None,
-    ):
+    def __init__(self, run: RunResources, shard_id: str, attempt: Attempt, should_stop: Callable[[], bool]):
         """Prepare the work on a shard; nothing is read yet.
 
         Args:
@@ -57,13 +50,11 @@ class ShardPipeline:
             shard_id: The shard.
             attempt: Knows the strikes against the photos.
             should_stop: Asked before every batch.
-            check_lease: Called before every write; raises if this run may not write any more.
         """
         self._run = run
         self._shard_id = shard_id
         self._attempt = attempt
         self._should_stop = should_stop
-        self._check_lease = check_lease
         self._rows = RowWriter(run, attempt)
         self._without_picture: list[FinishedRow] = []  # unchanged, rejected and failed photos, in order
         self._packed: list[PackedPicture] = []  # pictures for the containers
@@ -224,7 +215,7 @@ class ShardPipeline:
             rows.append(finished)
             packed.append(PackedPicture.from_row(finished.row, name, picture.data))
         if self._run.config.format == "images":
-            self._check_lease()
+            self._run.check_lease()
             files = {self._file_key(one.facts["style"], one.name): one.data for one in packed}
             with telemetry.time_stage("write"):
                 self._run.stores.output.write_many(files)
@@ -244,7 +235,7 @@ class ShardPipeline:
         output = self._run.stores.output
         if not self._packed or ledger.is_committed(output, self._shard_id):
             return
-        self._check_lease()
+        self._run.check_lease()
         for style in sorted({one.facts["style"] for one in self._packed}):
             name = self._file_key(style, "")
             output.write(name, pack(name, (one for one in self._packed if one.facts["style"] == style)))
