@@ -102,6 +102,7 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     # For a local cluster Prefect logs an internal address and a dashboard that does not exist.
     for name in ("distributed",) if "://" in kind else ("distributed", "prefect.task_runner.dask"):
         logging.getLogger(name).setLevel(os.environ.get(_DASK_LEVEL, "warning").upper())
+    hide_dask_cancel_race()
     with dask.config.set(_DASK):
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
         with runner, stop_on_error():
@@ -118,6 +119,20 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
                     return runner.submit(task, parameters)
 
             yield Runner(submit, max(len(with_gpu) if slots else len(workers), 1))
+
+
+def hide_dask_cancel_race() -> None:
+    """Keep a harmless traceback of Dask out of the log.
+
+    When Ctrl-C comes just after a call to the cluster was scheduled, `distributed.utils.sync` cancels a future that
+    it has not created yet. Its loop logs the NameError; the call ends all the same.
+    """
+    logging.getLogger("tornado.application").addFilter(_is_no_cancel_race)
+
+
+def _is_no_cancel_race(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, NameError) and error.name == "future")
 
 
 def count_gpus() -> int:

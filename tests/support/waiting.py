@@ -1,4 +1,7 @@
-"""Waits for a state, on a machine of any speed; the limits only end waits for a state that never comes."""
+"""Wait for states on a machine of any speed, and measure that speed where a bound in seconds cannot be avoided.
+
+The limits of the waits only end those for a state that never comes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TypeVar
 
 PATIENCE_SECONDS = 100  # below the time limit of a test of the fast tier
 _ROUNDS = 2_000_000
-_ORDINARY_SECONDS = 0.1  # for these rounds, on an idle processor of today
+_ORDINARY_SECONDS = 0.1  # for these rounds; idle servers took 0.04 to 0.1 s
 
 T = TypeVar("T")
 
@@ -33,9 +36,9 @@ def poll(look: Callable[[], T], seconds: float, *, pause_seconds: float = 0.05) 
 
 
 def slowness() -> float:
-    """How many times slower than an ordinary idle machine this one is just now; 1 for a faster one.
+    """Return the time of a fixed piece of work as a multiple of that on an ordinary idle machine, at least 1.
 
-    A bound in seconds that a user is promised is multiplied by it: a busy machine is no fault of the code.
+    Seconds that were measured beside it are divided by it before they are compared with what users are promised.
     """
     start = time.monotonic()
     for _ in range(_ROUNDS):

@@ -192,15 +192,18 @@ def test_a_hundred_thousand_photos_are_shown_and_searched_in_time(tmp_path: Path
     write_page(output, archive, rows)
     loaded, searched = [], []
     for _ in range(3):  # other programs may have the machine meanwhile: the least counts
-        slow = slowness()
+        before = slowness()
         start = time.monotonic()
         page, _ = open_page((tmp_path / "output/report/index.html").as_uri())
         expect(cards(page).first).to_be_visible()
-        loaded.append((time.monotonic() - start) / slow)
+        load_seconds = time.monotonic() - start
         start = time.monotonic()
         page.get_by_label("Find a file name", exact=True).fill("photo-09999")
         expect(page.locator("#found")).to_have_text("Photos 1 to 10 of 10.")
-        searched.append((time.monotonic() - start) / slow)
+        search_seconds = time.monotonic() - start
+        slow = min(before, slowness())
+        loaded.append(load_seconds / slow)
+        searched.append(search_seconds / slow)
     print(f"loaded in {min(loaded):.2f} s, searched in {min(searched):.2f} s")
     assert min(loaded) < SECONDS_TO_LOAD and min(searched) < SECONDS_TO_SEARCH
     page.get_by_label("Find a file name", exact=True).fill("")

@@ -7,8 +7,7 @@ import io
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from tests.support.flaky import run_flaky
 from tests.support.image_files import chunk, heif, raw, save, with_chunks
 from tests.support.paths import CRASHES, ROOT
 from tests.support.small_inputs import STYLIZE, draw_photo, stylizing
+from tests.support.waiting import wait_for
 
 _SCRIPT = """
 import sys
@@ -293,32 +293,36 @@ def test_one_file_that_the_store_never_gives_is_a_row_once_that_is_sure(
                 stylize_shard(config, plan, shard)
 
 
-@pytest.mark.faults
-def test_the_model_does_not_wait_for_a_store_that_takes_its_time(
-    shelf: str, s3_store: str, s3_endpoint: rgw.Endpoint, monkeypatch: pytest.MonkeyPatch
+def test_photos_are_read_and_pictures_written_while_the_model_draws(
+    shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store.open(s3_store)
-    store.write_many({f"photos/{seed}.jpg": draw_photo(seed % 4) for seed in range(48)})
-    draw = Stylizer.stylize_batch
+    photos, size, num_batches = Store.open(str(tmp_path / "photos")), 4, 6
+    photos.write_many({f"{seed:02}.jpg": draw_photo(seed % 4) for seed in range(num_batches * size)})
+    read, begun, written = set[str](), list[int](), list[int]()
+    draw, read_many, write_many = Stylizer.stylize_batch, Store.read_many, Store.write_many
 
-    def take_time(self: Stylizer, *args: Any) -> Iterator[Any]:
-        time.sleep(0.2)  # as a GPU does, which leaves the processor to others
+    def read_photos(self: Store, keys: Sequence[str], *args: Any, **options: Any) -> Any:
+        if self.uri == photos.uri:
+            read.update(keys)
+        return read_many(self, keys, *args, **options)
+
+    def write_pictures(self: Store, files: Mapping[str, bytes], *args: Any, **options: Any) -> None:
+        if any(key.endswith(".jpg") for key in files):
+            number = len(written)
+            written.append(number)
+            wait_for(lambda: len(begun) >= min(number + 2, num_batches))  # the next batch is drawn meanwhile
+        write_many(self, files, *args, **options)
+
+    def draw_batch(self: Stylizer, *args: Any) -> Iterator[Any]:
+        begun.append(len(begun))
+        wait_for(lambda: len(read) >= min(len(begun) + 1, num_batches) * size)  # the next batch is read meanwhile
         yield from draw(self, *args)
 
-    monkeypatch.setattr(Stylizer, "stylize_batch", take_time)
-    with run_flaky(s3_endpoint) as flaky:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
-        seconds: dict[float, float] = {}
-        for turn, delay in enumerate((0.0, 0.0, 0.05, 0.0, 0.05)):  # the first one warms up
-            config = stylizing(store.uri_of("photos"), store.uri_of(f"output {turn}"), shelf, "novak", batch_size=4)
-            plan, [shard], _ = plan_archive(config)
-            flaky.delay_seconds = delay
-            start = time.monotonic()
-            assert stylize_shard(config, plan, shard) == 48
-            seconds[delay] = min(time.monotonic() - start, seconds.get(delay, 60.0))
-            flaky.delay_seconds = 0.0
-    assert seconds[0.0] > 12 * 0.2
-    assert seconds[0.05] < 1.35 * seconds[0.0], seconds
+    monkeypatch.setattr(Store, "read_many", read_photos)
+    monkeypatch.setattr(Store, "write_many", write_pictures)
+    monkeypatch.setattr(Stylizer, "stylize_batch", draw_batch)
+    assert set(work(asked(photos, shelf, batch_size=size))) == read
+    assert len(begun) == len(written) == num_batches
 
 
 def test_another_worker_may_be_at_the_same_shard(photos: Store, shelf: str) -> None:

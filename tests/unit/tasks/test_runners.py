@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import threading
+import time
 from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
 
-from tasks.runners import SubmittedTask
+from tasks.runners import SubmittedTask, hide_dask_cancel_race
 from tests.support.waiting import PATIENCE_SECONDS
 
 
@@ -49,3 +52,28 @@ def test_the_result_or_the_error_of_a_task_is_the_one_of_its_future() -> None:
     assert SubmittedTask(cast("Any", done)).result() == 3
     with pytest.raises(TimeoutError, match="of the task"):
         SubmittedTask(cast("Any", failed)).result()
+
+
+def test_ctrl_c_while_dask_takes_a_call_prints_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    from distributed.utils import LoopRunner, sync
+
+    async def wait() -> None:
+        await asyncio.sleep(PATIENCE_SECONDS)
+
+    runner = LoopRunner(asynchronous=False)
+    runner.start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for is_quiet in (False, True):
+            if is_quiet:
+                hide_dask_cancel_race()
+            runner.loop.add_callback(time.sleep, 1)  # so that the call below has not begun when Ctrl-C comes
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                sync(runner.loop, wait)
+            sync(runner.loop, asyncio.sleep, 0)  # the loop has done what was asked of it before
+            assert ("NameError" in caplog.text) is not is_quiet
+            caplog.clear()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        runner.stop()
