@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import compress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artbank.store.parquet_footer import ColumnFacts, read_footer
 from artbank.store.table_limits import VALUE_BYTES, Chunk, Limits, check_count, plain_bytes
 
 _BATCH_ROWS = 2**17
@@ -90,6 +93,17 @@ class ParquetBytes:
             check_count("columns", self._metadata.num_columns, self._limits.num_columns)
             self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
 
+    @cached_property
+    def _footer(self) -> list[list[ColumnFacts]]:
+        """The columns of each row group."""
+        footer = read_footer(self._data)
+        num_columns = self._metadata.num_columns
+        if len(footer) != self.num_row_groups or any(len(group) != num_columns for group in footer):
+            raise pa.ArrowInvalid(
+                f"expected {self.num_row_groups} row groups of {num_columns} columns, found others in the footer"
+            )
+        return footer
+
     @property
     def num_row_groups(self) -> int:
         """Number of row groups."""
@@ -139,13 +153,17 @@ class ParquetBytes:
 
     def _check_metadata(self, wanted: Sequence[str], groups: Sequence[int], num_columns: int) -> list[Chunk]:
         """Check the sizes of all that is to be read; missing columns count too, because they are filled with nulls."""
-        paths = [self._metadata.schema.column(leaf).path for leaf in range(self._metadata.num_columns)]
-        leaves = [leaf for leaf, path in enumerate(paths) if path in wanted or path.partition(".")[0] in wanted]
+        leaves = [self._metadata.schema.column(number) for number in range(self._metadata.num_columns)]
+        is_wanted = [leaf.path in wanted or leaf.path.partition(".")[0] in wanted for leaf in leaves]
         found = [self._metadata.row_group(group) for group in groups]
         num_rows = sum(group.num_rows for group in found)
         check_count("rows", num_rows, self._limits.num_rows)
         check_count("bytes", num_rows * num_columns * VALUE_BYTES, self._limits.num_bytes)
-        chunks = [Chunk.of(group.column(leaf)) for group in found for leaf in leaves]
+        chunks = [
+            Chunk.of(leaf, column)
+            for group in groups
+            for leaf, column in compress(zip(leaves, self._footer[group], strict=True), is_wanted)
+        ]
         check_count("bytes", sum(chunk.least_bytes for chunk in chunks), self._limits.num_bytes)
         return chunks
 

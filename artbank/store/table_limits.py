@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from artbank.store.parquet_footer import DELTA_BYTE_ARRAY, DICTIONARY_ENCODINGS, ColumnFacts
+
 VALUE_BYTES = 4
 """Bytes that a value takes at least, if only as an index of its dictionary."""
 
 _LEAST_BYTES = 2**29  # that every table may take in memory
 _BYTES_PER_BYTE = 200  # of a file; our own tables take about 20, as each row holds hashes, which cannot be compressed
-_DICTIONARY_ENCODINGS = ("RLE_DICTIONARY", "PLAIN_DICTIONARY")
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,17 @@ class Chunk:
     is_expanded: bool
 
     @classmethod
-    def of(cls, column: pq.ColumnChunkMetaData) -> Chunk:
-        """Return what the metadata says of a column of a row group."""
-        encodings = set(column.encodings)
-        is_text = column.physical_type == "BYTE_ARRAY"
-        is_fixed = column.physical_type == "FIXED_LEN_BYTE_ARRAY"  # `pyarrow` cannot read it as a dictionary
-        has_dictionary = column.has_dictionary_page or not encodings.isdisjoint(_DICTIONARY_ENCODINGS)
+    def of(cls, leaf: pq.ColumnSchema, column: ColumnFacts) -> Chunk:
+        """Return what the schema and the footer say of a column of a row group."""
+        is_text = leaf.physical_type == "BYTE_ARRAY"
+        is_fixed = leaf.physical_type == "FIXED_LEN_BYTE_ARRAY"  # `pyarrow` cannot read it as a dictionary
+        has_dictionary = column.has_dictionary or not column.encodings.isdisjoint(DICTIONARY_ENCODINGS)
         return cls(
-            column.path_in_schema,
+            leaf.path,
             column.num_values,
-            column.total_uncompressed_size,
+            column.num_bytes,
             is_text and has_dictionary,
-            (is_text and "DELTA_BYTE_ARRAY" in encodings) or (is_fixed and has_dictionary),
+            (is_text and DELTA_BYTE_ARRAY in column.encodings) or (is_fixed and has_dictionary),
         )
 
     @property
