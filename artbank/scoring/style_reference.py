@@ -97,7 +97,7 @@ class StyleReference:
         """
         try:
             return cls._parse(data)
-        except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise BankError(
                 f"expected a style reference of schema {SCHEMA}, found {error}; evaluate the bank again"
             ) from error
