@@ -188,8 +188,11 @@ class S3Backend:
     def _fs(self) -> Any:
         from s3fs import S3FileSystem
 
+        from artbank.store.backends.s3_session import SteadySession
+
         # s3fs keeps one instance per set of arguments and process, so this is cheap, and a fork gets its own.
-        return S3FileSystem(endpoint_url=self.endpoint_url, use_listings_cache=False, config_kwargs=_CLIENT_CONFIG)
+        config = {**_CLIENT_CONFIG, "http_session_cls": SteadySession}
+        return S3FileSystem(endpoint_url=self.endpoint_url, use_listings_cache=False, config_kwargs=config)
 
     def _hash(self, key: str) -> ContentHash:
         with self._paths_in_errors(key), self._fs.open(self._path(key), "rb") as file:
