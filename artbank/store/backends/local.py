@@ -103,6 +103,9 @@ class LocalBackend:
         """See `Backend.read_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._read, key), keys), strict=True))
 
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`; does nothing."""
+
     def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._hash, key), keys), strict=True))

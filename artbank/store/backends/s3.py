@@ -106,6 +106,12 @@ class S3Backend:
         results = self._fs.cat_ranges(paths, None, None, batch_size=_NUM_REQUESTS, max_concurrency=1)
         return {key: self._add_path(result, key) for key, result in zip(keys, results, strict=True)}
 
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`."""
+        from artbank.store.backends.s3_session import abandon_reads
+
+        abandon_reads(self.prefix)
+
     def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`; one at a time, because objects without an ETag are rare."""
         return {key: try_read(self._hash, key) for key in keys}

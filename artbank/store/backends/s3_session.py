@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
@@ -26,7 +28,7 @@ _WAIT_SECONDS = 60.0  # for a free connection, on top
 
 
 class TooSlowError(OSError):
-    """A transfer took too long for its size. The client does not try it again, the run's tasks may."""
+    """A transfer took too long for its size, or was abandoned. The client does not try it again, a run's tasks may."""
 
     def __init__(self, num_bytes: int, seconds: float):
         """Say what was expected."""
@@ -61,17 +63,51 @@ class _SteadyRequests:
         num_bytes = int(options["headers"].get("Content-Length", 0))
         seconds = _WAIT_SECONDS + longest_seconds(num_bytes)
         timer = asyncio.timeout(seconds)
+        is_read = method == "GET"
+        transfer = _Transfer(options["url"].path, lambda: timer.reschedule(asyncio.get_running_loop().time()))
         try:
             async with timer:
+                if is_read:
+                    _reads.add(transfer)
                 response = await self._session.request(method, allow_redirects=False, **options)
         except TimeoutError as error:
             if timer.expired():
                 raise TooSlowError(num_bytes, seconds) from error
             raise
+        finally:
+            _reads.discard(transfer)
         if response.status in _REDIRECTS and _REGION not in response.headers:
             response.status = MISDIRECTED
-        _limit_body(response)
+        _limit_body(response, is_read=is_read)
         return response
+
+
+@dataclass(frozen=True, eq=False)
+class _Transfer:
+    """A transfer in progress, by the path of its URL, and what ends it; `end` runs on the client's event loop."""
+
+    path: str
+    end: Callable[[], None]
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+
+_reads: set[_Transfer] = set()
+
+
+def abandon_reads(folder: str) -> None:
+    """End the reads that are in progress in a folder of a bucket; those that begin later are not affected.
+
+    Args:
+        folder: The prefix of their keys, without slashes at its ends; empty for all.
+    """
+    for transfer in list(_reads):
+        if not folder or f"/{folder}/" in transfer.path:
+            transfer.loop.call_soon_threadsafe(_end, transfer)
+
+
+def _end(transfer: _Transfer) -> None:
+    if transfer in _reads:  # else it has ended meanwhile
+        transfer.end()
 
 
 def longest_seconds(num_bytes: int) -> float:
@@ -79,7 +115,7 @@ def longest_seconds(num_bytes: int) -> float:
     return LEAST_SECONDS + num_bytes / BYTES_PER_SECOND
 
 
-def _limit_body(response: Any) -> None:
+def _limit_body(response: Any, *, is_read: bool) -> None:
     """End a response whose body takes too long; one that does not tell its length counts as empty."""
     num_bytes = response.content_length or 0
     seconds = longest_seconds(num_bytes)
@@ -88,6 +124,14 @@ def _limit_body(response: Any) -> None:
         if not response.content.is_eof():
             response.content.set_exception(TooSlowError(num_bytes, seconds))
             response.close()
+        forget()
 
-    timer = asyncio.get_running_loop().call_later(seconds, end)
-    response.content.on_eof(timer.cancel)
+    def forget() -> None:
+        timer.cancel()
+        _reads.discard(transfer)
+
+    transfer = _Transfer(response.url.path, end)
+    timer = transfer.loop.call_later(seconds, end)
+    if is_read:
+        _reads.add(transfer)
+    response.content.on_eof(forget)
