@@ -16,6 +16,7 @@ from artbank_cli.output import say, say_json
 if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help` stays fast
     from artbank.comparison.contestants import Contestant
     from artbank.pages.comparison.page import WrittenComparison
+    from artbank.store.objects import Store
 
 COMPARISON = "comparison"
 """The folder that `compare` writes to, and `votes` reads from, by default."""
@@ -35,8 +36,11 @@ def compare(
     out: Annotated[str, typer.Option("--out", help="Folder or s3:// prefix for the page and its key.")] = COMPARISON,
     photos: Annotated[
         str | None,
-        typer.Option("--photos", help="Folder or s3:// prefix of the photos; by default that of the outputs' runs."),
+        typer.Option("--photos", help="Folder or s3:// prefix of the photos that were stylized."),
     ] = None,
+    trust_output: Annotated[
+        bool, typer.Option("--trust-output", help="Without --photos: read the photos where the outputs say they are.")
+    ] = False,
     gallery: Annotated[
         str | None,
         typer.Option("--gallery", help="Show artworks of each style's collection, from this folder or s3:// prefix."),
@@ -50,7 +54,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Write a web page of blinded pairs of pictures to vote on, and beside it the key that unblinds the votes."""
-    from artbank.comparison.contestants import count_recipes, find_archives, parse_contestants, read_pictures
+    from artbank.comparison.contestants import count_recipes, parse_contestants, read_pictures
     from artbank.comparison.pairing import draw_pairs, match_pictures
     from artbank.pages.comparison.page import ComparisonSettings, write_comparison
     from artbank.report.markdown import plain
@@ -66,7 +70,7 @@ def compare(
         contestants,
         tables,
         draw_pairs(matched.groups, tables, seed),
-        [Store.open(photos)] if photos else find_archives(contestants),
+        [Store.open(photos)] if photos else _open_named_archives(contestants, trust_output),
         ComparisonSettings(pairs, seed, question, RunConfig().max_pixels),
         Store.open(gallery) if gallery else None,
     )
@@ -83,6 +87,22 @@ def compare(
         say_json(_to_json(written, notes))
         return
     _print_comparison(written, notes, out)
+
+
+def _open_named_archives(contestants: Sequence[Contestant], trust_output: bool) -> list[Store]:
+    """Open the archives that only the outputs name, if the user accepts that."""
+    from artbank.comparison.contestants import find_archives
+
+    archives = find_archives(contestants)
+    named = ", ".join(archive.uri for archive in archives) or "none"
+    if not trust_output or not archives:
+        accept = ", or accept what the outputs name with --trust-output" if archives else ""
+        raise ConfigError(
+            f"expected you to name the photos, found them only in the outputs, which others may have written: {named}; "
+            f"name yours with --photos{accept}"
+        )
+    say(f"named by the outputs: photos {named}", to_stderr=True)
+    return archives
 
 
 def _check(contestants: Sequence[Contestant], styles: Sequence[str], question: str) -> None:

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import typer
 
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
-from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
@@ -29,6 +28,7 @@ from artbank_cli.environment import DEBUG, quiet_prefect
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
 from artbank_cli.server import start_server
+from artbank_cli.verify import verify
 from artbank_cli.votes import votes
 
 _DEMO = Path("build/demo")
@@ -114,54 +114,7 @@ app.command()(banks.export)
 app.command()(banks.site)
 app.command()(compare)
 app.command()(votes)
-
-
-@app.command()
-def verify(
-    output_uri: Annotated[
-        str | None, typer.Argument(metavar="[OUTPUT_URI]", help="Folder or prefix that `stylize` wrote to.")
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store", help="Check this store of banks instead: its catalog, its files, what killed runs left."
-        ),
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Compare names and sizes; read no picture or bank.")] = False,
-    repair: Annotated[
-        bool,
-        typer.Option(
-            "--repair", help="Draw the wrong pictures again, and nothing else; of a store, delete what runs left."
-        ),
-    ] = False,
-    parameters: Annotated[
-        Path | None,
-        typer.Option(
-            "--parameters", help="YAML or JSON file with the parameters for --repair, for styles whose runs left none."
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check that every picture, row and table of an output is as it was written. Do not use it during a run.
-
-    With --store, check that every bank of a store is as it was registered; runs may go on meanwhile.
-    """
-    if (output_uri is None) == (store is None):
-        raise ConfigError("expected OUTPUT_URI or --store STORE_URI, found none or both; name the one to check")
-    if store is not None:
-        from artbank_cli.verify_store import check_store_uri
-
-        if not check_store_uri(store, quick=quick, repair=repair, as_json=as_json):
-            raise typer.Exit(1)
-        return
-    assert output_uri is not None
-    from artbank_cli.verify import check
-
-    given = build_config(StylizeConfig, {"output_uri": output_uri}, parameters) if parameters else None
-    if repair:
-        quiet_prefect()
-    if not check(output_uri, quick=quick, repair=repair, given=given, as_json=as_json):
-        raise typer.Exit(1)
+app.command()(verify)
 
 
 def _field(name: str) -> Any:

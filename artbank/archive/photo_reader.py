@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,11 +20,13 @@ from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch
+from artbank.runtime.processes import result_or_stop
 from artbank.store.explanations import explain
 from artbank.store.objects import Store
 from artbank.store.transient_errors import concerns_one_object, is_transient
 
 _READERS = 16
+_ABANDON_SECONDS = 0.1
 _BYTES_AHEAD = 256 * 2**20  # bytes of files that wait for a decoder; a larger file waits alone
 _LAST_ATTEMPT = 4  # from this attempt at a shard on, a file that the store cannot deliver becomes a failed row
 _REMOVED = ImageError("the file was removed during the run", "removed")
@@ -95,27 +99,57 @@ class PhotoReader:
         self._max_bytes = max_bytes
         self._count = count
 
-    def read(self, tasks: Sequence[PhotoTask], known: Known, attempt: Attempt) -> Iterator[PhotoRead]:
+    def read(
+        self,
+        tasks: Sequence[PhotoTask],
+        known: Known,
+        attempt: Attempt,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[PhotoRead]:
         """Yield each photo, decoded, rejected or unchanged, in order. Files that the store cannot deliver come last.
 
         Args:
             tasks: The photos.
             known: Rows of photos whose content may be unchanged, from `Manifest.known_rows`.
             attempt: The attempt at this shard. From the fourth on, files that the store cannot deliver are rejected.
+            should_stop: Asked while a file is waited for.
 
         Raises:
             OSError: The store failed.
+            StopRequested: `should_stop` returned True.
         """
         limits: dict[str, Any] = {"depth": self._count, "max_weight": _BYTES_AHEAD}
         undelivered: list[_File] = []
-        with ThreadPoolExecutor(_READERS) as readers:
-            read = partial(readers.submit, self._read)
-            files = prefetch(tasks, lambda task: read(task).result, weigh=_weigh_task, queue="read", **limits)
+        with self._open_readers(should_stop) as read:
+
+            def start(task: PhotoTask) -> GetResult[_File]:
+                return partial(result_or_stop, read(task), should_stop)
+
+            files = prefetch(tasks, start, weigh=_weigh_task, queue="read", **limits)
             delivered = _drop_undelivered(files, undelivered, may_retry=attempt.mark.number < _LAST_ATTEMPT)
             decode = partial(self._decode, known, attempt)
             yield from prefetch(delivered, decode, weigh=_weigh_file, queue="decode", **limits)
         for file in undelivered:
             yield RejectedPhoto(file.task, None, _explain(file.data))
+
+    @contextmanager
+    def _open_readers(self, should_stop: Callable[[], bool]) -> Iterator[Callable[[PhotoTask], Future[_File]]]:
+        """Yield a function that starts to read a file; when the process is asked to stop, no read is waited for."""
+        reads: list[Future[_File]] = []
+        with ThreadPoolExecutor(_READERS) as readers:
+
+            def start(task: PhotoTask) -> Future[_File]:
+                reads.append(readers.submit(self._read, task))
+                return reads[-1]
+
+            try:
+                yield start
+            except BaseException:
+                readers.shutdown(wait=False, cancel_futures=True)
+                while should_stop() and not all(read.done() for read in reads):
+                    self._archive.abandon_reads()
+                    time.sleep(_ABANDON_SECONDS)  # a read may have been between two requests
+                raise
 
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:

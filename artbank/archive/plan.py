@@ -174,6 +174,8 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
     stores = RunStores.open(config)
     output = stores.output
     found = survey_archive(config, stores)
+    for style in found.styles:  # a linked folder is an error that should come before the work
+        output.exists(layout.picture_key(style.name, "_"))
     if leases is not None and len(found.tasks):
         leases.acquire([style.name for style in found.styles])
         if _has_changed(output, found):

@@ -49,7 +49,7 @@ class ShardPipeline:
             run: The run's resources.
             shard_id: The shard.
             attempt: Knows the strikes against the photos.
-            should_stop: Asked before every batch.
+            should_stop: Asked before every batch, and while photos are waited for.
         """
         self._run = run
         self._shard_id = shard_id
@@ -72,7 +72,7 @@ class ShardPipeline:
             OSError: The store failed.
             StopRequested: `should_stop` returned True.
         """
-        photos = self._run.reader.read(tasks, known, self._attempt)  # reads and decodes
+        photos = self._run.reader.read(tasks, known, self._attempt, self._should_stop)  # reads and decodes
         drawn = self._draw(self._decoded(photos))
         scored = self._score(drawn)
         encoded = self._encode(scored)

@@ -65,8 +65,8 @@ class Checkpoint:
             SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError: The checkpoint is
                 damaged, or belongs to another bank; see `report_damage`.
         """
+        header = parse_header(data).metadata  # first, since it has limits that the library has not
         tensors = safetensors.torch.load(data)
-        header = parse_header(data).metadata
         if header["identity"] != identity:
             raise ValueError(f"expected a checkpoint of bank {identity}, found one of bank {header['identity']}")
         if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:

@@ -48,13 +48,17 @@ def list_archive(
     return found.replace_schema_metadata({_UNSEEN: json.dumps(sorted(left_out.unreadable)).encode()})
 
 
-def list_files(store: Store) -> pa.Table:
+def list_files(store: Store, skipped: SkippedFiles | None = None) -> pa.Table:
     """List all files of a store: `key`, `size` and `etag`, sorted by key, without hidden files and folders.
+
+    Args:
+        store: The store.
+        skipped: Collects what is left out, see `Store.scan`.
 
     Raises:
         OSError: The store failed.
     """
-    return _to_table(store.scan())
+    return _to_table(store.scan(skipped=skipped))
 
 
 def is_unseen(keys: pa.ChunkedArray, photos: pa.Table) -> np.ndarray:

@@ -8,11 +8,15 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from artbank.errors import StopRequested
 from artbank.runtime.hashing import short_hash
+
+T = TypeVar("T")
 
 _STOP_CHECK_SECONDS = 1.0
 
@@ -61,6 +65,19 @@ def shield_children_from_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def result_or_stop(work: Future[T], should_stop: Callable[[], bool]) -> T:
+    """Wait for the result of work in a thread, and check every second whether to stop.
+
+    Raises:
+        StopRequested: `should_stop` returned True.
+        Exception: As the work does.
+    """
+    while not wait([work], timeout=_STOP_CHECK_SECONDS).done:
+        if should_stop():
+            raise StopRequested("the process was asked to stop; run again to continue")
+    return work.result()
 
 
 def sleep_or_stop(seconds: float, should_stop: Callable[[], bool]) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
 SCHEMA = "artbank.style-reference/1"
 STYLE_TEXT = "a painting in the style of {}"
 
+# what a value of another kind than expected raises
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
 
 @dataclass(frozen=True)
 class StyleReference:
@@ -97,15 +100,15 @@ class StyleReference:
         """
         try:
             return cls._parse(data)
-        except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (SafetensorError, *_NONSENSE) as error:
             raise BankError(
                 f"expected a style reference of schema {SCHEMA}, found {error}; evaluate the bank again"
             ) from error
 
     @classmethod
     def _parse(cls, data: bytes) -> StyleReference:
+        metadata = parse_header(data).metadata  # first, since it has limits that the library has not
         vectors = safetensors.torch.load(data)
-        metadata = parse_header(data).metadata
         if metadata["schema"] != SCHEMA:
             raise ValueError(f"schema {metadata['schema']}")
         facts = json.loads(metadata["reference"])

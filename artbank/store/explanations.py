@@ -9,6 +9,7 @@ import errno
 
 from artbank.credentials import redact
 from artbank.errors import ArtbankError
+from artbank.store.transient_errors import REDIRECT_CODES
 
 _ADVICE = {
     errno.ENOENT: "there is no {path}; correct the name, or mount or create it",
@@ -23,7 +24,7 @@ _ADVICE = {
     errno.EFBIG: "{path} became larger than the file system or `ulimit -f` allows; name another place",
     errno.EROFS: "{path} is on a read-only file system; name a place that can be written",
     errno.ENAMETOOLONG: "{path}: the name is longer than the file system allows; shorten it",
-    errno.ELOOP: "{path}: links lead in a circle; remove one of them",
+    errno.ELOOP: "{path} is a link, which could lead out of its folder, or in circles; replace it by what it leads to",
     errno.EMFILE: "too many open files for one process; raise `ulimit -n`",
     errno.ENFILE: "too many open files on this machine; close other programs",
     errno.ENOMEM: "no memory is left; close other programs, or use a machine with more",
@@ -65,6 +66,10 @@ _S3_CODES["500"] = (
     "the store failed, or something else answers, such as a web page; check AWS_ENDPOINT_URL, then run it again later"
 )
 _S3_CODES["401"] = _S3_CODES["403"]
+_REDIRECTED = (
+    "the store sends the request to another address, which is not followed; set AWS_ENDPOINT_URL to its own address"
+)
+_S3_CODES |= dict.fromkeys(set(REDIRECT_CODES).difference(_S3_CODES), _REDIRECTED)
 _RETRY = "check that the store is running, AWS_ENDPOINT_URL and the network; then run the same command again"
 _AWS_SETTINGS = "correct ~/.aws/config and ~/.aws/credentials, or set the AWS_* variables"
 _CERTIFICATE = "set AWS_CA_BUNDLE to a file with its authority's certificate"

@@ -228,6 +228,13 @@ class Store:
             with counting_objects("write", len(objects)):
                 self._backend.write_many(objects)
 
+    def abandon_reads(self) -> None:
+        """End the reads that other threads have begun, for a process that is asked to stop while a store is slow.
+
+        Each raises an `OSError`. Reads of folders on this machine go on, and reads that begin later are not affected.
+        """
+        self._backend.abandon_reads()
+
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one with other bytes; of several concurrent calls exactly one writes.
 

@@ -18,6 +18,7 @@ from typing import Any
 _LENGTH_BYTES = 8
 _ALIGNED_BYTES = 8  # the tensors start at a multiple of this
 _MOST_HEADER_BYTES = 100_000_000  # by the format
+_MOST_TENSORS = 20_000  # large models have some 2,000
 _METADATA = "__metadata__"
 
 
@@ -50,8 +51,12 @@ def parse_header(data: bytes) -> TensorHeader:
     return _parse(data[_LENGTH_BYTES : _LENGTH_BYTES + length], len(data))
 
 
-def read_header(path: Path) -> TensorHeader:
+def read_header(path: Path, *, most_bytes: int = _MOST_HEADER_BYTES) -> TensorHeader:
     """Read the header of a file on this machine, and none of its values.
+
+    Args:
+        path: The file.
+        most_bytes: Size of the largest header that is read.
 
     Raises:
         ValueError: The header is damaged, or the file is shorter or longer than the header says.
@@ -60,7 +65,7 @@ def read_header(path: Path) -> TensorHeader:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = file.read(_LENGTH_BYTES)
-        _check_length(length, size)
+        _check_length(length, size, most_bytes)
         return _parse(file.read(int.from_bytes(length, "little")), size)
 
 
@@ -79,8 +84,8 @@ def sort_metadata(data: bytes) -> bytes:
     return len(header).to_bytes(_LENGTH_BYTES, "little") + header + data[start:]
 
 
-def _check_length(length: bytes, size: int) -> None:
-    most = min(size - _LENGTH_BYTES, _MOST_HEADER_BYTES)
+def _check_length(length: bytes, size: int, most_bytes: int = _MOST_HEADER_BYTES) -> None:
+    most = min(size - _LENGTH_BYTES, most_bytes)
     found = int.from_bytes(length, "little")
     if not 0 < found <= most:
         raise ValueError(
@@ -98,6 +103,8 @@ def _parse(header: bytes, size: int) -> TensorHeader:
     metadata = entries.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("expected metadata of texts by name, found something else")
+    if len(entries) > _MOST_TENSORS:
+        raise ValueError(f"expected at most {_MOST_TENSORS:,} tensors, found {len(entries):,}")
     shapes = {}
     end = 0
     for name, entry in entries.items():

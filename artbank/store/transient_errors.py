@@ -8,13 +8,17 @@ from http.client import HTTPException
 from artbank.errors import ArtbankError
 
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-_LASTING_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSYS, errno.EMSGSIZE)
-
-
+_LASTING_NUMBERS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG),
+    *(errno.ENOSYS, errno.EMSGSIZE, errno.ELOOP),
+)
+REDIRECT_CODES = ("301", "307", "421", "PermanentRedirect", "TemporaryRedirect")
+"""Codes of an S3 server that sends a request elsewhere, see `backends.s3_session`."""
 _CREDENTIAL_CODES = (
     *("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "InvalidToken"),
     *("AccountProblem", "AllAccessDisabled", "InvalidPayer", "InvalidSecurity", "NotSignedUp"),
 )
+_STORE_CODES = (*_CREDENTIAL_CODES, *REDIRECT_CODES)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -26,7 +30,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, (ArtbankError, *_LASTING_ERRORS)):
         return False
     if isinstance(error, OSError):
-        return error.errno not in _LASTING_NUMBERS
+        return error.errno not in _LASTING_NUMBERS and error_code(error) not in REDIRECT_CODES
     return isinstance(error, HTTPException) or _is_client_error(error)
 
 
@@ -36,7 +40,7 @@ def concerns_one_object(error: object) -> bool:
     Such as no permission, an object in cold storage, or a name that is too long. Wrong or expired credentials, and
     whatever may heal by itself, concern the whole store.
     """
-    return isinstance(error, OSError) and not is_transient(error) and error_code(error) not in _CREDENTIAL_CODES
+    return isinstance(error, OSError) and not is_transient(error) and error_code(error) not in _STORE_CODES
 
 
 def error_code(error: BaseException) -> str | None:

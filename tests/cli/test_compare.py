@@ -24,7 +24,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compare(*words: str) -> dict[str, Any]:
-    ended = call("compare", *words, "--json")
+    ended = call("compare", *words, "--photos", "photos", "--json")
     assert (ended.code, ended.err) == (0, "")
     return json.loads(ended.out)
 
@@ -44,7 +44,7 @@ def vote_for(root: Path, comparison: str, wins: dict[str, int], out: str = "comp
 
 
 def test_two_outputs_are_compared_and_the_votes_counted_by_style(root: Path) -> None:
-    ended = call("compare", "new", "old")
+    ended = call("compare", "new", "old", "--photos", "photos")
     assert ended.code == 0
     lines = ended.out.splitlines()
     assert lines[:2] == ["12 pairs: 6 photos, 2 styles, 2 outputs", f"page: {root}/comparison/page/index.html"]
@@ -122,6 +122,18 @@ def test_a_comparison_that_cannot_be_is_refused_in_a_line(root: Path, words: str
     ended = call(*shlex.split(words))
     assert ended.code == code and message in ended.err and "secret" not in ended.err
     assert not (root / "comparison/page/index.html").exists()
+
+
+def test_the_photos_are_not_read_where_only_an_output_says_they_are(root: Path) -> None:
+    ended = call("compare", "new", "old")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "artbank: expected you to name the photos, found them only in the outputs, which others may have written: "
+        f"{root}/photos; name yours with --photos, or accept what the outputs name with --trust-output\n"
+    )
+    assert not (root / "comparison").exists()
+    ended = call("compare", "new", "old", "--trust-output")
+    assert (ended.code, ended.err) == (0, f"named by the outputs: photos {root}/photos\n")
 
 
 def test_votes_without_their_key_say_where_it_is_looked_for(root: Path) -> None:

@@ -40,6 +40,7 @@ class FlakyStore:
         stall_seconds: If not 0, failing requests wait that long before the connection is reset.
         lost_key: Objects whose names contain this always give a 500.
         denied_key: Objects whose names contain this always give a 403.
+        dripping_key: Objects whose names contain this are delivered a byte every 50 ms, without an end.
         unlisted: Facts that listings leave out, such as ETag.
         faults: Number of requests by fault; "" counts those without one.
     """
@@ -51,6 +52,7 @@ class FlakyStore:
     stall_seconds: float = 0.0
     lost_key: str = ""
     denied_key: str = ""
+    dripping_key: str = ""
     unlisted: tuple[str, ...] = ()
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -109,6 +111,8 @@ def _make_handler(upstream: str, draw: Callable[[str], str], store: FlakyStore) 
                 data = response.read()
                 if fault:
                     return self.cut()
+                if store.dripping_key and store.dripping_key in self.path and self.command == "GET":
+                    return self.drip()
                 if b"<ListBucketResult" in data and store.unlisted:
                     for name in store.unlisted:
                         data = re.sub(rf"<{name}>[^<]*</{name}>".encode(), b"", data)
@@ -129,6 +133,16 @@ def _make_handler(upstream: str, draw: Callable[[str], str], store: FlakyStore) 
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(data)
+
+        def drip(self) -> None:
+            """Answer with a byte now and then, until the client goes away."""
+            store.faults["drip"] += 1
+            self.send_response_only(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.05)
 
         def cut(self) -> None:
             """Reset the connection, as a dying server does."""

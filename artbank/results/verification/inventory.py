@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from more_itertools import chunked
-from pydantic import ValidationError
 
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
+from artbank.results.recorded_runs import MOST_BYTES, Operator, parse_config
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_table
+from artbank.store.skipped import SkippedFiles
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class Inventory:
         bad_manifests: Ids of damaged manifests, and what is wrong with each.
         bad_parts: Ids of parts that are damaged or do not fit their manifest, and what is wrong
             with each.
+        links: The first links in the output.
+        operator: What the caller says about the runs of the output.
     """
 
     output: Store
@@ -63,6 +67,8 @@ class Inventory:
     rows: pa.Table
     bad_manifests: dict[str, str]
     bad_parts: dict[str, str]
+    links: tuple[str, ...] = ()
+    operator: Operator = field(default_factory=Operator)
 
     @property
     def pictures(self) -> pa.Table:
@@ -87,28 +93,46 @@ class Inventory:
 
     @cached_property
     def configs(self) -> dict[str, StylizeConfig]:
-        """The configs of runs, by manifest id; those with the newest rows last."""
+        """The parameters that runs recorded, by manifest id; those with the newest rows last."""
         found: dict[str, StylizeConfig] = {}
+        small_files = self.files.filter(pc.field("size") <= MOST_BYTES)
         for name in (layout.CONFIG, layout.SUMMARY):
-            runs = [run for run in names_in(self.files, f"{layout.RUNS}/", f"/{name}") if run not in found]
+            runs = [run for run in names_in(small_files, f"{layout.RUNS}/", f"/{name}") if run not in found]
             for run, data in _read_all(self.output, {run: layout.run_key(run, name) for run in runs}):
-                if isinstance(data, bytes) and (config := _parse_config(run, data)):
+                if isinstance(data, bytes) and (config := parse_config(run, data)):
                     found[run] = config
         return dict(sorted(found.items(), key=lambda item: (self.newest_row(item[0]), item[0])))
 
+    @property
+    def newest_config(self) -> StylizeConfig | None:
+        """The parameters of the newest run, as it recorded them."""
+        return next(reversed(self.configs.values()), None)
+
+    @property
+    def unnamed_archive(self) -> str | None:
+        """The archive that the newest run names, if the operator neither named one nor trusts the output."""
+        if self.newest_config is None or self.operator.trusts_output:
+            return None
+        return self.operator.name_places(self.newest_config).get("archive_uri")
+
     @cached_property
     def photos(self) -> pa.Table | None:
-        """The archive of the newest run, as listed once; None if it is unknown, unreadable or empty."""
+        """The archive, as listed once; see `list_photos`."""
         return self.list_photos()
 
     def list_photos(self) -> pa.Table | None:
-        """List the archive of the newest run again; None if it is unknown, unreadable or empty."""
-        if not self.configs:
+        """List the archive again: the operator's, or that of the newest run if the operator trusts the output.
+
+        Returns:
+            `key`, `size` and `etag`; None if the archive is unknown, unreadable or empty.
+        """
+        uri, skip, checksum = (
+            self.operator.choose(name, self.newest_config) for name in ("archive_uri", "skip", "checksum")
+        )
+        if uri is None:
             return None
-        newest = list(self.configs.values())[-1]
-        uri = newest.archive_uri
         try:
-            found = archive_listing.list_archive(Store.open(uri), newest.skip, checksum=newest.checksum)
+            found = archive_listing.list_archive(Store.open(uri), skip, checksum=checksum)
         except Exception as error:  # whatever the reason, most of the output can be verified without
             logger.warning("archive %s cannot be listed: %s", uri, error)
             return None
@@ -125,17 +149,26 @@ class Inventory:
         return {row["run"]: row["at_max"] for row in times.aggregate([("at", "max")]).to_pylist()}
 
 
-def read_inventory(output: Store) -> Inventory:
+def read_inventory(output: Store, operator: Operator | None = None) -> Inventory:
     """Read an output; damaged files do not stop it.
+
+    Args:
+        output: The output.
+        operator: What the caller says about its runs; nothing by default.
 
     Raises:
         OSError: The store failed.
     """
-    files = archive_listing.list_files(output).select(["key", "size"])
+    skipped = SkippedFiles()
+    files = archive_listing.list_files(output, skipped).select(["key", "size"])
+    if skipped.unreadable:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), output.uri_of(skipped.unreadable[0]))
     asked, recipes, bad_manifests = _read_manifests(output, names_in(files, f"{layout.MANIFESTS}/", ".parquet"))
     rows, bad_parts = _read_parts(output, names_in(files, *_PART_KEYS))
     bad_parts |= _find_mismatched(asked, rows)
-    return Inventory(output, files, asked, recipes, rows, bad_manifests, bad_parts)
+    links = next((found.names for found in skipped.kinds() if found.kind == "link"), ())
+    facts = (files, asked, recipes, rows, bad_manifests, bad_parts, links)
+    return Inventory(output, *facts, operator or Operator())
 
 
 def names_in(files: pa.Table, start: str, end: str) -> list[str]:
@@ -210,12 +243,3 @@ def _bytes(data: bytes | Exception) -> bytes:
     if isinstance(data, Exception):
         raise data
     return data
-
-
-def _parse_config(run: str, data: bytes) -> StylizeConfig | None:
-    try:
-        values = json.loads(data)
-        return StylizeConfig.model_validate(values.get("config", values))
-    except (ValueError, AttributeError, ValidationError) as error:
-        logger.warning("the config of run %s cannot be read: %s", run, error)
-        return None

@@ -7,7 +7,7 @@ ordinary run of that style draws the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +19,7 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.results import layout, ledger, pending, tables
+from artbank.results.recorded_runs import is_foreign_runner
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
 from artbank.runtime.hashing import short_hash
@@ -48,22 +49,26 @@ class Repair:
         configs: Configs of runs that draw these pictures and nothing else.
         wanted: `key`, `style` and `recipe_id` of each picture.
         unknown: Styles whose runs left no config; pass the config of such a run with --parameters.
+        trusted: Places that only the output names, for people; they are used.
+        runners: Runners that the output names; they are not used.
     """
 
     configs: tuple[StylizeConfig, ...]
     wanted: pa.Table
     unknown: tuple[str, ...]
+    trusted: tuple[str, ...] = ()
+    runners: tuple[str, ...] = ()
 
 
-def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
+def prepare(report: Report) -> Repair:
     """Void the rows of bad pictures, then delete the files that would stop a run.
 
     Args:
-        report: From `verify`.
-        given: A config to use instead of the recorded ones, for the styles that it names.
+        report: From `verify`; its inventory has what the operator says.
 
     Raises:
         ResultsError: A quick verification cannot tell what must be drawn again.
+        ConfigError: Only the output names the places that are needed. Nothing was changed.
         OSError: The store failed.
     """
     inventory = report.inventory
@@ -80,13 +85,17 @@ def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
             inventory.latest.join(voided, PAIR, join_type="left semi").select([*PAIR, "recipe_id"]),
         ]
     )
-    configs, unknown = _choose_configs(report, wanted, given)
+    recorded = _find_recorded(report, wanted)
+    configs, unknown = _choose_configs(report, recorded)
     _void(report, configs)
     _delete_obstacles(report)
     styles_of: dict[StylizeConfig, set[str]] = {}
     for (style, _), config in configs.items():
         styles_of.setdefault(config, set()).add(style)
-    return Repair(tuple(_restrict(config, styles) for config, styles in styles_of.items()), wanted, unknown)
+    chosen = tuple(_restrict(config, styles) for config, styles in styles_of.items())
+    used = [config for config in recorded.values() if config is not None]
+    runners = {config.runner for config in used if is_foreign_runner(config)}
+    return Repair(chosen, wanted, unknown, inventory.operator.describe_places(used), tuple(sorted(runners)))
 
 
 def finish(report: Report, repair: Repair) -> list[str]:
@@ -106,7 +115,10 @@ def finish(report: Report, repair: Repair) -> list[str]:
         pending.delete_settled_marks(output)
         tables.update_tables_and_vacuum(output, photos)
     elif _files_of(report, "stale_table") and not repair.configs:  # a run writes them
-        left.append("the tables do not follow from the parts, and the archive is unknown: run stylize again")
+        archive = report.inventory.unnamed_archive
+        known = f"only the output names the archive, {archive}: pass --photos or --trust-output"
+        unknown = "the archive is unknown: pass --photos, or run stylize again"
+        left.append(f"the tables do not follow from the parts, and {known if archive else unknown}")
     left += [f"style {name}: its runs left no config; pass one with --parameters" for name in repair.unknown]
     return left
 
@@ -137,25 +149,33 @@ def _reason(row: dict[str, str]) -> str:
     return row["reason"]
 
 
-def _choose_configs(
-    report: Report, wanted: pa.Table, given: StylizeConfig | None
-) -> tuple[dict[tuple[str, str], StylizeConfig], tuple[str, ...]]:
-    """Return the newest config that drew each wanted style and recipe, and the styles without any."""
+def _find_recorded(report: Report, wanted: pa.Table) -> dict[tuple[str, str], StylizeConfig | None]:
+    """Return the newest recorded parameters of each wanted style and recipe; None if there are none."""
     inventory = report.inventory
     known: dict[tuple[str, str], StylizeConfig] = {}
     for run, config in inventory.configs.items():
         known |= dict.fromkeys(inventory.recipes.get(run, {}).items(), config)
-    given_styles = {style_folder(style) for style in given.styles} if given else set()
+    names = wanted.group_by(["style", "recipe_id"]).aggregate([]).to_pylist()
+    return {name: known.get(name) for name in sorted((row["style"], row["recipe_id"]) for row in names)}
+
+
+def _choose_configs(
+    report: Report, recorded: Mapping[tuple[str, str], StylizeConfig | None]
+) -> tuple[dict[tuple[str, str], StylizeConfig], tuple[str, ...]]:
+    """Return the parameters that draw each wanted style and recipe, and the styles without any."""
+    output_uri = report.inventory.output.uri
+    operator = report.inventory.operator
+    needed = {name: config for name, config in recorded.items() if not operator.draws(name[0])}
+    operator.check_named([config for config in needed.values() if config is not None])
     chosen: dict[tuple[str, str], StylizeConfig] = {}
-    unknown = set()
-    for row in wanted.group_by(["style", "recipe_id"]).aggregate([]).to_pylist():
-        name = (row["style"], row["recipe_id"])
-        config = given if row["style"] in given_styles else known.get(name)
-        if config is None:
-            unknown.add(row["style"])
-        else:
-            chosen[name] = config.model_copy(update=_EXACTLY | {"output_uri": inventory.output.uri})
-    return dict(sorted(chosen.items())), tuple(sorted(unknown))
+    for name, config in recorded.items():
+        if name not in needed:
+            chosen[name] = operator.settle_given(output_uri)
+        elif config is not None:
+            chosen[name] = operator.settle(config)
+    update = _EXACTLY | {"output_uri": output_uri}
+    unknown = tuple(sorted({style for style, _ in recorded.keys() - chosen.keys()}))
+    return {name: config.model_copy(update=update) for name, config in chosen.items()}, unknown
 
 
 def _restrict(config: StylizeConfig, styles: set[str]) -> StylizeConfig:

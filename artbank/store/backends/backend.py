@@ -109,6 +109,10 @@ class Backend(Protocol):
         """Read several objects at once; an object that cannot be read yields its error."""
         ...
 
+    def abandon_reads(self) -> None:
+        """End the reads of other threads in this folder with errors, where a read may last long."""
+        ...
+
     def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """Hash several objects, large ones in pieces; an object that cannot be read yields its error."""
         ...

@@ -12,6 +12,7 @@ from artbank.store.backends.backend import Backend
 from artbank.store.backends.fsspec import FsspecBackend
 from artbank.store.backends.local import LocalBackend
 from artbank.store.backends.s3 import S3Backend
+from artbank.store.backends.web_redirects import PROTOCOLS, client_options
 from artbank.store.keys import check_key
 
 _ENDPOINT = re.compile(r"https?://[^\s/]+(/\S*)?")
@@ -72,8 +73,9 @@ def _open_fsspec(uri: str) -> tuple[str, Backend]:
 
     if "::" in uri:
         raise ConfigError(f"expected a single location, found the chain {uri}; unpack it first")
+    options = client_options() if uri.partition("://")[0].lower() in PROTOCOLS else {}
     try:
-        fs, path = fsspec.url_to_fs(uri, use_listings_cache=False)
+        fs, path = fsspec.url_to_fs(uri, use_listings_cache=False, **options)
     except (ValueError, ImportError) as error:
         raise ConfigError(f"expected a path, s3:// or a protocol of fsspec, found {uri}: {error}") from error
     protocol, _, rest = uri.partition("://")

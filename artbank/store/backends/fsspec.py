@@ -66,6 +66,9 @@ class FsspecBackend:
         """See `Backend.read_many`."""
         return {key: try_read(self._read, key) for key in keys}
 
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`; does nothing."""
+
     def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`."""
         return {key: try_read(self._hash, key) for key in keys}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import logging
 import os
 import re
@@ -37,22 +39,26 @@ _PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{16}|[0-9a-f]{8})([0-9a-f]{8})\.t
 class LocalBackend:
     """Files below one folder.
 
-    Listings leave out links, which may lead out of the folder or in circles. A write first goes to a hidden file beside
-    its target; if the process is killed meanwhile, that file stays behind, unlisted. See `exclusive_rename` for how a
-    creation is exclusive.
+    Links below the folder may lead out of it or in circles: listings leave them out, and nothing is read, written or
+    deleted through one. The folder itself may be a link, and so may those above it.
+
+    A write first goes to a hidden file beside its target; if the process is killed meanwhile, that file stays behind,
+    unlisted. See `exclusive_rename` for how a creation is exclusive.
 
     Attributes:
         root: The folder.
         is_durable: Flush each file, and the folders that lead to it, to the disk before a write returns. So what is
             written first survives a power cut if what is written later does.
+        opened: The folder of the store that this is a folder of; None if that is `root` itself.
     """
 
     root: Path
     is_durable: bool = True
+    opened: Path | None = None
 
     def child(self, folder: str) -> LocalBackend:
         """See `Backend.child`."""
-        return replace(self, root=self.root / folder)
+        return replace(self, root=self.root / folder, opened=self.opened or self.root)
 
     def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
@@ -90,11 +96,15 @@ class LocalBackend:
 
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
-        return (self.root / key).is_file()
+        path = self._path(key)
+        return path.is_file() and not path.is_symlink()
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """See `Backend.read_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._read, key), keys), strict=True))
+
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`; does nothing."""
 
     def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`."""
@@ -157,7 +167,7 @@ class LocalBackend:
             return with_partial and _PARTIAL.fullmatch(entry.name) is not None
 
         try:
-            with os.scandir(self.root / folder) as entries:
+            with os.scandir(self._path(f"{folder}/_" if folder else "_").parent) as entries:
                 found = list(entries)
         except FileNotFoundError:
             return []
@@ -176,6 +186,19 @@ class LocalBackend:
             logger.warning("left out %d links such as %s; replace them by their targets", len(links), links[0])
         return wanted
 
+    def _path(self, key: str) -> Path:
+        """Return the path of a file.
+
+        Raises:
+            OSError: A folder between the store and the file is a link.
+        """
+        path = self.root / key
+        top = self.opened or self.root
+        for folder in itertools.takewhile(lambda above: above != top, path.parents):
+            if os.path.islink(folder):  # noqa: PTH114 - a third of the time, and this runs for every file
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+        return path
+
     def _hash(self, key: str) -> ContentHash:
         with self._open(key) as file:
             return hash_file(file)
@@ -187,7 +210,7 @@ class LocalBackend:
     @contextlib.contextmanager
     def _open(self, key: str) -> Iterator[BufferedReader]:
         try:
-            with (self.root / key).open("rb") as file:
+            with open(self._path(key), "rb", opener=_open_no_link) as file:
                 yield file
         except NotADirectoryError as error:
             message = "a file has the name of one of its folders"
@@ -205,12 +228,12 @@ class LocalBackend:
             return place(partial, key)
 
     def _replace(self, partial: Path, key: str) -> bool:
-        partial.replace(self.root / key)
+        partial.replace(self._path(key))
         return True
 
     def _publish(self, partial: Path, key: str) -> bool:
         try:
-            publish(partial, self.root / key)
+            publish(partial, self._path(key))
         except FileExistsError:
             return False
         return True
@@ -222,14 +245,14 @@ class LocalBackend:
 
     def _delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            (self.root / key).unlink()
+            self._path(key).unlink()
 
     @contextlib.contextmanager
     def _partial_file(self, key: str, data: bytes) -> Iterator[Path]:
         """Write data to a hidden file beside its target; deletes the file if it is still there at the end."""
         # Not the target's name with an extension: the name may already have the greatest possible length.
         name = f".{uuid.uuid4().hex[:16]}{PID_SPACE}{os.getpid():08x}.tmp"
-        partial = (self.root / key).with_name(name)
+        partial = self._path(key).with_name(name)
         try:
             try:
                 write_file(partial, data, is_durable=self.is_durable)
@@ -240,6 +263,10 @@ class LocalBackend:
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
 def _to_listed(key: str, entry: os.DirEntry[str]) -> ListedObject | None:

@@ -106,6 +106,12 @@ class S3Backend:
         results = self._fs.cat_ranges(paths, None, None, batch_size=_NUM_REQUESTS, max_concurrency=1)
         return {key: self._add_path(result, key) for key, result in zip(keys, results, strict=True)}
 
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`."""
+        from artbank.store.backends.s3_session import abandon_reads
+
+        abandon_reads(self.prefix)
+
     def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`; one at a time, because objects without an ETag are rare."""
         return {key: try_read(self._hash, key) for key in keys}
@@ -188,8 +194,11 @@ class S3Backend:
     def _fs(self) -> Any:
         from s3fs import S3FileSystem
 
+        from artbank.store.backends.s3_session import SteadySession
+
         # s3fs keeps one instance per set of arguments and process, so this is cheap, and a fork gets its own.
-        return S3FileSystem(endpoint_url=self.endpoint_url, use_listings_cache=False, config_kwargs=_CLIENT_CONFIG)
+        config = {**_CLIENT_CONFIG, "http_session_cls": SteadySession}
+        return S3FileSystem(endpoint_url=self.endpoint_url, use_listings_cache=False, config_kwargs=config)
 
     def _hash(self, key: str) -> ContentHash:
         with self._paths_in_errors(key), self._fs.open(self._path(key), "rb") as file:

@@ -33,7 +33,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place = root / f"gallery/monet/{i}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(paint((90, 90, 30 * i), 80, 60, ".png"))
-    words = [root / "new", root / "old", "--out", root / "comparison", "--gallery", root / "gallery"]
+    words = [root / "new", root / "old", "--out", root / "comparison", "--photos", root / "photos"]
+    words += ["--gallery", root / "gallery"]
     ended = call("compare", *words)
     assert ended.code == 0, ended.err
     return root
@@ -250,7 +251,8 @@ def test_hostile_names_are_text(tmp_path: Path, open_page: OpenPage) -> None:
         add_output(tmp_path, name, styles=[style], keys=keys)
     (tmp_path / "gallery" / style).mkdir(parents=True)
     (tmp_path / "gallery" / style / "a.png").write_bytes(paint((9, 9, 9), suffix=".png"))
-    words = [tmp_path / "new", tmp_path / "old", "--out", tmp_path / "comparison", "--gallery", tmp_path / "gallery"]
+    words = [tmp_path / "new", tmp_path / "old", "--out", tmp_path / "comparison", "--photos", tmp_path / "photos"]
+    words += ["--gallery", tmp_path / "gallery"]
     ended = call("compare", *words, "--question", "</title><script>alert(3)</script>?")
     assert ended.code == 0, ended.err
     page, watch = open_page(address(tmp_path / "comparison/page"))
@@ -270,7 +272,7 @@ def test_a_page_in_a_bucket_is_voted_on_and_counted_by_the_key_there(
     compared: Path, s3_store: str, s3_endpoint: rgw.Endpoint, open_page: OpenPage, tmp_path: Path
 ) -> None:
     out = f"{s3_store}/comparison"
-    ended = call("compare", compared / "new", compared / "old", "--out", out)
+    ended = call("compare", compared / "new", compared / "old", "--photos", compared / "photos", "--out", out)
     assert ended.code == 0, ended.err
     fs, folder = S3FileSystem(endpoint_url=s3_endpoint.url), out.removeprefix("s3://")
     for key in fs.find(f"{folder}/page"):

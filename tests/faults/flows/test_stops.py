@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from artbank.results import attempts, ledger
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
+from tests.support import rgw
+from tests.support.flaky import run_flaky
 from tests.support.flow_runs import run
-from tests.support.interrupted_runs import NUM_PHOTOS, asked, check_whole, start_command
+from tests.support.interrupted_runs import NUM_PHOTOS, asked, check_whole, copy_photos, start_command
 from tests.support.small_inputs import TRAIN, training
 from tests.support.waiting import slowness, wait_for
 
@@ -60,6 +63,26 @@ def test_a_stop_of_all_processes_gives_the_shard_back_and_the_next_run_completes
     assert all(mark.is_given_back for mark in attempts.find_unfinished(output).values())
     assert run(stylize_archive, config.model_copy(update={"runner": "threads"})).is_completed()
     check_whole(output.uri, undisturbed)
+
+
+def test_a_stop_does_not_wait_for_a_store_that_drips(
+    trained: Any,
+    photos: str,
+    prefect_server: str,
+    moto_endpoint: rgw.Endpoint,
+    use_endpoint: Callable[[rgw.Endpoint], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    bucket = copy_photos(photos, use_endpoint(moto_endpoint))
+    output = Store.open(str(tmp_path / "output"))
+    with run_flaky(moto_endpoint) as flaky:
+        flaky.dripping_key = ".jpg"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
+        process = start_command(asked(bucket.uri_of("photos"), output.uri, trained.store), tmp_path)
+        wait_for(lambda: flaky.faults["drip"] or process.poll() is not None, 300, pause_seconds=0.01)
+        check_end(process, tmp_path)
+    assert all(mark.is_given_back for mark in attempts.find_unfinished(output).values())
 
 
 @pytest.mark.parametrize("runner", ["threads", "dask"])

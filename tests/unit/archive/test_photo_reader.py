@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +11,17 @@ import pytest
 from s3fs import S3FileSystem
 
 from artbank.archive.photo_reader import DecodedPhoto, PhotoReader, RejectedPhoto
+from artbank.errors import StopRequested
 from artbank.images.pool import DecodeOptions, open_codec_pool
 from artbank.records import PhotoTask
 from artbank.results import attempts
+from artbank.runtime import processes
+from artbank.store.backends import s3_session
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.flaky import run_flaky
 from tests.support.small_inputs import draw_photo
+from tests.support.steering_servers import Dripper, run_server
 from tests.support.unprivileged import as_nobody
 
 OPTIONS = DecodeOptions(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60.0)
@@ -71,3 +76,20 @@ def test_a_photo_that_the_store_refuses_is_rejected(
         found = read(Store.open(bucket), tmp_path)
     assert found.pop("a.jpg") is None
     assert "the store refuses access" in str(found["b.jpg"])
+
+
+def test_a_stop_does_not_wait_for_a_store_that_drips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(processes, "_STOP_CHECK_SECONDS", 0.02)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "key")
+    attempt = attempts.start(Store.open(str(tmp_path)), "m-00000", {})
+    tasks = [PhotoTask(f"{n}.jpg", 100_000, "etag", ["monet"], None) for n in range(3)]
+    with run_server(Dripper, length=100_000) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        reader = PhotoReader(Store.open("s3://bucket/photos"), open_codec_pool(), OPTIONS, max_bytes=10**6, count=4)
+        should_stop = vars(server)["is_dripping"].is_set
+        before = time.monotonic()
+        with pytest.raises(StopRequested):
+            list(reader.read(tasks, {}, attempt, should_stop))
+    assert time.monotonic() - before < 40  # the transfer alone may take a minute; its threads have ended
+    assert not s3_session._reads

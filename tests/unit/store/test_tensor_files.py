@@ -82,6 +82,12 @@ def test_a_header_above_the_formats_limit_is_not_read(tmp_path: Path) -> None:
         read_header(path)
 
 
+def test_a_header_of_more_tensors_than_a_model_has_is_refused(tmp_path: Path) -> None:
+    data = of_header({f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(20_001)})
+    with pytest.raises(ValueError, match="expected at most 20,000 tensors, found 20,001"):
+        parse_header(data)
+
+
 @fuzzed(250)
 @given(damaged([WHOLE]))
 def test_whatever_happens_to_a_file_its_header_is_read_or_refused(data: bytes) -> None:
