@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -212,10 +213,17 @@ def _bytes(data: bytes | Exception) -> bytes:
     return data
 
 
+def _as_written(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a run with the mark and metadata of its time: older versions wrote neither."""
+    if not isinstance(values.get("recipe"), dict):
+        return values
+    return {**values, "recipe": {"mark": "none", "metadata": "none", **values["recipe"]}}
+
+
 def _parse_config(run: str, data: bytes) -> StylizeConfig | None:
     try:
         values = json.loads(data)
-        return StylizeConfig.model_validate(values.get("config", values))
+        return StylizeConfig.model_validate(_as_written(values.get("config", values)))
     except (ValueError, AttributeError, ValidationError) as error:
         logger.warning("the config of run %s cannot be read: %s", run, error)
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +37,8 @@ _EXACTLY = {
 }
 _CLEARED = dict.fromkeys(
     (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
-     *("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction"))
+     *("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction"),
+     *("kept_metadata", "photo_marks"))
 )  # fmt: skip
 
 
@@ -184,7 +186,16 @@ def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
 def _void_row(row: Result, is_missing: bool, now: datetime) -> Result:
     reason = f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}"
     at = max(now, row.created_at + timedelta(microseconds=1))  # it must be the latest row, whatever any clock says
-    return replace(row, **_CLEARED, flags=[], status="failed", failure="damaged", reason=reason, created_at=at)
+    failed = {"status": "failed", "failure": "damaged", "reason": reason, "created_at": at}
+    return replace(row, **_CLEARED, flags=[], **_exactly(row.mark, row.metadata), **failed)
+
+
+def _exactly(mark: str | None, metadata: str | None) -> dict[str, Any]:
+    """Return the columns of a voided row that let a run draw its picture with the same mark and metadata.
+
+    Older versions wrote neither, and their rows do not say so.
+    """
+    return {"mark": mark or "none", "metadata": metadata or "none"}
 
 
 def _read_rows(output: Store, some: pa.Table) -> list[Result]:
@@ -215,7 +226,8 @@ def _lost_row(row: dict[str, object], config: StylizeConfig, now: datetime) -> R
     facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
     recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
     failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}
-    return Result(**facts, **recipe, **failed, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
+    exactly = _exactly(config.recipe.mark, config.recipe.metadata)
+    return Result(**facts, **recipe, **failed, **exactly, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
 
 
 def _delete_obstacles(report: Report) -> None:
