@@ -20,6 +20,7 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.results import layout, ledger, pending, tables
+from artbank.results.manifest import manifest_of
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
 from artbank.runtime.hashing import short_hash
@@ -219,14 +220,20 @@ def _read_rows(output: Store, some: pa.Table) -> list[Result]:
 def _void_lost(report: Report, configs: dict[tuple[str, str], StylizeConfig], now: datetime) -> Iterator[list[Result]]:
     for some in sliced(report.lost, _ROWS_AT_ONCE):
         known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in some.to_pylist()]
-        yield [_lost_row(row, config, now) for row, config in known if config is not None]
+        own = report.inventory.configs
+        yield [
+            _lost_row(row, config, own.get(manifest_of(str(row["shard"])), config), now)
+            for row, config in known
+            if config is not None
+        ]
 
 
-def _lost_row(row: dict[str, object], config: StylizeConfig, now: datetime) -> Result:
+def _lost_row(row: dict[str, object], config: StylizeConfig, own: StylizeConfig, now: datetime) -> Result:
+    """Return the voided row of lost work; its `own` run tells mark and metadata, which other runs may have changed."""
     facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
     recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
     failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}
-    exactly = _exactly(config.recipe.mark, config.recipe.metadata)
+    exactly = _exactly(own.recipe.mark, own.recipe.metadata)
     return Result(**facts, **recipe, **failed, **exactly, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
 
 
