@@ -20,6 +20,8 @@ Preset = Literal["paper", "exact", "balanced", "fast"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
+Mark = Literal["iptc", "none"]
+Metadata = Literal["keep", "copyright", "none"]
 
 
 class Model(BaseModel):
@@ -35,6 +37,9 @@ class _Recipe(Model):
     ADDED_LATER: ClassVar[dict[str, Any]] = {}
     """Fields of a later release, with the value that leaves banks or pictures as they were before it."""
 
+    NOT_COUNTED: ClassVar[frozenset[str]] = frozenset({"preset"})
+    """Fields that change no bank and no pixel."""
+
     @property
     def code_versions(self) -> dict[str, int]:
         """Versions of the code behind single settings, where it changed and `VERSION` did not."""
@@ -45,7 +50,7 @@ class _Recipe(Model):
 
         A field that was added later does not count while it changes nothing, so older results keep their names.
         """
-        settings = self.model_dump(mode="json", exclude={"preset"})
+        settings = self.model_dump(mode="json", exclude=set(self.NOT_COUNTED))
         unchanged = {name for name, value in self.ADDED_LATER.items() if settings[name] == value}
         counted = {name: value for name, value in settings.items() if name not in unchanged}
         facts = {"version": self.VERSION, **self.code_versions, **counted}
@@ -151,9 +156,13 @@ class BankRecipe(_Recipe):
 
 
 class StylizeRecipe(_Recipe):
-    """Settings that determine a picture, besides the photo, the style and the base model."""
+    """Settings that determine a picture, besides the photo, the style and the base model.
+
+    `mark` and `metadata` change no pixel, so they are no part of the digest: rows say what each picture's file has.
+    """
 
     VERSION = 2
+    NOT_COUNTED = frozenset({"preset", "mark", "metadata"})
     ADDED_LATER: ClassVar[dict[str, Any]] = {
         "structure": 0.0,
         "keep_structure": None,
@@ -270,6 +279,20 @@ class StylizeRecipe(_Recipe):
         description="Transparency: flattened onto white, or kept in formats that support it.",
     )
     quality: int = Field(default=92, ge=1, le=100, description="Quality of JPEG and WebP output.")
+    mark: Mark = Field(
+        default="iptc",
+        description=(
+            "Machine-readable mark of new pictures: iptc (XMP's DigitalSourceType is "
+            "compositeWithTrainedAlgorithmicMedia) or none. Existing pictures stay as they are."
+        ),
+    )
+    metadata: Metadata = Field(
+        default="copyright",
+        description=(
+            "Metadata of the photo that new pictures keep: copyright (copyright, artist, date), keep (also camera, "
+            "descriptions and GPS) or none. Existing pictures stay as they are."
+        ),
+    )
     seed: int = Field(
         default=0,
         ge=0,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_
 import pyarrow as pa
 
 from artbank.errors import Failure
+from artbank.recipes import Mark, Metadata
 
 _NAMED = pa.dictionary(pa.int32(), pa.string())  # the type that readers give to a `collection=` folder
 _COLUMN_TYPES = {
@@ -184,6 +185,9 @@ class PhotoTask(_Row, schema="manifest/1"):
             none.
         is_ambiguous: Whether its picture's name gets a hash, see `filenames`; None, in manifests of
             older versions, is False.
+        mark: The mark of the picture that it is to be drawn as again, byte for byte; None to follow the recipe, as in
+            most manifests.
+        metadata: The same for what it keeps of the photo's metadata.
     """
 
     key: str
@@ -193,6 +197,14 @@ class PhotoTask(_Row, schema="manifest/1"):
     known_sha256: str | None
     strikes: int | None = None
     is_ambiguous: bool | None = None
+    mark: Mark | None = None
+    metadata: Metadata | None = None
+
+    @property
+    def exact_settings(self) -> dict[str, Any]:
+        """The settings of the recipe that this photo overrides: those that its picture was written with."""
+        settings = {"mark": self.mark, "metadata": self.metadata}
+        return {name: value for name, value in settings.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +250,15 @@ class Result(_Row, schema="result/1"):
         created_at: When the picture was drawn, or failed; of two rows of one photo and style, the
             newer one counts.
         notes: Sentences about the photo's conversion that its owner should know, such as high dynamic
-            range mapped to sRGB; None in rows of older versions.
+            range mapped to sRGB, or a mark that its picture does not have; None in rows of older versions.
+        mark: The mark in the picture's file: `iptc` (XMP's DigitalSourceType is
+            compositeWithTrainedAlgorithmicMedia) or `none`; None in rows of older versions, which wrote none.
+        metadata: What the file keeps of the photo's metadata: `keep`, `copyright` or `none`; None in rows of older
+            versions, which kept none.
+        kept_metadata: What of that the photo had: `copyright`, `artist`, `capture_date`, `rights`, `gps`, `camera`,
+            `description`.
+        photo_marks: Marks of provenance that the photo itself had: `c2pa`, `digital_source_type:TERM`, `iptc`, `aigc`.
+            Its `notes` tell which of them the picture does not have.
     """
 
     key: str
@@ -274,3 +294,7 @@ class Result(_Row, schema="result/1"):
     seconds: float
     created_at: datetime
     notes: list[str] | None = None
+    mark: Mark | None = None
+    metadata: Metadata | None = None
+    kept_metadata: list[str] | None = None
+    photo_marks: list[str] | None = None

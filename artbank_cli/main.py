@@ -28,6 +28,7 @@ from artbank_cli.environment import DEBUG, quiet_prefect
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
 from artbank_cli.server import start_server
+from artbank_cli.sign import sign
 from artbank_cli.verify import verify
 from artbank_cli.votes import votes
 
@@ -114,6 +115,7 @@ app.command()(banks.export)
 app.command()(banks.site)
 app.command()(compare)
 app.command()(votes)
+app.command()(sign)
 app.command()(verify)
 
 

@@ -21,8 +21,10 @@ from artbank.archive.styles import StyleChoice
 from artbank.catalog.bank_files import load_reference
 from artbank.config import StylizeConfig
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
+from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report.costs import cost_facts
+from artbank.report.marks import MARK_TEXTS, METADATA_TEXTS
 from artbank.report.summaries import SUMMARY_COLUMNS, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
@@ -72,6 +74,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     facts = _describe_run(config, plan, stores, bounds)
     page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
     alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
+    summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
     places = _find_places(stores.output, plan.run_id, page_key)
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
@@ -102,6 +105,16 @@ def _rows_of_styles(rows: pa.Table, plan: StylizePlan) -> pa.Table:
     """Keep the rows with the recipes of this run's styles, whichever run drew them."""
     recipe_ids = pa.array([style.recipe_id for style in plan.styles], pa.string())
     return rows.filter(pc.is_in(rows["recipe_id"], value_set=recipe_ids))
+
+
+def _count_other_metadata(rows: pa.Table, recipe: StylizeRecipe) -> int:
+    """Return the number of pictures with another mark, or other metadata, than the recipe asks for."""
+    done = rows.filter(pc.equal(rows["status"], "done"))
+    is_as_asked = pc.and_(
+        pc.equal(done["mark"].fill_null("none"), recipe.mark),
+        pc.equal(done["metadata"].fill_null("none"), recipe.metadata),
+    )
+    return len(done) - (pc.sum(is_as_asked).as_py() or 0)
 
 
 def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> ScoreBounds:
@@ -204,6 +217,8 @@ def _describe_run(
         ("Colour", recipe.colour),
         ("Size", recipe.size),
         ("Seed", f"{recipe.seed}"),
+        ("Mark of new pictures", MARK_TEXTS[recipe.mark]),
+        ("Kept of the photos’ metadata", METADATA_TEXTS[recipe.metadata]),
     )
     styles = [StyleFacts(style.name, _describe_banks(style), *bounds[style.name]) for style in plan.styles]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from artbank.errors import ImageError
+from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
 from artbank.images.pool import CodecPool, DecodeOptions
 from artbank.records import PhotoTask, Result
@@ -44,6 +45,7 @@ class DecodedPhoto:
         photo: The photo at its working size.
         alpha: Its alpha channel, see `pool.PhotoWithAlpha`; None if it has none.
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
+        metadata: The metadata of its pictures.
     """
 
     task: PhotoTask
@@ -51,6 +53,12 @@ class DecodedPhoto:
     photo: Photo
     alpha: np.ndarray | None = field(repr=False)
     note: str = ""
+    metadata: FileMetadata = field(default=PLAIN, repr=False)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about its conversion, and about marks and metadata that its pictures do not have."""
+        return [*([self.note] if self.note else []), *self.metadata.notes]
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,8 @@ class PhotoReader:
         if (rows := _find_older(file, known, attempt)) is not None:
             unchanged = UnchangedPhoto(file.task, rows)
             return lambda: unchanged
-        wait = self._codecs.decode(file.task.key, file.data, self._options)
+        options = replace(self._options, **file.task.exact_settings)
+        wait = self._codecs.decode(file.task.key, file.data, options)
         return partial(_wait_for_photo, file.task, file.digest, wait)
 
 
@@ -174,7 +183,7 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
         found = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note)
+    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note, found.metadata)
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:

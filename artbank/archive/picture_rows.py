@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from artbank.archive.run_resources import RunResources
 from artbank.errors import ImageError
+from artbank.images.file_metadata import FileMetadata
 from artbank.images.pool import EncodedPicture
+from artbank.recipes import StylizeRecipe
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runs.outcome import Tally
@@ -87,7 +89,8 @@ class RowWriter:
         cosines: Cosines,
         candidates: tuple[float, ...],
         seconds: float,
-        note: str = "",
+        metadata: FileMetadata,
+        notes: list[str],
     ) -> FinishedRow:
         """Return the row of a picture.
 
@@ -102,7 +105,8 @@ class RowWriter:
             cosines: Its CLIP scores.
             candidates: Scores of all pictures that it was chosen from; empty without a choice.
             seconds: Device seconds of this picture.
-            note: A sentence about the photo's conversion; empty if there is nothing to say.
+            metadata: What its file has beside its pixels.
+            notes: Sentences about the photo's conversion, marks and metadata.
         """
         telemetry.count_picture(style, "done", None, seconds)
         scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)
@@ -110,6 +114,7 @@ class RowWriter:
         facts = {**vars(scores), "flags": flags, "scorer": self._run.scorer.id}
         if drawn.kept is not None:
             facts |= {"structure": drawn.kept.structure, "lightness": drawn.kept.lightness}
+        recipe = self._recipe(task)
         width, height = size_px
         return FinishedRow(
             replace(
@@ -122,7 +127,11 @@ class RowWriter:
                 seed=drawn.seed,
                 candidates=list(candidates) or None,
                 seconds=seconds,
-                notes=[note] if note else [],
+                mark=recipe.mark,
+                metadata=recipe.metadata,
+                kept_metadata=list(metadata.kept),
+                photo_marks=list(metadata.photo_marks),
+                notes=notes,
                 **facts,
             )
         )
@@ -143,7 +152,13 @@ class RowWriter:
             bank_ids=choice.bank_ids,
             base_model=self._run.config.base_model,
             base_model_hash=self._run.plan.base_model_hash,
-            recipe=self._run.config.recipe.model_dump_json(),
+            recipe=self._recipe(task).model_dump_json(),
             seconds=0.0,
             created_at=self._attempt.now(),
+            mark=task.mark,
+            metadata=task.metadata,
         )
+
+    def _recipe(self, task: PhotoTask) -> StylizeRecipe:
+        """Return the recipe of a photo's pictures."""
+        return self._run.config.recipe.model_copy(update=task.exact_settings)

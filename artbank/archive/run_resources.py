@@ -83,6 +83,8 @@ class RunResources:
             short_px=self.stylizer.short_px,
             multiple_px=self.stylizer.base.size_multiple_px,
             seconds=self.config.decode_seconds,
+            mark=self.config.recipe.mark,
+            metadata=self.config.recipe.metadata,
         )
 
 

@@ -167,8 +167,11 @@ class ShardPipeline:
                 name = output_name(one.photo.photo.key)
                 suffix = name[name.rindex(".") :]
                 size_px = one.size_px(recipe.size)
+                photo = one.photo
                 jobs.append(
-                    EncodeJob(one.rgb, one.photo.photo.working, one.photo.alpha, size_px, suffix, recipe.quality)
+                    EncodeJob(
+                        one.rgb, photo.photo.working, photo.alpha, size_px, suffix, recipe.quality, photo.metadata
+                    )
                 )
             yield pictures, [self._run.codecs.encode(job) for job in jobs]
 
@@ -210,7 +213,8 @@ class ShardPipeline:
                 cosines=one.cosines,
                 candidates=one.candidates,
                 seconds=one.seconds,
-                note=one.photo.note,
+                metadata=one.photo.metadata,
+                notes=one.photo.notes,
             )
             rows.append(finished)
             packed.append(PackedPicture.from_row(finished.row, name, picture.data))

@@ -226,7 +226,7 @@ def _make_album(base: BaseModel, finished: _FinishedBank) -> dict[str, bytes]:
 
 def _add_samples(writer: AlbumWriter, samples: SampleSet) -> tuple[Sample, ...]:
     photos = _add_pictures(writer, "sample-photo", samples.photos, samples.subjects, _SAMPLE_PX)
-    pictures = _add_pictures(writer, "sample", samples.pictures, samples.subjects, _SAMPLE_PX)
+    pictures = _add_pictures(writer, "sample", samples.pictures, samples.subjects, _SAMPLE_PX, are_drawn=True)
     return tuple(
         Sample(photo=photo, picture=picture, clip_style=scores.clip_style, clip_style_floor=scores.clip_style_floor)
         for photo, picture, scores in zip(photos, pictures, samples.scores, strict=True)
@@ -242,12 +242,21 @@ def _add_milestone_photos(writer: AlbumWriter, milestones: Mapping[int, SampleSe
 
 
 def _add_milestone(writer: AlbumWriter, step: int, samples: SampleSet) -> Milestone:
-    pictures = _add_pictures(writer, f"step-{step:06d}", samples.pictures, samples.subjects, _MILESTONE_PX)
+    name = f"step-{step:06d}"
+    pictures = _add_pictures(writer, name, samples.pictures, samples.subjects, _MILESTONE_PX, are_drawn=True)
     return Milestone(step=step, pictures=pictures, clip_style=samples.clip_style)
 
 
 def _add_pictures(
-    writer: AlbumWriter, name: str, pictures: Sequence[np.ndarray], texts: Sequence[str], longest_px: int
+    writer: AlbumWriter,
+    name: str,
+    pictures: Sequence[np.ndarray],
+    texts: Sequence[str],
+    longest_px: int,
+    *,
+    are_drawn: bool = False,
 ) -> tuple[Thumbnail, ...]:
-    pairs = zip(pictures, texts, strict=True)
-    return tuple(writer.add(f"{name}-{i:02d}", rgb, text, longest_px=longest_px) for i, (rgb, text) in enumerate(pairs))
+    pairs = enumerate(zip(pictures, texts, strict=True))
+    return tuple(
+        writer.add(f"{name}-{i:02d}", rgb, text, longest_px=longest_px, is_drawn=are_drawn) for i, (rgb, text) in pairs
+    )

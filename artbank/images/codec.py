@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from artbank.errors import ImageError
 from artbank.images.color_profiles import composite_on_white, split_alpha, to_srgb
 from artbank.images.color_spaces import ColorSpace, read_color_space
 from artbank.images.decompression_bombs import check_cost
 from artbank.images.draft_decoding import Box, request_draft
+from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.hdr_pictures import to_standard_range
 from artbank.images.opening import explain_error, open_image
 from artbank.images.pixel_depth import to_8_bit
@@ -118,13 +120,14 @@ def decode(
         raise explain_error(error, image.format) from error
 
 
-def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
-    """Encode a picture in the format of a file suffix, without metadata; equal pictures give equal bytes.
+def encode(picture: Picture, suffix: str, *, quality: int, metadata: FileMetadata = PLAIN) -> bytes:
+    """Encode a picture in the format of a file suffix; equal pictures and metadata give equal bytes.
 
     Args:
         picture: The picture; a JPEG shows its transparent parts on white.
         suffix: One of `suffixes.WRITTEN_SUFFIXES`, in any case.
         quality: 1..100, for JPEG and WebP.
+        metadata: Exif and XMP of the file.
 
     Raises:
         ImageError: The format cannot hold a picture of that size.
@@ -139,13 +142,24 @@ def encode(picture: Picture, suffix: str, *, quality: int) -> bytes:
         image = composite_on_white(image, picture.alpha) if options["format"] == "JPEG" else _with_alpha(picture)
     file = io.BytesIO()
     try:
-        image.save(file, **options)
+        image.save(file, **options, **_save_options(metadata, options["format"]))
     except (OSError, ValueError) as error:
         height, width = picture.rgb.shape[:2]
         raise ImageError(
             f"a picture of {width} x {height} px cannot be written as {options['format']}", "too_large"
         ) from error
     return file.getvalue()
+
+
+def _save_options(metadata: FileMetadata, kind: str) -> dict[str, Any]:
+    """Return the options with which Pillow writes metadata; it has none for the XMP of a PNG."""
+    options: dict[str, Any] = {"exif": metadata.exif} if metadata.exif else {}
+    if metadata.xmp and kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.xmp.decode())
+    elif metadata.xmp:
+        options["xmp"] = metadata.xmp
+    return options
 
 
 def resize(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:

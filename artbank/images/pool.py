@@ -24,9 +24,10 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
+from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
 from artbank.images.framing import Frame, Photo
 from artbank.images.similarity import sanity_flags, ssim_luma
-from artbank.recipes import Alpha, OutputSize
+from artbank.recipes import Alpha, Mark, Metadata, OutputSize
 from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.prefetch import GetResult
 from artbank.runtime.telemetry import Stage, record_stage
@@ -49,6 +50,8 @@ class DecodeOptions:
         short_px: Short side of the working image.
         multiple_px: The padded sides of the working image are multiples of this.
         seconds: Time limit for one photo.
+        mark: The mark that its pictures get.
+        metadata: What its pictures keep of its metadata.
     """
 
     max_pixels: int
@@ -57,6 +60,8 @@ class DecodeOptions:
     short_px: int
     multiple_px: int
     seconds: float
+    mark: Mark = "iptc"
+    metadata: Metadata = "copyright"
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,13 @@ class PhotoWithAlpha:
         photo: The photo.
         alpha: uint8 at the size of the output; None if the photo is opaque.
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
+        metadata: The metadata of its pictures.
     """
 
     photo: Photo
     alpha: np.ndarray | None
     note: str = ""
+    metadata: FileMetadata = PLAIN
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class EncodeJob:
         size: Width W and height H of the file, px.
         suffix: Selects the format; see `codec.encode`.
         quality: 1..100.
+        metadata: Exif and XMP of the file.
     """
 
     rgb: np.ndarray
@@ -93,6 +101,7 @@ class EncodeJob:
     size: tuple[int, int]
     suffix: str
     quality: int
+    metadata: FileMetadata = PLAIN
 
 
 @dataclass(frozen=True)
@@ -218,7 +227,8 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)
-    return PhotoWithAlpha(photo, alpha, picture.note)
+    metadata = make_file_metadata(data, key, mark=options.mark, metadata=options.metadata)
+    return PhotoWithAlpha(photo, alpha, picture.note, metadata)
 
 
 def encode_picture(job: EncodeJob) -> EncodedPicture:
@@ -228,7 +238,8 @@ def encode_picture(job: EncodeJob) -> EncodedPicture:
         ImageError: The format cannot hold a picture of that size.
     """
     alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
-    data = encode(Picture(resize(job.rgb, *job.size), alpha), job.suffix, quality=job.quality)
+    picture = Picture(resize(job.rgb, *job.size), alpha)
+    data = encode(picture, job.suffix, quality=job.quality, metadata=job.metadata)
     return EncodedPicture(data, ssim_luma(job.rgb, job.photo), sanity_flags(job.rgb))
 
 

@@ -19,6 +19,7 @@ from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
 SUMMARY_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "notes", "file_name"),
+    *("mark", "metadata", "photo_marks"),
     *MEASURES,
 )
 """Columns of the results that a summary reads."""
@@ -61,6 +62,8 @@ def results_summary(
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
         "notes": _tally(pc.list_flatten(done["notes"]), "note"),
+        "marks": _tally(done["mark"].fill_null("none"), "mark"),
+        "photo_marks": _tally(pc.list_flatten(done["photo_marks"]), "mark"),
         "failed": _first(failed, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"]),
         "worst": _first(
             done.filter(pc.is_finite(done["clip_style"])),
@@ -86,6 +89,7 @@ def summary_markdown(
         _alarms(summary),
         _counts(summary),
         _scores(summary),
+        _marks(summary),
         _failures(summary),
         skipped_markdown(summary["skipped"]),
         _worst(summary),
@@ -144,7 +148,26 @@ def _counts(summary: Mapping[str, Any]) -> str:
         f"{seconds_text(seconds['total'])} in all.\n\n"
         + table(["style", "done", "failed", "seconds a photo"], rows)
         + (f"\n\nPictures that look wrong at first sight: {flags}." if flags else "")
-        + (f"\n\nPictures of photos that were converted: {notes}." if notes else "")
+        + (f"\n\nNotes on photos: {notes}." if notes else "")
+    )
+
+
+def _marks(summary: Mapping[str, Any]) -> str:
+    if not summary["counts"]["done"]:
+        return ""
+    num_marked = sum(entry["count"] for entry in summary["marks"] if entry["mark"] == "iptc")
+    found = ", ".join(f"{entry['count']:,} {escape(entry['mark'])}" for entry in summary["photo_marks"])
+    num_other = summary.get("num_with_other_metadata", 0)
+    return (
+        f"## Marks\n\n{num_marked:,} of {number_text(summary['counts']['done'], 'picture')} carry the mark "
+        "`compositeWithTrainedAlgorithmicMedia` (IPTC) in their files."
+        + (f" Marks that photos had themselves: {found}." if found else "")
+        + (
+            f" {number_text(num_other, 'picture')} of earlier runs have another mark, or keep other metadata, than "
+            "this run asked for; they stay as they are. A new output gets all of them anew."
+            if num_other
+            else ""
+        )
     )
 
 

@@ -33,7 +33,7 @@ from artbank.store.parquet import ParquetBytes
 
 COLUMNS = (
     *("key", "style", "width_px", "height_px", "seed", "recipe_id"),
-    *("clip_style", "clip_text", "clip_content", "clip_direction", "ssim", "flags"),
+    *("clip_style", "clip_text", "clip_content", "clip_direction", "ssim", "flags", "mark"),
 )
 """Columns of `Result` that a container has beside each picture."""
 
@@ -218,4 +218,4 @@ def _unpack_parquet(data: bytes) -> Iterator[PackedPicture]:
     for batch in file.batches(_SCHEMA.names, batch_rows=_ROWS_IN_GROUP):
         for row in batch.to_pylist():
             image = row.pop("image")
-            yield PackedPicture({column: row[column] for column in COLUMNS}, image["path"], image["bytes"])
+            yield PackedPicture({column: row.get(column) for column in COLUMNS}, image["path"], image["bytes"])

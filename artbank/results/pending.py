@@ -21,13 +21,17 @@ from artbank.results.manifest import Manifest, manifest_of
 from artbank.results.snapshots import PartListing
 from artbank.store.objects import Store
 
-DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at")
+DONE_COLUMNS = (
+    *("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at"),
+    *("mark", "metadata"),
+)
 """Columns of the ledger that `find_pending` needs."""
 
 _TRANSIENT = ["store_error", "damaged"]  # not the photo's fault, so such a failure never counts as done
 _TIME = Result.SCHEMA.field("created_at").type
 _OLDER = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions had its first two numbers
-_TASK_KEYS = ["key", "size", "etag", "known_sha256"]
+_EXACT = ["mark", "metadata"]  # a failed row has them only if it is in place of a picture to draw again exactly
+_TASK_KEYS = ["key", "size", "etag", "known_sha256", *_EXACT]
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def find_pending(
     becomes two tasks.
 
     With `retry_failed`, the tasks are the photos that failed with the style's recipe, and nothing
-    else.
+    else. Those whose row a repair voided get the mark and metadata that their picture had.
 
     A name is ambiguous because of all photos of the archive, and of done photos that were removed:
     they may come back.
@@ -197,8 +201,9 @@ def _find_failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, f
     wanted = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id) & (pc.field("status") == "failed")
     if failures:
         wanted &= pc.field("failure").isin(list(failures))
-    failed = photos.filter(pc.field("key").isin(done.filter(wanted)["key"].combine_chunks()))
-    failed = failed.select(LISTING.names).append_column("known_sha256", pa.nulls(len(failed), pa.string()))
+    rows = done.filter(wanted).select(["key", *_EXACT])
+    failed = photos.select(LISTING.names).join(rows, "key", join_type="inner")
+    failed = failed.append_column("known_sha256", pa.nulls(len(failed), pa.string())).select(_TASK_KEYS)
     return failed.append_column("style", pa.repeat(pa.scalar(style), len(failed)))
 
 
@@ -208,7 +213,10 @@ def _find_missing(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) 
     valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(_TRANSIENT)
     rows = done.filter(valid).select(["key", "etag", "sha256"]).rename_columns(["key", "done_etag", "known_sha256"])
     joined = photos.select(LISTING.names).join(rows, "key", join_type="left outer")
-    missing = joined.filter(pc.invert(_is_same_file(joined))).select(_TASK_KEYS)
+    missing = joined.filter(pc.invert(_is_same_file(joined)))
+    for name in _EXACT:
+        missing = missing.append_column(name, pa.nulls(len(missing), pa.string()))
+    missing = missing.select(_TASK_KEYS)
     return missing.append_column("style", pa.repeat(pa.scalar(style), len(missing)))
 
 

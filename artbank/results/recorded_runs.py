@@ -136,10 +136,17 @@ def parse_config(run: str, data: bytes) -> StylizeConfig | None:
     """Read `config.json` or `summary.json` of a run; None, and a warning, if it cannot be read."""
     try:
         values = json.loads(data)
-        return StylizeConfig.model_validate(values.get("config", values))
+        return StylizeConfig.model_validate(_as_written(values.get("config", values)))
     except (ValueError, AttributeError, RecursionError) as error:  # a ValidationError is a ValueError
         logger.warning("the config of run %s cannot be read: %s", run, error)
         return None
+
+
+def _as_written(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a run with the mark and metadata of its time: older versions wrote neither."""
+    if not isinstance(values.get("recipe"), dict):
+        return values
+    return {**values, "recipe": {"mark": "none", "metadata": "none", **values["recipe"]}}
 
 
 def _describe(name: str, recorded: StylizeConfig) -> str:

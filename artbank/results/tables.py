@@ -32,6 +32,7 @@ METADATA_COLUMNS = (
     "clip_direction",
     "ssim",
     "recipe_id",
+    "mark",
 )
 _ROWS_AT_ONCE = 16_384
 _SOURCE_HASH = b"artbank.origin"

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artbank.config import StylizeConfig, TrainConfig
+from artbank.images.file_metadata import is_marked
 from artbank_cli.main import main
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
@@ -175,6 +176,10 @@ def test_only_an_added_photo_is_drawn(name: str, old: Path, call: Callable[..., 
     new = [row for row in rows(old / name) if row not in before_rows]
     assert [(row["key"], row["status"]) for row in new] == [(key, "done")] * len(STYLES[name])
     assert {row["file_name"] for row in new} == after.keys() - before.keys()
+    if name == "images":
+        assert all(is_marked(data) == (file not in before) for file, data in after.items())
+    marks = pq.read_table(old / name / "results.parquet", columns=["key", "mark"]).to_pylist()
+    assert {row["key"]: row["mark"] for row in marks if row["mark"]} == {key: "iptc"}
     assert_well(call, old / name)
 
 
@@ -199,7 +204,7 @@ def test_a_picture_that_is_gone_is_drawn_again_by_the_parameters_of_its_run(
     found = json.loads(call("verify", output, "--repair", "--json"))
     assert (found["counts"], found["repaired"]["left"]) == ({"missing_picture": 1}, [])
     after = drawn(output)
-    assert after.pop(lost)
+    assert not is_marked(after.pop(lost)), "pictures of that version had no mark"
     assert after == {name: data for name, data in before.items() if name != lost}
     assert_well(call, output)
 

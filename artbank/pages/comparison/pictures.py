@@ -1,8 +1,8 @@
 """The photos and pictures of pairs, read from outputs and archives and made alike.
 
-Every image is decoded and encoded again: the same format, the same quality, no metadata. The two pictures of a pair
-have the same long side, that of the larger one up to `LONG_SIDE_PX`, and the same size if their shapes are the same up
-to rounding. So nothing but what a picture shows tells whose it is.
+Every image is decoded and encoded again: the same format, the same quality, no metadata but the mark of pictures. The
+two pictures of a pair have the same long side, that of the larger one up to `LONG_SIDE_PX`, and the same size if their
+shapes are the same up to rounding. So nothing but what a picture shows tells whose it is.
 
 A photo or picture is taken only if it has the SHA-256 that its row names. So the photo is the one that was drawn, the
 picture the one that the row is about, and rows that others wrote cannot fetch other files.
@@ -20,6 +20,7 @@ from artbank.comparison.pairing import Pair, Picture
 from artbank.errors import ArtbankError, ImageError
 from artbank.images import codec
 from artbank.images.codec import decode, encode, resize
+from artbank.images.file_metadata import PLAIN, FileMetadata, mark_only
 from artbank.results.containers import read_pictures
 from artbank.store.objects import Store
 
@@ -96,7 +97,7 @@ def _draw(
     except (ArtbankError, FileNotFoundError) as error:
         return Unusable(pair, f"{what} {'is missing' if isinstance(error, FileNotFoundError) else f'({error})'}")
     left, right = _same_size(*decoded)
-    return DrawnPair(pair, small_photo, _encode(left), _encode(right))
+    return DrawnPair(pair, small_photo, *(_encode(picture, mark_only()) for picture in (left, right)))
 
 
 def _require(data: Read) -> bytes:
@@ -139,8 +140,8 @@ def _decode(data: bytes, long_side_px: int, max_pixels: int) -> codec.Picture:
     return decode(data, max_pixels=max_pixels, choose_size=_fit(long_side_px))
 
 
-def _encode(picture: codec.Picture) -> bytes:
-    return encode(picture, ".jpg", quality=_QUALITY)
+def _encode(picture: codec.Picture, metadata: FileMetadata = PLAIN) -> bytes:
+    return encode(picture, ".jpg", quality=_QUALITY, metadata=metadata)
 
 
 def _fit(long_side_px: int) -> Callable[[int, int], tuple[int, int]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,7 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.results import layout, ledger, pending, tables
+from artbank.results.manifest import manifest_of
 from artbank.results.recorded_runs import is_foreign_runner
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
@@ -37,7 +39,8 @@ _EXACTLY = {
 }
 _CLEARED = dict.fromkeys(
     (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
-     *("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction"))
+     *("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction"),
+     *("kept_metadata", "photo_marks"))
 )  # fmt: skip
 
 
@@ -204,7 +207,16 @@ def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
 def _void_row(row: Result, is_missing: bool, now: datetime) -> Result:
     reason = f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}"
     at = max(now, row.created_at + timedelta(microseconds=1))  # it must be the latest row, whatever any clock says
-    return replace(row, **_CLEARED, flags=[], status="failed", failure="damaged", reason=reason, created_at=at)
+    failed = {"status": "failed", "failure": "damaged", "reason": reason, "created_at": at}
+    return replace(row, **_CLEARED, flags=[], **_exactly(row.mark, row.metadata), **failed)
+
+
+def _exactly(mark: str | None, metadata: str | None) -> dict[str, Any]:
+    """Return the columns of a voided row that let a run draw its picture with the same mark and metadata.
+
+    Older versions wrote neither, and their rows do not say so.
+    """
+    return {"mark": mark or "none", "metadata": metadata or "none"}
 
 
 def _read_rows(output: Store, some: pa.Table) -> list[Result]:
@@ -228,14 +240,21 @@ def _read_rows(output: Store, some: pa.Table) -> list[Result]:
 def _void_lost(report: Report, configs: dict[tuple[str, str], StylizeConfig], now: datetime) -> Iterator[list[Result]]:
     for some in sliced(report.lost, _ROWS_AT_ONCE):
         known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in some.to_pylist()]
-        yield [_lost_row(row, config, now) for row, config in known if config is not None]
+        own = report.inventory.configs
+        yield [
+            _lost_row(row, config, own.get(manifest_of(str(row["shard"])), config), now)
+            for row, config in known
+            if config is not None
+        ]
 
 
-def _lost_row(row: dict[str, object], config: StylizeConfig, now: datetime) -> Result:
+def _lost_row(row: dict[str, object], config: StylizeConfig, own: StylizeConfig, now: datetime) -> Result:
+    """Return the voided row of lost work; its `own` run tells mark and metadata, which other runs may have changed."""
     facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
     recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
     failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}
-    return Result(**facts, **recipe, **failed, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
+    exactly = _exactly(own.recipe.mark, own.recipe.metadata)
+    return Result(**facts, **recipe, **failed, **exactly, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
 
 
 def _delete_obstacles(report: Report) -> None:
