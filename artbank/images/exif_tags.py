@@ -8,14 +8,12 @@ Source: Exif 3.0 (CIPA DC-008) for tags; the encoding of texts is UTF-8, as in E
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image, TiffTags
 
 from artbank.images.capture_dates import Moment
-
-if TYPE_CHECKING:
-    from artbank.images.kept_properties import Credits
+from artbank.images.credits import Credits
 
 ARTIST, COPYRIGHT = 0x013B, 0x8298
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825

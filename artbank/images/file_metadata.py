@@ -11,8 +11,9 @@ from xml.etree.ElementTree import Element
 
 from artbank.images import xmp_packets
 from artbank.images.capture_dates import Moment
+from artbank.images.credits import Credits
 from artbank.images.exif_tags import build_exif
-from artbank.images.kept_properties import Credits, choose_properties, find_credits
+from artbank.images.kept_properties import choose_properties, find_credits
 from artbank.images.photo_metadata import PhotoMetadata, read_photo_metadata
 from artbank.images.xmp_packets import COMPOSITE, SOURCE_TYPE
 from artbank.recipes import Mark, Metadata

@@ -6,10 +6,10 @@ Properties that describe the file, its history or its pixels are never kept: of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from artbank.images.capture_dates import Moment
+from artbank.images.credits import Credits
 from artbank.images.exif_tags import ARTIST, COPYRIGHT, read_moment, read_text
 from artbank.images.photo_metadata import PhotoMetadata
 from artbank.images.xmp_packets import (
@@ -45,27 +45,6 @@ _MORE = {f"{{{XMP}}}Label", f"{{{XMP}}}Rating", *(f"{{{PHOTOSHOP}}}{name}" for n
 _IPTC_RIGHTS, _IPTC_CREATOR, _IPTC_CREDIT, _IPTC_DATE, _IPTC_TIME = (2, 116), (2, 80), (2, 110), (2, 55), (2, 60)
 _IPTC_DESCRIPTION, _IPTC_KEYWORDS = (2, 120), (2, 25)
 _IPTC_PLACES = {(2, 90): "City", (2, 95): "State", (2, 101): "Country", (2, 105): "Headline"}
-
-
-@dataclass(frozen=True)
-class Credits:
-    """Who made a photo, when, and who owns it.
-
-    Attributes:
-        copyright: The copyright notice; empty if there is none.
-        artists: Its authors.
-        captured: When it was taken.
-    """
-
-    copyright: str = ""
-    artists: tuple[str, ...] = ()
-    captured: Moment | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """Which of them are known, as rows name them."""
-        known = {"copyright": self.copyright, "artist": self.artists, "capture_date": self.captured}
-        return [name for name, value in known.items() if value]
 
 
 def find_credits(photo: PhotoMetadata) -> Credits:

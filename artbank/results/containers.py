@@ -215,7 +215,12 @@ def _split(pictures: Sequence[PackedPicture]) -> Iterator[Sequence[PackedPicture
 
 def _unpack_parquet(data: bytes) -> Iterator[PackedPicture]:
     file = ParquetBytes(data, has_checksums=True)
+    num_found = 0
     for batch in file.batches(_SCHEMA.names, batch_rows=_ROWS_IN_GROUP):
         for row in batch.to_pylist():
             image = row.pop("image")
-            yield PackedPicture({column: row.get(column) for column in COLUMNS}, image["path"], image["bytes"])
+            row.setdefault("mark", None)  # of an older version
+            num_found += 1
+            yield PackedPicture({column: row[column] for column in COLUMNS}, image["path"], image["bytes"])
+    if num_found != sum(file.row_group_sizes()):  # the reader stops without an error at some flipped bits
+        raise ValueError(f"expected {sum(file.row_group_sizes()):,} pictures, found {num_found:,}")
