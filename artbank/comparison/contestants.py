@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank.config import style_folder
 from artbank.errors import ComparisonError, ConfigError
 from artbank.report.markdown import plain
 from artbank.results import ledger
 from artbank.results.layout import CONFIG, RUNS, run_key
+from artbank.runtime.style_names import style_folder
 from artbank.store.objects import Store
 
 _COLUMNS = ("key", "style", "recipe_id", "status", "file_name", "file_sha256", "sha256", "created_at")

@@ -18,7 +18,7 @@ from more_itertools import sliced
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.records import Result
-from artbank.results import layout, ledger, pending, tables
+from artbank.results import known_parts, layout, ledger, pending, tables
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
 from artbank.runtime.hashing import short_hash
@@ -220,6 +220,7 @@ def _lost_row(row: dict[str, object], config: StylizeConfig, now: datetime) -> R
 
 def _delete_obstacles(report: Report) -> None:
     """Delete damaged parts and manifests, which no run could read, and marks without meaning."""
+    known_parts.forget_parts(report.inventory.output, [key.rpartition("/")[2] for key in _files_of(report, "bad_part")])
     kinds = ("bad_part", "damaged_manifest", "settled_mark", "stray_mark")
     report.inventory.output.delete_many(name for kind in kinds for name in _files_of(report, kind))
 

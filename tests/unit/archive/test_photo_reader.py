@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from s3fs import S3FileSystem
@@ -12,7 +13,7 @@ from s3fs import S3FileSystem
 from artbank.archive.photo_reader import DecodedPhoto, PhotoReader, RejectedPhoto
 from artbank.images.pool import DecodeOptions, open_codec_pool
 from artbank.records import PhotoTask
-from artbank.results import attempts
+from artbank.results import attempts, pending
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.flaky import run_flaky
@@ -30,7 +31,7 @@ def read(archive: Store, output: str | Path) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for photo in reader.read(tasks, {}, attempt):
         if isinstance(photo, RejectedPhoto):
-            assert photo.error.failure == "store_error"
+            assert photo.error.failure in pending.PASSING_FAILURES
             found[photo.task.key] = photo.error.reason
         else:
             assert isinstance(photo, DecodedPhoto)
@@ -71,3 +72,34 @@ def test_a_photo_that_the_store_refuses_is_rejected(
         found = read(Store.open(bucket), tmp_path)
     assert found.pop("a.jpg") is None
     assert "the store refuses access" in str(found["b.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((404, b""), "is not any more"),
+        ((200, b""), "bytes are listed, 0 were delivered"),
+        ((200, b"<html>502 Bad Gateway</html>"), "bytes are listed, 28 were delivered"),
+        ((200, draw_photo(2)[:700]), "bytes are listed, 700 were delivered"),
+    ],
+)
+def test_a_photo_that_the_store_delivers_otherwise_than_listed_is_tried_again_by_the_next_run(
+    bucket: str, moto_endpoint: rgw.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, reason: str
+) -> None:
+    with run_flaky(moto_endpoint) as flaky:
+        flaky.answers = {"b.jpg": answer}
+        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
+        found = read(Store.open(bucket), tmp_path)
+    assert found.pop("a.jpg") is None
+    assert reason in str(found["b.jpg"])
+
+
+def test_a_photo_that_is_replaced_during_the_run_is_tried_again_and_one_that_is_no_image_is_not(tmp_path: Path) -> None:
+    archive = Store.open(str(tmp_path / "photos"))
+    archive.write_many({"a.jpg": draw_photo(1), "empty.jpg": b"", "torn.jpg": draw_photo(1)[:300]})
+    reader = PhotoReader(archive, open_codec_pool(), OPTIONS, max_bytes=10**6, count=4)
+    tasks = [PhotoTask(stored.key, stored.size, stored.etag, ["monet"], None) for stored in archive.list()]
+    archive.write("a.jpg", draw_photo(1) + b"more")
+    attempt = attempts.start(Store.open(str(tmp_path / "output")), "m-00000", {})
+    found = {one.task.key: one.error.failure for one in reader.read(tasks, {}, attempt)}  # type: ignore[union-attr]
+    assert found == {"a.jpg": "store_error", "empty.jpg": "unreadable", "torn.jpg": "unreadable"}
