@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from artbank.errors import ConfigError
+from artbank.store.explanations import explain
 from artbank.store.objects import Store
 
 
@@ -23,9 +24,7 @@ def check_there(store: Store, expected: str) -> None:
         if store.has_objects():
             return
     except NotADirectoryError as error:
-        raise ConfigError(
-            f"expected a folder of {expected}, found a file at or above {store.uri}; name a folder"
-        ) from error
+        raise ConfigError(explain(error)) from error
     raise nothing_there(store, expected)
 
 

@@ -18,6 +18,7 @@ from artbank.errors import ConfigError, ResultsError
 from artbank.records import Result
 from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
+from artbank.results.missing_photos import check_photos
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_table
 from artbank.store.places import check_there
@@ -99,6 +100,24 @@ class Inventory:
                     found[run] = config
         return dict(sorted(found.items(), key=lambda item: (self.newest_row(item[0]), item[0])))
 
+    @property
+    def newest_config(self) -> StylizeConfig | None:
+        """The config of the run with the newest rows; None if no run left one."""
+        return list(self.configs.values())[-1] if self.configs else None
+
+    def check_photos(self, photos: pa.Table) -> None:
+        """Check that the archive of the newest run still lists the photos of that run.
+
+        Raises:
+            ConfigError: Too many are missing.
+            OSError: The listing leaves out a photo that is there, or the store failed.
+        """
+        newest = self.newest_config
+        assert newest is not None
+        known = self.rows["key"].combine_chunks()
+        share = newest.max_missing_share
+        check_photos(Store.open(newest.archive_uri), self.output, photos, known, rules=newest.skip, max_share=share)
+
     @cached_property
     def photos(self) -> pa.Table | None:
         """The archive of the newest run, as listed once; None if it is unknown, unreadable or empty."""
@@ -106,9 +125,9 @@ class Inventory:
 
     def list_photos(self) -> pa.Table | None:
         """List the archive of the newest run again; None if it is unknown, unreadable or empty."""
-        if not self.configs:
+        newest = self.newest_config
+        if newest is None:
             return None
-        newest = list(self.configs.values())[-1]
         uri = newest.archive_uri
         try:
             found = archive_listing.list_archive(Store.open(uri), newest.skip, checksum=newest.checksum)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from more_itertools import sliced
 
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError
+from artbank.errors import ConfigError, ResultsError
 from artbank.records import Result
 from artbank.results import known_parts, layout, ledger, pending, tables
 from artbank.results.verification.inventory import PAIR, REPAIR
@@ -32,7 +32,7 @@ _DAMAGED = "its picture was damaged when the output was verified"
 _LOST = "no part had its row when the output was verified"
 _EXACTLY = {
     **{"retry_failed": True, "failures": ("damaged",)},
-    **{"include": (), "exclude": (), "limit": None, "dry_run": False},
+    **{"include": (), "exclude": (), "limit": None, "dry_run": False, "allow_missing": False},
 }
 _CLEARED = dict.fromkeys(
     (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
@@ -67,6 +67,7 @@ def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
         OSError: The store failed.
     """
     inventory = report.inventory
+    gone = known_parts.find_gone(inventory.output, ledger.list_parts(inventory.output))
     if report.quick and (stray := _files_of(report, "stray_mark")):
         raise ResultsError(
             f"{stray[0]} is the mark of an unknown shard, whose worker may have overwritten any picture; "
@@ -82,6 +83,8 @@ def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
     )
     configs, unknown = _choose_configs(report, wanted, given)
     _void(report, configs)
+    bad_parts = (key.rpartition("/")[2] for key in _files_of(report, "bad_part"))
+    known_parts.forget_parts(inventory.output, [*gone, *bad_parts])
     _delete_obstacles(report)
     styles_of: dict[StylizeConfig, set[str]] = {}
     for (style, _), config in configs.items():
@@ -104,7 +107,11 @@ def finish(report: Report, repair: Repair) -> list[str]:
     left = [f"{name}: the store cannot read it" for name in _files_of(report, "unread_picture")]
     if photos is not None:
         pending.delete_settled_marks(output)
-        tables.update_tables_and_vacuum(output, photos)
+        try:
+            report.inventory.check_photos(photos)
+            tables.update_tables_and_vacuum(output, photos)
+        except ConfigError as error:
+            left.append(f"the tables stay as they are: {error}")
     elif _files_of(report, "stale_table") and not repair.configs:  # a run writes them
         left.append("the tables do not follow from the parts, and the archive is unknown: run stylize again")
     left += [f"style {name}: its runs left no config; pass one with --parameters" for name in repair.unknown]
@@ -220,7 +227,6 @@ def _lost_row(row: dict[str, object], config: StylizeConfig, now: datetime) -> R
 
 def _delete_obstacles(report: Report) -> None:
     """Delete damaged parts and manifests, which no run could read, and marks without meaning."""
-    known_parts.forget_parts(report.inventory.output, [key.rpartition("/")[2] for key in _files_of(report, "bad_part")])
     kinds = ("bad_part", "damaged_manifest", "settled_mark", "stray_mark")
     report.inventory.output.delete_many(name for kind in kinds for name in _files_of(report, kind))
 

@@ -72,7 +72,9 @@ def test_an_archive_that_is_not_there_is_refused(place: Path) -> None:
     for name in ("fotos", "empty"):
         refuse(asked(place, photos=place / name), place, f"expected photos in .*{name}, found nothing there")
     for name in ("photos/a/0.jpg", "photos/a/0.jpg/folder"):
-        refuse(asked(place, photos=place / name), place, "expected a folder of photos, found a file at or above")
+        refuse(
+            asked(place, photos=place / name), place, "is a file or lies below one, expected a folder; name a folder"
+        )
     refuse(asked(place, photos=place / "texts"), place, r"found 1 files that are skipped: no_photo \(readme.txt\)")
     refuse(
         asked(place, include=("2024/**",)), place, r"--include 2024/\*\*: none of the 24 photos .* correct the globs"
