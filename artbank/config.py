@@ -123,6 +123,19 @@ class RunConfig(PlacesConfig):
         description="Reject larger files before reading them.",
     )
     skip: SkipGlobs = ()
+    max_missing_share: float = Field(
+        default=0.25,  # a run asks once too often rather than once too little: the answer is one option
+        ge=0,
+        le=1,
+        description=(
+            "Stop when more than this fraction of an archive's photos, or of a collection's artworks, is missing since "
+            "the last run, as when a disk is not mounted."
+        ),
+    )
+    allow_missing: bool = Field(
+        default=False,
+        description="Go on although more than max_missing_share is missing: it was removed on purpose.",
+    )
     runner: Runner = Field(
         default="auto",
         description=(

@@ -42,12 +42,12 @@ FAILURES: dict[Failure, str] = {
     "unsupported": "The image has a format or a depth that artbank does not read.",
     "too_large": "The image has more pixels or bytes, or costs more to decode, than the limits allow.",
     "too_small": "A side of the image has too few pixels.",
-    "removed": "The file was deleted after it had been listed.",
+    "removed": "The file was listed, and then was not there. If it is listed again, the next run tries it again.",
     "timed_out": "Decoding took longer than the limit.",
     "crashed": "A worker process crashed on it.",
     "out_of_memory": "The photo does not fit into memory, even in a batch of one.",
     "not_finite": "The model returned values that are not finite, or a black picture, in float32 too.",
-    "store_error": "The store failed to read it.",
+    "store_error": "The store failed to read it, or delivered another number of bytes than it had listed.",
     "damaged": "Its picture existed once and is now missing or changed.",
 }
 """Meaning of each failure, for the documentation."""

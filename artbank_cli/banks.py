@@ -81,11 +81,13 @@ def export(name: str, file: str, store: StoreOption = None) -> None:
     from artbank.store.objects import Store
 
     opened = _open(store)
-    bank = load_bank(opened, _catalog(opened).find(name))
     folder, _, last = file.rpartition("/")
     if not folder:
         folder = "/" if file.startswith("/") else "."
-    Store.open(folder).write(last, bank.to_textual_inversion())
+    target = Store.open(folder)
+    if opened.contains(target):
+        raise ConfigError(f"{file} lies in the store {opened.uri}, whose files it could replace; name a place outside")
+    target.write(last, load_bank(opened, _catalog(opened).find(name)).to_textual_inversion())
     say(file)
 
 
@@ -103,7 +105,13 @@ def site(
     from artbank.pages.banks.build import build
     from artbank.store.objects import Store
 
-    built = build(Store.open(store_uri), Store.open(out) if out else None, anew=anew)
+    store = _open(store_uri)
+    target = Store.open(out) if out else store
+    if store.contains(target) and target.contains(store):
+        target = store
+    elif store.contains(target):
+        raise ConfigError(f"--out {target.uri} lies in the store {store.uri}; name a place outside, or leave it out")
+    built = build(store, target, anew=anew)
     if as_json:
         say_json(asdict(built))
         return
@@ -112,11 +120,14 @@ def site(
 
 
 def _open(uri: str | None) -> Store:
+    from artbank.catalog.store_check import check_has_banks
     from artbank.store.objects import Store
 
     if not uri:
         raise ConfigError("--store is missing; give the folder or s3:// prefix of the catalog, or set ARTBANK_STORE")
-    return Store.open(uri)
+    store = Store.open(uri)
+    check_has_banks(store)
+    return store
 
 
 def _refresh_site(store: Store) -> None:

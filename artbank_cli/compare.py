@@ -59,20 +59,27 @@ def compare(
     from artbank.pages.comparison.page import ComparisonSettings, write_comparison
     from artbank.report.markdown import plain
     from artbank.store.objects import Store
+    from artbank.store.places import check_there
 
     contestants = parse_contestants(outputs)
     styles = [style_folder(name) for name in style or ()]
     _check(contestants, styles, question)
+    for contestant in contestants:
+        check_there(contestant.output, "the output of `artbank stylize`")
+    archives = _open_given(photos, "photos") or _open_named_archives(contestants, trust_output)
+    artworks = _open_given(gallery, "a folder of artworks for each collection")
+    target = Store.open(out)
+    _check_target(target, contestants, archives, artworks)
     tables = [read_pictures(contestant, styles) for contestant in contestants]
     matched = match_pictures(contestants, tables)
     written = write_comparison(
-        Store.open(out),
+        target,
         contestants,
         tables,
         draw_pairs(matched.groups, tables, seed),
-        [Store.open(photos)] if photos else _open_named_archives(contestants, trust_output),
+        archives,
         ComparisonSettings(pairs, seed, question, RunConfig().max_pixels),
-        Store.open(gallery) if gallery else None,
+        artworks[0] if artworks else None,
     )
     notes = [
         f"{contestant.name} has pictures by {number} recipes in {plain(name)}"
@@ -110,6 +117,34 @@ def _check(contestants: Sequence[Contestant], styles: Sequence[str], question: s
         raise ConfigError("--style selects styles of whole outputs; leave it out with OUTPUT#STYLE")
     if not 0 < len(question.strip()) <= _LONGEST_QUESTION:
         raise ConfigError(f"--question: expected 1 to {_LONGEST_QUESTION} characters, found {len(question.strip())}")
+
+
+def _open_given(uri: str | None, expected: str) -> list[Store]:
+    """Open a place that was given on the command line; none without one."""
+    from artbank.store.objects import Store
+    from artbank.store.places import check_there
+
+    if not uri:
+        return []
+    store = Store.open(uri)
+    check_there(store, expected)
+    return [store]
+
+
+def _check_target(
+    target: Store, contestants: Sequence[Contestant], archives: Sequence[Store], galleries: Sequence[Store]
+) -> None:
+    """Check that page and keys of a comparison are written outside of what it reads."""
+    from artbank.comparison.unblinding import KEYS, PAGE
+    from artbank.store.places import check_apart
+
+    written = {"comparison": target.child(PAGE), "comparison's keys": target.child(KEYS)}
+    for contestant in contestants:
+        check_apart({"output": contestant.output}, written)
+    for archive in archives:
+        check_apart({"archive": archive}, written)
+    for gallery in galleries:
+        check_apart({"gallery": gallery}, written)
 
 
 def _describe_unusable(written: WrittenComparison) -> list[str]:

@@ -63,6 +63,7 @@ def list_checks(config: RunConfig, uris: Mapping[str, str], seconds: float) -> S
         Check("memory", partial(weights.check_memory, config), may_hang=True),
         Check("disks", partial(disk_space.check_disks, config, local), may_hang=True),
         *places,
+        *([Check("places", partial(stores.check_apart, uris), may_hang=True)] if len(uris) > 1 else []),
         Check("Prefect", partial(server.check_server, seconds), may_hang=True),
     ]
 

@@ -52,11 +52,14 @@ def check(output_uri: str, operator: Operator, *, quick: bool, repair: bool, as_
 
 def verify_output(output_uri: str, operator: Operator, *, quick: bool) -> Report:
     """Verify an output, with a progress bar at a terminal."""
+    from artbank.results.verification.inventory import check_is_output
     from artbank.results.verification.verify import verify
     from artbank.store.objects import Store
 
+    output = Store.open(output_uri)
+    check_is_output(output)
     with _show_progress() as show:
-        return verify(Store.open(output_uri), operator, quick=quick, progress=show)
+        return verify(output, operator, quick=quick, progress=show)
 
 
 def repair_output(report: Report) -> RepairSummary:

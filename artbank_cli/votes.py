@@ -35,8 +35,11 @@ def votes(
     from artbank.comparison.preference import measure_by_style
     from artbank.comparison.votes import find_key, read_vote_file, unblind
     from artbank.store.objects import Store
+    from artbank.store.places import check_there
 
     folders = [Store.open(uri) for uri in comparison or [COMPARISON]]
+    for folder in folders if comparison else ():
+        check_there(folder, "a comparison that `artbank compare` wrote")
     read = {file: read_vote_file(file) for file in files}
     unblinded = unblind([(found, find_key(file, found, folders)) for file, found in read.items()])
     preferences = measure_by_style(unblinded.ballots, unblinded.names)

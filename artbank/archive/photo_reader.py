@@ -24,13 +24,13 @@ from artbank.runtime.prefetch import GetResult, prefetch
 from artbank.runtime.processes import result_or_stop
 from artbank.store.explanations import explain
 from artbank.store.objects import Store
-from artbank.store.transient_errors import concerns_one_object, is_transient
+from artbank.store.transient_errors import WrongSizeError, concerns_one_object, is_transient
 
 _READERS = 16
 _ABANDON_SECONDS = 0.1
 _BYTES_AHEAD = 256 * 2**20  # bytes of files that wait for a decoder; a larger file waits alone
 _LAST_ATTEMPT = 4  # from this attempt at a shard on, a file that the store cannot deliver becomes a failed row
-_REMOVED = ImageError("the file was removed during the run", "removed")
+_REMOVED = ImageError("the file was there when the run began, and is not any more", "removed")
 
 Known = Mapping[tuple[str, str], Result]
 
@@ -163,7 +163,11 @@ class PhotoReader:
         if task.size > self._max_bytes:
             return _File(task, _too_large(task.size, self._max_bytes))
         with telemetry.time_stage("read"):
-            data = self._archive.read_many([task.key])[task.key]
+            data = self._archive.read_listed({task.key: task.size})[task.key]
+        if isinstance(data, WrongSizeError):  # no reason to do the whole shard again: the photo may have been replaced
+            data = _explain(data)
+        if isinstance(data, ImageError):
+            return _File(task, data)
         return _File(task, data, hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "")
 
     def _decode(self, known: Known, attempt: Attempt, file: _File) -> GetResult[PhotoRead]:

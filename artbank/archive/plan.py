@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
+from artbank.archive import inputs
 from artbank.archive.stores import RunStores
 from artbank.archive.style_leases import StyleLeases
 from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
@@ -21,14 +22,15 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
-from artbank.results import archive_listing, attempts, layout, ledger, pending
+from artbank.results import attempts, known_parts, layout, ledger, pending
 from artbank.results.attempts import Mark
 from artbank.results.manifest import Manifest, Shard
+from artbank.results.missing_photos import check_photos
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
-from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
+from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped
 
 _SHOWN = 5  # shards in a forecast
 
@@ -113,28 +115,29 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
 
     Raises:
         CatalogError: A style is not in the catalog.
-        ConfigError: A style is malformed or was trained on another base model, or the output lies in the archive.
+        ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store;
+            output or store and archive overlap; or too many photos of the last run are missing.
         BaseModelError: The base model was not found.
         OSError: The store failed.
     """
-    archive = stores.archive
     output = stores.output
-    if f"{output.uri.rstrip('/')}/".startswith(f"{archive.uri.rstrip('/')}/"):
-        raise ConfigError(
-            f"output {output.uri} lies in the archive {archive.uri}: the next run would take its pictures for photos"
-        )
+    inputs.check_places(stores)
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     catalog = Catalog(stores.banks)
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
+    inputs.check_outside_galleries(output, styles)
     recipes = {style.name: style.recipe_id for style in styles}
     skipped = SkippedFiles()
-    photos = archive_listing.list_archive(archive, config.skip, checksum=config.checksum, skipped=skipped)
-    warn_of_skipped(archive.uri, skipped.kinds())
+    photos = inputs.list_photos(config, stores, skipped)
     unfinished = pending.read_unfinished(output)
     parts = ledger.list_parts(output)
+    max_missing_share = 1.0 if config.allow_missing else config.max_missing_share
+    known_parts.check_parts(output, parts, max_missing_share)
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
+    known = pending.list_known(done, unfinished)
+    check_photos(stores.archive, output, photos, known, rules=config.skip, max_share=max_missing_share)
     tasks = pending.find_pending(
-        archive_listing.filter_by_globs(photos, include=config.include, exclude=config.exclude),
+        inputs.select_photos(config, photos),
         done,
         recipes,
         retry_failed=config.retry_failed,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -191,7 +191,7 @@ class Catalog:
         version again. A new version is the first free number, so two processes that register the same bank agree on it.
         """
         versions = self._root.child("versions", _folder(collection))
-        numbers = [stored.key for stored in versions.list() if stored.key.isdigit()]
+        numbers = {stored.key: stored.size for stored in versions.list() if stored.key.isdigit()}
         owners = {int(number): data.decode() for number, data in _fetch(versions, numbers).items()}
         for version, owner in owners.items():
             if owner == bank_id:
@@ -225,7 +225,7 @@ class Catalog:
         for key, size in _list_rows(store).items():
             try:
                 _check_size(store.uri_of(key), size)
-                rows.append(self._parse(kind, store, key, store.read(key)))
+                rows.append(self._parse(kind, store, key, _fetch(store, {key: size})[key]))
             except CatalogError as error:
                 faults[f"catalog/{folder}/{key}"] = str(error)
         return rows
@@ -278,10 +278,10 @@ def _check_size(where: str, size: int) -> None:
         raise _damaged(where, f"it has {size:,} bytes, more than {_LIMITS.num_bytes:,}")
 
 
-def _fetch(store: Store, keys: Iterable[str]) -> dict[str, bytes]:
-    """Read objects, and raise the error of the first one that cannot be read."""
+def _fetch(store: Store, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    """Read objects of listed sizes, and raise the error of the first one that cannot be read."""
     found: dict[str, bytes] = {}
-    for key, data in store.read_many(list(keys)).items():
+    for key, data in store.read_listed(sizes).items():
         if isinstance(data, Exception):
             raise data
         found[key] = data

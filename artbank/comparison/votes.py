@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from artbank.comparison.unblinding import ID, MOST_PAIRS, UnblindingKey
-from artbank.errors import ComparisonError
+from artbank.errors import ComparisonError, ConfigError
 from artbank.store.objects import Store
 
 Choice = Literal["A", "B", "tie"]
@@ -80,6 +80,7 @@ def read_vote_file(place: str) -> VoteFile:
         place: A local path or the URI of an object.
 
     Raises:
+        ConfigError: It is not there.
         ComparisonError: It is no vote file, or is damaged.
         OSError: It cannot be read.
     """
@@ -149,7 +150,10 @@ def _name_contestants(keys: Sequence[UnblindingKey]) -> dict[str, str]:
 
 
 def _read(place: str) -> bytes:
-    if "://" not in place:
-        return Path(place).read_bytes()
-    folder, _, name = place.rpartition("/")
-    return Store.open(folder).read(name)
+    try:
+        if "://" not in place:
+            return Path(place).read_bytes()
+        folder, _, name = place.rpartition("/")
+        return Store.open(folder).read(name)
+    except FileNotFoundError as error:
+        raise ConfigError(f"expected a vote file, found nothing at {place}; correct its name") from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
 from artbank.skip_rules import SkipRules
+from artbank.store import places
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
 from artbank.store.skipped import MAY_BE_PHOTOS, SKIP_KINDS, SkippedFiles
@@ -19,6 +20,8 @@ from artbank.store.transient_errors import concerns_one_object, is_transient
 
 Action = Literal["open", "list", "read", "write", "delete"]
 
+_INPUTS = ("gallery", "photos")
+_OUTPUTS = ("store", "output")
 _NUM_READ = 5  # objects that are tried
 _LISTED = 1000  # objects: one page of a listing
 _S3_RIGHTS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
@@ -64,6 +67,29 @@ def check_input(uri: str) -> Iterator[CheckResult]:
     for key, error in unread.items():
         yield CheckResult("warning", f"{uri}: {key} cannot be read: {explain(error)}", "runs go on without it")
     yield from _warn_of_skipped(uri, skipped)
+
+
+def check_apart(uris: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Check that what is written lies outside of what is read, and the other way round.
+
+    Args:
+        uris: The given places, by `gallery`, `photos`, `store` and `output`.
+    """
+    opened: dict[str, Store] = {}
+    for name, uri in uris.items():
+        with suppress(ConfigError):  # reported by the check of that place
+            opened[name] = Store.open(uri)
+    is_fine = True
+    for source in _INPUTS:
+        for target in _OUTPUTS:
+            if source in opened and target in opened:
+                try:
+                    places.check_apart({source: opened[source]}, {target: opened[target]})
+                except ConfigError as error:
+                    is_fine = False
+                    yield CheckResult("problem", str(error))
+    if is_fine and len(opened) > 1:
+        yield CheckResult("OK", "what is written lies outside of what is read")
 
 
 def _warn_of_skipped(uri: str, skipped: SkippedFiles) -> Iterator[CheckResult]:

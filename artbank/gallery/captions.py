@@ -25,6 +25,7 @@ from more_itertools import constrained_batches
 
 from artbank.gallery import caption_files
 from artbank.gallery.findings import Finding, list_keys
+from artbank.gallery.listed_files import read_files
 from artbank.runtime.hashing import short_hash
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
@@ -73,6 +74,7 @@ class SharedTables:
         """Read them.
 
         Raises:
+            CollectionError: A table is not as it was listed.
             OSError: The store failed.
         """
         listed = [stored for stored in gallery.list_files() if _is_table(stored.key)]
@@ -134,6 +136,7 @@ def read_captions(
         Captions by key of the artwork, and what was not understood.
 
     Raises:
+        CollectionError: A file is not as it was listed.
         OSError: The store failed.
     """
     names = _names_of(stored.key for stored in artworks)
@@ -206,10 +209,8 @@ class _CaptionReader:
             wanted, _BYTES_AT_ONCE, _FILES_AT_ONCE, get_len=lambda stored: stored.size, strict=False
         )
         for batch in batches:
-            for key, body in self._gallery.read_many([stored.key for stored in batch]).items():
-                if isinstance(body, FileNotFoundError):
-                    yield key, ValueError("removed since the gallery was listed")
-                elif isinstance(body, Exception) and concerns_one_object(body):
+            for key, body in read_files(self._gallery, batch).items():
+                if isinstance(body, Exception) and concerns_one_object(body):
                     yield key, ValueError(f"the store does not deliver it: {explain(body)}")
                 elif isinstance(body, Exception):
                     raise body

@@ -19,12 +19,14 @@ import numpy as np
 from artbank.errors import CollectionError, ImageError
 from artbank.gallery.captions import CaptionSources, SharedTables, find_sources, read_captions
 from artbank.gallery.findings import Finding
+from artbank.gallery.listed_files import read_files
 from artbank.images.codec import decode, read_camera, resize
 from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.runtime.collection_ids import collection_id, normalize_name
 from artbank.skip_rules import SkipRules
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
+from artbank.store.places import check_apart, check_there
 from artbank.store.skipped import MAY_BE_PHOTOS, SKIP_KINDS, SkippedFiles, SkippedKind
 from artbank.store.transient_errors import concerns_one_object
 
@@ -69,6 +71,17 @@ class Artwork:
     camera: str | None = None
 
 
+def check_places(gallery: Store, store: Store) -> None:
+    """Check that something is in a gallery, and that the store of its banks is neither inside nor around it.
+
+    Raises:
+        ConfigError: It is not.
+        OSError: The gallery's store failed.
+    """
+    check_apart({"gallery": gallery}, {"store": store})
+    check_there(gallery, "a folder of artworks for each collection")
+
+
 def list_collections(
     gallery: Store, names: Sequence[str] = (), rules: Sequence[str] = (), skipped: SkippedFiles | None = None
 ) -> list[Collection]:
@@ -109,6 +122,8 @@ def list_collections(
             f"{_join_names(all_folders)} without any{_name_unreadable(left_out)}; put the artworks of each style into "
             "a folder named for it"
         )
+    for name in empty:
+        left_out.add("empty", name)
     if empty:
         found = f"{', '.join(empty)}{_name_unreadable(left_out)}"
         logger.warning("folders left out because they have no image: %s", found)
@@ -129,14 +144,15 @@ def read_artworks(
         max_bytes: Files with more bytes are not read.
 
     Raises:
+        CollectionError: A file is not as it was listed.
         OSError: The store failed, for more than one file.
     """
     captions, findings = read_captions(gallery, collection.captions, collection.artworks, max_bytes)
     findings += _find_skipped(collection)
     findings += [_too_large(stored, max_bytes) for stored in collection.artworks if stored.size > max_bytes]
     artworks = []
-    for keys in _batch_keys(stored for stored in collection.artworks if stored.size <= max_bytes):
-        data = gallery.read_many(keys)
+    for batch in _batch(stored for stored in collection.artworks if stored.size <= max_bytes):
+        data = read_files(gallery, batch)
         with ThreadPoolExecutor(_DECODED_AT_ONCE) as pool:
             decoded = pool.map(_decode, data, data.values(), repeat(max_pixels))
         for key, picture in zip(data, decoded, strict=True):
@@ -156,19 +172,19 @@ def _find_skipped(collection: Collection) -> Iterator[Finding]:
             yield Finding("skipped", message, kind.names)
 
 
-def _batch_keys(artworks: Iterable[StoredObject]) -> Iterator[list[str]]:
-    """Yield the keys of artworks that may be in memory together."""
-    keys: list[str] = []
+def _batch(artworks: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:
+    """Yield artworks whose files may be in memory together."""
+    batch: list[StoredObject] = []
     size = 0
     for stored in artworks:
-        keys.append(stored.key)
+        batch.append(stored)
         size += stored.size
-        if len(keys) == _READ_AT_ONCE or size >= _BYTES_AT_ONCE:
-            yield keys
-            keys = []
+        if len(batch) == _READ_AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield batch
+            batch = []
             size = 0
-    if keys:
-        yield keys
+    if batch:
+        yield batch
 
 
 def _too_large(stored: StoredObject, max_bytes: int) -> Finding:
@@ -245,8 +261,6 @@ def _shrink(rgb: np.ndarray) -> np.ndarray:
 
 def _content(data: bytes | Exception) -> bytes:
     """Return the content of a file that was read, or raise the error of one that was not."""
-    if isinstance(data, FileNotFoundError):
-        raise ImageError("removed since the gallery was listed", "removed")
     if isinstance(data, Exception) and concerns_one_object(data):
         raise ImageError(f"the store does not deliver it: {explain(data)}", "store_error")
     if isinstance(data, Exception):

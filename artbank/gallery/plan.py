@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
@@ -17,7 +17,7 @@ from artbank.config import TrainConfig
 from artbank.diffusion.devices import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
-from artbank.gallery.collections import Collection, list_collections
+from artbank.gallery.collections import Collection, check_places, list_collections
 from artbank.records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
@@ -47,11 +47,19 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """A run of `train_banks`: its jobs, the ids of the collections whose bank is up to date, and a forecast."""
+    """A run of `train_banks`.
+
+    Attributes:
+        jobs: The collections that need a bank.
+        current: Ids of the collections whose bank is up to date.
+        forecast: What the run will do.
+        refused: Collections that lost too many artworks to be trained on without a question: a sentence by id.
+    """
 
     jobs: tuple[TrainJob, ...]
     current: tuple[str, ...]
     forecast: TrainForecast
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def display_names(self) -> Mapping[str, str]:
@@ -67,15 +75,17 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
     Raises:
         CollectionError: The gallery has no collection, or not one that was asked for.
+        ConfigError: Nothing is in the gallery, or gallery and store overlap.
         BaseModelError: There is no such base model.
         OSError: The store failed.
     """
     skipped = SkippedFiles()
     gallery = Store.open(config.gallery_uri)
+    store = Store.open(config.store_uri, is_durable=config.is_durable)
+    check_places(gallery, store)
     collections = list_collections(gallery, config.collections, config.skip, skipped)
     warn_of_skipped(gallery.uri, skipped.kinds())
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
-    store = Store.open(config.store_uri, is_durable=config.is_durable)
     catalog = Catalog(store)
     banks = catalog.banks()
     if not config.dry_run:
@@ -83,17 +93,37 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
     current: list[str] = []
+    refused: dict[str, str] = {}
     for collection in collections:
         job = _find_job(collection, config, base_hash, registered, store)
         if (job.collection.name, job.bank_id) not in registered:
-            jobs.append(job)
+            if loss := _describe_loss(collection, banks, config):
+                refused[collection.name] = loss
+            else:
+                jobs.append(job)
             continue
         current.append(collection.name)
         if not config.dry_run:
             retire_damaged(catalog, job.damaged)
     names = {collection.name: collection.display_name for collection in collections}
     forecast = _forecast(config, jobs, current, banks, base_hash, names, skipped.kinds())
-    return TrainPlan(tuple(jobs), tuple(current), forecast)
+    return TrainPlan(tuple(jobs), tuple(current), forecast, refused)
+
+
+def _describe_loss(collection: Collection, banks: Sequence[BankRecord], config: TrainConfig) -> str | None:
+    """Return the question that a collection without too many of its artworks raises; None if there is none."""
+    earlier = [bank for bank in banks if bank.collection == collection.name]
+    if not earlier or config.allow_missing:
+        return None
+    newest = max(earlier, key=lambda bank: bank.version)
+    num_missing = newest.num_artworks - len(collection.artworks)
+    if num_missing <= config.max_missing_share * newest.num_artworks:
+        return None
+    return (
+        f"{num_missing:,} of the {newest.num_artworks:,} artworks of {collection.name}@{newest.version} are missing, "
+        f"expected at most {config.max_missing_share:.0%} (--max-missing-share); is all of {config.gallery_uri} there? "
+        "If they were removed on purpose, train it with --allow-missing"
+    )
 
 
 def retire_damaged(catalog: Catalog, names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@
 <output>/results/_begun-<shard>         the start mark of a shard, deleted once its part exists; see `attempts`
 <output>/results/_snapshots/...         many parts in one object, see `snapshots`
 <output>/results/_trimmed.json          containers that need no vacuum, see `vacuum`
+<output>/results/_parts.json            the parts that the tables were made from, see `known_parts`
 <output>/results/_leases/<style>.lease-000001   held by the run that writes a style, see `archive.style_leases`
 <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
 <output>/runs/<manifest>/...            config, plan, summary and report of one run
@@ -29,6 +30,7 @@ RUNS = "runs"
 PART_PREFIX = "part-"
 PART_SUFFIX = ".parquet"
 MARK_PREFIX = "_begun-"
+KNOWN_PARTS = f"{PARTS}/_parts.json"
 LEASES = f"{PARTS}/_leases"
 
 

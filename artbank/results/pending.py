@@ -27,7 +27,9 @@ DONE_COLUMNS = (
 )
 """Columns of the ledger that `find_pending` needs."""
 
-_TRANSIENT = ["store_error", "damaged"]  # not the photo's fault, so such a failure never counts as done
+PASSING_FAILURES: tuple[Failure, ...] = ("store_error", "removed", "damaged")
+"""Failures that are not the photo's: a later listing contradicts them, so they never count as done."""
+
 _TIME = Result.SCHEMA.field("created_at").type
 _OLDER = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions had its first two numbers
 _EXACT = ["mark", "metadata"]  # a failed row has them only if it is in place of a picture to draw again exactly
@@ -104,6 +106,12 @@ def count_strikes(unfinished: Sequence[UnfinishedShard]) -> dict[str, int]:
             known = max(task.strikes or 0, shard.mark.count_strikes(task.key))
             strikes[task.key] = max(strikes.get(task.key, 0), known)
     return {key: count for key, count in strikes.items() if count}
+
+
+def list_known(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> pa.Array:
+    """Return the keys of all photos that have rows, or had them before an unfinished shard."""
+    begun = pa.array([task.key for shard in unfinished for task in shard.tasks], pa.string())
+    return pc.unique(pa.chunked_array([*done["key"].chunks, begun], pa.string()))
 
 
 def find_latest(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> datetime | None:
@@ -210,7 +218,7 @@ def _find_failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, f
 def _find_missing(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) -> pa.Table:
     """Return the photos that are not done in a style, in `_TASK_KEYS` and `style`."""
     valid = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
-    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(_TRANSIENT)
+    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(list(PASSING_FAILURES))
     rows = done.filter(valid).select(["key", "etag", "sha256"]).rename_columns(["key", "done_etag", "known_sha256"])
     joined = photos.select(LISTING.names).join(rows, "key", join_type="left outer")
     missing = joined.filter(pc.invert(_is_same_file(joined)))

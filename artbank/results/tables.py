@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from more_itertools import sliced
 
 from artbank.records import Result
-from artbank.results import containers, snapshots, vacuum
+from artbank.results import containers, known_parts, snapshots, vacuum
 from artbank.results.archive_listing import is_unseen, unseen_places
 from artbank.results.layout import METADATA, PARTS, RESULTS
 from artbank.results.ledger import is_latest
@@ -66,9 +66,11 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
     source = _hash_sources(listing, photos)
     rows = _read_results(output, source, columns)
     if rows is None:
+        known_parts.find_gone(output, listing)
         rows, members = _read_sources(parts, listing, photos)
         _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _SOURCE_HASH: source})
         vacuum.delete_stale_members(output, members, listing)
+        known_parts.record_parts(output, listing.etags)
         _write(output, METADATA, make_metadata(rows), {_SOURCE_HASH: source})
     found = cast_to_schema(rows, Result.SCHEMA, columns)
     return found.replace_schema_metadata({**(found.schema.metadata or {}), _SOURCE_HASH: source})

@@ -21,7 +21,7 @@ from artbank.store.backends.by_uri import open_backend
 from artbank.store.etags import StoredObject, list_unhashed, with_etags
 from artbank.store.keys import check_key, find_fault, is_hidden, key_error
 from artbank.store.skipped import SkippedFiles
-from artbank.store.transient_errors import concerns_one_object
+from artbank.store.transient_errors import WrongSizeError, concerns_one_object
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +127,24 @@ class Store:
                 if kind.kind == "name":
                     logger.warning("%s: left out %d names such as %s; rename them", self.uri, kind.count, kind.names[0])
 
+    def has_objects(self) -> bool:
+        """Tell whether anything but hidden objects is here, also if it may not be read; False if there is no bucket.
+
+        Raises:
+            NotADirectoryError: A file has the name of this folder.
+            OSError: The store failed.
+        """
+        found = SkippedFiles()
+        try:
+            is_there = any(not is_hidden(item.key) for item in self._walk("", found))
+        except FileNotFoundError:
+            return False
+        return is_there or any(kind.kind != "hidden" for kind in found.kinds())
+
+    def contains(self, other: Store) -> bool:
+        """Tell whether another folder is this one or lies in it, however the two are spelled; links are followed."""
+        return self._backend.contains(other._backend)
+
     def list_leftovers(self, *, older_than_seconds: float) -> list[str]:
         """List the hidden files that interrupted writes have left behind, for `delete_many`.
 
@@ -197,6 +215,23 @@ class Store:
         valid = [key for key in dict.fromkeys(keys) if find_fault(key) is None]
         results = self._read_many(valid) if valid else {}
         return {key: results[key] if key in results else key_error(key) for key in keys}
+
+    def read_listed(self, sizes: Mapping[str, int]) -> dict[str, bytes | Exception]:
+        """Read several objects as `read_many` does, and check that each has the size that a listing told, in bytes.
+
+        What is absent or has another size is read a second time. If its size is still another one, a `WrongSizeError`
+        takes the place of the bytes.
+        """
+        found = self.read_many(list(sizes))
+        doubtful = [key for key, data in found.items() if _contradicts(data, sizes[key])]
+        if doubtful:
+            found |= self.read_many(doubtful)
+        for key in doubtful:
+            data = found[key]
+            if isinstance(data, bytes) and len(data) != sizes[key]:
+                text = f"{sizes[key]:,} bytes are listed, {len(data):,} were delivered"
+                found[key] = WrongSizeError(errno.EIO, text, self.uri_of(key))
+        return found
 
     def hash_many(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the SHA-256, hex, of several objects; None for those that do not exist.
@@ -308,6 +343,11 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.uri!r})"
+
+
+def _contradicts(data: bytes | Exception, size: int) -> bool:
+    """Tell whether the answer to a read contradicts a listing that has the object with this size."""
+    return isinstance(data, FileNotFoundError) or (isinstance(data, bytes) and len(data) != size)
 
 
 def _check_prefix(prefix: str) -> str:

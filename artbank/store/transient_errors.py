@@ -21,6 +21,13 @@ _CREDENTIAL_CODES = (
 _STORE_CODES = (*_CREDENTIAL_CODES, *REDIRECT_CODES)
 
 
+class WrongSizeError(OSError):
+    """A store delivered another number of bytes than it had listed: a body that broke off, or a page about an error.
+
+    Transient, also where the object was replaced since the listing: the next listing has its size.
+    """
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether an error of a store may heal by itself, so that a retry makes sense.
 

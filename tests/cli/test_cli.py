@@ -241,6 +241,7 @@ def test_banks_are_listed_for_people_and_for_scripts(world: Path) -> None:
 
 
 def test_a_catalog_without_banks_lists_none(tmp_path: Path) -> None:
+    Store.open(str(tmp_path)).write("checkpoints/monet/0123456789abcdef.safetensors", b"")
     assert json.loads(call("banks", "--store", tmp_path, "--json").out) == []
 
 

@@ -42,6 +42,9 @@ class FlakyStore:
         denied_key: Objects whose names contain this always give a 403.
         dripping_key: Objects whose names contain this are delivered a byte every 50 ms, without an end.
         unlisted: Facts that listings leave out, such as ETag.
+        unlisted_key: Objects whose keys contain this are left out of listings.
+        listing: Body of the answers to all listings, with status 200; None for the server's own.
+        answers: Status and body of the answers to reads of objects whose names contain a text.
         faults: Number of requests by fault; "" counts those without one.
     """
 
@@ -54,6 +57,9 @@ class FlakyStore:
     denied_key: str = ""
     dripping_key: str = ""
     unlisted: tuple[str, ...] = ()
+    unlisted_key: str = ""
+    listing: bytes | None = None
+    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -102,6 +108,11 @@ def _make_handler(upstream: str, draw: Callable[[str], str], store: FlakyStore) 
                 return self.answer(int(fault), _REFUSALS[fault])
             if fault == "reset":
                 return self.cut()
+            if store.listing is not None and "list-type=2" in self.path:
+                return self.answer(200, store.listing, [("Content-Type", "application/xml")])
+            for name, (status, given) in store.answers.items():
+                if self.command == "GET" and name in urlsplit(self.path).path:
+                    return self.answer(status, given)
             connection = http.client.HTTPConnection(upstream, timeout=30)
             try:
                 # `Host` stays the proxy's: it is part of the signature.
@@ -113,7 +124,10 @@ def _make_handler(upstream: str, draw: Callable[[str], str], store: FlakyStore) 
                     return self.cut()
                 if store.dripping_key and store.dripping_key in self.path and self.command == "GET":
                     return self.drip()
-                if b"<ListBucketResult" in data and store.unlisted:
+                if b"<ListBucketResult" in data and store.unlisted_key:
+                    data = _without_key(data, store.unlisted_key)
+                    self.answer(response.status, data, [("Content-Type", "application/xml")])
+                elif b"<ListBucketResult" in data and store.unlisted:
                     for name in store.unlisted:
                         data = re.sub(rf"<{name}>[^<]*</{name}>".encode(), b"", data)
                     self.answer(response.status, data, [("Content-Type", "application/xml")])
@@ -158,3 +172,13 @@ def _make_handler(upstream: str, draw: Callable[[str], str], store: FlakyStore) 
                 super().handle()
 
     return Handler
+
+
+def _without_key(page: bytes, text: str) -> bytes:
+    """Return a page of a listing without the objects whose keys contain a text."""
+
+    def keep(entry: re.Match[bytes]) -> bytes:
+        key = re.search(rb"<Key>([^<]*)</Key>", entry[0])
+        return b"" if key and text.encode() in key[1] else entry[0]
+
+    return re.sub(rb"<Contents>.*?</Contents>", keep, page, flags=re.DOTALL)

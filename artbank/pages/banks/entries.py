@@ -93,10 +93,9 @@ def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetail
     keys = [entry.key(name) for entry in entries for name in (ALBUM, HISTORY) if name in entry.etags]
     found: dict[str, bytes] = {}
     for key, data in store.read_many(keys).items():
-        if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+        if isinstance(data, Exception):  # it is listed, so another run may read it
             raise data
-        if isinstance(data, bytes):
-            found[key] = data
+        found[key] = data
     return {
         entry.record.bank_id: BankDetails(
             _parse_album(store, entry.key(ALBUM), found), _parse_history(store, entry.key(HISTORY), found)

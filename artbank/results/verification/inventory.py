@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,14 +14,17 @@ import pyarrow.compute as pc
 from more_itertools import chunked
 
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError
+from artbank.errors import ConfigError, ResultsError
 from artbank.records import Result
 from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
+from artbank.results.missing_photos import check_photos
 from artbank.results.recorded_runs import MOST_BYTES, Operator, parse_config
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_table
+from artbank.store.places import check_there
 from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import WrongSizeError
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ _ROWS = cast_to_schema(Result.SCHEMA.empty_table(), Result.SCHEMA, _COLUMNS).sch
 _COUNTED = pa.schema([("shard", _TEXT), ("key", _TEXT), ("style", _TEXT), ("count", pa.int64())])
 _READ_AT_ONCE = 512
 _PART_KEYS = (f"{layout.PARTS}/{layout.PART_PREFIX}", layout.PART_SUFFIX)
+_EXPECTED = "the output of `artbank stylize`"
 _OWN_FILES = r"^(results|manifests|runs|report)/|^(results|metadata)\.parquet$"
 
 
@@ -98,7 +102,7 @@ class Inventory:
         small_files = self.files.filter(pc.field("size") <= MOST_BYTES)
         for name in (layout.CONFIG, layout.SUMMARY):
             runs = [run for run in names_in(small_files, f"{layout.RUNS}/", f"/{name}") if run not in found]
-            for run, data in _read_all(self.output, {run: layout.run_key(run, name) for run in runs}):
+            for run, data in _read_all(self.output, self.files, {run: layout.run_key(run, name) for run in runs}):
                 if isinstance(data, bytes) and (config := parse_config(run, data)):
                     found[run] = config
         return dict(sorted(found.items(), key=lambda item: (self.newest_row(item[0]), item[0])))
@@ -114,6 +118,18 @@ class Inventory:
         if self.newest_config is None or self.operator.trusts_output:
             return None
         return self.operator.name_places(self.newest_config).get("archive_uri")
+
+    def check_photos(self, photos: pa.Table) -> None:
+        """Check that the archive still lists the photos of the newest run.
+
+        Raises:
+            ConfigError: Too many are missing.
+            OSError: The listing leaves out a photo that is there, or the store failed.
+        """
+        uri, skip = (self.operator.choose(name, self.newest_config) for name in ("archive_uri", "skip"))
+        known = self.rows["key"].combine_chunks()
+        share = self.operator.given.max_missing_share
+        check_photos(Store.open(uri), self.output, photos, known, rules=skip, max_share=share)
 
     @cached_property
     def photos(self) -> pa.Table | None:
@@ -149,6 +165,19 @@ class Inventory:
         return {row["run"]: row["at_max"] for row in times.aggregate([("at", "max")]).to_pylist()}
 
 
+def check_is_output(output: Store) -> None:
+    """Check that a run has written to a place, which may be misspelt or not mounted.
+
+    Raises:
+        ConfigError: Nothing is there, or no results of a run.
+        OSError: The store failed.
+    """
+    check_there(output, _EXPECTED)
+    folders = (output.child(folder) for folder in (layout.PARTS, layout.MANIFESTS, layout.RUNS))
+    if not (any(folder.has_objects() for folder in folders) or output.exists(layout.RESULTS)):
+        raise ConfigError(f"expected {_EXPECTED} in {output.uri}, found no results of a run there; correct its name")
+
+
 def read_inventory(output: Store, operator: Operator | None = None) -> Inventory:
     """Read an output; damaged files do not stop it.
 
@@ -163,8 +192,8 @@ def read_inventory(output: Store, operator: Operator | None = None) -> Inventory
     files = archive_listing.list_files(output, skipped).select(["key", "size"])
     if skipped.unreadable:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), output.uri_of(skipped.unreadable[0]))
-    asked, recipes, bad_manifests = _read_manifests(output, names_in(files, f"{layout.MANIFESTS}/", ".parquet"))
-    rows, bad_parts = _read_parts(output, names_in(files, *_PART_KEYS))
+    asked, recipes, bad_manifests = _read_manifests(output, files)
+    rows, bad_parts = _read_parts(output, files)
     bad_parts |= _find_mismatched(asked, rows)
     links = next((found.names for found in skipped.kinds() if found.kind == "link"), ())
     facts = (files, asked, recipes, rows, bad_manifests, bad_parts, links)
@@ -183,11 +212,12 @@ def is_in(column: str, names: Iterable[str]) -> pc.Expression:
     return pc.field(column).isin(pa.array(list(names), _TEXT))
 
 
-def _read_manifests(output: Store, ids: Sequence[str]) -> tuple[pa.Table, dict[str, dict[str, str]], dict[str, str]]:
+def _read_manifests(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, dict[str, str]], dict[str, str]]:
+    ids = names_in(files, f"{layout.MANIFESTS}/", ".parquet")
     asked = [_ASKED.empty_table()]
     recipes: dict[str, dict[str, str]] = {}
     bad: dict[str, str] = {}
-    for name, data in _read_all(output, {name: layout.manifest_key(name) for name in ids}):
+    for name, data in _read_all(output, files, {name: layout.manifest_key(name) for name in ids}):
         try:
             manifest = Manifest(output, name, _bytes(data))
             asked.append(manifest.asked().select(_ASKED.names).cast(_ASKED))
@@ -197,10 +227,11 @@ def _read_manifests(output: Store, ids: Sequence[str]) -> tuple[pa.Table, dict[s
     return pa.concat_tables(asked).combine_chunks(), recipes, bad
 
 
-def _read_parts(output: Store, ids: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:
+def _read_parts(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, str]]:
+    ids = names_in(files, *_PART_KEYS)
     tables = [_ROWS.empty_table()]
     bad: dict[str, str] = {}
-    for name, data in _read_all(output, {name: layout.part_key(name) for name in ids}):
+    for name, data in _read_all(output, files, {name: layout.part_key(name) for name in ids}):
         try:
             table = read_table(_bytes(data), Result.SCHEMA, _COLUMNS)
         except (pa.ArrowException, OSError) as error:
@@ -229,14 +260,21 @@ def _with_count(rows: pa.Table, count: int) -> pa.Table:
     return names.append_column("count", pa.repeat(pa.scalar(count), len(rows))).cast(_COUNTED)
 
 
-def _read_all(output: Store, keys: dict[str, str]) -> Iterator[tuple[str, bytes | Exception]]:
-    """Read objects by name, several hundred at once; skip those that were deleted since the listing."""
+def _read_all(output: Store, files: pa.Table, keys: dict[str, str]) -> Iterator[tuple[str, bytes | Exception]]:
+    """Read listed objects by name, several hundred at once.
+
+    Raises:
+        OSError: An answer of the store contradicts its listing, so whether the object is damaged is not known.
+    """
+    listed = files.filter(is_in("key", keys.values())).to_pylist()
+    sizes = {row["key"]: row["size"] for row in listed}
     for names in chunked(keys, _READ_AT_ONCE):
-        found = output.read_many([keys[name] for name in names])
+        found = output.read_listed({keys[name]: sizes[keys[name]] for name in names})
         for name in names:
             data = found[keys[name]]
-            if not isinstance(data, FileNotFoundError):
-                yield name, data
+            if isinstance(data, FileNotFoundError | WrongSizeError):
+                raise data
+            yield name, data
 
 
 def _bytes(data: bytes | Exception) -> bytes:

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from more_itertools import sliced
 
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError
+from artbank.errors import ConfigError, ResultsError
 from artbank.records import Result
-from artbank.results import layout, ledger, pending, tables
+from artbank.results import known_parts, layout, ledger, pending, tables
 from artbank.results.manifest import manifest_of
 from artbank.results.recorded_runs import is_foreign_runner
 from artbank.results.verification.inventory import PAIR, REPAIR
@@ -35,7 +35,7 @@ _DAMAGED = "its picture was damaged when the output was verified"
 _LOST = "no part had its row when the output was verified"
 _EXACTLY = {
     **{"retry_failed": True, "failures": ("damaged",)},
-    **{"include": (), "exclude": (), "limit": None, "dry_run": False},
+    **{"include": (), "exclude": (), "limit": None, "dry_run": False, "allow_missing": False},
 }
 _CLEARED = dict.fromkeys(
     (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
@@ -75,6 +75,7 @@ def prepare(report: Report) -> Repair:
         OSError: The store failed.
     """
     inventory = report.inventory
+    gone = known_parts.find_gone(inventory.output, ledger.list_parts(inventory.output))
     if report.quick and (stray := _files_of(report, "stray_mark")):
         raise ResultsError(
             f"{stray[0]} is the mark of an unknown shard, whose worker may have overwritten any picture; "
@@ -91,6 +92,8 @@ def prepare(report: Report) -> Repair:
     recorded = _find_recorded(report, wanted)
     configs, unknown = _choose_configs(report, recorded)
     _void(report, configs)
+    bad_parts = (key.rpartition("/")[2] for key in _files_of(report, "bad_part"))
+    known_parts.forget_parts(inventory.output, [*gone, *bad_parts])
     _delete_obstacles(report)
     styles_of: dict[StylizeConfig, set[str]] = {}
     for (style, _), config in configs.items():
@@ -116,7 +119,11 @@ def finish(report: Report, repair: Repair) -> list[str]:
     left = [f"{name}: the store cannot read it" for name in _files_of(report, "unread_picture")]
     if photos is not None:
         pending.delete_settled_marks(output)
-        tables.update_tables_and_vacuum(output, photos)
+        try:
+            report.inventory.check_photos(photos)
+            tables.update_tables_and_vacuum(output, photos)
+        except ConfigError as error:
+            left.append(f"the tables stay as they are: {error}")
     elif _files_of(report, "stale_table") and not repair.configs:  # a run writes them
         archive = report.inventory.unnamed_archive
         known = f"only the output names the archive, {archive}: pass --photos or --trust-output"

@@ -71,6 +71,10 @@ class Backend(Protocol):
         """Return the backend of a folder below this one."""
         ...
 
+    def contains(self, other: Backend) -> bool:
+        """Tell whether another folder is this one or lies in it, however the two are spelled."""
+        ...
+
     def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterable[ListedObject]:
         """List all objects below `prefix`, in any order; nothing if there is no such folder.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from artbank.store.backends.backend import ContentHash, ListedObject, hash_file, to_nanoseconds, try_read
+from artbank.store.backends.backend import Backend, ContentHash, ListedObject, hash_file, to_nanoseconds, try_read
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import concerns_one_object
 
@@ -30,6 +30,11 @@ class FsspecBackend:
     def child(self, folder: str) -> FsspecBackend:
         """See `Backend.child`."""
         return FsspecBackend(self._fs, self._path(folder))
+
+    def contains(self, other: Backend) -> bool:
+        """See `Backend.contains`."""
+        is_same_system = isinstance(other, FsspecBackend) and self._fs == other._fs
+        return is_same_system and f"{other._root}/".startswith(f"{self._root}/")
 
     def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
         """See `Backend.walk`."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from artbank.runtime.processes import PID_SPACE, is_dead
-from artbank.store.backends.backend import ContentHash, ListedObject, hash_file, try_read
+from artbank.store.backends.backend import Backend, ContentHash, ListedObject, hash_file, try_read
 from artbank.store.backends.exclusive_rename import publish
 from artbank.store.backends.flushing import flush_folder, write_file
 from artbank.store.skipped import SkippedFiles
@@ -59,6 +59,16 @@ class LocalBackend:
     def child(self, folder: str) -> LocalBackend:
         """See `Backend.child`."""
         return replace(self, root=self.root / folder, opened=self.opened or self.root)
+
+    def contains(self, other: Backend) -> bool:
+        """See `Backend.contains`; follows links, and knows mounts and names that the file system takes as equal."""
+        if not isinstance(other, LocalBackend):
+            return False
+        own = (self.root, Path(os.path.realpath(self.root)))
+        others = (other.root, Path(os.path.realpath(other.root)))
+        if any(path.is_relative_to(root) for root in own for path in others):
+            return True
+        return any(_is_same_folder(path, self.root) for path in (others[1], *others[1].parents))
 
     def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
@@ -279,6 +289,13 @@ def _to_listed(key: str, entry: os.DirEntry[str]) -> ListedObject | None:
         return None
     status_ns = status.st_ctime_ns if _HAS_STATUS_TIME else None
     return ListedObject(key, status.st_size, None, status.st_mtime_ns, status_ns)
+
+
+def _is_same_folder(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist, or may not be entered
+        return False
 
 
 def _in_threads(work: Callable[[_Item], _T], items: Iterable[_Item]) -> Iterator[_T]:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from more_itertools import sliced
 
 from artbank.store.backends.backend import (
+    Backend,
     ContentHash,
     ListedObject,
     hash_file,
@@ -29,6 +30,7 @@ from artbank.store.transient_errors import error_code
 
 _NUM_REQUESTS = 32  # in flight; more gain nothing, because the client's own CPU time is the limit
 _MAX_PUT = 5 * 2**30  # bytes; the largest object of one PUT
+_OK = 200  # status of HTTP
 _MAX_DELETE = 1000  # keys in one delete request
 _CONFLICT_CODES = ("ConditionalRequestConflict", "OperationAborted")
 _CONFLICT_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -60,6 +62,12 @@ class S3Backend:
     def child(self, folder: str) -> S3Backend:
         """See `Backend.child`."""
         return replace(self, prefix=self._object_key(folder))
+
+    def contains(self, other: Backend) -> bool:
+        """See `Backend.contains`."""
+        if not isinstance(other, S3Backend) or (self.bucket, self.endpoint_url) != (other.bucket, other.endpoint_url):
+            return False
+        return not self.prefix or f"{other.prefix}/".startswith(f"{self.prefix}/")
 
     def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
         """See `Backend.walk`; a bucket lists all its keys or none.
@@ -222,6 +230,8 @@ class S3Backend:
             yield page
             if not page.get("IsTruncated"):
                 return
+            if not page.get("NextContinuationToken"):
+                raise _no_listing("one that breaks off without a token for its next page")
             options["ContinuationToken"] = page["NextContinuationToken"]
 
     @contextlib.contextmanager
@@ -242,9 +252,18 @@ class S3Backend:
 
 
 def _parse_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Parse the objects of one page of a listing faster than the client does; leave unusual pages to the client."""
+    """Parse the objects of one page of a listing faster than the client does; leave unusual pages to the client.
+
+    Raises:
+        OSError: The answer is no listing. The client would take it for an empty one.
+    """
+    is_success = response_dict.get("status_code") == _OK
+    if is_success and not response_dict["body"]:
+        raise _no_listing("an empty answer")
     try:
         page = ElementTree.fromstring(response_dict["body"])
+        if is_success and page.tag.rpartition("}")[2] != "ListBucketResult":
+            raise _no_listing(f"<{page.tag.rpartition('}')[2]}>")
         namespace = page.tag.removesuffix("ListBucketResult")
         contents = [
             {
@@ -261,6 +280,10 @@ def _parse_contents(response_dict: dict[str, Any], customized_response_dict: dic
         page[:] = [child for child in page if child.tag != f"{namespace}Contents"]
         response_dict["body"] = ElementTree.tostring(page)
         customized_response_dict["Contents"] = contents
+
+
+def _no_listing(found: str) -> OSError:
+    return OSError(errno.EIO, f"expected the listing of a bucket, found {found}; check AWS_ENDPOINT_URL")
 
 
 def _content_type(value: str | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from s3fs import S3FileSystem
@@ -14,7 +15,7 @@ from artbank.archive.photo_reader import DecodedPhoto, PhotoReader, RejectedPhot
 from artbank.errors import StopRequested
 from artbank.images.pool import DecodeOptions, open_codec_pool
 from artbank.records import PhotoTask
-from artbank.results import attempts
+from artbank.results import attempts, pending
 from artbank.runtime import processes
 from artbank.store.backends import s3_session
 from artbank.store.objects import Store
@@ -35,7 +36,7 @@ def read(archive: Store, output: str | Path) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for photo in reader.read(tasks, {}, attempt):
         if isinstance(photo, RejectedPhoto):
-            assert photo.error.failure == "store_error"
+            assert photo.error.failure in pending.PASSING_FAILURES
             found[photo.task.key] = photo.error.reason
         else:
             assert isinstance(photo, DecodedPhoto)
@@ -93,3 +94,34 @@ def test_a_stop_does_not_wait_for_a_store_that_drips(monkeypatch: pytest.MonkeyP
             list(reader.read(tasks, {}, attempt, should_stop))
     assert time.monotonic() - before < 40  # the transfer alone may take a minute; its threads have ended
     assert not s3_session._reads
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((404, b""), "is not any more"),
+        ((200, b""), "bytes are listed, 0 were delivered"),
+        ((200, b"<html>502 Bad Gateway</html>"), "bytes are listed, 28 were delivered"),
+        ((200, draw_photo(2)[:700]), "bytes are listed, 700 were delivered"),
+    ],
+)
+def test_a_photo_that_the_store_delivers_otherwise_than_listed_is_tried_again_by_the_next_run(
+    bucket: str, moto_endpoint: rgw.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, reason: str
+) -> None:
+    with run_flaky(moto_endpoint) as flaky:
+        flaky.answers = {"b.jpg": answer}
+        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
+        found = read(Store.open(bucket), tmp_path)
+    assert found.pop("a.jpg") is None
+    assert reason in str(found["b.jpg"])
+
+
+def test_a_photo_that_is_replaced_during_the_run_is_tried_again_and_one_that_is_no_image_is_not(tmp_path: Path) -> None:
+    archive = Store.open(str(tmp_path / "photos"))
+    archive.write_many({"a.jpg": draw_photo(1), "empty.jpg": b"", "torn.jpg": draw_photo(1)[:300]})
+    reader = PhotoReader(archive, open_codec_pool(), OPTIONS, max_bytes=10**6, count=4)
+    tasks = [PhotoTask(stored.key, stored.size, stored.etag, ["monet"], None) for stored in archive.list()]
+    archive.write("a.jpg", draw_photo(1) + b"more")
+    attempt = attempts.start(Store.open(str(tmp_path / "output")), "m-00000", {})
+    found = {one.task.key: one.error.failure for one in reader.read(tasks, {}, attempt)}  # type: ignore[union-attr]
+    assert found == {"a.jpg": "store_error", "empty.jpg": "unreadable", "torn.jpg": "unreadable"}

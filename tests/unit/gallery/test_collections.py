@@ -118,8 +118,10 @@ def test_collections_may_be_named(gallery: Store) -> None:
 
 def test_folders_without_images_are_left_out_with_a_warning(gallery: Store, caplog: pytest.LogCaptureFixture) -> None:
     gallery.write_many({"notes/a.txt": b"-"})
-    assert only(gallery).name == "monet"
+    skipped = SkippedFiles()
+    assert [collection.name for collection in list_collections(gallery, skipped=skipped)] == ["monet"]
     assert "folders left out because they have no image: notes" in caplog.text
+    assert ("empty", 1, ("notes",)) in [(kind.kind, kind.count, kind.names) for kind in skipped.kinds()]
 
 
 @pytest.mark.parametrize("name", ["Van Gogh", "Albrecht_Dürer", "葛飾北斎", "O'Keeffe", "_x", "Gilbert + G.", "a@b:c"])
@@ -297,13 +299,31 @@ def test_few_bytes_are_in_memory_together(gallery: Store, monkeypatch: pytest.Mo
     assert len(artworks) == 3 and asked == [2, 1]
 
 
-def test_an_artwork_removed_since_the_scan_is_a_finding_and_a_failing_store_an_error(
-    gallery: Store, monkeypatch: pytest.MonkeyPatch
+def remove(gallery: Store, key: str) -> None:
+    gallery.delete_many([key])
+
+
+def cut(gallery: Store, key: str) -> None:
+    gallery.write(key, gallery.read(key)[:-3])
+
+
+@pytest.mark.parametrize("change", [remove, cut])
+@pytest.mark.parametrize("key", ["monet/0.png", "monet/0.txt"])
+def test_a_collection_that_is_not_as_it_was_listed_is_not_trained_on(
+    gallery: Store, change: Callable[[Store, str], None], key: str
 ) -> None:
+    gallery.write("monet/0.txt", b"a harbour")
     collection = only(gallery)
-    gallery.delete_many(["monet/0.png"])
-    _, [finding] = read_artworks(gallery, collection, max_pixels=10**6)
-    assert "removed since" in finding.message
+    whole = gallery.read(key)
+    change(gallery, key)
+    with pytest.raises(CollectionError, match=rf"{key} is not as it was listed .*; run it again"):
+        read_artworks(gallery, collection, max_pixels=10**6)
+    gallery.write(key, whole)
+    assert len(read_artworks(gallery, collection, max_pixels=10**6)[0]) == len(collection.artworks)
+
+
+def test_a_failing_store_is_an_error(gallery: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = only(gallery)
     monkeypatch.setattr(Store, "read_many", lambda _, keys: dict.fromkeys(keys, OSError("the line is dead")))
     with pytest.raises(OSError, match="the line is dead"):
         read_artworks(gallery, collection, max_pixels=10**6)
