@@ -57,7 +57,7 @@ class Operator:
         trusts_output: Whether places that were not given may be those that the output names.
     """
 
-    given: StylizeConfig = field(default_factory=OperatorParameters)
+    given: StylizeConfig = field(default_factory=lambda: OperatorParameters.model_validate({}))
     trusts_output: bool = False
 
     def draws(self, style: str) -> bool:
@@ -85,7 +85,7 @@ class Operator:
         values = {name: getattr(recorded, name) for name in (*_TAKEN, *PLACES, "output_uri")}
         if "base_model" not in self.given.model_fields_set:
             values["revision"] = recorded.revision
-        return StylizeConfig(**(values | self._given_without(*_DRAWING)))
+        return StylizeConfig.model_validate(values | self._given_without(*_DRAWING))
 
     def settle_given(self, output_uri: str) -> StylizeConfig:
         """Return the parameters for the styles that the operator gave.
@@ -94,7 +94,7 @@ class Operator:
             ConfigError: A place is missing.
         """
         try:
-            return StylizeConfig(**(self._given_without() | {"output_uri": output_uri}))
+            return StylizeConfig.model_validate(self._given_without() | {"output_uri": output_uri})
         except ValidationError as error:
             missing = {str(entry["loc"][0]) for entry in error.errors()}
             options = " and ".join(option for name, (_, option) in PLACES.items() if name in missing)
