@@ -18,6 +18,7 @@ from artbank.comparison.pairing import draw_pairs, match_pictures
 from artbank.comparison.unblinding import UnblindingKey
 from artbank.config import OutputFormat
 from artbank.errors import ComparisonError, ConfigError
+from artbank.images.file_metadata import mark_only
 from artbank.pages.comparison.artworks import draw_artworks, find_collections
 from artbank.pages.comparison.page import ComparisonSettings, WrittenComparison, write_comparison
 from artbank.store.objects import Store
@@ -83,6 +84,8 @@ def test_nothing_in_the_page_tells_whose_a_picture_is(root: Path) -> None:
         if name.endswith(".jpg"):
             image = Image.open(io.BytesIO(data))
             assert image.size == ((128, 96) if name.startswith("pictures/picture") else image.size)
+            is_picture = "/picture-" in name
+            assert image.info.pop("xmp", b"") == (mark_only().xmp if is_picture else b"")
             assert image.info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"} and not image.getexif()
             assert name.endswith(f"-{hashlib.sha256(data).hexdigest()[:16]}.jpg")
     tables = {tuple(map(tuple, Image.open(page / n).quantization.values())) for n in files if "/picture-" in n}  # pyright: ignore[reportAttributeAccessIssue]
