@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,12 +66,14 @@ def compare(
     _check(contestants, styles, question)
     for contestant in contestants:
         check_there(contestant.output, "the output of `artbank stylize`")
-    archives = _open_given(photos, "photos") or _open_named_archives(contestants, trust_output)
     artworks = _open_given(gallery, "a folder of artworks for each collection")
     target = Store.open(out)
-    _check_target(target, contestants, archives, artworks)
+    outputs_read = {"output": [contestant.output for contestant in contestants]}
+    _check_target(target, {**outputs_read, "gallery": artworks})
     tables = [read_pictures(contestant, styles) for contestant in contestants]
     matched = match_pictures(contestants, tables)
+    archives = _open_given(photos, "photos") or _open_named_archives(contestants, trust_output)
+    _check_target(target, {"archive": archives})
     written = write_comparison(
         target,
         contestants,
@@ -131,20 +133,15 @@ def _open_given(uri: str | None, expected: str) -> list[Store]:
     return [store]
 
 
-def _check_target(
-    target: Store, contestants: Sequence[Contestant], archives: Sequence[Store], galleries: Sequence[Store]
-) -> None:
+def _check_target(target: Store, read: Mapping[str, Sequence[Store]]) -> None:
     """Check that page and keys of a comparison are written outside of what it reads."""
     from artbank.comparison.unblinding import KEYS, PAGE
     from artbank.store.places import check_apart
 
     written = {"comparison": target.child(PAGE), "comparison's keys": target.child(KEYS)}
-    for contestant in contestants:
-        check_apart({"output": contestant.output}, written)
-    for archive in archives:
-        check_apart({"archive": archive}, written)
-    for gallery in galleries:
-        check_apart({"gallery": gallery}, written)
+    for word, stores in read.items():
+        for store in stores:
+            check_apart({word: store}, written)
 
 
 def _describe_unusable(written: WrittenComparison) -> list[str]:

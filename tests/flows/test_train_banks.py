@@ -21,7 +21,7 @@ from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion import base_model
-from artbank.errors import CollectionError, TrainBanksError
+from artbank.errors import ConfigError, TrainBanksError
 from artbank.gallery import train
 from artbank.gallery.collections import Collection, read_artworks
 from artbank.gallery.plan import plan_training
@@ -318,7 +318,7 @@ def test_a_damaged_checkpoint_fails_its_collection_and_spares_its_group(trained:
 
 def test_a_gallery_that_is_not_there_fails_with_the_reason(tmp_path: Path) -> None:
     state = run(train_banks, training(str(tmp_path / "nowhere"), str(tmp_path / "store")))
-    with pytest.raises(CollectionError, match="nowhere holds no collection"):
+    with pytest.raises(ConfigError, match="nowhere, found nothing there"):
         state.result()
 
 
