@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.support.rgw import free_port, wait_for_port
+from tests.support.waiting import wait_for
 
 _USER = "postgres"  # PostgreSQL refuses to run as root
 
@@ -47,6 +48,8 @@ def run_postgres(port: int | None = None, user: str = _USER, password: str = "")
             server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         try:
             wait_for_port(port, server, folder / "log")
+            asking = [str(find_program("pg_isready")), "-h", "127.0.0.1", "-p", str(port), "-q"]
+            wait_for(lambda: subprocess.run(asking).returncode == 0)  # at first it answers that it is starting
             words = ("-h", "127.0.0.1", "-p", str(port), "-U", user, "prefect")
             _call("createdb", *words, cwd=folder, env=os.environ | {"PGPASSWORD": password})
             secret = f":{password}" if password else ""
