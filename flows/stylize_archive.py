@@ -50,7 +50,8 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
     Raises:
         ResultsError: Some shards failed; the message names them. The others are committed.
         CatalogError: A style is not in the catalog.
-        ConfigError: A style is malformed or was trained on another base model.
+        ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store,
+            they overlap what is written, or too many photos of the last run are missing.
         BaseModelError: The base model was not found.
     """
     if config.dry_run:

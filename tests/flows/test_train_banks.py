@@ -334,3 +334,15 @@ def test_a_wrong_parameter_never_starts(tmp_path: Path) -> None:
 def test_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterTypeError, match=r"config.max_step: Extra inputs are not permitted"):
         train_banks({"gallery_uri": "gallery", "store_uri": "store", "max_step": 3})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+def test_a_collection_that_lost_many_artworks_is_a_question_and_keeps_its_bank(place: Any, is_dry: bool) -> None:
+    for number in (1, 2):
+        (Path(place.gallery) / f"novak/{number}.png").unlink()
+    before = listing(place.store)
+    state = run(train_banks, training(place.gallery, place.store, dry_run=is_dry))
+    with pytest.raises(TrainBanksError, match=r"1 of 1 collections failed: novak .*: 2 of the 4 artworks"):
+        state.result()
+    assert [bank.version for bank in Catalog(Store.open(place.store)).banks("novak")] == [1]
+    assert not is_dry or listing(place.store) == before

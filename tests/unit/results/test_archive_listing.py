@@ -102,3 +102,15 @@ def test_in_a_store_with_etags_a_checksum_reads_nothing(s3_store: str) -> None:
     archive = Store.open(s3_store)
     archive.write("a.jpg", b"one")
     assert archive_listing.list_archive(archive, checksum=True).equals(archive_listing.list_archive(archive))
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_tried_again"), [("store_error", True), ("removed", True), ("damaged", True), ("unreadable", False)]
+)
+def test_what_the_store_caused_is_tried_again_and_what_the_file_is_lasts(
+    tmp_path: Path, failure: str, is_tried_again: bool
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    photos = archive_listing.list_archive(Store.open(str(tmp_path)))
+    failed = {"status": "failed", "failure": failure, "sha256": None}
+    assert to_do(photos, etag_of(photos), **failed) == ["a.jpg"] * is_tried_again
