@@ -21,8 +21,8 @@ def start(tmp_path: Path) -> Start:
     """Runs `artbank stylize --dry-run` with a private server, and some variables of the environment."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"1")
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store/a").write_bytes(b"1")
+    (tmp_path / "store/catalog/banks").mkdir(parents=True)
+    (tmp_path / "store/catalog/banks/a").write_bytes(b"1")
     root = Path(__file__).parents[3]
 
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
