@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.config import RunConfig
+from artbank.runtime.processes import shield_children_from_terminal
 from tasks.cancellation import stop_on_error
 from tasks.progress import subscribe
 
@@ -154,6 +155,10 @@ def _start(config: RunConfig) -> Callable[..., Any]:
         from distributed import Nanny, Scheduler, SpecCluster
 
         class PatientNanny(Nanny):
+            async def instantiate(self) -> Any:
+                with shield_children_from_terminal():  # the preload comes too late for a worker that starts
+                    return await super().instantiate()
+
             async def close(self, timeout: float = _CLOSE_SECONDS, reason: str = "nanny-close") -> Any:
                 return await super().close(timeout, reason)
 
