@@ -69,7 +69,8 @@ _SLOT = {"GPU": 1}  # reserves a whole worker, even one with several threads
 # Time for a closing worker to finish its batch and release its shard; Dask kills it after 80 % of it.
 _CLOSE_SECONDS = 30.0
 _DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # otherwise Dask logs every connection and every worker that joins or leaves
-# Ctrl-C reaches the whole process group; only the flow handles it and then stops the workers.
+# Ctrl-C reaches the whole process group; only the flow handles it and then stops the workers. A worker starts with
+# these signals blocked (see `_start`) and then ignores them, as do its own children.
 _IGNORE_TERMINAL_SIGNALS = """
 import signal
 for number in (signal.SIGINT, signal.SIGHUP):
@@ -154,10 +155,6 @@ def _start(config: RunConfig) -> Callable[..., Any]:
         from distributed import Nanny, Scheduler, SpecCluster
 
         class PatientNanny(Nanny):
-            async def instantiate(self) -> Any:
-                with shield_children_from_terminal():  # the preload comes too late for a worker that starts
-                    return await super().instantiate()
-
             async def close(self, timeout: float = _CLOSE_SECONDS, reason: str = "nanny-close") -> Any:
                 return await super().close(timeout, reason)
 
@@ -169,7 +166,9 @@ def _start(config: RunConfig) -> Callable[..., Any]:
             options = {"nthreads": 1, "resources": _SLOT, "env": env, "dashboard_address": None}
             workers[number] = {"cls": PatientNanny, "options": options}
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
-        return SpecCluster(workers=workers, scheduler=scheduler)
+        # The thread of the cluster inherits the blocked signals, and so do the workers, which all start from it.
+        with shield_children_from_terminal():
+            return SpecCluster(workers=workers, scheduler=scheduler)
 
     return start
 

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 from artbank.errors import StopRequested
 from artbank.runtime.hashing import short_hash
@@ -38,6 +39,7 @@ def shield_children_from_terminal() -> Iterator[None]:
     The terminal signals the whole process group. The process that handles the signal still needs its children while it
     releases its work, and then ends them.
     """
+    resource_tracker.ensure_running()  # later, with the first child, its start would unblock the signals of this thread
     # Children inherit the mask of blocked signals.
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
