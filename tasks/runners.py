@@ -21,7 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.config import RunConfig
-from artbank.runtime.processes import shield_children_from_terminal
+from artbank.runtime.processes import shield_children_from_signals
 from tasks.cancellation import stop_on_error
 from tasks.progress import subscribe
 
@@ -70,7 +70,7 @@ _SLOT = {"GPU": 1}  # reserves a whole worker, even one with several threads
 _CLOSE_SECONDS = 30.0
 _DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # otherwise Dask logs every connection and every worker that joins or leaves
 # Ctrl-C, `kill -- -GROUP` and `systemctl stop` reach every process; only the flow handles the signal and then stops the
-# workers through their queues.
+# workers through their queues. A worker starts with these signals blocked (see `_start`) and then ignores them.
 _IGNORE_SIGNALS = """
 import signal
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -155,10 +155,6 @@ def _start(config: RunConfig) -> Callable[..., Any]:
         from distributed import Nanny, Scheduler, SpecCluster
 
         class PatientNanny(Nanny):
-            async def instantiate(self) -> Any:
-                with shield_children_from_terminal():  # the preload comes too late for a worker that starts
-                    return await super().instantiate()
-
             async def close(self, timeout: float = _CLOSE_SECONDS, reason: str = "nanny-close") -> Any:
                 return await super().close(timeout, reason)
 
@@ -170,7 +166,9 @@ def _start(config: RunConfig) -> Callable[..., Any]:
             options = {"nthreads": 1, "resources": _SLOT, "env": env, "dashboard_address": None}
             workers[number] = {"cls": PatientNanny, "options": options}
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
-        return SpecCluster(workers=workers, scheduler=scheduler)
+        # The thread of the cluster inherits the blocked signals, and so do the workers, which all start from it.
+        with shield_children_from_signals():
+            return SpecCluster(workers=workers, scheduler=scheduler)
 
     return start
 

@@ -30,6 +30,7 @@ from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, Mark, Metadata, OutputSize
 from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.prefetch import GetResult
+from artbank.runtime.processes import TERMINAL_SIGNALS, shield_children_from_signals
 from artbank.runtime.telemetry import Stage, record_stage
 
 T = TypeVar("T")
@@ -181,8 +182,11 @@ class CodecPool:
         return get_result
 
     def _schedule(self, work: Callable[..., T], args: tuple[Any, ...], seconds: float) -> Any:
-        """Give work to the pool, and first replace a broken pool: an idle worker that dies breaks it."""
-        with self._lock:
+        """Give work to the pool, and first replace a broken pool: an idle worker that dies breaks it.
+
+        The first work starts the pool's threads, which start the processes.
+        """
+        with self._lock, shield_children_from_signals(TERMINAL_SIGNALS):
             try:
                 return self._pool.schedule(_time, args=(work, *args), timeout=seconds)
             except RuntimeError:

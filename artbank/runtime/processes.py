@@ -7,9 +7,10 @@ import platform
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,15 +53,23 @@ def is_dead(pid_space: str, process: int) -> bool:
     return False
 
 
+TERMINAL_SIGNALS = frozenset({signal.SIGINT, signal.SIGHUP})
+"""Ctrl-C, and the closing of the terminal."""
+
+STOP_SIGNALS = TERMINAL_SIGNALS | {signal.SIGTERM}
+"""All that asks a process to end."""
+
+
 @contextmanager
-def shield_children_from_signals() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, the closing of the terminal and SIGTERM, as do their own children.
+def shield_children_from_signals(signals: Collection[int] = STOP_SIGNALS) -> Iterator[None]:
+    """Start processes that do not receive some signals, from their first moment on, and neither do their children.
 
     A terminal signals the whole process group, and systemd, Slurm and `kill -- -GROUP` do so too. The process that
     handles the signal still needs its children while it releases its work, and then ends them.
     """
+    resource_tracker.ensure_running()  # later, with the first child, its start would unblock the signals of this thread
     # Children inherit the mask of blocked signals.
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:

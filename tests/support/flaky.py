@@ -35,7 +35,6 @@ class FlakyStore:
     Attributes:
         endpoint: Endpoint to use instead of the server's.
         share: Share of the requests that fail, 0..1.
-        delay_seconds: Delay added to every request.
         is_down: Whether every connection is reset.
         stall_seconds: If not 0, failing requests wait that long before the connection is reset.
         lost_key: Objects whose names contain this always give a 500.
@@ -50,7 +49,6 @@ class FlakyStore:
 
     endpoint: rgw.Endpoint
     share: float = 0.0
-    delay_seconds: float = 0.0
     is_down: bool = False
     stall_seconds: float = 0.0
     lost_key: str = ""
@@ -70,7 +68,6 @@ def run_flaky(server: rgw.Endpoint, share: float = 0.0, seed: int = 0) -> Iterat
     store = FlakyStore(rgw.Endpoint("", server.access_key, server.secret_key), share)
 
     def draw(path: str) -> str:
-        time.sleep(store.delay_seconds)
         with lock:
             fault = rng.choice(FAULTS) if rng.random() < store.share else ""
             if store.is_down:

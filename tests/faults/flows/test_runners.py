@@ -20,9 +20,11 @@ from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks.runners import _DASK, _start
+from tests.support.blocked_signals import TERMINAL_SIGNALS, hidden_signals
 from tests.support.flow_runs import id_of, log_of, run, task_runs
 from tests.support.interrupted_runs import NUM_PHOTOS, pictures
 from tests.support.small_inputs import listing, stylizing, training
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,17 @@ def test_a_cluster_of_this_machine_gives_the_same_pictures_and_loads_a_model_in_
     assert pictures(str(tmp_path)) == undisturbed
     lines = log_of(id_of(state), "photos: 8; to stylize: 8, in 4 shards")
     assert 1 <= sum("base model mini on cpu" in line for line in lines) <= 2
+
+
+def test_no_worker_can_be_reached_by_ctrl_c_not_even_one_that_starts_again(cluster: Any) -> None:
+    for worker in cluster.workers.values():
+        for again in (False, True):
+            if again:
+                first = worker.process.pid
+                os.kill(first, signal.SIGKILL)
+                wait_for(lambda: worker.process and worker.process.pid not in (None, first))  # noqa: B023
+            assert hidden_signals(worker.process.pid) == TERMINAL_SIGNALS
+    wait_for(lambda: len(cluster.scheduler.workers) == 2)
 
 
 def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(

@@ -1,12 +1,9 @@
-"""A shard's work: its stages overlap, its memory is bounded, and what goes wrong with one photo is that photo's row."""
+"""A shard's work: rows tell what its pictures are, its stages overlap, and several workers may be at it."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,80 +14,17 @@ from PIL import Image
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.archive.styles import load_style
-from artbank.config import StylizeConfig
 from artbank.errors import StopRequested
 from artbank.images.codec import decode, resize
-from artbank.records import Result
-from artbank.results import attempts, ledger
+from artbank.results import attempts
 from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.scores import Cosines, Scores, score
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylizer
-from tests.support import crashing_decoder, rgw
-from tests.support.flaky import run_flaky
 from tests.support.image_files import chunk, heif, raw, save, with_chunks
-from tests.support.paths import CRASHES, ROOT
+from tests.support.shards import asked, pictures, rows, work
 from tests.support.small_inputs import STYLIZE, draw_photo, stylizing
 from tests.support.waiting import wait_for
-
-_SCRIPT = """
-import sys
-from artbank.archive.plan import plan_archive
-from artbank.config import StylizeConfig
-from artbank.archive.shard import stylize_shard
-if __name__ == "__main__":
-    config = StylizeConfig.model_validate_json(sys.argv[1])
-    plan, shards, _ = plan_archive(config)
-    for shard in shards:
-        stylize_shard(config, plan, shard)
-"""
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Store:
-    """An archive of six photos, small files on disk."""
-    store = Store.open(str(tmp_path / "photos"))
-    store.write_many({f"{seed}.jpg": draw_photo(seed) for seed in range(6)})
-    return store
-
-
-def asked(photos: Store, shelf: str, **values: Any) -> StylizeConfig:
-    output = values.pop("output", str(Path(photos.uri).parent / "output"))
-    return stylizing(photos.uri, output, shelf, "novak", **{"batch_size": 2, **values})
-
-
-def work(config: StylizeConfig, **options: Any) -> dict[str, Result]:
-    """Do all shards of a run; returns the current rows by key."""
-    plan, shards, _ = plan_archive(config)
-    for shard in shards:
-        stylize_shard(config, plan, shard, **options)
-    return rows(config)
-
-
-def draw_plain(width_px: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (width_px, 60), (80, 90, 100)).save(file, "JPEG")
-    return file.getvalue()
-
-
-def work_with_crashes(config: StylizeConfig, folder: Path) -> None:
-    """Do all shards of a run in a process whose decoders meet what `crashes/sitecustomize.py` does to them."""
-    script = folder / "script.py"
-    script.write_text(_SCRIPT)
-    paths = os.pathsep.join([str(CRASHES), str(ROOT)])
-    command = [sys.executable, str(script), config.model_dump_json()]
-    subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=True)
-
-
-def rows(config: StylizeConfig) -> dict[str, Result]:
-    found = Result.from_table(ledger.latest_rows(ledger.read_ledger(Store.open(config.output_uri))))
-    assert len({row.key for row in found}) == len(found)
-    return {row.key: row for row in found}
-
-
-def pictures(config: StylizeConfig) -> dict[str, bytes]:
-    folder = Path(config.output_uri) / "novak"
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_row_says_what_its_file_is(photos: Store, shelf: str) -> None:
@@ -183,80 +117,6 @@ def test_pictures_at_the_photos_own_size_say_so(photos: Store, shelf: str) -> No
     assert {(row.width_px, row.height_px) for row in work(asked(photos, shelf, recipe=recipe)).values()} == {(96, 64)}
 
 
-def test_a_file_above_the_limit_of_bytes_is_not_even_read(
-    photos: Store, shelf: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos.write("huge.jpg", draw_photo(0) + bytes(200_000))
-    read, seen = Store.read_many, []
-
-    def watch(self: Store, keys: Any) -> dict[str, bytes | Exception]:
-        seen.extend(keys)
-        return read(self, keys)
-
-    monkeypatch.setattr(Store, "read_many", watch)
-    found = work(asked(photos, shelf, max_megabytes=0.1))
-    assert found["huge.jpg"].failure == "too_large"
-    assert found["huge.jpg"].reason == (
-        f"the file has {(len(draw_photo(0)) + 200_000) / 1e6:.4g} MB, more than the limit of 0.1 MB; "
-        "raise max_megabytes to take it"
-    )
-    assert "huge.jpg" not in seen and "0.jpg" in seen
-    assert [row.status for key, row in found.items() if key != "huge.jpg"] == ["done"] * 6
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize(("width_px", "failure"), [(97, "crashed"), (98, "timed_out")])
-def test_a_photo_that_its_decoder_dies_of_or_never_ends_with_is_a_row(
-    photos: Store, shelf: str, tmp_path: Path, width_px: int, failure: str
-) -> None:
-    undisturbed = asked(photos, shelf, output=str(tmp_path / "undisturbed"))
-    work(undisturbed)
-    photos.write("bad.jpg", draw_plain(width_px))
-    config = asked(photos, shelf, decode_seconds=60.0 if failure == "crashed" else 10.0)
-    work_with_crashes(config, tmp_path)
-    found = rows(config)
-    assert found["bad.jpg"].failure == failure and len(found) == 7
-    assert pictures(config) == pictures(undisturbed)
-
-
-def test_a_photo_that_crashes_its_decoder_is_a_row_and_spares_the_others(
-    photos: Store, shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undisturbed = asked(photos, shelf, output=str(tmp_path / "undisturbed"))
-    work(undisturbed)
-    photos.write("bad.jpg", draw_plain(crashing_decoder.DEADLY_PX))
-    monkeypatch.setattr("artbank.images.pool.decode_photo", crashing_decoder.die_or_decode)
-    config = asked(photos, shelf)
-    found = work(config)
-    assert found["bad.jpg"].failure == "crashed" and len(found) == 7
-    assert pictures(config) == pictures(undisturbed)
-
-
-def test_a_photo_that_the_model_always_fails_on_is_found_out_and_spares_the_others(
-    photos: Store, shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undisturbed = asked(photos, shelf, output=str(tmp_path / "undisturbed"))
-    work(undisturbed)
-    draw = Stylizer._stylize_batch
-
-    def fail(self: Stylizer, batch: Any, styles: Any) -> Iterator[Any]:
-        if any(photo.key == "3.jpg" and photo.padded.any() for photo in batch):
-            raise RuntimeError("an illegal instruction")
-        yield from draw(self, batch, styles)
-
-    monkeypatch.setattr(Stylizer, "_stylize_batch", fail)
-    config = asked(photos, shelf)
-    plan, [shard], _ = plan_archive(config)
-    for _ in range(4):
-        with pytest.raises(RuntimeError, match="illegal"):
-            stylize_shard(config, plan, shard)
-    assert stylize_shard(config, plan, shard) == 6
-    found, whole = rows(config), pictures(undisturbed)
-    assert found["3.jpg"].failure == "crashed" and "4 times" in str(found["3.jpg"].reason)
-    assert pictures(config) == {name: data for name, data in whole.items() if name != "3.jpg"}
-    assert attempts.find_unfinished(Store.open(config.output_uri)) == {}
-
-
 def test_a_shard_that_is_asked_to_stop_is_given_back_before_its_next_batch(photos: Store, shelf: str) -> None:
     config, asks = asked(photos, shelf), iter([False, True])
     plan, [shard], _ = plan_archive(config)
@@ -265,32 +125,6 @@ def test_a_shard_that_is_asked_to_stop_is_given_back_before_its_next_batch(photo
     mark = attempts.find_unfinished(Store.open(config.output_uri))[shard.id]
     assert mark.is_given_back and len(pictures(config)) == 2
     assert len(work(config)) == 6
-
-
-@pytest.mark.faults
-def test_one_file_that_the_store_never_gives_is_a_row_once_that_is_sure(
-    shelf: str, s3_store: str, s3_endpoint: rgw.Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    Store.open(s3_store).write_many({f"{seed}.jpg": draw_photo(seed) for seed in range(4)})
-    with run_flaky(s3_endpoint) as flaky:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", flaky.endpoint.url)
-        config = stylizing(s3_store, str(tmp_path / "output"), shelf, "novak")
-        plan, [shard], _ = plan_archive(config)
-        flaky.lost_key = "2.jpg"
-        for _ in range(3):
-            with pytest.raises(Exception, match=r"(?i)reduce|again|internal|error"):
-                stylize_shard(config, plan, shard)
-        assert stylize_shard(config, plan, shard) == 4
-        assert {key: row.failure for key, row in rows(config).items()} == {
-            **dict.fromkeys(("0.jpg", "1.jpg", "3.jpg")),
-            "2.jpg": "store_error",
-        }
-        flaky.lost_key = ".jpg"  # a store that gives nothing is down, and no photo is to blame
-        config = stylizing(s3_store, str(tmp_path / "other"), shelf, "novak")
-        plan, [shard], _ = plan_archive(config)
-        for _ in range(5):
-            with pytest.raises(Exception, match=r"(?i)reduce|again|internal|error"):
-                stylize_shard(config, plan, shard)
 
 
 def test_photos_are_read_and_pictures_written_while_the_model_draws(

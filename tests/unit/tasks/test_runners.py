@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
+import sys
 import threading
-import time
+import traceback
 from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
 
 from tasks.runners import SubmittedTask, hide_dask_cancel_race
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 
 class Ended(Exception):
@@ -54,12 +56,12 @@ def test_the_result_or_the_error_of_a_task_is_the_one_of_its_future() -> None:
         SubmittedTask(cast("Any", failed)).result()
 
 
-def test_ctrl_c_while_dask_takes_a_call_prints_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_ctrl_c_while_dask_takes_a_call_prints_no_traceback(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from distributed.utils import LoopRunner, sync
 
-    async def wait() -> None:
-        await asyncio.sleep(PATIENCE_SECONDS)
-
+    monkeypatch.setattr(logging.getLogger("tornado.application"), "filters", [])  # another test may have added ours
     runner = LoopRunner(asynchronous=False)
     runner.start()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -67,13 +69,29 @@ def test_ctrl_c_while_dask_takes_a_call_prints_no_traceback(caplog: pytest.LogCa
         for is_quiet in (False, True):
             if is_quiet:
                 hide_dask_cancel_race()
-            runner.loop.add_callback(time.sleep, 1)  # so that the call below has not begun when Ctrl-C comes
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            is_free = threading.Event()
+            runner.loop.add_callback(is_free.wait, PATIENCE_SECONDS)  # the call below cannot begin until it is set
+            sender = threading.Thread(target=_interrupt_in, args=("distributed/utils.py", "wait"))
+            sender.start()
             with pytest.raises(KeyboardInterrupt):
-                sync(runner.loop, wait)
+                sync(runner.loop, asyncio.sleep, PATIENCE_SECONDS)
+            is_free.set()
+            sender.join()
             sync(runner.loop, asyncio.sleep, 0)  # the loop has done what was asked of it before
             assert ("Exception in callback" in caplog.text) is not is_quiet
             caplog.clear()
     finally:
         signal.signal(signal.SIGINT, before)
         runner.stop()
+
+
+def _interrupt_in(file: str, function: str) -> None:
+    """Send Ctrl-C once the main thread waits in a function of a file."""
+
+    def is_there() -> bool:
+        stack = traceback.extract_stack(sys._current_frames()[threading.main_thread().ident or 0])
+        names = [entry.name for entry in stack if entry.filename.endswith(file)]
+        return names[-1:] == [function] and stack[-1].filename == threading.__file__
+
+    wait_for(is_there)
+    os.kill(os.getpid(), signal.SIGINT)
