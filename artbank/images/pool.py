@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from pebble import CONSTS, ProcessExpired, ProcessPool
+from pebble.pool.process import WORKERS_NAME
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
@@ -154,6 +155,11 @@ class CodecPool:
     def close(self) -> None:
         """Kill the worker processes, busy or not."""
         self._pool.stop()
+        # Before the pool removes its semaphores: a worker that is just starting would print that it finds none.
+        for child in multiprocessing.active_children():
+            if child.name == WORKERS_NAME:
+                child.kill()
+                child.join()
         self._pool.join()
 
     def _start(
@@ -208,8 +214,8 @@ def open_codec_pool() -> CodecPool:
     """
     pool = CodecPool()
     # Not atexit: a process that multiprocessing started, such as a Dask worker, waits for its children before it runs
-    # the functions of atexit, and would wait for ever.
-    Finalize(None, pool.close, exitpriority=0)
+    # the functions of atexit, and would wait for ever. Priority 1, as semaphores are removed at 0.
+    Finalize(None, pool.close, exitpriority=1)
     return pool
 
 
