@@ -3,7 +3,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
-EXPORT := -q --frozen --no-hashes --no-emit-project --no-header --no-annotate --prune torch
+EXPORT := -q --frozen --no-hashes --no-emit-project --no-header --no-annotate --prune torch --all-extras
 
 # Options for pytest, e.g. PYTEST="--durations=25".
 PYTEST ?=

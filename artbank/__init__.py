@@ -7,6 +7,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     credentials    keep secrets out of logs and errors
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
     recipes        what shapes a bank or a picture
+    skip_rules     which files are no photos
     config         what a run is asked to do
     records        the rows on disk
     store          objects and tables in folders and buckets
@@ -20,6 +21,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     scoring        CLIP scores
     report         Markdown, bank cards and bank previews
     catalog        the registered banks
+    comparison     blinded pairs of pictures, and the votes on them
     pages          HTML for people
     gallery        story 1: a gallery becomes registered banks
     archive        story 2: an archive becomes pictures, scores and rows

@@ -21,6 +21,7 @@ from pydantic import (
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
 from artbank.errors import Failure
 from artbank.recipes import BankRecipe, Model, StylizeRecipe
+from artbank.skip_rules import SkipRules, list_rules
 
 Uri = Annotated[
     str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})
@@ -34,15 +35,31 @@ ShardRunner = Annotated[
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Compiling = Literal["auto", "on", "off"]
+Durability = Literal["full", "fast"]
 
 _NAMED = 3  # styles or collections named in a title
 
-COLLECTION_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # becomes a folder name and a Hive partition
-CollectionNames = tuple[Annotated[str, Field(pattern=COLLECTION_NAME)], ...]
+SkipGlobs = Annotated[
+    tuple[str, ...],
+    Field(
+        description=(
+            "More globs of files that are no photos; one with `/` at its end matches a folder and all in it, "
+            "`!` before one takes it back, the last that matches decides. Built in, and taken back by `!default`: "
+            f"{' '.join(list_rules())}"
+        )
+    ),
+]
+CollectionNames = tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...]
 
 
 class PlacesConfig(Model):
     """Base of all parameters: URIs must hold no credentials, and errors never quote any."""
+
+    @field_validator("skip", check_fields=False)
+    @classmethod
+    def _only_globs(cls, skip: tuple[str, ...]) -> tuple[str, ...]:
+        SkipRules(skip)
+        return skip
 
     @field_validator(
         *("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", "public_url"),
@@ -105,6 +122,20 @@ class RunConfig(PlacesConfig):
         gt=0,
         description="Reject larger files before reading them.",
     )
+    skip: SkipGlobs = ()
+    max_missing_share: float = Field(
+        default=0.25,  # a run asks once too often rather than once too little: the answer is one option
+        ge=0,
+        le=1,
+        description=(
+            "Stop when more than this fraction of an archive's photos, or of a collection's artworks, is missing since "
+            "the last run, as when a disk is not mounted."
+        ),
+    )
+    allow_missing: bool = Field(
+        default=False,
+        description="Go on although more than max_missing_share is missing: it was removed on purpose.",
+    )
     runner: Runner = Field(
         default="auto",
         description=(
@@ -119,6 +150,19 @@ class RunConfig(PlacesConfig):
         le=1024,
         description=("Worker processes for the dask runner; one per GPU by default, or one without GPUs."),
     )
+
+    durability: Durability = Field(
+        default="full",
+        description=(
+            "On local file systems: full flushes each file to the disk before another file names it, so a power cut "
+            "loses nothing that is recorded; fast leaves that to the system. Stores such as S3 are not affected."
+        ),
+    )
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether local files are flushed to the disk."""
+        return self.durability == "full"
 
     @property
     def max_pixels(self) -> int:
@@ -144,7 +188,7 @@ class TrainConfig(RunConfig):
     )
     collections: CollectionNames = Field(
         default=(),
-        description="Only these collections; all by default.",
+        description="Only these collections, by name or id; all by default.",
     )
     force: bool = Field(
         default=False,
@@ -233,8 +277,9 @@ class WatchConfig(PlacesConfig):
     )
     collections: CollectionNames = Field(
         default=(),
-        description="Only these collections; all by default.",
+        description="Only these collections, by name or id; all by default.",
     )
+    skip: SkipGlobs = ()
     quiet_seconds: float = Field(
         default=60.0,
         ge=0,
@@ -265,14 +310,26 @@ class StylizeConfig(RunConfig):
     )
     styles: tuple[str, ...] = Field(
         min_length=1,
-        description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3.",
+        description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",
     )
     recipe: StylizeRecipe = StylizeRecipe()
+    lease_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        description="Take over a style when the run that writes it has not renewed its lease for this many seconds.",
+    )
     include: tuple[str, ...] = Field(
         default=(),
         description="Only photos that match these globs, such as `2024/**/*.jpg`; all by default.",
     )
     exclude: tuple[str, ...] = Field(default=(), description="Skip photos that match these globs.")
+    checksum: bool = Field(
+        default=False,
+        description=(
+            "Read every photo and compare its content, where the store has no ETags (as a folder). By default size, "
+            "time of change and status time (ctime) tell whether a photo changed."
+        ),
+    )
     limit: int | None = Field(
         default=None,
         ge=1,
@@ -371,8 +428,3 @@ def _title(uri: str, link: str, names: Sequence[str], is_dry: bool) -> str:
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     told = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
     return f"{place}{told}{' (dry run)' if is_dry else ''}"
-
-
-def style_folder(style: str) -> str:
-    """Return a style's folder name, which its rows carry too."""
-    return style.replace(" ", "").replace(":", "_")

@@ -11,7 +11,7 @@ _REDACTED = "***"
 _USER_PART = r"(?<=://)(?:(?!arn:)[^/@\s:]*:(?!\d+(?:/|$))[^\s'\"]*|[^/\s'\"]*)@"
 _USER = re.compile(_USER_PART)
 _SECRET_PARAMETERS = r"signature|credential|token|password|secret|accesskey|\bsig"
-_QUERY = re.compile(rf"(?i)([?&][^=&\s]*(?:{_SECRET_PARAMETERS})[^=&\s]*=)[^&\s'\"]+")
+_QUERY = re.compile(rf"(?i)([?&][^=&\s]*(?:{_SECRET_PARAMETERS})[^=&\s]*=)(?!\*\*\*(?:\W|$))[^&\s'\"]+")
 
 NO_CREDENTIALS_PATTERN = rf"^(?!.*{_USER_PART})"
 """Regular expression of texts without user and password; in a JSON schema it makes a server reject all others."""

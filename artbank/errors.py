@@ -9,10 +9,13 @@
     ├── CatalogError            the catalog has no such collection or version, or a row that cannot be read
     ├── TrainingError           a training cannot continue: a loss is not finite, or a checkpoint is of another run
     ├── TrainBanksError         some collections of a run failed; names them
-    └── ResultsError            some shards failed, or a part or a manifest cannot be read; names them
+    ├── ComparisonError         outputs cannot be compared, or votes do not belong to a comparison
+    ├── ResultsError            some shards failed, or a part or a manifest cannot be read; names them
+    └── ServerError             the Prefect server does not answer, or the private one cannot be started
 
 `StopRequested` is not among them: nothing is wrong, and the next run continues. Errors of the store (`OSError` and the
-errors of its client) pass through unchanged; `store.transient_errors` tells which of them are worth a retry.
+errors of its client) pass through unchanged; `store.transient_errors` tells which of them are worth a retry, and
+`store.explanations` says for people what to do about them.
 """
 
 from __future__ import annotations
@@ -36,15 +39,15 @@ Failure = Literal[
 
 FAILURES: dict[Failure, str] = {
     "unreadable": "The file is damaged, or is not an image.",
-    "unsupported": "The image has a format that artbank does not read.",
+    "unsupported": "The image has a format or a depth that artbank does not read.",
     "too_large": "The image has more pixels or bytes, or costs more to decode, than the limits allow.",
     "too_small": "A side of the image has too few pixels.",
-    "removed": "The file was deleted after it had been listed.",
+    "removed": "The file was listed, and then was not there. If it is listed again, the next run tries it again.",
     "timed_out": "Decoding took longer than the limit.",
     "crashed": "A worker process crashed on it.",
     "out_of_memory": "The photo does not fit into memory, even in a batch of one.",
     "not_finite": "The model returned values that are not finite, or a black picture, in float32 too.",
-    "store_error": "The store failed to read it.",
+    "store_error": "The store failed to read it, or delivered another number of bytes than it had listed.",
     "damaged": "Its picture existed once and is now missing or changed.",
 }
 """Meaning of each failure, for the documentation."""
@@ -97,8 +100,16 @@ class TrainBanksError(ArtbankError):
     """Some collections of a run failed."""
 
 
+class ComparisonError(ArtbankError):
+    """Outputs cannot be compared, or votes do not belong to a comparison."""
+
+
 class ResultsError(ArtbankError):
     """Some shards of a run failed, or a part or a manifest cannot be read."""
+
+
+class ServerError(ArtbankError):
+    """The Prefect server does not answer, or the private one cannot be started."""
 
 
 class StopRequested(Exception):

@@ -20,6 +20,8 @@ Preset = Literal["paper", "exact", "balanced", "fast"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
+Mark = Literal["iptc", "none"]
+Metadata = Literal["keep", "copyright", "none"]
 
 
 class Model(BaseModel):
@@ -32,9 +34,26 @@ class _Recipe(Model):
     VERSION: ClassVar[int]
     """Version of the code behind a recipe. Raise it when the same recipe would give another bank or other pixels."""
 
+    ADDED_LATER: ClassVar[dict[str, Any]] = {}
+    """Fields of a later release, with the value that leaves banks or pictures as they were before it."""
+
+    NOT_COUNTED: ClassVar[frozenset[str]] = frozenset({"preset"})
+    """Fields that change no bank and no pixel."""
+
+    @property
+    def code_versions(self) -> dict[str, int]:
+        """Versions of the code behind single settings, where it changed and `VERSION` did not."""
+        return {}
+
     def digest(self) -> str:
-        """Return 16 hex digits, equal exactly for recipes with equal settings."""
-        facts = {"version": self.VERSION, **self.model_dump(mode="json", exclude={"preset"})}
+        """Return 16 hex digits, equal exactly for recipes with equal settings.
+
+        A field that was added later does not count while it changes nothing, so older results keep their names.
+        """
+        settings = self.model_dump(mode="json", exclude=set(self.NOT_COUNTED))
+        unchanged = {name for name, value in self.ADDED_LATER.items() if settings[name] == value}
+        counted = {name: value for name, value in settings.items() if name not in unchanged}
+        facts = {"version": self.VERSION, **self.code_versions, **counted}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -42,7 +61,7 @@ PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochasti
 """The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {**PAPER, "aligned": False},
+    "paper": {**PAPER, "aligned": False, "structure": 0.0},
     "exact": PAPER,
     "balanced": {},
     "fast": {"steps": 10, "solver": "unipc", "guidance_to": 0.6},
@@ -137,9 +156,19 @@ class BankRecipe(_Recipe):
 
 
 class StylizeRecipe(_Recipe):
-    """Settings that determine a picture, besides the photo, the style and the base model."""
+    """Settings that determine a picture, besides the photo, the style and the base model.
+
+    `mark` and `metadata` change no pixel, so they are no part of the digest: rows say what each picture's file has.
+    """
 
     VERSION = 2
+    NOT_COUNTED = frozenset({"preset", "mark", "metadata"})
+    ADDED_LATER: ClassVar[dict[str, Any]] = {
+        "structure": 0.0,
+        "keep_structure": None,
+        "candidates": 1,
+        "colour_strength": 1.0,
+    }
 
     preset: Preset = Field(
         default="balanced",
@@ -188,6 +217,32 @@ class StylizeRecipe(_Recipe):
         default=True,
         description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
     )
+    structure: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description=(
+            "How firmly a picture is held to its photo's structure: 0 not at all, 1 as firmly as a style allows."
+        ),
+    )
+    keep_structure: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description=(
+            "Structural similarity (SSIM) to its photo that every picture must reach at the working size. "
+            "The structure that this takes is found for each photo, by up to two more drawings of it."
+        ),
+    )
+    candidates: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description=(
+            "Pictures to draw of each photo, with this seed and the next ones. The picture with the highest mean of "
+            "style and content score is kept."
+        ),
+    )
     style_weight: float = Field(
         default=1.0,
         ge=0,
@@ -202,6 +257,12 @@ class StylizeRecipe(_Recipe):
     colour: Colour = Field(
         default="free",
         description=("Output colours: free (as drawn), keep (the photo's) or collection (the artworks')."),
+    )
+    colour_strength: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="How far the colours `keep` and `collection` replace those that were drawn: 0 not at all.",
     )
     size: OutputSize = Field(
         default="working",
@@ -218,11 +279,30 @@ class StylizeRecipe(_Recipe):
         description="Transparency: flattened onto white, or kept in formats that support it.",
     )
     quality: int = Field(default=92, ge=1, le=100, description="Quality of JPEG and WebP output.")
+    mark: Mark = Field(
+        default="iptc",
+        description=(
+            "Machine-readable mark of new pictures: iptc (XMP's DigitalSourceType is "
+            "compositeWithTrainedAlgorithmicMedia) or none. Existing pictures stay as they are."
+        ),
+    )
+    metadata: Metadata = Field(
+        default="copyright",
+        description=(
+            "Metadata of the photo that new pictures keep: copyright (copyright, artist, date), keep (also camera, "
+            "descriptions and GPS) or none. Existing pictures stay as they are."
+        ),
+    )
     seed: int = Field(
         default=0,
         ge=0,
         description="Seed of the run; each photo's seed is derived from it and the photo's key.",
     )
+
+    @property
+    def code_versions(self) -> dict[str, int]:
+        """Versions of the code behind single settings: 2 for the colours `collection`, which go by lightness since."""
+        return {"collection_colours": 2} if self.colour == "collection" else {}
 
     @model_validator(mode="before")
     @classmethod
@@ -255,7 +335,11 @@ def is_guided(recipe: StylizeRecipe, step: int) -> bool:
 
 
 def count_evaluations(recipe: StylizeRecipe) -> int:
-    """Return the UNet evaluations for one picture; a guided step takes two."""
+    """Return the UNet evaluations for one picture; a guided step takes two.
+
+    All candidates count. The further drawings that `keep_structure` may need do not: at most two for each candidate.
+    """
     count = count_steps(recipe)
     inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]
-    return count + sum(is_guided(recipe, step) for step in range(count)) + inversion
+    num_guided = sum(is_guided(recipe, step) for step in range(count))
+    return (count + num_guided + inversion) * recipe.candidates

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_
 import pyarrow as pa
 
 from artbank.errors import Failure
+from artbank.recipes import Mark, Metadata
 
 _NAMED = pa.dictionary(pa.int32(), pa.string())  # the type that readers give to a `collection=` folder
 _COLUMN_TYPES = {
@@ -23,6 +24,7 @@ _COLUMN_TYPES = {
     bool: pa.bool_(),
     datetime: pa.timestamp("us", tz="UTC"),
     list[str]: pa.list_(pa.string()),
+    list[float]: pa.list_(pa.float64()),
 }
 
 
@@ -70,7 +72,7 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
 
     Attributes:
         bank_id: 16 hex digits of a hash of fingerprint, recipe, base model and attempt.
-        collection: The folder of the gallery that the bank was trained on.
+        collection: Id of the collection that the bank was trained on, see `collection_ids`.
         version: The bank's number within its collection, from 1.
         created_at: When the bank was registered.
         gallery_uri: The gallery.
@@ -104,6 +106,8 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
             older versions, as are the next two.
         sample_evaluations: UNet evaluations for that sample.
         sample_px: Side length of that sample.
+        display_name: Name of the collection's folder in the gallery; None in rows of older
+            versions, whose `collection` is that name.
     """
 
     bank_id: str
@@ -138,6 +142,12 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
     sample_seconds: float | None = None
     sample_evaluations: int | None = None
     sample_px: int | None = None
+    display_name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The collection's name as people know it."""
+        return self.display_name or self.collection
 
 
 @dataclass(frozen=True)
@@ -145,7 +155,7 @@ class BankEvent(_Row, schema="bank-event/1", collection=_NAMED):
     """A promotion or retirement of one version of a collection.
 
     Attributes:
-        collection: The collection.
+        collection: Id of the collection.
         version: The version that is promoted or retired.
         bank_id: The bank of that version.
         action: `promote` makes this version the one that the collection's name stands for; `retire`
@@ -175,6 +185,9 @@ class PhotoTask(_Row, schema="manifest/1"):
             none.
         is_ambiguous: Whether its picture's name gets a hash, see `filenames`; None, in manifests of
             older versions, is False.
+        mark: The mark of the picture that it is to be drawn as again, byte for byte; None to follow the recipe, as in
+            most manifests.
+        metadata: The same for what it keeps of the photo's metadata.
     """
 
     key: str
@@ -184,6 +197,14 @@ class PhotoTask(_Row, schema="manifest/1"):
     known_sha256: str | None
     strikes: int | None = None
     is_ambiguous: bool | None = None
+    mark: Mark | None = None
+    metadata: Metadata | None = None
+
+    @property
+    def exact_settings(self) -> dict[str, Any]:
+        """The settings of the recipe that this photo overrides: those that its picture was written with."""
+        settings = {"mark": self.mark, "metadata": self.metadata}
+        return {name: value for name, value in settings.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +235,12 @@ class Result(_Row, schema="result/1"):
         clip_direction: Cosine of the change from photo to picture and the change from photos to
             artworks.
         ssim: Structural similarity of the luma of picture and photo.
-        flags: Signs of a failed picture: `black`, `white` or `flat`.
+        flags: Signs of a failed picture: `black`, `white` or `flat`; `loose` if it has less structure than
+            the recipe's `keep_structure`.
+        structure: The structure that was found for this photo; None without `keep_structure`.
+        lightness: The fraction of the photo's lightness that was returned for it; None without it.
+        candidates: Mean of `clip_style` and `clip_content` of each picture that was drawn of this photo, in
+            the order of their seeds; the best is kept. None if only one was drawn.
         scorer: The CLIP model of the scores; scores of different models do not compare.
         bank_ids: The banks of the style.
         base_model: The base model as the run named it.
@@ -223,6 +249,16 @@ class Result(_Row, schema="result/1"):
         seconds: The picture's share of its batch's time.
         created_at: When the picture was drawn, or failed; of two rows of one photo and style, the
             newer one counts.
+        notes: Sentences about the photo's conversion that its owner should know, such as high dynamic
+            range mapped to sRGB, or a mark that its picture does not have; None in rows of older versions.
+        mark: The mark in the picture's file: `iptc` (XMP's DigitalSourceType is
+            compositeWithTrainedAlgorithmicMedia) or `none`; None in rows of older versions, which wrote none.
+        metadata: What the file keeps of the photo's metadata: `keep`, `copyright` or `none`; None in rows of older
+            versions, which kept none.
+        kept_metadata: What of that the photo had: `copyright`, `artist`, `capture_date`, `rights`, `gps`, `camera`,
+            `description`.
+        photo_marks: Marks of provenance that the photo itself had: `c2pa`, `digital_source_type:TERM`, `iptc`, `aigc`.
+            Its `notes` tell which of them the picture does not have.
     """
 
     key: str
@@ -247,6 +283,9 @@ class Result(_Row, schema="result/1"):
     clip_direction: float | None = None
     ssim: float | None = None
     flags: list[str] = field(default_factory=list)
+    structure: float | None = None
+    lightness: float | None = None
+    candidates: list[float] | None = None
     scorer: str | None = None
     bank_ids: list[str]
     base_model: str
@@ -254,3 +293,8 @@ class Result(_Row, schema="result/1"):
     recipe: str
     seconds: float
     created_at: datetime
+    notes: list[str] | None = None
+    mark: Mark | None = None
+    metadata: Metadata | None = None
+    kept_metadata: list[str] | None = None
+    photo_marks: list[str] | None = None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from artbank.errors import ArtbankError, ConfigError
+from artbank.store.explanations import explain
 from artbank_cli.options import JsonOption, StoreOption
+from artbank_cli.output import say, say_json, say_lines
 
 if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help` stays fast
     from artbank.catalog.catalog import Catalog
@@ -33,15 +33,18 @@ def list_banks(
         return
     rows = _catalog(_open(store)).table().to_pylist()
     if as_json:
-        print(json.dumps(rows, default=str))
+        say_json(rows)
         return
-    print(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}")
+    from artbank.report.markdown import visible
+
+    say(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}  name")
     for row in rows:
         gain = "" if row["clip_style_gain"] is None else f"{row['clip_style_gain']:.2f}"
         name = f"{row['collection']}@{row['version']}"
-        print(
+        say(
             f"{name:<28} {row['status']:<10} {row['created_at']:%Y-%m-%d %H:%M}  "
-            f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6}"
+            f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6}  "
+            f"{visible(row['display_name'] or row['collection'])}"
         )
 
 
@@ -51,7 +54,7 @@ def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
     from artbank.catalog.bank_files import load_card
 
     opened = _open(store or context.obj)
-    print(load_card(opened, _catalog(opened).find(name)))
+    say_lines(load_card(opened, _catalog(opened).find(name)))
 
 
 @app.command()
@@ -59,7 +62,7 @@ def promote(context: typer.Context, name: str, store: StoreOption = None) -> Non
     """Make NAME@VERSION the default version of NAME."""
     opened = _open(store or context.obj)
     event = _catalog(opened).promote(name)
-    print(f"{event.collection}@{event.version} is the default version")
+    say(f"{event.collection}@{event.version} is the default version")
     _refresh_site(opened)
 
 
@@ -68,7 +71,7 @@ def retire(context: typer.Context, name: str, store: StoreOption = None) -> None
     """Retire NAME@VERSION: it is no longer a default version, but can still be named by its number."""
     opened = _open(store or context.obj)
     event = _catalog(opened).retire(name)
-    print(f"{event.collection}@{event.version} is retired")
+    say(f"{event.collection}@{event.version} is retired")
     _refresh_site(opened)
 
 
@@ -78,12 +81,14 @@ def export(name: str, file: str, store: StoreOption = None) -> None:
     from artbank.store.objects import Store
 
     opened = _open(store)
-    bank = load_bank(opened, _catalog(opened).find(name))
     folder, _, last = file.rpartition("/")
     if not folder:
         folder = "/" if file.startswith("/") else "."
-    Store.open(folder).write(last, bank.to_textual_inversion())
-    print(file)
+    target = Store.open(folder)
+    if opened.contains(target):
+        raise ConfigError(f"{file} lies in the store {opened.uri}, whose files it could replace; name a place outside")
+    target.write(last, load_bank(opened, _catalog(opened).find(name)).to_textual_inversion())
+    say(file)
 
 
 def site(
@@ -100,20 +105,29 @@ def site(
     from artbank.pages.banks.build import build
     from artbank.store.objects import Store
 
-    built = build(Store.open(store_uri), Store.open(out) if out else None, anew=anew)
+    store = _open(store_uri)
+    target = Store.open(out) if out else store
+    if store.contains(target) and target.contains(store):
+        target = store
+    elif store.contains(target):
+        raise ConfigError(f"--out {target.uri} lies in the store {store.uri}; name a place outside, or leave it out")
+    built = build(store, target, anew=anew)
     if as_json:
-        print(json.dumps(asdict(built)))
+        say_json(asdict(built))
         return
-    print(f"{built.num_written} of {len(built.pages) + 1} pages written")
-    print(f"index: {built.index_uri}")
+    say(f"{built.num_written} of {len(built.pages) + 1} pages written")
+    say(f"index: {built.index_uri}")
 
 
 def _open(uri: str | None) -> Store:
+    from artbank.catalog.store_check import check_has_banks
     from artbank.store.objects import Store
 
     if not uri:
         raise ConfigError("--store is missing; give the folder or s3:// prefix of the catalog, or set ARTBANK_STORE")
-    return Store.open(uri)
+    store = Store.open(uri)
+    check_has_banks(store)
+    return store
 
 
 def _refresh_site(store: Store) -> None:
@@ -123,7 +137,7 @@ def _refresh_site(store: Store) -> None:
     try:
         build(store)
     except (ArtbankError, OSError) as error:
-        print(f"the pages could not be updated ({error}); run `artbank site` to write them", file=sys.stderr)
+        say(f"the pages could not be updated ({explain(error)}); run `artbank site` to write them", to_stderr=True)
 
 
 def _catalog(store: Store) -> Catalog:

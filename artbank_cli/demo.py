@@ -14,6 +14,7 @@ from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
 from artbank.runs.outcome import Outcome
 from artbank.store.objects import Store
+from artbank_cli.output import say
 from artbank_cli.server import start_server
 
 NUM_ARTWORKS = 16
@@ -45,6 +46,7 @@ def run_demo(folder: Path) -> str:
         )
     )
     assert isinstance(outcome, Outcome)
+    outcome.check_made(root.uri_of("output"))
     lines = [f"{outcome.num_done} pictures in {time.monotonic() - start:.0f} s"]
     return "\n".join([*lines, *(f"{what}: {where}" for what, where in outcome.places.items())])
 
@@ -78,4 +80,4 @@ def _encode(picture: np.ndarray, suffix: str) -> bytes:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    say(text, flush=True)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from artbank.config import RunConfig
+from artbank_cli.output import say_lines
 
 if TYPE_CHECKING:
     from artbank.doctor.checks import Check, CheckResult
@@ -34,7 +35,7 @@ def examine(config: RunConfig, uris: Mapping[str, str], *, seconds: float, as_js
     from artbank.doctor.checks import run_checks
 
     found = run_checks(list_checks(config, uris, seconds), seconds)
-    print(to_json(found) if as_json else to_text(found))
+    say_lines(to_json(found) if as_json else to_text(found))
     sys.stdout.flush()
     results = [result for own in found.values() for result in own]
     exit_code = int(any(result.level == "problem" for result in results))
@@ -62,6 +63,7 @@ def list_checks(config: RunConfig, uris: Mapping[str, str], seconds: float) -> S
         Check("memory", partial(weights.check_memory, config), may_hang=True),
         Check("disks", partial(disk_space.check_disks, config, local), may_hang=True),
         *places,
+        *([Check("places", partial(stores.check_apart, uris), may_hang=True)] if len(uris) > 1 else []),
         Check("Prefect", partial(server.check_server, seconds), may_hang=True),
     ]
 

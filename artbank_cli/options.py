@@ -9,11 +9,11 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import typer
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from artbank.errors import ConfigError
+from artbank_cli.parameter_file import read_parameters
 
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
@@ -60,11 +60,13 @@ def build_config(model: type[Config], given: dict[str, Any], parameters: Path | 
     Raises:
         ConfigError: Names each wrong option, its value and what is allowed.
     """
-    values = _read_parameters(parameters) if parameters else {}
+    values = read_parameters(parameters) if parameters else {}
     for name, value in given.items():
         where = values
         for owner in _owners(model, name):
-            where = where.setdefault(owner, {})
+            inner = _as_parameters(where.get(owner), owner)
+            where[owner] = inner
+            where = inner
         where[name] = value
     try:
         return model.model_validate(values)
@@ -72,18 +74,10 @@ def build_config(model: type[Config], given: dict[str, Any], parameters: Path | 
         raise ConfigError("; ".join(_explain(entry) for entry in error.errors())) from error
 
 
-def _read_parameters(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"parameter file {path} cannot be read: {error}") from error
-    if isinstance(values, dict) and isinstance(values.get("config"), dict):
-        values = values["config"]
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"parameter file {path}: expected YAML or JSON with the parameters of a flow, such as config: ..."
-        )
-    return values
+def _as_parameters(value: Any, owner: str) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"parameter file: expected the parameters of {owner} below its name, found {value!r}")
+    return value or {}
 
 
 def _flatten(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -5,11 +5,15 @@ The check compares its version with this client's, and looks for everything that
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from artbank.credentials import redact
 from artbank.doctor.checks import CheckResult
-from artbank.runtime.processes import shield_children_from_terminal
+from artbank.errors import ServerError
+from artbank.report.markdown import shorten
+from artbank_cli.console_log import shorten_console_log
 
 POOLS = ("artbank", "gpu")
 DEPLOYMENTS = (
@@ -21,17 +25,72 @@ AUTOMATIONS = (
     *("artbank-alarm-stuck-archive", "artbank-alarm-quality"),
 )
 """What `make deploy` creates on a server."""
+_START_ADVICE = "start it (prefect server start), or correct or unset PREFECT_API_URL"
+_STATUS_ADVICE = "the address ends in /api, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY holds what it asks for"
+_ANSWER_SECONDS = 10.0
+_PATIENCE_SECONDS = 4.0
+_PAUSE_SECONDS = 1.0
 
 
 def start_server() -> None:
-    """Start Prefect's temporary server where there is no other; it ends with this process."""
-    from prefect.server.api.server import SubprocessASGIServer
+    """Start a private Prefect server where no other is configured, which ends with this process; else ask that one.
+
+    Raises:
+        ServerError: The private server cannot be started, or the configured one does not answer.
+    """
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
-    if not PREFECT_API_URL.value() and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
-        # Prefect would start it too, but then Ctrl-C would end it before the run has reported its state.
-        with shield_children_from_terminal():
-            SubprocessASGIServer().start()
+    shorten_console_log()
+    url = PREFECT_API_URL.value()
+    if url:
+        if fault := _find_fault_patiently(url):
+            raise ServerError(f"the Prefect server at PREFECT_API_URL={redact(url)} {fault}; {_START_ADVICE}")
+    elif PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        from artbank_cli.private_server import PrivateServer
+
+        PrivateServer().start()
+    else:
+        absence = assess_absence(may_start=False)
+        raise ServerError(f"{absence.text}; {absence.advice}")
+
+
+def find_fault(url: str, seconds: float) -> str | None:
+    """Ask a Prefect server whether it is well; returns what is wrong, or None.
+
+    Args:
+        url: Address of its API.
+        seconds: Time limit for the answer.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    scheme, _, host = url.partition("://")
+    if scheme not in ("http", "https") or not host:
+        return "is no address: expected http://HOST:PORT/api"
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client,
+        ):
+            answer = client.request("GET", "/health")
+            if answer.json() is not True:
+                return f"answered {shorten(answer.text)!r}: that is no Prefect server; the address ends in /api"
+    except httpx.HTTPStatusError as error:
+        return f"answered {error.response.status_code} {error.response.reason_phrase}: {_STATUS_ADVICE}"
+    except ValueError:  # no JSON
+        return "answered with something else than Prefect's API; the address ends in /api"
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        return f"does not answer: {type(error).__name__}: {error}"
+    return None
+
+
+def _find_fault_patiently(url: str) -> str | None:
+    """Ask for a few seconds: a server that is being restarted is no reason to give up a scheduled run."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (fault := find_fault(url, _ANSWER_SECONDS)) is not None and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+    return fault
 
 
 def check_server(seconds: float) -> Iterator[CheckResult]:
@@ -47,11 +106,10 @@ def check_server(seconds: float) -> Iterator[CheckResult]:
     if not url:
         yield assess_absence(may_start=bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value()))
         return
+    if fault := find_fault(url, seconds):
+        yield CheckResult("problem", f"{url} {fault}", _START_ADVICE)
+        return
     with get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client:
-        if (error := client.api_healthcheck()) is not None:
-            text = f"{url} does not answer: {type(error).__name__}: {error}"
-            yield CheckResult("problem", text, "start it (prefect server start), or correct or unset PREFECT_API_URL")
-            return
         yield assess_version(url, client.client_version(), client.api_version())
         yield from _assess_database(client.request("GET", "/admin/settings").json())
         yield from _check_pools(client)

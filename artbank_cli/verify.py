@@ -1,132 +1,91 @@
-"""`artbank verify`: report what is wrong with an output, for people and for scripts, and repair it."""
+"""`artbank verify`: check an output of `stylize`, or a store of banks, and repair it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from artbank.config import StylizeConfig
-from artbank.errors import ArtbankError
-from artbank_cli.server import start_server
+from artbank.errors import ConfigError
+from artbank_cli.environment import quiet_prefect
+from artbank_cli.options import JsonOption, build_config
 
-if TYPE_CHECKING:
-    from artbank.results.verification.verify import Report
-
-_EXAMPLES = 5  # of each kind, for people
+if TYPE_CHECKING:  # the command imports what it needs, so that `artbank --help` stays fast
+    from artbank.results.recorded_runs import Operator
 
 
-@dataclass(frozen=True)
-class RepairSummary:
-    """The effects of a repair.
+def verify(
+    output_uri: Annotated[
+        str | None, typer.Argument(metavar="[OUTPUT_URI]", help="Folder or prefix that `stylize` wrote to.")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            help="Alone: check this store of banks, its catalog, its files, what killed runs left. With OUTPUT_URI: "
+            "the banks that --repair draws with.",
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare names and sizes; read no picture or bank.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Draw the wrong pictures again, and nothing else; of a store, delete what runs left."
+        ),
+    ] = False,
+    photos: Annotated[
+        str | None, typer.Option("--photos", help="Folder or s3:// prefix of the photos that were stylized.")
+    ] = None,
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", help=StylizeConfig.model_fields["base_model"].description)
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option("--scorer", help=StylizeConfig.model_fields["scorer"].description)
+    ] = None,
+    runner: Annotated[
+        str | None,
+        typer.Option("--runner", help="Where --repair works, as for `stylize`; never where the output says."),
+    ] = None,
+    trust_output: Annotated[
+        bool,
+        typer.Option(
+            "--trust-output",
+            help="Use the photos, banks and models that the output names, where no option names others. Whoever can "
+            "write to the output chooses what is read.",
+        ),
+    ] = False,
+    parameters: Annotated[
+        Path | None,
+        typer.Option("--parameters", help="YAML or JSON file with parameters for --repair; options win over it."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that every picture, row and table of an output is as it was written. Do not use it during a run.
 
-    Attributes:
-        num_wanted: Pictures that had to be drawn again.
-        left: Problems that are left, one sentence each.
-        removed: Pictures that cannot be drawn because their photo was removed, one sentence each.
+    With --store alone, check that every bank of a store is as it was registered; runs may go on meanwhile.
     """
+    if output_uri is None:
+        if store is None:
+            raise ConfigError("expected OUTPUT_URI or --store STORE_URI, found none; name the one to check")
+        from artbank_cli.verify_store import check_store_uri
 
-    num_wanted: int
-    left: list[str]
-    removed: list[str]
+        is_well = check_store_uri(store, quick=quick, repair=repair, as_json=as_json)
+    else:
+        from artbank_cli.verify_output import check
 
-
-def check(output_uri: str, *, quick: bool, repair: bool, given: StylizeConfig | None, as_json: bool) -> bool:
-    """Verify an output, repair it if asked to, and print the findings; return whether no problem is left."""
-    report = verify_output(output_uri, quick=quick)
-    if not as_json:
-        print_report(report)
-    repaired = repair_output(report, given) if repair and len(report.findings) else None
-    if as_json:
-        print(json.dumps(to_json(report, repaired), ensure_ascii=False))
-    elif repaired is not None:
-        print_repair(repaired)
-    if repaired is not None:
-        return not repaired.left
-    return not len(report.problems)
+        places = {"store_uri": store, "archive_uri": photos, "base_model": base_model, "scorer": scorer}
+        operator = _read_operator({**places, "runner": runner}, parameters, trust_output)
+        if repair:
+            quiet_prefect()
+        is_well = check(output_uri, operator, quick=quick, repair=repair, as_json=as_json)
+    if not is_well:
+        raise typer.Exit(1)
 
 
-def verify_output(output_uri: str, *, quick: bool) -> Report:
-    """Verify an output, with a progress bar at a terminal."""
-    from artbank.results.verification.verify import verify
-    from artbank.store.objects import Store
+def _read_operator(options: dict[str, str | None], parameters: Path | None, trust_output: bool) -> Operator:
+    from artbank.results.recorded_runs import Operator, OperatorParameters
 
-    with _show_progress() as show:
-        return verify(Store.open(output_uri), quick=quick, progress=show)
-
-
-def repair_output(report: Report, given: StylizeConfig | None) -> RepairSummary:
-    """Repair what was found."""
-    from artbank.results.verification import repair as repairs
-
-    repair = repairs.prepare(report, given)
-    left = []
-    if repair.configs:
-        from flows.stylize_archive import stylize_archive
-
-        start_server()
-        for config in repair.configs:
-            try:
-                stylize_archive(config)
-            except ArtbankError as error:  # the other configs may still succeed
-                left.append(f"{', '.join(config.styles)}: {error}")
-    left += repairs.finish(report, repair)
-    undone, removed = repairs.find_undone(report, repair)
-    return RepairSummary(len(repair.wanted), [*left, *undone], removed)
-
-
-def print_report(report: Report) -> None:
-    """Print the findings, with a few examples of each kind."""
-    from artbank.results.verification.verify import NOTES, PROBLEMS
-
-    num_problems = len(report.problems)
-    problems = {0: "no problems", 1: "1 problem"}.get(num_problems, f"{num_problems:,} problems")
-    checked = "checked by name and size" if report.quick else "checked"
-    print(f"{report.num_pictures:,} pictures {checked}: {problems}")
-    found = report.findings.to_pylist()
-    for kind, count in report.counts.items():
-        prefix = "note: " if kind in NOTES else ""
-        print(f"{prefix}{kind}, {count:,}: {(PROBLEMS | NOTES)[kind]}")
-        examples = [row for row in found if row["kind"] == kind][:_EXAMPLES]
-        print("\n".join(f"  {_name(row)}" for row in examples))
-
-
-def print_repair(repaired: RepairSummary) -> None:
-    """Print the effects of a repair."""
-    print(f"repaired: {repaired.num_wanted:,} pictures had to be drawn again; problems left: {len(repaired.left):,}")
-    for text in (*repaired.left, *(f"note: {text}" for text in repaired.removed)):
-        print(f"  {text}")
-
-
-def to_json(report: Report, repaired: RepairSummary | None) -> dict[str, Any]:
-    """Return all findings, for scripts."""
-    from artbank.results.verification.verify import PROBLEMS
-
-    found = report.findings.to_pylist()
-    facts = {"num_pictures": report.num_pictures, "quick": report.quick, "counts": report.counts}
-    facts["problems"] = [row for row in found if row["kind"] in PROBLEMS]
-    facts["notes"] = [row for row in found if row["kind"] not in PROBLEMS]
-    if repaired is not None:
-        facts["repaired"] = asdict(repaired)
-    return facts
-
-
-def _name(row: dict[str, str | None]) -> str:
-    photo = f"{row['key']} in {row['style']}" if row["key"] else ""
-    place = photo or row["file_name"] or ""
-    return f"{place}: {row['text']}" if row["text"] else place
-
-
-@contextmanager
-def _show_progress() -> Iterator[Callable[[int, int], None]]:
-    from tqdm import tqdm
-
-    with tqdm(desc="pictures", unit="picture", disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+    given = {name: value for name, value in options.items() if value is not None}
+    return Operator(build_config(OperatorParameters, given, parameters), trust_output)

@@ -39,14 +39,14 @@ from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
 from artbank.records import PhotoTask, Result
-from artbank.results import layout, pending, tables
+from artbank.results import archive_listing, layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
 from bench.build_kit import train_bank
 
 STEPS = (
-    (pending, "list_archive"),
+    (archive_listing, "list_archive"),
     (pending, "read_done"),
     (pending, "find_pending"),
     (Manifest, "write"),
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--child", choices=("train", "run", "commit"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.list:
-        measure("list_archive", pending.list_archive)(Store.open(asked.list))
+        measure("list_archive", archive_listing.list_archive)(Store.open(asked.list))
     elif asked.child == "train":
         train(asked.at)
     elif asked.child == "run":

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from artbank.runtime.prefetch import prefetch
+from tasks.retries import format_error
 
 Item = TypeVar("Item")
 
@@ -55,11 +56,6 @@ def gather(
             failed[name] = error
         on_result(name, result if error is None else error)
     return done, failed
-
-
-def format_error(error: Exception) -> str:
-    """Return an error as `Kind: message`."""
-    return f"{type(error).__name__}: {error}"
 
 
 def format_failures(failed: Mapping[str, Exception]) -> str:

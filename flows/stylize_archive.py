@@ -11,11 +11,12 @@ from prefect import flow, get_run_logger
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, ResultsError
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
-from flows.gather import Future, format_error, format_failures, gather
+from flows.gather import Future, format_failures, gather
 from tasks.alarms import raise_alarms
 from tasks.artifacts import describe_pictures, show_forecast, show_outcome
 from tasks.assets import emit_archive
 from tasks.progress import open_progress
+from tasks.retries import format_error
 from tasks.run_progress import RunProgress
 from tasks.runners import open_runner
 from tasks.shard_ranges import cut_ranges, open_deployment
@@ -25,6 +26,7 @@ from tasks.stylize_archive import (
     forecast_archive,
     make_poll,
     name_banks,
+    open_style_leases,
     plan_archive,
     read_tallies,
     stylize_shard,
@@ -33,7 +35,7 @@ from tasks.stylize_archive import (
 from tasks.tags import make_tags, tag_run
 
 if TYPE_CHECKING:
-    from tasks.stylize_archive import Shard, StylizePlan
+    from tasks.stylize_archive import Shard, StyleLeases, StylizePlan
 
 _MAX_ROUNDS = 6  # a poison photo is identified in the fourth attempt at its shard, see `artbank.results.attempts`
 _MAX_RETRIED = 16  # shards; if more than these fail twice, the cause is not a photo, so further rounds will not help
@@ -48,15 +50,23 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
     Raises:
         ResultsError: Some shards failed; the message names them. The others are committed.
         CatalogError: A style is not in the catalog.
-        ConfigError: A style is malformed or was trained on another base model.
+        ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store,
+            they overlap what is written, or too many photos of the last run are missing.
         BaseModelError: The base model was not found.
     """
     if config.dry_run:
         forecast = forecast_archive(config)
         show_forecast(forecast)
         return forecast
-    plan, shards, photos = plan_archive(config)
-    get_run_logger().info("photos: %d; to stylize: %d, in %d shards", plan.num_photos, plan.num_tasks, plan.num_shards)
+    with open_style_leases(config) as leases:
+        return _plan_and_stylize(config, leases)
+
+
+def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
+    """Plan the run, which waits for runs that write the same styles, and do it."""
+    plan, shards, photos = plan_archive(config, leases)
+    counts = (plan.num_photos, plan.num_tasks, plan.num_shards, sum(kind.count for kind in plan.skipped))
+    get_run_logger().info("photos: %d; to stylize: %d, in %d shards; skipped: %d files", *counts)
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)

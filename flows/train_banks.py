@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow, get_run_logger, tags
 
 from artbank.config import TrainConfig
-from artbank.errors import ArtbankError, TrainBanksError
-from artbank.runs.outcome import TrainForecast
-from flows.gather import Future, format_error, format_failures, gather
+from artbank.errors import ArtbankError, CollectionError, TrainBanksError
+from artbank.runs.outcome import SkippedKind, TrainForecast
+from flows.gather import Future, format_failures, gather
 from tasks.artifacts import describe_training, show_banks, show_forecast
 from tasks.assets import emit_banks
 from tasks.progress import open_progress
+from tasks.retries import format_error
 from tasks.run_progress import RunProgress
 from tasks.runners import Runner, open_runner
 from tasks.tags import make_tags, tag_run
 from tasks.train_banks import build_site, plan_training, train_collections, wait_and_train
 
 if TYPE_CHECKING:
-    from tasks.train_banks import TrainJob
+    from tasks.train_banks import TrainJob, TrainPlan
 
 _MAX_NAMED = 3  # collections in the name of a group
 
@@ -32,14 +33,20 @@ class TrainSummary:
     """The result of a run.
 
     Attributes:
-        trained: Version of each newly trained bank, by collection.
+        trained: Version of each newly trained bank, by id of the collection.
         current: Collections whose bank was up to date, or was trained by another run meanwhile.
         seconds: Device seconds of each newly trained bank, by collection: its share of the steps and validations.
+        display_names: Names of all these collections by id.
+        num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
+        skipped: The same files by kind.
     """
 
     trained: dict[str, int]
     current: tuple[str, ...]
     seconds: dict[str, float]
+    display_names: Mapping[str, str] = field(default_factory=dict)
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 @flow(name="train-banks", flow_run_name="{config.title}")
@@ -50,36 +57,57 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     it updates the pages of the banks. With `config.dry_run` it only forecasts the run.
 
     Raises:
-        TrainBanksError: Some collections failed; the message names them. The others are registered.
+        TrainBanksError: Some collections failed, or lost too many artworks; the message names them. The others are
+            registered.
+        ConfigError: Nothing is in the gallery, or gallery and store overlap.
         CollectionError: The gallery has no collection, or not one that was asked for.
         BaseModelError: There is no such base model.
     """
     log = get_run_logger()
     plan = plan_training(config)
+    refused = {name: CollectionError(text) for name, text in plan.refused.items()}
     if config.dry_run:
         show_forecast(plan.forecast)
+        _raise_failures(refused, plan)
         return plan.forecast
     if not plan.jobs:
         log.info("nothing to train: %d collections are up to date", len(plan.current))
         _build_site(config)
-        return TrainSummary({}, plan.current, {})
+        _raise_failures(refused, plan)
+        return TrainSummary({}, plan.current, {}, plan.display_names, plan.forecast.num_skipped, plan.forecast.skipped)
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
     jobs = {job.collection.name: job for job in plan.jobs}
     trained, failed = _train(config, jobs)
+    failed |= refused
     trained_elsewhere = [name for name in jobs if name not in trained and name not in failed]
     current = (*plan.current, *trained_elsewhere)
     reasons = {name: format_error(error) for name, error in failed.items()}
-    show_banks(list(trained.values()), current, reasons, index_uri=_build_site(config))
+    show_banks(
+        list(trained.values()),
+        current,
+        reasons,
+        index_uri=_build_site(config),
+        display_names=plan.display_names,
+        num_skipped=plan.forecast.num_skipped,
+    )
     emit_banks(config.gallery_uri, trained.values())
-    if failed:
-        raise TrainBanksError(f"{len(failed)} of {len(plan.jobs)} collections failed: {format_failures(failed)}")
+    _raise_failures(failed, plan)
     return TrainSummary(
         trained={name: bank.version for name, bank in trained.items()},
         current=current,
         seconds={name: bank.seconds for name, bank in trained.items()},
+        display_names=plan.display_names,
+        num_skipped=plan.forecast.num_skipped,
+        skipped=plan.forecast.skipped,
     )
+
+
+def _raise_failures(failed: Mapping[str, Exception], plan: TrainPlan) -> None:
+    if failed:
+        num_collections = len(plan.jobs) + len(plan.refused)
+        raise TrainBanksError(f"{len(failed)} of {num_collections} collections failed: {format_failures(failed)}")
 
 
 def cut_groups(names: Sequence[str], most: int, num_workers: int) -> dict[str, Sequence[str]]:

@@ -22,7 +22,13 @@ _NOT_A_WEB_LINK = "; browsers cannot open this link: serve the output over HTTP 
 
 
 def show_banks(
-    trained: Sequence[BankRecord], current: Sequence[str], failed: Mapping[str, str], index_uri: str | None
+    trained: Sequence[BankRecord],
+    current: Sequence[str],
+    failed: Mapping[str, str],
+    index_uri: str | None,
+    *,
+    display_names: Mapping[str, str] | None = None,
+    num_skipped: int = 0,
 ) -> None:
     """Create a table with the result of every collection, and links to the new banks.
 
@@ -31,11 +37,18 @@ def show_banks(
         current: Collections whose bank was up to date.
         failed: Reasons for failure, by collection.
         index_uri: URI of the page that lists all banks; None if it could not be updated.
+        display_names: Names of the collections by id; the ids when None.
+        num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
     """
+    names = display_names or {}
     rows = [_bank_row(bank) for bank in trained]
-    rows += [{"collection": plain(name), "outcome": "up to date"} for name in current]
-    rows += [{"collection": plain(name), "outcome": f"failed: {plain(reason)}"} for name, reason in failed.items()]
+    rows += [{**_collection(name, names.get(name, name)), "outcome": "up to date"} for name in current]
+    rows += [
+        {**_collection(name, names.get(name, name)), "outcome": f"failed: {plain(reason)}"}
+        for name, reason in failed.items()
+    ]
     counts = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
+    counts += f"; {num_skipped:,} files skipped"
     create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {counts}")
     if trained:
         text = _list_banks(trained, index_uri)
@@ -71,7 +84,8 @@ def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
         outcome: Of the run.
         public_url: Web address of the output's folder, for links to its files.
     """
-    create_markdown_artifact(outcome.text, key="stylized", description="Pictures of this run")
+    counts = f"{outcome.num_done:,} done, {outcome.num_failed:,} failed; {outcome.num_skipped:,} files skipped"
+    create_markdown_artifact(outcome.text, key="stylized", description=f"Pictures of this run: {counts}")
     if outcome.styles:
         create_table_artifact(
             table=[_style_row(style) for style in outcome.styles],
@@ -116,11 +130,15 @@ def _link(place: str, output_uri: str, public_url: str | None) -> str:
     return link_of(place)
 
 
+def _collection(name: str, display_name: str) -> dict[str, object]:
+    return {"collection": plain(display_name), "id": plain(name)}
+
+
 def _bank_row(bank: BankRecord) -> dict[str, object]:
     from artbank.report.markdown import score_text, share_text
 
     return {
-        "collection": plain(bank.collection),
+        **_collection(bank.collection, bank.title),
         "outcome": f"version {bank.version}",
         "artworks": bank.num_artworks,
         "validation loss": round(bank.validation_loss, 4),
@@ -148,15 +166,18 @@ def _style_row(style: StyleTotals) -> dict[str, object]:
 
 
 def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
+    from artbank.catalog.bank_files import files_id
     from artbank.report.markdown import escape, seconds_text
 
     lines = ["# New banks", ""]
     for bank in banks[:_MAX_LISTED]:
         folder = bank.weights_uri.rpartition("/")[0]
-        links = {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
+        links = {"page": f"{folder.removesuffix(f'/{files_id(bank)}')}/index.html"}
+        links |= {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
         linked = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
-        cost = f"{seconds_text(bank.seconds)} on {escape(bank.device)}, {bank.steps:,} steps"
-        lines += [f"* **{escape(bank.collection)}@{bank.version}** ({cost}): {linked}", f"  {escape(folder)}"]
+        name = escape(f"{bank.title}, version {bank.version}")
+        facts = f"{bank.collection}@{bank.version}, {seconds_text(bank.seconds)} on {bank.device}, {bank.steps:,} steps"
+        lines += [f"* **{name}** ({escape(facts)}): {linked}", f"  {escape(folder)}"]
     if (more := len(banks) - _MAX_LISTED) > 0:
         lines.append(f"* and {more} more; `artbank banks` lists them")
     if index_uri:
@@ -164,4 +185,4 @@ def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-_BANK_FILES = {"page": "index.html", "card": "card.md", "preview": "preview.jpg", "bank": "bank.safetensors"}
+_BANK_FILES = {"card": "card.md", "preview": "preview.jpg", "bank": "bank.safetensors"}

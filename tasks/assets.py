@@ -38,17 +38,18 @@ def emit_banks(gallery_uri: str, banks: Collection[BankRecord]) -> None:
     for bank in banks:
         facts = {
             "collection": bank.collection,
+            "display_name": bank.title,
             "version": bank.version,
             "bank_id": bank.bank_id,
             "num_artworks": bank.num_artworks,
             "validation_loss": bank.validation_loss,
         }
-        _emit(asset_key(bank.weights_uri), [asset_key(gallery_uri, bank.collection)], facts)
+        _emit(asset_key(bank.weights_uri), [asset_key(gallery_uri, bank.title)], facts)
 
 
 def emit_archive(archive_uri: str, output_uri: str, bank_uris: Collection[str], outcome: Outcome) -> None:
     """Emit an event for a stylized archive, with its photos and banks as sources."""
-    facts = {"num_done": outcome.num_done, "num_failed": outcome.num_failed, "num_new": outcome.num_new}
+    facts = {name: getattr(outcome, name) for name in ("num_done", "num_failed", "num_skipped", "num_new")}
     sources = [asset_key(archive_uri), *sorted(map(asset_key, bank_uris))]
     _emit(asset_key(output_uri), sources, facts)
 

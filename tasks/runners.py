@@ -21,7 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.config import RunConfig
-from artbank.runtime.processes import shield_children_from_terminal
+from artbank.runtime.processes import shield_children_from_signals
 from tasks.cancellation import stop_on_error
 from tasks.progress import subscribe
 
@@ -69,17 +69,17 @@ _SLOT = {"GPU": 1}  # reserves a whole worker, even one with several threads
 # Time for a closing worker to finish its batch and release its shard; Dask kills it after 80 % of it.
 _CLOSE_SECONDS = 30.0
 _DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # otherwise Dask logs every connection and every worker that joins or leaves
-# Ctrl-C reaches the whole process group; only the flow handles it and then stops the workers. A worker starts with
-# these signals blocked (see `_start`) and then ignores them, as do its own children.
-_IGNORE_TERMINAL_SIGNALS = """
+# Ctrl-C, `kill -- -GROUP` and `systemctl stop` reach every process; only the flow handles the signal and then stops the
+# workers through their queues. A worker starts with these signals blocked (see `_start`) and then ignores them.
+_IGNORE_SIGNALS = """
 import signal
-for number in (signal.SIGINT, signal.SIGHUP):
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)
 """
 _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds only the task that it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that may die with a task before Dask fails the task
-    "distributed.worker.preload": [_IGNORE_TERMINAL_SIGNALS],
+    "distributed.worker.preload": [_IGNORE_SIGNALS],
     "distributed.worker.daemon": False,  # workers start decoder processes of their own
     "distributed.deploy.lost-worker-timeout": "10 minutes",  # wait for a worker that restarts slowly
     f"distributed.nanny.pre-spawn-environ.{_DASK_LEVEL}": os.environ.get(_DASK_LEVEL, "warning"),
@@ -167,7 +167,7 @@ def _start(config: RunConfig) -> Callable[..., Any]:
             workers[number] = {"cls": PatientNanny, "options": options}
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
         # The thread of the cluster inherits the blocked signals, and so do the workers, which all start from it.
-        with shield_children_from_terminal():
+        with shield_children_from_signals():
             return SpecCluster(workers=workers, scheduler=scheduler)
 
     return start

@@ -5,7 +5,8 @@ The tasks import the core when they run, so that deploying or scheduling a flow 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from artbank.archive.plan import StylizePlan
+    from artbank.archive.style_leases import StyleLeases
     from artbank.results.manifest import Shard
 
 
 @task(**STORE_RETRIES, name="plan-archive", cache_policy=NO_CACHE)
-def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
+def plan_archive(config: StylizeConfig, leases: StyleLeases) -> tuple[StylizePlan, list[Shard], pa.Table]:
     """List the archive and cut the work that is left into shards; see `artbank.archive.plan.plan_archive`."""
     from artbank.archive import plan as planning
 
-    return planning.plan_archive(config)
+    return planning.plan_archive(config, leases)
+
+
+@contextmanager
+def open_style_leases(config: StylizeConfig) -> Iterator[StyleLeases]:
+    """Hold the leases that planning acquires until the block ends; see `artbank.archive.style_leases`."""
+    from artbank.archive import style_leases
+
+    with style_leases.open_style_leases(config) as leases:
+        yield leases
 
 
 @task(**STORE_RETRIES, name="load-range", cache_policy=NO_CACHE)

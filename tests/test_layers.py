@@ -158,6 +158,7 @@ TABLES_AND_IMAGES = ("pyarrow", "PIL", "cv2", "scipy", "skimage", "numpy", "s3fs
         ("artbank_cli.main", MODELS + TABLES_AND_IMAGES),
         ("artbank.catalog.catalog, artbank.catalog.bank_files, artbank.results.verification.verify", MODELS),
         ("artbank.report.summaries, artbank.pages.outcome.page, artbank.pages.banks.build", MODELS),
+        ("artbank.pages.comparison.page, artbank.comparison.preference", MODELS),
         ("artbank.images.pool, artbank.store.tensor_files, artbank.gallery.collections", MODELS),
         ("artbank.bank.bank", ("diffusers", "transformers", "prefect")),
         ("artbank.archive.plan, artbank.gallery.plan", ("diffusers", "transformers", "prefect")),

@@ -21,13 +21,16 @@ from artbank.archive.styles import StyleChoice
 from artbank.catalog.bank_files import load_reference
 from artbank.config import StylizeConfig
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
+from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report.costs import cost_facts
+from artbank.report.marks import MARK_TEXTS, METADATA_TEXTS
 from artbank.report.summaries import SUMMARY_COLUMNS, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
+from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
 _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "clip_style_floor", "created_at")))
@@ -66,11 +69,12 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
     asked = _rows_of_styles(rows, plan)
     bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
-    summary = results_summary(asked, bounds)
-    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds)
+    summary = results_summary(asked, bounds, plan.skipped)
+    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
     facts = _describe_run(config, plan, stores, bounds)
     page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
     alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
+    summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
     places = _find_places(stores.output, plan.run_id, page_key)
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
@@ -85,19 +89,32 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         alarms=alarms,
         cost=cost,
         styles=tuple(_count_style(entry) for entry in summary["styles"]),
+        num_skipped=summary["counts"]["skipped"],
+        skipped=plan.skipped,
     )
 
 
 def _clean_up(output: Store) -> None:
-    """Delete what finished and killed workers leave behind: start marks and temporary files."""
+    """Delete what finished and killed workers and runs leave behind: start marks, temporary files, leases."""
     pending.delete_settled_marks(output)
     output.delete_leftovers(("", layout.PARTS, layout.MANIFESTS))
+    output.delete_many(key for key, is_abandoned in find_leases(output, layout.LEASES).items() if is_abandoned)
 
 
 def _rows_of_styles(rows: pa.Table, plan: StylizePlan) -> pa.Table:
     """Keep the rows with the recipes of this run's styles, whichever run drew them."""
     recipe_ids = pa.array([style.recipe_id for style in plan.styles], pa.string())
     return rows.filter(pc.is_in(rows["recipe_id"], value_set=recipe_ids))
+
+
+def _count_other_metadata(rows: pa.Table, recipe: StylizeRecipe) -> int:
+    """Return the number of pictures with another mark, or other metadata, than the recipe asks for."""
+    done = rows.filter(pc.equal(rows["status"], "done"))
+    is_as_asked = pc.and_(
+        pc.equal(done["mark"].fill_null("none"), recipe.mark),
+        pc.equal(done["metadata"].fill_null("none"), recipe.metadata),
+    )
+    return len(done) - (pc.sum(is_as_asked).as_py() or 0)
 
 
 def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> ScoreBounds:
@@ -200,6 +217,8 @@ def _describe_run(
         ("Colour", recipe.colour),
         ("Size", recipe.size),
         ("Seed", f"{recipe.seed}"),
+        ("Mark of new pictures", MARK_TEXTS[recipe.mark]),
+        ("Kept of the photos’ metadata", METADATA_TEXTS[recipe.metadata]),
     )
     styles = [StyleFacts(style.name, _describe_banks(style), *bounds[style.name]) for style in plan.styles]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
@@ -212,4 +231,4 @@ def _describe_banks(style: StyleChoice) -> str:
 
 def _describe_bank(bank: BankRecord, weight: float) -> str:
     share = "" if weight == 1 else f" at {weight:.0%}"
-    return f"{bank.collection}, version {bank.version}{share}"
+    return f"{bank.title}, version {bank.version}{share}"

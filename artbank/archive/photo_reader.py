@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,19 +14,23 @@ from typing import Any
 import numpy as np
 
 from artbank.errors import ImageError
+from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
 from artbank.images.pool import CodecPool, DecodeOptions
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch
+from artbank.runtime.processes import result_or_stop
+from artbank.store.explanations import explain
 from artbank.store.objects import Store
-from artbank.store.transient_errors import is_transient
+from artbank.store.transient_errors import WrongSizeError, concerns_one_object, is_transient
 
 _READERS = 16
+_ABANDON_SECONDS = 0.1
 _BYTES_AHEAD = 256 * 2**20  # bytes of files that wait for a decoder; a larger file waits alone
 _LAST_ATTEMPT = 4  # from this attempt at a shard on, a file that the store cannot deliver becomes a failed row
-_REMOVED = ImageError("the file was removed during the run", "removed")
+_REMOVED = ImageError("the file was there when the run began, and is not any more", "removed")
 
 Known = Mapping[tuple[str, str], Result]
 
@@ -38,12 +44,21 @@ class DecodedPhoto:
         digest: SHA-256 of its file, hex.
         photo: The photo at its working size.
         alpha: Its alpha channel, see `pool.PhotoWithAlpha`; None if it has none.
+        note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
+        metadata: The metadata of its pictures.
     """
 
     task: PhotoTask
     digest: str
     photo: Photo
     alpha: np.ndarray | None = field(repr=False)
+    note: str = ""
+    metadata: FileMetadata = field(default=PLAIN, repr=False)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about its conversion, and about marks and metadata that its pictures do not have."""
+        return [*([self.note] if self.note else []), *self.metadata.notes]
 
 
 @dataclass(frozen=True)
@@ -92,33 +107,67 @@ class PhotoReader:
         self._max_bytes = max_bytes
         self._count = count
 
-    def read(self, tasks: Sequence[PhotoTask], known: Known, attempt: Attempt) -> Iterator[PhotoRead]:
+    def read(
+        self,
+        tasks: Sequence[PhotoTask],
+        known: Known,
+        attempt: Attempt,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[PhotoRead]:
         """Yield each photo, decoded, rejected or unchanged, in order. Files that the store cannot deliver come last.
 
         Args:
             tasks: The photos.
             known: Rows of photos whose content may be unchanged, from `Manifest.known_rows`.
             attempt: The attempt at this shard. From the fourth on, files that the store cannot deliver are rejected.
+            should_stop: Asked while a file is waited for.
 
         Raises:
             OSError: The store failed.
+            StopRequested: `should_stop` returned True.
         """
         limits: dict[str, Any] = {"depth": self._count, "max_weight": _BYTES_AHEAD}
         undelivered: list[_File] = []
-        with ThreadPoolExecutor(_READERS) as readers:
-            read = partial(readers.submit, self._read)
-            files = prefetch(tasks, lambda task: read(task).result, weigh=_weigh_task, queue="read", **limits)
+        with self._open_readers(should_stop) as read:
+
+            def start(task: PhotoTask) -> GetResult[_File]:
+                return partial(result_or_stop, read(task), should_stop)
+
+            files = prefetch(tasks, start, weigh=_weigh_task, queue="read", **limits)
             delivered = _drop_undelivered(files, undelivered, may_retry=attempt.mark.number < _LAST_ATTEMPT)
             decode = partial(self._decode, known, attempt)
             yield from prefetch(delivered, decode, weigh=_weigh_file, queue="decode", **limits)
         for file in undelivered:
             yield RejectedPhoto(file.task, None, _explain(file.data))
 
+    @contextmanager
+    def _open_readers(self, should_stop: Callable[[], bool]) -> Iterator[Callable[[PhotoTask], Future[_File]]]:
+        """Yield a function that starts to read a file; when the process is asked to stop, no read is waited for."""
+        reads: list[Future[_File]] = []
+        with ThreadPoolExecutor(_READERS) as readers:
+
+            def start(task: PhotoTask) -> Future[_File]:
+                reads.append(readers.submit(self._read, task))
+                return reads[-1]
+
+            try:
+                yield start
+            except BaseException:
+                readers.shutdown(wait=False, cancel_futures=True)
+                while should_stop() and not all(read.done() for read in reads):
+                    self._archive.abandon_reads()
+                    time.sleep(_ABANDON_SECONDS)  # a read may have been between two requests
+                raise
+
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:
             return _File(task, _too_large(task.size, self._max_bytes))
         with telemetry.time_stage("read"):
-            data = self._archive.read_many([task.key])[task.key]
+            data = self._archive.read_listed({task.key: task.size})[task.key]
+        if isinstance(data, WrongSizeError):  # no reason to do the whole shard again: the photo may have been replaced
+            data = _explain(data)
+        if isinstance(data, ImageError):
+            return _File(task, data)
         return _File(task, data, hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "")
 
     def _decode(self, known: Known, attempt: Attempt, file: _File) -> GetResult[PhotoRead]:
@@ -128,7 +177,8 @@ class PhotoReader:
         if (rows := _find_older(file, known, attempt)) is not None:
             unchanged = UnchangedPhoto(file.task, rows)
             return lambda: unchanged
-        wait = self._codecs.decode(file.task.key, file.data, self._options)
+        options = replace(self._options, **file.task.exact_settings)
+        wait = self._codecs.decode(file.task.key, file.data, options)
         return partial(_wait_for_photo, file.task, file.digest, wait)
 
 
@@ -137,7 +187,7 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
         found = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    return DecodedPhoto(task, digest, found.photo, found.alpha)
+    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note, found.metadata)
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:
@@ -167,9 +217,9 @@ def _explain(error: bytes | Exception) -> ImageError:
     if isinstance(error, FileNotFoundError):
         return _REMOVED
     assert isinstance(error, Exception)
-    if not isinstance(error, OSError) and not is_transient(error):
+    if not is_transient(error) and not concerns_one_object(error):
         raise error
-    return ImageError(f"the store cannot deliver the file ({error}); check that it can be read there", "store_error")
+    return ImageError(f"the store cannot deliver the file: {explain(error)}", "store_error")
 
 
 def _too_large(size: int, limit: int) -> ImageError:

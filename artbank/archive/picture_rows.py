@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 
 from artbank.archive.run_resources import RunResources
 from artbank.errors import ImageError
+from artbank.images.file_metadata import FileMetadata
 from artbank.images.pool import EncodedPicture
+from artbank.recipes import StylizeRecipe
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.scores import Cosines, Scores
+from artbank.stylization.stylizer import Stylized
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,12 @@ class RowWriter:
         file_name: str,
         picture: EncodedPicture,
         size_px: tuple[int, int],
-        seed: int,
+        drawn: Stylized,
         cosines: Cosines,
+        candidates: tuple[float, ...],
         seconds: float,
+        metadata: FileMetadata,
+        notes: list[str],
     ) -> FinishedRow:
         """Return the row of a picture.
 
@@ -95,13 +101,20 @@ class RowWriter:
             file_name: Key of the picture, or of the container that holds it.
             picture: Its bytes, SSIM and flags.
             size_px: Its width and height.
-            seed: Seed of its noise.
+            drawn: The picture as it was drawn: its seed, and the structure that was found for it.
             cosines: Its CLIP scores.
+            candidates: Scores of all pictures that it was chosen from; empty without a choice.
             seconds: Device seconds of this picture.
+            metadata: What its file has beside its pixels.
+            notes: Sentences about the photo's conversion, marks and metadata.
         """
         telemetry.count_picture(style, "done", None, seconds)
         scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)
-        facts = {**vars(scores), "flags": list(scores.flags), "scorer": self._run.scorer.id}
+        flags = [*scores.flags, "loose"] if drawn.is_loose else list(scores.flags)
+        facts = {**vars(scores), "flags": flags, "scorer": self._run.scorer.id}
+        if drawn.kept is not None:
+            facts |= {"structure": drawn.kept.structure, "lightness": drawn.kept.lightness}
+        recipe = self._recipe(task)
         width, height = size_px
         return FinishedRow(
             replace(
@@ -111,8 +124,14 @@ class RowWriter:
                 file_sha256=short_hash(picture.data, 64),
                 width_px=width,
                 height_px=height,
-                seed=seed,
+                seed=drawn.seed,
+                candidates=list(candidates) or None,
                 seconds=seconds,
+                mark=recipe.mark,
+                metadata=recipe.metadata,
+                kept_metadata=list(metadata.kept),
+                photo_marks=list(metadata.photo_marks),
+                notes=notes,
                 **facts,
             )
         )
@@ -133,7 +152,13 @@ class RowWriter:
             bank_ids=choice.bank_ids,
             base_model=self._run.config.base_model,
             base_model_hash=self._run.plan.base_model_hash,
-            recipe=self._run.config.recipe.model_dump_json(),
+            recipe=self._recipe(task).model_dump_json(),
             seconds=0.0,
             created_at=self._attempt.now(),
+            mark=task.mark,
+            metadata=task.metadata,
         )
+
+    def _recipe(self, task: PhotoTask) -> StylizeRecipe:
+        """Return the recipe of a photo's pictures."""
+        return self._run.config.recipe.model_copy(update=task.exact_settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
+from artbank.archive import inputs
 from artbank.archive.stores import RunStores
+from artbank.archive.style_leases import StyleLeases
 from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
@@ -20,12 +22,15 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
-from artbank.results import layout, ledger, pending
+from artbank.results import attempts, known_parts, layout, ledger, pending
+from artbank.results.attempts import Mark
 from artbank.results.manifest import Manifest, Shard
+from artbank.results.missing_photos import check_photos
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped
 
 _SHOWN = 5  # shards in a forecast
 
@@ -43,6 +48,8 @@ class StylizePlan:
         num_shards: Shards of the run.
         num_pictures: Pictures to draw.
         pace: Forecast for one picture; None if unknown.
+        is_leased: Whether workers must check the leases of the styles; see `style_leases`.
+        skipped: The files of the archive that are no photos or cannot be listed; empty in plans of older versions.
     """
 
     run_id: str
@@ -53,6 +60,8 @@ class StylizePlan:
     num_shards: int
     num_pictures: int = 0
     pace: Pace | None = None
+    is_leased: bool = False
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
@@ -69,8 +78,10 @@ class Survey:
         done: The rows that the output has already, from `pending.read_done`.
         tasks: The work that is left: rows of `PhotoTask`.
         parts: The parts that `done` was read from.
+        marks: The marks of unfinished shards, by shard id.
         latest: Newest time in the results, from `pending.find_latest`.
         pace: Forecast for one picture; None if unknown.
+        skipped: The files of the archive that are no photos or cannot be listed.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -79,8 +90,10 @@ class Survey:
     done: pa.Table
     tasks: pa.Table
     parts: PartListing
+    marks: Mapping[str, Mark]
     latest: datetime | None
     pace: Pace | None
+    skipped: tuple[SkippedKind, ...]
 
     @property
     def num_pictures(self) -> int:
@@ -102,26 +115,29 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
 
     Raises:
         CatalogError: A style is not in the catalog.
-        ConfigError: A style is malformed or was trained on another base model, or the output lies in the archive.
+        ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store;
+            output or store and archive overlap; or too many photos of the last run are missing.
         BaseModelError: The base model was not found.
         OSError: The store failed.
     """
-    archive = stores.archive
     output = stores.output
-    if f"{output.uri.rstrip('/')}/".startswith(f"{archive.uri.rstrip('/')}/"):
-        raise ConfigError(
-            f"output {output.uri} lies in the archive {archive.uri}: the next run would take its pictures for photos"
-        )
+    inputs.check_places(stores)
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     catalog = Catalog(stores.banks)
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
+    inputs.check_outside_galleries(output, styles)
     recipes = {style.name: style.recipe_id for style in styles}
-    photos = pending.list_archive(archive)
+    skipped = SkippedFiles()
+    photos = inputs.list_photos(config, stores, skipped)
     unfinished = pending.read_unfinished(output)
     parts = ledger.list_parts(output)
+    max_missing_share = 1.0 if config.allow_missing else config.max_missing_share
+    known_parts.check_parts(output, parts, max_missing_share)
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
+    known = pending.list_known(done, unfinished)
+    check_photos(stores.archive, output, photos, known, rules=config.skip, max_share=max_missing_share)
     tasks = pending.find_pending(
-        pending.filter_by_globs(photos, include=config.include, exclude=config.exclude),
+        inputs.select_photos(config, photos),
         done,
         recipes,
         retry_failed=config.retry_failed,
@@ -138,28 +154,42 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         done=done,
         tasks=tasks.slice(0, config.limit),
         parts=parts,
+        marks={shard.id: shard.mark for shard in unfinished},
         latest=latest,
         pace=pace,
+        skipped=skipped.kinds(),
     )
 
 
-def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Table]:
+def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tuple[StylizePlan, list[Shard], pa.Table]:
     """Survey the archive, cut the work that is left into shards, and write manifest and plan to the output.
+
+    Args:
+        config: The configuration of the run.
+        leases: Acquires the leases of the run's styles if there is work; None for a caller that is alone.
 
     Returns:
         The plan, its shards, and the archive's listing (key, size, etag).
 
     Raises:
-        Exception: As `survey_archive` does.
+        Exception: As `survey_archive` and `StyleLeases` do.
     """
     stores = RunStores.open(config)
     output = stores.output
     found = survey_archive(config, stores)
+    for style in found.styles:  # a linked folder is an error that should come before the work
+        output.exists(layout.picture_key(style.name, "_"))
+    if leases is not None and len(found.tasks):
+        leases.acquire([style.name for style in found.styles])
+        if _has_changed(output, found):
+            found = survey_archive(config, stores)
     manifest = Manifest.write(
         output, found.tasks, config.shard_size, found.recipes, after=found.latest, parts=found.parts
     )
     shards = manifest.shards if manifest else []
     run_id = manifest.id if manifest else ""
+    if leases is not None and run_id:
+        leases.name_run(run_id)
     if run_id:
         output.create(
             layout.run_key(run_id, layout.CONFIG), _absolute(config, stores).model_dump_json(indent=1).encode()
@@ -173,6 +203,8 @@ def plan_archive(config: StylizeConfig) -> tuple[StylizePlan, list[Shard], pa.Ta
         num_shards=len(shards),
         num_pictures=found.num_pictures,
         pace=found.pace,
+        is_leased=leases is not None,
+        skipped=found.skipped,
     )
     if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
@@ -218,6 +250,11 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
     return plan, shards[first : first + count]
 
 
+def _has_changed(output: Store, found: Survey) -> bool:
+    """Tell whether another run has written parts or marks since a survey began to read them."""
+    return ledger.list_parts(output) != found.parts or attempts.find_unfinished(output) != found.marks
+
+
 def plan_key(run_id: str) -> str:
     """Return the key of a run's plan."""
     return layout.run_key(run_id, "plan.json")
@@ -246,6 +283,8 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         text="",
         num_evaluations=count_evaluations(config.recipe) * num_pictures,
         pace=pace,
+        num_skipped=count_skipped(found.skipped),
+        skipped=found.skipped,
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))
 

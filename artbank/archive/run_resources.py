@@ -5,6 +5,7 @@ from __future__ import annotations
 from artbank.archive.photo_reader import PhotoReader
 from artbank.archive.plan import StylizePlan
 from artbank.archive.stores import RunStores
+from artbank.archive.style_leases import WriteGuard
 from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
 from artbank.diffusion.base_model import load_base_model
@@ -43,6 +44,8 @@ class RunResources:
                 f"planned with, found {base.hash[:12]}; give all machines the same files"
             )
         self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
+        first = config.recipe.seed
+        self.candidates = [self.stylizer.with_seed(first + i) for i in range(config.recipe.candidates)]
         self.scorer = load_scorer(config)
         self.codecs = open_codec_pool()
         self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)
@@ -54,12 +57,23 @@ class RunResources:
             count=2 * self.batch_size,
         )
         self._manifest: Manifest | None = None
+        self._guard = WriteGuard(self.stores.output, plan.run_id, [style.name for style in plan.styles])
 
     def open_manifest(self, manifest_id: str) -> Manifest:
         """Return the manifest of the run, opened once for all of its shards."""
         if self._manifest is None or self._manifest.id != manifest_id:
             self._manifest = Manifest.open(self.stores.output, manifest_id)
         return self._manifest
+
+    def check_lease(self) -> None:
+        """Check before a write that the run still holds the leases of its styles, if it has any.
+
+        Raises:
+            ResultsError: Another run has taken over a style of this run.
+            OSError: The store failed.
+        """
+        if self.plan.is_leased:
+            self._guard.check()
 
     def _decode_options(self) -> DecodeOptions:
         return DecodeOptions(
@@ -69,6 +83,8 @@ class RunResources:
             short_px=self.stylizer.short_px,
             multiple_px=self.stylizer.base.size_multiple_px,
             seconds=self.config.decode_seconds,
+            mark=self.config.recipe.mark,
+            metadata=self.config.recipe.metadata,
         )
 
 

@@ -55,6 +55,7 @@ def stylize_shard(
     Raises:
         BankError: A bank is missing, damaged, or was trained on another base model.
         BaseModelError: The base model is missing, or differs from the one that the run was planned with.
+        ResultsError: Another run has taken over a style of this run.
         OSError: The store failed.
         StopRequested: `should_stop` returned True.
     """
@@ -65,6 +66,7 @@ def stylize_shard(
     output = run.stores.output
     manifest = run.open_manifest(shard.manifest_id)
     tasks = manifest.tasks(shard)
+    run.check_lease()
     strikes = {task.key: task.strikes or 0 for task in tasks}
     attempt = attempts.start(output, shard.id, strikes, after=manifest.after)
     pipeline = ShardPipeline(run, shard.id, attempt, should_stop)
@@ -72,6 +74,7 @@ def stylize_shard(
     try:
         batches = pipeline.run(tasks, manifest.known_rows(shard))
         finished = [one for batch in _reported(batches, shard.id, total, progress) for one in batch]
+        run.check_lease()
     except (ArtbankError, StopRequested) as error:
         logger.info("shard %s released for another worker: %s", shard.id, error)
         attempt.release()

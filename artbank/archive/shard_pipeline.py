@@ -7,14 +7,15 @@ read and decoded, and the pictures of the last are encoded and written.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture, keep_best
 from artbank.archive.photo_reader import DecodedPhoto, Known, PhotoRead, UnchangedPhoto
 from artbank.archive.picture_rows import FinishedRow, RowWriter
 from artbank.archive.run_resources import RunResources
@@ -29,53 +30,13 @@ from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.filenames import output_name
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, batch_by, prefetch
-from artbank.scoring.scores import Cosines, measure_cosines
+from artbank.scoring.scores import measure_cosines
 from artbank.stylization.stylizer import Stylized
 
 _WRITES = 4  # batches that are encoded and written while the model draws the next one
 _CRASHED = (
     "a process ended {} times while it worked on this photo, twice on this photo alone; look into the worker's log"
 )
-
-
-@dataclass(frozen=True)
-class DrawnBatch:
-    """The pictures of some photos of equal size, in all their styles.
-
-    Attributes:
-        photos: By key.
-        styles: In the order of the request.
-        pictures: The pictures that were drawn without an error.
-        seconds: Device seconds of each picture.
-    """
-
-    photos: Mapping[str, DecodedPhoto]
-    styles: Sequence[str]
-    pictures: Sequence[Stylized]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ScoredPicture:
-    """A picture with its photo and its CLIP scores."""
-
-    photo: DecodedPhoto
-    picture: Stylized
-    cosines: Cosines
-    seconds: float
-
-    @property
-    def rgb(self) -> np.ndarray:
-        """Pixels uint8 [h, w, 3]."""
-        assert self.picture.rgb is not None
-        return self.picture.rgb
-
-    def size_px(self, output_size: str) -> tuple[int, int]:
-        """Return width and height of the output: the photo's for `original`, else the working size."""
-        photo = self.photo.photo
-        if output_size == "original":
-            return photo.width_px, photo.height_px
-        return self.rgb.shape[1], self.rgb.shape[0]
 
 
 class ShardPipeline:
@@ -88,7 +49,7 @@ class ShardPipeline:
             run: The run's resources.
             shard_id: The shard.
             attempt: Knows the strikes against the photos.
-            should_stop: Asked before every batch.
+            should_stop: Asked before every batch, and while photos are waited for.
         """
         self._run = run
         self._shard_id = shard_id
@@ -111,7 +72,7 @@ class ShardPipeline:
             OSError: The store failed.
             StopRequested: `should_stop` returned True.
         """
-        photos = self._run.reader.read(tasks, known, self._attempt)  # reads and decodes
+        photos = self._run.reader.read(tasks, known, self._attempt, self._should_stop)  # reads and decodes
         drawn = self._draw(self._decoded(photos))
         scored = self._score(drawn)
         encoded = self._encode(scored)
@@ -156,13 +117,20 @@ class ShardPipeline:
         photos = [one.photo if one.photo.key in keys else _blank(one.photo) for one in batch]
         styles = batch[0].task.styles
         with telemetry.time_stage("draw"):
-            made = [one for one in self._run.stylizer.stylize_batch(photos, styles) if one.key in keys]
-        seconds = (time.monotonic() - start) / max(len(made), 1)
-        for one in made:
-            if one.error is not None:
-                photo = own[one.key]
-                self._without_picture += self._rows.failed(photo.task, [one.style], photo.digest, one.error)
-        return DrawnBatch(own, styles, [one for one in made if one.error is None], seconds)
+            made = [
+                one
+                for candidate in self._run.candidates
+                for one in candidate.stylize_batch(photos, styles)
+                if one.key in keys
+            ]
+        seconds = (time.monotonic() - start) / max(len(keys) * len(styles), 1)
+        drawn = [one for one in made if one.error is None]
+        known = {(one.key, one.style) for one in drawn}
+        failures = {(one.key, one.style): one.error for one in made if (one.key, one.style) not in known}
+        for (key, style), error in failures.items():
+            assert error is not None
+            self._without_picture += self._rows.failed(own[key].task, [style], own[key].digest, error)
+        return DrawnBatch(own, styles, drawn, seconds)
 
     def _score(self, batches: Iterable[DrawnBatch]) -> Iterator[list[ScoredPicture]]:
         """Score pictures, style by style; each photo is embedded once for all its styles."""
@@ -178,10 +146,7 @@ class ShardPipeline:
                     photos = torch.stack([before[one.key] for one in pictures])
                     after = run.scorer.embed_tensors([_as_tensor(one) for one in pictures])
                     cosines = measure_cosines(run.scorer, run.references[style], photos, after)
-                yield [
-                    ScoredPicture(batch.photos[one.key], replace(one, on_device=None), own, batch.seconds)
-                    for one, own in zip(pictures, cosines, strict=True)
-                ]
+                yield keep_best(batch, pictures, cosines)
 
     def _embed_photos(self, photos: Sequence[DecodedPhoto]) -> dict[str, Tensor]:
         """Return the CLIP embeddings of photos of equal size, by key."""
@@ -202,8 +167,11 @@ class ShardPipeline:
                 name = output_name(one.photo.photo.key)
                 suffix = name[name.rindex(".") :]
                 size_px = one.size_px(recipe.size)
+                photo = one.photo
                 jobs.append(
-                    EncodeJob(one.rgb, one.photo.photo.working, one.photo.alpha, size_px, suffix, recipe.quality)
+                    EncodeJob(
+                        one.rgb, photo.photo.working, photo.alpha, size_px, suffix, recipe.quality, photo.metadata
+                    )
                 )
             yield pictures, [self._run.codecs.encode(job) for job in jobs]
 
@@ -241,13 +209,17 @@ class ShardPipeline:
                 file_name=self._file_key(style, name),
                 picture=picture,
                 size_px=one.size_px(self._run.config.recipe.size),
-                seed=one.picture.seed,
+                drawn=one.picture,
                 cosines=one.cosines,
+                candidates=one.candidates,
                 seconds=one.seconds,
+                metadata=one.photo.metadata,
+                notes=one.photo.notes,
             )
             rows.append(finished)
             packed.append(PackedPicture.from_row(finished.row, name, picture.data))
         if self._run.config.format == "images":
+            self._run.check_lease()
             files = {self._file_key(one.facts["style"], one.name): one.data for one in packed}
             with telemetry.time_stage("write"):
                 self._run.stores.output.write_many(files)
@@ -267,6 +239,7 @@ class ShardPipeline:
         output = self._run.stores.output
         if not self._packed or ledger.is_committed(output, self._shard_id):
             return
+        self._run.check_lease()
         for style in sorted({one.facts["style"] for one in self._packed}):
             name = self._file_key(style, "")
             output.write(name, pack(name, (one for one in self._packed if one.facts["style"] == style)))

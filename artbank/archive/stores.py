@@ -32,6 +32,6 @@ class RunStores:
         """
         return cls(
             archive=Store.open(config.archive_uri),
-            output=Store.open(config.output_uri),
+            output=Store.open(config.output_uri, is_durable=config.is_durable),
             banks=Store.open(config.store_uri),
         )

@@ -1,4 +1,4 @@
-"""Parse styles such as `monet`, `monet@3` or `monet:0.7+hokusai:0.3`, and resolve them to banks of the catalog.
+"""Resolve styles such as `monet`, `Van Gogh@3` or `monet:0.7+hokusai:0.3` to banks of the catalog.
 
 A plan holds `StyleChoice`s: small, and fixed to bank ids, so that a bank registered during a run changes nothing.
 """
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from artbank.catalog.bank_files import load_bank, load_reference
 from artbank.catalog.catalog import Catalog
-from artbank.config import style_folder
 from artbank.errors import ConfigError
 from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
+from artbank.runtime.collection_ids import collection_id
+from artbank.runtime.style_names import parse_style, split_version, style_folder
 from artbank.store.objects import Store
 
 if TYPE_CHECKING:  # these load torch and diffusers, which planning a run does without
@@ -67,26 +68,6 @@ def resolve_styles(
     return choices
 
 
-def parse_style(spec: str) -> list[tuple[str, float]]:
-    """Return the banks that a style names, with weights that sum to 1.
-
-    Raises:
-        ConfigError: It is malformed, or a weight is not above 0.
-    """
-    parts = []
-    for part in spec.split("+"):
-        name, colon, weight = part.strip().partition(":")
-        try:
-            share = float(weight) if colon else 1.0
-        except ValueError:
-            share = -1.0
-        if not name or not 0 < share < float("inf"):
-            raise ConfigError(f"style {spec!r} cannot be read; expected NAME, NAME@VERSION or NAME:0.7+OTHER:0.3")
-        parts.append((name, share))
-    total = sum(share for _, share in parts)
-    return [(name, share / total) for name, share in parts]
-
-
 def hash_recipe(recipe: StylizeRecipe, base_model_hash: str, banks: Sequence[tuple[BankRecord, float]]) -> str:
     """Return the recipe id of a style, see `StyleChoice`."""
     facts = [recipe.digest(), base_model_hash, *([bank.weights_sha256, round(weight, 6)] for bank, weight in banks)]
@@ -110,12 +91,19 @@ def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference
 
 
 def _resolve(catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash: str) -> StyleChoice:
-    banks = tuple((catalog.find(name), weight) for name, weight in parse_style(spec))
+    names = [(spec, 1.0)] if _is_one_name(catalog, spec) else parse_style(spec)
+    banks = tuple((catalog.find(name), weight) for name, weight in names)
     for bank, _ in banks:
         if bank.base_model_hash != base_model_hash:
             raise ConfigError(
-                f"bank {bank.collection}@{bank.version} was trained on {bank.base_model} "
+                f"bank {bank.title}@{bank.version} was trained on {bank.base_model} "
                 f"({bank.base_model_hash[:12]}), this run uses ({base_model_hash[:12]}); "
                 f"train it again or pass base_model={bank.base_model}"
             )
     return StyleChoice(style_folder(spec), banks, hash_recipe(recipe, base_model_hash, banks))
+
+
+def _is_one_name(catalog: Catalog, spec: str) -> bool:
+    """Return whether a style with `+` or `:` in it is the name of a collection, such as `Gilbert + George`."""
+    collection, _ = split_version(spec)
+    return ("+" in spec or ":" in spec) and bool(catalog.banks(collection_id(collection)))

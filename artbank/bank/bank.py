@@ -22,7 +22,7 @@ from torch.func import functional_call
 from artbank.bank.attention import build_attention
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
-from artbank.store.tensor_files import parse_header
+from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
@@ -98,7 +98,7 @@ class Bank:
 
     Attributes:
         bank_id: Its id in the catalog.
-        collection: Name of the collection it learned.
+        collection: Id of the collection it learned.
         base_model: Name, folder or URI by which the training run named its base model.
         base_model_hash: SHA-256 of that model's files.
         fingerprint: Fingerprint of the collection it learned.
@@ -119,7 +119,7 @@ class Bank:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Return the bank as a safetensors file; all but the tensors is in its header."""
+        """Return the bank as a safetensors file; all but the tensors is in its header. Equal banks have equal bytes."""
         header = {
             "schema": SCHEMA,
             "bank_id": self.bank_id,
@@ -131,7 +131,8 @@ class Bank:
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
         }
         tensors = {"vectors": self.vectors, **self.training_state}
-        return safetensors.torch.save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, metadata=header)
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        return sort_metadata(safetensors.torch.save(whole, metadata=header))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Bank:

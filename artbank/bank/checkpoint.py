@@ -15,7 +15,7 @@ from torch import Tensor
 
 from artbank.bank.history import History
 from artbank.errors import TrainingError
-from artbank.store.tensor_files import parse_header
+from artbank.store.tensor_files import parse_header, sort_metadata
 
 
 class CheckpointIO(Protocol):
@@ -54,7 +54,8 @@ class Checkpoint:
         tensors |= {f"milestone.{step}": vectors for step, vectors in self.milestones.items()}
         step = str(len(self.history.train))
         header = {"identity": self.identity, "step": step, "history": json.dumps(asdict(self.history))}
-        return safetensors.torch.save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, metadata=header)
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        return sort_metadata(safetensors.torch.save(whole, metadata=header))
 
     @classmethod
     def from_bytes(cls, data: bytes, identity: str) -> Checkpoint:
@@ -64,8 +65,8 @@ class Checkpoint:
             SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError: The checkpoint is
                 damaged, or belongs to another bank; see `report_damage`.
         """
+        header = parse_header(data).metadata  # first, since it has limits that the library has not
         tensors = safetensors.torch.load(data)
-        header = parse_header(data).metadata
         if header["identity"] != identity:
             raise ValueError(f"expected a checkpoint of bank {identity}, found one of bank {header['identity']}")
         if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:

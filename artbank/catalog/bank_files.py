@@ -1,39 +1,74 @@
 """The files of banks in a store, and how a registered bank is fetched.
 
-banks/<collection>/<bank_id>/bank.safetensors       the bank
-                             reference.safetensors  its collection as the scorer sees it
-                             history.json           losses
-                             preview.jpg, card.md   for people
-                             album.json, album/     small pictures and facts for its page, see `album`
-                             index.html             its page, see `pages.banks`
+banks/<collection>/<bank_id>/<files_id>/bank.safetensors       the bank
+                                        reference.safetensors  its collection as the scorer sees it
+                                        history.json           losses
+                                        preview.jpg, card.md   for people
+                                        album.json, album/     small pictures and facts for its page, see `album`
+                             index.html                        its page, see `pages.banks`
 checkpoints/<collection>/<bank_id>.safetensors      during training only: the checkpoint
                          <bank_id>.lease-000001     during training only: the lease of the run that trains it
+
+`files_id` is a hash of the files, and the bank's row names it in `weights_uri`. Two processes that register the same
+bank write to different folders, so neither can change what the other's row names; only one row is created. Older
+versions had no such folder: their files lie beside the page.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from artbank.errors import BankError
 from artbank.records import BankRecord
+from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
+from artbank.store.tensor_files import parse_header
 
 if TYPE_CHECKING:  # both load torch, which cards and pages do without
     from artbank.bank.bank import Bank
     from artbank.scoring.style_reference import StyleReference
 
+BANKS = "banks"
+CHECKPOINTS = "checkpoints"
 BANK = "bank.safetensors"
 REFERENCE = "reference.safetensors"
 HISTORY = "history.json"
 PREVIEW = "preview.jpg"
 CARD = "card.md"
 
+_FILES_ID = re.compile(r"[0-9a-f]{16}")
 
-def bank_key(collection: str, bank_id: str, name: str = BANK) -> str:
-    """Return the key of a file of a bank."""
-    return f"banks/{collection}/{bank_id}/{name}"
+
+def hash_files(digests: Mapping[str, str], created_at: datetime) -> str:
+    """Return the `files_id` of a bank, 16 hex digits.
+
+    Args:
+        digests: SHA-256, hex, of each file by name, without the card: its text names the folder.
+        created_at: When the bank was registered; the card tells it.
+    """
+    lines = [f"{digest} {name}" for name, digest in sorted(digests.items())]
+    return short_hash("\n".join([created_at.isoformat(), *lines]))
+
+
+def bank_folder(collection: str, bank_id: str) -> str:
+    """Return the folder of a bank's page and files."""
+    return f"{BANKS}/{collection}/{bank_id}"
+
+
+def files_id(record: BankRecord) -> str:
+    """Return the name of the folder with a registered bank's files; empty for banks of older versions."""
+    name = record.weights_uri.removesuffix(f"/{BANK}").rpartition("/")[2]
+    return name if name != record.bank_id and _FILES_ID.fullmatch(name) else ""
+
+
+def file_key(record: BankRecord, name: str = BANK) -> str:
+    """Return the key of a file of a registered bank."""
+    return "/".join(part for part in (bank_folder(record.collection, record.bank_id), files_id(record), name) if part)
 
 
 def load_bank(store: Store, record: BankRecord) -> Bank:
@@ -46,12 +81,8 @@ def load_bank(store: Store, record: BankRecord) -> Bank:
     from artbank.bank.bank import Bank
 
     data = _read(store, record, BANK)
-    key = bank_key(record.collection, record.bank_id)
-    if hashlib.sha256(data).hexdigest() != record.weights_sha256:
-        raise BankError(
-            f"bank {record.collection}@{record.version}: {key} is not the file that was registered; "
-            "restore it, or train again with force"
-        )
+    if fault := _find_fault(record, BANK, data):
+        raise _damaged(record, fault)
     return Bank.from_bytes(data)
 
 
@@ -77,6 +108,21 @@ def load_card(store: Store, record: BankRecord) -> str:
     return _read(store, record, CARD).decode()
 
 
+def find_damage(store: Store, record: BankRecord) -> str | None:
+    """Return why a registered bank cannot be used, or None; reads the two files that stylizing needs.
+
+    Raises:
+        OSError: The store failed.
+    """
+    found = store.read_many([file_key(record, name) for name in (BANK, REFERENCE)])
+    for name, data in zip((BANK, REFERENCE), found.values(), strict=True):
+        if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+            raise data
+        if fault := _find_fault(record, name, data):
+            return fault
+    return None
+
+
 @dataclass(frozen=True)
 class CheckpointFile:
     """The file of one bank's checkpoint in the store; see `bank.checkpoint.CheckpointIO`."""
@@ -88,7 +134,7 @@ class CheckpointFile:
     @property
     def name(self) -> str:
         """Start of the keys of this checkpoint and of the leases of its training."""
-        return f"checkpoints/{self.collection}/{self.bank_id}"
+        return f"{CHECKPOINTS}/{self.collection}/{self.bank_id}"
 
     @property
     def key(self) -> str:
@@ -111,11 +157,27 @@ class CheckpointFile:
         self.store.delete_many([self.key])
 
 
-def _read(store: Store, record: BankRecord, name: str) -> bytes:
-    key = bank_key(record.collection, record.bank_id, name)
+def _find_fault(record: BankRecord, name: str, data: bytes | Exception) -> str | None:
+    """Return what is wrong with the content of a bank's weights or reference, or None."""
+    key = file_key(record, name)
+    if isinstance(data, Exception):
+        return f"{key} is gone from the store"
+    if name == BANK:
+        is_registered = hashlib.sha256(data).hexdigest() == record.weights_sha256
+        return None if is_registered else f"{key} is not the file that was registered"
     try:
-        return store.read(key)
+        parse_header(data)
+    except ValueError as error:
+        return f"{key} is damaged: {error}"
+    return None
+
+
+def _damaged(record: BankRecord, fault: str) -> BankError:
+    return BankError(f"bank {record.collection}@{record.version}: {fault}; restore it, or train the collection again")
+
+
+def _read(store: Store, record: BankRecord, name: str) -> bytes:
+    try:
+        return store.read(file_key(record, name))
     except FileNotFoundError as error:
-        raise BankError(
-            f"bank {record.collection}@{record.version}: {key} is gone from the store; train it again"
-        ) from error
+        raise _damaged(record, f"{file_key(record, name)} is gone from the store") from error

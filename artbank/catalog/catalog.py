@@ -11,7 +11,8 @@ lock. `collection` is a column of every row and also the name of its folder, as 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -21,11 +22,15 @@ import pyarrow as pa
 
 from artbank.errors import CatalogError
 from artbank.records import BankEvent, BankRecord
+from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.hashing import short_hash
+from artbank.runtime.style_names import split_version
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
+from artbank.store.table_limits import Limits
 
 _Row = TypeVar("_Row", BankRecord, BankEvent)
+_LIMITS = Limits(num_rows=100, num_bytes=16 * 2**20)  # of the file of one row; a row takes some kilobytes
 _REQUIRED = {
     BankRecord: ("bank_id", "collection", "version", "created_at", "base_model_hash", "weights_uri", "weights_sha256"),
     BankEvent: ("collection", "version", "bank_id", "action", "at"),
@@ -93,6 +98,16 @@ class Catalog:
         rows = self._read(BankRecord, self._rows, collection)
         return sorted(rows, key=lambda bank: (bank.collection, bank.version))
 
+    def inspect(self) -> tuple[list[BankRecord], dict[str, str]]:
+        """Return all banks whose rows can be read, and the reason for each row and event that cannot, by key.
+
+        The keys are those below the store of the catalog.
+        """
+        faults: dict[str, str] = {}
+        banks = self._inspect(BankRecord, "banks", faults)
+        self._inspect(BankEvent, "events", faults)
+        return sorted(banks, key=lambda bank: (bank.collection, bank.version)), faults
+
     def table(self) -> pa.Table:
         """Return the rows of `banks()` with a column `status`: `default`, `available` or `retired`.
 
@@ -100,10 +115,12 @@ class Catalog:
             CatalogError: A row cannot be read.
         """
         banks = self.banks()
-        events = self._read(BankEvent, self._events)
+        events: dict[str, list[BankEvent]] = defaultdict(list)
+        for event in self._read(BankEvent, self._events):
+            events[event.collection].append(event)
         status: list[str] = []
         for collection, group in groupby(banks, key=lambda bank: bank.collection):
-            status += _status(list(group), [event for event in events if event.collection == collection])
+            status += _status(list(group), events[collection])
         return BankRecord.to_table(banks).append_column("status", pa.array(status, pa.string()))
 
     def file_keys(self) -> frozenset[str]:
@@ -113,19 +130,25 @@ class Catalog:
     def find(self, name: str) -> BankRecord:
         """Return the bank that is named `COLLECTION@VERSION`, or the default version of `COLLECTION`.
 
-        A retired version can still be named by its number.
+        `COLLECTION` is the id of a collection or its name. A retired version can still be named by its number.
 
         Raises:
             CatalogError: There is no such collection or version, or all versions of the collection are retired.
         """
-        collection, _, version = name.partition("@")
-        banks = self.banks(collection) if collection else []
-        if not banks:
-            known = ", ".join(sorted({bank.collection for bank in self.banks()})) or "no bank yet"
-            raise CatalogError(f"no bank {name} in {self._root.uri}: there is {known}; train it, or name one of these")
-        numbers = ", ".join(f"{collection}@{bank.version}" for bank in banks)
-        if not version and "@" not in name:
-            default = _default(banks, self._read(BankEvent, self._events, collection))
+        prefix, at, suffix = name.rpartition("@")
+        readings = [split_version(name), (name, None), *([(prefix, suffix)] if at else [])]  # `a@b` may be a name
+        for collection, version in readings:
+            banks = self.banks(collection_id(collection)) if collection else []
+            if banks:
+                return self._choose(name, banks, version)
+        known = ", ".join(sorted({_describe(bank) for bank in self.banks()})) or "no bank yet"
+        raise CatalogError(f"no bank {name} in {self._root.uri}: there is {known}; train it, or name one of these")
+
+    def _choose(self, name: str, banks: Sequence[BankRecord], version: str | None) -> BankRecord:
+        """Return a version of a collection, the default one when None; `name` is what was asked for."""
+        numbers = ", ".join(f"{bank.collection}@{bank.version}" for bank in banks)
+        if version is None:
+            default = _default(banks, self._read(BankEvent, self._events, banks[0].collection))
             if default is None:
                 raise CatalogError(f"every version of {name} is retired; promote or name one of {numbers}")
             return default
@@ -168,7 +191,7 @@ class Catalog:
         version again. A new version is the first free number, so two processes that register the same bank agree on it.
         """
         versions = self._root.child("versions", _folder(collection))
-        numbers = [stored.key for stored in versions.list() if stored.key.isdigit()]
+        numbers = {stored.key: stored.size for stored in versions.list() if stored.key.isdigit()}
         owners = {int(number): data.decode() for number, data in _fetch(versions, numbers).items()}
         for version, owner in owners.items():
             if owner == bank_id:
@@ -189,18 +212,28 @@ class Catalog:
         return event
 
     def _read(self, kind: type[_Row], store: Store, collection: str | None = None) -> list[_Row]:
-        keys = [
-            stored.key
-            for stored in store.list(_folder(collection) if collection else "")
-            if stored.key.endswith(".parquet")
-        ]
-        found = _fetch(store, keys)
-        return [self._parse(kind, store, key, found[key]) for key in keys]
+        sizes = _list_rows(store, collection)
+        for key, size in sizes.items():
+            _check_size(store.uri_of(key), size)
+        found = _fetch(store, sizes)
+        return [self._parse(kind, store, key, found[key]) for key in sizes]
+
+    def _inspect(self, kind: type[_Row], folder: str, faults: dict[str, str]) -> list[_Row]:
+        """Return the rows of one folder that can be read; add the others to `faults`."""
+        store = self._root.child(folder)
+        rows: list[_Row] = []
+        for key, size in _list_rows(store).items():
+            try:
+                _check_size(store.uri_of(key), size)
+                rows.append(self._parse(kind, store, key, _fetch(store, {key: size})[key]))
+            except CatalogError as error:
+                faults[f"catalog/{folder}/{key}"] = str(error)
+        return rows
 
     def _parse(self, kind: type[_Row], store: Store, key: str, data: bytes) -> _Row:
         where = store.uri_of(key)
         try:
-            rows = kind.from_table(read_table(data, kind.SCHEMA))
+            rows = kind.from_table(read_table(data, kind.SCHEMA, limits=_LIMITS))
         except (pa.ArrowException, ValueError, OverflowError) as error:
             raise _damaged(where, f"it cannot be read as a Parquet file of such a row ({error})") from error
         if len(rows) != 1:
@@ -213,6 +246,10 @@ class Catalog:
         if folder != _folder(row.collection) or (kind is BankRecord and key != _row_key(row.collection, row.bank_id)):
             raise _damaged(where, f"its row belongs to bank {row.bank_id} of {row.collection}")
         return row
+
+
+def _describe(bank: BankRecord) -> str:
+    return bank.collection if bank.title == bank.collection else f"{bank.title} ({bank.collection})"
 
 
 def _row_key(collection: str, bank_id: str) -> str:
@@ -230,10 +267,21 @@ def _damaged(where: str, found: str) -> CatalogError:
     )
 
 
-def _fetch(store: Store, keys: Iterable[str]) -> dict[str, bytes]:
-    """Read objects, and raise the error of the first one that cannot be read."""
+def _list_rows(store: Store, collection: str | None = None) -> dict[str, int]:
+    """Return the sizes of the files with rows by key."""
+    listed = store.list(_folder(collection) if collection else "")
+    return {stored.key: stored.size for stored in listed if stored.key.endswith(".parquet")}
+
+
+def _check_size(where: str, size: int) -> None:
+    if size > _LIMITS.num_bytes:
+        raise _damaged(where, f"it has {size:,} bytes, more than {_LIMITS.num_bytes:,}")
+
+
+def _fetch(store: Store, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    """Read objects of listed sizes, and raise the error of the first one that cannot be read."""
     found: dict[str, bytes] = {}
-    for key, data in store.read_many(list(keys)).items():
+    for key, data in store.read_listed(sizes).items():
         if isinstance(data, Exception):
             raise data
         found[key] = data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from artbank.diffusion.weights import find_variant
+from artbank.diffusion.weights import find_variants
 from artbank.errors import BaseModelError
 
 
@@ -39,13 +39,12 @@ def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
         BaseModelError: A part cannot be loaded, or weights are missing in it; names them.
     """
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-    if variant := find_variant(folder):
-        options["variant"] = variant
+    variants = find_variants(folder)
     try:
-        unet, unet_info = _load(UNet2DConditionModel, folder / "unet", dtype=dtype, **options)
-        vae, vae_info = _load(AutoencoderKL, folder / "vae", dtype=dtype, **options)
-        text_encoder, text_info = _load(CLIPTextModel, folder / "text_encoder", dtype=dtype, **options)
-        tokenizer = _load_tokenizer(folder)
+        unet, unet_info = _load(UNet2DConditionModel, folder / "unet", variants, dtype=dtype, **options)
+        vae, vae_info = _load(AutoencoderKL, folder / "vae", variants, dtype=dtype, **options)
+        text_encoder, text_info = _load(CLIPTextModel, folder / "text_encoder", variants, dtype=dtype, **options)
+        tokenizer = _load_tokenizer(folder, text_encoder)
         scheduler = _load_scheduler(folder)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
@@ -69,15 +68,17 @@ def load_shapes(folder: Path) -> tuple[Any, ...]:
             unet = _build_empty(UNet2DConditionModel, folder / "unet")
             vae = _build_empty(AutoencoderKL, folder / "vae")
             text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
-        tokenizer = _load_tokenizer(folder)
+        tokenizer = _load_tokenizer(folder, text_encoder)
         scheduler = _load_scheduler(folder)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
     return unet, vae, text_encoder, tokenizer, scheduler
 
 
-def _load(kind: Any, folder: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+def _load(kind: Any, folder: Path, variants: Mapping[str, str | None], **options: Any) -> tuple[Any, dict[str, Any]]:
     """Return a network, and the information about its loading; the libraries' type hints omit the second."""
+    if variant := variants[folder.name]:
+        options["variant"] = variant
     return kind.from_pretrained(folder, **options)
 
 
@@ -85,8 +86,13 @@ def _build_empty(kind: Any, folder: Path) -> Any:
     return kind.from_config(kind.load_config(folder))
 
 
-def _load_tokenizer(folder: Path) -> CLIPTokenizer:
-    return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+def _load_tokenizer(folder: Path, text_encoder: CLIPTextModel) -> CLIPTokenizer:
+    """Load the tokenizer; one whose settings name no longest text, or a longer one, gets that of the text encoder."""
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    most = text_encoder.config.max_position_embeddings
+    if tokenizer.model_max_length > most:  # the library puts 10^30 where there is none
+        tokenizer.model_max_length = most
+    return tokenizer
 
 
 def _load_scheduler(folder: Path) -> Any:

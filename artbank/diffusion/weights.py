@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain
 from pathlib import Path
 
+from artbank.diffusion.model_limits import check_header, check_settings, read_text
 from artbank.errors import BaseModelError
 
 MINI = "mini"
@@ -40,13 +42,13 @@ def check_base_model(folder: Path) -> None:
     """Check that a folder has every part of a Stable Diffusion, with weights as safetensors.
 
     Raises:
-        BaseModelError: Names the files that are missing, or those that are no safetensors.
+        BaseModelError: Names the files that are missing, damaged, or no safetensors, or settings beyond all measure.
     """
     for part in _STEMS:
         check_indices(folder / part)
     missing = [name for name in _SETTINGS if not (folder / name).is_file()]
     for part, stem in _STEMS.items():
-        if not _find_weights(folder / part, stem, any_variant=True):
+        if not _list_variants(folder / part, stem):
             missing.append(f"{part}/{stem}.safetensors")
     missing += _missing_shards(folder)
     if missing:
@@ -54,6 +56,11 @@ def check_base_model(folder: Path) -> None:
             f"{folder}: expected a Stable Diffusion in diffusers' layout, found no {', '.join(missing)}; "
             f"{_advise(folder)}"
         )
+    for name in _SETTINGS:
+        if not name.startswith("tokenizer/"):  # which may name 10^30 as its longest text
+            check_settings(folder / name)
+    for path in chain.from_iterable(list_weights(folder).values()):
+        check_header(path)
 
 
 def check_indices(folder: Path) -> None:
@@ -83,20 +90,23 @@ def hash_base_model(folder: Path) -> str:
     return total.hexdigest()
 
 
-def find_variant(folder: Path) -> str | None:
-    """Return diffusers' variant of the weights in a folder, such as `fp16`; None for file names without one."""
-    if all(_find_weights(folder / part, stem) for part, stem in _STEMS.items()):
-        return None
-    names = sorted(path.name for path in (folder / "unet").glob(f"{_STEMS['unet']}.*.safetensors"))
-    return names[0].split(".")[1].split("-")[0] if names else None  # stem.fp16-00001-of-00002.safetensors
+def find_variants(folder: Path) -> dict[str, str | None]:
+    """Return diffusers' variant of the weights of each part, such as `fp16`; None for file names without one.
+
+    All parts have the same one if they can. Else each has its own: without a name, or the first by name.
+    """
+    found = {part: _list_variants(folder / part, stem) for part, stem in _STEMS.items()}
+    common = set.intersection(*map(set, found.values()))
+    if None in common:
+        return dict.fromkeys(found)
+    shared = next((variant for variant in found["unet"] if variant in common), None)
+    return {part: shared or next(iter(variants), None) for part, variants in found.items()}
 
 
 def list_weights(folder: Path) -> dict[str, list[Path]]:
     """Return the files of weights that are loaded from a folder, by part."""
-    variant = find_variant(folder)
-    if variant is None:
-        return {part: sorted(_find_weights(folder / part, stem)) for part, stem in _STEMS.items()}
-    return {part: sorted((folder / part).glob(f"{stem}.{variant}*.safetensors")) for part, stem in _STEMS.items()}
+    variants = find_variants(folder)
+    return {part: sorted(_find_weights(folder / part, stem, variants[part])) for part, stem in _STEMS.items()}
 
 
 def _loaded_files(folder: Path) -> list[Path]:
@@ -105,17 +115,25 @@ def _loaded_files(folder: Path) -> list[Path]:
     return sorted([*settings, *weights])
 
 
-def _find_weights(part: Path, stem: str, *, any_variant: bool = False) -> list[Path]:
-    found = [*part.glob(f"{stem}.safetensors"), *part.glob(f"{stem}-*.safetensors")]
-    return [*found, *part.glob(f"{stem}.*.safetensors")] if any_variant else found
+def _find_weights(part: Path, stem: str, variant: str | None) -> list[Path]:
+    name = f"{stem}.{variant}" if variant else stem
+    return [*part.glob(f"{name}.safetensors"), *part.glob(f"{name}-*.safetensors")]
+
+
+def _list_variants(part: Path, stem: str) -> list[str | None]:
+    """Return the variants of a part's weights, None first if there are weights without one."""
+    names = sorted(path.name for path in part.glob(f"{stem}.*.safetensors"))
+    variants = [name.split(".")[1].split("-")[0] for name in names]  # stem.fp16-00001-of-00002.safetensors
+    plain: list[str | None] = [None] if _find_weights(part, stem, None) else []
+    return [*plain, *dict.fromkeys(variants)]
 
 
 def _missing_shards(folder: Path) -> list[str]:
     """Return the files that are missing although an index of the loaded weights names them."""
-    variant = find_variant(folder)
-    suffix = f".{variant}" if variant else ""
+    variants = find_variants(folder)
     missing = []
     for part, stem in _STEMS.items():
+        suffix = f".{variants[part]}" if variants[part] else ""
         index = folder / part / f"{stem}.safetensors.index{suffix}.json"
         single = folder / part / f"{stem}{suffix}.safetensors"
         if index.is_file() and not single.is_file():
@@ -127,7 +145,7 @@ def _missing_shards(folder: Path) -> list[str]:
 def _read_index(index: Path) -> set[str]:
     """Return the file names in an index of weights."""
     try:
-        return {str(name) for name in json.loads(index.read_text("utf-8"))["weight_map"].values()}
+        return {str(name) for name in json.loads(read_text(index))["weight_map"].values()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BaseModelError(
             f"{index} cannot be loaded: expected a map of weights, found {error!r}; fetch it again"

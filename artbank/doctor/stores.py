@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
+from artbank.skip_rules import SkipRules
+from artbank.store import places
+from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
-from artbank.store.transient_errors import is_transient
+from artbank.store.skipped import MAY_BE_PHOTOS, SKIP_KINDS, SkippedFiles
+from artbank.store.transient_errors import concerns_one_object, is_transient
 
 Action = Literal["open", "list", "read", "write", "delete"]
 
+_INPUTS = ("gallery", "photos")
+_OUTPUTS = ("store", "output")
+_NUM_READ = 5  # objects that are tried
 _LISTED = 1000  # objects: one page of a listing
 _S3_RIGHTS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
 _NEVER_SENT = ("EndpointConnectionError", "ConnectTimeoutError")  # of S3's client: it could not send the request
@@ -39,21 +46,76 @@ class _ActionFailed(Exception):
 
 def check_input(uri: str) -> Iterator[CheckResult]:
     """Check that a gallery or an archive can be listed and read; nothing is written."""
+    skipped = SkippedFiles()
+    rules = SkipRules()
     try:
         with _action("open", uri):
             store = Store.open(uri)
         with _action("list", uri):
-            found = list(islice(store.scan(), _LISTED))
+            listed = (stored for stored in store.scan(skipped=skipped) if not rules.skip(stored.key))
+            found = list(islice(listed, _LISTED))
         if not found:
             yield CheckResult("problem", f"{uri} is empty", "check its name, and the endpoint")
+            yield from _warn_of_skipped(uri, skipped)
             return
-        smallest = min(found, key=lambda stored: stored.size)
         with _action("read", uri):
-            store.read(smallest.key)
+            unread = _read_smallest(store, found)
     except _ActionFailed as failed:
         yield failed.result
         return
     yield CheckResult("OK", f"{uri} can be listed and read: {_count(found)}")
+    for key, error in unread.items():
+        yield CheckResult("warning", f"{uri}: {key} cannot be read: {explain(error)}", "runs go on without it")
+    yield from _warn_of_skipped(uri, skipped)
+
+
+def check_apart(uris: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Check that what is written lies outside of what is read, and the other way round.
+
+    Args:
+        uris: The given places, by `gallery`, `photos`, `store` and `output`.
+    """
+    opened: dict[str, Store] = {}
+    for name, uri in uris.items():
+        with suppress(ConfigError):  # reported by the check of that place
+            opened[name] = Store.open(uri)
+    is_fine = True
+    for source in _INPUTS:
+        for target in _OUTPUTS:
+            if source in opened and target in opened:
+                try:
+                    places.check_apart({source: opened[source]}, {target: opened[target]})
+                except ConfigError as error:
+                    is_fine = False
+                    yield CheckResult("problem", str(error))
+    if is_fine and len(opened) > 1:
+        yield CheckResult("OK", "what is written lies outside of what is read")
+
+
+def _warn_of_skipped(uri: str, skipped: SkippedFiles) -> Iterator[CheckResult]:
+    for kind in skipped.kinds():
+        if kind.kind in MAY_BE_PHOTOS:
+            text = f"{uri}: {kind.count} files are skipped ({kind.kind}), such as {kind.names[0]}"
+            yield CheckResult("warning", text, SKIP_KINDS[kind.kind])
+
+
+def _read_smallest(store: Store, found: Sequence[StoredObject]) -> dict[str, Exception]:
+    """Read the smallest objects until one can be read; returns those before it, with their errors.
+
+    Raises:
+        Exception: None can be read, or the whole store fails.
+    """
+    unread: dict[str, Exception] = {}
+    for stored in sorted(found, key=lambda stored: stored.size)[:_NUM_READ]:
+        try:
+            store.read(stored.key)
+        except Exception as error:
+            unread[stored.key] = error
+            if not concerns_one_object(error):
+                raise
+        else:
+            return unread
+    raise next(iter(unread.values()))
 
 
 def check_output(uri: str) -> Iterator[CheckResult]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import find_local, plan_local_copy
 from artbank.diffusion.loading import load_shapes
+from artbank.diffusion.model_limits import check_header
 from artbank.diffusion.weights import HUB_PATTERNS, check_base_model, list_weights
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import (
@@ -29,9 +30,10 @@ from artbank.errors import BaseModelError
 from artbank.scoring.clip import choose_scorer
 from artbank.scoring.clip_weights import HUB_PATTERNS as CLIP_HUB_PATTERNS
 from artbank.scoring.clip_weights import check_clip, fetch_clip, is_hub_id
-from artbank.store.tensor_files import TensorHeader, read_header
 
 _NETWORKS = ("unet", "vae", "text_encoder")
+_OLDER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+_EMPTY = (2).to_bytes(8, "little") + b"{}"  # safetensors without tensors
 
 
 def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
@@ -102,36 +104,42 @@ def count_weights(config: RunConfig) -> tuple[int, int] | None:
         return None
 
 
-def _read_header(path: Path) -> TensorHeader:
-    try:
-        return read_header(path)
-    except ValueError as error:
-        raise BaseModelError(f"{path}: expected a safetensors file, found damage: {error}; fetch it again") from error
-
-
 def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
     check_base_model(folder)
     files = list_weights(folder)
     base = BaseModel(source, "", *load_shapes(folder))
     base.check_supported(folder)
     for part in _NETWORKS:
-        names = {name for path in files[part] for name in _read_header(path).shapes}
-        _check_tensors(folder / part, getattr(base, part), names)
+        shapes = {name: shape for path in files[part] for name, shape in check_header(path).shapes.items()}
+        _check_tensors(folder / part, getattr(base, part), shapes)
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
     yield CheckResult("OK", f"{source}: {size_text(size)} of safetensors, complete ({folder})")
     yield _report_settings(base)
     yield find_licence(source, folder)
 
 
-def _check_tensors(folder: Path, network: nn.Module, found: set[str]) -> None:
-    """Check that all weights of a network are among the tensors of its files."""
-    prefix = "text_model."  # some versions of the libraries write it, others do not
-    known = {name.removeprefix(prefix) for name in found}
-    missing = [name for name, _ in network.named_parameters() if name.removeprefix(prefix) not in known]
+def _check_tensors(folder: Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that all weights of a network are among the tensors of its files, in their shapes."""
+    known = {_today(name): shape for name, shape in found.items()}
+    expected = {_today(name): tuple(value.shape) for name, value in network.named_parameters()}
+    missing = [name for name in expected if name not in known]
     if missing:
         raise BaseModelError(
             f"{folder}: {len(missing)} tensors are missing in its weights, such as {', '.join(missing[:3])}"
         )
+    for name, shape in expected.items():
+        if known[name] != shape:
+            raise BaseModelError(
+                f"{folder}: expected a tensor {name} of shape {list(shape)} by its settings, found "
+                f"{list(known[name])}; take weights and settings from the same model"
+            )
+
+
+def _today(name: str) -> str:
+    """Return the name of a tensor without the differences between versions of the libraries, which load all of them."""
+    for older, newer in _OLDER_NAMES.items():
+        name = name.replace(older, newer)
+    return name.removeprefix("text_model.")
 
 
 def _report_settings(base: BaseModel) -> CheckResult:
@@ -150,7 +158,7 @@ def _check_in_store(uri: str) -> Iterator[CheckResult]:
             path = folder / stored.key
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".safetensors":
-                path.touch()
+                path.write_bytes(_EMPTY)
             else:
                 path.write_bytes(copy.store.read(stored.key))
         try:
@@ -172,4 +180,4 @@ def _find_base(config: RunConfig) -> Path | None:
 
 
 def _count_weights(path: Path) -> int:
-    return _read_header(path).num_values
+    return check_header(path).num_values

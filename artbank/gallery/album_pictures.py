@@ -16,8 +16,10 @@ from artbank.catalog.album import (
     ShownArtwork,
     Thumbnail,
 )
-from artbank.gallery.collections import Artwork, Collection, Finding
+from artbank.gallery.collections import Artwork, Collection
+from artbank.gallery.findings import Finding
 from artbank.images.codec import Picture, encode, resize
+from artbank.images.file_metadata import PLAIN, mark_only
 from artbank.runtime.hashing import short_hash
 
 _ARTWORK_PX = 280  # long side
@@ -32,7 +34,7 @@ class AlbumWriter:
         """Start without a picture."""
         self.files: dict[str, bytes] = {}
 
-    def add(self, name: str, rgb: np.ndarray, text: str, *, longest_px: int) -> Thumbnail:
+    def add(self, name: str, rgb: np.ndarray, text: str, *, longest_px: int, is_drawn: bool = False) -> Thumbnail:
         """Shrink and encode a picture uint8 [H, W, 3].
 
         Args:
@@ -40,10 +42,12 @@ class AlbumWriter:
             rgb: The picture.
             text: A text about the picture.
             longest_px: The most that its long side may have.
+            is_drawn: Whether a model drew it; its file is then marked so.
         """
         small = _shrink(rgb, longest_px)
         file = f"album/{name}.webp"
-        self.files[file] = encode(Picture(small), ".webp", quality=_QUALITY)
+        metadata = mark_only() if is_drawn else PLAIN
+        self.files[file] = encode(Picture(small), ".webp", quality=_QUALITY, metadata=metadata)
         return Thumbnail(file=file, text=text[:LONGEST_TEXT], width_px=small.shape[1], height_px=small.shape[0])
 
     def add_artworks(self, artworks: Sequence[Artwork], held_out: Iterable[str]) -> tuple[ShownArtwork, ...]:
@@ -64,7 +68,7 @@ class AlbumWriter:
     def add_cover(self, artwork: np.ndarray, picture: np.ndarray) -> None:
         """Add the cover, which the index of the banks shows: an artwork beside a picture in its style, cut square."""
         halves = np.concatenate([_square(artwork, _COVER_PX), _square(picture, _COVER_PX)], axis=1)
-        self.files[COVER] = encode(Picture(halves), ".webp", quality=_QUALITY)
+        self.files[COVER] = encode(Picture(halves), ".webp", quality=_QUALITY, metadata=mark_only())
 
 
 def describe_contents(collection: Collection) -> dict[str, str] | None:

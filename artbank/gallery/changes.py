@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
-from artbank.gallery.collections import list_collections
+from artbank.gallery.collections import check_places, list_collections
 from artbank.runtime.processes import sleep_or_stop
 from artbank.store.objects import Store
 
@@ -51,7 +51,7 @@ def find_changes(config: WatchConfig, gallery: Store, store: Store) -> Changes:
         CatalogError: A row of the catalog cannot be read.
         OSError: A store failed.
     """
-    collections = list_collections(gallery, config.collections)
+    collections = list_collections(gallery, config.collections, config.skip)
     settled = {(bank.collection, bank.fingerprint) for bank in Catalog(store).banks()}
     if not config.again:
         settled |= _list_reported(store)
@@ -81,10 +81,12 @@ def await_changes(
 
     Raises:
         StopRequested: `should_stop` returned True.
+        ConfigError: Nothing is in the gallery, or gallery and store overlap.
         CollectionError, CatalogError, OSError: See `find_changes`.
     """
     gallery = Store.open(config.gallery_uri)
     store = Store.open(config.store_uri)
+    check_places(gallery, store)
     start = clock()
     found = find_changes(config, gallery, store)
     while found.fingerprints:

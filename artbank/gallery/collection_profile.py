@@ -9,7 +9,8 @@ import numpy as np
 
 from artbank.catalog.album import ShownArtwork
 from artbank.gallery.album_pictures import AlbumWriter, describe_contents
-from artbank.gallery.collections import Artwork, Collection, Finding
+from artbank.gallery.collections import Artwork, Collection
+from artbank.gallery.findings import Finding
 from artbank.images.codec import resize
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import StyleReference, measure_reference
@@ -75,6 +76,7 @@ def make_profile(
             collection.name,
             [artwork.picture for artwork in learned],
             [artwork.picture for artwork in held_out],
+            display_name=collection.display_name,
         ),
         previewed=[_shrink(artwork.picture) for artwork in learned[:_NUM_PREVIEWED]],
         findings=findings,

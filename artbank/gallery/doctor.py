@@ -5,7 +5,6 @@ Each finding says what was found and what to do. Only a collection with too few 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -14,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from artbank.errors import CollectionError
-from artbank.gallery.collections import Artwork, Finding
+from artbank.gallery.collections import Artwork
+from artbank.gallery.findings import Finding, list_keys
 
 FEWEST = 3
 """The fewest artworks of a collection: some to learn from and one to hold out."""
@@ -26,14 +26,16 @@ _PLAIN_EDGE = 0.95  # of the outermost pixels; a page has one colour on all side
 _ONE_COLOUR = 16  # of 255 in each channel; pixels that differ less count as one colour
 _OUTLIER = 3.0  # robust standard deviations from the median artwork; within one painter's works the most is 2.4
 _SIDE_PX = 96
+_NUM_TOLD = 3  # unread files in the error about a collection with too few artworks
 
 
-def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int) -> list[Finding]:
+def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int, unread: Sequence[Finding] = ()) -> list[Finding]:
     """Check the artworks of a collection; returns the findings.
 
     Args:
         artworks: The artworks that could be read; at least `FEWEST`.
         smallest_px: Side of the crops for the training, px.
+        unread: Findings about files that could not be read; the error names the first few.
 
     Raises:
         CollectionError: There are too few artworks to train on.
@@ -41,6 +43,7 @@ def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int) -> list[Fin
     if len(artworks) < FEWEST:
         raise CollectionError(
             f"{len(artworks)} artworks can be read; training needs at least {FEWEST}, better {_FEW} or more: add some"
+            + "".join(f"; {finding.message}" for finding in unread[:_NUM_TOLD])
         )
     return [
         *_find_few(artworks),
@@ -63,19 +66,16 @@ def _find_small(artworks: Sequence[Artwork], smallest_px: int) -> Iterator[Findi
         yield Finding(
             "small",
             f"{len(small)} artworks are smaller than {smallest_px} px and will be enlarged, which blurs the style: "
-            f"replace {_list(small)}",
+            f"replace {list_keys(small)}",
             tuple(small),
         )
 
 
 def _find_duplicates(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     """Find groups of pictures with nearly equal perceptual hashes; each picture joins the first one like it."""
-    hashes = [imagehash.phash(Image.fromarray(artwork.picture)) for artwork in artworks]
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i, own in enumerate(hashes):
-        first = next((j for j in groups if hashes[j] - own <= _NEAR_BITS), i)
-        groups[first].append(i)
-    for group in groups.values():
+    hashes = [imagehash.phash(Image.fromarray(artwork.picture)).hash for artwork in artworks]
+    groups = _group_near(np.array([np.packbits(own).view(np.uint64)[0] for own in hashes]))
+    for group in groups:
         if len(group) > 1:
             keys = [artworks[i].key for i in group]
             first_picture = artworks[group[0]].picture
@@ -85,7 +85,23 @@ def _find_duplicates(artworks: Sequence[Artwork]) -> Iterator[Finding]:
             else:
                 kind = "near-duplicate"
                 word = "nearly the same picture"
-            yield Finding(kind, f"{_list(keys)} are {word} and count for more than the others: keep one", tuple(keys))
+            yield Finding(
+                kind, f"{list_keys(keys)} are {word} and count for more than the others: keep one", tuple(keys)
+            )
+
+
+def _group_near(hashes: np.ndarray) -> list[list[int]]:
+    """Group hashes, uint64 [n], that differ by few bits from the first of their group; returns their places."""
+    firsts = np.empty_like(hashes)
+    groups: list[list[int]] = []
+    for place, own in enumerate(hashes):
+        is_near = np.bitwise_count(firsts[: len(groups)] ^ own) <= _NEAR_BITS
+        if is_near.any():
+            groups[int(is_near.argmax())].append(place)
+        else:
+            firsts[len(groups)] = own
+            groups.append([place])
+    return groups
 
 
 def _find_margins(artworks: Sequence[Artwork]) -> Iterator[Finding]:
@@ -94,7 +110,7 @@ def _find_margins(artworks: Sequence[Artwork]) -> Iterator[Finding]:
         yield Finding(
             "margin",
             f"{len(framed)} artworks have an empty page or a plain mount around them, which will be learned as style; "
-            f"crop {_list(framed)}, or leave it if the page is part of the style",
+            f"crop {list_keys(framed)}, or leave it if the page is part of the style",
             tuple(framed),
         )
 
@@ -124,7 +140,7 @@ def _find_photographs(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     if 0 < len(shot) <= len(artworks) / 2:
         yield Finding(
             "photograph",
-            f"{len(shot)} images carry a camera's data and may be photographs, not artworks: look at {_list(shot)}",
+            f"{len(shot)} images carry a camera's data and may be photographs, not artworks: look at {list_keys(shot)}",
             tuple(shot),
         )
 
@@ -141,7 +157,7 @@ def _find_outliers(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     distance = np.sqrt((((features - centre) / scale) ** 2).mean(1))
     odd = [artwork.key for artwork, far in zip(artworks, distance > _OUTLIER, strict=True) if far]
     if odd and len(artworks) >= _FEW:
-        yield Finding("outlier", f"{_list(odd)} look unlike the rest: remove what does not belong", tuple(odd))
+        yield Finding("outlier", f"{list_keys(odd)} look unlike the rest: remove what does not belong", tuple(odd))
 
 
 def _features(picture: np.ndarray) -> np.ndarray:
@@ -150,8 +166,3 @@ def _features(picture: np.ndarray) -> np.ndarray:
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
     edges = np.hypot(cv2.Sobel(lab[..., 0], cv2.CV_32F, 1, 0), cv2.Sobel(lab[..., 0], cv2.CV_32F, 0, 1))
     return np.concatenate([lab.mean((0, 1)), lab.std((0, 1)), [edges.mean(), edges.std()]])
-
-
-def _list(keys: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(keys[:most])
-    return shown if len(keys) <= most else f"{shown} and {len(keys) - most} more"

@@ -1,69 +1,158 @@
-"""Find which collections of a gallery need a bank, and forecast how long training takes."""
+"""Find which collections of a gallery need a bank, and forecast how long training takes.
+
+A registered bank whose weights or reference are missing or damaged does not count: its collection is trained again, as
+a further attempt with a version of its own. The damaged version is retired once its replacement is registered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
+from artbank.catalog.store_check import delete_settled
 from artbank.config import TrainConfig
 from artbank.diffusion.devices import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
-from artbank.gallery.collections import Collection, list_collections
+from artbank.gallery.collections import Collection, check_places, list_collections
 from artbank.records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
 from artbank.runs.outcome import TrainForecast
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrainJob:
-    """A collection that needs a bank, and the id of that bank; `attempt` as in `make_bank_id`."""
+    """A collection that needs a bank.
+
+    Attributes:
+        collection: The collection.
+        bank_id: Id of the new bank.
+        attempt: As in `make_bank_id`.
+        damaged: Names of the damaged banks that the new one replaces, such as `monet@1`.
+    """
 
     collection: Collection
     bank_id: str
     attempt: int
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """A run of `train_banks`: its jobs, the names of the collections whose bank is up to date, and a forecast."""
+    """A run of `train_banks`.
+
+    Attributes:
+        jobs: The collections that need a bank.
+        current: Ids of the collections whose bank is up to date.
+        forecast: What the run will do.
+        refused: Collections that lost too many artworks to be trained on without a question: a sentence by id.
+    """
 
     jobs: tuple[TrainJob, ...]
     current: tuple[str, ...]
     forecast: TrainForecast
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def display_names(self) -> Mapping[str, str]:
+        """Names of all collections by id."""
+        return self.forecast.display_names
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
-    """Find the collections whose artworks, recipe or base model have no bank yet; no model is loaded.
+    """Find the collections whose artworks, recipe or base model have no sound bank yet; no model is loaded.
+
+    Reads the weights and the reference of the bank of each collection that has one. Without `config.dry_run` it retires
+    damaged banks whose replacement is registered, and deletes what earlier runs left; see `delete_settled`.
 
     Raises:
         CollectionError: The gallery has no collection, or not one that was asked for.
+        ConfigError: Nothing is in the gallery, or gallery and store overlap.
         BaseModelError: There is no such base model.
         OSError: The store failed.
     """
-    collections = list_collections(Store.open(config.gallery_uri), config.collections)
+    skipped = SkippedFiles()
+    gallery = Store.open(config.gallery_uri)
+    store = Store.open(config.store_uri, is_durable=config.is_durable)
+    check_places(gallery, store)
+    collections = list_collections(gallery, config.collections, config.skip, skipped)
+    warn_of_skipped(gallery.uri, skipped.kinds())
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
-    banks = Catalog(Store.open(config.store_uri)).banks()
-    registered = {(bank.collection, bank.bank_id) for bank in banks}
+    catalog = Catalog(store)
+    banks = catalog.banks()
+    if not config.dry_run:
+        delete_settled(store, banks)
+    registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
     current: list[str] = []
+    refused: dict[str, str] = {}
     for collection in collections:
-        job = _find_job(collection, config, base_hash, registered)
-        if job is None:
-            current.append(collection.name)
-        else:
-            jobs.append(job)
-    return TrainPlan(tuple(jobs), tuple(current), _forecast(config, jobs, current, banks, base_hash))
+        job = _find_job(collection, config, base_hash, registered, store)
+        if (job.collection.name, job.bank_id) not in registered:
+            if loss := _describe_loss(collection, banks, config):
+                refused[collection.name] = loss
+            else:
+                jobs.append(job)
+            continue
+        current.append(collection.name)
+        if not config.dry_run:
+            retire_damaged(catalog, job.damaged)
+    names = {collection.name: collection.display_name for collection in collections}
+    forecast = _forecast(config, jobs, current, banks, base_hash, names, skipped.kinds())
+    return TrainPlan(tuple(jobs), tuple(current), forecast, refused)
+
+
+def _describe_loss(collection: Collection, banks: Sequence[BankRecord], config: TrainConfig) -> str | None:
+    """Return the question that a collection without too many of its artworks raises; None if there is none."""
+    earlier = [bank for bank in banks if bank.collection == collection.name]
+    if not earlier or config.allow_missing:
+        return None
+    newest = max(earlier, key=lambda bank: bank.version)
+    num_missing = newest.num_artworks - len(collection.artworks)
+    if num_missing <= config.max_missing_share * newest.num_artworks:
+        return None
+    return (
+        f"{num_missing:,} of the {newest.num_artworks:,} artworks of {collection.name}@{newest.version} are missing, "
+        f"expected at most {config.max_missing_share:.0%} (--max-missing-share); is all of {config.gallery_uri} there? "
+        "If they were removed on purpose, train it with --allow-missing"
+    )
+
+
+def retire_damaged(catalog: Catalog, names: Sequence[str]) -> None:
+    """Retire damaged banks, so that their collection's name stands for a bank that can be used.
+
+    Raises:
+        CatalogError: A row of the catalog cannot be read.
+        OSError: The store failed.
+    """
+    if not names:
+        return
+    rows = catalog.table().select(["collection", "version", "status"]).to_pylist()
+    retired = {f"{row['collection']}@{row['version']}" for row in rows if row["status"] == "retired"}
+    for name in names:
+        if name not in retired:
+            catalog.retire(name)
+            logger.warning("retired %s, which cannot be used; another version replaces it", name)
 
 
 def _find_job(
-    collection: Collection, config: TrainConfig, base_hash: str, registered: Container[tuple[str, str]]
-) -> TrainJob | None:
-    """Return the job of a collection, or None if its bank is up to date; with `force` there is always a job."""
+    collection: Collection,
+    config: TrainConfig,
+    base_hash: str,
+    registered: Mapping[tuple[str, str], BankRecord],
+    store: Store,
+) -> TrainJob:
+    """Return the job of a collection. Its bank is registered already if it is up to date, but never with `force`."""
     attempt = 0
+    damaged: list[str] = []
     while True:
         bank_id = make_bank_id(
             fingerprint=collection.fingerprint,
@@ -71,20 +160,42 @@ def _find_job(
             base_model_hash=base_hash,
             attempt=attempt,
         )
-        if (collection.name, bank_id) not in registered:
-            return TrainJob(collection, bank_id, attempt)
+        job = TrainJob(collection, bank_id, attempt, tuple(damaged))
+        bank = registered.get((collection.name, bank_id))
+        if bank is None:
+            return job
         if not config.force:
-            return None
+            fault = find_damage(store, bank)
+            if fault is None:
+                return job
+            damaged.append(f"{bank.collection}@{bank.version}")
+            logger.warning("%s cannot be used and is trained anew: %s", damaged[-1], fault)
         attempt += 1
 
 
 def _forecast(
-    config: TrainConfig, jobs: Sequence[TrainJob], current: Sequence[str], banks: Sequence[BankRecord], base_hash: str
+    config: TrainConfig,
+    jobs: Sequence[TrainJob],
+    current: Sequence[str],
+    banks: Sequence[BankRecord],
+    base_hash: str,
+    display_names: Mapping[str, str],
+    skipped: tuple[SkippedKind, ...],
 ) -> TrainForecast:
     """Forecast how long one worker needs, from the banks in the catalog."""
     pace = estimate_step_pace(banks, config.recipe, base_hash, device_kind(config))
     fewest, likely, most = (steps * len(jobs) for steps in estimate_steps(banks, config.recipe))
     seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
     collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
-    forecast = TrainForecast(collections, tuple(current), (fewest, likely, most), seconds, pace, text="")
+    forecast = TrainForecast(
+        collections=collections,
+        current=tuple(current),
+        num_steps=(fewest, likely, most),
+        seconds=seconds,
+        pace=pace,
+        text="",
+        display_names=display_names,
+        num_skipped=count_skipped(skipped),
+        skipped=skipped,
+    )
     return replace(forecast, text=training_markdown(forecast, title=f"To train on {config.gallery_uri}"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean
@@ -17,7 +16,16 @@ from artbank.bank.bank import Bank
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.nearest_tokens import find_nearest_words
 from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample, Thumbnail
-from artbank.catalog.bank_files import BANK, CARD, HISTORY, PREVIEW, REFERENCE, bank_key
+from artbank.catalog.bank_files import (
+    BANK,
+    CARD,
+    HISTORY,
+    PREVIEW,
+    REFERENCE,
+    bank_folder,
+    file_key,
+    hash_files,
+)
 from artbank.catalog.catalog import Catalog, ReservedVersion
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel
@@ -29,6 +37,7 @@ from artbank.gallery.samples import MILESTONE_RECIPE, SampleDrawer, SampleSet
 from artbank.records import BankRecord
 from artbank.report.bank_card import bank_card
 from artbank.report.bank_preview import preview_grid
+from artbank.runtime.hashing import short_hash
 from artbank.scoring.spread import Spread
 from artbank.store.objects import Store
 
@@ -61,10 +70,23 @@ def register_bank(
     drawer: SampleDrawer,
     profile: CollectionProfile,
     result: TrainResult,
-) -> BankRecord:
+    is_ours: Callable[[], bool] = lambda: True,
+) -> BankRecord | None:
     """Score a trained bank on a few pictures, and register it; running it again changes nothing.
 
     The bank's files are written before its row, and its checkpoint is deleted last.
+
+    Args:
+        config: The run's configuration.
+        store: Store of the catalog.
+        job: The training.
+        drawer: Draws the samples.
+        profile: The collection.
+        result: The end of the training.
+        is_ours: Asked after the samples are drawn: tells whether this run still holds the job's lease.
+
+    Returns:
+        The bank's row; None if another run has taken the job over, or has registered the bank.
 
     Raises:
         OSError: The store failed.
@@ -72,23 +94,35 @@ def register_bank(
     finished = _draw(config, job, drawer, profile, result)
     samples = finished.samples
     pictures = {
-        PREVIEW: preview_grid(profile.previewed, samples.photos, samples.pictures, finished.bank.collection),
+        PREVIEW: preview_grid(profile.previewed, samples.photos, samples.pictures, job.collection.display_name),
         **_make_album(drawer.base, finished),
     }
-    weights = finished.bank.to_bytes()
-    catalog = Catalog(store)
-    version = catalog.reserve_version(finished.bank.collection, finished.bank.bank_id)
-    record = _make_record(config, store, drawer, finished, version, weights)
     files = {
-        BANK: weights,
-        CARD: bank_card(record, "available", PREVIEW).encode(),
+        BANK: finished.bank.to_bytes(),
         REFERENCE: profile.reference.to_bytes(),
         HISTORY: json.dumps(asdict(result.history)).encode(),
         **pictures,
     }
-    store.write_many({bank_key(record.collection, record.bank_id, name): body for name, body in files.items()})
-    registered = catalog.register(record)
+    if not is_ours():
+        logger.warning("%s: another run has taken over the training of bank %s", finished.bank.collection, job.bank_id)
+        return None
+    version = Catalog(store).reserve_version(finished.bank.collection, finished.bank.bank_id)
+    record = _make_record(config, store, drawer, finished, version, files)
+    files[CARD] = bank_card(record, "available", PREVIEW).encode()
+    registered = _register(store, record, files)
     checkpoint_file(store, job).delete()
+    return registered
+
+
+def _register(store: Store, record: BankRecord, files: Mapping[str, bytes]) -> BankRecord | None:
+    """Write a bank's files, then its row; deletes the files again if the row of another run was first."""
+    keys = {file_key(record, name): body for name, body in files.items()}
+    store.write_many(keys)
+    registered = Catalog(store).register(record)
+    if file_key(registered) != file_key(record):
+        logger.warning("%s: another run has registered bank %s", record.collection, record.bank_id)
+        store.delete_many(keys)
+        return None
     logger.info("registered %s@%d, bank %s", registered.collection, registered.version, registered.bank_id)
     return registered
 
@@ -123,18 +157,21 @@ def _make_record(
     drawer: SampleDrawer,
     finished: _FinishedBank,
     version: ReservedVersion,
-    weights: bytes,
+    files: Mapping[str, bytes],
 ) -> BankRecord:
-    """Return the catalog row of a bank, whose file holds `weights`."""
+    """Return the catalog row of a bank; `files` are all but its card, by name."""
     bank = finished.bank
     profile = finished.profile
     history = finished.result.history
+    created_at = datetime.now(UTC)
+    digests = {name: short_hash(body, 64) for name, body in files.items()}
+    folder = f"{bank_folder(bank.collection, bank.bank_id)}/{hash_files(digests, created_at)}"
     recent_losses = history.train[-config.recipe.validate_every :]
     return BankRecord(
         bank_id=bank.bank_id,
         collection=bank.collection,
         version=version.number,
-        created_at=datetime.now(UTC),
+        created_at=created_at,
         gallery_uri=config.gallery_uri,
         fingerprint=bank.fingerprint,
         num_artworks=profile.num_artworks,
@@ -155,14 +192,15 @@ def _make_record(
         scorer=drawer.scorer.id,
         seconds=history.seconds,
         device=str(drawer.base.device),
-        weights_uri=store.uri_of(bank_key(bank.collection, bank.bank_id)),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        weights_uri=store.uri_of(f"{folder}/{BANK}"),
+        weights_sha256=digests[BANK],
         previous_version=version.previous,
         code_version=__version__,
         warnings=profile.warnings,
         sample_seconds=finished.samples.seconds,
         sample_evaluations=finished.samples.evaluations,
         sample_px=drawer.base.native_px,
+        display_name=finished.job.collection.display_name,
     )
 
 
@@ -188,7 +226,7 @@ def _make_album(base: BaseModel, finished: _FinishedBank) -> dict[str, bytes]:
 
 def _add_samples(writer: AlbumWriter, samples: SampleSet) -> tuple[Sample, ...]:
     photos = _add_pictures(writer, "sample-photo", samples.photos, samples.subjects, _SAMPLE_PX)
-    pictures = _add_pictures(writer, "sample", samples.pictures, samples.subjects, _SAMPLE_PX)
+    pictures = _add_pictures(writer, "sample", samples.pictures, samples.subjects, _SAMPLE_PX, are_drawn=True)
     return tuple(
         Sample(photo=photo, picture=picture, clip_style=scores.clip_style, clip_style_floor=scores.clip_style_floor)
         for photo, picture, scores in zip(photos, pictures, samples.scores, strict=True)
@@ -204,12 +242,21 @@ def _add_milestone_photos(writer: AlbumWriter, milestones: Mapping[int, SampleSe
 
 
 def _add_milestone(writer: AlbumWriter, step: int, samples: SampleSet) -> Milestone:
-    pictures = _add_pictures(writer, f"step-{step:06d}", samples.pictures, samples.subjects, _MILESTONE_PX)
+    name = f"step-{step:06d}"
+    pictures = _add_pictures(writer, name, samples.pictures, samples.subjects, _MILESTONE_PX, are_drawn=True)
     return Milestone(step=step, pictures=pictures, clip_style=samples.clip_style)
 
 
 def _add_pictures(
-    writer: AlbumWriter, name: str, pictures: Sequence[np.ndarray], texts: Sequence[str], longest_px: int
+    writer: AlbumWriter,
+    name: str,
+    pictures: Sequence[np.ndarray],
+    texts: Sequence[str],
+    longest_px: int,
+    *,
+    are_drawn: bool = False,
 ) -> tuple[Thumbnail, ...]:
-    pairs = zip(pictures, texts, strict=True)
-    return tuple(writer.add(f"{name}-{i:02d}", rgb, text, longest_px=longest_px) for i, (rgb, text) in enumerate(pairs))
+    pairs = enumerate(zip(pictures, texts, strict=True))
+    return tuple(
+        writer.add(f"{name}-{i:02d}", rgb, text, longest_px=longest_px, is_drawn=are_drawn) for i, (rgb, text) in pairs
+    )

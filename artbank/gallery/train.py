@@ -15,12 +15,12 @@ from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel, load_base_model
-from artbank.errors import ArtbankError, TrainingError
+from artbank.errors import ArtbankError, BankError, TrainingError
 from artbank.gallery.claims import Claim, LeasedCheckpointFile, acquire, checkpoint_file, contender
 from artbank.gallery.collection_profile import CollectionProfile, make_profile
 from artbank.gallery.collections import Artwork, read_artworks
 from artbank.gallery.doctor import check_artworks
-from artbank.gallery.plan import TrainJob
+from artbank.gallery.plan import TrainJob, retire_damaged
 from artbank.gallery.register import register_bank
 from artbank.gallery.samples import SampleDrawer
 from artbank.records import BankRecord
@@ -46,7 +46,8 @@ class _Run:
 
     @classmethod
     def open(cls, config: TrainConfig) -> _Run:
-        return cls(config, Store.open(config.gallery_uri), Store.open(config.store_uri))
+        store = Store.open(config.store_uri, is_durable=config.is_durable)
+        return cls(config, Store.open(config.gallery_uri), store)
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ def _train_claimed(
                 raise
             results[claim.job.collection.name] = error
     for training, end in zip(trainings, _train(run, trainings, on_step), strict=True):
-        if training.claim.lease.renew():
-            results[training.collection] = _register(run, training, drawer, end)
+        if training.claim.lease.renew() and (ended := _register(run, training, drawer, end)):
+            results[training.collection] = ended
     return results, registered
 
 
@@ -177,7 +178,8 @@ def _prepare(run: _Run, claim: Claim, base: BaseModel, scorer: Scorer) -> _Train
     artworks, findings = read_artworks(
         run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
     )
-    findings += check_artworks(artworks, smallest_px=config.recipe.resolution_px or base.native_px)
+    smallest_px = config.recipe.resolution_px or base.native_px
+    findings += check_artworks(artworks, smallest_px=smallest_px, unread=findings)
     for finding in findings:
         logger.warning("%s: %s", job.collection.name, finding.message)
     learned, held_out = split_holdout(artworks, config.recipe.holdout, config.recipe.seed)
@@ -205,9 +207,13 @@ def _encode(base: BaseModel, artworks: Sequence[Artwork], config: TrainConfig) -
 def _warm_start(run: _Run, state: TrainState, collection: str) -> None:
     """Start from the collection's default bank, if there is one for this base model."""
     previous = Catalog(run.store).default(collection)
-    if previous is not None and previous.base_model_hash == state.base.hash:
+    if previous is None or previous.base_model_hash != state.base.hash:
+        return
+    try:
         state.start_from(load_bank(run.store, previous))
         logger.info("%s starts from version %d", collection, previous.version)
+    except BankError as error:
+        logger.warning("%s starts without an earlier bank: %s", collection, error)
 
 
 def _train(
@@ -229,12 +235,19 @@ def _train(
 
 def _register(
     run: _Run, training: _Training, drawer: SampleDrawer, end: TrainResult | TrainingError
-) -> BankRecord | Exception:
-    """Register the bank of a training that succeeded; an error concerns this bank only."""
+) -> BankRecord | Exception | None:
+    """Register the bank of a training that succeeded; an error concerns this bank only.
+
+    Returns None if another run has taken the training over.
+    """
     if isinstance(end, TrainingError):
         return end
+    claim = training.claim
     try:
-        return register_bank(run.config, run.store, training.claim.job, drawer, training.profile, end)
+        bank = register_bank(run.config, run.store, claim.job, drawer, training.profile, end, claim.lease.renew)
+        if bank is not None:
+            retire_damaged(Catalog(run.store), claim.job.damaged)
+        return bank
     except ArtbankError as error:
         return error
 

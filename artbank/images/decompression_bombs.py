@@ -3,7 +3,7 @@
 Within any limit of pixels, a file of 300 bytes can claim gigabytes: with tiles larger than the image, with millions of
 tiny blocks, or with a picture drawn thousands of times over. Pillow's libraries do not check for that.
 
-Source: ISO/IEC 15444-1, annex A, for JPEG 2000; ITU-T T.81, annex B, for JPEG.
+Source: ISO/IEC 15444-1, annex A, for JPEG 2000; ITU-T T.81, annex B, for JPEG; ISO/IEC 23008-12 for HEIF.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ _MAX_BLOCKS = 0.01  # per px; 0.0003 is usual, 0.008 occurs with small precincts
 _MIN_TILE_PX = 1024  # mean area beyond the free tiles; 16,384 and more are usual, each tile takes 12 kB
 _FREE_TILES = 64
 _MAX_COMPONENTS = 4
+_MAX_TILING = 4  # times the area of a HEIF image that its tiles may have, beyond some free ones
+_FREE_TILING_PX = 2**22
+
+_HEIF_EXTENT = re.compile(rb"ispe\0\0\0\0(.{8})", re.DOTALL)
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _EOI, _SOS = 0xD9, 0xDA
@@ -49,6 +53,8 @@ def check_cost(image: Image.Image, data: bytes, max_pixels: int) -> None:
         _check_tile(image, max_pixels)
     elif image.format == "JPEG2000":
         _check_codestream(image, data)
+    elif image.format == "HEIF":
+        _check_heif(image, data, max_pixels)
 
 
 def _check_scans(data: bytes) -> None:
@@ -62,10 +68,24 @@ def _check_scans(data: bytes) -> None:
 
 def _check_tile(image: Image.Image, max_pixels: int) -> None:
     tags = getattr(image, "tag_v2", {})
-    width = int(tags.get(_TILE_WIDTH, 0))
-    length = int(tags.get(_TILE_LENGTH, 0))
+    sides = getattr(image, "tile_px", (tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)))
+    width, length = map(int, sides)
     if width * length > max_pixels:
         raise _bomb_error("TIFF", f"has tiles of {width} x {length} px, more than the limit for whole images")
+
+
+def _check_heif(image: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Check the images that a HEIF picture is cropped or put together from, and its alpha."""
+    for extent in _HEIF_EXTENT.finditer(data):
+        width, height = struct.unpack(">II", extent[1])
+        if width * height > max_pixels:
+            raise _bomb_error("HEIF", f"has a part of {width} x {height} px, more than the limit for whole images")
+    tiling = image.info.get("tiling")
+    if not tiling:
+        return
+    area = tiling["num_columns"] * tiling["num_rows"] * tiling["tile_width"] * tiling["tile_height"]
+    if area > _FREE_TILING_PX + _MAX_TILING * image.width * image.height:
+        raise _bomb_error("HEIF", "is cut into far more tiles than a picture needs")
 
 
 def _check_codestream(image: Image.Image, data: bytes) -> None:

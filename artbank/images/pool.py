@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -19,21 +20,24 @@ from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
+from pebble.pool.process import WORKERS_NAME
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
+from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
 from artbank.images.framing import Frame, Photo
 from artbank.images.similarity import sanity_flags, ssim_luma
-from artbank.recipes import Alpha, OutputSize
+from artbank.recipes import Alpha, Mark, Metadata, OutputSize
 from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.prefetch import GetResult
-from artbank.runtime.processes import shield_children_from_terminal
+from artbank.runtime.processes import TERMINAL_SIGNALS, shield_children_from_signals
 from artbank.runtime.telemetry import Stage, record_stage
 
 T = TypeVar("T")
 
 _MAX_PROCESSES = 8
+CONSTS.term_timeout = 0.0  # kill workers at once: they ignore SIGTERM, and hold nothing
 _ENCODE_SECONDS = 600.0  # far above the time for the largest picture; stops only what would never end
 
 
@@ -48,6 +52,8 @@ class DecodeOptions:
         short_px: Short side of the working image.
         multiple_px: The padded sides of the working image are multiples of this.
         seconds: Time limit for one photo.
+        mark: The mark that its pictures get.
+        metadata: What its pictures keep of its metadata.
     """
 
     max_pixels: int
@@ -56,6 +62,8 @@ class DecodeOptions:
     short_px: int
     multiple_px: int
     seconds: float
+    mark: Mark = "iptc"
+    metadata: Metadata = "copyright"
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,14 @@ class PhotoWithAlpha:
     Attributes:
         photo: The photo.
         alpha: uint8 at the size of the output; None if the photo is opaque.
+        note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
+        metadata: The metadata of its pictures.
     """
 
     photo: Photo
     alpha: np.ndarray | None
+    note: str = ""
+    metadata: FileMetadata = PLAIN
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,7 @@ class EncodeJob:
         size: Width W and height H of the file, px.
         suffix: Selects the format; see `codec.encode`.
         quality: 1..100.
+        metadata: Exif and XMP of the file.
     """
 
     rgb: np.ndarray
@@ -90,6 +103,7 @@ class EncodeJob:
     size: tuple[int, int]
     suffix: str
     quality: int
+    metadata: FileMetadata = PLAIN
 
 
 @dataclass(frozen=True)
@@ -141,6 +155,11 @@ class CodecPool:
     def close(self) -> None:
         """Kill the worker processes, busy or not."""
         self._pool.stop()
+        # Before the pool removes its semaphores: a worker that is just starting would print that it finds none.
+        for child in multiprocessing.active_children():
+            if child.name == WORKERS_NAME:
+                child.kill()
+                child.join()
         self._pool.join()
 
     def _start(
@@ -173,7 +192,7 @@ class CodecPool:
 
         The first work starts the pool's threads, which start the processes.
         """
-        with self._lock, shield_children_from_terminal():
+        with self._lock, shield_children_from_signals(TERMINAL_SIGNALS):
             try:
                 return self._pool.schedule(_time, args=(work, *args), timeout=seconds)
             except RuntimeError:
@@ -183,7 +202,7 @@ class CodecPool:
     def _make_pool(self) -> ProcessPool:
         # Not forked: locks that this process's threads hold would stay locked in the child.
         context: Any = multiprocessing.get_context("spawn")
-        return ProcessPool(max_workers=self._num_processes, context=context)
+        return ProcessPool(max_workers=self._num_processes, context=context, initializer=_ignore_stops)
 
 
 @LoadOnce
@@ -195,8 +214,8 @@ def open_codec_pool() -> CodecPool:
     """
     pool = CodecPool()
     # Not atexit: a process that multiprocessing started, such as a Dask worker, waits for its children before it runs
-    # the functions of atexit, and would wait for ever.
-    Finalize(None, pool.close, exitpriority=0)
+    # the functions of atexit, and would wait for ever. Priority 1, as semaphores are removed at 0.
+    Finalize(None, pool.close, exitpriority=1)
     return pool
 
 
@@ -212,12 +231,14 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
         max_pixels=options.max_pixels,
         alpha=options.alpha,
         choose_size=lambda width, height: Frame.for_photo(width, height, **sizes).size_px,
+        file_name=key,
     )
     photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)
-    return PhotoWithAlpha(photo, alpha)
+    metadata = make_file_metadata(data, key, mark=options.mark, metadata=options.metadata)
+    return PhotoWithAlpha(photo, alpha, picture.note, metadata)
 
 
 def encode_picture(job: EncodeJob) -> EncodedPicture:
@@ -227,7 +248,8 @@ def encode_picture(job: EncodeJob) -> EncodedPicture:
         ImageError: The format cannot hold a picture of that size.
     """
     alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
-    data = encode(Picture(resize(job.rgb, *job.size), alpha), job.suffix, quality=job.quality)
+    picture = Picture(resize(job.rgb, *job.size), alpha)
+    data = encode(picture, job.suffix, quality=job.quality, metadata=job.metadata)
     return EncodedPicture(data, ssim_luma(job.rgb, job.photo), sanity_flags(job.rgb))
 
 
@@ -241,6 +263,11 @@ def count_cores() -> int:
     else:
         cores = os.cpu_count() or 1
     return min(cores, _MAX_PROCESSES)
+
+
+def _ignore_stops() -> None:
+    """Ignore a SIGTERM to all processes at once: a decoder that it ends looks as if its photo had crashed it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _time(work: Callable[..., T], *args: Any) -> tuple[T, float]:

@@ -38,7 +38,7 @@ def bank_card(record: BankRecord, status: str, preview_name: str | None) -> str:
         status: Status of the bank in a word, e.g. "available".
         preview_name: File name of its preview, next to the card; None without one.
     """
-    title = f"{record.collection}, version {record.version}"
+    title = f"{record.title}, version {record.version}"
     sections = [
         f"# {escape(title)}",
         f"![Artworks of the collection, and photos in its style]({quote(preview_name)})" if preview_name else "",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from artbank.images.file_metadata import mark_only
 from artbank.report.fonts import fit_end, letter
 
 Box = tuple[int, int]
@@ -149,11 +150,14 @@ def _count(count: int, noun: str) -> str:
 
 
 def _jpeg(sheet: Image.Image, max_bytes: int) -> bytes:
-    """Encode at the best quality that stays within `max_bytes`, or the lowest; letters keep their full colour."""
+    """Encode at the best quality that stays within `max_bytes`, or the lowest; letters keep their full colour.
+
+    The file is marked as one with pictures that a model drew.
+    """
     data = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
-        sheet.save(buffer, "JPEG", quality=quality, subsampling=0)
+        sheet.save(buffer, "JPEG", quality=quality, subsampling=0, xmp=mark_only().xmp)
         data = buffer.getvalue()
         if len(data) <= max_bytes:
             break

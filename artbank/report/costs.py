@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from artbank.report.markdown import escape, number_text, seconds_text, share_text, table
+from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
 
 _MAX_LISTED = 50  # collections in a forecast
@@ -17,11 +19,12 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
         f"# {escape(title)}",
         f"{number_text(forecast.num_photos, 'photo')}, of which **{forecast.num_tasks:,}** lack "
         f"{number_text(forecast.num_pictures, 'picture')}, in {number_text(forecast.num_shards, 'shard')}; "
-        f"{evaluations} of the UNet.",
+        f"{evaluations} of the UNet. {number_text(forecast.num_skipped, 'file')} skipped.",
         _picture_cost(forecast) if forecast.num_pictures else "",
         "## The first shards\n\n" + table(["photos", "from", "to"], forecast.first_shards, numbers_from=3)
         if forecast.first_shards
         else "",
+        skipped_markdown([asdict(kind) for kind in forecast.skipped]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -29,14 +32,16 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
 def training_markdown(forecast: TrainForecast, *, title: str) -> str:
     """Return the forecast of a training run as Markdown."""
     listed = forecast.collections[:_MAX_LISTED]
+    named = [(forecast.display_names.get(name, name), num_artworks) for name, num_artworks in listed]
     more = len(forecast.collections) - len(listed)
     sections = [
         f"# {escape(title)}",
         f"**{number_text(len(forecast.collections), 'collection')}** to train, "
         f"{number_text(len(forecast.current), 'collection')} up to date.",
         training_cost(forecast) if listed else "",
-        table(["collection", "artworks"], listed) if listed else "",
+        table(["collection", "artworks"], named) if listed else "",
         f"And {number_text(more, 'other collection')}." if more else "",
+        skipped_markdown([asdict(kind) for kind in forecast.skipped]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,12 +11,15 @@ import pyarrow.compute as pc
 
 from artbank.report.costs import cost_markdown
 from artbank.report.markdown import escape, number_text, score_text, seconds_text, share_text, table
+from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import RunCost
 from artbank.scoring.spread import summarize
+from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
 SUMMARY_COLUMNS = (
-    *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "file_name"),
+    *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "notes", "file_name"),
+    *("mark", "metadata", "photo_marks"),
     *MEASURES,
 )
 """Columns of the results that a summary reads."""
@@ -25,18 +28,27 @@ _FIGURES = ("mean", "median", "p5", "p95", "floor", "ceiling")
 _LISTED = ("clip_style", "clip_content", "ssim")
 
 
-def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, float | None]]) -> dict[str, Any]:
+def results_summary(
+    results: pa.Table,
+    floors: Mapping[str, tuple[float | None, float | None]],
+    skipped: Sequence[SkippedKind] = (),
+) -> dict[str, Any]:
     """Summarize results as JSON data.
 
     Args:
         results: Rows of `Result`, one per photo and style, with at least `SUMMARY_COLUMNS`.
         floors: Floor and ceiling of `clip_style` by style; missing styles have neither.
+        skipped: The files of the archive that have no rows, because they are no photos or cannot be listed.
     """
     done, failed = (results.filter(pc.equal(results["status"], status)) for status in ("done", "failed"))
     return {
         "num_photos": pc.count_distinct(results["key"]).as_py(),
         "num_pictures": len(results),
-        "counts": {"done": len(done), "failed": len(failed)},
+        "counts": {"done": len(done), "failed": len(failed), "skipped": count_skipped(skipped)},
+        "skipped": [
+            {"kind": kind.kind, "count": kind.count, "names": list(kind.names), "meaning": SKIP_KINDS[kind.kind]}
+            for kind in skipped
+        ],
         "seconds": {
             "total": pc.sum(done["seconds"]).as_py() or 0.0,
             "mean": pc.mean(done["seconds"]).as_py(),
@@ -49,6 +61,9 @@ def results_summary(results: pa.Table, floors: Mapping[str, tuple[float | None, 
         "failures": _tally(failed["failure"].fill_null("unreadable"), "failure"),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
+        "notes": _tally(pc.list_flatten(done["notes"]), "note"),
+        "marks": _tally(done["mark"].fill_null("none"), "mark"),
+        "photo_marks": _tally(pc.list_flatten(done["photo_marks"]), "mark"),
         "failed": _first(failed, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"]),
         "worst": _first(
             done.filter(pc.is_finite(done["clip_style"])),
@@ -74,7 +89,9 @@ def summary_markdown(
         _alarms(summary),
         _counts(summary),
         _scores(summary),
+        _marks(summary),
         _failures(summary),
+        skipped_markdown(summary["skipped"]),
         _worst(summary),
         cost_markdown(cost) if cost else "",
         "## Where things are\n\n" + table(["what", "where"], places.items(), numbers_from=2) if places else "",
@@ -123,12 +140,34 @@ def _counts(summary: Mapping[str, Any]) -> str:
     ]
     rows.append(("all", counts["done"], counts["failed"], seconds_text(seconds["mean"])))
     flags = ", ".join(f"{entry['count']} {escape(entry['flag'])}" for entry in summary["flags"])
+    notes = "; ".join(f"{entry['count']} {escape(entry['note'])}" for entry in summary.get("notes", ()))
     return (
         f"{number_text(summary['num_photos'], 'photo')}, {number_text(summary['num_pictures'], 'picture')} asked for: "
-        f"**{counts['done']} done, {counts['failed']} failed**. "
+        f"**{counts['done']} done, {counts['failed']} failed**; "
+        f"{number_text(counts['skipped'], 'file')} skipped. "
         f"{seconds_text(seconds['total'])} in all.\n\n"
         + table(["style", "done", "failed", "seconds a photo"], rows)
         + (f"\n\nPictures that look wrong at first sight: {flags}." if flags else "")
+        + (f"\n\nNotes on photos: {notes}." if notes else "")
+    )
+
+
+def _marks(summary: Mapping[str, Any]) -> str:
+    if not summary["counts"]["done"]:
+        return ""
+    num_marked = sum(entry["count"] for entry in summary["marks"] if entry["mark"] == "iptc")
+    found = ", ".join(f"{entry['count']:,} {escape(entry['mark'])}" for entry in summary["photo_marks"])
+    num_other = summary.get("num_with_other_metadata", 0)
+    return (
+        f"## Marks\n\n{num_marked:,} of {number_text(summary['counts']['done'], 'picture')} carry the mark "
+        "`compositeWithTrainedAlgorithmicMedia` (IPTC) in their files."
+        + (f" Marks that photos had themselves: {found}." if found else "")
+        + (
+            f" {number_text(num_other, 'picture')} of earlier runs have another mark, or keep other metadata, than "
+            "this run asked for; they stay as they are. A new output gets all of them anew."
+            if num_other
+            else ""
+        )
     )
 
 

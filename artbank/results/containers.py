@@ -29,10 +29,11 @@ from artbank.errors import ImageError
 from artbank.records import Result
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
+from artbank.store.parquet import ParquetBytes
 
 COLUMNS = (
     *("key", "style", "width_px", "height_px", "seed", "recipe_id"),
-    *("clip_style", "clip_text", "clip_content", "clip_direction", "ssim", "flags"),
+    *("clip_style", "clip_text", "clip_content", "clip_direction", "ssim", "flags", "mark"),
 )
 """Columns of `Result` that a container has beside each picture."""
 
@@ -110,33 +111,40 @@ def unpack(name: str, data: bytes) -> list[PackedPicture]:
         raise ImageError(f"its container is not as it was written: {text}", "damaged") from error
 
 
-def read_pictures(output: Store, rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], bytes | Exception]:
+def read_pictures(
+    output: Store, rows: Iterable[Mapping[str, Any]], sizes: Mapping[str, int] | None = None
+) -> dict[tuple[str, str], bytes | Exception]:
     """Read the pictures of rows, from files and containers; each container is read once, one at a time.
 
     Args:
         output: Where the pictures are.
         rows: With `key`, `style` and `file_name`.
+        sizes: Bytes of each file as it was listed; a file that is delivered with another size is an error. None to take
+            each file as it is delivered.
 
     Returns:
         The bytes of each picture, by key and style. Instead of bytes, the store's error, or an
         `ImageError` where the container is damaged or does not hold the picture.
     """
     names = {(row["key"], row["style"]): row["file_name"] for row in rows}
-    files = output.read_many([name for name in names.values() if not is_container(name)])
+    files = _read_files(output, [name for name in names.values() if not is_container(name)], sizes)
     found = {pair: files[name] for pair, name in names.items() if name in files}
     in_containers: dict[str, list[tuple[str, str]]] = {}
     for pair, name in names.items():
         if name not in files:
             in_containers.setdefault(name, []).append(pair)
     for name, pairs in in_containers.items():
-        members = _read_members(output, name)
+        members = _read_members(name, _read_files(output, [name], sizes)[name])
         for pair in pairs:
             found[pair] = members if isinstance(members, Exception) else members.get(pair[0], _ABSENT)
     return found
 
 
-def _read_members(output: Store, name: str) -> dict[str, bytes] | Exception:
-    data = output.read_many([name])[name]
+def _read_files(output: Store, names: Sequence[str], sizes: Mapping[str, int] | None) -> dict[str, bytes | Exception]:
+    return output.read_many(names) if sizes is None else output.read_listed({name: sizes[name] for name in names})
+
+
+def _read_members(name: str, data: bytes | Exception) -> dict[str, bytes] | Exception:
     if isinstance(data, Exception):
         return data
     try:
@@ -213,8 +221,13 @@ def _split(pictures: Sequence[PackedPicture]) -> Iterator[Sequence[PackedPicture
 
 
 def _unpack_parquet(data: bytes) -> Iterator[PackedPicture]:
-    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    for number in range(file.num_row_groups):
-        for row in file.read_row_group(number).to_pylist():
+    file = ParquetBytes(data, has_checksums=True)
+    num_found = 0
+    for batch in file.batches(_SCHEMA.names, batch_rows=_ROWS_IN_GROUP):
+        for row in batch.to_pylist():
             image = row.pop("image")
+            row.setdefault("mark", None)  # of an older version
+            num_found += 1
             yield PackedPicture({column: row[column] for column in COLUMNS}, image["path"], image["bytes"])
+    if num_found != sum(file.row_group_sizes()):  # the reader stops without an error at some flipped bits
+        raise ValueError(f"expected {sum(file.row_group_sizes()):,} pictures, found {num_found:,}")

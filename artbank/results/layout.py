@@ -8,6 +8,8 @@
 <output>/results/_begun-<shard>         the start mark of a shard, deleted once its part exists; see `attempts`
 <output>/results/_snapshots/...         many parts in one object, see `snapshots`
 <output>/results/_trimmed.json          containers that need no vacuum, see `vacuum`
+<output>/results/_parts.json            the parts that the tables were made from, see `known_parts`
+<output>/results/_leases/<style>.lease-000001   held by the run that writes a style, see `archive.style_leases`
 <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
 <output>/runs/<manifest>/...            config, plan, summary and report of one run
 
@@ -28,6 +30,8 @@ RUNS = "runs"
 PART_PREFIX = "part-"
 PART_SUFFIX = ".parquet"
 MARK_PREFIX = "_begun-"
+KNOWN_PARTS = f"{PARTS}/_parts.json"
+LEASES = f"{PARTS}/_leases"
 
 
 def picture_key(style: str, name: str) -> str:
@@ -48,6 +52,11 @@ def part_key(shard_id: str) -> str:
 def mark_key(shard_id: str) -> str:
     """Return the key of a shard's start mark."""
     return f"{PARTS}/{MARK_PREFIX}{shard_id}"
+
+
+def lease_name(style: str) -> str:
+    """Return the name of the lease on a style."""
+    return f"{LEASES}/{style}"
 
 
 def manifest_key(manifest_id: str) -> str:

@@ -8,7 +8,7 @@ gets another manifest, and shards that have no part yet.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -24,7 +24,7 @@ from artbank.results import layout, ledger
 from artbank.results.snapshots import PartListing
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
-from artbank.store.parquet import read_metadata, read_row_group, read_row_group_sizes, read_table, table_bytes
+from artbank.store.parquet import ParquetBytes, table_bytes
 
 _RECIPES = b"artbank.recipes"
 _AFTER = b"artbank.after"
@@ -66,19 +66,22 @@ class Manifest:
         """Take the bytes of a manifest that was read already; `open` reads them.
 
         Raises:
-            ResultsError: The bytes are not those that the manifest is named by.
+            ResultsError: The bytes are not those that the manifest is named by, or are no manifest.
         """
         if short_hash(data) != manifest_id:
             raise _damaged(output, manifest_id)
-        facts = read_metadata(data)
-        after = facts.get(_AFTER, b"").decode()
-        sizes = enumerate(read_row_group_sizes(data))
         self.id = manifest_id
-        self.shards = [Shard(_shard_id(manifest_id, number), number, size) for number, size in sizes]
-        self.recipes: dict[str, str] = json.loads(facts[_RECIPES])
-        self.after = datetime.fromisoformat(after) if after else None
         self._output = output
-        self._data = data
+        try:
+            self._file = ParquetBytes(data)
+            facts = self._file.schema.metadata or {}
+            sizes = enumerate(self._file.row_group_sizes())
+            self.shards = [Shard(_shard_id(manifest_id, number), number, size) for number, size in sizes]
+            self.recipes: dict[str, str] = json.loads(facts[_RECIPES])
+            after = facts.get(_AFTER, b"").decode()
+            self.after = datetime.fromisoformat(after) if after else None
+        except (pa.ArrowException, ValueError, KeyError, RecursionError) as error:
+            raise _unreadable(output, manifest_id, error) from error
 
     @classmethod
     def write(
@@ -144,8 +147,12 @@ class Manifest:
         )
 
     def tasks(self, shard: Shard) -> list[PhotoTask]:
-        """Read the tasks of a shard."""
-        return PhotoTask.from_table(read_row_group(self._data, PhotoTask.SCHEMA, shard.row_group))
+        """Read the tasks of a shard.
+
+        Raises:
+            ResultsError: They cannot be read.
+        """
+        return PhotoTask.from_table(self._read(PhotoTask.SCHEMA.names, shard.row_group))
 
     def known_rows(self, shard: Shard) -> dict[tuple[str, str], Result]:
         """Return, by key and style, the rows that a shard's photos keep if their content is the `known_sha256`.
@@ -169,7 +176,7 @@ class Manifest:
 
     def asked(self) -> pa.Table:
         """Return `shard`, `key`, `size`, `etag` and `style` of each photo and style that is to be done."""
-        tasks = read_table(self._data, PhotoTask.SCHEMA, ["key", "size", "etag", "styles"]).combine_chunks()
+        tasks = self._read(["key", "size", "etag", "styles"]).combine_chunks()
         numbers = np.repeat(np.arange(len(self.shards)), [shard.num_photos for shard in self.shards])
         ids = pa.array([shard.id for shard in self.shards], pa.string()).take(pa.array(numbers))
         photo_of = pc.list_parent_indices(tasks["styles"])  # one index for each photo and style
@@ -179,9 +186,15 @@ class Manifest:
     @cached_property
     def _known(self) -> pa.Table:
         """The latest rows of all photos that have a `known_sha256`."""
-        tasks = read_table(self._data, PhotoTask.SCHEMA, ["key", "known_sha256"])
+        tasks = self._read(["key", "known_sha256"])
         keys = tasks.filter(pc.field("known_sha256").is_valid())["key"].combine_chunks()
         return ledger.latest_rows(ledger.read_ledger(self._output)).filter(pc.field("key").isin(keys))
+
+    def _read(self, columns: Sequence[str], row_group: int | None = None) -> pa.Table:
+        try:
+            return self._file.read(PhotoTask.SCHEMA, columns, row_group)
+        except pa.ArrowException as error:
+            raise _unreadable(self._output, self.id, error) from error
 
 
 def manifest_of(shard_id: str) -> str:
@@ -193,6 +206,14 @@ def _damaged(output: Store, manifest_id: str) -> ResultsError:
     return ResultsError(
         f"{output.uri_of(layout.manifest_key(manifest_id))} is named by a hash of its bytes, but has other bytes; "
         f"restore it, or delete it with the marks results/_begun-{manifest_id}-*, and run again"
+    )
+
+
+def _unreadable(output: Store, manifest_id: str, error: Exception) -> ResultsError:
+    found = " ".join(str(error).split())
+    return ResultsError(
+        f"{output.uri_of(layout.manifest_key(manifest_id))} should be a manifest, but cannot be read ({found}); "
+        f"delete it with the marks results/_begun-{manifest_id}-*, and run again"
     )
 
 

@@ -10,60 +10,30 @@ from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from fsspec.utils import glob_translate
-from more_itertools import chunked
 
 from artbank.errors import Failure
 from artbank.records import PhotoTask, Result
 from artbank.results import attempts, ledger
+from artbank.results.archive_listing import LISTING
 from artbank.results.attempts import Mark
 from artbank.results.filenames import find_ambiguous
 from artbank.results.manifest import Manifest, manifest_of
 from artbank.results.snapshots import PartListing
 from artbank.store.objects import Store
 
-DONE_COLUMNS = ("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at")
+DONE_COLUMNS = (
+    *("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at"),
+    *("mark", "metadata"),
+)
 """Columns of the ledger that `find_pending` needs."""
 
-_TRANSIENT = ["store_error", "damaged"]  # not the photo's fault, so such a failure never counts as done
-_LISTING = pa.schema([("key", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
+PASSING_FAILURES: tuple[Failure, ...] = ("store_error", "removed", "damaged")
+"""Failures that are not the photo's: a later listing contradicts them, so they never count as done."""
+
 _TIME = Result.SCHEMA.field("created_at").type
-_LISTED_AT_ONCE = 65_536
-_TASK_KEYS = ["key", "size", "etag", "known_sha256"]
-
-
-def list_archive(archive: Store) -> pa.Table:
-    """List the files of an archive: `key`, `size` and `etag`, sorted by key, without hidden files and folders.
-
-    docs/design.md has the time and memory for a million files.
-    """
-    tables = [_LISTING.empty_table()]
-    for some in chunked(archive.scan(), _LISTED_AT_ONCE):
-        columns = [pa.array([getattr(stored, field.name) for stored in some], field.type) for field in _LISTING]
-        tables.append(pa.table(columns, schema=_LISTING))
-    return pa.concat_tables(tables).sort_by("key")
-
-
-def filter_by_globs(photos: pa.Table, *, include: Sequence[str], exclude: Sequence[str]) -> pa.Table:
-    """Keep the photos of a listing that match a glob of `include`, or all if it is empty, and none of `exclude`.
-
-    `*` and `?` stay within a folder, `**` matches any number of folders: `2024/**/*.jpg`.
-    """
-    if not include and not exclude:
-        return photos
-    wanted = _compile_globs(include)
-    unwanted = _compile_globs(exclude)
-
-    def is_kept(key: str) -> bool:
-        is_included = not include or wanted.match(key) is not None
-        return is_included and unwanted.match(key) is None
-
-    return photos.filter(pa.array([is_kept(key) for key in photos["key"].to_pylist()], pa.bool_()))
-
-
-def _compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
-    matches_nothing = r"(?!)"
-    return re.compile("|".join(map(glob_translate, globs)) or matches_nothing)
+_OLDER = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions had its first two numbers
+_EXACT = ["mark", "metadata"]  # a failed row has them only if it is in place of a picture to draw again exactly
+_TASK_KEYS = ["key", "size", "etag", "known_sha256", *_EXACT]
 
 
 @dataclass(frozen=True)
@@ -138,6 +108,12 @@ def count_strikes(unfinished: Sequence[UnfinishedShard]) -> dict[str, int]:
     return {key: count for key, count in strikes.items() if count}
 
 
+def list_known(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> pa.Array:
+    """Return the keys of all photos that have rows, or had them before an unfinished shard."""
+    begun = pa.array([task.key for shard in unfinished for task in shard.tasks], pa.string())
+    return pc.unique(pa.chunked_array([*done["key"].chunks, begun], pa.string()))
+
+
 def find_latest(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> datetime | None:
     """Return the newest time in rows and marks; rows of the next run must be newer, whatever its clocks say."""
     times = [shard.mark.begun_at for shard in unfinished]
@@ -164,13 +140,13 @@ def find_pending(
     becomes two tasks.
 
     With `retry_failed`, the tasks are the photos that failed with the style's recipe, and nothing
-    else.
+    else. Those whose row a repair voided get the mark and metadata that their picture had.
 
     A name is ambiguous because of all photos of the archive, and of done photos that were removed:
     they may come back.
 
     Args:
-        photos: The archive, or a selection; see `list_archive` and `filter_by_globs`.
+        photos: The archive, or a selection; see `archive_listing.list_archive` and `filter_by_globs`.
         done: From `read_done`.
         recipes: The recipe id of each style to draw.
         retry_failed: Try failed photos again, and nothing else.
@@ -213,7 +189,9 @@ def delete_settled_marks(output: Store) -> None:
         newer = pc.field("created_at") > pa.scalar(shard.mark.begun_at, _TIME)
         newer &= pc.field("key").isin([task.key for task in shard.tasks])
         rows = done.filter(newer).to_pylist()
-        if asked <= {(row["key"], row["style"], row["etag"], row["recipe_id"]) for row in rows}:
+        made = {(row["key"], row["style"], row["etag"], row["recipe_id"]) for row in rows}
+        made |= {(key, style, _OLDER.sub(r"\1", etag), recipe_id) for key, style, etag, recipe_id in made}
+        if asked <= made:
             attempts.delete_marks(output, [shard.id])
 
 
@@ -231,20 +209,36 @@ def _find_failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, f
     wanted = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id) & (pc.field("status") == "failed")
     if failures:
         wanted &= pc.field("failure").isin(list(failures))
-    failed = photos.filter(pc.field("key").isin(done.filter(wanted)["key"].combine_chunks()))
-    failed = failed.select(_LISTING.names).append_column("known_sha256", pa.nulls(len(failed), pa.string()))
+    rows = done.filter(wanted).select(["key", *_EXACT])
+    failed = photos.select(LISTING.names).join(rows, "key", join_type="inner")
+    failed = failed.append_column("known_sha256", pa.nulls(len(failed), pa.string())).select(_TASK_KEYS)
     return failed.append_column("style", pa.repeat(pa.scalar(style), len(failed)))
 
 
 def _find_missing(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) -> pa.Table:
     """Return the photos that are not done in a style, in `_TASK_KEYS` and `style`."""
     valid = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
-    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(_TRANSIENT)
+    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(list(PASSING_FAILURES))
     rows = done.filter(valid).select(["key", "etag", "sha256"]).rename_columns(["key", "done_etag", "known_sha256"])
-    joined = photos.select(_LISTING.names).join(rows, "key", join_type="left outer")
-    differs = pc.field("done_etag").is_null() | (pc.field("etag") != pc.field("done_etag"))
-    missing = joined.filter(differs).select(_TASK_KEYS)
+    joined = photos.select(LISTING.names).join(rows, "key", join_type="left outer")
+    missing = joined.filter(pc.invert(_is_same_file(joined)))
+    for name in _EXACT:
+        missing = missing.append_column(name, pa.nulls(len(missing), pa.string()))
+    missing = missing.select(_TASK_KEYS)
     return missing.append_column("style", pa.repeat(pa.scalar(style), len(missing)))
+
+
+def _is_same_file(joined: pa.Table) -> pa.ChunkedArray:
+    """Tell for each photo whether it is the file that its row was made from; False without a row.
+
+    The etag tells. Two more count as equal: a checksum and the row's own, and the etag of a local file in rows of
+    older versions, which had no status time, so that an update makes nothing anew.
+    """
+    etag, done = joined["etag"], joined["done_etag"]
+    older = pc.replace_substring_regex(etag, _OLDER.pattern, r"\1")
+    is_same = pc.fill_null(pc.equal(etag, done), False)
+    is_same = pc.or_(is_same, pc.fill_null(pc.equal(older, done), False))
+    return pc.or_(is_same, pc.fill_null(pc.equal(etag, joined["known_sha256"]), False))
 
 
 def _is_ambiguous(tasks: pa.Table, archive: pa.Table, done: pa.Table) -> pa.ChunkedArray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -40,10 +40,12 @@ class PartListing:
     Attributes:
         etags: The etag of each part, by file name, sorted.
         snapshots: Keys of the snapshots, sorted.
+        sizes: Bytes of each part, by file name.
     """
 
     etags: dict[str, str]
     snapshots: tuple[str, ...]
+    sizes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,12 @@ class _Span:
 def list_parts(parts: Store) -> PartListing:
     """List the parts and the snapshots."""
     listed = parts.list()
-    etags = {stored.key: stored.etag for stored in listed if _is_part(stored.key)}
-    return PartListing(etags, tuple(stored.key for stored in listed if stored.key.startswith(_FOLDER)))
+    found = [stored for stored in listed if _is_part(stored.key)]
+    return PartListing(
+        etags={stored.key: stored.etag for stored in found},
+        snapshots=tuple(stored.key for stored in listed if stored.key.startswith(_FOLDER)),
+        sizes={stored.key: stored.size for stored in found},
+    )
 
 
 def read_rows(parts: Store, listing: PartListing, schema: pa.Schema, columns: Sequence[str] | None = None) -> PartRows:
@@ -107,7 +113,8 @@ def read_rows(parts: Store, listing: PartListing, schema: pa.Schema, columns: Se
         spans |= usable
         if not usable:
             unused.append(key)
-    loose = _read_parts(parts, [name for name in listing.etags if name not in spans], schema, columns)
+    sizes = {name: size for name, size in listing.sizes.items() if name not in spans}
+    loose = _read_parts(parts, sizes, schema, columns)
     spans |= {name: _Span(table, 0, len(table)) for name, table in loose.items()}
     rows = pa.concat_tables([_no_rows(schema, columns), *_join(spans[name] for name in listing.etags)])
     return PartRows(listing, rows, loose, tuple(unused))
@@ -145,13 +152,23 @@ def _read_snapshot(
     if key != _snapshot_key(data):
         logger.warning("snapshot %s is damaged; its parts are read instead", parts.uri_of(key))
         return {}
+    try:
+        return _parse_snapshot(data, schema, columns)
+    except (pa.ArrowException, ValueError, TypeError, KeyError, RecursionError) as error:
+        logger.warning("snapshot %s cannot be read (%s); its parts are read instead", parts.uri_of(key), error)
+        return {}
+
+
+def _parse_snapshot(data: bytes, schema: pa.Schema, columns: Sequence[str] | None) -> dict[tuple[str, str], _Span]:
     written = read_schema(data)
     if not {*Result.SCHEMA.names} <= {*written.names}:  # an older version, which did not know some columns, wrote it
         return {}
     table = read_table(data, schema, columns)
-    facts = json.loads((written.metadata or {})[_PARTS])
-    starts = accumulate([0, *(length for *_, length in facts[:-1])])
-    spans = zip(facts, starts, strict=True)
+    facts = [(str(name), str(etag), int(length)) for name, etag, length in json.loads((written.metadata or {})[_PARTS])]
+    ends = list(accumulate(length for *_, length in facts))
+    if ends and ends[-1] != len(table):
+        raise ValueError(f"expected {ends[-1]:,} rows, found {len(table):,}")
+    spans = zip(facts, [0, *ends], strict=False)
     return {(name, etag): _Span(table, start, length) for (name, etag, length), start in spans}
 
 
@@ -167,11 +184,11 @@ def _join(spans: Iterable[_Span]) -> list[pa.Table]:
 
 
 def _read_parts(
-    parts: Store, names: Sequence[str], schema: pa.Schema, columns: Sequence[str] | None
+    parts: Store, sizes: Mapping[str, int], schema: pa.Schema, columns: Sequence[str] | None
 ) -> dict[str, pa.Table]:
     tables: dict[str, pa.Table] = {}
-    for some in chunked(names, _PARTS_AT_ONCE):
-        for name, data in parts.read_many(some).items():
+    for some in chunked(sizes, _PARTS_AT_ONCE):
+        for name, data in parts.read_listed({name: sizes[name] for name in some}).items():
             tables[name] = _parse(parts, name, data, schema, columns)
     return tables
 

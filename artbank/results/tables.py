@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from more_itertools import sliced
 
 from artbank.records import Result
-from artbank.results import containers, snapshots, vacuum
+from artbank.results import containers, known_parts, snapshots, vacuum
+from artbank.results.archive_listing import is_unseen, unseen_places
 from artbank.results.layout import METADATA, PARTS, RESULTS
 from artbank.results.ledger import is_latest
 from artbank.store.objects import Store
@@ -31,6 +32,7 @@ METADATA_COLUMNS = (
     "clip_direction",
     "ssim",
     "recipe_id",
+    "mark",
 )
 _ROWS_AT_ONCE = 16_384
 _SOURCE_HASH = b"artbank.origin"
@@ -49,7 +51,7 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
     Args:
         output: Where the results are.
         photos: The archive as it is listed now, with a column `key`; the tables leave out rows of
-            other photos.
+            other photos, unless these lie where the listing was not allowed to look.
         columns: Columns of `Result` to return; all when None.
 
     Returns:
@@ -64,9 +66,11 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
     source = _hash_sources(listing, photos)
     rows = _read_results(output, source, columns)
     if rows is None:
+        known_parts.find_gone(output, listing)
         rows, members = _read_sources(parts, listing, photos)
         _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _SOURCE_HASH: source})
         vacuum.delete_stale_members(output, members, listing)
+        known_parts.record_parts(output, listing.etags)
         _write(output, METADATA, make_metadata(rows), {_SOURCE_HASH: source})
     found = cast_to_schema(rows, Result.SCHEMA, columns)
     return found.replace_schema_metadata({**(found.schema.metadata or {}), _SOURCE_HASH: source})
@@ -85,7 +89,9 @@ def make_metadata(rows: pa.Table) -> pa.Table:
 
 def _hash_sources(listing: snapshots.PartListing, photos: pa.Table) -> bytes:
     all_styles = None  # a part of the hash since versions that could select styles
-    facts = [str(Result.SCHEMA), METADATA_COLUMNS, listing.etags, all_styles]
+    facts: list[object] = [str(Result.SCHEMA), METADATA_COLUMNS, listing.etags, all_styles]
+    if places := unseen_places(photos):
+        facts.append(places)
     digest = hashlib.sha256(json.dumps(facts).encode())
     for some in sliced(photos["key"].combine_chunks(), _ROWS_AT_ONCE):
         joined = pc.binary_join(pa.ListArray.from_arrays([0, len(some)], some), "\n")
@@ -113,6 +119,7 @@ def _read_sources(parts: Store, listing: snapshots.PartListing, photos: pa.Table
     latest = is_latest(ledger)
     members = vacuum.list_members(ledger, latest)
     in_archive = pc.is_in(ledger["key"], value_set=photos["key"].combine_chunks()).to_numpy()
+    in_archive = in_archive | is_unseen(ledger["key"], photos)
     [places] = (latest & in_archive).nonzero()
     names = ledger.select(["key", "style"]).take(places)
     order = pc.sort_indices(names, [("key", "ascending"), ("style", "ascending")])

@@ -5,10 +5,13 @@ Device seconds are the time in which the model of one worker draws or trains.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from artbank.errors import ResultsError
 from artbank.runs.alarms import Alarm
+from artbank.store.skipped import SkippedKind
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,15 @@ class TrainForecast:
     The seconds count steps and validations. Encoding the artworks and drawing samples come on top.
 
     Attributes:
-        collections: Collections to train, each with its number of artworks.
-        current: Collections whose bank is up to date.
+        collections: Ids of the collections to train, each with its number of artworks.
+        current: Ids of the collections whose bank is up to date.
         num_steps: Steps of all banks together: the fewest, the most likely, and the most.
         seconds: Seconds for these steps, in the same order; None if the pace is unknown.
         pace: Pace of a step of one bank that `seconds` is based on.
         text: The whole forecast as Markdown.
+        num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
+        skipped: The same files by kind.
+        display_names: Names of all these collections by id.
     """
 
     collections: tuple[tuple[str, int], ...]
@@ -101,6 +107,9 @@ class TrainForecast:
     seconds: tuple[float, float, float] | None
     pace: Pace | None
     text: str
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
+    display_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,8 @@ class StylizeForecast:
         text: The whole forecast as Markdown.
         num_evaluations: Evaluations of the UNet for all pictures.
         pace: Pace that `seconds` is based on.
+        num_skipped: Files of the archive that are no photos or cannot be listed.
+        skipped: The same files by kind.
     """
 
     num_photos: int
@@ -130,6 +141,8 @@ class StylizeForecast:
     text: str
     num_evaluations: int = 0
     pace: Pace | None = None
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
 
 
 class StyleTotals(NamedTuple):
@@ -165,6 +178,8 @@ class Outcome:
         alarms: Problems with this run's pictures that a person should look at.
         cost: What this run took; None if it had nothing to do.
         styles: Totals of each style.
+        num_skipped: Files of the archive that are no photos or cannot be listed; they have no rows.
+        skipped: The same files by kind.
     """
 
     num_done: int
@@ -175,3 +190,17 @@ class Outcome:
     alarms: list[Alarm] = field(default_factory=list)
     cost: RunCost | None = None
     styles: tuple[StyleTotals, ...] = ()
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
+
+    def check_made(self, output_uri: str) -> None:
+        """Check that at least one photo became a picture, unless there was none.
+
+        Raises:
+            ResultsError: All of them failed.
+        """
+        if self.num_failed and not self.num_done:
+            raise ResultsError(
+                f"expected pictures, found none: all {self.num_failed:,} failed; {output_uri} says why, in "
+                "results.parquet and report/index.html; mend the cause, then run it again with --retry-failed"
+            )

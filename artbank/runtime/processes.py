@@ -6,22 +6,43 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import TypeVar
 
 from artbank.errors import StopRequested
 from artbank.runtime.hashing import short_hash
 
-THIS_HOST = short_hash(platform.node(), 8)
-"""8 hex digits that identify this machine."""
+T = TypeVar("T")
 
 _STOP_CHECK_SECONDS = 1.0
 
 
-def is_dead(host: str, process: int) -> bool:
-    """Tell whether a process is known to have ended; False for processes of other machines."""
-    if host != THIS_HOST or process <= 0:
+def _identify_pid_space() -> str:
+    """Return what identifies the processes among which a process id is unique: host name, boot and pid namespace.
+
+    Containers and pods may share a host name, and containers of one machine also its boot. Where the system tells
+    neither boot nor namespace, this process is alone in its space: it takes no other process for dead.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        namespace = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return short_hash(uuid.uuid4().hex)
+    return short_hash(f"{platform.node()}\n{boot}\n{namespace}")
+
+
+PID_SPACE = _identify_pid_space()
+"""16 hex digits that two processes share only if each can tell by the other's id whether it is alive."""
+
+
+def is_dead(pid_space: str, process: int) -> bool:
+    """Tell whether a process is known to have ended; False for processes of another `PID_SPACE`."""
+    if pid_space != PID_SPACE or process <= 0:
         return False
     try:
         os.kill(process, 0)
@@ -32,20 +53,40 @@ def is_dead(host: str, process: int) -> bool:
     return False
 
 
-@contextmanager
-def shield_children_from_terminal() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C and the closing of the terminal, as do their own children.
+TERMINAL_SIGNALS = frozenset({signal.SIGINT, signal.SIGHUP})
+"""Ctrl-C, and the closing of the terminal."""
 
-    The terminal signals the whole process group. The process that handles the signal still needs its children while it
-    releases its work, and then ends them.
+STOP_SIGNALS = TERMINAL_SIGNALS | {signal.SIGTERM}
+"""All that asks a process to end."""
+
+
+@contextmanager
+def shield_children_from_signals(signals: Collection[int] = STOP_SIGNALS) -> Iterator[None]:
+    """Start processes that do not receive some signals, from their first moment on, and neither do their children.
+
+    A terminal signals the whole process group, and systemd, Slurm and `kill -- -GROUP` do so too. The process that
+    handles the signal still needs its children while it releases its work, and then ends them.
     """
     resource_tracker.ensure_running()  # later, with the first child, its start would unblock the signals of this thread
     # Children inherit the mask of blocked signals.
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def result_or_stop(work: Future[T], should_stop: Callable[[], bool]) -> T:
+    """Wait for the result of work in a thread, and check every second whether to stop.
+
+    Raises:
+        StopRequested: `should_stop` returned True.
+        Exception: As the work does.
+    """
+    while not wait([work], timeout=_STOP_CHECK_SECONDS).done:
+        if should_stop():
+            raise StopRequested("the process was asked to stop; run again to continue")
+    return work.result()
 
 
 def sleep_or_stop(seconds: float, should_stop: Callable[[], bool]) -> None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from artbank.diffusion.model_limits import check_header, check_settings, read_text
 from artbank.diffusion.weights import MINI, check_indices
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
@@ -62,13 +63,16 @@ def check_clip(folder: Path) -> None:
             advice = "its weights are pickles, which are never loaded: convert them to safetensors"
         raise BaseModelError(f"scorer folder {folder}: expected a CLIPModel, found no {', '.join(missing)}; {advice}")
     try:
-        kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+        check_settings(folder / "config.json")
+        kind = json.loads(read_text(folder / "config.json")).get("model_type")
     except (ValueError, AttributeError) as error:
         raise BaseModelError(
             f"scorer folder {folder}: its config.json cannot be read: {error}; fetch it again"
         ) from error
     if kind != "clip":  # transformers would fill the shape of another model with noise, and only warn
         raise BaseModelError(f"scorer folder {folder}: expected a model of type 'clip', found {kind!r}; pass a CLIP")
+    for path in folder.glob("model*.safetensors"):
+        check_header(path)
 
 
 def hash_clip(folder: Path) -> str:

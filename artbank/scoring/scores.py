@@ -46,6 +46,11 @@ class Cosines:
     clip_direction: float | None
 
 
+def rate_candidate(cosines: Cosines) -> float:
+    """Return the score by which the best of several pictures of a photo is kept: style and content count alike."""
+    return (cosines.clip_style + cosines.clip_content) / 2
+
+
 @dataclass(frozen=True)
 class Scores(Cosines):
     """All scores of one stylized picture; `flags` names what looks wrong, see `images.similarity.sanity_flags`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from artbank.errors import BankError, ConfigError
-from artbank.images.color_transfer import Palette
-from artbank.store.tensor_files import parse_header
+from artbank.images.color_transfer import NUM_SHARES, NUM_TONES, Palette, Tone
+from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
     from artbank.scoring.clip import Scorer
@@ -27,13 +27,16 @@ if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
 SCHEMA = "artbank.style-reference/1"
 STYLE_TEXT = "a painting in the style of {}"
 
+# what a value of another kind than expected raises
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
 
 @dataclass(frozen=True)
 class StyleReference:
     """The embeddings and colours of a collection.
 
     Attributes:
-        collection: Its name, or the name of a mix.
+        collection: Its id, or those of a mix with their weights.
         scorer: Id of the scorer that embedded it.
         mean: [C], mean of the artworks' unit embeddings; shorter than 1.
         text: [C], unit embedding of `STYLE_TEXT` with the collection's name.
@@ -83,10 +86,10 @@ class StyleReference:
     def to_bytes(self) -> bytes:
         """Return the reference as a safetensors file: the vectors as tensors, all else as JSON in its header."""
         facts = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
-        palette = {"mean": self.palette.mean, "std": self.palette.std}
+        palette = asdict(self.palette)
         metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         vectors = {"mean": self.mean.contiguous(), "text": self.text.contiguous()}
-        return safetensors.torch.save(vectors, metadata=metadata)
+        return sort_metadata(safetensors.torch.save(vectors, metadata=metadata))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> StyleReference:
@@ -97,15 +100,15 @@ class StyleReference:
         """
         try:
             return cls._parse(data)
-        except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        except (SafetensorError, *_NONSENSE) as error:
             raise BankError(
                 f"expected a style reference of schema {SCHEMA}, found {error}; evaluate the bank again"
             ) from error
 
     @classmethod
     def _parse(cls, data: bytes) -> StyleReference:
+        metadata = parse_header(data).metadata  # first, since it has limits that the library has not
         vectors = safetensors.torch.load(data)
-        metadata = parse_header(data).metadata
         if metadata["schema"] != SCHEMA:
             raise ValueError(f"schema {metadata['schema']}")
         facts = json.loads(metadata["reference"])
@@ -117,28 +120,35 @@ class StyleReference:
             raise ValueError("vectors that are not finite")
         ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
         palette = _parse_palette(facts["palette"])
-        if not np.isfinite([*palette.mean, *palette.std, ceiling or 0.0]).all():
+        tones = [value for tone in palette.tones for value in astuple(tone)]
+        if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness, ceiling or 0.0]).all():
             raise ValueError("colours or a ceiling that are not finite")
         return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette)
 
 
 def measure_reference(
-    scorer: Scorer, collection: str, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+    scorer: Scorer,
+    collection: str,
+    artworks: Sequence[np.ndarray],
+    held_out: Sequence[np.ndarray],
+    *,
+    display_name: str | None = None,
 ) -> StyleReference:
     """Measure the reference of a collection.
 
     Args:
         scorer: Embeds the artworks.
-        collection: Its name.
+        collection: Its id.
         artworks: The training artworks, at least one.
         held_out: Those that are not trained on, for the ceiling. If empty, each artwork is compared with all others.
+        display_name: The name that `STYLE_TEXT` gets; the id when None.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
     return StyleReference(
         collection=collection,
         scorer=scorer.id,
         mean=embedded.mean(0),
-        text=scorer.embed_texts([STYLE_TEXT.format(collection)])[0],
+        text=scorer.embed_texts([STYLE_TEXT.format(display_name or collection)])[0],
         ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
         palette=Palette.measure(list(artworks)),
     )
@@ -155,7 +165,14 @@ def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
 
 
 def _parse_palette(facts: dict[str, Any]) -> Palette:
-    return Palette(_parse_three(facts["mean"]), _parse_three(facts["std"]))
+    tones = [_parse_three([tone["a"], tone["b"], tone["spread"]]) for tone in facts.get("tones", ())]
+    lightness = tuple(float(value) for value in facts.get("lightness", ()))
+    if (len(tones), len(lightness)) not in ((0, 0), (NUM_TONES, NUM_SHARES)):
+        raise ValueError(
+            f"expected {NUM_TONES} tones and {NUM_SHARES} lightnesses, found {len(tones)}, {len(lightness)}"
+        )
+    mean, std = _parse_three(facts["mean"]), _parse_three(facts["std"])
+    return Palette(mean, std, tuple(Tone(*tone) for tone in tones), lightness)
 
 
 def _parse_three(values: Sequence[float]) -> tuple[float, float, float]:

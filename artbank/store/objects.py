@@ -11,34 +11,22 @@ import errno
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from more_itertools import chunked
 
 from artbank.runtime.telemetry import count_objects, counting_objects
-from artbank.store.backends.backend import Backend, ListedObject
+from artbank.store.backends.backend import Backend, ContentHash, ListedObject
 from artbank.store.backends.by_uri import open_backend
+from artbank.store.etags import StoredObject, list_unhashed, with_etags
 from artbank.store.keys import check_key, find_fault, is_hidden, key_error
+from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import WrongSizeError, concerns_one_object
 
 logger = logging.getLogger(__name__)
 
 _SCAN_CHUNK = 10_000
 _CREATE_ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """One object in a listing of a store.
-
-    Attributes:
-        key: Below the store.
-        size: Bytes.
-        etag: Changes when the content does.
-    """
-
-    key: str
-    size: int
-    etag: str
 
 
 class Store:
@@ -48,23 +36,26 @@ class Store:
     unpickles it. Each method counts the objects that it asks the backend for; see `runtime.telemetry`.
     """
 
-    def __init__(self, uri: str, backend: Backend):
+    def __init__(self, uri: str, backend: Backend, *, is_durable: bool = True):
         """Use `Store.open` instead, which picks the backend."""
         self.uri = uri
         self._backend = backend
+        self._is_durable = is_durable
 
     @classmethod
-    def open(cls, uri: str) -> Store:
+    def open(cls, uri: str, *, is_durable: bool = True) -> Store:
         """Open a folder; reads nothing, so the folder need not exist.
 
         Args:
             uri: A local path, `s3://bucket/folder`, `memory://folder`, or any other URI that fsspec knows. Endpoint
                 and credentials of S3 come from the environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on).
+            is_durable: On a local file system, flush each object to the disk before a write returns, so that objects
+                survive a power cut in the order in which they were written. Other stores decide that themselves.
 
         Raises:
             ConfigError: The URI names no folder, holds credentials, or has an unknown protocol.
         """
-        return cls(*open_backend(uri))
+        return cls(*open_backend(uri, is_durable=is_durable), is_durable=is_durable)
 
     def child(self, *parts: str) -> Store:
         """Open a folder below this one.
@@ -75,7 +66,7 @@ class Store:
         if not parts:
             return self
         folder = "/".join(parts)
-        return Store(self.uri_of(folder), self._backend.child(folder))
+        return Store(self.uri_of(folder), self._backend.child(folder), is_durable=self._is_durable)
 
     def uri_of(self, key: str) -> str:
         """Return the URI of an object, or of a folder, below this one.
@@ -86,38 +77,73 @@ class Store:
         separator = "" if self.uri.endswith("/") else "/"
         return f"{self.uri}{separator}{check_key(key)}"
 
-    def list(self, prefix: str = "", *, hash_content: bool = False) -> list[StoredObject]:
+    def list(
+        self, prefix: str = "", *, hash_content: bool = False, skipped: SkippedFiles | None = None
+    ) -> list[StoredObject]:
         """List all objects below a folder, at any depth, sorted by key; see `scan`."""
-        return sorted(self.scan(prefix, hash_content=hash_content), key=lambda stored: stored.key)
+        return sorted(self.scan(prefix, hash_content=hash_content, skipped=skipped), key=lambda stored: stored.key)
 
-    def scan(self, prefix: str = "", *, hash_content: bool = False) -> Iterator[StoredObject]:
+    def scan(
+        self,
+        prefix: str = "",
+        *,
+        hash_content: bool = False,
+        with_status_time: bool = False,
+        skipped: SkippedFiles | None = None,
+    ) -> Iterator[StoredObject]:
         """Yield all objects below a folder, at any depth and in any order; nothing if the folder does not exist.
 
-        Leaves out hidden objects, links in a local folder, and names that are no valid keys; warns about the latter
-        two. At most 10,000 objects are in memory at a time.
+        Leaves out hidden objects, links in a local folder, and names that are no valid keys. At most 10,000 objects
+        are in memory at a time.
 
         Args:
             prefix: The folder below this store, all of the store by default. The keys start with it.
             hash_content: Where the backend has no ETag, use the SHA-256 of the content as the etag, which reads all of
-                it. By default such an etag is made of size and modification time.
+                it. By default such an etag is made of size and modification time, or of the content where the backend
+                has no time.
+            with_status_time: Add to a time that any program can set the one that the file system keeps itself.
+            skipped: Collects what is left out, and folders and files that may not be read do not end the listing: the
+                way to list what others wrote. When None, those are errors, and names and links are warned about.
 
         Raises:
             ConfigError: The prefix would leave this store.
             FileNotFoundError: The bucket does not exist.
+            OSError: The store failed.
         """
-        invalid: list[str] = []
-        for chunk in chunked(self._walk(_check_prefix(prefix)), _SCAN_CHUNK):
+        found = SkippedFiles() if skipped is None else skipped
+        for chunk in chunked(self._walk(_check_prefix(prefix), skipped), _SCAN_CHUNK):
             valid: list[ListedObject] = []
             for item in chunk:
-                if is_hidden(item.key):
-                    continue
-                if find_fault(item.key) is None:
-                    valid.append(item)
+                if find_fault(item.key) is not None:
+                    found.add("name", item.key or "/")
+                elif is_hidden(item.key):
+                    found.add("hidden", item.key)
                 else:
-                    invalid.append(item.key)
-            yield from self._with_etags(valid, hash_content=hash_content)
-        if invalid:
-            logger.warning("%s: left out %d names such as %r; rename them", self.uri, len(invalid), invalid[0])
+                    valid.append(item)
+            hashes = self._hash_many(list_unhashed(valid, hash_content=hash_content), may_fail=skipped is not None)
+            yield from with_etags(valid, hashes, with_status_time=with_status_time)
+        if skipped is None:
+            for kind in found.kinds():
+                if kind.kind == "name":
+                    logger.warning("%s: left out %d names such as %s; rename them", self.uri, kind.count, kind.names[0])
+
+    def has_objects(self) -> bool:
+        """Tell whether anything but hidden objects is here, also if it may not be read; False if there is no bucket.
+
+        Raises:
+            NotADirectoryError: A file has the name of this folder.
+            OSError: The store failed.
+        """
+        found = SkippedFiles()
+        try:
+            is_there = any(not is_hidden(item.key) for item in self._walk("", found))
+        except FileNotFoundError:
+            return False
+        return is_there or any(kind.kind != "hidden" for kind in found.kinds())
+
+    def contains(self, other: Store) -> bool:
+        """Tell whether another folder is this one or lies in it, however the two are spelled; links are followed."""
+        return self._backend.contains(other._backend)
 
     def list_leftovers(self, *, older_than_seconds: float) -> list[str]:
         """List the hidden files that interrupted writes have left behind, for `delete_many`.
@@ -134,8 +160,12 @@ class Store:
         """Delete the hidden files that writes of dead processes have left directly in some folders."""
         self.delete_many([item.key for item in self._backend.list_leftovers(folders) if item.changed_ns == 0])
 
-    def list_folders(self, prefix: str = "") -> list[str]:
+    def list_folders(self, prefix: str = "", *, skipped: SkippedFiles | None = None) -> list[str]:
         """List the names of the folders one level below a folder, sorted, without hidden ones.
+
+        Args:
+            prefix: The folder below this store, all of the store by default.
+            skipped: Collects the folders that are left out, each as one.
 
         Raises:
             ConfigError: The prefix would leave this store.
@@ -144,7 +174,19 @@ class Store:
         folder = _check_prefix(prefix)
         with counting_objects("list"):
             names = list(self._backend.list_folders(folder))
-        return sorted(name for name in names if not is_hidden(name) and find_fault(name) is None)
+        valid = [name for name in names if find_fault(name) is None and not is_hidden(name)]
+        for name in set(names).difference(valid) if skipped is not None else ():
+            skipped.add("hidden" if find_fault(name) is None else "name", f"{folder}/{name}".removeprefix("/"))
+        return sorted(valid)
+
+    def list_files(self, prefix: str = "") -> list[StoredObject]:
+        """List the objects directly in a folder, sorted by key, without those below its folders; see `scan`."""
+        folder = _check_prefix(prefix)
+        with counting_objects("list"):
+            found = list(self._backend.list_files(folder))
+        valid = [item for item in found if find_fault(item.key) is None and not is_hidden(item.key)]
+        hashes = self._hash_many(list_unhashed(valid, hash_content=False), may_fail=False)
+        return sorted(with_etags(valid, hashes, with_status_time=False), key=lambda stored: stored.key)
 
     def exists(self, key: str) -> bool:
         """Tell whether there is an object under `key`; False for a folder.
@@ -174,6 +216,33 @@ class Store:
         results = self._read_many(valid) if valid else {}
         return {key: results[key] if key in results else key_error(key) for key in keys}
 
+    def read_listed(self, sizes: Mapping[str, int]) -> dict[str, bytes | Exception]:
+        """Read several objects as `read_many` does, and check that each has the size that a listing told, in bytes.
+
+        What is absent or has another size is read a second time. If its size is still another one, a `WrongSizeError`
+        takes the place of the bytes.
+        """
+        found = self.read_many(list(sizes))
+        doubtful = [key for key, data in found.items() if _contradicts(data, sizes[key])]
+        if doubtful:
+            found |= self.read_many(doubtful)
+        for key in doubtful:
+            data = found[key]
+            if isinstance(data, bytes) and len(data) != sizes[key]:
+                text = f"{sizes[key]:,} bytes are listed, {len(data):,} were delivered"
+                found[key] = WrongSizeError(errno.EIO, text, self.uri_of(key))
+        return found
+
+    def hash_many(self, keys: Sequence[str]) -> dict[str, str | None]:
+        """Return the SHA-256, hex, of several objects; None for those that do not exist.
+
+        Raises:
+            ConfigError: A key is not valid; see `check_key`.
+            OSError: The store failed.
+        """
+        results = self._hash_many([check_key(key) for key in dict.fromkeys(keys)], may_fail=False)
+        return {key: found.sha256 if isinstance(found, ContentHash) else None for key, found in results.items()}
+
     def write(self, key: str, data: bytes) -> None:
         """Write an object; replaces an existing one.
 
@@ -193,6 +262,13 @@ class Store:
         if objects:
             with counting_objects("write", len(objects)):
                 self._backend.write_many(objects)
+
+    def abandon_reads(self) -> None:
+        """End the reads that other threads have begun, for a process that is asked to stop while a store is slow.
+
+        Each raises an `OSError`. Reads of folders on this machine go on, and reads that begin later are not affected.
+        """
+        self._backend.abandon_reads()
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one with other bytes; of several concurrent calls exactly one writes.
@@ -235,28 +311,19 @@ class Store:
         with counting_objects("delete"):
             return self._backend.delete_versions(key)
 
-    def _walk(self, prefix: str) -> Iterator[ListedObject]:
+    def _walk(self, prefix: str, skipped: SkippedFiles | None) -> Iterator[ListedObject]:
         with counting_objects("list"):
-            yield from self._backend.walk(prefix)
+            yield from self._backend.walk(prefix, skipped)
 
-    def _with_etags(self, listed: Sequence[ListedObject], *, hash_content: bool) -> Iterator[StoredObject]:
-        """Yield listed objects with an etag for each; leaves out those that were deleted before they were hashed."""
-        to_hash = [item.key for item in listed if item.etag is None and (hash_content or item.changed_ns is None)]
-        hashes = self._hash_many(to_hash)
-        for item in listed:
-            etag = hashes.get(item.key, item.etag or f"{item.size}-{item.changed_ns}")
-            if etag is not None:
-                yield StoredObject(item.key, item.size, etag)
-
-    def _hash_many(self, keys: Sequence[str]) -> dict[str, str | None]:
+    def _hash_many(self, keys: Sequence[str], *, may_fail: bool) -> dict[str, ContentHash | Exception]:
+        """Hash objects; where it `may_fail`, an object that may not be read yields its error."""
         with counting_objects("read", len(keys)):
             results = self._backend.hash_many(keys)
-        hashes: dict[str, str | None] = {}
-        for key, result in results.items():
-            if isinstance(result, Exception) and not isinstance(result, FileNotFoundError):
+        for result in results.values():
+            is_passed_on = isinstance(result, FileNotFoundError) or (may_fail and concerns_one_object(result))
+            if isinstance(result, Exception) and not is_passed_on:
                 raise result
-            hashes[key] = result if isinstance(result, str) else None
-        return hashes
+        return results
 
     def _read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         results = self._backend.read_many(keys)
@@ -266,7 +333,7 @@ class Store:
         return results
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Store.open, (self.uri,)
+        return partial(Store.open, is_durable=self._is_durable), (self.uri,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Store) and other.uri == self.uri
@@ -276,6 +343,11 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.uri!r})"
+
+
+def _contradicts(data: bytes | Exception, size: int) -> bool:
+    """Tell whether the answer to a read contradicts a listing that has the object with this size."""
+    return isinstance(data, FileNotFoundError) or (isinstance(data, bytes) and len(data) != size)
 
 
 def _check_prefix(prefix: str) -> str:

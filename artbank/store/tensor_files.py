@@ -1,4 +1,4 @@
-"""Read the headers of safetensors files, trusting nothing in them; needs no torch.
+"""Read the headers of safetensors files, trusting nothing in them, and make their order definite; needs no torch.
 
 A file is 8 bytes (the header's length, little-endian), the header (JSON), and the values of its tensors. The header
 gives each tensor's type, shape and place, and under `__metadata__` texts by name.
@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 _LENGTH_BYTES = 8
+_ALIGNED_BYTES = 8  # the tensors start at a multiple of this
 _MOST_HEADER_BYTES = 100_000_000  # by the format
+_MOST_TENSORS = 20_000  # large models have some 2,000
 _METADATA = "__metadata__"
 
 
@@ -49,8 +51,12 @@ def parse_header(data: bytes) -> TensorHeader:
     return _parse(data[_LENGTH_BYTES : _LENGTH_BYTES + length], len(data))
 
 
-def read_header(path: Path) -> TensorHeader:
+def read_header(path: Path, *, most_bytes: int = _MOST_HEADER_BYTES) -> TensorHeader:
     """Read the header of a file on this machine, and none of its values.
+
+    Args:
+        path: The file.
+        most_bytes: Size of the largest header that is read.
 
     Raises:
         ValueError: The header is damaged, or the file is shorter or longer than the header says.
@@ -59,12 +65,27 @@ def read_header(path: Path) -> TensorHeader:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = file.read(_LENGTH_BYTES)
-        _check_length(length, size)
+        _check_length(length, size, most_bytes)
         return _parse(file.read(int.from_bytes(length, "little")), size)
 
 
-def _check_length(length: bytes, size: int) -> None:
-    most = min(size - _LENGTH_BYTES, _MOST_HEADER_BYTES)
+def sort_metadata(data: bytes) -> bytes:
+    """Return a file of the safetensors library with its metadata sorted by name, so that equal banks have equal bytes.
+
+    The library writes tensors in a definite order, but the metadata in a random one. Offsets of tensors count from the
+    end of the header, so only the header changes.
+    """
+    start = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    entries = json.loads(data[_LENGTH_BYTES:start])
+    if _METADATA in entries:
+        entries[_METADATA] = dict(sorted(entries[_METADATA].items()))
+    header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % _ALIGNED_BYTES)
+    return len(header).to_bytes(_LENGTH_BYTES, "little") + header + data[start:]
+
+
+def _check_length(length: bytes, size: int, most_bytes: int = _MOST_HEADER_BYTES) -> None:
+    most = min(size - _LENGTH_BYTES, most_bytes)
     found = int.from_bytes(length, "little")
     if not 0 < found <= most:
         raise ValueError(
@@ -82,6 +103,8 @@ def _parse(header: bytes, size: int) -> TensorHeader:
     metadata = entries.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ValueError("expected metadata of texts by name, found something else")
+    if len(entries) > _MOST_TENSORS:
+        raise ValueError(f"expected at most {_MOST_TENSORS:,} tensors, found {len(entries):,}")
     shapes = {}
     end = 0
     for name, entry in entries.items():

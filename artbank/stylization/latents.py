@@ -17,6 +17,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.recipes import StylizeRecipe, is_guided
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
+from artbank.stylization.structure import pull_to_photo, pull_weight
 from artbank.stylization.style import Style, encode_style
 
 
@@ -42,22 +43,27 @@ class LatentStylizer:
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
     @torch.no_grad()
-    def stylize(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
+    def stylize(self, clean: Tensor, noise: Tensor, style: str, structure: float = 0.0) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
 
         Args:
             clean: [B, C, h, w].
             noise: Random noise of that shape.
             style: Its name.
+            structure: 0..1, see `StylizeRecipe.structure`.
 
         Returns:
             [B, C, h, w] float32.
         """
+        weight = pull_weight(structure)
         latents = self._invert(clean, noise, style)
         history = torch.empty(len(self._solver.timesteps) + 1, *latents.shape, device=latents.device)
         history[0] = latents
         for step, timestep in enumerate(self._solver.timesteps):
-            history[step + 1] = self._predict(latents, step, timestep, style)
+            predicted = self._predict(latents, step, timestep, style)
+            if weight:
+                predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
+            history[step + 1] = predicted
             latents = self._solver.advance(history, step)
         return latents
 

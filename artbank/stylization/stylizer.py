@@ -9,6 +9,7 @@ own. In a batch of another size the same networks may sum in another order, whic
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,13 @@ from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
+from artbank.stylization.structure import (
+    KeptStructure,
+    lightness_weight,
+    most_lightness,
+    reach_similarity,
+    return_lightness,
+)
 from artbank.stylization.style import Style
 
 logger = logging.getLogger(__name__)
@@ -47,6 +55,7 @@ class Stylized:
         rgb: The picture, uint8 [h, w, 3]; None if there is none.
         error: Reason that there is no picture.
         on_device: The same picture on the model's device, uint8 [3, h, w]; None if its colours were changed since.
+        kept: What was found for the photo; None without `keep_structure` in the recipe.
     """
 
     key: str
@@ -55,6 +64,34 @@ class Stylized:
     rgb: np.ndarray | None = field(repr=False)
     error: ImageError | None = None
     on_device: Tensor | None = field(default=None, repr=False, compare=False)
+    kept: KeptStructure | None = None
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether it is a picture that has less structure than it must have."""
+        return self.kept is not None and not self.kept.is_reached
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a batch is drawn from.
+
+    Attributes:
+        photos: Of one bucket, B of them.
+        originals: The same, uint8 [B, 3, H', W'] on the model's device.
+        clean: Their latents [B, C, h, w].
+        noise: Noise of that shape.
+    """
+
+    photos: Sequence[Photo]
+    originals: Tensor
+    clean: Tensor
+    noise: Tensor
+
+    def only(self, number: int) -> _Inputs:
+        """Return the batch of one photo, counted from 0."""
+        one = slice(number, number + 1)
+        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one])
 
 
 class Stylizer:
@@ -73,6 +110,13 @@ class Stylizer:
         self.styles = tuple(styles)
         self.recipe = recipe
         self._latents = LatentStylizer(base, styles, recipe)
+
+    def with_seed(self, seed: int) -> Stylizer:
+        """Return the same stylizer for another seed of the run; nothing is encoded again."""
+        other = copy.copy(self)
+        other.__dict__.pop("_in_float32", None)  # it has the seed of this one
+        other.recipe = self.recipe.model_copy(update={"seed": seed})
+        return other
 
     @property
     def short_px(self) -> int:
@@ -132,30 +176,62 @@ class Stylizer:
         clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in images.split(_VAE_BATCH)])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
         noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
+        inputs = _Inputs(batch, images, clean, noise)
         for style in styles:
-            latents = self._latents.stylize(clean, noise, style.name)
-            decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
-            yield self._finish(batch, style, decoded)
+            drawn = self._draw(inputs, style, self.recipe.structure)
+            yield [self._draw_firmer(inputs.only(i), style, one) for i, one in enumerate(drawn)]
 
-    def _finish(self, batch: Sequence[Photo], style: Style, decoded: Sequence[Tensor]) -> list[Stylized]:
+    def _draw_firmer(self, photo: _Inputs, style: Style, drawn: Stylized) -> Stylized:
+        """Draw a picture that is not held enough again, with more structure; alone, so that no batch changes it."""
+        for structure in ((self.recipe.structure + 1) / 2, 1.0):
+            if not drawn.is_loose:
+                break
+            [again] = self._draw(photo, style, structure)
+            if again.rgb is not None:
+                drawn = again
+        return drawn
+
+    def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
+        """Draw a batch in one style."""
+        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure)
+        decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
+        return self._finish(inputs, style, structure, decoded)
+
+    def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Sequence[Tensor]) -> list[Stylized]:
         """Make pictures of the decoded images [B, 3, H', W'], which come in parts."""
+        photos, originals = inputs.photos, inputs.originals
         is_finite = torch.cat([part.isfinite().flatten(1).all(1) for part in decoded])
-        on_device = torch.cat([to_8_bit(part) for part in decoded])
-        on_host = download(on_device)
+        pictures = torch.cat([to_8_bit(part) for part in decoded])
+        is_black = (pictures.flatten(1).amax(1) <= _BLACK) & (originals.flatten(1).amax(1) > _BLACK)
+        is_usable = (is_finite & ~is_black).tolist()
         finished = []
-        for photo, finite, image, picture in zip(batch, is_finite.tolist(), on_device, on_host, strict=True):
-            is_black = picture.max() <= _BLACK < photo.padded.max()
-            if not finite or is_black:
+        for photo, usable, original, picture in zip(photos, is_usable, originals, pictures, strict=True):
+            if usable:
+                own, before = (
+                    image[:, : photo.frame.height_px, : photo.frame.width_px] for image in (picture, original)
+                )
+                finished.append(self._adjust(photo, before, style, structure, own))
+            else:
                 finished.append(self._fail(photo, style, _NOT_FINITE))
-                continue
-            frame = photo.frame
-            cut = None
-            if self.recipe.colour == "free":
-                cut = image[:, : frame.height_px, : frame.width_px]
-            rgb = self._apply_colours(frame.cut(picture), photo, style)
-            seed = photo_seed(self.recipe.seed, photo.key)
-            finished.append(Stylized(photo.key, style.name, seed, rgb, on_device=cut))
         return finished
+
+    def _adjust(self, photo: Photo, original: Tensor, style: Style, structure: float, picture: Tensor) -> Stylized:
+        """Apply the colour policy to a picture [3, h, w], then return the photo's lightness to it."""
+        is_free = self.recipe.colour == "free"
+        if not is_free:
+            rgb = self._apply_colours(download(picture[None])[0], photo, style)
+            picture, original = torch.from_numpy(rgb).permute(2, 0, 1), original.cpu()
+        kept = None
+        if self.recipe.keep_structure is not None and photo.padded.any():  # a blank photo has no structure
+            picture, weight, is_reached = reach_similarity(
+                picture, original, self.recipe.keep_structure, most_lightness(structure)
+            )
+            kept = KeptStructure(structure, weight, is_reached)
+        elif structure:
+            picture = return_lightness(picture, original, lightness_weight(structure))
+        rgb = np.ascontiguousarray(download(picture[None])[0])
+        seed = photo_seed(self.recipe.seed, photo.key)
+        return Stylized(photo.key, style.name, seed, rgb, on_device=picture if is_free else None, kept=kept)
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""
@@ -179,10 +255,10 @@ class Stylizer:
     def _apply_colours(self, picture: np.ndarray, photo: Photo, style: Style) -> np.ndarray:
         """Apply the recipe's colour policy."""
         if self.recipe.colour == "keep":
-            picture = keep_colours(picture, photo.working)
+            picture = keep_colours(picture, photo.working, self.recipe.colour_strength)
         elif self.recipe.colour == "collection" and style.palette is not None:
-            picture = match_palette(picture, style.palette)
-        return np.ascontiguousarray(picture)
+            picture = match_palette(picture, style.palette, self.recipe.colour_strength)
+        return picture
 
 
 def _memory_error(photo: Photo) -> ImageError:

@@ -7,6 +7,8 @@ A comment `<!-- generated: KIND NAME -->` in a page is replaced by Markdown when
     commands the command line, every command and option
     errors   the tree of `artbank.errors`
     failures the kinds of failure that a row may name
+    rules    the built-in rules of `artbank.skip_rules`
+    skipped  the kinds of files that a listing leaves out
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
-from artbank import config, errors, recipes, records
+from artbank import config, errors, recipes, records, skip_rules
+from artbank.store import skipped
 from artbank_cli.main import app
 
 _MARK = re.compile(r"^<!-- generated: (\w+) ?(\w*) -->$", re.MULTILINE)
@@ -42,7 +45,14 @@ def generate(kind: str, name: str = "") -> str:
         return "\n".join(_config_lines(model))
     if kind == "table":
         return "\n".join(_table_lines(getattr(records, name)))
-    return "\n".join({"commands": _command_lines, "errors": _error_lines, "failures": _failure_lines}[kind]())
+    lines = {
+        "commands": _command_lines,
+        "errors": _error_lines,
+        "failures": _failure_lines,
+        "rules": _rule_lines,
+        "skipped": _skipped_lines,
+    }
+    return "\n".join(lines[kind]())
 
 
 def read_attributes(kind: type) -> dict[str, str]:
@@ -159,6 +169,15 @@ def _error_lines() -> Iterator[str]:
 def _failure_lines() -> Iterator[str]:
     names = get_args(errors.Failure)
     yield from _table(("failure", "what happened"), [(f"`{name}`", errors.FAILURES[name]) for name in names])
+
+
+def _rule_lines() -> Iterator[str]:
+    rows = [(title, " ".join(f"`{rule}`" for rule in rules)) for title, rules in skip_rules.DEFAULT_RULES.items()]
+    yield from _table(("what", "rules"), rows)
+
+
+def _skipped_lines() -> Iterator[str]:
+    yield from _table(("kind", "what it is"), [(f"`{kind}`", text) for kind, text in skipped.SKIP_KINDS.items()])
 
 
 def _first_line(kind: type) -> str:

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import safetensors.torch
@@ -24,7 +19,8 @@ from pydantic import BaseModel
 
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
-from artbank_cli.main import app, main
+from artbank_cli.main import app
+from tests.support.commands import call, complaint
 from tests.support.signals import restored_handlers
 from tests.support.small_inputs import TRAIN, add_collection, draw_photo
 
@@ -34,33 +30,6 @@ TINY = [
 ]
 FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
 MODELS: dict[str, type[BaseModel]] = {"train": TrainConfig, "stylize": StylizeConfig}
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def call(*words: str | Path) -> Ended:
-    """Run a command in this process, as `artbank WORDS`."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = ["artbank", *map(str, words)]
-    with patch.object(sys, "argv", argv), patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as end:
-            return Ended(int(end.code or 0), out.getvalue(), err.getvalue())
-    raise AssertionError("main() returned instead of exiting")
-
-
-def complaint(ended: Ended) -> str:
-    """Return the line that says what went wrong."""
-    assert ended.out == "" and ended.err.count("\n") == 1
-    return ended.err
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +90,9 @@ def test_the_command_itself_tells_what_it_can_do() -> None:
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
     assert call(*words).out == "novak is up to date\n"
-    assert json.loads(call(*words, "--json").out) == {"trained": {}, "current": ["novak"], "device_seconds": {}}
+    facts = {"trained": {}, "current": ["novak"], "device_seconds": {}, "display_names": {"novak": "novak"}}
+    facts |= {"num_skipped": 0, "skipped": []}
+    assert json.loads(call(*words, "--json").out) == facts
 
 
 def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -> None:
@@ -131,6 +102,26 @@ def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -
     assert re.fullmatch(r"6 steps\. About .* CPU hours\) on one worker: .* a step, by 1 .*", lines[2])
     facts = json.loads(call(*words, "--json").out)
     assert facts["num_steps"] == [6, 6, 6] and facts["pace"]["seconds"] * 6 == pytest.approx(facts["seconds"][1])
+
+
+def test_a_collection_of_any_name_is_known_by_its_name_and_by_its_id(world: Path, tmp_path: Path) -> None:
+    add_collection(Store.open(str(tmp_path / "gallery")), "Van Gogh")
+    place = ("--store", tmp_path / "store")
+    words = ("train", tmp_path / "gallery", *place, *TINY)
+    assert call(*words, "--dry-run").out.startswith("Van-Gogh-10152184 (Van Gogh): 4 artworks, to train\n")
+    assert call(*words, "--collection", "Van Gogh").out.startswith("Van-Gogh-10152184@1 (Van Gogh) trained in ")
+    for name in ("Van Gogh", "Van-Gogh-10152184"):
+        assert call(*words, "--collection", name).out == "Van-Gogh-10152184 (Van Gogh) is up to date\n"
+    assert re.search(r"^Van-Gogh-10152184@1 +default .*  Van Gogh$", call("banks", *place).out, re.MULTILINE)
+    [row] = json.loads(call("banks", *place, "--json").out)
+    assert (row["collection"], row["display_name"]) == ("Van-Gogh-10152184", "Van Gogh")
+    assert "# Van Gogh, version 1" in call("banks", "show", "Van Gogh@1", *place).out
+    assert call("export", "Van Gogh", tmp_path / "bank.safetensors", *place).code == 0
+    stylize = ("stylize", world / "photos", tmp_path / "out", *place, *FAST, "--json")
+    told = [json.loads(call(*stylize, "--style", row[name]).out) for name in ("display_name", "collection")]
+    assert [outcome["num_new"] for outcome in told] == [2, 0]
+    assert (tmp_path / "out/Van-Gogh-10152184/a.jpg").is_file()
+    assert "Van Gogh, version 1" in Path(told[0]["places"]["page"]).read_text()
 
 
 def test_a_collection_that_fails_is_named_and_ends_in_1(world: Path, tmp_path: Path) -> None:
@@ -144,13 +135,82 @@ def test_photos_become_pictures_and_the_places_are_told(world: Path, tmp_path: P
     ended = call(*words, "--seed", "7")
     assert ended.code == 0
     lines = ended.out.splitlines()
-    assert lines[:2] == ["2 pictures done, 0 failed", "this run worked on 2 photos"]
+    assert lines[:2] == ["2 pictures done, 0 failed, 0 files skipped", "this run worked on 2 photos"]
     assert re.fullmatch(r"[\d.]+ s of device time, [\d.]+ s per photo; .* in all", lines[2])
     assert f"pictures: {tmp_path / 'out'}" in ended.out
     with Image.open(tmp_path / "out/novak/roll 1/b.png") as picture:
         assert min(picture.size) == 32
     told = json.loads(call(*words, "--seed", "7", "--json").out)
     assert (told["num_done"], told["num_failed"], told["num_new"]) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_run_that_made_nothing_of_any_photo_ends_in_1(world: Path, tmp_path: Path, form: list[str]) -> None:
+    Store.open(str(tmp_path / "photos")).write_many({"a.jpg": b"no image", "b.png": b""})
+    words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
+    ended = call(*words, *form)
+    assert ended.code == 1 and ended.out
+    line = ended.err.splitlines()[-1]
+    assert line.startswith("artbank: expected pictures, found none: all 2 failed; ") and "--retry-failed" in line
+
+
+def test_a_run_with_one_picture_ends_in_0(world: Path, tmp_path: Path) -> None:
+    Store.open(str(tmp_path / "photos")).write_many({"a.jpg": b"no image", "b.jpg": draw_photo(1)})
+    words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
+    ended = call(*words)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "1 picture done, 1 failed, 0 files skipped")
+
+
+def test_names_that_steer_a_terminal_are_shown_as_escapes(world: Path, tmp_path: Path) -> None:
+    names = ["eva\u202egpj.exe.jpg", "zero\u200bwidth\x9b2J.jpg"]
+    Store.open(str(tmp_path / "photos")).write_many({name: draw_photo(1) for name in names})
+    words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
+    shown = call(*words, "--dry-run")
+    assert shown.code == 0 and not set("\u202e\u200b\x9b") & set(shown.out + shown.err)
+    assert shown.out.splitlines()[-1].endswith(r"eva\u202egpj.exe.jpg to zero\u200bwidth\x9b2J.jpg")
+    assert json.loads(call(*words, "--dry-run", "--json").out)["first_shards"][0][1:] == names
+
+
+def test_what_is_no_photo_is_skipped_and_told_everywhere(world: Path, tmp_path: Path) -> None:
+    photos = Store.open(str(tmp_path / "photos"))
+    no_photos = ("2019/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "a.AAE", "a.MOV", "a.xmp", "Thumbs.db", "desktop.ini")
+    photos.write_many({"a.jpg": draw_photo(1), **dict.fromkeys(no_photos, b"1")})
+    (tmp_path / "photos/tab\t.jpg").write_bytes(b"1")
+    words = ["stylize", photos.uri, tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST]
+    lines = call(*words, "--least-photos", "1").out.splitlines()
+    assert lines[0] == "1 picture done, 0 failed, 7 files skipped" and not [
+        line for line in lines if "failed (" in line
+    ]
+    assert r"skipped, name: 1 file, tab\t.jpg" in lines
+    assert "skipped, no_photo: 6 files, 2019/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg, Thumbs.db, a.AAE, ..." in lines
+    [summary] = (tmp_path / "out/runs").glob("*/summary.json")
+    told = json.loads(summary.read_text())
+    assert told["counts"] == {"done": 1, "failed": 0, "skipped": 7}
+    assert {kind["kind"]: kind["names"] for kind in told["skipped"]} == {
+        "name": [r"tab\t.jpg"],
+        "no_photo": sorted(no_photos),
+    }
+    assert "SYNOPHOTO" in summary.with_name("summary.md").read_text()
+    page = tmp_path / "out/report/index.html"
+    assert "SYNOPHOTO" in page.read_text() and "<strong>7</strong><span>files skipped" in page.read_text()
+    photos.write("b.mp4", b"1")
+    told = json.loads(call(*words, "--json", "--skip", "!desktop.ini", "--dry-run").out)
+    assert (told["num_photos"], told["num_tasks"], told["num_skipped"]) == (2, 1, 7)
+    told = json.loads(call(*words, "--json").out)  # a run that has nothing to do tells of it too
+    assert (told["num_done"], told["num_failed"], told["num_new"], told["num_skipped"]) == (1, 0, 0, 8)
+    assert told["skipped"][1] == {"kind": "no_photo", "count": 7, "names": sorted((*no_photos, "b.mp4"))}
+    assert "b.mp4" in page.read_text()
+
+
+def test_a_training_tells_what_it_skips(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "gallery", tmp_path / "gallery")
+    Store.open(str(tmp_path / "gallery")).write_many({"novak/@eaDir/0.png/thumb.png": b"1", "novak/0.mov": b"1"})
+    words = ("train", tmp_path / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
+    assert call(*words).out.splitlines() == [
+        "novak is up to date",
+        "skipped, no_photo: 2 files, novak/0.mov, novak/@eaDir/0.png/thumb.png",
+    ]
+    assert json.loads(call(*words, "--dry-run", "--json").out)["num_skipped"] == 2
 
 
 def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path) -> None:
@@ -162,7 +222,7 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
         r"about .* CPU hours\) on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
     )
     assert lines == [
-        "photos: 2, to stylize: 1",
+        "photos: 2, to stylize: 1, skipped: 0",
         "pictures to draw: 1, in 1 shard",
         "UNet evaluations: 3",
         "shard 1: 1 photo, roll 1/b.png to roll 1/b.png",
@@ -181,6 +241,7 @@ def test_banks_are_listed_for_people_and_for_scripts(world: Path) -> None:
 
 
 def test_a_catalog_without_banks_lists_none(tmp_path: Path) -> None:
+    Store.open(str(tmp_path)).write("checkpoints/monet/0123456789abcdef.safetensors", b"")
     assert json.loads(call("banks", "--store", tmp_path, "--json").out) == []
 
 
@@ -289,7 +350,7 @@ def test_a_parameter_file_gives_what_the_options_do_not(world: Path, tmp_path: P
     [
         ("- a list", "expected YAML or JSON with the parameters of a flow"),
         ("config: {", "cannot be read"),
-        (None, "cannot be read: .*No such file"),
+        (None, "cannot be read: there is no .*correct the name"),
         ("config: {gallery_uri: g, store_uri: s, speed: 5}", "--speed 5: Extra inputs are not permitted"),
     ],
 )

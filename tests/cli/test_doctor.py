@@ -50,7 +50,7 @@ def test_an_installation_that_can_do_the_work_ends_in_0(
     assert (ended.value.code, told["num_problems"]) == (0, 0), told
     subjects = list(dict.fromkeys(row["subject"] for row in told["verdicts"]))
     assert subjects == [
-        *("packages", "device", "base model", "scorer", "memory", "disks", "gallery", "store", "Prefect")
+        *("packages", "device", "base model", "scorer", "memory", "disks", "gallery", "store", "places", "Prefect")
     ]
     assert set(told["verdicts"][0]) == {"subject", "level", "text", "advice"}
     assert not (tmp_path / "store").exists()

@@ -160,7 +160,7 @@ def test_people_are_told_of_a_run_that_failed(told: list[str], tmp_path: Path) -
         return poll(lambda: [text for text in told if "artbank-alarm-failed-run" in text], 8)
 
     found = wait_for(fail)
-    assert f"{tmp_path.name}/nowhere\n" in found[0] and "nowhere holds no collection" in found[0]
+    assert f"{tmp_path.name}/nowhere\n" in found[0] and "nowhere, found nothing there" in found[0]
 
 
 def test_people_are_told_of_pictures_that_are_worth_a_look(told: list[str], trained: Any, tmp_path: Path) -> None:

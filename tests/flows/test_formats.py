@@ -117,13 +117,13 @@ def test_every_photo_is_seen_once_whatever_was_done_again(
     assert verify(output.uri, "--quick", **tools)[0] == 0
     code, told = verify(output.uri, **tools)
     assert (code, told["counts"]) == (1, {"damaged_picture": len(lost)})
-    assert verify(output.uri, "--repair", **tools)[1]["repaired"]["num_wanted"] == len(lost)
+    assert verify(output.uri, "--repair", "--trust-output", **tools)[1]["repaired"]["num_wanted"] == len(lost)
     assert verify(output.uri, **tools)[0] == 0
     assert sorted(see(output, form, tmp_path)) == sorted(found)
 
     output.delete_many([rows(output)["a.jpg"]["file_name"]])
     assert verify(output.uri, "--quick", **tools)[1]["counts"] == {"missing_picture": 1}
-    assert verify(output.uri, "--repair", "--quick", **tools)[0] == 0
+    assert verify(output.uri, "--repair", "--trust-output", "--quick", **tools)[0] == 0
     assert sorted(see(output, form, tmp_path)) == sorted(found)
 
 

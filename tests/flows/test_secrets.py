@@ -169,7 +169,7 @@ def test_the_command_line_tells_no_secret(bucket: str, prefect_server: str, tmp_
     check("stylize --json", out + err, f"{bucket}/output")
     code, out, err = command(prefect_server, "banks", "--store", f"{bucket}/store", AWS_SECRET_ACCESS_KEY=WRONG)
     assert code == 1
-    check("a failing command", out + err, "artbank: [Errno 13]")
+    check("a failing command", out + err, "the store refuses the secret key")
 
 
 SECRET_URI = "s3://AKIAKEY:key+nobody+tells/x@bucket/folder"

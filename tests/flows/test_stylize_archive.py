@@ -62,7 +62,7 @@ def test_a_run_leaves_a_summary_and_artifacts(stylized: Archive) -> None:
     assert (outcome.num_done, outcome.num_failed, outcome.num_new) == (6, 2, 4)
     [folder] = (stylized.output / "runs").iterdir()
     facts = json.loads((folder / "summary.json").read_text())
-    assert facts["counts"] == {"done": 6, "failed": 2}
+    assert facts["counts"] == {"done": 6, "failed": 2, "skipped": 0}
     assert [entry["style"] for entry in facts["styles"]] == ["ferrante@1", "novak"]
     report = (folder / "summary.md").read_text()
     assert report == outcome.text and "6 done, 2 failed" in report

@@ -103,7 +103,7 @@ def test_trouble_with_the_store_is_tried_again(
 
 def test_a_damaged_bank_is_not_tried_again(archive: Archive, place: Any, at_once: None) -> None:
     shutil.rmtree(archive.output)
-    [bank] = Path(place.store).glob("banks/novak/*/bank.safetensors")
+    [bank] = Path(place.store).glob("banks/novak/*/*/bank.safetensors")
     bank.write_bytes(bank.read_bytes()[:-1] + b"?")
     state = run(stylize_archive, Archive(archive.root, place.store).config())
     with pytest.raises(ResultsError, match=r"1 of 1 shards failed: \S+ \(BankError: bank novak@1: .* not the file"):

@@ -21,7 +21,7 @@ from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion import base_model
-from artbank.errors import CollectionError, TrainBanksError
+from artbank.errors import ConfigError, TrainBanksError
 from artbank.gallery import train
 from artbank.gallery.collections import Collection, read_artworks
 from artbank.gallery.plan import plan_training
@@ -318,7 +318,7 @@ def test_a_damaged_checkpoint_fails_its_collection_and_spares_its_group(trained:
 
 def test_a_gallery_that_is_not_there_fails_with_the_reason(tmp_path: Path) -> None:
     state = run(train_banks, training(str(tmp_path / "nowhere"), str(tmp_path / "store")))
-    with pytest.raises(CollectionError, match="nowhere holds no collection"):
+    with pytest.raises(ConfigError, match="nowhere, found nothing there"):
         state.result()
 
 
@@ -334,3 +334,15 @@ def test_a_wrong_parameter_never_starts(tmp_path: Path) -> None:
 def test_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterTypeError, match=r"config.max_step: Extra inputs are not permitted"):
         train_banks({"gallery_uri": "gallery", "store_uri": "store", "max_step": 3})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+def test_a_collection_that_lost_many_artworks_is_a_question_and_keeps_its_bank(place: Any, is_dry: bool) -> None:
+    for number in (1, 2):
+        (Path(place.gallery) / f"novak/{number}.png").unlink()
+    before = listing(place.store)
+    state = run(train_banks, training(place.gallery, place.store, dry_run=is_dry))
+    with pytest.raises(TrainBanksError, match=r"1 of 1 collections failed: novak .*: 2 of the 4 artworks"):
+        state.result()
+    assert [bank.version for bank in Catalog(Store.open(place.store)).banks("novak")] == [1]
+    assert not is_dry or listing(place.store) == before

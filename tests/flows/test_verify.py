@@ -7,8 +7,10 @@ import io
 import json
 import os
 import shutil
+import socket
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import yaml
 from PIL import Image
 
 from artbank.config import StylizeConfig
+from artbank.results.recorded_runs import Operator
 from artbank.results.verification import repair
 from artbank.results.verification import verify as verification
 from artbank.store.objects import Store
@@ -27,6 +30,7 @@ from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tests.support.flow_runs import run
 from tests.support.small_inputs import draw_photo, listing, training
+from tests.support.status_times import no_status_times
 from tests.support.stylized_archive import Archive
 
 KEYS = tuple(f"roll {n % 2}/{n} [x].jpg" for n in range(6))
@@ -52,7 +56,8 @@ def stylized(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Verified
     """Six photos in a style and a mix, in three shards; not to be changed."""
     archive = Verified(tmp_path_factory.mktemp("verified"), trained.store)
     Store.open(str(archive.root / "photos")).write_many({key: draw_photo(n) for n, key in enumerate(KEYS)})
-    assert run(stylize_archive, archive.config()).is_completed()
+    with no_status_times():
+        assert run(stylize_archive, archive.config()).is_completed()
     return archive
 
 
@@ -105,7 +110,7 @@ def flip_a_bit(path: Path) -> None:
 
 def test_an_output_to_which_nothing_happened_is_well_and_left_alone(stylized: Verified, verify: Any) -> None:
     before = listing(stylized.output)
-    code, told = verify(stylized.output, "--repair")
+    code, told = verify(stylized.output, "--repair", "--trust-output")
     assert (code, told["problems"], told["notes"], told["num_pictures"]) == (0, [], [], 12)
     assert listing(stylized.output) == before
 
@@ -139,7 +144,7 @@ def test_everything_that_is_wrong_is_named_and_exactly_that_is_mended(archive: V
         *("missing_picture", "damaged_picture", "bad_part", "lost_row", "stale_table"),
     }  # fmt: skip
 
-    code, told = verify(output, "--repair")
+    code, told = verify(output, "--repair", "--trust-output")
     assert (code, told["repaired"]) == (0, {"num_wanted": 7, "left": [], "removed": []})
     assert_alike(archive.files(), whole)
     after = listing(output)
@@ -158,19 +163,28 @@ def test_a_photo_whose_part_was_deleted_is_done_again_and_no_other(archive: Veri
     archive.parts()[1].unlink()
     code, told = verify(archive.output)
     assert (code, told["counts"]["open_shard"], told["counts"]["lost_row"]) == (1, 1, 4)
-    assert verify(archive.output, "--repair")[1]["repaired"] == {"num_wanted": 4, "left": [], "removed": []}
+    assert verify(archive.output, "--repair", "--trust-output")[1]["repaired"] == {
+        "num_wanted": 4,
+        "left": [],
+        "removed": [],
+    }
     assert_alike(archive.files(), whole)  # and nothing of the new photo
 
 
 def test_a_picture_whose_photo_is_gone_is_told_of_and_then_no_problem(archive: Verified, verify: Any) -> None:
     (archive.root / "photos" / KEYS[0]).unlink()
     flip_a_bit(archive.output / "novak" / KEYS[0])
-    code, told = verify(archive.output, "--repair")
+    code, told = verify(archive.output, "--repair", "--trust-output")
     assert (code, told["counts"], told["repaired"]["left"]) == (0, {"damaged_picture": 1}, [])
     assert told["repaired"]["removed"][0].startswith(f"{KEYS[0]} in novak: its photo is no longer in the archive")
     assert (KEYS[0], "novak") not in archive.rows()
-    code, told = verify(archive.output)
+    code, told = verify(archive.output, "--photos", archive.photos)
     assert (code, told["problems"], [row["key"] for row in found(told, "removed_photo")]) == (0, [], [KEYS[0]])
+    code, told = verify(archive.output)
+    assert (code, [row["text"] for row in found(told, "unlisted_archive")]) == (
+        1,
+        [f"the output names {archive.photos}"],
+    )
 
 
 def test_a_repair_that_broke_off_is_gone_on_with_by_the_next_and_by_an_ordinary_run(
@@ -179,12 +193,16 @@ def test_a_repair_that_broke_off_is_gone_on_with_by_the_next_and_by_an_ordinary_
     whole = archive.files()
     for key in KEYS[:2]:
         (archive.output / "novak" / key).unlink()
-    report = verification.verify(Store.open(str(archive.output)))
+    report = verification.verify(Store.open(str(archive.output)), Operator(trusts_output=True))
     repair.prepare(report)
     code, told = verify(archive.output)
     assert (code, [row["key"] for row in found(told, "voided_row")]) == (1, sorted(KEYS[:2]))
     assert run(stylize_archive, archive.config(include=(glob.escape(KEYS[0]),))).result().num_new == 1
-    assert verify(archive.output, "--repair")[1]["repaired"] == {"num_wanted": 1, "left": [], "removed": []}
+    assert verify(archive.output, "--repair", "--trust-output")[1]["repaired"] == {
+        "num_wanted": 1,
+        "left": [],
+        "removed": [],
+    }
     assert_alike(archive.files(), whole)
 
 
@@ -196,7 +214,7 @@ def test_a_style_that_means_another_bank_now_is_named_and_left(archive: Verified
     newer = training(str(gallery), str(store), collections=("novak",), force=True)
     assert run(train_banks, newer).result().trained == {"novak": 2}
     (archive.output / "novak" / KEYS[0]).unlink()
-    code, told = verify(archive.output, "--repair")
+    code, told = verify(archive.output, "--repair", "--trust-output")
     assert code == 1
     (left,) = told["repaired"]["left"]
     assert left.startswith(f"{KEYS[0]} in novak: its style or base model has changed, so no run draws the same picture")
@@ -212,7 +230,7 @@ def test_a_run_is_known_by_its_config_or_else_by_its_summary(archive: Verified, 
     for file in {"config.json", "summary.json"} - {name}:
         (run_folder / file).unlink()
     flip_a_bit(archive.output / "novak" / KEYS[0])
-    assert verify(archive.output, "--repair")[0] == 0
+    assert verify(archive.output, "--repair", "--trust-output")[0] == 0
     assert verify(archive.output)[0] == 0
 
 
@@ -229,6 +247,65 @@ def test_without_any_config_a_parameter_file_tells_how_to_draw(archive: Verified
     file.write_text(yaml.safe_dump({"config": archive.config("novak").model_dump(mode="json")}))
     assert verify(archive.output, "--repair", "--parameters", file)[0] == 0
     assert_alike(archive.files(), whole)
+
+
+def rewrite_configs(output: Path, **values: Any) -> None:
+    """Change what the runs of an output say about themselves, as whoever can write there may."""
+    for file in output.glob("runs/*/config.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_nothing_is_read_or_run_where_only_the_output_says(
+    archive: Verified, verify: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = archive.files()
+    with closing(socket.create_server(("127.0.0.1", 0))) as scheduler:
+        scheduler.setblocking(False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{scheduler.getsockname()[1]}")
+        runner = f"tcp://127.0.0.1:{scheduler.getsockname()[1]}"
+        hostile = {"runner": runner, "base_model": "s3://theirs/model", "scorer": "s3://theirs/clip"}
+        rewrite_configs(archive.output, **hostile, store_uri="s3://theirs/store", archive_uri="s3://theirs/photos")
+        flip_a_bit(archive.output / "novak" / KEYS[0])
+        before = listing(archive.output)
+        assert verify(archive.output)[0] == 1
+        monkeypatch.setattr(sys, "argv", ["artbank", "verify", str(archive.output), "--repair"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capsys.readouterr().err.splitlines()[-1]
+        assert end.value.code == 2 and told.startswith("artbank: expected you to name the places, found them only in")
+        named = (
+            "photos s3://theirs/photos, banks s3://theirs/store, base model s3://theirs/model, scorer s3://theirs/clip"
+        )
+        assert f"{named}; name yours with --photos, --store, --base-model, --scorer, or accept these with" in told
+        assert listing(archive.output) == before
+
+        places = ("--photos", archive.photos, "--store", archive.store, "--base-model", "mini", "--scorer", "auto")
+        code, repaired = verify(archive.output, "--repair", *places)
+        assert (code, repaired["repaired"]["left"]) == (0, [])
+        with pytest.raises(BlockingIOError):  # nothing ever connected to what the output named
+            scheduler.accept()
+    assert_alike(archive.files(), whole)
+
+
+def test_what_the_output_names_is_shown_when_it_is_trusted_but_its_runner_is_not(
+    archive: Verified, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip_a_bit(archive.output / "novak" / KEYS[0])
+    with closing(socket.create_server(("127.0.0.1", 0))) as scheduler:
+        scheduler.setblocking(False)
+        runner = f"tcp://127.0.0.1:{scheduler.getsockname()[1]}"
+        rewrite_configs(archive.output, runner=runner, max_megabytes=1e-6, num_workers=900, device="cuda:7")
+        monkeypatch.setattr(sys, "argv", ["artbank", "verify", str(archive.output), "--repair", "--trust-output"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        with pytest.raises(BlockingIOError):
+            scheduler.accept()
+    assert end.value.code in (0, None), printed
+    lines = printed.err.splitlines()
+    assert f"named by the output: photos {archive.photos}" in lines
+    assert f"named by the output: banks {archive.store}" in lines
+    assert f"not used: runner {runner} of the output; --runner names one" in lines
 
 
 def test_a_quick_look_reads_no_picture(archive: Verified, verify: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +348,7 @@ def test_an_output_in_a_bucket_is_verified_and_mended(stylized: Verified, s3_sto
     bucket.delete_many(damaged[1:])
     uri = bucket.uri_of("output")
     assert verify(uri, "--quick")[1]["counts"] == {"missing_picture": 1}
-    code, told = verify(uri, "--repair")
+    code, told = verify(uri, "--repair", "--trust-output")
     assert (code, told["counts"]) == (0, {"missing_picture": 1, "damaged_picture": 1})
     assert verify(uri)[0] == 0
     assert {stored.key: stored.etag for stored in bucket.list("output/novak")} == whole

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample
-from artbank.catalog.bank_files import HISTORY, bank_key
+from artbank.catalog.bank_files import HISTORY, file_key
 from artbank.catalog.catalog import Catalog
 from artbank.gallery.album_pictures import AlbumWriter, to_note
-from artbank.gallery.collections import Artwork, Finding
+from artbank.gallery.collections import Artwork
+from artbank.gallery.findings import Finding
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
 from artbank.store.objects import Store
@@ -26,12 +27,13 @@ LOSSES = [0.9, 0.7, 0.5, 0.55, 0.6, 0.58]  # the best at step 10, and early stop
 def add_bank(store: Store, collection: str, number: int = 1, *, texts: str = "a house", **values: Any) -> BankRecord:
     """Register a bank with a complete album; `texts` is used for every free text in it."""
     facts = {"recipe": RECIPE.model_dump_json(), "steps": 25, "created_at": START + timedelta(days=number)}
-    record = bank_record(f"{number:016x}", collection, **facts | values)
+    weights_uri = store.uri_of(f"banks/{collection}/{number:016x}/{'e' * 16}/bank.safetensors")
+    record = bank_record(f"{number:016x}", collection, **{**facts, "weights_uri": weights_uri, **values})
     history = {"train": [0.6] * 25, "validation": [(5 * i, loss) for i, loss in enumerate(LOSSES)], "seconds": 1.0}
     mount = AlbumWriter()
     album = make_album(mount, texts, {f"{i}.png": f"{i % number:012x}" for i in range(number + 2)})
     files = {HISTORY: json.dumps(history).encode(), ALBUM: album.to_bytes(), **mount.files}
-    store.write_many({bank_key(collection, record.bank_id, name): data for name, data in files.items()})
+    store.write_many({file_key(record, name): data for name, data in files.items()})
     return register(Catalog(store), record)
 
 

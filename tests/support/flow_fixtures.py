@@ -7,6 +7,7 @@ tests without a flow start soon.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,15 @@ class Place:
     @property
     def store(self) -> str:
         return str(self.root / "store")
+
+
+@pytest.fixture
+def shared_path() -> Iterator[Path]:
+    """A folder that `unprivileged.as_nobody` may read and write."""
+    from tests.support.unprivileged import open_folder
+
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -104,12 +114,14 @@ def stylized(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> Archiv
     from flows.stylize_archive import stylize_archive
     from tests.support.flow_runs import run
     from tests.support.small_inputs import draw_photo
+    from tests.support.status_times import no_status_times
     from tests.support.stylized_archive import BROKEN, PHOTOS, Archive
 
     archive = Archive(tmp_path_factory.mktemp("stylized"), trained.store)
     photos = {key: draw_photo(seed, key[key.rindex(".") :]) for seed, key in enumerate(PHOTOS)}
     Store.open(str(archive.photos)).write_many({**photos, BROKEN: photos["a.jpg"][:200]})
-    state = run(stylize_archive, archive.config("novak", "ferrante@1", shard_size=3))
+    with no_status_times():
+        state = run(stylize_archive, archive.config("novak", "ferrante@1", shard_size=3))
     return Archive(archive.root, archive.store, state)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from artbank.errors import ImageError
 from artbank.images.codec import decode, read_camera
-from tests.support.image_files import bmp, chunk, draw, gray_tiff, mend_png, png, psd, save, tga, tiff
+from tests.support.image_files import bmp, chunk, draw, gray_tiff, heif, mend_png, png, psd, raw, save, tga, tiff
 
 LIMIT = 1_000_000
 SIDE_PX = 990  # of a bomb whose size is within the limit
@@ -102,6 +102,28 @@ def tiled(side_px: int, tile_px: int, compression: int) -> bytes:
     """Return a TIFF of one tile's data."""
     tiles = ((322, 4, 1, tile_px), (323, 4, 1, tile_px), (324, 4, 1, 8), (325, 4, 1, 1000))
     return gray_tiff(side_px, side_px, *tiles, compression=compression)
+
+
+def float_tiff(side_px: int, *entries: tuple[int, int, int, int]) -> bytes:
+    """Return a gray TIFF of floats of 64 bits with additional tags; Pillow does not read it."""
+    usual = [
+        (256, 4, 1, side_px),
+        (257, 4, 1, side_px),
+        (258, 3, 1, 64),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (339, 3, 1, 3),
+    ]
+    return tiff(*usual, (277, 3, 1, 1), *entries, data=bytes(65_536))
+
+
+def ring_of_previews(count: int) -> bytes:
+    """Return a TIFF of many pages that are all reduced; the last one is followed by the first."""
+    entries = ((254, 4, 1, 1), (256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 1, 8), (262, 3, 1, 1))
+    table = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    size = len(table) + 4
+    pages = [table + struct.pack("<I", 8 + size * ((number + 1) % count)) for number in range(count)]
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(pages)
 
 
 _LOOP = [(tag, 4, 1, 8) for tag in (0x8769, 0x8825, 0xA005)]
@@ -199,6 +221,30 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a PSD with 300 000 resources": (
         lambda: psd(64, 64, resources=(b"8BIM\0\1" + bytes(6)) * 300_000)[:-10_000] + bytes(12_288),
         "picture",
+    ),
+    "a PSD of 32 bits that claims 300 000 px a side": (lambda: psd(300_000, 300_000, bits=32), "more than the limit"),
+    "a HEIC that claims 100 000 px a side": (
+        lambda: patch(heif(draw("RGB", 64, 64)), b"ispe", 8, ">II", 100_000, 100_000),
+        "more than the limit",
+    ),
+    "a HEIC with a picture of 65 000 px behind a crop": (
+        lambda: patch(heif(draw()), b"ispe", 8, ">II", 65_000, 65_000),
+        "has a part of 65000 x 65000 px",
+    ),
+    "a TIFF of floats that claims 100 000 px a side": (lambda: float_tiff(100_000), "more than the limit"),
+    "a TIFF of floats with a tile larger than any image": (
+        lambda: float_tiff(64, (322, 4, 1, 40_000), (323, 4, 1, 40_000), (324, 4, 1, 8), (325, 4, 1, 1000)),
+        "tiles of 40000 x 40000 px",
+    ),
+    "a TIFF of floats with 4 billion strips": (lambda: float_tiff(64, (273, 4, 2**32 - 1, 8)), "damaged"),
+    "a TIFF of floats with 25 000 tags over the same bytes": (
+        lambda: float_tiff(32, (273, 4, 1, 8), (279, 4, 1, 8192), *_MANY) + bytes(600_000),
+        "",
+    ),
+    "a TIFF with a ring of previews": (lambda: ring_of_previews(10_000), "only a reduced-resolution preview"),
+    "a camera raw file that claims 60 000 px a side": (
+        lambda: raw().replace(struct.pack("<HHII", 256, 4, 1, 64), struct.pack("<HHII", 256, 4, 1, 60_000)),
+        "more than the limit",
     ),
     "a TGA that claims 65 535 px a side": (lambda: tga(65_535, 65_535), "more than the limit"),
 }

@@ -8,6 +8,8 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_heif
+import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -71,12 +73,89 @@ def gray_tiff(width_px: int, height_px: int, *entries: tuple[int, int, int, int]
     return tiff(*usual, (277, 3, 1, 1), *entries, data=bytes(1024))
 
 
-def psd(width_px: int, height_px: int, *, channels: int = 3, resources: bytes = b"", compression: int = 0) -> bytes:
+def psd(
+    width_px: int, height_px: int, *, channels: int = 3, resources: bytes = b"", compression: int = 0, bits: int = 8
+) -> bytes:
     """Return a black Photoshop document without layers."""
-    header = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", channels, height_px, width_px, 8, 3)
-    sections = struct.pack(">II", 0, len(resources)) + resources + struct.pack(">I", 0)
-    pixels = bytes(min(channels * width_px * height_px, 10_000))
-    return header + sections + struct.pack(">H", compression) + pixels
+    pixels = bytes(min(channels * width_px * height_px * bits // 8, 10_000))
+    return _psd_start(width_px, height_px, channels, bits, 3, resources) + struct.pack(">H", compression) + pixels
+
+
+def psd_of(values: np.ndarray, *, mode: int = 3, profile: bytes = b"") -> bytes:
+    """Return a Photoshop document of values [H, W, C] without layers: uint8, uint16 or float32."""
+    planes = np.moveaxis(values, -1, 0).astype(values.dtype.newbyteorder(">"))
+    block = b"8BIM\x04\x0f\0\0" + struct.pack(">I", len(profile)) + profile + bytes(len(profile) % 2)
+    height, width, channels = values.shape
+    start = _psd_start(width, height, channels, 8 * values.itemsize, mode, block if profile else b"")
+    return start + b"\0\0" + planes.tobytes()
+
+
+def _psd_start(width: int, height: int, channels: int, bits: int, mode: int, resources: bytes) -> bytes:
+    header = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", channels, height, width, bits, mode)
+    return header + struct.pack(">II", 0, len(resources)) + resources + struct.pack(">I", 0)
+
+
+def tiff_of(values: np.ndarray, photometric: str = "rgb", **options: Any) -> bytes:
+    """Return a TIFF of values of any type, [H, W] or [H, W, C]."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, photometric=photometric, metadata=None, **options)
+    return file.getvalue()
+
+
+def previewed_tiff(
+    picture: np.ndarray, preview: np.ndarray, photometric: str = "rgb", *, make: str = "ACME", **options: Any
+) -> bytes:
+    """Return a TIFF whose first page is a preview of the picture, which is in its SubIFD, as in camera raw files.
+
+    Args:
+        picture: What the SubIFD holds; with `photometric` `cfa` the values of a sensor, uint16 [H, W].
+        preview: What the first page holds, uint8 [h, w, 3].
+        photometric: What the values of the picture are.
+        make: The camera's maker.
+        options: Of the page of the picture.
+    """
+    mosaic = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, b"\0\1\1\2", True)] if photometric == "cfa" else []
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        common: dict[str, Any] = {"metadata": None, "software": False}
+        named = [(271, "s", 0, make, True), (272, "s", 0, "Cam 1", True)]
+        writer.write(preview, photometric="rgb", subifds=1, subfiletype=1, extratags=named, **common)
+        writer.write(picture, photometric=photometric, subfiletype=0, extratags=mosaic, **common, **options)
+    return file.getvalue()
+
+
+def raw(width_px: int = 64, height_px: int = 48) -> bytes:
+    """Return a camera raw file: what a sensor saw of a ramp, and a gray preview."""
+    ramp = np.linspace(200, 16_000, width_px * height_px).reshape(height_px, width_px).astype(np.uint16)
+    return previewed_tiff(ramp, np.full((height_px // 2, width_px // 2, 3), 90, np.uint8), "cfa")
+
+
+def heif(image: Image.Image, **options: Any) -> bytes:
+    """Return an image as HEIC."""
+    file = io.BytesIO()
+    pillow_heif.from_pillow(image).save(file, **options)
+    return file.getvalue()
+
+
+def deep_heif(codes: np.ndarray, **options: Any) -> bytes:
+    """Return values uint16 [H, W, 3] as HEIC of 10 bits."""
+    height, width, _ = codes.shape
+    file = io.BytesIO()
+    lossless = {"quality": -1, "chroma": 444, "matrix_coefficients": 0, "full_range_flag": 1}
+    pillow_heif.from_bytes("RGB;16", (width, height), codes.tobytes()).save(file, **lossless, **options)
+    return file.getvalue()
+
+
+def with_nclx(avif: bytes, primaries: int, transfer: int) -> bytes:
+    """Return an AVIF file with other code points of its colours."""
+    at = avif.index(b"colrnclx") + 8
+    return avif[:at] + struct.pack(">HH", primaries, transfer) + avif[at + 4 :]
+
+
+def with_chunks(data: bytes, *chunks: bytes) -> bytes:
+    """Return a PNG with additional chunks before its pixels."""
+    at = data.index(b"IDAT") - 4
+    return data[:at] + b"".join(chunks) + data[at:]
 
 
 def bmp(width_px: int, height_px: int, *, bits: int = 24, compression: int = 0, data: bytes = b"") -> bytes:
@@ -103,6 +182,8 @@ def seeds() -> dict[str, bytes]:
     """Return files in every supported format, by format and kind."""
     rgb, profile = draw(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     frames: dict[str, Any] = {"save_all": True, "append_images": [rgb.transpose(Image.Transpose.ROTATE_180)]}
+    deep = np.asarray(rgb).astype(np.uint16) * 257
+    p3 = struct.pack(">8I", 31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
     text = PngImagePlugin.PngInfo()
     text.add_text("title", "a title", zip=True)
     text.add_itxt("author", "an author", zip=True)
@@ -128,6 +209,17 @@ def seeds() -> dict[str, bytes]:
         "TIFF floats": save(draw("F"), "TIFF"),
         "TIFF Lab": save(draw("LAB"), "TIFF"),
         "TIFF group4": save(draw("1"), "TIFF", compression="group4"),
+        "TIFF float RGB": tiff_of(np.asarray(rgb) / np.float32(255)),
+        "TIFF deep gray with alpha": tiff_of(deep[..., :2], "minisblack", extrasamples=["unassalpha"]),
+        "TIFF preview": previewed_tiff(np.asarray(rgb), np.asarray(rgb)[::2, ::2]),
+        "RAW": raw(),
+        "HEIF": heif(draw("RGBA"), exif=exif().tobytes(), icc_profile=profile),
+        "HEIF high dynamic range": deep_heif(deep, color_primaries=9, transfer_characteristics=16),
+        "AVIF high dynamic range": with_nclx(save(rgb, "AVIF"), 9, 18),
+        "PNG high dynamic range": with_chunks(save(rgb, "PNG"), chunk(b"cICP", b"\x09\x10\0\1")),
+        "PNG chromaticities": with_chunks(
+            save(rgb, "PNG"), chunk(b"gAMA", struct.pack(">I", 55_556)), chunk(b"cHRM", p3)
+        ),
         "GIF": save(draw("P"), "GIF", transparency=3, comment=b"a comment"),
         "GIF animated": save(rgb, "GIF", **frames),
         "BMP": save(rgb, "BMP"),
@@ -140,6 +232,8 @@ def seeds() -> dict[str, bytes]:
         "PPM gray": save(draw("L"), "PPM"),
         "PPM plain": b"P3 16 16 255\n" + b"12 0 255 " * 256,
         "PSD": psd(16, 16),
+        "PSD deep": psd_of(deep),
+        "PSD floats": psd_of(deep / np.float32(65_535), profile=profile),
         "TGA": save(rgb, "TGA"),
         "TGA runs": save(draw("P"), "TGA", rle=True),
     }

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.results import ledger
+from artbank.results import layout, ledger
 from artbank.store.objects import Store
 from tests.support.small_inputs import stylizing
 
@@ -53,7 +53,8 @@ def check_whole(output: str, undisturbed: dict[str, bytes], *, lost: str | None 
     assert len({row["key"] for row in rows}) == len(rows) == len(undisturbed)
     assert sorted(row["file_name"] for row in rows if row["status"] == "done") == sorted(expected)
     assert [row["key"] for row in rows if row["status"] != "done"] == ([] if lost is None else [lost])
-    assert not [stored.key for stored in store.list("results") if "part-" not in stored.key]
+    kept = {stored.key for stored in store.list("results") if "part-" not in stored.key}
+    assert kept == {layout.KNOWN_PARTS}
     if "://" not in output:
         assert not [name for _, _, names in os.walk(output) for name in names if name.startswith(".")]
 

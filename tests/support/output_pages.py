@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from artbank.images.codec import Picture, encode
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
 from artbank.records import Result
-from artbank.report.summaries import results_summary
+from artbank.report.summaries import SUMMARY_COLUMNS, results_summary
 from artbank.results import ledger, tables
 from artbank.store.objects import Store
 from tests.support.rows import START, result
@@ -35,13 +35,10 @@ def write_page(output: Store, archive: Store, rows: Sequence[Result], run_id: st
 def refresh_page(output: Store, archive: Store, run_id: str = "") -> None:
     """Write the page of all rows, as a run does."""
     keys = ledger.read_ledger(output, ["key"])
-    found = tables.update_tables_and_vacuum(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *_SUMMARY))))
+    found = tables.update_tables_and_vacuum(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *SUMMARY_COLUMNS))))
     styles = [StyleFacts("monet", "monet, version 3", 0.3, 0.8), StyleFacts("hokusai", "hokusai, version 1")]
     run = RunFacts("photos", run_id, [("Strength", "0.5")], styles, 1_000_000)
     write_outcome(output, archive, found, results_summary(found, {}), run)
-
-
-_SUMMARY = ("seconds", "scorer")
 
 
 def rows_of(output: Store, archive: Store) -> list[Result]:

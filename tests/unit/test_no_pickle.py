@@ -24,7 +24,7 @@ import torch
 
 from artbank.bank.dataset import LatentDataset
 from artbank.bank.train_state import TrainState
-from artbank.catalog.bank_files import BANK, REFERENCE, bank_key, load_bank, load_reference
+from artbank.catalog.bank_files import BANK, REFERENCE, file_key, load_bank, load_reference
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel
@@ -106,7 +106,7 @@ def test_the_traps_are_live(kind: str, tmp_path: Path) -> None:
 def test_a_trap_in_place_of_a_registered_bank_is_no_bank(trap: bytes, tmp_path: Path) -> None:
     store = Store.open(str(tmp_path / "store"))
     record = dataclasses.replace(bank_record(), weights_sha256=hashlib.sha256(trap).hexdigest())
-    store.write_many({bank_key(record.collection, record.bank_id, name): trap for name in (BANK, REFERENCE)})
+    store.write_many({file_key(record, name): trap for name in (BANK, REFERENCE)})
     with pytest.raises(BankError, match="no bank file"):
         load_bank(store, record)
     with pytest.raises(BankError, match="expected a style reference"):

@@ -52,12 +52,13 @@ def render_bank(
     return render(
         "bank.html",
         assets=asset_links(STYLES, root),
-        heading=f"{record.collection}, version {record.version}",
+        heading=f"{record.title}, version {record.version}",
         home=f"{root}index.html",
         entry=entry,
         bank=record,
         album=own.album,
-        preview=PREVIEW if PREVIEW in entry.etags else None,
+        files_root=entry.files_root,
+        preview=f"{entry.files_root}{PREVIEW}" if PREVIEW in entry.etags else None,
         lineage=trace_lineage(entry, versions, details),
         link=lambda other: f"{root}{quote(other.key())}",
         losses=own.history and draw_losses(own.history, entry),
@@ -129,7 +130,7 @@ def list_commands(store_uri: str, entry: Entry) -> list[tuple[str, str]]:
     stylize = "artbank stylize PHOTOS OUTPUT"
     commands = [("Draw a folder of photos in this style", [stylize, store, f"--style {bank}", *on])]
     if entry.status == "default":
-        what = f"The same, with whatever version {entry.record.collection} stands for"
+        what = f"The same, with whatever version {entry.record.title} stands for"
         commands.append((what, [stylize, store, f"--style {name}", *on]))
     else:
         commands.append(("Let the collection's name stand for this version", [f"artbank banks promote {bank}", store]))
@@ -144,6 +145,7 @@ def list_provenance(entry: Entry) -> list[tuple[str, Any]]:
     """Return the provenance of a bank as pairs of term and text."""
     bank = entry.record
     return [
+        ("id of the collection", bank.collection),
         ("bank id", bank.bank_id),
         ("trained at", bank.created_at.isoformat(timespec="seconds")),
         ("gallery", bank.gallery_uri),

@@ -96,7 +96,7 @@ def _build_once(store: Store, out: Store, *, anew: bool) -> Built:
     if stale:
         out.write_many(assets(*dict.fromkeys([*BANK_STYLES, *INDEX_STYLES])))
         if out != store:
-            _copy_pictures(store, out, [key for key in listed if key.endswith(_PICTURES) and key not in there])
+            _copy_pictures(store, out, [key for key in listed if key.endswith(_PICTURES) and key not in there], listed)
         _write_pages(store, out, entries, stale)
         if INDEX in stale:
             out.write(INDEX, render_index(store.uri, entries).encode())
@@ -165,7 +165,11 @@ def _write_pages(store: Store, out: Store, entries: Sequence[Entry], stale: set[
             out.write_many(rendered)
 
 
-def _copy_pictures(store: Store, out: Store, keys: Sequence[str]) -> None:
+def _copy_pictures(store: Store, out: Store, keys: Sequence[str], listed: Mapping[str, StoredObject]) -> None:
     for batch in chunked(keys, _COPIED_AT_ONCE):
-        found = store.read_many(batch)
-        out.write_many({key: data for key, data in found.items() if isinstance(data, bytes)})
+        found: dict[str, bytes] = {}
+        for key, data in store.read_listed({key: listed[key].size for key in batch}).items():
+            if isinstance(data, Exception):
+                raise data
+            found[key] = data
+        out.write_many(found)

@@ -10,7 +10,7 @@ from typing import Any
 
 from artbank.bank.history import History
 from artbank.catalog.album import ALBUM, COVER, Album
-from artbank.catalog.bank_files import HISTORY, PREVIEW, bank_key
+from artbank.catalog.bank_files import HISTORY, PREVIEW, bank_folder, file_key, files_id
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.publishing import INDEX
@@ -46,9 +46,14 @@ class Entry:
         """File name of its cover picture; None without one."""
         return next((name for name in (COVER, PREVIEW) if name in self.etags), None)
 
+    @property
+    def files_root(self) -> str:
+        """Relative path from the bank's page to the folder of its files; empty or ends with a slash."""
+        return f"{files_id(self.record)}/".lstrip("/")
+
     def key(self, name: str = INDEX) -> str:
         """Return the key of one of the bank's files; by default of its page."""
-        return bank_key(self.record.collection, self.record.bank_id, name)
+        return page_key(self.record) if name == INDEX else file_key(self.record, name)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class BankDetails:
 
 def page_key(record: BankRecord) -> str:
     """Return the key of a bank's page in its store."""
-    return bank_key(record.collection, record.bank_id, INDEX)
+    return f"{bank_folder(record.collection, record.bank_id)}/{INDEX}"
 
 
 def read_entries(store: Store, listed: Mapping[str, StoredObject]) -> list[Entry]:
@@ -88,10 +93,9 @@ def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetail
     keys = [entry.key(name) for entry in entries for name in (ALBUM, HISTORY) if name in entry.etags]
     found: dict[str, bytes] = {}
     for key, data in store.read_many(keys).items():
-        if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+        if isinstance(data, Exception):  # it is listed, so another run may read it
             raise data
-        if isinstance(data, bytes):
-            found[key] = data
+        found[key] = data
     return {
         entry.record.bank_id: BankDetails(
             _parse_album(store, entry.key(ALBUM), found), _parse_history(store, entry.key(HISTORY), found)
@@ -110,7 +114,7 @@ def read_recipe(record: BankRecord) -> dict[str, Any]:
 
 
 def _etags(record: BankRecord, listed: Mapping[str, StoredObject]) -> dict[str, str]:
-    keys = {name: bank_key(record.collection, record.bank_id, name) for name in _SHOWN}
+    keys = {name: file_key(record, name) for name in _SHOWN}
     return {name: listed[key].etag for name, key in keys.items() if key in listed}
 
 

@@ -19,7 +19,7 @@ def render_index(store_uri: str, entries: Sequence[Entry]) -> str:
         store_uri: URI of the store.
         entries: Its banks, sorted by collection and version.
     """
-    shown = sorted(entries, key=lambda entry: (entry.record.collection.casefold(), -entry.record.version))
+    shown = sorted(entries, key=_order)
     collections = {entry.record.collection for entry in entries}
     return render(
         "banks.html",
@@ -32,3 +32,8 @@ def render_index(store_uri: str, entries: Sequence[Entry]) -> str:
         num_retired=sum(entry.status == "retired" for entry in entries),
         link=lambda entry, name="index.html": quote(entry.key(name)),
     )
+
+
+def _order(entry: Entry) -> tuple[str, str, int]:
+    bank = entry.record
+    return bank.title.casefold(), bank.collection, -bank.version

@@ -107,7 +107,13 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
     """
     page = output.child(REPORT)
     styles = _all_styles(rows, run.styles)
-    made_from = [__version__, sorted(_assets()), source_hash(rows), [asdict(style) for style in styles]]
+    made_from = [
+        __version__,
+        sorted(_assets()),
+        source_hash(rows),
+        [asdict(style) for style in styles],
+        summary["skipped"],
+    ]
     mark = _MARK.format(stamp(made_from))
     if not _is_written(page, mark):
         draft = _Draft(output, archive, Grid(rows, tuple(style.name for style in styles)), run, page)

@@ -1,4 +1,4 @@
-"""Thumbnails of photos and pictures; the pictures may lie in containers."""
+"""Thumbnails of photos and pictures; the pictures may lie in containers. A marked picture has a marked thumbnail."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from more_itertools import sliced
 
 from artbank.errors import ImageError
 from artbank.images.codec import decode, encode
+from artbank.images.file_metadata import PLAIN, is_marked, mark_only
 from artbank.results.containers import is_container, read_pictures
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
@@ -77,7 +78,9 @@ def _shrink(data: bytes | Exception, max_pixels: int) -> bytes | None:
     if isinstance(data, Exception):
         return None
     try:
-        return encode(decode(data, max_pixels=max_pixels, choose_size=_fit), ".jpg", quality=_QUALITY)
+        picture = decode(data, max_pixels=max_pixels, choose_size=_fit)
+        metadata = mark_only() if is_marked(data) else PLAIN
+        return encode(picture, ".jpg", quality=_QUALITY, metadata=metadata)
     except ImageError:
         return None
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from more_itertools import chunked
-from pydantic import ValidationError
 
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError
+from artbank.errors import ConfigError, ResultsError
 from artbank.records import Result
-from artbank.results import layout, ledger, pending
+from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
+from artbank.results.missing_photos import check_photos
+from artbank.results.recorded_runs import MOST_BYTES, Operator, parse_config
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_table
+from artbank.store.places import check_there
+from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import WrongSizeError
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ _ROWS = cast_to_schema(Result.SCHEMA.empty_table(), Result.SCHEMA, _COLUMNS).sch
 _COUNTED = pa.schema([("shard", _TEXT), ("key", _TEXT), ("style", _TEXT), ("count", pa.int64())])
 _READ_AT_ONCE = 512
 _PART_KEYS = (f"{layout.PARTS}/{layout.PART_PREFIX}", layout.PART_SUFFIX)
+_EXPECTED = "the output of `artbank stylize`"
 _OWN_FILES = r"^(results|manifests|runs|report)/|^(results|metadata)\.parquet$"
 
 
@@ -54,6 +60,8 @@ class Inventory:
         bad_manifests: Ids of damaged manifests, and what is wrong with each.
         bad_parts: Ids of parts that are damaged or do not fit their manifest, and what is wrong
             with each.
+        links: The first links in the output.
+        operator: What the caller says about the runs of the output.
     """
 
     output: Store
@@ -63,6 +71,8 @@ class Inventory:
     rows: pa.Table
     bad_manifests: dict[str, str]
     bad_parts: dict[str, str]
+    links: tuple[str, ...] = ()
+    operator: Operator = field(default_factory=Operator)
 
     @property
     def pictures(self) -> pa.Table:
@@ -87,27 +97,58 @@ class Inventory:
 
     @cached_property
     def configs(self) -> dict[str, StylizeConfig]:
-        """The configs of runs, by manifest id; those with the newest rows last."""
+        """The parameters that runs recorded, by manifest id; those with the newest rows last."""
         found: dict[str, StylizeConfig] = {}
+        small_files = self.files.filter(pc.field("size") <= MOST_BYTES)
         for name in (layout.CONFIG, layout.SUMMARY):
-            runs = [run for run in names_in(self.files, f"{layout.RUNS}/", f"/{name}") if run not in found]
-            for run, data in _read_all(self.output, {run: layout.run_key(run, name) for run in runs}):
-                if isinstance(data, bytes) and (config := _parse_config(run, data)):
+            runs = [run for run in names_in(small_files, f"{layout.RUNS}/", f"/{name}") if run not in found]
+            for run, data in _read_all(self.output, self.files, {run: layout.run_key(run, name) for run in runs}):
+                if isinstance(data, bytes) and (config := parse_config(run, data)):
                     found[run] = config
         return dict(sorted(found.items(), key=lambda item: (self.newest_row(item[0]), item[0])))
 
+    @property
+    def newest_config(self) -> StylizeConfig | None:
+        """The parameters of the newest run, as it recorded them."""
+        return next(reversed(self.configs.values()), None)
+
+    @property
+    def unnamed_archive(self) -> str | None:
+        """The archive that the newest run names, if the operator neither named one nor trusts the output."""
+        if self.newest_config is None or self.operator.trusts_output:
+            return None
+        return self.operator.name_places(self.newest_config).get("archive_uri")
+
+    def check_photos(self, photos: pa.Table) -> None:
+        """Check that the archive still lists the photos of the newest run.
+
+        Raises:
+            ConfigError: Too many are missing.
+            OSError: The listing leaves out a photo that is there, or the store failed.
+        """
+        uri, skip = (self.operator.choose(name, self.newest_config) for name in ("archive_uri", "skip"))
+        known = self.rows["key"].combine_chunks()
+        share = self.operator.given.max_missing_share
+        check_photos(Store.open(uri), self.output, photos, known, rules=skip, max_share=share)
+
     @cached_property
     def photos(self) -> pa.Table | None:
-        """The archive of the newest run, as listed once; None if it is unknown, unreadable or empty."""
+        """The archive, as listed once; see `list_photos`."""
         return self.list_photos()
 
     def list_photos(self) -> pa.Table | None:
-        """List the archive of the newest run again; None if it is unknown, unreadable or empty."""
-        if not self.configs:
+        """List the archive again: the operator's, or that of the newest run if the operator trusts the output.
+
+        Returns:
+            `key`, `size` and `etag`; None if the archive is unknown, unreadable or empty.
+        """
+        uri, skip, checksum = (
+            self.operator.choose(name, self.newest_config) for name in ("archive_uri", "skip", "checksum")
+        )
+        if uri is None:
             return None
-        uri = list(self.configs.values())[-1].archive_uri
         try:
-            found = pending.list_archive(Store.open(uri))
+            found = archive_listing.list_archive(Store.open(uri), skip, checksum=checksum)
         except Exception as error:  # whatever the reason, most of the output can be verified without
             logger.warning("archive %s cannot be listed: %s", uri, error)
             return None
@@ -124,17 +165,39 @@ class Inventory:
         return {row["run"]: row["at_max"] for row in times.aggregate([("at", "max")]).to_pylist()}
 
 
-def read_inventory(output: Store) -> Inventory:
+def check_is_output(output: Store) -> None:
+    """Check that a run has written to a place, which may be misspelt or not mounted.
+
+    Raises:
+        ConfigError: Nothing is there, or no results of a run.
+        OSError: The store failed.
+    """
+    check_there(output, _EXPECTED)
+    folders = (output.child(folder) for folder in (layout.PARTS, layout.MANIFESTS, layout.RUNS))
+    if not (any(folder.has_objects() for folder in folders) or output.exists(layout.RESULTS)):
+        raise ConfigError(f"expected {_EXPECTED} in {output.uri}, found no results of a run there; correct its name")
+
+
+def read_inventory(output: Store, operator: Operator | None = None) -> Inventory:
     """Read an output; damaged files do not stop it.
+
+    Args:
+        output: The output.
+        operator: What the caller says about its runs; nothing by default.
 
     Raises:
         OSError: The store failed.
     """
-    files = pending.list_archive(output).select(["key", "size"])
-    asked, recipes, bad_manifests = _read_manifests(output, names_in(files, f"{layout.MANIFESTS}/", ".parquet"))
-    rows, bad_parts = _read_parts(output, names_in(files, *_PART_KEYS))
+    skipped = SkippedFiles()
+    files = archive_listing.list_files(output, skipped).select(["key", "size"])
+    if skipped.unreadable:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), output.uri_of(skipped.unreadable[0]))
+    asked, recipes, bad_manifests = _read_manifests(output, files)
+    rows, bad_parts = _read_parts(output, files)
     bad_parts |= _find_mismatched(asked, rows)
-    return Inventory(output, files, asked, recipes, rows, bad_manifests, bad_parts)
+    links = next((found.names for found in skipped.kinds() if found.kind == "link"), ())
+    facts = (files, asked, recipes, rows, bad_manifests, bad_parts, links)
+    return Inventory(output, *facts, operator or Operator())
 
 
 def names_in(files: pa.Table, start: str, end: str) -> list[str]:
@@ -149,11 +212,12 @@ def is_in(column: str, names: Iterable[str]) -> pc.Expression:
     return pc.field(column).isin(pa.array(list(names), _TEXT))
 
 
-def _read_manifests(output: Store, ids: Sequence[str]) -> tuple[pa.Table, dict[str, dict[str, str]], dict[str, str]]:
+def _read_manifests(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, dict[str, str]], dict[str, str]]:
+    ids = names_in(files, f"{layout.MANIFESTS}/", ".parquet")
     asked = [_ASKED.empty_table()]
     recipes: dict[str, dict[str, str]] = {}
     bad: dict[str, str] = {}
-    for name, data in _read_all(output, {name: layout.manifest_key(name) for name in ids}):
+    for name, data in _read_all(output, files, {name: layout.manifest_key(name) for name in ids}):
         try:
             manifest = Manifest(output, name, _bytes(data))
             asked.append(manifest.asked().select(_ASKED.names).cast(_ASKED))
@@ -163,10 +227,11 @@ def _read_manifests(output: Store, ids: Sequence[str]) -> tuple[pa.Table, dict[s
     return pa.concat_tables(asked).combine_chunks(), recipes, bad
 
 
-def _read_parts(output: Store, ids: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:
+def _read_parts(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, str]]:
+    ids = names_in(files, *_PART_KEYS)
     tables = [_ROWS.empty_table()]
     bad: dict[str, str] = {}
-    for name, data in _read_all(output, {name: layout.part_key(name) for name in ids}):
+    for name, data in _read_all(output, files, {name: layout.part_key(name) for name in ids}):
         try:
             table = read_table(_bytes(data), Result.SCHEMA, _COLUMNS)
         except (pa.ArrowException, OSError) as error:
@@ -195,26 +260,24 @@ def _with_count(rows: pa.Table, count: int) -> pa.Table:
     return names.append_column("count", pa.repeat(pa.scalar(count), len(rows))).cast(_COUNTED)
 
 
-def _read_all(output: Store, keys: dict[str, str]) -> Iterator[tuple[str, bytes | Exception]]:
-    """Read objects by name, several hundred at once; skip those that were deleted since the listing."""
+def _read_all(output: Store, files: pa.Table, keys: dict[str, str]) -> Iterator[tuple[str, bytes | Exception]]:
+    """Read listed objects by name, several hundred at once.
+
+    Raises:
+        OSError: An answer of the store contradicts its listing, so whether the object is damaged is not known.
+    """
+    listed = files.filter(is_in("key", keys.values())).to_pylist()
+    sizes = {row["key"]: row["size"] for row in listed}
     for names in chunked(keys, _READ_AT_ONCE):
-        found = output.read_many([keys[name] for name in names])
+        found = output.read_listed({keys[name]: sizes[keys[name]] for name in names})
         for name in names:
             data = found[keys[name]]
-            if not isinstance(data, FileNotFoundError):
-                yield name, data
+            if isinstance(data, FileNotFoundError | WrongSizeError):
+                raise data
+            yield name, data
 
 
 def _bytes(data: bytes | Exception) -> bytes:
     if isinstance(data, Exception):
         raise data
     return data
-
-
-def _parse_config(run: str, data: bytes) -> StylizeConfig | None:
-    try:
-        values = json.loads(data)
-        return StylizeConfig.model_validate(values.get("config", values))
-    except (ValueError, AttributeError, ValidationError) as error:
-        logger.warning("the config of run %s cannot be read: %s", run, error)
-        return None

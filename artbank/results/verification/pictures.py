@@ -26,7 +26,7 @@ _FILES_AT_ONCE = 512
 _MAX_PIXELS = 2**30  # no picture of ours is refused for its size
 _RETRY_SECONDS = 2.0
 _COLUMNS = ["key", "style", "file_name", "file_size", "file_sha256"]
-_PLACE = ["key", "style", "file_name"]
+_PLACE = ["key", "style", "file_name", "found_size"]
 _FAULT = [("kind", pa.string()), ("text", pa.string())]
 
 
@@ -79,8 +79,6 @@ def _read_faults(output: Store, rows: pa.Table, progress: Callable[[int, int], N
 
 def _find_fault(data: bytes | Exception, digest: str | None) -> tuple[str, str] | None:
     """Return kind and text of a picture's fault; a picture without a known digest must be an image."""
-    if isinstance(data, FileNotFoundError):
-        return "missing_picture", "is missing"
     if isinstance(data, ImageError):
         return "damaged_picture", data.reason
     if isinstance(data, Exception):
@@ -105,11 +103,12 @@ def _read_ahead(output: Store, rows: pa.Table) -> Iterator[tuple[pa.Table, Pictu
 def _read(output: Store, batch: pa.Table) -> tuple[pa.Table, Pictures]:
     """Read the pictures of a batch; pictures that the store fails to deliver are read a second time."""
     rows = batch.select(_PLACE).to_pylist()
-    found = read_pictures(output, rows)
+    sizes = {row["file_name"]: row["found_size"] for row in rows}
+    found = read_pictures(output, rows, sizes)
     failed = {pair for pair, data in found.items() if isinstance(data, Exception) and is_transient(data)}
     if failed:
         time.sleep(_RETRY_SECONDS)
-        found |= read_pictures(output, [row for row in rows if (row["key"], row["style"]) in failed])
+        found |= read_pictures(output, [row for row in rows if (row["key"], row["style"]) in failed], sizes)
     return batch, found
 
 

@@ -7,21 +7,25 @@ ordinary run of that style draws the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from more_itertools import sliced
 
-from artbank.config import StylizeConfig, style_folder
-from artbank.errors import ResultsError
+from artbank.config import StylizeConfig
+from artbank.errors import ConfigError, ResultsError
 from artbank.records import Result
-from artbank.results import layout, ledger, pending, tables
+from artbank.results import known_parts, layout, ledger, pending, tables
+from artbank.results.manifest import manifest_of
+from artbank.results.recorded_runs import is_foreign_runner
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
 from artbank.runtime.hashing import short_hash
+from artbank.runtime.style_names import style_folder
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table
 
@@ -31,11 +35,12 @@ _DAMAGED = "its picture was damaged when the output was verified"
 _LOST = "no part had its row when the output was verified"
 _EXACTLY = {
     **{"retry_failed": True, "failures": ("damaged",)},
-    **{"include": (), "exclude": (), "limit": None, "dry_run": False},
+    **{"include": (), "exclude": (), "limit": None, "dry_run": False, "allow_missing": False},
 }
 _CLEARED = dict.fromkeys(
     (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
-     *("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction"))
+     *("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction"),
+     *("kept_metadata", "photo_marks"))
 )  # fmt: skip
 
 
@@ -47,25 +52,30 @@ class Repair:
         configs: Configs of runs that draw these pictures and nothing else.
         wanted: `key`, `style` and `recipe_id` of each picture.
         unknown: Styles whose runs left no config; pass the config of such a run with --parameters.
+        trusted: Places that only the output names, for people; they are used.
+        runners: Runners that the output names; they are not used.
     """
 
     configs: tuple[StylizeConfig, ...]
     wanted: pa.Table
     unknown: tuple[str, ...]
+    trusted: tuple[str, ...] = ()
+    runners: tuple[str, ...] = ()
 
 
-def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
+def prepare(report: Report) -> Repair:
     """Void the rows of bad pictures, then delete the files that would stop a run.
 
     Args:
-        report: From `verify`.
-        given: A config to use instead of the recorded ones, for the styles that it names.
+        report: From `verify`; its inventory has what the operator says.
 
     Raises:
         ResultsError: A quick verification cannot tell what must be drawn again.
+        ConfigError: Only the output names the places that are needed. Nothing was changed.
         OSError: The store failed.
     """
     inventory = report.inventory
+    gone = known_parts.find_gone(inventory.output, ledger.list_parts(inventory.output))
     if report.quick and (stray := _files_of(report, "stray_mark")):
         raise ResultsError(
             f"{stray[0]} is the mark of an unknown shard, whose worker may have overwritten any picture; "
@@ -79,17 +89,23 @@ def prepare(report: Report, given: StylizeConfig | None = None) -> Repair:
             inventory.latest.join(voided, PAIR, join_type="left semi").select([*PAIR, "recipe_id"]),
         ]
     )
-    configs, unknown = _choose_configs(report, wanted, given)
+    recorded = _find_recorded(report, wanted)
+    configs, unknown = _choose_configs(report, recorded)
     _void(report, configs)
+    bad_parts = (key.rpartition("/")[2] for key in _files_of(report, "bad_part"))
+    known_parts.forget_parts(inventory.output, [*gone, *bad_parts])
     _delete_obstacles(report)
     styles_of: dict[StylizeConfig, set[str]] = {}
     for (style, _), config in configs.items():
         styles_of.setdefault(config, set()).add(style)
-    return Repair(tuple(_restrict(config, styles) for config, styles in styles_of.items()), wanted, unknown)
+    chosen = tuple(_restrict(config, styles) for config, styles in styles_of.items())
+    used = [config for config in recorded.values() if config is not None]
+    runners = {config.runner for config in used if is_foreign_runner(config)}
+    return Repair(chosen, wanted, unknown, inventory.operator.describe_places(used), tuple(sorted(runners)))
 
 
 def finish(report: Report, repair: Repair) -> list[str]:
-    """Bring the tables up to the parts, and delete settled marks and the leftovers of interrupted writes.
+    """Bring the tables up to the parts, and delete settled marks and what killed writes and runs left.
 
     Returns:
         What could not be repaired, one sentence each.
@@ -98,14 +114,21 @@ def finish(report: Report, repair: Repair) -> list[str]:
         OSError: The store failed.
     """
     output = report.inventory.output
-    output.delete_many(_files_of(report, "leftover"))
+    output.delete_many([*_files_of(report, "leftover"), *_files_of(report, "abandoned_lease")])
     photos = report.inventory.list_photos()
     left = [f"{name}: the store cannot read it" for name in _files_of(report, "unread_picture")]
     if photos is not None:
         pending.delete_settled_marks(output)
-        tables.update_tables_and_vacuum(output, photos)
+        try:
+            report.inventory.check_photos(photos)
+            tables.update_tables_and_vacuum(output, photos)
+        except ConfigError as error:
+            left.append(f"the tables stay as they are: {error}")
     elif _files_of(report, "stale_table") and not repair.configs:  # a run writes them
-        left.append("the tables do not follow from the parts, and the archive is unknown: run stylize again")
+        archive = report.inventory.unnamed_archive
+        known = f"only the output names the archive, {archive}: pass --photos or --trust-output"
+        unknown = "the archive is unknown: pass --photos, or run stylize again"
+        left.append(f"the tables do not follow from the parts, and {known if archive else unknown}")
     left += [f"style {name}: its runs left no config; pass one with --parameters" for name in repair.unknown]
     return left
 
@@ -136,25 +159,33 @@ def _reason(row: dict[str, str]) -> str:
     return row["reason"]
 
 
-def _choose_configs(
-    report: Report, wanted: pa.Table, given: StylizeConfig | None
-) -> tuple[dict[tuple[str, str], StylizeConfig], tuple[str, ...]]:
-    """Return the newest config that drew each wanted style and recipe, and the styles without any."""
+def _find_recorded(report: Report, wanted: pa.Table) -> dict[tuple[str, str], StylizeConfig | None]:
+    """Return the newest recorded parameters of each wanted style and recipe; None if there are none."""
     inventory = report.inventory
     known: dict[tuple[str, str], StylizeConfig] = {}
     for run, config in inventory.configs.items():
         known |= dict.fromkeys(inventory.recipes.get(run, {}).items(), config)
-    given_styles = {style_folder(style) for style in given.styles} if given else set()
+    names = wanted.group_by(["style", "recipe_id"]).aggregate([]).to_pylist()
+    return {name: known.get(name) for name in sorted((row["style"], row["recipe_id"]) for row in names)}
+
+
+def _choose_configs(
+    report: Report, recorded: Mapping[tuple[str, str], StylizeConfig | None]
+) -> tuple[dict[tuple[str, str], StylizeConfig], tuple[str, ...]]:
+    """Return the parameters that draw each wanted style and recipe, and the styles without any."""
+    output_uri = report.inventory.output.uri
+    operator = report.inventory.operator
+    needed = {name: config for name, config in recorded.items() if not operator.draws(name[0])}
+    operator.check_named([config for config in needed.values() if config is not None])
     chosen: dict[tuple[str, str], StylizeConfig] = {}
-    unknown = set()
-    for row in wanted.group_by(["style", "recipe_id"]).aggregate([]).to_pylist():
-        name = (row["style"], row["recipe_id"])
-        config = given if row["style"] in given_styles else known.get(name)
-        if config is None:
-            unknown.add(row["style"])
-        else:
-            chosen[name] = config.model_copy(update=_EXACTLY | {"output_uri": inventory.output.uri})
-    return dict(sorted(chosen.items())), tuple(sorted(unknown))
+    for name, config in recorded.items():
+        if name not in needed:
+            chosen[name] = operator.settle_given(output_uri)
+        elif config is not None:
+            chosen[name] = operator.settle(config)
+    update = _EXACTLY | {"output_uri": output_uri}
+    unknown = tuple(sorted({style for style, _ in recorded.keys() - chosen.keys()}))
+    return {name: config.model_copy(update=update) for name, config in chosen.items()}, unknown
 
 
 def _restrict(config: StylizeConfig, styles: set[str]) -> StylizeConfig:
@@ -183,7 +214,16 @@ def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
 def _void_row(row: Result, is_missing: bool, now: datetime) -> Result:
     reason = f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}"
     at = max(now, row.created_at + timedelta(microseconds=1))  # it must be the latest row, whatever any clock says
-    return replace(row, **_CLEARED, flags=[], status="failed", failure="damaged", reason=reason, created_at=at)
+    failed = {"status": "failed", "failure": "damaged", "reason": reason, "created_at": at}
+    return replace(row, **_CLEARED, flags=[], **_exactly(row.mark, row.metadata), **failed)
+
+
+def _exactly(mark: str | None, metadata: str | None) -> dict[str, Any]:
+    """Return the columns of a voided row that let a run draw its picture with the same mark and metadata.
+
+    Older versions wrote neither, and their rows do not say so.
+    """
+    return {"mark": mark or "none", "metadata": metadata or "none"}
 
 
 def _read_rows(output: Store, some: pa.Table) -> list[Result]:
@@ -207,14 +247,21 @@ def _read_rows(output: Store, some: pa.Table) -> list[Result]:
 def _void_lost(report: Report, configs: dict[tuple[str, str], StylizeConfig], now: datetime) -> Iterator[list[Result]]:
     for some in sliced(report.lost, _ROWS_AT_ONCE):
         known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in some.to_pylist()]
-        yield [_lost_row(row, config, now) for row, config in known if config is not None]
+        own = report.inventory.configs
+        yield [
+            _lost_row(row, config, own.get(manifest_of(str(row["shard"])), config), now)
+            for row, config in known
+            if config is not None
+        ]
 
 
-def _lost_row(row: dict[str, object], config: StylizeConfig, now: datetime) -> Result:
+def _lost_row(row: dict[str, object], config: StylizeConfig, own: StylizeConfig, now: datetime) -> Result:
+    """Return the voided row of lost work; its `own` run tells mark and metadata, which other runs may have changed."""
     facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
     recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
     failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}
-    return Result(**facts, **recipe, **failed, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
+    exactly = _exactly(own.recipe.mark, own.recipe.metadata)
+    return Result(**facts, **recipe, **failed, **exactly, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
 
 
 def _delete_obstacles(report: Report) -> None:

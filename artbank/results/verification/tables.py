@@ -19,26 +19,28 @@ _COMPARED = [
 ]
 
 
-def find_stale(inventory: Inventory) -> Iterator[tuple[str, str]]:
-    """Yield the name of each table that does not follow from the parts, and what is wrong with it.
+def find_stale(inventory: Inventory) -> Iterator[tuple[str, str, str]]:
+    """Yield kind and name of each table that does not follow from the parts, or may not, and what is wrong with it.
 
-    `results.parquet` has only photos that are in the archive. So if rows are not in the table, the
-    archive is listed.
+    `results.parquet` has only photos that are in the archive. So if rows are not in the table, the archive is listed,
+    unless only the output names it.
     """
     if not len(inventory.rows):
         return
     names = inventory.files.filter(is_in("key", [RESULTS, METADATA]))["key"].to_pylist()
     table = _read(inventory, RESULTS, [*_COMPARED, *METADATA_COLUMNS]) if RESULTS in names else "is missing"
     if isinstance(table, str):
-        yield RESULTS, table
+        yield "stale_table", RESULTS, table
         return
     if fault := _find_difference(inventory, table):
-        yield RESULTS, fault
+        yield "stale_table", RESULTS, fault
+    elif inventory.unnamed_archive is not None and len(_find_absent(inventory, table)):
+        yield "unlisted_archive", RESULTS, f"the output names {inventory.unnamed_archive}"
     metadata = _read(inventory, METADATA, METADATA_COLUMNS) if METADATA in names else "is missing"
     if isinstance(metadata, str):
-        yield METADATA, metadata
+        yield "stale_table", METADATA, metadata
     elif not metadata.equals(make_metadata(table)):
-        yield METADATA, "does not have the done pictures of results.parquet"
+        yield "stale_table", METADATA, "does not have the done pictures of results.parquet"
 
 
 def _find_difference(inventory: Inventory, table: pa.Table) -> str | None:
@@ -47,10 +49,15 @@ def _find_difference(inventory: Inventory, table: pa.Table) -> str | None:
     found = table.select(_COMPARED)
     if not found.sort_by([(name, "ascending") for name in PAIR]).equals(expected):
         return "has rows that are not the latest of the parts"
-    absent = pc.unique(inventory.latest.filter(~known)["key"])
+    absent = _find_absent(inventory, table)
     if len(absent) and inventory.photos is not None and len(inventory.photos.filter(pc.field("key").isin(absent))):
         return "has no row of some photos that are in the archive and in the parts"
     return None
+
+
+def _find_absent(inventory: Inventory, table: pa.Table) -> pa.Array:
+    """Return the photos that have rows in parts and none in a table."""
+    return pc.unique(inventory.latest.filter(~is_in("key", pc.unique(table["key"]).to_pylist()))["key"])
 
 
 def _read(inventory: Inventory, name: str, columns: list[str] | tuple[str, ...]) -> pa.Table | str:

@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 
 from artbank.results import layout
 from artbank.results.manifest import manifest_of
-from artbank.results.verification.inventory import PAIR, REPAIR, Inventory, is_in, read_inventory
+from artbank.results.recorded_runs import Operator
+from artbank.results.verification.inventory import PAIR, REPAIR, Inventory, is_in, names_in, read_inventory
 from artbank.results.verification.pictures import find_faults
 from artbank.results.verification.tables import find_stale
+from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
 PROBLEMS = {
@@ -28,6 +30,7 @@ PROBLEMS = {
     "bad_part": "--repair deletes it and draws its pictures again",
     "damaged_manifest": "--repair deletes it; only the stylize command of its run can tell if its shards were done",
     "stray_mark": "no run can start while it exists; --repair without --quick deletes it",
+    "link": "artbank reads and writes nothing through it: replace it by what it leads to",
     "open_shard": "--repair draws what has no row, and so does the stylize command of its run",
     "stale_table": "--repair writes it again, and so does any run",
 }
@@ -37,7 +40,10 @@ NOTES = {
     "covered_shard": "its photos have rows in its styles; if you still want that run, start its stylize command again",
     "settled_mark": "its shard is done; --repair deletes the mark",
     "part_without_manifest": "its rows count, but cannot be compared with the manifest any more",
+    "unlisted_archive": "some rows are in no table; to see if they should be, pass --photos, or --trust-output",
     "removed_photo": "its photo is no longer in the archive: it cannot be drawn again, and its row is in no table",
+    "held_lease": "a run writes this style, or was killed on another machine; verify again when no run works",
+    "abandoned_lease": "a run was killed; the next run takes over, --repair deletes it",
     "leftover": "a write stopped halfway here; --repair deletes the file",
     "orphan": "no row names it; artbank neither uses nor deletes it",
 }
@@ -87,19 +93,24 @@ class Report:
 
 
 def verify(
-    output: Store, *, quick: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+    output: Store,
+    operator: Operator | None = None,
+    *,
+    quick: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Check that every row has its picture, every shard its part, and every table the rows of the parts.
 
     Args:
         output: The output of runs.
+        operator: What the caller says about its runs, such as where the photos are; nothing by default.
         quick: Compare the names and sizes of one listing only; read no picture.
         progress: Called with the number of checked pictures, and of all.
 
     Raises:
         OSError: The store failed.
     """
-    inventory = read_inventory(output)
+    inventory = read_inventory(output, operator)
     done = inventory.latest.filter(pc.field("status") == "done")
     bad = find_faults(output, done, inventory.files, quick=quick, progress=progress)
     lost, undone = _find_lost(inventory, bad)
@@ -115,7 +126,9 @@ def verify(
         _as_findings(faults),
         _as_findings(_describe_lost(inventory, lost)),
         _as_findings(_find_voided(inventory)),
-        *(_make_finding("stale_table", name, text) for name, text in find_stale(inventory)),
+        *(_make_finding(kind, name, text) for kind, name, text in find_stale(inventory)),
+        *(_make_finding("link", key, "") for key in inventory.links),
+        *(_make_finding(kind, key, "") for kind, key in _check_leases(inventory)),
         *(_make_finding("leftover", key, "") for key in output.list_leftovers(older_than_seconds=_OLD_SECONDS)),
         *(_make_finding("orphan", key, "") for key in sorted(orphans["key"].to_pylist())[:_NAMED_ORPHANS]),
     ]
@@ -182,6 +195,13 @@ def _check_shards(inventory: Inventory, undone: pa.Table) -> Iterable[tuple[str,
             yield "settled_mark", layout.mark_key(shard_id), ""
         else:
             yield "stray_mark", layout.mark_key(shard_id), "no manifest has such a shard"
+
+
+def _check_leases(inventory: Inventory) -> Iterable[tuple[str, str]]:
+    """Yield kind and key of the leases on styles."""
+    if names_in(inventory.files, f"{layout.LEASES}/", ""):
+        for key, is_abandoned in sorted(find_leases(inventory.output, layout.LEASES).items()):
+            yield "abandoned_lease" if is_abandoned else "held_lease", key
 
 
 def _find_voided(inventory: Inventory) -> pa.Table:

@@ -1,17 +1,20 @@
 """The interface of a backend, on which a `Store` is built: local files, S3, or any other file system of fsspec.
 
 Backends take keys that `Store` has checked, move whole objects, and never expand a pattern: a key may contain `*`, `?`
-or brackets. They differ in how a write is atomic and a creation exclusive: local files use a rename and a hard link, S3
-a single PUT and `If-None-Match`.
+or brackets. They differ in how a write is atomic and a creation exclusive: local files use a rename and a hard link
+(or a rename that replaces nothing), S3 a single PUT and `If-None-Match`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from artbank.store.skipped import SkippedFiles
 
 _T = TypeVar("_T")
 
@@ -30,6 +33,7 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
 }
+_HASHED_AT_ONCE = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,26 @@ class ListedObject:
 
     Attributes:
         key: Below the store.
-        size: Bytes.
+        size: Bytes; None if the backend does not list it.
         etag: None if the backend has none.
         changed_ns: Time of the last change, nanoseconds since 1970; None if the backend does not report it.
+        status_ns: Time of the last change of content, name, owner or mode, which no program can set; None if there is
+            no such time.
     """
 
     key: str
-    size: int
+    size: int | None
     etag: str | None
     changed_ns: int | None
+    status_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class ContentHash:
+    """The SHA-256, hex, and the size in bytes of an object that was read."""
+
+    sha256: str
+    size: int
 
 
 class Backend(Protocol):
@@ -56,8 +71,18 @@ class Backend(Protocol):
         """Return the backend of a folder below this one."""
         ...
 
-    def walk(self, prefix: str) -> Iterable[ListedObject]:
-        """List all objects below `prefix`, in any order; nothing if there is no such folder."""
+    def contains(self, other: Backend) -> bool:
+        """Tell whether another folder is this one or lies in it, however the two are spelled."""
+        ...
+
+    def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterable[ListedObject]:
+        """List all objects below `prefix`, in any order; nothing if there is no such folder.
+
+        Args:
+            prefix: A folder.
+            skipped: Collects what cannot be listed, and the listing goes on; an error is raised when None. If the
+                store itself may not be listed, that is an error in any case.
+        """
         ...
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterable[ListedObject]:
@@ -76,6 +101,10 @@ class Backend(Protocol):
         """List the names of the folders one level below `prefix`, in any order."""
         ...
 
+    def list_files(self, prefix: str) -> Iterable[ListedObject]:
+        """List the objects directly in `prefix`, without those in its folders, in any order."""
+        ...
+
     def exists(self, key: str) -> bool:
         """Tell whether there is an object of that name; False for a folder."""
         ...
@@ -84,11 +113,12 @@ class Backend(Protocol):
         """Read several objects at once; an object that cannot be read yields its error."""
         ...
 
-    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
-        """Return the SHA-256, hex, of several objects; an object that cannot be read yields its error.
+    def abandon_reads(self) -> None:
+        """End the reads of other threads in this folder with errors, where a read may last long."""
+        ...
 
-        Reads large objects in pieces.
-        """
+    def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
+        """Hash several objects, large ones in pieces; an object that cannot be read yields its error."""
         ...
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
@@ -118,6 +148,16 @@ def try_read(read: Callable[[str], _T], key: str) -> _T | Exception:
         return read(key)
     except Exception as error:
         return error
+
+
+def hash_file(file: Any) -> ContentHash:
+    """Read a file to its end and hash it; counts the bytes, since not every file knows its size or its position."""
+    digest = hashlib.sha256()
+    size = 0
+    while piece := file.read(_HASHED_AT_ONCE):
+        digest.update(piece)
+        size += len(piece)
+    return ContentHash(digest.hexdigest(), size)
 
 
 def media_type(key: str) -> str | None:

@@ -12,12 +12,14 @@ from artbank.store.backends.backend import Backend
 from artbank.store.backends.fsspec import FsspecBackend
 from artbank.store.backends.local import LocalBackend
 from artbank.store.backends.s3 import S3Backend
+from artbank.store.backends.web_redirects import PROTOCOLS, client_options
 from artbank.store.keys import check_key
 
+_ENDPOINT = re.compile(r"https?://[^\s/]+(/\S*)?")
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
-def open_backend(uri: str) -> tuple[str, Backend]:
+def open_backend(uri: str, *, is_durable: bool = True) -> tuple[str, Backend]:
     """Return the normalised URI of a folder, and its backend; see `Store.open`.
 
     Raises:
@@ -29,17 +31,17 @@ def open_backend(uri: str) -> tuple[str, Backend]:
         )
     protocol, rest = uri.split("://", 1) if _PROTOCOL.match(uri) else ("file", uri)
     if protocol in ("file", "local"):
-        return _open_local(rest)
+        return _open_local(rest, is_durable)
     if protocol in ("s3", "s3a"):
         return _open_s3(rest)
     return _open_fsspec(uri)
 
 
-def _open_local(path: str) -> tuple[str, Backend]:
+def _open_local(path: str, is_durable: bool) -> tuple[str, Backend]:
     if not path or "\0" in path:
         raise ConfigError(f"expected the path of a folder, found {path!r}; use `.` for the current folder")
     root = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
-    return str(root), LocalBackend(root)
+    return str(root), LocalBackend(root, is_durable)
 
 
 def _open_s3(path: str) -> tuple[str, Backend]:
@@ -48,8 +50,22 @@ def _open_s3(path: str) -> tuple[str, Backend]:
         raise ConfigError("expected s3://bucket/folder, found no bucket; name one")
     if prefix:
         check_key(prefix)
-    endpoint_url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return f"s3://{bucket}/{prefix}".rstrip("/"), S3Backend(bucket, prefix, endpoint_url)
+    return f"s3://{bucket}/{prefix}".rstrip("/"), S3Backend(bucket, prefix, _find_endpoint())
+
+
+def _find_endpoint() -> str | None:
+    """Return the address of the S3 server in the environment, if there is one.
+
+    Raises:
+        ConfigError: It is no address, which the client would only notice at its first request.
+    """
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if url := os.environ.get(name):
+            if not _ENDPOINT.fullmatch(url):
+                found = redact(url if "://" in url else f"//://{url}").removeprefix("//://")
+                raise ConfigError(f"{name}: expected an address such as http://host:9000, found {found}; correct it")
+            return url
+    return None
 
 
 def _open_fsspec(uri: str) -> tuple[str, Backend]:
@@ -57,8 +73,9 @@ def _open_fsspec(uri: str) -> tuple[str, Backend]:
 
     if "::" in uri:
         raise ConfigError(f"expected a single location, found the chain {uri}; unpack it first")
+    options = client_options() if uri.partition("://")[0].lower() in PROTOCOLS else {}
     try:
-        fs, path = fsspec.url_to_fs(uri, use_listings_cache=False)
+        fs, path = fsspec.url_to_fs(uri, use_listings_cache=False, **options)
     except (ValueError, ImportError) as error:
         raise ConfigError(f"expected a path, s3:// or a protocol of fsspec, found {uri}: {error}") from error
     protocol, _, rest = uri.partition("://")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from artbank.store.backends.backend import ListedObject, to_nanoseconds, try_read
+from artbank.store.backends.backend import Backend, ContentHash, ListedObject, hash_file, to_nanoseconds, try_read
+from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import concerns_one_object
 
 _CREATE_LOCK = threading.Lock()
 _TIME_FIELDS = ("mtime", "LastModified", "last_modified", "updated", "created")
@@ -30,14 +31,17 @@ class FsspecBackend:
         """See `Backend.child`."""
         return FsspecBackend(self._fs, self._path(folder))
 
-    def walk(self, prefix: str) -> Iterator[ListedObject]:
+    def contains(self, other: Backend) -> bool:
+        """See `Backend.contains`."""
+        is_same_system = isinstance(other, FsspecBackend) and self._fs == other._fs
+        return is_same_system and f"{other._root}/".startswith(f"{self._root}/")
+
+    def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
         folder = self._path(prefix)
-        for path, info in self._fs.find(folder, detail=True).items():
+        for path, info in self._find(folder, skipped):
             if path.startswith(f"{folder}/"):
-                key = path[len(self._root) + 1 :]
-                etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-                yield ListedObject(key, info["size"], etag or None, _changed_ns(info))
+                yield self._to_listed(path, info)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`."""
@@ -51,6 +55,14 @@ class FsspecBackend:
             return []
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
 
+    def list_files(self, prefix: str) -> list[ListedObject]:
+        """See `Backend.list_files`."""
+        try:
+            entries = self._fs.ls(self._path(prefix), detail=True)
+        except FileNotFoundError:
+            return []
+        return [self._to_listed(entry["name"], entry) for entry in entries if entry["type"] == "file"]
+
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
         return self._fs.isfile(self._path(key))
@@ -59,7 +71,10 @@ class FsspecBackend:
         """See `Backend.read_many`."""
         return {key: try_read(self._read, key) for key in keys}
 
-    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`; does nothing."""
+
+    def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`."""
         return {key: try_read(self._hash, key) for key in keys}
 
@@ -91,9 +106,43 @@ class FsspecBackend:
     def _read(self, key: str) -> bytes:
         return self._fs.cat_file(self._path(key))
 
-    def _hash(self, key: str) -> str:
+    def _find(self, folder: str, skipped: SkippedFiles | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the path of each file below a folder, and what the file system lists of it.
+
+        The `find` that most file systems inherit leaves out folders that it cannot list, without a word; those that
+        have one of their own list all keys at once.
+        """
+        from fsspec import AbstractFileSystem
+
+        if type(self._fs).find is not AbstractFileSystem.find:
+            yield from self._fs.find(folder, detail=True).items()
+            return
+        pending = [folder]
+        while pending:
+            current = pending.pop()
+            try:
+                entries = self._fs.ls(current, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                if skipped is None or current == self._root or not concerns_one_object(error):
+                    raise
+                skipped.add("unreadable", current[len(self._root) + 1 :])
+                continue
+            for entry in entries:
+                path = entry["name"].rstrip("/")
+                if entry["type"] != "directory":
+                    yield path, entry
+                elif path != current:
+                    pending.append(path)
+
+    def _hash(self, key: str) -> ContentHash:
         with self._fs.open(self._path(key), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(file)
+
+    def _to_listed(self, path: str, info: Mapping[str, Any]) -> ListedObject:
+        etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+        return ListedObject(path[len(self._root) + 1 :], info.get("size"), etag or None, _changed_ns(info))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}" if key else self._root

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
+import itertools
 import logging
 import os
 import re
@@ -15,38 +16,74 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
-from artbank.runtime.processes import THIS_HOST, is_dead
-from artbank.store.backends.backend import ListedObject, try_read
+from artbank.runtime.processes import PID_SPACE, is_dead
+from artbank.store.backends.backend import Backend, ContentHash, ListedObject, hash_file, try_read
+from artbank.store.backends.exclusive_rename import publish
+from artbank.store.backends.flushing import flush_folder, write_file
+from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import concerns_one_object
 
 logger = logging.getLogger(__name__)
 
 _Item = TypeVar("_Item")
 _T = TypeVar("_T")
 _NUM_THREADS = 16
-# The hidden file of a write: 16 random digits, then host and process of the writer.
-_PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{8})([0-9a-f]{8})\.tmp")
+_WRITE_ATTEMPTS = 3
+_HAS_STATUS_TIME = os.name != "nt"  # there st_ctime is the time of creation
+# The hidden file of a write: 16 random digits, then pid space and process of the writer. Older versions wrote 8 digits
+# of the host in place of the pid space.
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{16}|[0-9a-f]{8})([0-9a-f]{8})\.tmp")
 
 
 @dataclass(frozen=True)
 class LocalBackend:
     """Files below one folder.
 
-    Listings leave out links, which may lead out of the folder or in circles. A write first goes to a hidden file beside
-    its target; if the process is killed meanwhile, that file stays behind, unlisted. Creation needs a file system with
-    hard links.
+    Links below the folder may lead out of it or in circles: listings leave them out, and nothing is read, written or
+    deleted through one. The folder itself may be a link, and so may those above it.
+
+    A write first goes to a hidden file beside its target; if the process is killed meanwhile, that file stays behind,
+    unlisted. See `exclusive_rename` for how a creation is exclusive.
+
+    Attributes:
+        root: The folder.
+        is_durable: Flush each file, and the folders that lead to it, to the disk before a write returns. So what is
+            written first survives a power cut if what is written later does.
+        opened: The folder of the store that this is a folder of; None if that is `root` itself.
     """
 
     root: Path
+    is_durable: bool = True
+    opened: Path | None = None
 
     def child(self, folder: str) -> LocalBackend:
         """See `Backend.child`."""
-        return LocalBackend(self.root / folder)
+        return replace(self, root=self.root / folder, opened=self.opened or self.root)
 
-    def walk(self, prefix: str) -> Iterator[ListedObject]:
+    def contains(self, other: Backend) -> bool:
+        """See `Backend.contains`; follows links, and knows mounts and names that the file system takes as equal."""
+        if not isinstance(other, LocalBackend):
+            return False
+        own = (self.root, Path(os.path.realpath(self.root)))
+        others = (other.root, Path(os.path.realpath(other.root)))
+        if any(path.is_relative_to(root) for root in own for path in others):
+            return True
+        return any(_is_same_folder(path, self.root) for path in (others[1], *others[1].parents))
+
+    def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
         """See `Backend.walk`."""
-        for key, entry in self._entries(prefix):
-            if (found := _to_listed(key, entry)) is not None:
+        for key, entry in self._entries(prefix, skipped=skipped):
+            try:
+                found = _to_listed(key, entry)
+            except OSError as error:  # its folder may be listed, but not entered
+                if skipped is None or not concerns_one_object(error):
+                    raise
+                skipped.add("unreadable", key)
+                continue
+            if found is not None:
                 yield found
+            elif skipped is not None:
+                skipped.add("link" if entry.is_symlink() else "special", key)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> Iterator[ListedObject]:
         """See `Backend.list_leftovers`."""
@@ -55,38 +92,44 @@ class LocalBackend:
             match = _PARTIAL.fullmatch(entry.name)
             if match is None or (found := _to_listed(key, entry)) is None:
                 continue
-            host = match[1]
-            process = int(match[2], 16)
-            yield replace(found, changed_ns=0) if is_dead(host, process) else found
+            yield replace(found, changed_ns=0) if is_dead(match[1], int(match[2], 16)) else found
 
     def list_folders(self, prefix: str) -> list[str]:
         """See `Backend.list_folders`; includes empty folders."""
         return [entry.name for entry in self._scan(prefix) if entry.is_dir(follow_symlinks=False)]
 
+    def list_files(self, prefix: str) -> Iterator[ListedObject]:
+        """See `Backend.list_files`."""
+        for entry in self._scan(prefix):
+            if (found := _to_listed(f"{prefix}/{entry.name}".lstrip("/"), entry)) is not None:
+                yield found
+
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
-        return (self.root / key).is_file()
+        path = self._path(key)
+        return path.is_file() and not path.is_symlink()
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """See `Backend.read_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._read, key), keys), strict=True))
 
-    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`; does nothing."""
+
+    def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._hash, key), keys), strict=True))
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
         """See `Backend.write_many`."""
-        list(_in_threads(lambda item: self._write(*item), objects.items()))
+        list(_in_threads(lambda item: self._place(*item, self._replace), objects.items()))
+        self._flush_folders(objects)
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Backend.create`."""
-        with self._partial_file(key, data) as partial:
-            try:
-                (self.root / key).hardlink_to(partial)
-            except FileExistsError:
-                return False
-        return True
+        is_created = self._place(key, data, self._publish)
+        self._flush_folders([key])  # also if another process was first: it may not have come that far
+        return is_created
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """See `Backend.delete_many`; leaves empty folders behind."""
@@ -97,12 +140,21 @@ class LocalBackend:
         self.delete_many([key])
         return False
 
-    def _entries(self, prefix: str, *, with_partial: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _entries(
+        self, prefix: str, *, with_partial: bool = False, skipped: SkippedFiles | None = None
+    ) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield all files below a folder with their keys."""
         pending = [prefix]
         while pending:
             folder = pending.pop()
-            for entry in self._scan(folder, with_partial=with_partial):
+            try:
+                found = self._scan(folder, with_partial=with_partial, skipped=skipped)
+            except OSError as error:
+                if skipped is None or not folder or not concerns_one_object(error):
+                    raise
+                skipped.add("unreadable", folder)
+                continue
+            for entry in found:
                 key = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(key)
@@ -114,7 +166,9 @@ class LocalBackend:
             for entry in self._scan(folder, with_partial=True):
                 yield f"{folder}/{entry.name}".lstrip("/"), entry
 
-    def _scan(self, folder: str, *, with_partial: bool = False) -> list[os.DirEntry[str]]:
+    def _scan(
+        self, folder: str, *, with_partial: bool = False, skipped: SkippedFiles | None = None
+    ) -> list[os.DirEntry[str]]:
         """List a folder without hidden entries; on request with the partial files of writes."""
 
         def is_wanted(entry: os.DirEntry[str]) -> bool:
@@ -123,22 +177,41 @@ class LocalBackend:
             return with_partial and _PARTIAL.fullmatch(entry.name) is not None
 
         try:
-            with os.scandir(self.root / folder) as entries:
-                wanted = [entry for entry in entries if is_wanted(entry)]
+            with os.scandir(self._path(f"{folder}/_" if folder else "_").parent) as entries:
+                found = list(entries)
         except FileNotFoundError:
             return []
         except NotADirectoryError:
             if not folder:
                 raise  # the store itself is a file: an error that the user must see
             return []
+        wanted = [entry for entry in found if is_wanted(entry)]
+        if skipped is not None:
+            hidden = [entry.name for entry in found if entry.name.startswith(".")]
+            for name in hidden:
+                skipped.add("hidden", f"{folder}/{name}" if folder else name)
+            return wanted
         links = [entry.path for entry in wanted if entry.is_symlink()]
         if links:
             logger.warning("left out %d links such as %s; replace them by their targets", len(links), links[0])
         return wanted
 
-    def _hash(self, key: str) -> str:
+    def _path(self, key: str) -> Path:
+        """Return the path of a file.
+
+        Raises:
+            OSError: A folder between the store and the file is a link.
+        """
+        path = self.root / key
+        top = self.opened or self.root
+        for folder in itertools.takewhile(lambda above: above != top, path.parents):
+            if os.path.islink(folder):  # noqa: PTH114 - a third of the time, and this runs for every file
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+        return path
+
+    def _hash(self, key: str) -> ContentHash:
         with self._open(key) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(file)
 
     def _read(self, key: str) -> bytes:
         with self._open(key) as file:
@@ -147,36 +220,63 @@ class LocalBackend:
     @contextlib.contextmanager
     def _open(self, key: str) -> Iterator[BufferedReader]:
         try:
-            with (self.root / key).open("rb") as file:
+            with open(self._path(key), "rb", opener=_open_no_link) as file:
                 yield file
         except NotADirectoryError as error:
             message = "a file has the name of one of its folders"
             raise FileNotFoundError(error.errno, message, str(self.root / key)) from error
 
-    def _write(self, key: str, data: bytes) -> None:
+    def _place(self, key: str, data: bytes, place: Callable[[Path, str], bool]) -> bool:
+        """Write data to a hidden file and give it its name; again if something deletes the hidden file meanwhile.
+
+        A clean-up on another machine takes it for a leftover once it is old: a paused process, a wrong clock.
+        """
+        for _ in range(_WRITE_ATTEMPTS - 1):
+            with contextlib.suppress(FileNotFoundError), self._partial_file(key, data) as partial:
+                return place(partial, key)
         with self._partial_file(key, data) as partial:
-            partial.replace(self.root / key)
+            return place(partial, key)
+
+    def _replace(self, partial: Path, key: str) -> bool:
+        partial.replace(self._path(key))
+        return True
+
+    def _publish(self, partial: Path, key: str) -> bool:
+        try:
+            publish(partial, self._path(key))
+        except FileExistsError:
+            return False
+        return True
+
+    def _flush_folders(self, keys: Iterable[str]) -> None:
+        if self.is_durable:
+            for folder in {(self.root / key).parent for key in keys}:
+                flush_folder(folder)
 
     def _delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            (self.root / key).unlink()
+            self._path(key).unlink()
 
     @contextlib.contextmanager
     def _partial_file(self, key: str, data: bytes) -> Iterator[Path]:
         """Write data to a hidden file beside its target; deletes the file if it is still there at the end."""
         # Not the target's name with an extension: the name may already have the greatest possible length.
-        name = f".{uuid.uuid4().hex[:16]}{THIS_HOST}{os.getpid():08x}.tmp"
-        partial = (self.root / key).with_name(name)
+        name = f".{uuid.uuid4().hex[:16]}{PID_SPACE}{os.getpid():08x}.tmp"
+        partial = self._path(key).with_name(name)
         try:
             try:
-                partial.write_bytes(data)
+                write_file(partial, data, is_durable=self.is_durable)
             except FileNotFoundError:
                 partial.parent.mkdir(parents=True, exist_ok=True)
-                partial.write_bytes(data)
+                write_file(partial, data, is_durable=self.is_durable)
             yield partial
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
 def _to_listed(key: str, entry: os.DirEntry[str]) -> ListedObject | None:
@@ -187,7 +287,15 @@ def _to_listed(key: str, entry: os.DirEntry[str]) -> ListedObject | None:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return ListedObject(key, status.st_size, None, status.st_mtime_ns)
+    status_ns = status.st_ctime_ns if _HAS_STATUS_TIME else None
+    return ListedObject(key, status.st_size, None, status.st_mtime_ns, status_ns)
+
+
+def _is_same_folder(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist, or may not be entered
+        return False
 
 
 def _in_threads(work: Callable[[_Item], _T], items: Iterable[_Item]) -> Iterator[_T]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import random
 import time
@@ -17,10 +16,21 @@ from xml.etree import ElementTree
 
 from more_itertools import sliced
 
-from artbank.store.backends.backend import ListedObject, media_type, to_nanoseconds, try_read
+from artbank.store.backends.backend import (
+    Backend,
+    ContentHash,
+    ListedObject,
+    hash_file,
+    media_type,
+    to_nanoseconds,
+    try_read,
+)
+from artbank.store.skipped import SkippedFiles
+from artbank.store.transient_errors import error_code
 
 _NUM_REQUESTS = 32  # in flight; more gain nothing, because the client's own CPU time is the limit
 _MAX_PUT = 5 * 2**30  # bytes; the largest object of one PUT
+_OK = 200  # status of HTTP
 _MAX_DELETE = 1000  # keys in one delete request
 _CONFLICT_CODES = ("ConditionalRequestConflict", "OperationAborted")
 _CONFLICT_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -53,19 +63,19 @@ class S3Backend:
         """See `Backend.child`."""
         return replace(self, prefix=self._object_key(folder))
 
-    def walk(self, prefix: str) -> Iterator[ListedObject]:
-        """See `Backend.walk`.
+    def contains(self, other: Backend) -> bool:
+        """See `Backend.contains`."""
+        if not isinstance(other, S3Backend) or (self.bucket, self.endpoint_url) != (other.bucket, other.endpoint_url):
+            return False
+        return not self.prefix or f"{other.prefix}/".startswith(f"{self.prefix}/")
+
+    def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterator[ListedObject]:
+        """See `Backend.walk`; a bucket lists all its keys or none.
 
         Raises:
             FileNotFoundError: The bucket does not exist.
         """
-        skip = len(self.prefix) + 1 if self.prefix else 0
-        for page in self._pages(prefix):
-            for entry in page.get("Contents", ()):
-                if entry["Key"].endswith("/"):  # the mark of an empty folder that some consoles write
-                    continue
-                changed_ns = to_nanoseconds(entry["LastModified"])
-                yield ListedObject(entry["Key"][skip:], entry["Size"], entry["ETag"].strip('"'), changed_ns)
+        yield from self._objects(prefix)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`; an interrupted PUT leaves nothing."""
@@ -80,6 +90,14 @@ class S3Backend:
         for page in self._pages(prefix, Delimiter="/"):
             for entry in page.get("CommonPrefixes", ()):
                 yield entry["Prefix"].removesuffix("/").rpartition("/")[2]
+
+    def list_files(self, prefix: str) -> Iterator[ListedObject]:
+        """See `Backend.list_files`.
+
+        Raises:
+            FileNotFoundError: The bucket does not exist.
+        """
+        yield from self._objects(prefix, Delimiter="/")
 
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
@@ -96,7 +114,13 @@ class S3Backend:
         results = self._fs.cat_ranges(paths, None, None, batch_size=_NUM_REQUESTS, max_concurrency=1)
         return {key: self._add_path(result, key) for key, result in zip(keys, results, strict=True)}
 
-    def hash_many(self, keys: Sequence[str]) -> dict[str, str | Exception]:
+    def abandon_reads(self) -> None:
+        """See `Backend.abandon_reads`."""
+        from artbank.store.backends.s3_session import abandon_reads
+
+        abandon_reads(self.prefix)
+
+    def hash_many(self, keys: Sequence[str]) -> dict[str, ContentHash | Exception]:
         """See `Backend.hash_many`; one at a time, because objects without an ETag are rare."""
         return {key: try_read(self._hash, key) for key in keys}
 
@@ -123,7 +147,7 @@ class S3Backend:
                     self._fs.pipe_file(self._path(key), data, **options)
                 return True
             except OSError as error:
-                code = _error_code(error)
+                code = error_code(error)
                 if code == "PreconditionFailed":  # s3fs raises it as one of two classes, depending on the server
                     return False
                 if code not in _CONFLICT_CODES or seconds is None:
@@ -162,16 +186,31 @@ class S3Backend:
             self._fs.call_s3("delete_object", Bucket=self.bucket, Key=object_key, VersionId=version)
         return bool(versions)
 
+    def _objects(self, prefix: str, **options: str) -> Iterator[ListedObject]:
+        skip = len(self.prefix) + 1 if self.prefix else 0
+        for page in self._pages(prefix, **options):
+            for entry in page.get("Contents", ()):
+                size = entry.get("Size")
+                if entry["Key"].endswith("/") and not size:  # the mark of an empty folder that some consoles write
+                    continue
+                etag = (entry.get("ETag") or "").strip('"') or None
+                # A time of whole seconds cannot replace an ETag; without a time the content is hashed.
+                changed_ns = to_nanoseconds(entry["LastModified"]) if etag else None
+                yield ListedObject(entry["Key"][skip:], size, etag, changed_ns)
+
     @property
     def _fs(self) -> Any:
         from s3fs import S3FileSystem
 
-        # s3fs keeps one instance per set of arguments and process, so this is cheap, and a fork gets its own.
-        return S3FileSystem(endpoint_url=self.endpoint_url, use_listings_cache=False, config_kwargs=_CLIENT_CONFIG)
+        from artbank.store.backends.s3_session import SteadySession
 
-    def _hash(self, key: str) -> str:
+        # s3fs keeps one instance per set of arguments and process, so this is cheap, and a fork gets its own.
+        config = {**_CLIENT_CONFIG, "http_session_cls": SteadySession}
+        return S3FileSystem(endpoint_url=self.endpoint_url, use_listings_cache=False, config_kwargs=config)
+
+    def _hash(self, key: str) -> ContentHash:
         with self._paths_in_errors(key), self._fs.open(self._path(key), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(file)
 
     def _object_key(self, key: str) -> str:
         return "/".join(part for part in (self.prefix, key) if part)
@@ -191,6 +230,8 @@ class S3Backend:
             yield page
             if not page.get("IsTruncated"):
                 return
+            if not page.get("NextContinuationToken"):
+                raise _no_listing("one that breaks off without a token for its next page")
             options["ContinuationToken"] = page["NextContinuationToken"]
 
     @contextlib.contextmanager
@@ -205,20 +246,29 @@ class S3Backend:
         if not isinstance(result, FileNotFoundError | PermissionError):
             return result
         number = errno.ENOENT if isinstance(result, FileNotFoundError) else errno.EACCES
-        error = OSError(number, _error_code(result) or os.strerror(number), f"s3://{self._path(key)}")
+        error = OSError(number, error_code(result) or os.strerror(number), f"s3://{self._path(key)}")
         error.__cause__ = result.__cause__
         return error
 
 
 def _parse_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Parse the objects of one page of a listing faster than the client does; leave unusual pages to the client."""
+    """Parse the objects of one page of a listing faster than the client does; leave unusual pages to the client.
+
+    Raises:
+        OSError: The answer is no listing. The client would take it for an empty one.
+    """
+    is_success = response_dict.get("status_code") == _OK
+    if is_success and not response_dict["body"]:
+        raise _no_listing("an empty answer")
     try:
         page = ElementTree.fromstring(response_dict["body"])
+        if is_success and page.tag.rpartition("}")[2] != "ListBucketResult":
+            raise _no_listing(f"<{page.tag.rpartition('}')[2]}>")
         namespace = page.tag.removesuffix("ListBucketResult")
         contents = [
             {
                 "Key": entry.findtext(f"{namespace}Key"),
-                "Size": int(entry.findtext(f"{namespace}Size", "")),
+                "Size": int(size) if (size := entry.findtext(f"{namespace}Size")) else None,
                 "ETag": entry.findtext(f"{namespace}ETag"),
                 "LastModified": datetime.fromisoformat(entry.findtext(f"{namespace}LastModified", "")),
             }
@@ -232,9 +282,9 @@ def _parse_contents(response_dict: dict[str, Any], customized_response_dict: dic
         customized_response_dict["Contents"] = contents
 
 
+def _no_listing(found: str) -> OSError:
+    return OSError(errno.EIO, f"expected the listing of a bucket, found {found}; check AWS_ENDPOINT_URL")
+
+
 def _content_type(value: str | None) -> dict[str, str]:
     return {} if value is None else {"ContentType": value}
-
-
-def _error_code(error: OSError) -> str | None:
-    return getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")

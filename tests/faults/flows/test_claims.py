@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from artbank.bank.train_state import TrainState
+from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
 from artbank.gallery import plan, train
@@ -25,6 +26,7 @@ from artbank.store.objects import Store
 from flows.train_banks import train_banks
 from tests.support.flow_runs import id_of, log_of, run, task_runs
 from tests.support.small_inputs import training
+from tests.support.waiting import wait_for
 
 _TRAIN = """
 import logging, sys
@@ -35,6 +37,19 @@ from artbank.gallery.train import train_collections
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 config = TrainConfig.model_validate_json(sys.argv[1])
 print(sorted(train_collections(config, plan_training(config).jobs)))
+"""
+
+_STAND_STILL_BEFORE_REGISTERING = """
+import os, signal
+from artbank.catalog.catalog import Catalog
+
+reserve_version = Catalog.reserve_version
+
+def stand_still(*given):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return reserve_version(*given)
+
+Catalog.reserve_version = stand_still
 """
 
 
@@ -74,6 +89,16 @@ def stop_in_training(config: TrainConfig) -> Iterator[subprocess.Popen[str]]:
         while child.poll() is None and not any(Path(config.store_uri).glob("checkpoints/*/*.safetensors")):
             time.sleep(0.002)
         child.send_signal(signal.SIGSTOP)
+        yield child
+        child.kill()
+
+
+@contextmanager
+def stop_before_registering(config: TrainConfig) -> Iterator[subprocess.Popen[str]]:
+    """Train in another process, which stands still after its last look at its lease; killed at the end."""
+    command = [sys.executable, "-c", _STAND_STILL_BEFORE_REGISTERING + _TRAIN, config.model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        wait_for(lambda: " T " in Path(f"/proc/{child.pid}/stat").read_text(), 300)
         yield child
         child.kill()
 
@@ -141,3 +166,20 @@ def test_a_process_that_stood_still_for_too_long_is_superseded_and_gives_up(
     assert told.strip() == "[]" and "registered" not in log
     assert versions(str(tmp_path)) == [("novak", 1)]
     assert not any(tmp_path.glob("checkpoints/*/*"))
+
+
+def test_a_process_that_stood_still_before_it_registered_changes_nothing_that_another_registered(
+    trained: Any, tmp_path: Path
+) -> None:
+    config = training(trained.gallery, str(tmp_path), collections=("novak",), lease_seconds=1.5)
+    store = Store.open(str(tmp_path))
+    with stop_before_registering(config) as other:
+        assert run(train_banks, config).result().trained == {"novak": 1}
+        [bank] = Catalog(store).banks()
+        before = {stored.key: stored.etag for stored in store.list("banks", hash_content=True)}
+        other.send_signal(signal.SIGCONT)
+        told, log = other.communicate(timeout=300)
+    assert told.strip() == "[]" and f"another run has registered bank {bank.bank_id}" in log
+    assert {stored.key: stored.etag for stored in store.list("banks", hash_content=True)} == before
+    assert Catalog(store).banks() == [bank] and load_bank(store, bank)
+    assert run(train_banks, config).result().current == ("novak",)

@@ -139,7 +139,7 @@ def test_a_range_is_done_here_and_what_has_a_part_is_left_alone(config: StylizeC
 def test_a_range_that_cannot_be_done_fails_and_names_its_shards(config: StylizeConfig, place: Any) -> None:
     config = config.model_copy(update={"store_uri": place.store})
     plan, shards, _ = plan_archive(config)
-    for path in Path(place.store).glob("banks/novak/*/bank.safetensors"):
+    for path in Path(place.store).glob("banks/novak/*/*/bank.safetensors"):
         path.write_bytes(b"torn")
     state = run(lambda c, **v: stylize_shards(c, plan.run_id, 2, 2, **v), config)
     with pytest.raises(ResultsError, match=f"2 of 2 shards failed: {shards[2].id} .BankError: .*{shards[3].id} .Bank"):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from artbank.archive.plan import StylizePlan, load_range, plan_archive, plan_key
+from artbank.archive.styles import resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.results.manifest import Shard
+from artbank.runtime.collection_ids import collection_id
 from artbank.store.objects import Store
 from tests.support.rows import bank_record, register
 from tests.support.small_inputs import STYLIZE, stylizing
@@ -84,7 +84,23 @@ def test_a_run_is_not_worked_on_with_another_recipe(config: StylizeConfig) -> No
     assert load_range(elsewhere, plan.run_id, 0, 4)[0] == plan
 
 
-def test_where_nothing_is_to_do_no_plan_is_written(config: StylizeConfig, tmp_path: Path) -> None:
-    empty = config.model_copy(update={"archive_uri": str(tmp_path / "nothing")})
-    assert planned(empty)[0].run_id == ""
+def test_where_nothing_is_to_do_no_plan_is_written(config: StylizeConfig) -> None:
+    assert planned(config.model_copy(update={"retry_failed": True}))[0].run_id == ""
     assert Store.open(config.output_uri).list() == []
+
+
+def test_a_style_is_the_same_by_name_by_id_and_in_a_mix(store_uri: str) -> None:
+    catalog = Catalog(Store.open(store_uri))
+    for name in ("Van Gogh", "葛飾北斎", "Gilbert + George"):
+        register(catalog, bank_record(collection=collection_id(name), display_name=name, base_model_hash="b"))
+    pairs = {
+        "Van Gogh": "Van-Gogh-10152184",
+        "葛飾北斎@1": "collection-d76f9fac@1",
+        "Van Gogh:0.7 + 葛飾北斎:0.3": "Van-Gogh-10152184:0.7+collection-d76f9fac:0.3",
+    }
+    for by_name, by_id in pairs.items():
+        assert resolve_styles(catalog, [by_name], STYLIZE, "b") == resolve_styles(catalog, [by_id], STYLIZE, "b")
+        with pytest.raises(ConfigError, match="would share its folder"):
+            resolve_styles(catalog, [by_name, by_id], STYLIZE, "b")
+    [whole] = resolve_styles(catalog, ["Gilbert + George"], STYLIZE, "b")
+    assert [bank.title for bank, _ in whole.banks] == ["Gilbert + George"]

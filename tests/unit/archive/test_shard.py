@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
@@ -19,6 +21,7 @@ from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.scores import Cosines, Scores, score
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylizer
+from tests.support.image_files import chunk, heif, raw, save, with_chunks
 from tests.support.shards import asked, pictures, rows, work
 from tests.support.small_inputs import STYLIZE, draw_photo, stylizing
 from tests.support.waiting import wait_for
@@ -29,6 +32,49 @@ def test_a_row_says_what_its_file_is(photos: Store, shelf: str) -> None:
     for row in work(config).values():
         data = (Path(config.output_uri) / str(row.file_name)).read_bytes()
         assert (row.file_size, row.file_sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_photos_of_telephones_and_cameras_are_drawn_and_a_conversion_is_noted(shelf: str, tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "photos"))
+    photo = Image.open(io.BytesIO(draw_photo(0)))
+    bright = with_chunks(save(photo, "PNG"), chunk(b"cICP", b"\x09\x10\0\1"))
+    store.write_many({"a.heic": heif(photo), "b.nef": raw(96, 64), "c.png": bright})
+    rows = work(asked(store, shelf))
+    assert [rows[key].status for key in ("a.heic", "b.nef", "c.png")] == ["done"] * 3
+    assert (rows["b.nef"].width_px, rows["b.nef"].height_px) == (rows["a.heic"].width_px, rows["a.heic"].height_px)
+    assert rows["a.heic"].notes == [] and rows["c.png"].notes == ["mapped from high dynamic range (PQ) to sRGB"]
+
+
+def test_the_best_of_several_candidates_is_kept_and_the_row_has_the_scores_of_all(
+    photos: Store, shelf: str, tmp_path: Path
+) -> None:
+    single = [
+        work(asked(photos, shelf, output=str(tmp_path / f"{seed}"), recipe=STYLIZE.model_copy(update={"seed": seed})))
+        for seed in (5, 6, 7)
+    ]
+    best = work(asked(photos, shelf, recipe=STYLIZE.model_copy(update={"seed": 5, "candidates": 3})))
+    kept = set()
+    for key, row in best.items():
+        drawn = [rows[key] for rows in single]
+        scores = [(one.clip_style + one.clip_content) / 2 for one in drawn]  # pyright: ignore[reportOptionalOperand]
+        assert row.candidates == pytest.approx(scores, abs=1e-6)
+        chosen = scores.index(max(scores))
+        assert (row.seed, row.file_sha256) == (drawn[chosen].seed, drawn[chosen].file_sha256)
+        kept.add(chosen)
+    assert len(kept) > 1, "some photo is better with another seed"
+    assert all(row.candidates is None for row in single[0].values())
+
+
+def test_a_row_has_the_structure_that_its_photo_took_and_says_where_it_was_not_enough(
+    photos: Store, shelf: str
+) -> None:
+    held = {"strength": 1.0, "structure": 0.1, "keep_structure": 0.97}
+    found = work(asked(photos, shelf, recipe=STYLIZE.model_copy(update=held)))
+    for row in found.values():
+        assert row.structure is not None and row.lightness is not None and row.ssim is not None
+        assert ("loose" in row.flags) == (row.ssim < 0.97 - 5e-3), "JPEG moves the similarity a little"
+        assert row.structure == 1.0 or "loose" not in row.flags
+    assert any("loose" in row.flags for row in found.values())
 
 
 @pytest.mark.parametrize("colour", ["free", "keep"])

@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +15,12 @@ from hypothesis import strategies as st
 
 from artbank.bank.attention import build_attention
 from artbank.bank.bank import SCHEMA, Bank, TrainableBank
-from artbank.catalog.bank_files import bank_key, load_bank
+from artbank.catalog.bank_files import file_key, load_bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
 from artbank.store.objects import Store
+from tests.support.rows import bank_record
 
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, {}, {"steps": 3})
@@ -123,14 +123,16 @@ def test_a_training_state_of_other_numbers_is_refused_and_named(dtype: torch.dty
         Bank.from_bytes(dataclasses.replace(BANK, training_state=state).to_bytes())
 
 
+def test_equal_banks_have_equal_bytes() -> None:
+    assert {BANK.to_bytes() for _ in range(20)} == {DATA}
+
+
 @settings(max_examples=200)
 @given(at=st.integers(0, len(DATA) - 1), mask=st.integers(1, 255), cut=st.booleans())
 def test_a_registered_bank_comes_whole_out_of_its_store_or_not_at_all(at: int, mask: int, cut: bool) -> None:
     store = Store.open("memory://shelf")
-    record = SimpleNamespace(
-        collection="monet", bank_id=BANK.bank_id, version=1, weights_sha256=hashlib.sha256(DATA).hexdigest()
-    )
-    key = bank_key("monet", BANK.bank_id)
+    record = bank_record(BANK.bank_id, weights_sha256=hashlib.sha256(DATA).hexdigest())
+    key = file_key(record)
     store.write(key, DATA)
     assert torch.equal(load_bank(store, record).vectors, VECTORS)
     store.write(key, DATA[:at] if cut else DATA[:at] + bytes([DATA[at] ^ mask]) + DATA[at + 1 :])

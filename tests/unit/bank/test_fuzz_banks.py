@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from artbank.bank.bank import Bank
 from artbank.bank.dataset import LatentDataset
 from artbank.bank.train_state import TrainState
-from artbank.catalog.bank_files import bank_key, load_bank
+from artbank.catalog.bank_files import file_key, load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, CatalogError, ResultsError, TrainingError
@@ -156,7 +156,7 @@ def test_a_reference_whose_facts_are_absurd_is_refused(facts: Any) -> None:
 def test_a_bank_replaced_by_another_sound_one_is_refused_before_it_is_read(tmp_path: Path) -> None:
     store, data = Store.open(str(tmp_path)), BANK.to_bytes()
     record = dataclasses.replace(bank_record(), version=3, weights_sha256=hashlib.sha256(data).hexdigest())
-    key = bank_key(record.collection, record.bank_id)
+    key = file_key(record)
     store.write(key, data)
     assert torch.equal(load_bank(store, record).vectors, VECTORS)
     for other in (dataclasses.replace(BANK, vectors=VECTORS + 1).to_bytes(), b"rubbish"):

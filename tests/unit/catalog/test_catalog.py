@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import unicodedata
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -13,9 +15,11 @@ import pytest
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.errors import CatalogError
 from artbank.records import BankEvent, BankRecord
+from artbank.runtime.collection_ids import collection_id
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
 from tests.support.rows import bank_record, register
+from tests.support.table_bombs import bomb
 
 
 @pytest.fixture
@@ -228,3 +232,45 @@ def test_threads_registering_on_s3_at_once_lose_and_double_nothing(request, serv
         futures = [pool.submit(register_from, uri, worker, 4) for worker in range(4)]
         claimed = [row for future in futures for row in future.result()]
     check_registrations(uri, claimed, 4 * 2 + 2)
+
+
+@pytest.mark.parametrize("column", ["bank_id", "warnings", "collection"])
+def test_a_row_that_stands_for_gigabytes_is_named_and_not_read(catalog: Catalog, store: Store, column: str) -> None:
+    register(catalog, bank_record())
+    store.write("catalog/banks/collection=klee/00000000000000ee.parquet", bomb(column))
+    store.write("catalog/events/collection=klee/1-00000000.parquet", bomb("action"))
+    with pytest.raises(
+        CatalogError, match=r"00000000000000ee.parquet should hold one row .*expected at most [\d,]+ .*not read"
+    ):
+        catalog.banks()
+    with pytest.raises(CatalogError, match=r"should hold one row .*expected at most [\d,]+ .*not read"):
+        catalog.default("klee")
+    assert catalog.find("monet").version == 1
+
+
+def test_a_row_of_many_megabytes_is_named_and_not_read(catalog: Catalog, store: Store) -> None:
+    store.write("catalog/banks/collection=klee/00000000000000ee.parquet", bytes(2**24 + 1))
+    with pytest.raises(CatalogError, match="00000000000000ee.parquet should hold one row .* it has 16,777,217 bytes"):
+        catalog.banks()
+
+
+@pytest.mark.parametrize("name", ["Van Gogh", "Albrecht_Dürer", "葛飾北斎", "Gilbert + George", "me@home", "monet"])
+def test_a_bank_is_found_by_the_name_and_by_the_id_of_its_collection(catalog: Catalog, name: str) -> None:
+    collection = collection_id(name)
+    first, second = (
+        register(catalog, bank_record(f"{number:016x}", collection, display_name=name)) for number in (1, 2)
+    )
+    for known_as in (name, collection, unicodedata.normalize("NFD", name)):
+        assert catalog.find(known_as) == second
+        assert catalog.find(f"{known_as}@1") == first
+        assert catalog.promote(f"{known_as}@1").collection == collection
+        catalog.promote(f"{known_as}@2")
+    with pytest.raises(CatalogError, match=f"no bank {re.escape(name)}@7 .* there is {collection}@1, {collection}@2"):
+        catalog.find(f"{name}@7")
+
+
+def test_an_unknown_bank_is_told_names_and_ids(catalog: Catalog) -> None:
+    register(catalog, bank_record("00000000000000aa", collection_id("Van Gogh"), display_name="Van Gogh"))
+    register(catalog, bank_record("00000000000000bb"))
+    with pytest.raises(CatalogError, match=r"there is Van Gogh \(Van-Gogh-10152184\), monet; train it"):
+        catalog.find("manet")

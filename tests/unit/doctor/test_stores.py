@@ -14,7 +14,7 @@ from s3fs import S3FileSystem
 from artbank.doctor.checks import Check, CheckResult, run_checks
 from artbank.doctor.stores import check_input, check_output
 from artbank.store.objects import Store
-from tests.support import rgw
+from tests.support import rgw, unprivileged
 from tests.support.small_inputs import listing
 
 NOBODY = 65534
@@ -105,6 +105,25 @@ def test_an_empty_gallery_is_a_problem(store_uri: str) -> None:
         "problem",
         f"{store_uri} is empty -> check its name, and the endpoint",
     )
+
+
+def test_one_thing_that_may_not_be_read_is_a_warning(shared_path: Path) -> None:
+    archive = Store.open(str(shared_path))
+    archive.write_many({"a.jpg": b"1", "b.jpg": b"22", "lost+found/c": b"1", "a.xmp": b""})
+    closed = 0 if os.geteuid() else 0o600
+    for name in ("a.jpg", "lost+found"):
+        (shared_path / name).chmod(closed)
+    with unprivileged.as_nobody():
+        fine, unread, skipped = check_input(archive.uri)
+    assert (fine.level, unread.level, skipped.level) == ("OK", "warning", "warning")
+    assert "can be listed and read: 2 objects" in fine.text
+    assert "a.jpg cannot be read" in unread.text and "no permission for" in unread.text
+    assert "1 files are skipped (unreadable), such as lost+found" in skipped.text
+
+
+def test_an_archive_of_no_photos_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.xmp").write_bytes(b"1")
+    assert told(check_input(str(tmp_path)))[0] == "problem"
 
 
 def test_a_versioned_bucket_that_ignores_conditions_is_a_problem_and_left_empty(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from s3fs import S3FileSystem
 
 from artbank.errors import CollectionError
-from artbank.gallery.collections import Artwork, Collection, Finding, list_collections, read_artworks
+from artbank.gallery.collections import Artwork, Collection, list_collections, read_artworks
 from artbank.gallery.doctor import check_artworks, measure_margin
+from artbank.gallery.findings import Finding
+from artbank.runtime.collection_ids import collection_id
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles
+from tests.support import rgw
+from tests.support.image_files import heif, raw
 from tests.support.paths import REAL_FILES as DATA
+from tests.support.small_inputs import draw_photo
+from tests.support.unprivileged import as_nobody
 
 SIDE_PX = 64
 
@@ -106,13 +116,113 @@ def test_collections_may_be_named(gallery: Store) -> None:
         list_collections(gallery, ["manet"])
 
 
-def test_folders_without_images_or_with_unfit_names_are_left_out_with_a_warning(
+def test_folders_without_images_are_left_out_with_a_warning(gallery: Store, caplog: pytest.LogCaptureFixture) -> None:
+    gallery.write_many({"notes/a.txt": b"-"})
+    skipped = SkippedFiles()
+    assert [collection.name for collection in list_collections(gallery, skipped=skipped)] == ["monet"]
+    assert "folders left out because they have no image: notes" in caplog.text
+    assert ("empty", 1, ("notes",)) in [(kind.kind, kind.count, kind.names) for kind in skipped.kinds()]
+
+
+@pytest.mark.parametrize("name", ["Van Gogh", "Albrecht_Dürer", "葛飾北斎", "O'Keeffe", "_x", "Gilbert + G.", "a@b:c"])
+def test_a_folder_of_any_name_is_a_collection(gallery: Store, name: str) -> None:
+    gallery.write(f"{name}/0.png", save(paint(5)))
+    [found] = list_collections(gallery, [name])
+    assert (found.name, found.display_name) == (collection_id(name), name)
+    assert list_collections(gallery, [found.name]) == [found]
+    assert [stored.key for stored in found.artworks] == [f"{name}/0.png"]
+    assert [collection.display_name for collection in list_collections(gallery)].count(name) == 1
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_collection_is_found_by_its_name_in_either_normal_form(gallery: Store, form: str) -> None:
+    gallery.write(f"{unicodedata.normalize('NFD', 'Dürer')}/0.png", save(paint(5)))
+    [found] = list_collections(gallery, [unicodedata.normalize(form, "Dürer")])
+    assert found.display_name == unicodedata.normalize("NFC", "Dürer")
+
+
+def test_folders_whose_names_differ_in_their_normal_form_are_one_collection(
     gallery: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gallery.write_many({"notes/a.txt": b"-", "van gogh/a.png": save(paint(5))})
-    assert only(gallery).name == "monet"
-    assert "'van gogh' is left out" in caplog.text
-    assert "folders left out because they have no image: notes" in caplog.text
+    folders = [unicodedata.normalize(form, "Dürer") for form in ("NFC", "NFD")]
+    gallery.write_many({f"{folder}/{len(folder)}.png": save(paint(len(folder))) for folder in folders})
+    gallery.write("metadata.csv", f"file_name,caption\n{folders[0]}/6.png,a hare\n".encode())
+    [found] = list_collections(gallery, ["Dürer"])
+    assert {stored.key for stored in found.artworks} == {f"{folders[0]}/5.png", f"{folders[1]}/6.png"}
+    assert "have the same name and are one collection" in caplog.text
+
+
+def test_of_two_folders_with_one_id_the_one_that_is_named_by_it_stays(
+    gallery: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = collection_id("Van Gogh")
+    gallery.write_many({f"{folder}/0.png": save(paint(1)) for folder in ("Van Gogh", name)})
+    assert [collection.display_name for collection in list_collections(gallery)] == [name, "monet"]
+    assert "folder 'Van Gogh' is left out: it has the id of" in caplog.text
+
+
+def test_what_is_no_artwork_is_counted_and_a_thumbnail_is_none(gallery: Store) -> None:
+    before = only(gallery).fingerprint
+    thumbnail = "monet/@eaDir/0.png/SYNOPHOTO_THUMB_M.png"
+    gallery.write_many(
+        {thumbnail: save(paint(1)), "monet/0.xmp": b"-", "monet/0.txt": b"lilies", "#recycle/0.png": b"-"}
+    )
+    gallery.write("monet/@eaDir/0.txt", b"-")
+    skipped = SkippedFiles()
+    [monet] = list_collections(gallery, skipped=skipped)
+    assert len(monet.artworks) == 3 and [stored.key for stored in monet.captions.files] == ["monet/0.txt"]
+    [kind] = skipped.kinds()
+    assert (kind.kind, set(kind.names)) == ("no_photo", {thumbnail, "monet/0.xmp", "monet/@eaDir/0.txt"})
+    gallery.delete_many(["monet/0.txt"])
+    assert only(gallery).fingerprint == before
+    [more] = list_collections(gallery, rules=["!@eaDir/"])
+    assert len(more.artworks) == 4
+
+
+def test_an_artwork_that_may_not_be_read_is_a_finding_and_the_others_are_read(shared_path: Path) -> None:
+    gallery = Store.open(str(shared_path))
+    pictures = {f"{name}/{number}.png": save(paint(number)) for name in ("klee", "monet") for number in range(4)}
+    gallery.write_many({**pictures, "monet/0.txt": b"lilies", "monet/more/9.png": save(paint(9))})
+    closed = 0o600 if os.geteuid() == 0 else 0
+    for name in ("monet/3.png", "monet/0.txt", "monet/more"):
+        (shared_path / name).chmod(closed)
+    with as_nobody():
+        klee, monet = list_collections(gallery)
+        assert [finding.kind for finding in read_artworks(gallery, klee, max_pixels=10**6)[1]] == []
+        artworks, findings = read_artworks(gallery, monet, max_pixels=10**6)
+        assert [artwork.key for artwork in artworks] == ["monet/0.png", "monet/1.png", "monet/2.png"]
+        found = {finding.kind: (finding.keys, finding.message) for finding in findings}
+        assert found["unreadable"][0] == ("monet/3.png",) and "run as a user who has it" in found["unreadable"][1]
+        assert found["captions"][0] == ("monet/0.txt",)
+        assert found["skipped"][0] == ("monet/more",)
+        unread = [finding for finding in findings if finding.kind == "unreadable"]
+        with pytest.raises(CollectionError, match="2 artworks can be read; .*: add some; monet/3.png cannot be read"):
+            check_artworks(artworks[:2], smallest_px=SIDE_PX, unread=unread)
+        with pytest.raises(CollectionError, match=r"no image in shut \(shut may not be read\)"):
+            add_shut(shared_path)
+            list_collections(gallery, ["shut"])
+    (shared_path / "monet/3.png").chmod(0o644)
+    after = list_collections(gallery)
+    assert {one.name for one in after if one.fingerprint not in (klee.fingerprint, monet.fingerprint)} == {"monet"}
+
+
+def add_shut(root: Path) -> None:
+    """Add a collection whose folder may not be read."""
+    (root / "shut").mkdir()
+    (root / "shut").chmod(0)
+
+
+def test_an_artwork_in_cold_storage_is_a_finding(
+    moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str]
+) -> None:
+    uri = use_endpoint(moto_endpoint)
+    gallery, fs = Store.open(uri), S3FileSystem(endpoint_url=moto_endpoint.url)
+    gallery.write_many({f"monet/{number}.png": save(paint(number)) for number in range(3)})
+    frozen = {"Bucket": uri.removeprefix("s3://"), "Key": "monet/3.png", "StorageClass": "GLACIER"}
+    fs.call_s3("put_object", Body=save(paint(3)), **frozen)
+    artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=10**6)
+    assert len(artworks) == 3 and finding.keys == ("monet/3.png",)
+    assert "the object is in cold storage; restore it first" in finding.message
 
 
 def test_a_folder_without_images_cannot_be_asked_for(gallery: Store) -> None:
@@ -139,6 +249,21 @@ def test_artworks_are_read_and_what_cannot_be_read_is_named(gallery: Store) -> N
         ("unreadable", ("monet/empty.png",)),
     ]
     assert "monet/empty.png cannot be read (empty file)" in findings[1].message
+
+
+def test_heic_and_raw_files_are_artworks_in_the_colours_that_their_owner_sees(tmp_path: Path) -> None:
+    gallery = Store.open(str(tmp_path / "phone"))
+    photo = Image.open(io.BytesIO(draw_photo(0)))
+    gallery.write_many({"roll/a.HEIC": heif(photo, quality=95), "roll/b.nef": raw(96, 64), "roll/c.jxl": b"\xff\x0a"})
+    [collection] = list_collections(gallery)
+    artworks, findings = read_artworks(gallery, collection, max_pixels=10**6)
+    assert [artwork.key for artwork in artworks] == ["roll/a.HEIC", "roll/b.nef"]
+    assert np.abs(artworks[0].picture.astype(int) - np.asarray(photo)).mean() < 4 and artworks[1].picture.shape == (
+        64,
+        96,
+        3,
+    )
+    assert ["JPEG XL files cannot be read" in finding.message for finding in findings] == [True]
 
 
 def test_an_artwork_above_the_limit_is_a_finding(gallery: Store) -> None:
@@ -171,16 +296,34 @@ def test_few_bytes_are_in_memory_together(gallery: Store, monkeypatch: pytest.Mo
     asked, read_many = [], Store.read_many
     monkeypatch.setattr(Store, "read_many", lambda store, keys: asked.append(len(keys)) or read_many(store, keys))
     artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert len(artworks) == 3 and asked == [0, 2, 1]
+    assert len(artworks) == 3 and asked == [2, 1]
 
 
-def test_an_artwork_removed_since_the_scan_is_a_finding_and_a_failing_store_an_error(
-    gallery: Store, monkeypatch: pytest.MonkeyPatch
+def remove(gallery: Store, key: str) -> None:
+    gallery.delete_many([key])
+
+
+def cut(gallery: Store, key: str) -> None:
+    gallery.write(key, gallery.read(key)[:-3])
+
+
+@pytest.mark.parametrize("change", [remove, cut])
+@pytest.mark.parametrize("key", ["monet/0.png", "monet/0.txt"])
+def test_a_collection_that_is_not_as_it_was_listed_is_not_trained_on(
+    gallery: Store, change: Callable[[Store, str], None], key: str
 ) -> None:
+    gallery.write("monet/0.txt", b"a harbour")
     collection = only(gallery)
-    gallery.delete_many(["monet/0.png"])
-    _, [finding] = read_artworks(gallery, collection, max_pixels=10**6)
-    assert "removed since" in finding.message
+    whole = gallery.read(key)
+    change(gallery, key)
+    with pytest.raises(CollectionError, match=rf"{key} is not as it was listed .*; run it again"):
+        read_artworks(gallery, collection, max_pixels=10**6)
+    gallery.write(key, whole)
+    assert len(read_artworks(gallery, collection, max_pixels=10**6)[0]) == len(collection.artworks)
+
+
+def test_a_failing_store_is_an_error(gallery: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = only(gallery)
     monkeypatch.setattr(Store, "read_many", lambda _, keys: dict.fromkeys(keys, OSError("the line is dead")))
     with pytest.raises(OSError, match="the line is dead"):
         read_artworks(gallery, collection, max_pixels=10**6)

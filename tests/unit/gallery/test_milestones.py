@@ -16,7 +16,7 @@ from artbank.bank.checkpoint import Checkpoint, choose_milestones
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.catalog.album import ALBUM, COVER, Album
-from artbank.catalog.bank_files import bank_key
+from artbank.catalog.bank_files import file_key
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.gallery import samples
@@ -142,12 +142,12 @@ def test_a_training_leaves_an_album_whose_every_picture_is_there(
     add_collection(Store.open(str(tmp_path / "gallery")), "novak")
     config = training(str(tmp_path / "gallery"), store.uri, num_milestones=2)
     [record] = train_all(config)
-    album = Album.from_bytes(store.read(bank_key("novak", record.bank_id, ALBUM)))
+    album = Album.from_bytes(store.read(file_key(record, ALBUM)))
     assert {milestone.step for milestone in album.milestones} >= {0} and len(album.milestones) in (2, 3)
     drawn = [shown for milestone in album.milestones for shown in milestone.pictures]
     shown = [*album.artworks, *album.photos, *drawn, *(s.photo for s in album.samples), album.samples[0].picture]
-    assert all(store.exists(bank_key("novak", record.bank_id, one.file)) for one in shown)
-    assert store.exists(bank_key("novak", record.bank_id, COVER))
+    assert all(store.exists(file_key(record, one.file)) for one in shown)
+    assert store.exists(file_key(record, COVER))
     assert [artwork.text for artwork in album.artworks] == [f"novak/{i}.png" for i in range(4)]
     assert (album.num_held_out, sum(artwork.is_held_out for artwork in album.artworks)) == (1, 1)
     assert len(album.contents or {}) == 4 and len(set((album.contents or {}).values())) == 4

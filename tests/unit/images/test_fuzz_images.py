@@ -17,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artbank.errors import Failure, ImageError
-from artbank.images.codec import _FORMATS, Picture, decode, read_camera
+from artbank.images.codec import Picture, decode, read_camera
+from artbank.images.file_metadata import make_file_metadata
+from artbank.images.opening import FORMATS
 from tests.support import image_bombs, image_files
 from tests.support.fuzz import damaged, fuzzed
 
@@ -48,6 +50,8 @@ def check(data: bytes) -> None:
     except ImageError as error:
         check_reason(error)
     assert isinstance(read_camera(data), str | None)
+    made = make_file_metadata(data, mark="iptc", metadata="keep")
+    assert b"compositeWithTrainedAlgorithmicMedia" in made.xmp and max(len(made.xmp), len(made.exif)) <= 60_000
     assert time.process_time() - start < MOST_SECONDS
 
 
@@ -64,7 +68,7 @@ def check_reason(error: ImageError) -> None:
 
 
 def test_there_is_a_seed_of_every_format_that_is_read_and_all_are_read() -> None:
-    assert {name.split()[0] for name in SEEDS} == set(_FORMATS)
+    assert {name.split()[0] for name in SEEDS} == {*FORMATS, "RAW"}
     for data in SEEDS.values():
         check_picture(decode(data, max_pixels=LIMIT))
 
@@ -75,7 +79,7 @@ def test_a_damaged_file_of_any_format_is_a_picture_or_a_reason(data: bytes) -> N
     check(data)
 
 
-@pytest.mark.parametrize("kind", _FORMATS)
+@pytest.mark.parametrize("kind", [*FORMATS, "RAW"])
 @fuzzed(100)
 @given(st.data())
 def test_a_damaged_file_is_a_picture_or_a_reason(kind: str, data: st.DataObject) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing import Process, get_context
+from multiprocessing.synchronize import SemLock
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,28 @@ def test_decoders_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> Non
         assert len(children) >= 2
         owner.send_signal(signal.SIGKILL)
     assert psutil.wait_procs(children, timeout=60)[1] == []
+
+
+def _end_while_decoders_start() -> None:
+    from artbank.images.pool import open_codec_pool
+
+    remove = SemLock._cleanup
+    SemLock._cleanup = lambda name: (remove(name), time.sleep(3))
+    open_codec_pool().decode("a.jpg", b"", READING)
+    while not psutil.Process().children():
+        time.sleep(0.001)
+
+
+@pytest.mark.faults
+def test_a_process_that_ends_while_its_decoders_start_prints_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    child = get_context("spawn").Process(target=_end_while_decoders_start)
+    child.start()
+    child.join(120)
+    try:
+        assert child.exitcode == 0
+        assert capfd.readouterr().err == ""
+    finally:
+        child.kill()
 
 
 def test_the_cores_that_a_process_has_for_itself_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artbank.catalog.album import ALBUM, Album, count_changes
-from artbank.catalog.bank_files import bank_key
+from artbank.catalog.bank_files import file_key
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.banks import build as build_module
@@ -100,9 +100,10 @@ def test_what_is_registered_while_pages_are_written_is_on_them(store: Store, mon
 
 
 def test_a_bank_of_an_older_version_has_a_page_of_what_is_known(store: Store) -> None:
-    record = add_bank(store, "monet", warnings=["only 3 artworks"])
+    beside_the_page = f"banks/monet/{1:016x}/bank.safetensors"
+    record = add_bank(store, "monet", warnings=["only 3 artworks"], weights_uri=beside_the_page)
     store.delete_many([stored.key for stored in store.list("banks")])
-    store.write(bank_key("monet", record.bank_id, "preview.jpg"), b"jpeg")
+    store.write(file_key(record, "preview.jpg"), b"jpeg")
     build(store)
     told = text_of(page(store, record))
     assert "only 3 artworks" in told and "no history is kept" in told and "not looked for" in told
@@ -115,8 +116,8 @@ def test_an_album_that_cannot_be_read_takes_no_page_away(store: Store, album: by
     record = add_bank(store, "monet")
     with pytest.raises(BankError, match="album"):
         Album.from_bytes(album)
-    store.write(bank_key("monet", record.bank_id, ALBUM), album)
-    store.write(bank_key("monet", record.bank_id, "history.json"), b'{"train": 1}')
+    store.write(file_key(record, ALBUM), album)
+    store.write(file_key(record, "history.json"), b'{"train": 1}')
     build(store)
     assert "not looked for" in text_of(page(store, record))
 
@@ -158,3 +159,13 @@ def test_a_store_without_a_bank_has_an_index_too(store: Store) -> None:
 
 def test_changes_between_contents_are_counted() -> None:
     assert count_changes({"a": "1", "b": "2", "c": "3"}, {"b": "2", "c": "9", "d": "4", "e": "5"}) == (2, 1, 1)
+
+
+def test_a_page_shows_the_name_of_a_collection_and_is_found_by_its_id(store: Store) -> None:
+    record = add_bank(store, "collection-d76f9fac", display_name="葛飾北斎")
+    build(store)
+    assert "banks/collection-d76f9fac/" in page_key(record)
+    told = text_of(page(store, record))
+    assert "葛飾北斎, version 1" in told and "The name 葛飾北斎 stands for this version" in told
+    assert "--style collection-d76f9fac@1" in told and "id of the collection collection-d76f9fac" in told
+    assert "葛飾北斎 , version 1" in text_of(store.read("index.html").decode())

@@ -18,7 +18,9 @@ from artbank.report.bank_card import bank_card
 from artbank.report.bank_preview import preview_grid
 from artbank.report.fonts import fit_end, letter, width
 from artbank.report.markdown import escape, fence, seconds_text, shorten
+from artbank.report.skipped import skipped_lines
 from artbank.report.summaries import results_summary, summary_markdown
+from artbank.store.skipped import SkippedKind
 from tests.support.rows import bank_record, result
 
 RED, GREEN, BLUE = ((200, 30, 30), (30, 160, 30), (30, 30, 200))
@@ -55,6 +57,24 @@ def table_of(markdown: str, heading: str) -> list[list[str]]:
 
 def summarized(rows: Sequence, **floors: tuple[float | None, float | None]) -> dict:
     return results_summary(Result.to_table(rows), floors)
+
+
+def test_skipped_files_are_counted_apart_from_failures_and_named():
+    kinds = (
+        SkippedKind("name", 1, ("full/",)),
+        SkippedKind("no_photo", 30, tuple(f"{number:02}<b>.xmp" for number in range(30))),
+    )
+    summary = results_summary(Result.to_table([result()]), {}, kinds)
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary["counts"] == {"done": 1, "failed": 0, "skipped": 31}
+    text = summary_markdown(summary, title="t", places={})
+    assert "**1 done, 0 failed**; 31 files skipped." in text
+    assert [row[:2] for row in table_of(text, "## Skipped")[2:]] == [["name", "1"], ["no\\_photo", "30"]]
+    assert "19&lt;b&gt;.xmp and 10 more" in text and "20&lt;b&gt;.xmp" not in text
+    assert skipped_lines(kinds) == [
+        "skipped, name: 1 file, full/",
+        "skipped, no_photo: 30 files, 00<b>.xmp, 01<b>.xmp, 02<b>.xmp, ...",
+    ]
 
 
 def test_a_preview_shows_every_artwork_and_every_pair_beside_each_other():
@@ -167,7 +187,7 @@ def test_a_summary_counts_and_spreads_by_style():
     summary = summarized(rows, monet=(0.1, 0.5))
     assert json.loads(json.dumps(summary)) == summary
     assert (summary["num_photos"], summary["num_pictures"]) == (3, 5)
-    assert summary["counts"] == {"done": 4, "failed": 1}
+    assert summary["counts"] == {"done": 4, "failed": 1, "skipped": 0}
     hokusai, monet = summary["styles"]
     assert (hokusai["done"], hokusai["failed"], monet["done"]) == (1, 1, 3)
     assert hokusai["scores"]["clip_style"]["n"] == 0 and hokusai["scores"]["ssim"]["n"] == 1

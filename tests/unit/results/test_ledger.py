@@ -17,6 +17,7 @@ from artbank.results import layout, ledger, snapshots, tables
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
 from tests.support.rows import result
+from tests.support.table_bombs import bomb
 
 
 @pytest.fixture
@@ -209,3 +210,23 @@ def test_datasets_loads_any_names_when_it_is_told_of_the_metadata(output: Store,
         cache_dir=str(tmp_path / "cache"),
     )
     check_dataset(dataset, keys)
+
+
+@pytest.mark.parametrize("column", ["status", "seconds"])
+def test_a_part_that_stands_for_gigabytes_is_named_and_not_read(output: Store, column: str) -> None:
+    output.write("results/part-m-00000.parquet", bomb(column))
+    for read in (ledger.read_ledger, lambda output: ledger.read_tallies(output, ["m-00000"])):
+        with pytest.raises(
+            ResultsError, match="part-m-00000.parquet should be a shard's part, but cannot be read .exp"
+        ):
+            read(output)
+
+
+def test_tables_that_stand_for_gigabytes_are_made_anew(output: Store) -> None:
+    ledger.commit(output, "m-00000", [result("a.jpg")])
+    photos = pa.table({"key": ["a.jpg"]})
+    expected = tables.update_tables_and_vacuum(output, photos)
+    for name in (layout.RESULTS, layout.METADATA):
+        origin = tables.source_hash(expected).encode()
+        output.write(name, bomb("key", {"artbank.origin": origin}))
+        assert tables.update_tables_and_vacuum(output, photos).equals(expected)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 
 from artbank.errors import Failure, ResultsError
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, layout, ledger, pending, tables
+from artbank.results import archive_listing, attempts, layout, ledger, pending, tables
 from artbank.results.manifest import Manifest, Shard
+from artbank.runtime.hashing import short_hash
 from artbank.store import objects
 from artbank.store.objects import Store
+from artbank.store.parquet import cast_to_schema
 from tests.support.rows import START, result
+from tests.support.table_bombs import bomb
 
 
 @pytest.fixture
@@ -62,17 +66,21 @@ def plan(
     return [(task.key, task.etag, task.styles, task.known_sha256) for task in tasks]
 
 
+def seen(archive: Store) -> list[objects.StoredObject]:
+    return sorted(archive.scan(with_status_time=True), key=lambda stored: stored.key)
+
+
 def test_an_archive_is_listed_without_what_is_hidden(store_uri: str) -> None:
     archive = Store.open(store_uri)
     archive.write_many({"b.jpg": b"22", "a/b.jpg": b"1", ".trash/c.jpg": b"1", "a/.hidden": b"1"})
-    photos = pending.list_archive(archive)
+    photos = archive_listing.list_archive(archive)
     assert photos["key"].to_pylist() == ["a/b.jpg", "b.jpg"]
     assert photos["size"].to_pylist() == [1, 2]
-    assert photos["etag"].to_pylist() == [stored.etag for stored in archive.list()]
+    assert photos["etag"].to_pylist() == [stored.etag for stored in seen(archive)]
 
 
 def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    photos = pending.list_archive(Store.open(str(tmp_path / "nowhere")))
+    photos = archive_listing.list_archive(Store.open(str(tmp_path / "nowhere")))
     assert len(photos) == 0
     assert plan(photos, [], {"monet": "r1"}) == []
 
@@ -93,17 +101,17 @@ def test_an_archive_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_globs_choose_photos(include: tuple[str, ...], exclude: tuple[str, ...], kept: list[str]) -> None:
     keys = ["a.jpg", "b.png", "x/a.jpg", "x/y/a.jpg"]
     photos = pa.table({"key": keys, "size": [1] * 4, "etag": ["e"] * 4})
-    assert pending.filter_by_globs(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
+    assert archive_listing.filter_by_globs(photos, include=include, exclude=exclude)["key"].to_pylist() == kept
 
 
 def test_a_listing_of_more_than_one_batch_is_whole_and_sorted(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "_LISTED_AT_ONCE", 3)
+    monkeypatch.setattr(archive_listing, "_LISTED_AT_ONCE", 3)
     monkeypatch.setattr(objects, "_SCAN_CHUNK", 2)
     archive = Store.open(store_uri)
     archive.write_many({f"{n % 3}/{n}.jpg": b"x" * n for n in range(10)})
-    photos = pending.list_archive(archive)
+    photos = archive_listing.list_archive(archive)
     assert photos["key"].to_pylist() == sorted(f"{n % 3}/{n}.jpg" for n in range(10))
-    assert photos.to_pylist() == [vars(stored) for stored in archive.list()]
+    assert photos.to_pylist() == [vars(stored) for stored in seen(archive)]
 
 
 def test_a_photo_lacks_the_styles_that_have_no_row_of_their_recipe() -> None:
@@ -178,7 +186,7 @@ def test_photos_whose_names_may_be_confused_are_told() -> None:
 
 def test_names_are_ambiguous_by_the_whole_archive_and_not_by_what_is_chosen() -> None:
     archive = listing(a="e1", A="e1", b="e1")
-    chosen = pending.filter_by_globs(archive, include=["a*", "b*"], exclude=[])
+    chosen = archive_listing.filter_by_globs(archive, include=["a*", "b*"], exclude=[])
     assert ambiguous(chosen, archive=archive) == {"a.jpg": True, "b.jpg": False}
 
 
@@ -429,3 +437,36 @@ def test_two_runs_that_plan_the_same_work_from_the_same_parts_share_a_manifest(o
 def todo_of(output: Store, recipe: str) -> pa.Table:
     photos = listing(a="e1", b="e1")
     return pending.find_pending(photos, pending.read_done(output), {"monet": recipe}, retry_failed=False)
+
+
+@pytest.mark.parametrize("column", ["key", "styles"])
+def test_a_manifest_that_stands_for_gigabytes_is_named_and_not_read(output: Store, column: str) -> None:
+    data = bomb(column, {"artbank.recipes": b"{}"})
+    manifest_id = short_hash(data)
+    output.write(layout.manifest_key(manifest_id), data)
+    manifest = Manifest.open(output, manifest_id)
+    for read in (manifest.asked, lambda: manifest.tasks(manifest.shards[0])):
+        with pytest.raises(
+            ResultsError, match=f"{manifest_id}.parquet should be a manifest, but cannot be read .expect"
+        ):
+            read()
+
+
+@pytest.mark.parametrize("data", [b"PAR1 rubbish", bomb("key"), bomb("key", {"artbank.recipes": b"{"})], ids=range(3))
+def test_a_file_that_is_no_manifest_is_named(output: Store, data: bytes) -> None:
+    output.write(layout.manifest_key(short_hash(data)), data)
+    with pytest.raises(ResultsError, match="should be a manifest, but cannot be read .*; delete it with the marks"):
+        Manifest.open(output, short_hash(data))
+
+
+def test_the_cost_of_reading_shards_grows_no_faster_than_their_number(output: Store) -> None:
+    """The metadata of all shards was once parsed for each shard: 14 s of CPU for 1,500 of them."""
+    keys = pa.array([f"{number:06d}.jpg" for number in range(1500)])
+    sizes = pa.array([1] * len(keys), pa.int64())
+    photos = pa.table({"key": keys, "size": sizes, "etag": keys, "styles": [["monet"]] * len(keys)})
+    tasks = cast_to_schema(photos, PhotoTask.SCHEMA)
+    manifest = Manifest.write(output, tasks, 1, {"monet": "r"})
+    assert manifest is not None
+    start = time.process_time()
+    assert [manifest.tasks(shard)[0].key for shard in manifest.shards] == keys.to_pylist()
+    assert time.process_time() - start < 6

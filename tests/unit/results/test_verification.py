@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ from PIL import Image
 
 from artbank.errors import ResultsError
 from artbank.records import PhotoTask, Result
-from artbank.results import attempts, layout, ledger, tables
+from artbank.results import attempts, known_parts, layout, ledger, tables
 from artbank.results.manifest import Manifest, Shard
+from artbank.results.recorded_runs import Operator
 from artbank.results.verification import pictures
 from artbank.results.verification import repair as repairs
 from artbank.results.verification.verify import Report, verify
 from artbank.store.objects import Store
+from artbank.store.transient_errors import WrongSizeError
+from tests.support import rgw
+from tests.support.flaky import run_flaky
 from tests.support.rows import result
+from tests.support.small_inputs import stylizing
 
 RECIPES = {"hokusai": "r2", "monet": "r1"}
 
@@ -259,3 +264,47 @@ def test_a_row_from_a_clock_that_is_ahead_is_voided_all_the_same(output: Store) 
     repairs.prepare(verify(output))
     rows = Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))
     assert [row.key for row in rows if row.status == "failed"] == ["0.png"]
+
+
+def test_what_the_store_delivers_otherwise_than_listed_is_not_called_damaged(
+    moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "_RETRY_SECONDS", 0)
+    with run_flaky(moto_endpoint) as flaky:
+        output = Store.open(use_endpoint(flaky.endpoint))
+        shards = fill(output)
+        flaky.answers = {"monet/1.png": (200, b"<html>"), "hokusai/1.png": (404, b""), "monet/2.png": (200, b"")}
+        report = verify(output)
+        assert found(report) == [f"unread_picture {name}" for name in ("hokusai/1.png", "monet/1.png", "monet/2.png")]
+        for key in (layout.part_key(shards[0].id), layout.manifest_key(shards[0].manifest_id)):
+            flaky.answers = {key: (200, b"<html>")}
+            with pytest.raises(WrongSizeError, match="6 were delivered"):
+                verify(output)
+        flaky.answers = {}
+        assert found(verify(output)) == []
+
+
+def test_a_repair_leaves_the_tables_where_many_photos_are_missing(tmp_path: Path, output: Store) -> None:
+    fill(output)
+    archive = Store.open(str(tmp_path / "photos"))
+    archive.write_many({f"{n}.png": b"1" for n in range(2)})
+    config = stylizing(archive.uri, output.uri, str(tmp_path / "store"), "monet")
+    output.write(layout.run_key("m", layout.CONFIG), config.model_dump_json().encode())
+    before = output.read(layout.RESULTS)
+    report = verify(output, Operator(trusts_output=True))
+    [left] = repairs.finish(report, repairs.prepare(report))
+    assert left.startswith("the tables stay as they are: 3 of the 5 photos of the last run are missing")
+    assert output.read(layout.RESULTS) == before
+    archive.write_many({f"{n}.png": b"1" for n in range(2, 5)})
+    assert repairs.finish(report, repairs.prepare(report)) == []
+
+
+def test_a_part_that_a_repair_deletes_is_not_missed_by_the_next_run(output: Store) -> None:
+    shards = fill(output)
+    key = layout.part_key(shards[0].id)
+    rewrite(output, key, output.read(key)[:-9])
+    report = verify(output)
+    assert f"bad_part {key}" in found(report)
+    repairs.prepare(report)
+    known_parts.check_parts(output, ledger.list_parts(output), 0.0)
+    assert layout.part_name(shards[1].id).encode() in output.read(layout.KNOWN_PARTS)

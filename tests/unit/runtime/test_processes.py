@@ -13,10 +13,10 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 _FIRST_CHILD = """
 import multiprocessing
-from artbank.runtime.processes import shield_children_from_terminal
+from artbank.runtime.processes import shield_children_from_signals
 from tests.support.blocked_signals import blocked_at_start
 if __name__ == "__main__":
-    with shield_children_from_terminal():
+    with shield_children_from_signals():
         child = multiprocessing.get_context("spawn").Process(target=blocked_at_start)
         child.start()
     child.join()

@@ -191,7 +191,7 @@ def test_a_folder_without_a_part_is_refused_by_the_name_of_the_part(tmp_path: Pa
 def test_damaged_or_foreign_weights_are_refused(tmp_path):
     folder = shutil.copytree(WEIGHTS / "clip", tmp_path / "clip")
     (folder / "model.safetensors").write_bytes(b"\0" * 64)
-    with pytest.raises(BaseModelError, match="cannot be read"):
+    with pytest.raises(BaseModelError, match="cannot be loaded"):
         Scorer.load(str(folder), CPU)
     (folder / "config.json").write_text('{"model_type": "siglip"}')
     with pytest.raises(BaseModelError, match="found 'siglip'"):

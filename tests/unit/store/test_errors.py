@@ -13,7 +13,7 @@ from fsspec.exceptions import FSTimeoutError
 from s3fs.errors import translate_boto_error
 
 from artbank.errors import BankError, ConfigError
-from artbank.store.transient_errors import is_transient
+from artbank.store.transient_errors import concerns_one_object, is_transient
 
 
 def s3_error(code: str) -> Exception:
@@ -82,3 +82,21 @@ def test_what_may_heal_is_transient(error: Exception):
 )
 def test_what_does_not_heal_is_not(error: BaseException):
     assert not is_transient(error)
+
+
+def refusal(code: str) -> Exception:
+    error = s3_error(code)
+    error.__cause__ = exceptions.ClientError({"Error": {"Code": code}}, "GetObject")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError("a"), refusal("AccessDenied"), refusal("InvalidObjectState")], ids=repr
+)
+def test_what_is_refused_of_one_object_concerns_that_one(error: Exception):
+    assert concerns_one_object(error)
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "SlowDown"])
+def test_credentials_and_outages_concern_all_objects(code: str):
+    assert not concerns_one_object(refusal(code))

@@ -1,17 +1,30 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from artbank.runtime.processes import THIS_HOST, is_dead
-from artbank.store.leases import Contender, Lease, list_generations, renew_in_background
+from artbank.runtime.processes import PID_SPACE, is_dead
+from artbank.store.leases import (
+    Contender,
+    Heartbeat,
+    Lease,
+    list_generations,
+    parse_key,
+    read_heartbeat,
+    renew_in_background,
+)
 from artbank.store.objects import Store
 
 NAME = "checkpoints/novak/0123456789abcdef"
@@ -161,6 +174,53 @@ def test_a_process_that_is_gone_leaves_its_lease_at_once(tmp_path: object) -> No
 def test_of_a_process_on_another_machine_nothing_is_known() -> None:
     assert not is_dead("ffffffff", 2**22 + 1)
     assert not is_dead("", 0)
-    assert not is_dead(THIS_HOST, os.getpid())
-    assert is_dead(THIS_HOST, 2**22 + 1)  # beyond what Linux gives
-    assert not is_dead(THIS_HOST, 2**80)
+    assert not is_dead(PID_SPACE, os.getpid())
+    assert is_dead(PID_SPACE, 2**22 + 1)  # beyond what Linux gives
+    assert not is_dead(PID_SPACE, 2**80)
+
+
+_LOOK_FROM_A_CONTAINER = f"""
+import sys
+from artbank.store.leases import Contender
+from artbank.store.objects import Store
+
+store = Store.open(sys.argv[1])
+print(Contender(store, {NAME!r}, 90).try_acquire(), store.list_leftovers(older_than_seconds=3600))
+"""
+
+
+def test_a_container_with_the_name_of_this_host_takes_nothing_from_a_living_process(
+    tmp_path: Path, require_programs: Callable[[Sequence[str]], None]
+) -> None:
+    """A container sees none of the processes of this machine, and may have its host name and its boot."""
+    container = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    usable = shutil.which("unshare") and subprocess.run([*container, "true"], capture_output=True).returncode == 0
+    require_programs([] if usable else ["unshare"])
+    store = Store.open(str(tmp_path))
+    take(Contender(store, NAME, SECONDS))
+    (tmp_path / f".{'a' * 16}{PID_SPACE}{os.getpid():08x}.tmp").write_bytes(b"half")
+    command = [*container, sys.executable, "-c", _LOOK_FROM_A_CONTAINER, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("None []", "")
+
+
+def test_a_heartbeat_tells_what_its_holder_works_on(store: Store, contend: Callable[[], Contender]) -> None:
+    assert read_heartbeat(store, NAME) is None
+    held = take(contend())
+    found = read_heartbeat(store, NAME)
+    assert found is not None and (found.pid_space, found.process, found.work) == (PID_SPACE, os.getpid(), "")
+    assert len(json.loads(held.heartbeat())) == 4  # as older versions read it
+    held.work = "a run"
+    assert held.renew()
+    found = read_heartbeat(store, NAME)
+    assert found is not None and (found.num_renewals, found.work) == (1, "a run")
+
+
+def test_a_heartbeat_of_an_older_version_is_of_an_unknown_process() -> None:
+    old = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    assert not Heartbeat.from_bytes(json.dumps(["a", 3, old, 2**22 + 1]).encode()).is_of_dead_process
+
+
+def test_keys_of_leases_are_told_from_others() -> None:
+    assert parse_key(f"{NAME}.lease-000012") == NAME
+    assert [parse_key(key) for key in (NAME, f"{NAME}.lease-", f"{NAME}.lease-odd", ".lease-1")] == [None] * 4

@@ -13,11 +13,13 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from artbank.runtime.processes import PID_SPACE
+from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
 
 
@@ -79,9 +81,9 @@ def test_a_file_is_no_store(tmp_path: Path):
         Store.open(str(tmp_path / "a")).list()
 
 
-def test_a_taken_name_that_cannot_be_read_is_no_endless_attempt(tmp_path: Path):
+def test_a_name_that_a_dangling_link_has_is_no_endless_attempt(tmp_path: Path):
     (tmp_path / "a").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FileExistsError, match="cannot be read"):
+    with pytest.raises(OSError, match="symbolic link"):
         Store.open(str(tmp_path)).create("a", b"1")
 
 
@@ -167,13 +169,39 @@ def test_only_what_a_cut_off_write_left_long_ago_is_a_leftover(tmp_path: Path):
 def test_what_a_killed_process_left_is_swept_at_once_and_nothing_else(tmp_path: Path):
     store, child = Store.open(str(tmp_path)), subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    chance, here = "0123456789abcdef", hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-    dead = f".{chance}{here}{child.pid:08x}.tmp"
-    alive, elsewhere = f".{chance}{here}{os.getpid():08x}.tmp", f".{chance}{'0' * 8}{child.pid:08x}.tmp"
-    for name in (dead, alive, elsewhere, f"deep/{dead}", f"other/{dead}"):
+    chance, old = "0123456789abcdef", hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    dead, alive = (f".{chance}{PID_SPACE}{process:08x}.tmp" for process in (child.pid, os.getpid()))
+    elsewhere, of_older_version = (f".{chance}{space}{child.pid:08x}.tmp" for space in ("0" * 16, old))
+    for name in (dead, alive, elsewhere, of_older_version, f"deep/{dead}", f"other/{dead}"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"half")
     assert store.list_leftovers(older_than_seconds=60) == [dead, f"deep/{dead}", f"other/{dead}"]
     store.delete_leftovers(("", "deep", "not there"))
-    assert {path.name for path in tmp_path.glob(".*.tmp")} == {alive, elsewhere}
+    assert {path.name for path in tmp_path.glob(".*.tmp")} == {alive, elsewhere, of_older_version}
     assert store.list_leftovers(older_than_seconds=60) == [f"other/{dead}"]
+
+
+@pytest.mark.parametrize("method", ["write", "create"])
+def test_a_write_whose_temporary_file_is_swept_away_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    place, swept = LocalBackend._place, []
+
+    def sweep(self: LocalBackend, key: str, data: bytes, give_name: Callable[[Path, str], bool]) -> bool:
+        def name_late(partial: Path, key: str) -> bool:
+            if len(swept) < num_sweeps:
+                partial.unlink()  # as the clean-up of another machine does
+                swept.append(partial)
+            return give_name(partial, key)
+
+        return place(self, key, data, name_late)
+
+    monkeypatch.setattr(LocalBackend, "_place", sweep)
+    store, num_sweeps = Store.open(str(tmp_path)), 2
+    getattr(store, method)("folder/a", b"1")
+    assert (store.read("folder/a"), len(swept)) == (b"1", 2)
+    swept.clear()
+    num_sweeps = 99
+    with pytest.raises(FileNotFoundError):
+        getattr(store, method)("folder/b", b"1")
+    assert keys_of(store) == ["folder/a"]

@@ -179,3 +179,19 @@ def test_several_threads_may_use_one_store(store_uri: str):
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(40))) == [b"%d" % number for number in range(40)]
     assert len(store.list()) == 40
+
+
+def test_files_directly_in_a_folder_are_listed_without_those_below(store_uri: str) -> None:
+    store = Store.open(store_uri)
+    assert store.list_files() == []
+    store.write_many(dict.fromkeys(("b.csv", "a.csv", ".hidden", "monet/c.csv", "monet/late/d.csv"), b"-"))
+    assert [stored.key for stored in store.list_files()] == ["a.csv", "b.csv"]
+    assert [stored.key for stored in store.list_files("monet")] == ["monet/c.csv"]
+    assert store.list_files() == [stored for stored in store.list() if "/" not in stored.key]
+
+
+def test_a_listing_that_hashes_content_has_the_size_of_each_object(store_uri: str) -> None:
+    store = Store.open(store_uri)
+    store.write_many({"a": b"12345", "b/c": b"x" * 3_000_000, "empty": b""})
+    listed = store.list(hash_content=True)
+    assert {stored.key: stored.size for stored in listed} == {"a": 5, "b/c": 3_000_000, "empty": 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,9 +15,11 @@ from s3fs import S3FileSystem
 from artbank.store.backends import s3
 from artbank.store.backends.backend import to_nanoseconds
 from artbank.store.backends.s3 import S3Backend
+from artbank.store.explanations import explain
 from artbank.store.objects import Store
-from artbank.store.transient_errors import is_transient
+from artbank.store.transient_errors import WrongSizeError, is_transient
 from tests.support import rgw
+from tests.support.flaky import run_flaky
 
 
 def keys_of(store: Store, prefix: str = "") -> list[str]:
@@ -42,7 +45,7 @@ def test_keys_that_lead_elsewhere_are_left_out_of_a_listing(
         fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"1")
     with caplog.at_level(logging.WARNING):
         assert keys_of(Store.open(f"{s3_store}/a")) == ["good"]
-    assert "left out 2 names" in caplog.text  # the third, with .., counts as hidden
+    assert "left out 4 names" in caplog.text
     assert Store.open(f"{s3_store}/a").list_folders() == ["folder", "x"]
 
 
@@ -225,3 +228,49 @@ def test_another_refusal_is_no_loss_of_a_race(scripted):
     store, _ = scripted((400, "InvalidArgument", False))
     with pytest.raises(OSError):
         store.create("a", b"mine")
+
+
+PAGE_OF_A_PROXY = b"<html xmlns='http://www.w3.org/1999/xhtml'><body><p>Welcome to the portal</p></body></html>"
+
+
+@pytest.mark.parametrize("listing", [b"", b"<!doctype html><p>Log in &nbsp;", PAGE_OF_A_PROXY, b"<Other/>"])
+def test_an_answer_that_is_no_listing_is_no_empty_store(
+    moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str], listing: bytes
+) -> None:
+    with run_flaky(moto_endpoint) as flaky:
+        store = Store.open(use_endpoint(flaky.endpoint))
+        store.write("a/b.jpg", b"1")
+        flaky.listing = listing
+        for read in (store.list, store.list_folders, store.list_files, store.has_objects):
+            with pytest.raises(Exception, match=r"expected the listing of a bucket|Internal Server Error") as caught:
+                read()
+            assert is_transient(caught.value)
+        flaky.listing = None
+        assert store.has_objects() and keys_of(store) == ["a/b.jpg"]
+
+
+def test_a_listing_that_breaks_off_is_an_error(
+    moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str]
+) -> None:
+    page = b"<ListBucketResult><Name>b</Name><IsTruncated>true</IsTruncated></ListBucketResult>"
+    with run_flaky(moto_endpoint) as flaky:
+        store = Store.open(use_endpoint(flaky.endpoint))
+        flaky.listing = page
+        with pytest.raises(OSError, match="breaks off without a token"):
+            store.list()
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b""), (200, b"<html>502</html>"), (200, b"0123"), (404, b"")])
+def test_an_answer_that_contradicts_the_listing_is_not_the_object(
+    moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str], status: int, body: bytes
+) -> None:
+    with run_flaky(moto_endpoint) as flaky:
+        store = Store.open(use_endpoint(flaky.endpoint))
+        store.write_many({"a": b"0123456789", "b": b"01"})
+        sizes = {stored.key: stored.size for stored in store.list()}
+        flaky.answers = {"/a": (status, body)}
+        found = store.read_listed(sizes)
+        assert found["b"] == b"01" and isinstance(found["a"], FileNotFoundError if status == 404 else WrongSizeError)
+        assert status == 404 or "10 bytes are listed" in explain(pickle.loads(pickle.dumps(found["a"])))
+        flaky.answers = {}
+        assert store.read_listed(sizes) == {"a": b"0123456789", "b": b"01"}

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from hypothesis import given
 
-from artbank.store.tensor_files import parse_header, read_header
+from artbank.store.tensor_files import parse_header, read_header, sort_metadata
 from tests.support.fuzz import damaged, fuzzed
 
 TENSORS = {"a": torch.zeros(2, 3), "b.c": torch.zeros(()), "empty": torch.zeros(0, 4)}
@@ -82,6 +82,12 @@ def test_a_header_above_the_formats_limit_is_not_read(tmp_path: Path) -> None:
         read_header(path)
 
 
+def test_a_header_of_more_tensors_than_a_model_has_is_refused(tmp_path: Path) -> None:
+    data = of_header({f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(20_001)})
+    with pytest.raises(ValueError, match="expected at most 20,000 tensors, found 20,001"):
+        parse_header(data)
+
+
 @fuzzed(250)
 @given(damaged([WHOLE]))
 def test_whatever_happens_to_a_file_its_header_is_read_or_refused(data: bytes) -> None:
@@ -90,3 +96,21 @@ def test_whatever_happens_to_a_file_its_header_is_read_or_refused(data: bytes) -
     except ValueError:
         return
     assert header.num_values >= 0
+
+
+def test_metadata_in_a_random_order_is_sorted_and_nothing_else_changes() -> None:
+    texts = {f"name {i}": f'é\u007f\u0001/"{i}' for i in range(8)}
+    written = {safetensors.torch.save(TENSORS, metadata=texts) for _ in range(20)}
+    assert len(written) > 1  # else the library sorts by itself, and the function can go
+    [data] = {sort_metadata(data) for data in written}
+    assert (parse_header(data).metadata, list(parse_header(data).metadata)) == (texts, sorted(texts))
+    assert parse_header(data).shapes == parse_header(WHOLE).shapes
+    assert int.from_bytes(data[:8], "little") % 8 == 0
+    loaded = safetensors.torch.load(data)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in TENSORS.items())
+    assert sort_metadata(data) == data
+
+
+def test_a_file_without_metadata_keeps_none() -> None:
+    data = safetensors.torch.save(TENSORS)
+    assert parse_header(sort_metadata(data)) == parse_header(data)

@@ -10,6 +10,7 @@ import torch
 from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.color import lab2rgb
 
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
@@ -313,13 +314,46 @@ def test_kept_colours_are_the_photos_and_the_lightness_the_pictures() -> None:
     assert np.abs(keep_colours(photo, photo).astype(int) - photo).max() <= 1
 
 
-def test_a_matched_picture_has_the_collections_mean_and_spread() -> None:
-    palette = Palette((55.0, 6.0, -8.0), (12.0, 5.0, 6.0))
-    found = Palette.measure([match_palette(picture(2), palette)])
-    assert found.mean == pytest.approx(palette.mean, abs=LAB_STEP)
-    assert found.std == pytest.approx(palette.std, abs=LAB_STEP)
-    flat = match_palette(np.full((8, 8, 3), 128, np.uint8), palette)
-    assert Palette.measure([flat]).mean == pytest.approx(palette.mean, abs=1.0)
+def test_a_matched_picture_has_the_collections_lightness_and_takes_its_tone() -> None:
+    sepia = Palette.measure(
+        [keep_colours(picture(seed), np.full_like(picture(seed), (112, 84, 60))) for seed in (3, 4)]
+    )
+    found = Palette.measure([match_palette(picture(2), sepia)])
+    assert sepia.unity > 0.9
+    assert found.lightness == pytest.approx(sepia.lightness, abs=LAB_STEP)
+    assert found.mean == pytest.approx(sepia.mean, abs=LAB_STEP)
+    assert found.unity > 0.9
+    flat = match_palette(np.full((8, 8, 3), 128, np.uint8), sepia)
+    assert np.ptp(flat, axis=(0, 1)).max() == 0
+
+
+def test_a_collection_of_many_colours_leaves_greys_grey_and_black_dark() -> None:
+    lightness, angle = np.meshgrid(np.linspace(5, 95, 40), np.linspace(0, 2 * np.pi, 40))
+    hues = lab2rgb(np.dstack([lightness, 20 * np.cos(angle), 20 * np.sin(angle)]))
+    palette = Palette.measure([np.round(hues * 255).astype(np.uint8)])
+    grey = np.tile(np.arange(0, 250, 2, dtype=np.uint8)[:, None, None], (1, 9, 3))
+    matched = match_palette(grey, palette)
+    assert palette.unity < 0.2
+    assert np.ptp(matched.astype(int), axis=-1).max() < 24
+    assert matched[0].max() < 60 and matched[-1].min() > 200
+    assert (np.diff(matched[:, 0].astype(int).sum(-1)) >= -3).all(), "what was lighter stays lighter"
+
+
+def test_colours_are_replaced_as_far_as_the_strength_says() -> None:
+    photo, painted = picture(0), picture(1)
+    palette = Palette.measure([picture(5)])
+    for change in (lambda s: keep_colours(painted, photo, s), lambda s: match_palette(painted, palette, s)):
+        moved = [np.abs(change(strength).astype(int) - painted).mean() for strength in (0.0, 0.5, 1.0)]
+        assert moved[0] < 0.05 and 0.4 * moved[2] < moved[1] < 0.6 * moved[2], moved
+
+
+def test_a_palette_of_an_older_version_still_serves() -> None:
+    older = Palette((55.0, 12.0, -16.0), (12.0, 2.0, 3.0))
+    found = Palette.measure([match_palette(picture(2), older)])
+    assert found.mean == pytest.approx(older.mean, abs=LAB_STEP)
+    assert (
+        Palette.mix([(older, 0.5), (found, 0.5)]).known_tones == Palette.mix([(found, 0.5), (older, 0.5)]).known_tones
+    )
 
 
 def test_a_palette_of_several_images_is_that_of_all_their_pixels() -> None:
@@ -327,6 +361,7 @@ def test_a_palette_of_several_images_is_that_of_all_their_pixels() -> None:
     assert Palette.measure(images).std == pytest.approx(Palette.measure([np.concatenate(images)]).std, rel=1e-3)
     one, two = (Palette.measure([image]) for image in images)
     assert Palette.mix([(one, 1.0)]) == one
+    assert Palette.measure(images).tones != one.tones
     assert Palette.mix([(one, 0.25), (two, 0.75)]).mean[0] == pytest.approx(0.25 * one.mean[0] + 0.75 * two.mean[0])
 
 

@@ -1,0 +1,92 @@
+"""The inputs of a run over an archive: are they there, apart from what is written, and as whole as in the last run?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pyarrow as pa
+
+from artbank.archive.stores import RunStores
+from artbank.archive.styles import StyleChoice
+from artbank.catalog.store_check import check_has_banks
+from artbank.config import StylizeConfig
+from artbank.errors import ConfigError
+from artbank.results import archive_listing
+from artbank.store.objects import Store
+from artbank.store.places import check_apart, check_there, nothing_there
+from artbank.store.skipped import SkippedFiles, count_skipped, warn_of_skipped
+
+_EXPECTED = "photos"
+
+
+def check_places(stores: RunStores) -> None:
+    """Check that archive and banks are there, and that neither output nor store lies in the archive or around it.
+
+    Raises:
+        ConfigError: They do not.
+        OSError: A store failed.
+    """
+    check_apart({"archive": stores.archive}, {"output": stores.output, "store": stores.banks})
+    check_there(stores.archive, _EXPECTED)
+    check_has_banks(stores.banks)
+
+
+def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> None:
+    """Check that the output lies outside of the galleries of the styles, whose next training would learn from it.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    for uri in sorted({bank.gallery_uri for style in styles for bank, _ in style.banks}):
+        with suppress(ConfigError):  # what a row of the catalog says may be no place here
+            if Store.open(uri).contains(output):
+                break
+    else:
+        return
+    raise ConfigError(
+        f"output {output.uri} lies in the gallery {uri}: the next training would take its pictures for artworks; "
+        "name a place outside"
+    )
+
+
+def list_photos(config: StylizeConfig, stores: RunStores, skipped: SkippedFiles) -> pa.Table:
+    """List the photos of an archive: key, size, etag. Logs what may be photos and is skipped.
+
+    Args:
+        config: The configuration of the run.
+        stores: Its stores.
+        skipped: Collects what is no photo, and what cannot be listed.
+
+    Raises:
+        ConfigError: There is no photo.
+        OSError: The store failed.
+    """
+    archive = stores.archive
+    photos = archive_listing.list_archive(archive, config.skip, checksum=config.checksum, skipped=skipped)
+    warn_of_skipped(archive.uri, skipped.kinds())
+    if len(photos):
+        return photos
+    if not skipped.kinds():
+        raise nothing_there(archive, _EXPECTED)
+    found = ", ".join(f"{kind.kind} ({kind.names[0]})" for kind in skipped.kinds())
+    raise ConfigError(
+        f"expected {_EXPECTED} in {archive.uri}, found {count_skipped(skipped.kinds()):,} files that are skipped: "
+        f"{found}; correct its name, or --skip"
+    )
+
+
+def select_photos(config: StylizeConfig, photos: pa.Table) -> pa.Table:
+    """Return the photos that `include` and `exclude` select.
+
+    Raises:
+        ConfigError: They select none.
+    """
+    selected = archive_listing.filter_by_globs(photos, include=config.include, exclude=config.exclude)
+    if not len(selected):
+        globs = [*(f"--include {glob}" for glob in config.include), *(f"--exclude {glob}" for glob in config.exclude)]
+        raise ConfigError(
+            f"{' '.join(globs)}: none of the {len(photos):,} photos in {config.archive_uri} is left, such as "
+            f"{photos['key'][0].as_py()}; correct the globs"
+        )
+    return selected

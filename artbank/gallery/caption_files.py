@@ -1,0 +1,173 @@
+"""Parse files of captions, trusting nothing in them: texts, JSON objects, and tables of file names and captions.
+
+A row of a table names a file and its caption. The columns are those of Hugging Face's ImageFolder: `file_name`, and
+`caption` or `text`. Texts are UTF-8, or UTF-16 with a byte order mark, as Windows writes it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from artbank.store.parquet import read_columns
+from artbank.store.table_limits import Limits
+
+LARGEST_TEXT_BYTES = 2**20
+"""Bytes of the largest file with the caption of one artwork."""
+LARGEST_TABLE_BYTES = 64 * 2**20
+"""Bytes of the largest table of captions."""
+LONGEST_CAPTION = 500
+"""Characters; a prompt has 77 tokens."""
+
+PARSE_ERRORS = (ValueError, TypeError, AttributeError, RecursionError, OverflowError, csv.Error)
+"""The errors of a file that cannot be parsed; among them are those of `pyarrow`."""
+
+_NAME_COLUMNS = ("file_name", "filename")
+_CAPTION_COLUMNS = ("caption", "text")
+_TABLE_LIMITS = Limits(num_rows=1_000_000, num_bytes=256 * 2**20)
+_LONGEST_RECORD = 2**20  # characters of a row of CSV or JSONL
+_DELIMITERS = (",", ";", "\t")  # a spreadsheet writes `;` where the comma is the decimal sign
+
+
+def parse_text(body: bytes) -> str:
+    """Return the text of a file as one line of at most `LONGEST_CAPTION` characters.
+
+    Raises:
+        ValueError: It is no text.
+    """
+    text = _decode(body)
+    if "\0" in text:
+        raise ValueError("found binary data")
+    return _one_line(text)
+
+
+def parse_json(body: bytes) -> str:
+    """Return the caption in a JSON file beside an artwork: a text, or an object as `img2dataset` writes it.
+
+    Raises:
+        ValueError, RecursionError: It is no JSON, or holds no caption.
+    """
+    value = json.loads(_decode(body))
+    if isinstance(value, str):
+        return _one_line(value)
+    if not isinstance(value, dict):
+        raise ValueError(f"found a {type(value).__name__}, no object with a caption")
+    return _caption_of(value)
+
+
+def parse_table(name: str, body: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the file name and the caption of each row.
+
+    Args:
+        name: Name of the table; its suffix tells the format.
+        body: Its content.
+
+    Raises:
+        One of `PARSE_ERRORS`: It is no such table, or has more rows or longer ones than the limits allow.
+    """
+    kind = name.lower().rpartition(".")[2]
+    rows = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind](body)
+    has_captions = False
+    row: Mapping[str, Any] = {}
+    for number, row in enumerate(rows, start=1):
+        if number > _TABLE_LIMITS.num_rows:
+            raise ValueError(f"expected at most {_TABLE_LIMITS.num_rows:,} rows, found more")
+        if any(column in row for column in _CAPTION_COLUMNS):
+            has_captions = True
+            yield _name_of(row), _caption_of(row)
+    if row and not has_captions:
+        raise _no_caption(row)
+
+
+def _read_csv(body: bytes) -> Iterator[Mapping[str, Any]]:
+    text = _decode(body)
+    header = text[:_LONGEST_RECORD].partition("\n")[0]
+    delimiter = next((sign for sign in _DELIMITERS if _has_name(next(csv.reader([header], delimiter=sign), []))), ",")
+    lines = _Records(text)
+    reader = csv.DictReader(lines, delimiter=delimiter)
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    for row in reader:
+        lines.begin()
+        yield row
+
+
+def _read_jsonl(body: bytes) -> Iterator[Mapping[str, Any]]:
+    lines = _Records(_decode(body))
+    for line in lines:
+        lines.begin()
+        if line.strip():
+            yield json.loads(line)
+
+
+def _read_parquet(body: bytes) -> Iterator[Mapping[str, Any]]:
+    for batch in read_columns(body, [*_NAME_COLUMNS, *_CAPTION_COLUMNS], _TABLE_LIMITS):
+        yield from batch.to_pylist()
+
+
+class _Records:
+    """The lines of a text; refuses a record, of one or several lines, that is too long."""
+
+    def __init__(self, text: str):
+        self._lines = io.StringIO(text, newline="")
+        self._length = 0
+
+    def begin(self) -> None:
+        """Begin to count the next record."""
+        self._length = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._length += len(line)
+            if self._length > _LONGEST_RECORD:
+                raise ValueError(f"expected rows of at most {_LONGEST_RECORD:,} characters, found a longer one")
+            yield line
+
+
+def _has_name(columns: Sequence[str]) -> bool:
+    return any(column.strip().lower() in _NAME_COLUMNS for column in columns)
+
+
+def _name_of(row: Mapping[str, Any]) -> str:
+    for column in _NAME_COLUMNS:
+        name = row.get(column)
+        if isinstance(name, str):
+            return name
+        if name is not None:
+            raise ValueError(f"found a {type(name).__name__} as {column}")
+    raise ValueError(f"found no column {_NAME_COLUMNS[0]}, only {_list_columns(row)}")
+
+
+def _caption_of(row: Mapping[str, Any]) -> str:
+    known = [column for column in _CAPTION_COLUMNS if column in row]
+    if not known:
+        raise _no_caption(row)
+    for column in known:
+        value = row[column]
+        if isinstance(value, list | dict):
+            raise ValueError(f"found a {type(value).__name__} as {column}")
+        if value:
+            return _one_line(str(value))
+    return ""
+
+
+def _no_caption(row: Mapping[str, Any]) -> ValueError:
+    return ValueError(f"found no {' or '.join(_CAPTION_COLUMNS)}, only {_list_columns(row)}")
+
+
+def _list_columns(row: Mapping[str, Any], most: int = 5) -> str:
+    names = [str(name)[:40] for name in row]
+    return ", ".join(names[:most]) + (" and others" if len(names) > most else "") if names else "nothing"
+
+
+def _decode(body: bytes) -> str:
+    is_utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return body.decode("utf-16" if is_utf16 else "utf-8-sig")
+
+
+def _one_line(text: str) -> str:
+    """Return a text as one line; of a very long one only the start is looked at."""
+    return " ".join(text[: LONGEST_CAPTION * 20].split())[:LONGEST_CAPTION]

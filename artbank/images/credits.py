@@ -1,0 +1,28 @@
+"""Who made a photo, when, and who owns it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artbank.images.capture_dates import Moment
+
+
+@dataclass(frozen=True)
+class Credits:
+    """The credits of a photo.
+
+    Attributes:
+        copyright: The copyright notice; empty if there is none.
+        artists: Its authors.
+        captured: When it was taken.
+    """
+
+    copyright: str = ""
+    artists: tuple[str, ...] = ()
+    captured: Moment | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Which of them are known, as rows name them."""
+        known = {"copyright": self.copyright, "artist": self.artists, "capture_date": self.captured}
+        return [name for name, value in known.items() if value]

@@ -1,0 +1,40 @@
+"""Read HEIF files (HEIC) with libheif, through pillow-heif's plugin of Pillow.
+
+libheif turns and crops pictures as their containers say, and pillow-heif then resets the orientation in their Exif.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pillow_heif
+
+_OWN_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+
+# One thread, as the codec pool has a process per core; thumbnails and depth maps are never used.
+pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+
+
+def is_heif(data: bytes) -> bool:
+    """Tell whether a file is HEIF; AVIF, of the same structure, is not."""
+    if data[4:8] != b"ftyp":
+        return False
+    brands = _read_brands(data)
+    return brands[0] in _OWN_BRANDS and not any(brand in _AVIF_BRANDS for brand in brands)
+
+
+def read_header(data: bytes) -> dict[str, Any]:
+    """Return what the container of an AVIF or HEIF file says of its picture; decodes nothing.
+
+    Raises:
+        ValueError, OSError, RuntimeError, SyntaxError, EOFError: The file cannot be read.
+    """
+    return dict(pillow_heif.open_heif(io.BytesIO(data)).info)
+
+
+def _read_brands(data: bytes) -> list[bytes]:
+    """Return the brands of a file, its major brand first."""
+    size = min(int.from_bytes(data[:4], "big"), 256)
+    return [data[8:12], *(data[at : at + 4] for at in range(16, size - 3, 4))]

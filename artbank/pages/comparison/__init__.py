@@ -1,0 +1,1 @@
+"""The page of a comparison: blinded pairs of pictures, which a person votes on."""

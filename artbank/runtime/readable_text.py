@@ -1,0 +1,44 @@
+"""Make texts safe to show: names of files can hold characters that steer a terminal, forge lines or reverse text."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+
+_HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
+_JOINERS = "\u200c\u200d"  # belong to the spelling of Persian and Indian words, and of emoji
+_OWN_LOGGERS = ("artbank", "prefect.flow_runs", "prefect.task_runs")
+
+
+def escape_invisible(text: str, *, keep: str = "") -> str:
+    r"""Return a text with control, bidirectional and other invisible characters as escapes such as `\x1b`.
+
+    Args:
+        text: The text.
+        keep: Characters to leave as they are, such as a line break.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        _escape(c) if unicodedata.category(c) in _HARMFUL and c not in _JOINERS and c not in keep else c for c in text
+    )
+
+
+def escape_log_messages() -> None:
+    """Escape the messages of all log records of this process from now on.
+
+    Line breaks stay in the messages of other libraries. In those of artbank and of its runs they can only come from a
+    name or an error, and would look like log lines of their own.
+    """
+    logging.setLogRecordFactory(_EscapedRecord)
+
+
+class _EscapedRecord(logging.LogRecord):
+    def getMessage(self) -> str:
+        """Return the message, escaped."""
+        is_own = self.name.startswith(_OWN_LOGGERS)
+        return escape_invisible(super().getMessage(), keep="" if is_own else "\n\t")
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,0 +1,35 @@
+"""Archives behind plain web addresses: a redirect to another host ends the request.
+
+Whoever runs the server that was named could else make artbank read what only this machine's network reaches.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from artbank.credentials import redact
+from artbank.errors import ConfigError
+
+PROTOCOLS = ("http", "https")
+
+
+@cache
+def client_options() -> dict[str, Any]:
+    """Return options for fsspec's file system of web addresses that make it refuse redirects to other hosts."""
+    from aiohttp import TraceConfig
+
+    trace = TraceConfig()
+    trace.on_request_redirect.append(_refuse_other_hosts)
+    return {"client_kwargs": {"trace_configs": [trace]}}
+
+
+async def _refuse_other_hosts(session: Any, context: Any, redirect: Any) -> None:
+    here = redirect.url
+    there = here.join(type(here)(redirect.response.headers.get("Location", "")))
+    is_weaker = here.scheme == "https" and there.scheme != "https"
+    if there.host != here.host or is_weaker:
+        raise ConfigError(
+            f"expected an answer of {redact(str(here.origin()))}, found a redirect to {redact(str(there.origin()))}, "
+            "which is not followed; if you trust that server, name its address instead"
+        )

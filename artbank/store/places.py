@@ -1,0 +1,62 @@
+"""Check the places of a run before anything is written: what is read is there, and no place lies in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from artbank.errors import ConfigError
+from artbank.store.explanations import explain
+from artbank.store.objects import Store
+
+
+def check_there(store: Store, expected: str) -> None:
+    """Check that something is in a place that is only read: it may be misspelt, not mounted or empty.
+
+    Args:
+        store: The place.
+        expected: Its content, for people.
+
+    Raises:
+        ConfigError: Nothing is there, or a file has its name.
+        OSError: The store failed.
+    """
+    try:
+        if store.has_objects():
+            return
+    except NotADirectoryError as error:
+        raise ConfigError(explain(error)) from error
+    raise nothing_there(store, expected)
+
+
+def nothing_there(store: Store, expected: str) -> ConfigError:
+    """Return the error for a place where nothing is."""
+    is_remote = "://" in store.uri
+    to_do = "correct the bucket, the prefix or AWS_ENDPOINT_URL" if is_remote else "correct its name, or mount it"
+    return ConfigError(f"expected {expected} in {store.uri}, found nothing there; {to_do}")
+
+
+def check_apart(inputs: Mapping[str, Store], outputs: Mapping[str, Store]) -> None:
+    """Check that no place that is written is one that is read, lies in one, or contains one.
+
+    Places on a disk are compared with links followed, and by what the file system takes as equal; places in a store by
+    their prefixes.
+
+    Args:
+        inputs: What is only read, by a word for people.
+        outputs: What is written.
+
+    Raises:
+        ConfigError: Two places overlap.
+    """
+    for input_name, source in inputs.items():
+        for output_name, target in outputs.items():
+            if source.contains(target):
+                raise ConfigError(
+                    f"{output_name} {target.uri} lies in the {input_name} {source.uri}: the next run would take its "
+                    "files for a part of it; name a place outside"
+                )
+            if target.contains(source):
+                raise ConfigError(
+                    f"{input_name} {source.uri} lies in the {output_name} {target.uri}, which is written to; "
+                    f"name another place for the {output_name}"
+                )

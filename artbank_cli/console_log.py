@@ -1,0 +1,49 @@
+"""Prefect's log at the console: no tracebacks, and at a terminal no error that the command's own line repeats."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+from collections.abc import Iterator
+
+from artbank_cli.environment import is_debug
+
+_ENGINES = ("flow_engine", "task_engine")  # modules of Prefect; their errors are raised too
+
+
+def shorten_console_log() -> None:
+    """Print log records of errors as one line each; the Prefect server still gets the tracebacks. Not with `--debug`.
+
+    At a terminal the errors of flow runs and task runs are left out: the command ends with the same error as its line.
+    """
+    if is_debug():
+        return
+    for handler in _console_handlers():
+        handler.setFormatter(_OneLine(handler.formatter))
+        if sys.stderr.isatty():
+            handler.addFilter(lambda record: record.module not in _ENGINES)
+
+
+class _OneLine(logging.Formatter):
+    def __init__(self, formatter: logging.Formatter | None):
+        super().__init__()
+        self._formatter = formatter.inner if isinstance(formatter, _OneLine) else formatter or logging.Formatter()
+
+    @property
+    def inner(self) -> logging.Formatter:
+        return self._formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        short = copy.copy(record)
+        short.exc_info = short.exc_text = short.stack_info = None
+        return self._formatter.format(short)
+
+
+def _console_handlers() -> Iterator[logging.Handler]:
+    """Yield the handlers that print, each once, of all loggers."""
+    loggers = [logging.getLogger(name) for name in ("", *logging.root.manager.loggerDict)]
+    handlers = {id(handler): handler for logger in loggers for handler in logger.handlers}
+    for handler in handlers.values():
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            yield handler

@@ -1,0 +1,61 @@
+"""Read a YAML or JSON file with the parameters of a flow."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from artbank.errors import ConfigError
+from artbank.store.explanations import explain
+
+_MAX_BYTES = 10_000_000
+_EXPECTED = "expected YAML or JSON with the parameters of a flow, such as config: ..."
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Return the parameters in a file: UTF-8, or UTF-16 as some editors and PowerShell write it.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
+    """
+    try:
+        values = yaml.safe_load(_read_text(path))
+    except OSError as error:
+        raise ConfigError(f"parameter file {path} cannot be read: {explain(error)}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date in a 13th month
+        raise ConfigError(f"parameter file {path} cannot be read: {error}; {_EXPECTED}") from error
+    if isinstance(values, dict) and isinstance(values.get("config"), dict):
+        values = values["config"]
+    if not isinstance(values, dict):
+        raise ConfigError(f"parameter file {path}: {_EXPECTED}")
+    return values
+
+
+def _read_text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(
+            f"parameter file {path}: {_EXPECTED}, found more than {_MAX_BYTES // 10**6} MB; name another file"
+        )
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"parameter file {path}: expected text in UTF-8 or UTF-16, found byte 0x{data[error.start]:02x} in line "
+            f"{line} (in Windows-1252 {data[error.start : error.start + 1].decode('cp1252', 'replace')!r}); "
+            "save the file as UTF-8"
+        ) from error

@@ -1,0 +1,146 @@
+"""`artbank verify OUTPUT_URI`: report what is wrong with an output, for people and for scripts, and repair it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from artbank.errors import ArtbankError
+from artbank.store.explanations import explain
+from artbank_cli.output import say, say_json
+from artbank_cli.server import start_server
+
+if TYPE_CHECKING:
+    from artbank.results.recorded_runs import Operator
+    from artbank.results.verification.repair import Repair
+    from artbank.results.verification.verify import Report
+
+_EXAMPLES = 5  # of each kind, for people
+
+
+@dataclass(frozen=True)
+class RepairSummary:
+    """The effects of a repair.
+
+    Attributes:
+        num_wanted: Pictures that had to be drawn again.
+        left: Problems that are left, one sentence each.
+        removed: Pictures that cannot be drawn because their photo was removed, one sentence each.
+    """
+
+    num_wanted: int
+    left: list[str]
+    removed: list[str]
+
+
+def check(output_uri: str, operator: Operator, *, quick: bool, repair: bool, as_json: bool) -> bool:
+    """Verify an output, repair it if asked to, and print the findings; return whether no problem is left."""
+    report = verify_output(output_uri, operator, quick=quick)
+    if not as_json:
+        print_report(report)
+    repaired = repair_output(report) if repair and len(report.findings) else None
+    if as_json:
+        say_json(to_json(report, repaired))
+    elif repaired is not None:
+        print_repair(repaired)
+    if repaired is not None:
+        return not repaired.left
+    return not len(report.problems)
+
+
+def verify_output(output_uri: str, operator: Operator, *, quick: bool) -> Report:
+    """Verify an output, with a progress bar at a terminal."""
+    from artbank.results.verification.inventory import check_is_output
+    from artbank.results.verification.verify import verify
+    from artbank.store.objects import Store
+
+    output = Store.open(output_uri)
+    check_is_output(output)
+    with _show_progress() as show:
+        return verify(output, operator, quick=quick, progress=show)
+
+
+def repair_output(report: Report) -> RepairSummary:
+    """Repair what was found."""
+    from artbank.results.verification import repair as repairs
+
+    repair = repairs.prepare(report)
+    _show_what_the_output_names(repair)
+    left = []
+    if repair.configs:
+        from flows.stylize_archive import stylize_archive
+
+        start_server()
+        for config in repair.configs:
+            try:
+                stylize_archive(config)
+            except ArtbankError as error:  # the other configs may still succeed
+                left.append(f"{', '.join(config.styles)}: {explain(error)}")
+    left += repairs.finish(report, repair)
+    undone, removed = repairs.find_undone(report, repair)
+    return RepairSummary(len(repair.wanted), [*left, *undone], removed)
+
+
+def _show_what_the_output_names(repair: Repair) -> None:
+    for place in repair.trusted:
+        say(f"named by the output: {place}", to_stderr=True)
+    for runner in repair.runners:
+        say(f"not used: runner {runner} of the output; --runner names one", to_stderr=True)
+
+
+def print_report(report: Report) -> None:
+    """Print the findings, with a few examples of each kind."""
+    from artbank.results.verification.verify import NOTES, PROBLEMS
+
+    num_problems = len(report.problems)
+    problems = {0: "no problems", 1: "1 problem"}.get(num_problems, f"{num_problems:,} problems")
+    checked = "checked by name and size" if report.quick else "checked"
+    say(f"{report.num_pictures:,} pictures {checked}: {problems}")
+    found = report.findings.to_pylist()
+    for kind, count in report.counts.items():
+        prefix = "note: " if kind in NOTES else ""
+        say(f"{prefix}{kind}, {count:,}: {(PROBLEMS | NOTES)[kind]}")
+        examples = [row for row in found if row["kind"] == kind][:_EXAMPLES]
+        for row in examples:
+            say(f"  {_name(row)}")
+
+
+def print_repair(repaired: RepairSummary) -> None:
+    """Print the effects of a repair."""
+    say(f"repaired: {repaired.num_wanted:,} pictures had to be drawn again; problems left: {len(repaired.left):,}")
+    for text in (*repaired.left, *(f"note: {text}" for text in repaired.removed)):
+        say(f"  {text}")
+
+
+def to_json(report: Report, repaired: RepairSummary | None) -> dict[str, Any]:
+    """Return all findings, for scripts."""
+    from artbank.results.verification.verify import PROBLEMS
+
+    found = report.findings.to_pylist()
+    facts = {"num_pictures": report.num_pictures, "quick": report.quick, "counts": report.counts}
+    facts["problems"] = [row for row in found if row["kind"] in PROBLEMS]
+    facts["notes"] = [row for row in found if row["kind"] not in PROBLEMS]
+    if repaired is not None:
+        facts["repaired"] = asdict(repaired)
+    return facts
+
+
+def _name(row: dict[str, str | None]) -> str:
+    photo = f"{row['key']} in {row['style']}" if row["key"] else ""
+    place = photo or row["file_name"] or ""
+    return f"{place}: {row['text']}" if row["text"] else place
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[int, int], None]]:
+    from tqdm import tqdm
+
+    with tqdm(desc="pictures", unit="picture", disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

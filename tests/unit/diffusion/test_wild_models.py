@@ -1,0 +1,160 @@
+"""Folders of models as they are in the wild: other names, other files, and settings or headers that cost minutes.
+
+Each loads, or is refused in a line; the doctor says the same as a run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from artbank.config import RunConfig
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.fetch import fetch_base_model
+from artbank.doctor.weights import check_base, check_scorer
+from artbank.errors import BaseModelError
+from artbank.mini import WEIGHTS
+from artbank.scoring.clip import Scorer
+
+WEIGHTS_OF = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
+
+
+@pytest.fixture
+def folder(tiny: Path, tmp_path: Path) -> Path:
+    """A model's folder that the test may change."""
+    return Path(shutil.copytree(tiny, tmp_path / "model"))
+
+
+def edit(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def diagnose(folder: Path) -> list[str]:
+    """Return the problems that the doctor sees."""
+    return [found.text for found in check_base(RunConfig(base_model=str(folder)), 1) if found.level == "problem"]
+
+
+def load(folder: Path) -> BaseModel:
+    return BaseModel.load(str(folder), device="cpu", compiling="off")
+
+
+def refuse(folder: Path) -> str:
+    """Return why a run refuses a model; the doctor must refuse it too."""
+    with pytest.raises(BaseModelError) as caught:
+        load(folder)
+    assert len(diagnose(folder)) == 1
+    return str(caught.value)
+
+
+def write_many_tensors(path: Path, count: int) -> None:
+    """Write a safetensors file that lists many empty tensors."""
+    entries = {f"tensor {n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(count)}
+    header = json.dumps(entries).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+
+
+@pytest.mark.parametrize("longest", [None, 10**30, 512])
+def test_a_tokenizer_without_a_longest_text_gets_that_of_the_text_encoder(folder: Path, longest: int | None) -> None:
+    path = folder / "tokenizer/tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    settings.pop("model_max_length", None)
+    path.write_text(json.dumps(settings | ({} if longest is None else {"model_max_length": longest})))
+    base = load(folder)
+    assert base.encode_prompts(["a house by the sea"]).shape == (1, 77, base.text_width)
+    assert diagnose(folder) == []
+
+
+def test_each_part_may_be_another_variant(folder: Path) -> None:
+    fp16 = folder / "unet/diffusion_pytorch_model.fp16.safetensors"
+    (folder / "unet" / WEIGHTS_OF["unet"]).rename(fp16)
+    before = fetch_base_model(str(folder))
+    assert load(before).unet.config.cross_attention_dim == 24
+    (folder / "text_encoder/model.safetensors").rename(folder / "text_encoder/model.non_ema.safetensors")
+    assert load(folder).text_width == 24
+    assert diagnose(folder) == []
+
+
+def test_one_variant_for_all_parts_is_preferred_to_a_mix(folder: Path, tmp_path: Path) -> None:
+    plain = load(folder)
+    for part, name in WEIGHTS_OF.items():
+        tensors = {key: torch.zeros_like(value) for key, value in load_file(folder / part / name).items()}
+        save_file(tensors, folder / part / name.replace(".safetensors", ".fp16.safetensors"))
+    assert load(folder).hash == plain.hash  # all parts have one without a variant
+    (folder / "unet" / WEIGHTS_OF["unet"]).unlink()
+    base = load(folder)
+    assert not any(value.any() for value in (*base.unet.parameters(), *base.vae.parameters()))
+    assert diagnose(folder) == []
+
+
+def test_a_vae_with_the_older_names_of_attention_is_whole(folder: Path) -> None:
+    path = folder / "vae" / WEIGHTS_OF["vae"]
+    older = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    tensors = load_file(path)
+    for new, old in older.items():
+        tensors = {name.replace(new, old): value for name, value in tensors.items()}
+    save_file(tensors, path)
+    assert any(".proj_attn." in name for name in tensors)
+    load(folder)
+    assert diagnose(folder) == []
+
+
+def test_weights_of_another_shape_than_the_settings_are_refused(folder: Path) -> None:
+    edit(folder / "vae/config.json", block_out_channels=[8, 8, 8, 16])
+    assert "cannot be loaded" in refuse(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("text_encoder/config.json", {"num_hidden_layers": 10_000_000}, "num_hidden_layers of at most 200, found"),
+        ("unet/config.json", {"layers_per_block": 10_000_000}, "layers_per_block of at most 32, found 10,000,000"),
+        ("unet/config.json", {"transformer_layers_per_block": [1, [1, 9000], 1, 1]}, "transformer_layers_per_block of"),
+        ("vae/config.json", {"block_out_channels": [8] * 5000}, "a list of block_out_channels of at most 16"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**12}, "num_train_timesteps of at most"),
+        ("text_encoder/config.json", {"vocab_size": 1e300}, "vocab_size of at most 10,000,000"),
+    ],
+)
+def test_settings_beyond_all_measure_are_refused_before_anything_is_built(
+    folder: Path, name: str, values: dict[str, object], message: str
+) -> None:
+    edit(folder / name, **values)
+    told = refuse(folder)
+    assert f"{name} cannot be loaded: expected" in told and message in told
+
+
+@pytest.mark.parametrize("count", [20_001, 150_000])
+def test_a_header_of_too_many_tensors_is_refused(folder: Path, count: int) -> None:
+    write_many_tensors(folder / "vae" / WEIGHTS_OF["vae"], count)
+    told = refuse(folder)
+    assert "vae/diffusion_pytorch_model.safetensors cannot be loaded" in told
+    assert ("expected at most 20,000 tensors" if count < 10**5 else "expected a header of 1 to 10000000 bytes") in told
+
+
+def test_a_large_file_of_settings_is_not_read(folder: Path) -> None:
+    with (folder / "unet/config.json").open("ab") as file:
+        file.truncate(20_000_000)
+    assert "expected at most 10,000,000 bytes, found 20,000,000" in refuse(folder)
+
+
+def test_a_scorer_has_the_same_limits(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(WEIGHTS / "clip", tmp_path / "clip"))
+    settings = json.loads((folder / "config.json").read_text())
+    settings["vision_config"]["num_hidden_layers"] = 10_000_000
+    (folder / "config.json").write_text(json.dumps(settings))
+    for _ in range(2):
+        with pytest.raises(BaseModelError, match="cannot be loaded: expected"):
+            Scorer.load(str(folder), torch.device("cpu"))
+        [found] = check_scorer(RunConfig(scorer=str(folder)), 1)
+        assert found.level == "problem"
+        shutil.copy(WEIGHTS / "clip/config.json", folder / "config.json")
+        write_many_tensors(next(iter(folder.glob("model*.safetensors"))), 20_001)
