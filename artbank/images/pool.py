@@ -153,9 +153,10 @@ class CodecPool:
         return self._start(encode_picture, (job,), _ENCODE_SECONDS, "encode")
 
     def close(self) -> None:
-        """Kill the worker processes, busy or not."""
+        """Kill the worker processes of all pools of this process, busy or not."""
         self._pool.stop()
-        # Before the pool removes its semaphores: a worker that is just starting would print that it finds none.
+        # `join` deletes the pool's semaphores before it kills the workers. A worker that is just starting then looks for
+        # them in vain and prints a traceback, so the workers are killed here.
         for child in multiprocessing.active_children():
             if child.name == WORKERS_NAME:
                 child.kill()
@@ -214,7 +215,9 @@ def open_codec_pool() -> CodecPool:
     """
     pool = CodecPool()
     # Not atexit: a process that multiprocessing started, such as a Dask worker, waits for its children before it runs
-    # the functions of atexit, and would wait for ever. Priority 1, as semaphores are removed at 0.
+    # the functions of atexit, and would wait for ever.
+    # At exit multiprocessing calls finalizers of a higher priority first. It deletes semaphores at priority 0, and the
+    # pool must be closed before that.
     Finalize(None, pool.close, exitpriority=1)
     return pool
 
