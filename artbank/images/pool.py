@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from pebble import CONSTS, ProcessExpired, ProcessPool
-from pebble.pool.process import WORKERS_NAME
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
@@ -31,7 +30,7 @@ from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, Mark, Metadata, OutputSize
 from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.prefetch import GetResult
-from artbank.runtime.processes import TERMINAL_SIGNALS, shield_children_from_signals
+from artbank.runtime.processes import TERMINAL_SIGNALS, ChildRegister, shield_children_from_signals
 from artbank.runtime.telemetry import Stage, record_stage
 
 T = TypeVar("T")
@@ -153,14 +152,11 @@ class CodecPool:
         return self._start(encode_picture, (job,), _ENCODE_SECONDS, "encode")
 
     def close(self) -> None:
-        """Kill the worker processes of all pools of this process, busy or not."""
+        """Kill the worker processes, busy or not."""
         self._pool.stop()
-        # `join` deletes the pool's semaphores before it kills the workers. A worker that is just starting then looks for
-        # them in vain and prints a traceback, so the workers are killed here.
-        for child in multiprocessing.active_children():
-            if child.name == WORKERS_NAME:
-                child.kill()
-                child.join()
+        # `join` deletes the pool's semaphores before it kills the workers. A worker that is just starting would look
+        # for them in vain and print a traceback.
+        self._workers.kill_all()
         self._pool.join()
 
     def _start(
@@ -201,8 +197,8 @@ class CodecPool:
                 return self._pool.schedule(_time, args=(work, *args), timeout=seconds)
 
     def _make_pool(self) -> ProcessPool:
-        # Not forked: locks that this process's threads hold would stay locked in the child.
-        context: Any = multiprocessing.get_context("spawn")
+        self._workers = ChildRegister()
+        context: Any = self._workers  # the type hint asks for the module
         return ProcessPool(max_workers=self._num_processes, context=context, initializer=_ignore_stops)
 
 

@@ -1,4 +1,4 @@
-"""This process and others: is one dead, which signals reach children, and sleep that ends on request."""
+"""This process and others: is one dead, which signals reach children, who they are, and sleep that ends on request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 from artbank.errors import StopRequested
 from artbank.runtime.hashing import short_hash
@@ -74,6 +76,33 @@ def shield_children_from_signals(signals: Collection[int] = STOP_SIGNALS) -> Ite
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+class ChildRegister(SpawnContext):
+    """Makes child processes, for a pool that takes a context of multiprocessing, and knows which they are.
+
+    The children are not forked: locks that this process's threads hold would stay locked in a forked child.
+    """
+
+    def __init__(self) -> None:
+        """Make a register without children."""
+        super().__init__()
+        self._children: WeakSet[SpawnProcess] = WeakSet()
+
+    def Process(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, *args: Any, **options: Any
+    ) -> SpawnProcess:
+        """Make a child process, not started yet. In multiprocessing's own contexts `Process` is the class itself."""
+        child = SpawnProcess(*args, **options)
+        self._children.add(child)
+        return child
+
+    def kill_all(self) -> None:
+        """Kill the children that run, and wait for their end."""
+        for child in list(self._children):
+            if child.is_alive():
+                child.kill()
+                child.join()
 
 
 def result_or_stop(work: Future[T], should_stop: Callable[[], bool]) -> T:

@@ -186,6 +186,17 @@ def test_decoders_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> Non
     assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
+def test_a_pool_that_is_closed_leaves_the_workers_of_others_alone(codecs: CodecPool) -> None:
+    waits = codecs._start(sleep, (1,), 60)
+    other = CodecPool(1)
+    other.decode("a.jpg", draw_photo(0), READING)()
+    before = {child.pid for child in psutil.Process().children()}
+    other.close()
+    waits()
+    gone = before - {child.pid for child in psutil.Process().children()}
+    assert len(gone) == 1
+
+
 def _end_while_decoders_start() -> None:
     from artbank.images.pool import open_codec_pool
 
