@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Attention = Literal["ssam", "self", "released", "none"]
 Inversion = Literal["stochastic", "gaussian", "ddim"]
 Solver = Literal["ddim", "dpm++2m", "unipc"]
-Preset = Literal["paper", "exact", "balanced", "fast"]
+Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
@@ -62,17 +62,19 @@ PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochasti
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {**PAPER, "aligned": False, "structure": 0.0},
-    "exact": PAPER,
+    "exact": {**PAPER, "structure": 0.0},
     "balanced": {},
-    "fast": {"steps": 10, "solver": "unipc", "guidance_to": 0.6},
+    "faithful": {"structure": 0.75},
+    "bold": {"structure": 0.3},
+    "fast": {"steps": 8},
 }
-"""The settings of each preset that differ from the defaults."""
+"""The settings of each preset that differ from the defaults; bench/compare_recipes.py measures them."""
 
 
 class BankRecipe(_Recipe):
     """Settings that determine a bank, besides the artworks and the base model."""
 
-    VERSION = 1
+    VERSION = 2
 
     num_tokens: int = Field(
         default=8,
@@ -89,13 +91,16 @@ class BankRecipe(_Recipe):
         min_length=1,
         description="Word whose embedding initialises every vector.",
     )
-    max_steps: int = Field(default=400, ge=1, le=100_000, description="Optimiser steps, at most.")
+    max_steps: int = Field(default=60, ge=1, le=100_000, description="Optimiser steps, at most.")
     batch_size: int = Field(default=8, ge=1, le=1024, description="Artwork crops per step.")
     learning_rate: float = Field(
-        default=5e-3,
+        default=0.15,
         gt=0,
         le=1,
-        description="AdamW's learning rate after a warm-up of 10 steps.",
+        description=(
+            "AdamW's learning rate of the vectors after a warm-up of 3 steps, in units of the text encoder's first "
+            "layer. The attention's gates take a third of it, its matrices a fiftieth."
+        ),
     )
     weight_decay: float = Field(
         default=0.0,
@@ -116,9 +121,9 @@ class BankRecipe(_Recipe):
         description="Fraction of captions replaced by the style alone.",
     )
     min_snr_gamma: float | None = Field(
-        default=None,
+        default=5.0,
         gt=0,
-        description="Gamma of min-SNR loss weighting; unweighted by default.",
+        description="Gamma of min-SNR loss weighting; without a value losses are unweighted.",
     )
     max_strength: float = Field(
         default=1.0,
@@ -132,9 +137,9 @@ class BankRecipe(_Recipe):
         le=0.5,
         description="Fraction of artworks held out for validation; at least one artwork.",
     )
-    validate_every: int = Field(default=25, ge=1, description="Steps between validations.")
+    validate_every: int = Field(default=10, ge=1, description="Steps between validations.")
     patience: int = Field(
-        default=6,
+        default=3,
         ge=1,
         description="Stop training after this many validations without a better loss.",
     )
@@ -173,25 +178,25 @@ class StylizeRecipe(_Recipe):
     preset: Preset = Field(
         default="balanced",
         description=(
-            "Default values for the other options: `paper` (exactly as published, 71 UNet "
-            "evaluations per picture), `exact` (the same, but denoising starts at the noise level "
-            "where noising ended), `balanced`, or `fast` (10 steps, partly guided)."
+            "Default values for the other options: `balanced` (19 UNet evaluations per picture), `faithful` (more of "
+            "the photo), `bold` (more of the style), `fast` (15 evaluations), `paper` (exactly as published, 71 "
+            "evaluations), or `exact` (the same, but denoising starts at the noise level where noising ended)."
         ),
     )
     strength: float = Field(
-        default=0.5,
+        default=0.9,
         gt=0,
         le=1,
         description="Fraction of the noise schedule to redraw; near 0 keeps the photo.",
     )
     steps: int = Field(
-        default=20,
+        default=10,
         ge=1,
         le=500,
         description="Solver steps for the whole schedule; the fraction `strength` of them runs.",
     )
     guidance: float = Field(
-        default=4.0,
+        default=10.0,
         ge=1,
         le=50,
         description="Classifier-free guidance scale; 1 disables guidance.",
@@ -212,13 +217,13 @@ class StylizeRecipe(_Recipe):
         default="stochastic",
         description="How noise is added to the photo; stochastic inversion keeps its structure.",
     )
-    solver: Solver = Field(default="dpm++2m", description="Sampler for denoising.")
+    solver: Solver = Field(default="unipc", description="Sampler for denoising.")
     aligned: bool = Field(
         default=True,
         description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
     )
     structure: float = Field(
-        default=0.0,
+        default=0.5,
         ge=0,
         le=1,
         description=(

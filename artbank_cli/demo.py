@@ -11,7 +11,7 @@ from artbank.config import StylizeConfig, TrainConfig
 from artbank.images.codec import Picture, encode
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.recipes import BankRecipe
+from artbank.recipes import StylizeRecipe
 from artbank.runs.outcome import Outcome
 from artbank.store.objects import Store
 from artbank_cli.output import say
@@ -19,7 +19,7 @@ from artbank_cli.server import start_server
 
 NUM_ARTWORKS = 16
 PAINTERS = HELD_OUT[:3]
-MAX_STEPS = 100
+SIDE_PX = 192  # above the model's native 128 px, where strokes show
 _ARTWORK_SEED, _PHOTO_SEED = 20_000_000, 30_000_000  # neither is in the corpus of the embedded model
 _SHAPES = ((288, 192), (192, 256), (256, 256))
 
@@ -35,14 +35,14 @@ def run_demo(folder: Path) -> str:
     from flows.train_banks import train_banks
 
     start_server()
-    recipe = BankRecipe(max_steps=MAX_STEPS)
-    train_banks(TrainConfig(gallery_uri=root.uri_of("gallery"), store_uri=root.uri_of("store"), recipe=recipe))
+    train_banks(TrainConfig(gallery_uri=root.uri_of("gallery"), store_uri=root.uri_of("store")))
     outcome = stylize_archive(
         StylizeConfig(
             archive_uri=root.uri_of("photos"),
             output_uri=root.uri_of("output"),
             store_uri=root.uri_of("store"),
             styles=PAINTERS,
+            recipe=StylizeRecipe(resolution_px=SIDE_PX),
         )
     )
     assert isinstance(outcome, Outcome)

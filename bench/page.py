@@ -89,10 +89,7 @@ class Report:
         ]
 
     def _matched(self) -> list[str]:
-        said = (
-            "Presets beside the released script, from pictures, with the same bank on the same photos. The script's "
-            "guidance is 10. The presets are shown at 10, too, because their own 4 is meant to be gentler:"
-        )
+        said = "Presets as they are beside the released script, from pictures, with the same bank on the same photos:"
         return ["## C. Quality-matched", said, self.quality] if self.quality else []
 
     def _table(self, suite: str, lines: Sequence[tables.Line], unit: str, said: str) -> list[str]:

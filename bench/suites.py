@@ -76,7 +76,6 @@ def pictures_suite(kit: Kit, sizes: Sizes) -> Suite:
         "ours-plain": ours.stylizing(kit, f"artbank, DPM++ 20, batch {batch}", plain, batch=batch, count=batch),
     }
     presets = {f"ours-{name}": ours.preset(name) for name in ("exact", "balanced", "fast")}
-    presets |= {f"ours-{name}-10": ours.preset(name, guidance=10.0) for name in ("balanced", "fast")}
     return suite | {
         key: ours.stylizing(kit, f"{_name(key)}, batch {batch}", recipe, batch=batch, count=batch)
         for key, recipe in presets.items()
@@ -84,7 +83,7 @@ def pictures_suite(kit: Kit, sizes: Sizes) -> Suite:
 
 
 def _name(key: str) -> str:
-    return key.replace("ours-", "artbank ").replace("-10", " at guidance 10")
+    return key.replace("ours-", "artbank ")
 
 
 def files_suite(kit: Kit, sizes: Sizes) -> Suite:

@@ -52,8 +52,6 @@ EQUAL_PICTURES = (Line("released", "ours-paper"), Line("released", "ours-exact")
 EQUAL_FILES = (Line("released", "ours-exact"), Line("strong", "ours-plain"))
 MATCHED = (
     Line("released", "ours-exact"),
-    Line("released", "ours-balanced-10"),
-    Line("released", "ours-fast-10"),
     Line("released", "ours-balanced"),
     Line("released", "ours-fast"),
 )

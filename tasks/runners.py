@@ -22,6 +22,7 @@ from prefect.tasks import Task
 
 from artbank.config import RunConfig
 from artbank.runtime.processes import shield_children_from_signals
+from tasks import dask_worker
 from tasks.cancellation import stop_on_error
 from tasks.progress import subscribe
 
@@ -69,17 +70,10 @@ _SLOT = {"GPU": 1}  # reserves a whole worker, even one with several threads
 # Time for a closing worker to finish its batch and release its shard; Dask kills it after 80 % of it.
 _CLOSE_SECONDS = 30.0
 _DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # otherwise Dask logs every connection and every worker that joins or leaves
-# Ctrl-C, `kill -- -GROUP` and `systemctl stop` reach every process; only the flow handles the signal and then stops the
-# workers through their queues. A worker starts with these signals blocked (see `_start`) and then ignores them.
-_IGNORE_SIGNALS = """
-import signal
-for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN)
-"""
 _DASK = {
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds only the task that it runs
     "distributed.scheduler.allowed-failures": 2,  # workers that may die with a task before Dask fails the task
-    "distributed.worker.preload": [_IGNORE_SIGNALS],
+    "distributed.worker.preload": [dask_worker.__name__],
     "distributed.worker.daemon": False,  # workers start decoder processes of their own
     "distributed.deploy.lost-worker-timeout": "10 minutes",  # wait for a worker that restarts slowly
     f"distributed.nanny.pre-spawn-environ.{_DASK_LEVEL}": os.environ.get(_DASK_LEVEL, "warning"),
@@ -104,6 +98,7 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     for name in ("distributed",) if "://" in kind else ("distributed", "prefect.task_runner.dask"):
         logging.getLogger(name).setLevel(os.environ.get(_DASK_LEVEL, "warning").upper())
     hide_dask_cancel_race()
+    dask_worker.log_lost_connections_in_a_line()
     with dask.config.set(_DASK):
         runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
         with runner, stop_on_error():

@@ -2,7 +2,7 @@
 
 Shape legend: N vectors in a bank, D their width, H heads of d = D / H.
 
-Vectors are in the vocabulary's unit: those of an average word have a root mean square of 1.
+Vectors are in the unit of the text encoder's first layer, see `PromptEncoder.layer_rms`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, whose ro
 
 
 class TrainableBank(nn.Module):
-    """A bank during training: its vectors in the vocabulary's unit, and the attention that shapes them."""
+    """A bank during training: its vectors, in the text encoder's unit, and the attention that shapes them."""
 
     def __init__(self, recipe: BankRecipe, width: int, unit: float):
         """Make a bank of zeros.
@@ -42,7 +42,7 @@ class TrainableBank(nn.Module):
         Args:
             recipe: Gives N and the kind of attention.
             width: Width of a vector, D.
-            unit: Root mean square of the vocabulary's entries.
+            unit: The size of a vector whose entries have a root mean square of 1, see `PromptEncoder.layer_rms`.
         """
         super().__init__()
         self.unit = unit
@@ -51,12 +51,12 @@ class TrainableBank(nn.Module):
 
     @classmethod
     def start(cls, recipe: BankRecipe, base: BaseModel) -> TrainableBank:
-        """Make a bank of the initialiser word's embedding, scaled to the size of an average word, plus a little noise.
+        """Make a bank of the initialiser word's embedding, scaled to the unit, plus a little noise.
 
         All initial values follow from `recipe.seed`.
         """
         generator = torch.Generator().manual_seed(recipe.seed)
-        bank = cls(recipe, base.text_width, base.prompt_encoder.vocabulary_rms)
+        bank = cls(recipe, base.text_width, base.prompt_encoder.layer_rms)
         for module in bank.attention.modules():
             if isinstance(module, nn.Linear):
                 bound = (3 / module.in_features) ** 0.5  # keeps the variance of its input
@@ -73,13 +73,32 @@ class TrainableBank(nn.Module):
         """Return the vectors [N, D] as the text encoder takes them."""
         return self.attention(self.vectors) * self.unit
 
-    def continue_from(self, bank: Bank) -> bool:
-        """Load an older bank's vectors and attention; returns False, and changes nothing, if the shapes differ."""
+    def continue_from(self, bank: Bank) -> None:
+        """Go on with an older bank.
+
+        Its vectors and attention are loaded if they have this bank's shapes and unit. Otherwise its vectors, as its
+        attention shaped them, are where the vectors start; the attention stays as it is and does not change them yet.
+
+        Raises:
+            BankError: The bank has another number or width of vectors, or this attention changes them from the start.
+        """
         state = {name.removeprefix("train."): tensor for name, tensor in bank.training_state.items()}
-        if _shapes(state) != _shapes(self.state_dict()):
-            return False
-        self.load_state_dict(state)
-        return True
+        if bank.unit == self.unit and _shapes(state) == _shapes(self.state_dict()):
+            self.load_state_dict(state)
+            return
+        if bank.vectors.shape != self.vectors.shape:
+            raise BankError(
+                f"bank {bank.collection}: expected vectors {list(self.vectors.shape)} to start from, found "
+                f"{list(bank.vectors.shape)}"
+            )
+        with torch.no_grad():
+            start = bank.vectors.to(self.vectors) / self.unit
+            if not torch.equal(self.attention(start), start):
+                raise BankError(
+                    f"bank {bank.collection}: its vectors are in another unit, and the attention `released` cannot "
+                    "start from them"
+                )
+            self.vectors.copy_(start)
 
 
 def forward_banks(banks: Sequence[TrainableBank]) -> Tensor:
@@ -106,6 +125,7 @@ class Bank:
         vectors: [N, D] float32, as the text encoder takes them: shaped by the attention.
         training_state: Unshaped vectors and attention weights under `train.`, for warm starts; may be empty.
         metrics: Losses, steps and scores, by name.
+        unit: The unit of the unshaped vectors, see `TrainableBank`; None in banks of version 0.1.
     """
 
     bank_id: str
@@ -117,6 +137,7 @@ class Bank:
     vectors: Tensor
     training_state: Mapping[str, Tensor] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    unit: float | None = None
 
     def to_bytes(self) -> bytes:
         """Return the bank as a safetensors file; all but the tensors is in its header. Equal banks have equal bytes."""
@@ -129,6 +150,7 @@ class Bank:
             "fingerprint": self.fingerprint,
             "recipe": self.recipe.model_dump_json(),
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
+            **({} if self.unit is None else {"unit": repr(self.unit)}),
         }
         tensors = {"vectors": self.vectors, **self.training_state}
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -156,6 +178,7 @@ class Bank:
         try:
             recipe = BankRecipe.model_validate_json(header["recipe"])
             metrics = dict(json.loads(header["metrics"]))
+            unit = float(header["unit"]) if "unit" in header else None
         except (ValueError, TypeError, RecursionError) as error:
             raise BankError(
                 f"bank {header['collection']}: its header cannot be read: {error}; train it again or upgrade artbank"
@@ -175,6 +198,7 @@ class Bank:
             vectors=vectors,
             training_state=tensors,
             metrics=metrics,
+            unit=unit,
         )
 
     def check_fits(self, base: BaseModel) -> None:

@@ -103,13 +103,15 @@ def backward_losses(
 
 
 @torch.no_grad()
-def validation_losses(
-    base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch], gamma: float | None = None
-) -> Tensor:
-    """Return every bank's mean loss on its batch, [S] float32, without gradients; see `backward_losses`."""
+def validation_losses(base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch]) -> Tensor:
+    """Return every bank's validation loss, [S] float32, without gradients; see `backward_losses`.
+
+    It is the geometric mean over the noise levels of the mean loss at each level, and unweighted. So every level counts
+    alike: losses fall by a factor of twenty from the least noise to the most, and a plain mean is that of little noise.
+    """
     prompts, rows = _encode_prompts(base, banks, batches)
-    losses = [_example_losses(base, micro_batch, prompts, gamma) for micro_batch in _split(base, batches, rows)]
-    return _mean_losses(losses, batches)
+    losses = [_example_losses(base, micro_batch, prompts, None) for micro_batch in _split(base, batches, rows)]
+    return torch.stack([_geometric_mean(own, batch.timesteps) for own, batch in _of_each_bank(losses, batches)])
 
 
 def _encode_prompts(base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
@@ -161,7 +163,18 @@ def _example_losses(base: BaseModel, micro_batch: _MicroBatch, prompts: Tensor, 
 
 
 def _mean_losses(losses: Sequence[Tensor], batches: Sequence[Batch]) -> Tensor:
-    """Return each bank's mean, [S]; losses of padding come last and are left out."""
+    """Return each bank's mean, [S]."""
+    return torch.stack([own.mean() for own, _ in _of_each_bank(losses, batches)])
+
+
+def _of_each_bank(losses: Sequence[Tensor], batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Batch]]:
+    """Yield the losses of each bank's examples with its batch; losses of padding come last and are left out."""
     sizes = [len(batch) for batch in batches]
     examples = torch.cat(list(losses))[: sum(sizes)]
-    return torch.stack([own.mean() for own in examples.split(sizes)])
+    yield from zip(examples.split(sizes), batches, strict=True)
+
+
+def _geometric_mean(losses: Tensor, timesteps: Tensor) -> Tensor:
+    """Return the geometric mean over the distinct timesteps of the mean loss at each."""
+    levels = timesteps.unique()
+    return torch.stack([losses[(timesteps == level).to(losses.device)].mean() for level in levels]).log().mean().exp()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +28,10 @@ from artbank.recipes import BankRecipe
 
 logger = logging.getLogger(__name__)
 
-_WARMUP_STEPS = 10
+_WARMUP_STEPS = 3
 _BETAS = (0.9, 0.99)
+_GATE_RATE = 1 / 3  # of the attention's gates, as a share of the vectors' learning rate
+_MATRIX_RATE = 0.02  # of its matrices and norms
 
 
 class TrainState:
@@ -61,7 +64,7 @@ class TrainState:
         self.num_milestones = num_milestones
         self.bank = TrainableBank.start(recipe, base)
         self.optimizer = torch.optim.AdamW(
-            self.bank.parameters(),
+            _group_parameters(self.bank),
             lr=recipe.learning_rate,
             betas=_BETAS,
             weight_decay=recipe.weight_decay,
@@ -87,9 +90,13 @@ class TrainState:
         return is_validation_step and last_validated < self.step
 
     def start_from(self, bank: Bank) -> None:
-        """Start with an older bank's vectors and attention; does nothing if its shapes differ."""
-        if self.bank.continue_from(bank):
-            self.best_weights = _copy(self.bank.state_dict())
+        """Start with an older bank's vectors, and its attention where it fits.
+
+        Raises:
+            BankError: The bank does not fit, see `TrainableBank.continue_from`.
+        """
+        self.bank.continue_from(bank)
+        self.best_weights = _copy(self.bank.state_dict())
 
     def draw_batch(self) -> Batch:
         """Draw the examples of this step."""
@@ -97,7 +104,9 @@ class TrainState:
 
     def optimizer_step(self) -> None:
         """Update the bank by the gradients of this step."""
-        self.optimizer.param_groups[0]["lr"] = self._learning_rate()
+        rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -139,7 +148,7 @@ class TrainState:
         if not vectors.isfinite().all():
             raise self._diverged("the trained vectors are not finite")
         weights = {f"train.{name}": tensor.cpu() for name, tensor in self.best_weights.items()}
-        return TrainResult(vectors, weights, self.history, self.milestones)
+        return TrainResult(vectors, weights, self.history, self.milestones, self.bank.unit)
 
     def checkpoint(self) -> bytes:
         """Return everything that the next step depends on, as a safetensors file.
@@ -167,7 +176,8 @@ class TrainState:
         """
         with report_damage():
             checkpoint = Checkpoint.from_bytes(data, self.bank_id)
-            checkpoint.check_moments([parameter.shape for parameter in self.bank.parameters()])
+            parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
+            checkpoint.check_moments([parameter.shape for parameter in parameters])
             checkpoint.check_milestones(self.bank.vectors.shape)
             self.bank.load_state_dict(checkpoint.best)
             self.best_weights = _copy(self.bank.state_dict())
@@ -192,7 +202,7 @@ class TrainState:
         return self.bank().float().cpu()
 
     def _learning_rate(self) -> float:
-        """Return the rate of this step: a short linear rise, then half a cosine down to a tenth."""
+        """Return the vectors' rate at this step: a short linear rise, then half a cosine down to a tenth."""
         rise = min(1.0, (self.step + 1) / _WARMUP_STEPS)
         angle = torch.pi * min(self.step / self.recipe.max_steps, 1.0)
         fall = 0.55 + 0.45 * torch.cos(torch.tensor(angle)).item()
@@ -202,6 +212,19 @@ class TrainState:
         rate = self.recipe.learning_rate
         step = len(self.history.train)
         return TrainingError(f"{reason} at step {step}; lower learning_rate (now {rate}) or use dtype=float32")
+
+
+def _group_parameters(bank: TrainableBank) -> list[dict[str, Any]]:
+    """Return the optimiser's groups, each with its `share` of the learning rate: vectors, gates, all the rest.
+
+    Gates are single numbers that start at 0; a matrix acts on all vectors at once, so a small step of it goes far.
+    """
+    named = dict(bank.named_parameters())
+    vectors = [named.pop("vectors")]
+    gates = [parameter for parameter in named.values() if parameter.ndim == 0]
+    rest = [parameter for parameter in named.values() if parameter.ndim > 0]
+    groups = [(vectors, 1.0), (gates, _GATE_RATE), (rest, _MATRIX_RATE)]
+    return [{"params": parameters, "share": share} for parameters, share in groups if parameters]
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

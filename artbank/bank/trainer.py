@@ -18,10 +18,11 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from artbank.bank.batches import Batch
+from artbank.bank.bank import TrainableBank
 from artbank.bank.checkpoint import CheckpointIO, TrainResult
 from artbank.bank.loss import backward_losses, validation_losses
 from artbank.bank.train_state import TrainState
+from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.runtime.telemetry import count_steps
 
@@ -143,7 +144,8 @@ class Trainer:
         if not runs:
             return
         batches = [run.state.draw_batch() for run in runs]
-        losses = self._compute(backward_losses, runs, batches)
+        gamma = runs[0].state.recipe.min_snr_gamma
+        losses = backward_losses(*_of_model(runs), batches, gamma)
         for run in runs:
             run.state.optimizer_step()
         count_steps(len(runs))
@@ -197,7 +199,7 @@ class Trainer:
     def _validate(self, runs: Sequence[_Run]) -> None:
         """Validate several banks with the same forward passes."""
         if runs:
-            losses = self._compute(validation_losses, runs, [run.state.validation_batch for run in runs])
+            losses = validation_losses(*_of_model(runs), [run.state.validation_batch for run in runs])
             for run, loss in zip(runs, losses.tolist(), strict=True):
                 run.state.record_validation(loss)
 
@@ -205,11 +207,6 @@ class Trainer:
         for run in runs:
             with _guard(run):
                 run.result = run.state.finish()
-
-    def _compute(self, losses: Callable[..., Tensor], runs: Sequence[_Run], batches: Sequence[Batch]) -> Tensor:
-        """Return the losses [S] of several banks, each on its own batch, by one of the functions of `loss`."""
-        first = runs[0].state
-        return losses(first.base, [run.state.bank for run in runs], batches, first.recipe.min_snr_gamma)
 
     def _record_losses(self, pending: _PendingLosses | None) -> None:
         if pending is None:
@@ -248,6 +245,10 @@ def _guard(run: _Run) -> Iterator[None]:
         yield
     except TrainingError as error:
         run.stop(error)
+
+
+def _of_model(runs: Sequence[_Run]) -> tuple[BaseModel, list[TrainableBank]]:
+    return runs[0].state.base, [run.state.bank for run in runs]
 
 
 def _fetch(losses: Tensor) -> Callable[[], list[float]]:

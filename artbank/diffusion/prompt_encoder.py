@@ -25,6 +25,8 @@ from artbank.errors import ConfigError
 STYLE_PLACEHOLDER = "{style}"
 """The part of a prompt that is replaced by the vectors of a bank."""
 
+_ORDINARY_TEXT = "a painting of a house beside a road under a cloudy sky"
+
 
 class PromptEncoder:
     """A frozen text encoder and its tokenizer; several threads may encode at once."""
@@ -44,8 +46,21 @@ class PromptEncoder:
 
     @cached_property
     def vocabulary_rms(self) -> float:
-        """Root mean square of the vocabulary's entries, the unit in which banks are trained."""
+        """Root mean square of the vocabulary's entries."""
         return self.vocabulary.float().square().mean().sqrt().item()
+
+    @cached_property
+    def layer_rms(self) -> float:
+        """Root mean square of an ordinary word behind the encoder's first layer, to two digits.
+
+        It is the unit in which banks are trained. The first layer adds so much to every word (on the embedded model
+        30 times its own size) that a vector of the size of a word would hardly change what the later layers see.
+        """
+        ids = torch.tensor([self.tokenize(_ORDINARY_TEXT, 0)], device=self._device)
+        with torch.no_grad():
+            behind = self._encoder(ids, output_hidden_states=True).hidden_states[1][0]  # [L, D]
+        words = behind[1 : ids[0].tolist().index(self._tokenizer.eos_token_id)]
+        return float(f"{words.float().square().mean().sqrt().item():.2g}")
 
     def embed_words(self, words: str) -> Tensor:
         """Look up the embeddings [k, D] of the tokens of some words; the text encoder does not run.

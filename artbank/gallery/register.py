@@ -143,6 +143,7 @@ def _draw(
         vectors=result.vectors,
         training_state=result.state,
         metrics=metrics,
+        unit=result.unit,
     )
     [samples] = drawer.draw_samples([bank], profile.reference, config.num_samples)
     milestones = drawer.draw_milestones(bank, profile.reference, result.milestones)

@@ -17,6 +17,7 @@ from pydantic import ValidationError, create_model
 
 from artbank.config import StylizeConfig, Uri
 from artbank.errors import ConfigError
+from artbank.recipes import StylizeRecipe
 from artbank.runtime.readable_text import escape_invisible
 from artbank.runtime.style_names import style_folder
 
@@ -143,10 +144,11 @@ def parse_config(run: str, data: bytes) -> StylizeConfig | None:
 
 
 def _as_written(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a run with the mark and metadata of its time: older versions wrote neither."""
+    """Return the parameters of a run with what they meant at its time: older versions had fewer settings."""
     if not isinstance(values.get("recipe"), dict):
         return values
-    return {**values, "recipe": {"mark": "none", "metadata": "none", **values["recipe"]}}
+    of_older = {"mark": "none", "metadata": "none", **StylizeRecipe.ADDED_LATER}
+    return {**values, "recipe": {**of_older, **values["recipe"]}}
 
 
 def _describe(name: str, recorded: StylizeConfig) -> str:

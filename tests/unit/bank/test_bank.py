@@ -157,20 +157,51 @@ def test_a_bank_starts_near_its_word_and_is_drawn_from_its_seed(base: BaseModel,
         assert torch.equal(bank(), bank.vectors * bank.unit)
 
 
-def test_a_warm_start_takes_over_a_bank_of_equal_shapes_and_no_other(base: BaseModel) -> None:
+def shaped_bank(base: BaseModel) -> tuple[TrainableBank, Bank]:
+    """Return a bank whose attention is open, during training and as a file."""
     trained = TrainableBank.start(BankRecipe(seed=1), base)
     trained.attention.spatial_gate.data.fill_(0.5)
     state = {f"train.{name}": tensor for name, tensor in trained.state_dict().items()}
-    bank = Bank("0" * 16, "monet", base.id, base.hash, "f", BankRecipe(), trained().detach(), state)
+    vectors = trained().detach()
+    return trained, Bank(
+        "0" * 16, "monet", base.id, base.hash, "f", BankRecipe(), vectors, state, unit=trained.unit
+    )
+
+
+def test_a_warm_start_takes_over_vectors_and_attention_of_equal_shapes(base: BaseModel) -> None:
+    trained, bank = shaped_bank(base)
     fresh = TrainableBank.start(BankRecipe(seed=2), base)
-    assert fresh.continue_from(Bank.from_bytes(bank.to_bytes()))
+    fresh.continue_from(Bank.from_bytes(bank.to_bytes()))
     assert torch.equal(fresh(), trained())
-    for recipe in (BankRecipe(num_tokens=3), BankRecipe(attention="self")):
+    assert all(torch.equal(one, fresh.state_dict()[name]) for name, one in trained.state_dict().items())
+
+
+@pytest.mark.parametrize("attention", ["ssam", "self", "none"])
+@pytest.mark.parametrize("unit", [None, 0.02])
+def test_a_warm_start_from_another_unit_or_attention_starts_at_the_shaped_vectors(
+    base: BaseModel, attention: str, unit: float | None
+) -> None:
+    _, bank = shaped_bank(base)
+    for older in (dataclasses.replace(bank, unit=unit), dataclasses.replace(bank, training_state={})):
+        fresh = TrainableBank.start(BankRecipe(attention=attention, seed=2), base)
+        fresh.continue_from(Bank.from_bytes(older.to_bytes()))
+        assert torch.allclose(fresh(), bank.vectors, rtol=1e-5)
+
+
+def test_a_warm_start_that_is_not_possible_is_refused_and_changes_nothing(base: BaseModel) -> None:
+    _, bank = shaped_bank(base)
+    for recipe, expected in ((BankRecipe(num_tokens=3), "expected vectors"), (BankRecipe(attention="released"), "unit")):
         other = TrainableBank.start(recipe, base)
         before = other().detach()
-        assert not other.continue_from(bank)
+        with pytest.raises(BankError, match=expected):
+            other.continue_from(dataclasses.replace(bank, unit=None))
         assert torch.equal(other(), before)
-    assert not fresh.continue_from(dataclasses.replace(bank, training_state={}))
+
+
+def test_a_bank_file_without_a_unit_is_read(base: BaseModel) -> None:
+    _, bank = shaped_bank(base)
+    assert Bank.from_bytes(dataclasses.replace(bank, unit=None).to_bytes()).unit is None
+    assert Bank.from_bytes(bank.to_bytes()).unit == base.prompt_encoder.layer_rms
 
 
 @pytest.mark.parametrize("collection", ["Novak", "van_Gogh.2", "a b"])

@@ -17,6 +17,7 @@ from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import PRESETS, StylizeRecipe, is_guided
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.solvers import build_scheduler, start_at_strength
+from artbank.stylization.structure import lightness_weight, pull_to_photo, pull_weight, return_lightness
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 
@@ -67,5 +68,14 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
         if is_guided(recipe, step):
             without = predict(latents, timestep, negative)
             predicted = without + recipe.guidance * (predicted - without)
+        if recipe.structure:
+            weight = pull_weight(recipe.structure)
+            predicted = pull_to_photo(base, predicted, latents, clean, int(timestep), weight)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
-    return download(to_8_bit(base.vae.decode(latents / base.vae.config.scaling_factor).sample))
+    pictures = to_8_bit(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
+    if recipe.structure:
+        weight = lightness_weight(recipe.structure)
+        originals = upload(list(photos.values()), base.device)
+        pairs = zip(pictures, originals, strict=True)
+        pictures = torch.stack([return_lightness(picture, photo, weight) for picture, photo in pairs])
+    return download(pictures)

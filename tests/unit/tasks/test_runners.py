@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import signal
@@ -13,7 +14,9 @@ from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
+from distributed.comm import CommClosedError
 
+from tasks.dask_worker import log_lost_connections_in_a_line
 from tasks.runners import SubmittedTask, hide_dask_cancel_race
 from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
@@ -83,6 +86,21 @@ def test_ctrl_c_while_dask_takes_a_call_prints_no_traceback(
     finally:
         signal.signal(signal.SIGINT, before)
         runner.stop()
+
+
+@pytest.mark.parametrize("error", [CommClosedError("closed"), ValueError("wrong")])
+def test_dask_logs_a_lost_connection_in_a_line_and_other_errors_whole(error: Exception) -> None:
+    handler = logging.StreamHandler(io.StringIO())
+    logger = logging.getLogger("distributed")
+    logger.addHandler(handler)
+    try:
+        log_lost_connections_in_a_line()
+        logging.getLogger("distributed.worker").error("no heartbeat", exc_info=error)
+    finally:
+        logger.removeHandler(handler)
+    text = handler.stream.getvalue()
+    assert text.startswith("no heartbeat\n")
+    assert ("ValueError: wrong" in text) is isinstance(error, ValueError) and "CommClosedError" not in text
 
 
 def _interrupt_in(file: str, function: str) -> None:

@@ -1,0 +1,283 @@
+"""Compare recipes of stylization on the same photos, collections and seeds.
+
+    python -m bench.compare_recipes presets --photos FOLDER --galleries FOLDER
+    python -m bench.compare_recipes structure ...      structure 0 to 1
+    python -m bench.compare_recipes ablations ...      the default without one of its parts
+
+The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
+A bank of each is trained by the default recipe, with every fifth artwork held out, and kept in `--out`. Every second
+photo is used; the other half (`--first 1`) is for trying settings out. Means over photos and collections:
+
+    SSIM          similarity of lumas to the photo
+    edges         correlation of edge strengths with the photo's
+    style gain    by features of a network that has no part in training or drawing (`StyleJudge`): 0 is the photo, 1 is
+                  held-out artworks of the collection
+    CLIP gain     the same by `clip_style`
+
+The row `photo in its colours` is the photo itself with the collection's colours: what no model is needed for.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from artbank.bank.bank import Bank
+from artbank.bank.dataset import encode_dataset
+from artbank.bank.train_state import TrainState
+from artbank.bank.trainer import train
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.tensors import to_images, upload
+from artbank.errors import TrainingError
+from artbank.images.codec import resize
+from artbank.images.color_transfer import match_palette
+from artbank.images.similarity import ssim_luma
+from artbank.mini import WEIGHTS
+from artbank.mini.pretraining.judge import Judge
+from artbank.mini.pretraining.sheets import draw_grid
+from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.scoring.clip import Scorer
+from artbank.scoring.scores import measure_cosines
+from artbank.scoring.style_reference import StyleReference, measure_reference
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
+from bench.galleries import open_collections, read_photos, split
+
+RECOLOURED = "photo in its colours"
+_VERSION_0_1 = {"strength": 0.5, "steps": 20, "guidance": 4.0, "solver": "dpm++2m", "structure": 0.0}
+_JUDGE_PX = 128
+_SHOWN_PHOTOS = 4
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of a table.
+
+    Attributes:
+        stylize: Settings of the stylization that differ from the defaults.
+        train: Settings of the bank that differ from the defaults.
+    """
+
+    stylize: Mapping[str, object]
+    train: Mapping[str, object] | None = None
+
+
+TABLES: dict[str, dict[str, Contender]] = {
+    "presets": {
+        "paper": Contender({"preset": "paper"}),
+        "version 0.1": Contender(_VERSION_0_1),
+        **{name: Contender({"preset": name}) for name in ("faithful", "balanced", "bold", "fast")},
+    },
+    "structure": {f"structure {value:g}": Contender({"structure": value}) for value in (0, 0.25, 0.5, 0.75, 1)},
+    "ablations": {
+        "default": Contender({}),
+        "without text": Contender({"prompt": ""}),
+        "without SSAM": Contender({}, {"attention": "none"}),
+        "without stochastic inversion": Contender({"inversion": "gaussian"}),
+        "without structure": Contender({"structure": 0.0}),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The means of one recipe on one collection; see the module's text."""
+
+    ssim: float
+    edges: float
+    style: float
+    clip: float
+
+
+class StyleJudge:
+    """Measures style by the embedded model's judge, a classifier with no part in training or drawing.
+
+    The style of a picture is the Gram matrix of the features of each block. Its distance to a collection is the
+    Frobenius norm of the difference to the mean matrix of artworks, relative to that one's norm, summed over blocks.
+
+    Source: Gatys et al., CVPR 2016.
+    """
+
+    def __init__(self, folder: Path = WEIGHTS / "judge"):
+        """Load the judge from a folder."""
+        self._blocks = Judge.load(folder).trunk
+
+    def distances(self, pictures: Sequence[np.ndarray], artworks: Sequence[np.ndarray]) -> list[float]:
+        """Return the distance of each picture to the mean style of artworks."""
+        wanted = [grams.mean(0) for grams in self._grams(artworks)]
+        own = self._grams(pictures)
+        parts = [(one - mean).norm(dim=(1, 2)) / mean.norm() for one, mean in zip(own, wanted, strict=True)]
+        return torch.stack(parts).sum(0).tolist()
+
+    @torch.no_grad()
+    def _grams(self, pictures: Sequence[np.ndarray]) -> list[Tensor]:
+        """Return a matrix [n, C, C] of each block, the feature's means and products over the places of a picture."""
+        small = [_middle(picture, _JUDGE_PX) for picture in pictures]
+        features = to_images(upload(small, torch.device("cpu")))
+        found = []
+        for block in self._blocks:
+            features = block(features)
+            places = features.flatten(2)  # [n, C, h * w]
+            found.append(places @ places.transpose(1, 2) / places.shape[2])
+        return found
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One collection, with the banks that contenders need, by the settings of their training."""
+
+    name: str
+    held_out: list[np.ndarray]
+    reference: StyleReference
+    banks: dict[str, Bank]
+
+
+def main() -> None:
+    """Compare the recipes of a table, and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
+    parser.add_argument("--first", type=int, default=0, choices=(0, 1), help="of the photos, by file name")
+    parser.add_argument("--number", type=int, default=24, help="of photos, at most")
+    parser.add_argument("--side", type=int, default=192, help="working size, px")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("build/recipes"), help="receives banks and sheets of pictures")
+    options = parser.parse_args()
+    contenders = TABLES[options.table]
+    chosen = dict(list(read_photos(options.photos, options.side).items())[options.first :: 2][: options.number])
+    base = BaseModel.load()
+    scorer = Scorer.load("mini", base.device)
+    judge = StyleJudge()
+    marks: dict[str, list[Marks]] = {name: [] for name in (RECOLOURED, *contenders)}
+    for subject in prepare(base, scorer, contenders, options):
+        drawn = {RECOLOURED: [match_palette(photo, subject.reference.palette) for photo in chosen.values()]}
+        drawn |= {name: draw(base, subject, one, chosen, options) for name, one in contenders.items()}
+        for name, pictures in drawn.items():
+            marks[name].append(measure(scorer, judge, subject, list(chosen.values()), pictures))
+            print(subject.name, name, marks[name][-1], flush=True)
+        save_sheet(options.out / f"{options.table}-{subject.name}.png", subject, chosen, drawn)
+    print(make_table(contenders, marks))
+
+
+def prepare(
+    base: BaseModel, scorer: Scorer, contenders: Mapping[str, Contender], options: argparse.Namespace
+) -> Iterator[Subject]:
+    """Yield each collection with its banks; those that are in `options.out` are read, not trained again."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, artworks in open_collections(options.galleries).items():
+        learned, held_out = split(artworks)
+        reference = measure_reference(scorer, name, learned, held_out)
+        banks = {}
+        for one in contenders.values():
+            recipe = BankRecipe.model_validate({**(one.train or {}), "seed": options.seed})
+            path = options.out / f"{name}-{recipe.digest()}.safetensors"
+            if not path.exists():
+                path.write_bytes(train_bank(base, name, learned, held_out, recipe).to_bytes())
+            banks[recipe.digest()] = Bank.from_bytes(path.read_bytes())
+        yield Subject(name, held_out, reference, banks)
+
+
+def train_bank(
+    base: BaseModel, name: str, learned: Sequence[np.ndarray], held_out: Sequence[np.ndarray], recipe: BankRecipe
+) -> Bank:
+    """Train one bank."""
+    crops = [encode_dataset(base, part, [None] * len(part), recipe) for part in (learned, held_out)]
+    [end] = train([TrainState(base, *crops, recipe, "comparison")])
+    if isinstance(end, TrainingError):
+        raise end
+    return Bank("comparison", name, base.id, base.hash, "", recipe, end.vectors)
+
+
+def draw(
+    base: BaseModel,
+    subject: Subject,
+    contender: Contender,
+    photos: Mapping[str, np.ndarray],
+    options: argparse.Namespace,
+) -> list[np.ndarray]:
+    """Stylize the photos; returns their pictures in the same order."""
+    bank = subject.banks[BankRecipe.model_validate({**(contender.train or {}), "seed": options.seed}).digest()]
+    facts = {"resolution_px": options.side, "seed": options.seed, **contender.stylize}
+    style = Style(subject.name, ((bank, 1.0),), subject.reference)
+    stylizer = Stylizer(base, [style], StylizeRecipe.model_validate(facts))
+    prepared = (stylizer.prepare(key, photo) for key, photo in photos.items())
+    made = {one.key: one.rgb for one in stylizer.stylize(prepared)}
+    pictures = [picture for key in photos if (picture := made[key]) is not None]
+    assert len(pictures) == len(photos), "a photo gave no picture"
+    return pictures
+
+
+def measure(
+    scorer: Scorer,
+    judge: StyleJudge,
+    subject: Subject,
+    photos: Sequence[np.ndarray],
+    pictures: Sequence[np.ndarray],
+) -> Marks:
+    """Measure the pictures of one recipe and collection."""
+    far, near, own = (fmean(judge.distances(some, subject.held_out)) for some in (photos, subject.held_out, pictures))
+    before = scorer.embed_images(photos)
+    cosines = measure_cosines(scorer, subject.reference, before, scorer.embed_images(pictures))
+    floor = fmean(one.clip_style_floor for one in cosines)
+    ceiling = subject.reference.ceiling or 1.0
+    pairs = list(zip(pictures, photos, strict=True))
+    return Marks(
+        ssim=fmean(ssim_luma(*pair) for pair in pairs),
+        edges=fmean(correlate_edges(*pair) for pair in pairs),
+        style=(far - own) / (far - near),
+        clip=(fmean(one.clip_style for one in cosines) - floor) / (ceiling - floor),
+    )
+
+
+def correlate_edges(picture: np.ndarray, photo: np.ndarray) -> float:
+    """Return the correlation, -1..1, of the edge strengths of two pictures of one size, blurred by 1 px."""
+    return float(np.corrcoef(*(_edges(one).ravel() for one in (picture, photo)))[0, 1])
+
+
+def _edges(picture: np.ndarray) -> np.ndarray:
+    luma = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
+    return np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1))
+
+
+def _middle(picture: np.ndarray, side_px: int) -> np.ndarray:
+    """Return the middle square of a picture at a side, px."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(picture[top : top + side, left : left + side], side_px, side_px)
+
+
+def save_sheet(
+    path: Path, subject: Subject, photos: Mapping[str, np.ndarray], drawn: Mapping[str, Sequence[np.ndarray]]
+) -> None:
+    """Save a sheet of the first photos, a row for each: an artwork, the photo, and its picture by each recipe."""
+    rows = []
+    for number, (key, photo) in enumerate(list(photos.items())[:_SHOWN_PHOTOS]):
+        artwork = _middle(subject.held_out[number % len(subject.held_out)], photo.shape[0])
+        rows.append((Path(key).stem, [artwork, photo, *(pictures[number] for pictures in drawn.values())]))
+    columns = ("held-out artwork", "photo", *drawn)
+    draw_grid(rows, columns, len(next(iter(photos.values()))), note=subject.name).save(path)
+
+
+def make_table(contenders: Mapping[str, Contender], marks: Mapping[str, Sequence[Marks]]) -> str:
+    """Return the table: a row for each recipe, means over the collections."""
+    lines = ["| recipe | evaluations | SSIM | edges | style gain | CLIP gain |", "|---|---:|---:|---:|---:|---:|"]
+    for name, own in marks.items():
+        facts = contenders[name].stylize if name in contenders else None
+        cost = 0 if facts is None else count_evaluations(StylizeRecipe.model_validate(facts))
+        cells = [fmean(getattr(one, column) for one in own) for column in ("ssim", "edges", "style", "clip")]
+        lines.append(f"| {name} | {cost} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
