@@ -144,7 +144,7 @@ def check_end(process: subprocess.Popen[bytes], folder: Path, sent: signal.Signa
     assert sent == signal.SIGHUP or "Traceback" not in told  # Python's own tracker of resources dies of that
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_training_that_is_asked_to_end_does_so_at_its_next_step_and_keeps_its_checkpoint(
     trained: Any, prefect_server: str, tmp_path: Path, sent: signal.Signals
 ) -> None:
@@ -160,9 +160,9 @@ def test_a_training_that_is_asked_to_end_does_so_at_its_next_step_and_keeps_its_
     ("runner", "sent"),
     [
         ("threads", signal.SIGTERM),
-        ("threads", signal.SIGHUP),
-        ("dask", signal.SIGTERM),
         ("dask", signal.SIGINT),
+        pytest.param("threads", signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param("dask", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_is_asked_to_end_gives_its_shard_back_and_is_completed_by_the_next(

@@ -50,7 +50,7 @@ def check_end(process: subprocess.Popen[bytes], folder: Path) -> None:
     assert "Traceback" not in told and "ConnectError" not in told
 
 
-@pytest.mark.parametrize("runner", ["threads", "dask"])
+@pytest.mark.parametrize("runner", [pytest.param("threads", marks=pytest.mark.slow), "dask"])
 def test_a_stop_of_all_processes_gives_the_shard_back_and_the_next_run_completes_it(
     trained: Any, photos: str, undisturbed: dict[str, bytes], prefect_server: str, tmp_path: Path, runner: str
 ) -> None:
@@ -85,7 +85,7 @@ def test_a_stop_does_not_wait_for_a_store_that_drips(
     assert all(mark.is_given_back for mark in attempts.find_unfinished(output).values())
 
 
-@pytest.mark.parametrize("runner", ["threads", "dask"])
+@pytest.mark.parametrize("runner", [pytest.param("threads", marks=pytest.mark.slow), "dask"])
 def test_a_stop_of_all_processes_ends_a_training_and_gives_its_collection_back(
     trained: Any, prefect_server: str, tmp_path: Path, runner: str
 ) -> None:

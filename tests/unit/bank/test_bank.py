@@ -163,9 +163,7 @@ def shaped_bank(base: BaseModel) -> tuple[TrainableBank, Bank]:
     trained.attention.spatial_gate.data.fill_(0.5)
     state = {f"train.{name}": tensor for name, tensor in trained.state_dict().items()}
     vectors = trained().detach()
-    return trained, Bank(
-        "0" * 16, "monet", base.id, base.hash, "f", BankRecipe(), vectors, state, unit=trained.unit
-    )
+    return trained, Bank("0" * 16, "monet", base.id, base.hash, "f", BankRecipe(), vectors, state, unit=trained.unit)
 
 
 def test_a_warm_start_takes_over_vectors_and_attention_of_equal_shapes(base: BaseModel) -> None:
@@ -190,7 +188,10 @@ def test_a_warm_start_from_another_unit_or_attention_starts_at_the_shaped_vector
 
 def test_a_warm_start_that_is_not_possible_is_refused_and_changes_nothing(base: BaseModel) -> None:
     _, bank = shaped_bank(base)
-    for recipe, expected in ((BankRecipe(num_tokens=3), "expected vectors"), (BankRecipe(attention="released"), "unit")):
+    for recipe, expected in (
+        (BankRecipe(num_tokens=3), "expected vectors"),
+        (BankRecipe(attention="released"), "unit"),
+    ):
         other = TrainableBank.start(recipe, base)
         before = other().detach()
         with pytest.raises(BankError, match=expected):
