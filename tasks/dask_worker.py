@@ -11,7 +11,8 @@ def dask_setup(_: Any) -> None:
     """Set up a worker; Dask calls this when a worker that preloads this module starts.
 
     Ctrl-C, `kill -- -GROUP` and `systemctl stop` reach every process. Only the flow handles such a signal; it stops the
-    workers through their queues. A worker starts with these signals blocked (see `runners`), and ignores them from here.
+    workers through their queues. A worker starts with these signals blocked (see `runners`), and ignores them from here
+    on.
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -109,7 +109,7 @@ def test_stochastic_inversion_fed_with_the_true_noise_is_q_sample(
 
 def test_a_bank_with_closed_gates_encodes_as_plain_textual_inversion(base: BaseModel) -> None:
     shaped = TrainableBank.start(BankRecipe(attention="ssam", seed=7), base)
-    plain = TrainableBank(BankRecipe(attention="none"), base.text_width, base.prompt_encoder.vocabulary_rms)
+    plain = TrainableBank(BankRecipe(attention="none"), base.text_width, shaped.unit)
     plain.vectors.data.copy_(shaped.vectors)
     prompt = [f"a painting, in the style of {STYLE_PLACEHOLDER}"]
     assert torch.equal(base.encode_prompts(prompt, shaped()), base.encode_prompts(prompt, plain()))
