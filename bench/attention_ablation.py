@@ -1,13 +1,12 @@
 """Compare the attentions of a bank, `none`, `self`, `released` and `ssam`, in equal training and stylization.
 
-    python bench/attention_ablation.py --gallery FOLDER      one more collection: a folder of real artworks
+    python -m bench.attention_ablation --galleries FOLDER --photos FOLDER
 
-For each collection, attention and seed a bank is trained for the same number of steps at the rate in `RATES`, and
-photographs that no model has seen are stylized at two strengths. Prints the table of docs/paper-to-code.md. It took 9
-minutes on 2 CPU cores.
-
-`--tune` tries the learning rates in `TUNED` on the first painter; those in `RATES` had the lowest validation loss after
-80 steps.
+The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
+For each collection, attention and seed a bank is trained by the default recipe without early stopping, and photos are
+stylized with it by the default preset. `none as in 0.1` is textual inversion as version 0.1 had it, at its best rate:
+vectors in the vocabulary's unit, one learning rate for all weights, no min-SNR weights. Prints the table of
+docs/paper-to-code.md; finished runs are kept in `--out` and not repeated.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-
-import numpy as np
+from typing import Any
 
 from artbank.bank.bank import Bank
 from artbank.bank.checkpoint import TrainResult
@@ -29,171 +27,84 @@ from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
-from artbank.gallery.collections import list_collections, read_artworks
-from artbank.mini.drawing.painters import HELD_OUT, paint
-from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import score
-from artbank.scoring.style_reference import StyleReference, measure_reference
-from artbank.store.objects import Store
-from artbank.stylization.style import Style
-from artbank.stylization.stylizer import Stylizer
+from artbank.scoring.style_reference import measure_reference
+from bench.compare_recipes import Measuring, StyleJudge
+from bench.galleries import open_collections, read_photos, split
 
-ATTENTIONS = ("none", "self", "released", "ssam")
-RATES = {"none": 1.5e-1, "self": 1e-2, "released": 1e-2, "ssam": 1e-2}
-TUNED = {
-    "none": (2e-2, 6e-2, 1.5e-1),
-    "self": (2e-3, 5e-3, 1e-2),
-    "released": (2e-3, 5e-3, 1e-2),
-    "ssam": (2e-3, 5e-3, 1e-2),
-}
-PAINTERS = HELD_OUT[:2]
-STRENGTHS = (0.5, 0.7)
-_ARTWORK_SEED, _PHOTO_SEED = 50_000_000, 60_000_000
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One collection, prepared once for all its banks."""
-
-    name: str
-    learned: LatentDataset
-    held_out: LatentDataset
-    reference: StyleReference
-    photos: list[np.ndarray]
+BEFORE = "none as in 0.1"
+CONTENDERS = (BEFORE, "none", "self", "released", "ssam")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One bank: its validation curve, and gain and SSIM of its pictures by strength."""
+    """One bank: its validation curve, and the marks of its pictures; see `compare_recipes.Marks`."""
 
     collection: str
-    attention: str
+    contender: str
     seed: int
     curve: list[tuple[int, float]]
-    gain: dict[str, float]
-    ssim: dict[str, float]
+    ssim: float
+    style: float
+    clip: float
     seconds: float
 
 
 def main() -> None:
-    """Run the comparison and print its tables."""
+    """Run the comparison and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gallery", type=Path, help="folder of real artworks, as one more collection")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument("--number", type=int, default=8, help="of photos, at most")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--photos", type=int, default=3)
-    parser.add_argument("--tune", action="store_true", help="only try learning rates on the first painter")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/ablation.jsonl"),
-        help="file of finished runs, which are not repeated",
-    )
-    options = parser.parse_args()
-    base = BaseModel.load()
-    scorer = Scorer.load("mini", BaseModel.load().device)
-    if options.tune:
-        tune(base, scorer, options)
-        return
-    runs = list(run_all(base, scorer, options))
-    print(make_table(runs))
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--out", type=Path, default=Path("build/attention.jsonl"), help="file of finished runs")
+    print(make_table(list(run_all(parser.parse_args()))))
 
 
-def tune(base: BaseModel, scorer: Scorer, options: argparse.Namespace) -> None:
-    """Print the validation curve of each attention at several learning rates, on the first painter."""
-    subject = prepare(base, scorer, PAINTERS[0], draw_artworks(PAINTERS[0]), options.photos)
-    for attention in ATTENTIONS:
-        for rate in TUNED[attention]:
-            trained = train_bank(base, subject, make_recipe(attention, 0, options, rate))
-            print(attention, rate, [round(loss, 5) for _, loss in trained.history.validation], flush=True)
-
-
-def run_all(base: BaseModel, scorer: Scorer, options: argparse.Namespace) -> Iterator[Run]:
+def run_all(options: argparse.Namespace) -> Iterator[Run]:
     """Yield every run; those that are in `options.out` are read, not repeated."""
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = options.out.read_text().splitlines() if options.out.exists() else []
-    done = {(run.collection, run.attention, run.seed): run for run in (Run(**json.loads(line)) for line in lines)}
-    collections = {painter: draw_artworks(painter) for painter in PAINTERS}
-    if options.gallery:
-        collections[options.gallery.name] = read_pictures(options.gallery)
-    for name, artworks in collections.items():
-        subject = prepare(base, scorer, name, artworks, options.photos)
+    done = {(run.collection, run.contender, run.seed): run for run in (Run(**json.loads(line)) for line in lines)}
+    base = BaseModel.load()
+    photos = dict(list(read_photos(options.photos, base.native_px).items())[::2][: options.number])
+    measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
+    for name, artworks in open_collections(options.galleries).items():
+        learned, held_out = split(artworks)
+        crops = [encode_dataset(base, part, [None] * len(part), BankRecipe()) for part in (learned, held_out)]
+        reference = measure_reference(measuring.scorer, name, learned, held_out)
         for seed in range(options.seeds):
-            for attention in ATTENTIONS:
-                run = done.get((name, attention, seed)) or measure(base, scorer, subject, attention, seed, options)
-                if (name, attention, seed) not in done:
+            for contender in options.contenders:
+                run = done.get((name, contender, seed))
+                if run is None:
+                    start = time.monotonic()
+                    recipe, trained = train_bank(base, crops[0], crops[1], contender, seed)
+                    seconds = time.monotonic() - start
+                    bank = Bank("ablation", name, base.id, base.hash, "", recipe, trained.vectors)
+                    marks = measuring.measure(base, bank, held_out, reference, StylizeRecipe(seed=seed))
+                    curve = trained.history.validation
+                    run = Run(name, contender, seed, curve, marks.ssim, marks.style, marks.clip, seconds)
                     with options.out.open("a") as file:
                         file.write(json.dumps(asdict(run)) + "\n")
                 yield run
 
 
-def draw_artworks(painter: str, count: int = 20) -> list[np.ndarray]:
-    """Draw artworks by a painter whom the embedded model has never seen."""
-    seeds = range(_ARTWORK_SEED, _ARTWORK_SEED + count)
-    return [paint(draw_scene(seed, width_px=160, height_px=160).image, painter, seed) for seed in seeds]
-
-
-def read_pictures(folder: Path) -> list[np.ndarray]:
-    """Read the artworks of one collection."""
-    gallery = Store.open(str(folder.parent))
-    return [
-        artwork.picture
-        for artwork in read_artworks(gallery, list_collections(gallery, [folder.name])[0], max_pixels=10**8)[0]
-    ]
-
-
-def prepare(base: BaseModel, scorer: Scorer, name: str, artworks: Sequence[np.ndarray], num_photos: int) -> Subject:
-    """Encode a collection and draw the photographs; every fifth artwork is held out."""
-    held = list(artworks[::5])
-    learned = [a for i, a in enumerate(artworks) if i % 5]
-    views = [encode_dataset(base, part, [None] * len(part), BankRecipe()) for part in (learned, held)]
-    photos = [
-        draw_scene(_PHOTO_SEED + i, SUBJECTS[i * 4 % len(SUBJECTS)], width_px=128, height_px=128).image
-        for i in range(num_photos)
-    ]
-    return Subject(name, views[0], views[1], measure_reference(scorer, name, learned, held), photos)
-
-
-def make_recipe(attention: str, seed: int, options: argparse.Namespace, rate: float) -> BankRecipe:
-    """Return the recipe of a run; training never stops early, so that all train equally long."""
-    facts = {"attention": attention, "seed": seed, "learning_rate": rate, "max_steps": options.steps}
-    return BankRecipe(**facts, batch_size=options.batch, validate_every=10, patience=10**6)
-
-
-def train_bank(base: BaseModel, subject: Subject, recipe: BankRecipe) -> TrainResult:
-    """Train one bank."""
-    [end] = train([TrainState(base, subject.learned, subject.held_out, recipe, "ablation")])
+def train_bank(
+    base: BaseModel, learned: LatentDataset, held_out: LatentDataset, contender: str, seed: int
+) -> tuple[BankRecipe, TrainResult]:
+    """Train one bank to its last step."""
+    is_before = contender == BEFORE
+    facts: dict[str, Any] = {"attention": "none" if is_before else contender, "seed": seed}
+    recipe = BankRecipe(**facts, **({"min_snr_gamma": None} if is_before else {}), validate_every=5, patience=10**6)
+    state = TrainState(base, learned, held_out, recipe, "ablation")
+    if is_before:
+        state.bank.unit = base.prompt_encoder.vocabulary_rms
+    [end] = train([state])
     if isinstance(end, TrainingError):
         raise end
-    return end
-
-
-def measure(
-    base: BaseModel, scorer: Scorer, subject: Subject, attention: str, seed: int, options: argparse.Namespace
-) -> Run:
-    """Train one bank, stylize the photographs with it, and score them."""
-    start = time.monotonic()
-    recipe = make_recipe(attention, seed, options, RATES[attention])
-    trained = train_bank(base, subject, recipe)
-    bank = Bank("ablation", subject.name, base.id, base.hash, "", recipe, trained.vectors)
-    gain = {}
-    ssim = {}
-    for strength in STRENGTHS:
-        stylizer = Stylizer(base, [Style(subject.name, ((bank, 1.0),))], StylizeRecipe(strength=strength, seed=seed))
-        photos = (stylizer.prepare(str(i), photo) for i, photo in enumerate(subject.photos))
-        made = {one.key: one.rgb for one in stylizer.stylize(photos)}
-        pictures = [made[str(i)] for i in range(len(subject.photos))]
-        scores = score(scorer, subject.reference, subject.photos, [p for p in pictures if p is not None])
-        floor = fmean(s.clip_style_floor for s in scores)
-        ceiling = subject.reference.ceiling or 1.0
-        gain[str(strength)] = (fmean(s.clip_style for s in scores) - floor) / (ceiling - floor)
-        ssim[str(strength)] = fmean(s.ssim for s in scores)
-    run = Run(subject.name, attention, seed, trained.history.validation, gain, ssim, time.monotonic() - start)
-    print(subject.name, attention, seed, f"{run.curve[-1][1]:.5f}", gain, ssim, f"{run.seconds:.0f} s", flush=True)
-    return run
+    return recipe, end
 
 
 def steps_to_reach(curve: Sequence[Sequence[float]], loss: float) -> int | None:
@@ -202,31 +113,30 @@ def steps_to_reach(curve: Sequence[Sequence[float]], loss: float) -> int | None:
 
 
 def make_table(runs: Sequence[Run]) -> str:
-    """Return the table: a row for each collection and attention, means over the seeds."""
+    """Return the table: a row for each collection and contender, means over the seeds."""
+    columns = ("best validation loss", f"steps to the best of `{BEFORE}`", "SSIM", "style gain", "CLIP gain", "seconds")
     lines = [
-        "| collection | attention | best validation loss | steps to the best of `none` | "
-        + " | ".join(f"gain {s} | SSIM {s}" for s in STRENGTHS)
-        + " |",
-        "| --- | --- | ---: | ---: |" + " ---: |" * (2 * len(STRENGTHS)),
+        f"| collection | attention | {' | '.join(columns)} |",
+        "| --- | --- | ---: | --- |" + " ---: |" * (len(columns) - 2),
     ]
     for name in dict.fromkeys(run.collection for run in runs):
-        best = {r.seed: min(v for _, v in r.curve) for r in runs if (r.collection, r.attention) == (name, "none")}
-        for attention in ATTENTIONS:
-            own = [run for run in runs if (run.collection, run.attention) == (name, attention)]
-            lines.append(_row(name, attention, own, best))
+        best = {r.seed: min(v for _, v in r.curve) for r in runs if (r.collection, r.contender) == (name, BEFORE)}
+        for contender in CONTENDERS:
+            own = [run for run in runs if (run.collection, run.contender) == (name, contender)]
+            if own:
+                lines.append(_row(name, contender, own, best))
     return "\n".join(lines)
 
 
-def _row(name: str, attention: str, runs: Sequence[Run], best: dict[int, float]) -> str:
+def _row(name: str, contender: str, runs: Sequence[Run], best: Mapping[int, float]) -> str:
     losses = [min(value for _, value in run.curve) for run in runs]
-    reached = [steps_to_reach(run.curve, best[run.seed]) for run in runs]
+    reached = [steps_to_reach(run.curve, best.get(run.seed, 0.0)) for run in runs]
     steps = ", ".join("never" if step is None else str(step) for step in reached)
-    cells = [f"{fmean(losses):.5f}", steps]
-    for strength in map(str, STRENGTHS):
-        gains = [run.gain[strength] for run in runs]
-        spread = f" ± {stdev(gains):.2f}" if len(gains) > 1 else ""
-        cells += [f"{fmean(gains):.2f}{spread}", f"{fmean(run.ssim[strength] for run in runs):.2f}"]
-    return f"| {name} | `{attention}` | " + " | ".join(cells) + " |"
+    cells = [f"{fmean(losses):.5f}", steps, f"{fmean(run.ssim for run in runs):.2f}"]
+    for column in ("style", "clip"):
+        marks = [getattr(run, column) for run in runs]
+        cells.append(f"{fmean(marks):.2f}" + (f" ± {stdev(marks):.2f}" if len(marks) > 1 else ""))
+    return f"| {name} | `{contender}` | {' | '.join(cells)} | {fmean(run.seconds for run in runs):.0f} |"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python -m bench.compare_recipes presets --photos FOLDER --galleries FOLDER
     python -m bench.compare_recipes structure ...      structure 0 to 1
     python -m bench.compare_recipes ablations ...      the default without one of its parts
+    python -m bench.compare_recipes pictures --only NAME NAME ...      the sheets of docs/pictures.md
 
 The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
 A bank of each is trained by the default recipe, with every fifth artwork held out, and kept in `--out`. Every second
@@ -20,7 +21,7 @@ The row `photo in its colours` is the photo itself with the collection's colours
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -77,6 +78,12 @@ TABLES: dict[str, dict[str, Contender]] = {
         **{name: Contender({"preset": name}) for name in ("faithful", "balanced", "bold", "fast")},
     },
     "structure": {f"structure {value:g}": Contender({"structure": value}) for value in (0, 0.25, 0.5, 0.75, 1)},
+    "pictures": {
+        "paper": Contender({"preset": "paper"}),
+        "version 0.1": Contender(_VERSION_0_1),
+        **{name: Contender({"preset": name}) for name in ("faithful", "balanced", "bold", "fast")},
+        **{f"structure {value:g}": Contender({"structure": value}) for value in (0, 0.25, 1)},
+    },
     "ablations": {
         "default": Contender({}),
         "without text": Contender({"prompt": ""}),
@@ -131,13 +138,56 @@ class StyleJudge:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One collection, with the banks that contenders need, by the settings of their training."""
+class Measuring:
+    """What all contenders are measured with.
 
-    name: str
-    held_out: list[np.ndarray]
-    reference: StyleReference
-    banks: dict[str, Bank]
+    Attributes:
+        scorer: CLIP.
+        judge: The independent network.
+        photos: Square photos of one size, by name.
+    """
+
+    scorer: Scorer
+    judge: StyleJudge
+    photos: Mapping[str, np.ndarray]
+
+    def measure(
+        self,
+        base: BaseModel,
+        bank: Bank,
+        held_out: Sequence[np.ndarray],
+        reference: StyleReference,
+        recipe: StylizeRecipe,
+    ) -> Marks:
+        """Stylize the photos with a bank, and measure the pictures."""
+        return self.mark(self.draw(base, bank, reference, recipe), held_out, reference)
+
+    def draw(self, base: BaseModel, bank: Bank, reference: StyleReference, recipe: StylizeRecipe) -> list[np.ndarray]:
+        """Stylize the photos; returns their pictures in the same order."""
+        side_px = next(iter(self.photos.values())).shape[0]
+        style = Style(reference.collection, ((bank, 1.0),), reference)
+        stylizer = Stylizer(base, [style], recipe.model_copy(update={"resolution_px": side_px}))
+        prepared = (stylizer.prepare(key, photo) for key, photo in self.photos.items())
+        made = {one.key: one.rgb for one in stylizer.stylize(prepared)}
+        pictures = [picture for key in self.photos if (picture := made[key]) is not None]
+        assert len(pictures) == len(self.photos), "a photo gave no picture"
+        return pictures
+
+    def mark(self, pictures: Sequence[np.ndarray], held_out: Sequence[np.ndarray], reference: StyleReference) -> Marks:
+        """Measure pictures of the photos."""
+        photos = list(self.photos.values())
+        far, near, own = (fmean(self.judge.distances(some, held_out)) for some in (photos, held_out, pictures))
+        before = self.scorer.embed_images(photos)
+        cosines = measure_cosines(self.scorer, reference, before, self.scorer.embed_images(pictures))
+        floor = fmean(one.clip_style_floor for one in cosines)
+        ceiling = reference.ceiling or 1.0
+        pairs = list(zip(pictures, photos, strict=True))
+        return Marks(
+            ssim=fmean(ssim_luma(*pair) for pair in pairs),
+            edges=fmean(correlate_edges(*pair) for pair in pairs),
+            style=(far - own) / (far - near),
+            clip=(fmean(one.clip_style for one in cosines) - floor) / (ceiling - floor),
+        )
 
 
 def main() -> None:
@@ -147,95 +197,58 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
     parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
     parser.add_argument("--first", type=int, default=0, choices=(0, 1), help="of the photos, by file name")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="file names of the photos to use")
     parser.add_argument("--number", type=int, default=24, help="of photos, at most")
     parser.add_argument("--side", type=int, default=192, help="working size, px")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/recipes"), help="receives banks and sheets of pictures")
     options = parser.parse_args()
     contenders = TABLES[options.table]
-    chosen = dict(list(read_photos(options.photos, options.side).items())[options.first :: 2][: options.number])
+    photos = choose_photos(read_photos(options.photos, options.side), options)
     base = BaseModel.load()
-    scorer = Scorer.load("mini", base.device)
-    judge = StyleJudge()
+    measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
     marks: dict[str, list[Marks]] = {name: [] for name in (RECOLOURED, *contenders)}
-    for subject in prepare(base, scorer, contenders, options):
-        drawn = {RECOLOURED: [match_palette(photo, subject.reference.palette) for photo in chosen.values()]}
-        drawn |= {name: draw(base, subject, one, chosen, options) for name, one in contenders.items()}
-        for name, pictures in drawn.items():
-            marks[name].append(measure(scorer, judge, subject, list(chosen.values()), pictures))
-            print(subject.name, name, marks[name][-1], flush=True)
-        save_sheet(options.out / f"{options.table}-{subject.name}.png", subject, chosen, drawn)
+    for name, artworks in open_collections(options.galleries).items():
+        learned, held_out = split(artworks)
+        reference = measure_reference(measuring.scorer, name, learned, held_out)
+        drawn = {RECOLOURED: [match_palette(photo, reference.palette) for photo in photos.values()]}
+        for key, one in contenders.items():
+            training = BankRecipe.model_validate({**(one.train or {}), "seed": options.seed})
+            bank = open_bank(options.out, base, name, learned, held_out, training)
+            recipe = StylizeRecipe.model_validate({**one.stylize, "seed": options.seed})
+            drawn[key] = measuring.draw(base, bank, reference, recipe)
+        for key, pictures in drawn.items():
+            marks[key].append(measuring.mark(pictures, held_out, reference))
+            print(name, key, marks[key][-1], flush=True)
+        save_sheet(options.out / f"{options.table}-{name}.png", name, held_out, photos, drawn)
     print(make_table(contenders, marks))
 
 
-def prepare(
-    base: BaseModel, scorer: Scorer, contenders: Mapping[str, Contender], options: argparse.Namespace
-) -> Iterator[Subject]:
-    """Yield each collection with its banks; those that are in `options.out` are read, not trained again."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name, artworks in open_collections(options.galleries).items():
-        learned, held_out = split(artworks)
-        reference = measure_reference(scorer, name, learned, held_out)
-        banks = {}
-        for one in contenders.values():
-            recipe = BankRecipe.model_validate({**(one.train or {}), "seed": options.seed})
-            path = options.out / f"{name}-{recipe.digest()}.safetensors"
-            if not path.exists():
-                path.write_bytes(train_bank(base, name, learned, held_out, recipe).to_bytes())
-            banks[recipe.digest()] = Bank.from_bytes(path.read_bytes())
-        yield Subject(name, held_out, reference, banks)
+def choose_photos(photos: Mapping[str, np.ndarray], options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Return the photos that the options name, or every second one."""
+    if options.only:
+        return {name: photos[name] for name in options.only}
+    return dict(list(photos.items())[options.first :: 2][: options.number])
 
 
-def train_bank(
-    base: BaseModel, name: str, learned: Sequence[np.ndarray], held_out: Sequence[np.ndarray], recipe: BankRecipe
-) -> Bank:
-    """Train one bank."""
-    crops = [encode_dataset(base, part, [None] * len(part), recipe) for part in (learned, held_out)]
-    [end] = train([TrainState(base, *crops, recipe, "comparison")])
-    if isinstance(end, TrainingError):
-        raise end
-    return Bank("comparison", name, base.id, base.hash, "", recipe, end.vectors)
-
-
-def draw(
+def open_bank(
+    folder: Path,
     base: BaseModel,
-    subject: Subject,
-    contender: Contender,
-    photos: Mapping[str, np.ndarray],
-    options: argparse.Namespace,
-) -> list[np.ndarray]:
-    """Stylize the photos; returns their pictures in the same order."""
-    bank = subject.banks[BankRecipe.model_validate({**(contender.train or {}), "seed": options.seed}).digest()]
-    facts = {"resolution_px": options.side, "seed": options.seed, **contender.stylize}
-    style = Style(subject.name, ((bank, 1.0),), subject.reference)
-    stylizer = Stylizer(base, [style], StylizeRecipe.model_validate(facts))
-    prepared = (stylizer.prepare(key, photo) for key, photo in photos.items())
-    made = {one.key: one.rgb for one in stylizer.stylize(prepared)}
-    pictures = [picture for key in photos if (picture := made[key]) is not None]
-    assert len(pictures) == len(photos), "a photo gave no picture"
-    return pictures
-
-
-def measure(
-    scorer: Scorer,
-    judge: StyleJudge,
-    subject: Subject,
-    photos: Sequence[np.ndarray],
-    pictures: Sequence[np.ndarray],
-) -> Marks:
-    """Measure the pictures of one recipe and collection."""
-    far, near, own = (fmean(judge.distances(some, subject.held_out)) for some in (photos, subject.held_out, pictures))
-    before = scorer.embed_images(photos)
-    cosines = measure_cosines(scorer, subject.reference, before, scorer.embed_images(pictures))
-    floor = fmean(one.clip_style_floor for one in cosines)
-    ceiling = subject.reference.ceiling or 1.0
-    pairs = list(zip(pictures, photos, strict=True))
-    return Marks(
-        ssim=fmean(ssim_luma(*pair) for pair in pairs),
-        edges=fmean(correlate_edges(*pair) for pair in pairs),
-        style=(far - own) / (far - near),
-        clip=(fmean(one.clip_style for one in cosines) - floor) / (ceiling - floor),
-    )
+    name: str,
+    learned: Sequence[np.ndarray],
+    held_out: Sequence[np.ndarray],
+    recipe: BankRecipe,
+) -> Bank:
+    """Return a bank of a collection from a folder; train it if it is not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{recipe.digest()}.safetensors"
+    if not path.exists():
+        crops = [encode_dataset(base, part, [None] * len(part), recipe) for part in (learned, held_out)]
+        [end] = train([TrainState(base, crops[0], crops[1], recipe, "comparison")])
+        if isinstance(end, TrainingError):
+            raise end
+        path.write_bytes(Bank("comparison", name, base.id, base.hash, "", recipe, end.vectors).to_bytes())
+    return Bank.from_bytes(path.read_bytes())
 
 
 def correlate_edges(picture: np.ndarray, photo: np.ndarray) -> float:
@@ -257,15 +270,19 @@ def _middle(picture: np.ndarray, side_px: int) -> np.ndarray:
 
 
 def save_sheet(
-    path: Path, subject: Subject, photos: Mapping[str, np.ndarray], drawn: Mapping[str, Sequence[np.ndarray]]
+    path: Path,
+    collection: str,
+    held_out: Sequence[np.ndarray],
+    photos: Mapping[str, np.ndarray],
+    drawn: Mapping[str, Sequence[np.ndarray]],
 ) -> None:
     """Save a sheet of the first photos, a row for each: an artwork, the photo, and its picture by each recipe."""
     rows = []
     for number, (key, photo) in enumerate(list(photos.items())[:_SHOWN_PHOTOS]):
-        artwork = _middle(subject.held_out[number % len(subject.held_out)], photo.shape[0])
+        artwork = _middle(held_out[number % len(held_out)], photo.shape[0])
         rows.append((Path(key).stem, [artwork, photo, *(pictures[number] for pictures in drawn.values())]))
     columns = ("held-out artwork", "photo", *drawn)
-    draw_grid(rows, columns, len(next(iter(photos.values()))), note=subject.name).save(path)
+    draw_grid(rows, columns, len(next(iter(photos.values()))), note=collection).save(path)
 
 
 def make_table(contenders: Mapping[str, Contender], marks: Mapping[str, Sequence[Marks]]) -> str:

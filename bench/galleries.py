@@ -18,6 +18,7 @@ from artbank.store.objects import Store
 
 _ARTWORK_SEED = 50_000_000
 _MAX_PIXELS = 10**8
+_SAME = 4  # of 255, mean difference up to which two photos look the same
 
 
 def open_collections(galleries: Path | None, painters: Sequence[str] = HELD_OUT) -> dict[str, list[np.ndarray]]:
@@ -43,12 +44,17 @@ def draw_artworks(painter: str, count: int = 20) -> list[np.ndarray]:
 
 
 def read_photos(folder: Path, side_px: int) -> dict[str, np.ndarray]:
-    """Return the middle square of every photo in a folder, at `side_px` px, by file name in order."""
-    photos = {}
+    """Return the middle square of every photo in a folder, at `side_px` px, by file name in order.
+
+    Of photos that look the same, such as one in several orientations of Exif, only the first is returned.
+    """
+    photos: dict[str, np.ndarray] = {}
     for path in sorted(folder.iterdir()):
         rgb = decode(path.read_bytes(), max_pixels=_MAX_PIXELS, file_name=path.name).rgb
         height, width = rgb.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        photos[path.name] = resize(rgb[top : top + side, left : left + side], side_px, side_px)
+        photo = resize(rgb[top : top + side, left : left + side], side_px, side_px)
+        if all(np.abs(photo.astype(int) - other).mean() > _SAME for other in photos.values()):
+            photos[path.name] = photo
     return photos

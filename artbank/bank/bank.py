@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 SCHEMA = "artbank.bank/1"
 _HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")
 _LARGEST_BYTES = 256 * 2**20
-_INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, whose root mean square is 1
+_INITIAL_SIZE = 0.3  # of the vectors, in their unit; pictures had more of the style than from 1 or from a word's size
+_INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, as a share of its size
 
 
 class TrainableBank(nn.Module):
@@ -51,7 +52,7 @@ class TrainableBank(nn.Module):
 
     @classmethod
     def start(cls, recipe: BankRecipe, base: BaseModel) -> TrainableBank:
-        """Make a bank of the initialiser word's embedding, scaled to the unit, plus a little noise.
+        """Make a bank of the initialiser word's embedding, scaled to a part of the unit, plus a little noise.
 
         All initial values follow from `recipe.seed`.
         """
@@ -66,7 +67,7 @@ class TrainableBank(nn.Module):
         word = base.prompt_encoder.embed_words(recipe.init_word).mean(0).cpu()  # [D]
         noise = torch.randn(bank.vectors.shape, generator=generator)
         with torch.no_grad():
-            bank.vectors.copy_(word / word.square().mean().sqrt() + _INITIAL_NOISE * noise)
+            bank.vectors.copy_(_INITIAL_SIZE * (word / word.square().mean().sqrt() + _INITIAL_NOISE * noise))
         return bank.to(base.device)
 
     def forward(self) -> Tensor:

@@ -152,7 +152,7 @@ def test_a_bank_starts_near_its_word_and_is_drawn_from_its_seed(base: BaseModel,
     assert torch.equal(bank(), again()) and not torch.equal(bank(), other())
     word = base.prompt_encoder.embed_words("lake").mean(0)
     assert torch.cosine_similarity(bank.vectors * bank.unit, word[None]).min() > 0.98
-    assert bank.vectors.square().mean().sqrt().item() == pytest.approx(1, abs=0.05)
+    assert bank.vectors.square().mean().sqrt().item() == pytest.approx(0.3, abs=0.02)
     if attention != "released":  # which is no residual, so that it starts elsewhere
         assert torch.equal(bank(), bank.vectors * bank.unit)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from diffusers import DDIMScheduler
 
 from artbank.bank.bank import Bank
 from artbank.bank.dataset import LatentDataset, encode_dataset
-from artbank.bank.loss import diffusion_loss
+from artbank.bank.loss import diffusion_loss, validation_losses
 from artbank.bank.train_state import TrainState
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
@@ -134,6 +135,35 @@ def test_min_snr_weighs_losses_by_the_papers_formula(base: BaseModel) -> None:
             weighed = diffusion_loss(model, latents, noise, timesteps, prompts, gamma=5.0)
         expected = torch.minimum(snr, torch.tensor(5.0)) / (snr + offset)
         assert torch.allclose((weighed / plain).double(), expected, rtol=1e-4)
+
+
+def test_a_validation_counts_every_noise_level_alike_and_is_unweighted(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
+) -> None:
+    training = open_training(base, views)
+    batch = training.validation_batch
+    with torch.no_grad():
+        prompts = base.encode_prompts(batch.prompts, training.bank())
+        each = diffusion_loss(base, batch.latents, batch.noise, batch.timesteps, prompts)
+    levels = {int(level): each[batch.timesteps == level].mean().item() for level in batch.timesteps}
+    assert len(levels) == 4 and max(levels.values()) > 2 * min(levels.values())
+    [found] = validation_losses(base, [training.bank], [batch])
+    assert found.item() == pytest.approx(statistics.geometric_mean(levels.values()), rel=1e-4)
+
+
+def test_vectors_learn_faster_than_gates_and_gates_faster_than_matrices(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset]
+) -> None:
+    training = open_training(base, views)
+    before = {name: parameter.detach().clone() for name, parameter in training.bank.named_parameters()}
+    for parameter in training.bank.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    training.optimizer_step()
+    moved = {name: (p - before[name]).abs().mean().item() for name, p in training.bank.named_parameters()}
+    rate = moved["vectors"]
+    assert rate == pytest.approx(RECIPE.learning_rate / 3, rel=1e-3), "the first of three steps of warm-up"
+    assert moved["attention.spatial_gate"] == pytest.approx(rate / 3, rel=1e-3)
+    assert moved["attention.query.weight"] == pytest.approx(0.02 * rate, rel=1e-3)
 
 
 def test_noise_stays_below_the_strength_that_is_trained_for(
