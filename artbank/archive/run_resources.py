@@ -44,6 +44,7 @@ class RunResources:
                 f"planned with, found {base.hash[:12]}; give all machines the same files"
             )
         self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
+        base.warn_of_size(self.stylizer.short_px)
         first = config.recipe.seed
         self.candidates = [self.stylizer.with_seed(first + i) for i in range(config.recipe.candidates)]
         self.scorer = load_scorer(config)

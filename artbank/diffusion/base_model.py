@@ -34,6 +34,8 @@ from artbank.runtime.load_once import LoadOnce
 
 logger = logging.getLogger(__name__)
 
+_MOST_SCALE = 2  # of an image to the native size, up or down, without a warning
+
 _CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes of compiling then pay off
 
 
@@ -140,6 +142,20 @@ class BaseModel:
     def native_px(self) -> int:
         """Side of the square images that the UNet was trained on, px."""
         return self.unet.config.sample_size * self.latent_factor
+
+    def warn_of_size(self, side_px: int) -> None:
+        """Log a warning if images with a short side of `side_px` are far smaller or larger than the native size."""
+        if not self.native_px / _MOST_SCALE <= side_px <= self.native_px * _MOST_SCALE:
+            logger.warning(
+                "a short side of %d px is %.2g times the native %d px of the base model %s, which draws poorly at that "
+                "size; choose resolution_px between %d and %d",
+                side_px,
+                side_px / self.native_px,
+                self.native_px,
+                self.id,
+                self.native_px // _MOST_SCALE,
+                self.native_px * _MOST_SCALE,
+            )
 
     @property
     def text_width(self) -> int:

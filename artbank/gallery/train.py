@@ -179,6 +179,7 @@ def _prepare(run: _Run, claim: Claim, base: BaseModel, scorer: Scorer) -> _Train
         run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
     )
     smallest_px = config.recipe.resolution_px or base.native_px
+    base.warn_of_size(smallest_px)
     findings += check_artworks(artworks, smallest_px=smallest_px, unread=findings)
     for finding in findings:
         logger.warning("%s: %s", job.collection.name, finding.message)

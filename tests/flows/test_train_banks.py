@@ -295,7 +295,7 @@ def test_a_retry_of_a_group_registers_what_is_not_registered_and_resumes_it(
     assert ends == {"ferrante": registered[0], "novak": registered[2]}
     assert resumed == [(jobs[1].bank_id, 2)]
     assert versions(str(tmp_path)) == [("ferrante", 1, None), ("novak", 1, None)]
-    assert torch.allclose(vectors(str(tmp_path), "novak"), vectors(trained.store, "novak"), rtol=1e-4)
+    assert torch.allclose(vectors(str(tmp_path), "novak"), vectors(trained.store, "novak"), atol=5e-4)
     assert not any(tmp_path.glob("checkpoints/*/*"))
 
 
@@ -303,7 +303,7 @@ def test_banks_of_a_group_are_those_of_collections_that_are_trained_one_by_one(t
     state = run(train_banks, training(trained.gallery, str(tmp_path), banks_at_once=1))
     assert [one.name for one in task_runs(id_of(state), at_least=4)][-2:] == ["train-ferrante", "train-novak"]
     for name in ("ferrante", "novak"):
-        assert torch.allclose(vectors(str(tmp_path), name), vectors(trained.store, name), rtol=1e-4)
+        assert torch.allclose(vectors(str(tmp_path), name), vectors(trained.store, name), atol=5e-4)
 
 
 def test_a_damaged_checkpoint_fails_its_collection_and_spares_its_group(trained: Any, tmp_path: Path) -> None:

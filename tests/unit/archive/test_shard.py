@@ -72,7 +72,8 @@ def test_a_row_has_the_structure_that_its_photo_took_and_says_where_it_was_not_e
     found = work(asked(photos, shelf, recipe=STYLIZE.model_copy(update=held)))
     for row in found.values():
         assert row.structure is not None and row.lightness is not None and row.ssim is not None
-        assert ("loose" in row.flags) == (row.ssim < 0.97 - 5e-3), "JPEG moves the similarity a little"
+        is_below = row.ssim < 0.97
+        assert ("loose" in row.flags) == is_below or abs(row.ssim - 0.97) < 5e-3, "JPEG moves the similarity a little"
         assert row.structure == 1.0 or "loose" not in row.flags
     assert any("loose" in row.flags for row in found.values())
 

@@ -35,7 +35,7 @@ CAPTIONS = (
     ("a cat", "a dog", "a horse in a field"),
 )
 TrainAlone = Callable[..., list[TrainResult]]
-OF_LOSSES, OF_VECTORS = 1e-5, 1e-4  # of a loss itself; of the spread of a bank's vectors
+OF_LOSSES, OF_VECTORS = 1e-5, 1e-3  # of a loss itself; of the spread of a bank's vectors
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,16 @@ def test_the_unit_of_banks_is_the_size_of_words_behind_the_first_layer(base: Bas
     assert float(f"{prompt.layer_rms:.2g}") == prompt.layer_rms, "two digits, so that every machine finds the same"
 
 
+def test_a_size_far_from_the_native_one_is_warned_of(base: BaseModel, caplog: pytest.LogCaptureFixture) -> None:
+    for side_px in (64, 128, 192, 256):
+        base.warn_of_size(side_px)
+    assert not caplog.messages
+    base.warn_of_size(1024)
+    base.warn_of_size(32)
+    assert "a short side of 1024 px is 8 times the native 128 px" in caplog.messages[0]
+    assert "is 0.25 times" in caplog.messages[1] and "between 64 and 256" in caplog.messages[1]
+
+
 def edit_json(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
