@@ -64,8 +64,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {**PAPER, "aligned": False, "structure": 0.0},
     "exact": {**PAPER, "structure": 0.0},
     "balanced": {},
-    "faithful": {"structure": 0.75},
-    "bold": {"structure": 0.3},
+    "faithful": {"structure": 0.65},
+    "bold": {"structure": 0.4},
     "fast": {"steps": 8},
 }
 """The settings of each preset that differ from the defaults; bench/compare_recipes.py measures them."""

@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument("--collections", nargs="+", metavar="NAME", help="some of them; all by default")
     parser.add_argument("--number", type=int, default=8, help="of photos, at most")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
@@ -72,6 +73,8 @@ def run_all(options: argparse.Namespace) -> Iterator[Run]:
     photos = dict(list(read_photos(options.photos, base.native_px).items())[::2][: options.number])
     measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
     for name, artworks in open_collections(options.galleries).items():
+        if options.collections and name not in options.collections:
+            continue
         learned, held_out = split(artworks)
         crops = [encode_dataset(base, part, [None] * len(part), BankRecipe()) for part in (learned, held_out)]
         reference = measure_reference(measuring.scorer, name, learned, held_out)

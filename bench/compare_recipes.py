@@ -6,8 +6,9 @@
     python -m bench.compare_recipes pictures --only NAME NAME ...      the sheets of docs/pictures.md
 
 The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
-A bank of each is trained by the default recipe, with every fifth artwork held out, and kept in `--out`. Every second
-photo is used; the other half (`--first 1`) is for trying settings out. Means over photos and collections:
+A bank of each is trained by the default recipe, with every fifth artwork held out. Every second photo is used; the other
+half (`--first 1`) is for trying settings out. Banks, sheets of pictures and marks are kept in `--out`, and a collection
+with marks there is not drawn again. The table has means over photos and collections:
 
     SSIM          similarity of lumas to the photo
     edges         correlation of edge strengths with the photo's
@@ -21,8 +22,9 @@ The row `photo in its colours` is the photo itself with the collection's colours
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -197,6 +199,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
     parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
     parser.add_argument("--first", type=int, default=0, choices=(0, 1), help="of the photos, by file name")
+    parser.add_argument("--collections", nargs="+", metavar="NAME", help="the ones to draw now; all by default")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="file names of the photos to use")
     parser.add_argument("--number", type=int, default=24, help="of photos, at most")
     parser.add_argument("--side", type=int, default=192, help="working size, px")
@@ -207,8 +210,13 @@ def main() -> None:
     photos = choose_photos(read_photos(options.photos, options.side), options)
     base = BaseModel.load()
     measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
-    marks: dict[str, list[Marks]] = {name: [] for name in (RECOLOURED, *contenders)}
+    marks: dict[str, dict[str, Marks]] = {}
     for name, artworks in open_collections(options.galleries).items():
+        path = options.out / f"{options.table}-{options.side}-{options.seed}-{name}"
+        if path.with_suffix(".json").exists():
+            marks[name] = {key: Marks(**own) for key, own in json.loads(path.with_suffix(".json").read_text()).items()}
+        if name in marks or (options.collections and name not in options.collections):
+            continue
         learned, held_out = split(artworks)
         reference = measure_reference(measuring.scorer, name, learned, held_out)
         drawn = {RECOLOURED: [match_palette(photo, reference.palette) for photo in photos.values()]}
@@ -217,10 +225,10 @@ def main() -> None:
             bank = open_bank(options.out, base, name, learned, held_out, training)
             recipe = StylizeRecipe.model_validate({**one.stylize, "seed": options.seed})
             drawn[key] = measuring.draw(base, bank, reference, recipe)
-        for key, pictures in drawn.items():
-            marks[key].append(measuring.mark(pictures, held_out, reference))
-            print(name, key, marks[key][-1], flush=True)
-        save_sheet(options.out / f"{options.table}-{name}.png", name, held_out, photos, drawn)
+        marks[name] = {key: measuring.mark(pictures, held_out, reference) for key, pictures in drawn.items()}
+        save_sheet(path.with_suffix(".png"), name, held_out, photos, drawn)
+        path.with_suffix(".json").write_text(json.dumps({key: asdict(own) for key, own in marks[name].items()}))
+        print(name, marks[name], flush=True)
     print(make_table(contenders, marks))
 
 
@@ -285,10 +293,11 @@ def save_sheet(
     draw_grid(rows, columns, len(next(iter(photos.values()))), note=collection).save(path)
 
 
-def make_table(contenders: Mapping[str, Contender], marks: Mapping[str, Sequence[Marks]]) -> str:
-    """Return the table: a row for each recipe, means over the collections."""
+def make_table(contenders: Mapping[str, Contender], marks: Mapping[str, Mapping[str, Marks]]) -> str:
+    """Return the table: a row for each recipe, means over the collections, whose marks come by their names."""
     lines = ["| recipe | evaluations | SSIM | edges | style gain | CLIP gain |", "|---|---:|---:|---:|---:|---:|"]
-    for name, own in marks.items():
+    for name in (RECOLOURED, *contenders):
+        own = [of_collection[name] for of_collection in marks.values()]
         facts = contenders[name].stylize if name in contenders else None
         cost = 0 if facts is None else count_evaluations(StylizeRecipe.model_validate(facts))
         cells = [fmean(getattr(one, column) for one in own) for column in ("ssim", "edges", "style", "clip")]

@@ -26,7 +26,8 @@ from artbank.stylization.lab import from_lab, to_lab
 from artbank.stylization.ssim import measure_ssim
 
 _PULL = 0.9  # share of x0 that is replaced at structure 1; at 1 nothing would be left to the style
-_LIGHTNESS = 0.6  # share of the photo's lightness at structure 1
+_PULL_POWER = 1.7  # so that structure 0.5 replaces 0.28: the pull costs style, the lightness below hardly does
+_MOST_LIGHTNESS = 0.6  # share of the photo's lightness
 _MIN_STD = 1e-4
 _NO_GHOST = 0.25  # beta up to which the photo's lightness hardly shows through a picture of another structure
 _HALVINGS = 6  # of the interval of beta: steps of less than 0.01
@@ -49,12 +50,12 @@ class KeptStructure:
 
 def pull_weight(structure: float) -> float:
     """Return w, the fraction of each step's correction, 0..0.9, for a recipe's `structure` of 0..1."""
-    return _PULL * structure
+    return _PULL * structure**_PULL_POWER
 
 
 def lightness_weight(structure: float) -> float:
     """Return beta, the fraction of the photo's lightness, 0..0.6; it rises slowly, because it shows as a ghost."""
-    return _LIGHTNESS * structure**2
+    return min(structure**2, _MOST_LIGHTNESS)
 
 
 def most_lightness(structure: float) -> float:

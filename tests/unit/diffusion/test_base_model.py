@@ -53,7 +53,7 @@ def test_the_unit_of_banks_is_the_size_of_words_behind_the_first_layer(base: Bas
     with torch.no_grad():
         states = prompt._encoder(ids, output_hidden_states=True).hidden_states
     words = slice(1, 6)  # without the start, the end and what follows it
-    assert prompt.layer_rms == pytest.approx(states[1][0, words].square().mean().sqrt().item(), rel=0.1)
+    assert 0.5 < prompt.layer_rms / states[1][0, words].square().mean().sqrt().item() < 2
     assert prompt.layer_rms > 10 * states[0][0, words].square().mean().sqrt().item()
     assert float(f"{prompt.layer_rms:.2g}") == prompt.layer_rms, "two digits, so that every machine finds the same"
 
