@@ -15,6 +15,7 @@ from PIL import Image
 from artbank.errors import CollectionError
 from artbank.gallery.collections import Artwork
 from artbank.gallery.findings import Finding, list_keys
+from artbank.images.color_transfer import Palette
 
 FEWEST = 3
 """The fewest artworks of a collection: some to learn from and one to hold out."""
@@ -25,6 +26,7 @@ _MARGIN = 0.1  # of the area; a larger plain page or mount is learned as part of
 _PLAIN_EDGE = 0.95  # of the outermost pixels; a page has one colour on all sides, a flat sky on at most three
 _ONE_COLOUR = 16  # of 255 in each channel; pixels that differ less count as one colour
 _OUTLIER = 3.0  # robust standard deviations from the median artwork; within one painter's works the most is 2.4
+_ONE_TONE = 0.6  # unity of the colours; prints of one ink and sepia have 0.7 to 1, painters of many colours at most 0.5
 _SIDE_PX = 96
 _NUM_TOLD = 3  # unread files in the error about a collection with too few artworks
 
@@ -52,6 +54,7 @@ def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int, unread: Seq
         *_find_margins(artworks),
         *_find_photographs(artworks),
         *_find_outliers(artworks),
+        *_find_one_tone(artworks),
     ]
 
 
@@ -166,3 +169,16 @@ def _features(picture: np.ndarray) -> np.ndarray:
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
     edges = np.hypot(cv2.Sobel(lab[..., 0], cv2.CV_32F, 1, 0), cv2.Sobel(lab[..., 0], cv2.CV_32F, 0, 1))
     return np.concatenate([lab.mean((0, 1)), lab.std((0, 1)), [edges.mean(), edges.std()]])
+
+
+def _find_one_tone(artworks: Sequence[Artwork]) -> Iterator[Finding]:
+    """Find that all artworks have one tone, such as sepia or blue ink; the drawn colours hardly follow it."""
+    small = [artwork.picture[:: _step(artwork, 0), :: _step(artwork, 1)] for artwork in artworks]
+    if Palette.measure(small).unity >= _ONE_TONE:
+        message = "the artworks share one tone: stylize with --colour collection to give it to the pictures"
+        yield Finding("one-tone", message)
+
+
+def _step(artwork: Artwork, axis: int) -> int:
+    """Return the stride that leaves about `_SIDE_PX` px along an axis."""
+    return max(artwork.picture.shape[axis] // _SIDE_PX, 1)

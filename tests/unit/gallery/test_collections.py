@@ -432,6 +432,14 @@ def test_one_that_is_unlike_the_rest_is_found() -> None:
     assert found["outlier"].keys == ("c/12.png",)
 
 
+def test_artworks_of_one_tone_are_found_and_those_of_many_colours_not() -> None:
+    sepia = [
+        np.clip(paint(seed).mean(2, keepdims=True) * (1.0, 0.8, 0.55), 0, 255).astype(np.uint8) for seed in range(10)
+    ]
+    assert "--colour collection" in look(artworks_of(sepia))["one-tone"].message
+    assert "one-tone" not in look(artworks_of([paint(seed) for seed in range(10)]))
+
+
 def test_images_with_a_cameras_data_are_found_where_most_have_none(gallery: Store) -> None:
     gallery.write("monet/3.jpg", save(paint(3), "JPEG", exif=exposed()))
     artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
