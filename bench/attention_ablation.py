@@ -4,7 +4,7 @@
 
 The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
 For each collection, attention and seed a bank is trained by the default recipe without early stopping, and photos are
-stylized with it by the default preset. `none as in 0.1` is textual inversion as version 0.1 had it, at its best rate:
+stylized with it by the default recipe. `none as in 0.1` is textual inversion as version 0.1 had it, at its best rate:
 vectors in the vocabulary's unit, one learning rate for all weights, no min-SNR weights. Prints the table of
 docs/paper-to-code.md; finished runs are kept in `--out` and not repeated.
 """
