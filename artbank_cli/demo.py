@@ -28,7 +28,7 @@ def run_demo(folder: Path) -> str:
     """Lay out a gallery and photos, train banks, stylize the photos; returns what came of it, in a few lines."""
     start = time.monotonic()
     root = Store.open(str(folder))
-    _say("2 to 4 minutes on 2 CPU cores: 3 banks of up to a minute each, then 36 pictures")
+    _say("3 to 5 minutes on 2 CPU cores: 3 banks together, then 36 pictures")
     lay_out(root)
     _say(f"gallery and photos are in {root.uri}")
     from flows.stylize_archive import stylize_archive

@@ -159,7 +159,7 @@ def doctor(
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for gallery, photos, store and output.")] = _DEMO,
 ) -> None:
-    """Train banks on three painters and stylize photos with them, on the embedded model: 2 to 4 minutes."""
+    """Train banks on three painters and stylize photos with them, on the embedded model: 3 to 5 minutes."""
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 
