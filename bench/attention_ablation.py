@@ -6,7 +6,7 @@ The collections are four painters that the embedded model never saw, and each fo
 For each collection, attention and seed a bank is trained by the default recipe without early stopping, and photos are
 stylized with it by the default recipe. `none as in 0.1` is textual inversion as version 0.1 had it, at its best rate:
 vectors in the vocabulary's unit, one learning rate for all weights, no min-SNR weights. Prints the table of
-docs/paper-to-code.md; finished runs are kept in `--out` and not repeated.
+docs/paper-to-code.md. Finished runs are kept in `--out` and not repeated: use another file for other recipes or photos.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from artbank.errors import TrainingError
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
-from bench.compare_recipes import Measuring, StyleJudge
 from bench.galleries import open_collections, read_photos, split
+from bench.measuring import Measuring, StyleJudge
 
 BEFORE = "none as in 0.1"
 CONTENDERS = (BEFORE, "none", "self", "released", "ssam")
@@ -39,7 +39,7 @@ CONTENDERS = (BEFORE, "none", "self", "released", "ssam")
 
 @dataclass(frozen=True)
 class Run:
-    """One bank: its validation curve, and the marks of its pictures; see `compare_recipes.Marks`."""
+    """One bank: its validation curve, and the marks of its pictures; see `measuring.Marks`."""
 
     collection: str
     contender: str

@@ -28,35 +28,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
-import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from artbank.bank.bank import Bank
 from artbank.bank.dataset import encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.tensors import to_images, upload
 from artbank.errors import TrainingError
-from artbank.images.codec import resize
 from artbank.images.color_transfer import match_palette
-from artbank.images.similarity import ssim_luma
-from artbank.mini import WEIGHTS
-from artbank.mini.pretraining.judge import Judge
 from artbank.mini.pretraining.sheets import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer
-from artbank.scoring.scores import measure_cosines
-from artbank.scoring.style_reference import StyleReference, measure_reference
-from artbank.stylization.style import Style
-from artbank.stylization.stylizer import Stylizer
-from bench.galleries import open_collections, read_photos, split
+from artbank.scoring.style_reference import measure_reference
+from bench.galleries import middle_square, open_collections, read_photos, split
+from bench.measuring import Marks, Measuring, StyleJudge
 
 RECOLOURED = "photo in its colours"
 _VERSION_0_1 = {"strength": 0.5, "steps": 20, "guidance": 4.0, "solver": "dpm++2m", "structure": 0.0}
-_JUDGE_PX = 128
 _SHOWN_PHOTOS = 4
 
 
@@ -96,102 +86,6 @@ TABLES: dict[str, dict[str, Contender]] = {
 }
 
 
-@dataclass(frozen=True)
-class Marks:
-    """The means of one recipe on one collection; see the module's text."""
-
-    ssim: float
-    edges: float
-    style: float
-    clip: float
-
-
-class StyleJudge:
-    """Measures style by the embedded model's judge, a classifier with no part in training or drawing.
-
-    The style of a picture is the Gram matrix of the features of each block. Its distance to a collection is the
-    Frobenius norm of the difference to the mean matrix of artworks, relative to that one's norm, summed over blocks.
-
-    Source: Gatys et al., CVPR 2016.
-    """
-
-    def __init__(self, folder: Path = WEIGHTS / "judge"):
-        """Load the judge from a folder."""
-        self._blocks = Judge.load(folder).trunk
-
-    def distances(self, pictures: Sequence[np.ndarray], artworks: Sequence[np.ndarray]) -> list[float]:
-        """Return the distance of each picture to the mean style of artworks."""
-        wanted = [grams.mean(0) for grams in self._grams(artworks)]
-        own = self._grams(pictures)
-        parts = [(one - mean).norm(dim=(1, 2)) / mean.norm() for one, mean in zip(own, wanted, strict=True)]
-        return torch.stack(parts).sum(0).tolist()
-
-    @torch.no_grad()
-    def _grams(self, pictures: Sequence[np.ndarray]) -> list[Tensor]:
-        """Return a matrix [n, C, C] of each block, the feature's means and products over the places of a picture."""
-        small = [_middle(picture, _JUDGE_PX) for picture in pictures]
-        features = to_images(upload(small, torch.device("cpu")))
-        found = []
-        for block in self._blocks:
-            features = block(features)
-            places = features.flatten(2)  # [n, C, h * w]
-            found.append(places @ places.transpose(1, 2) / places.shape[2])
-        return found
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """What all contenders are measured with.
-
-    Attributes:
-        scorer: CLIP.
-        judge: The independent network.
-        photos: Square photos of one size, by name.
-    """
-
-    scorer: Scorer
-    judge: StyleJudge
-    photos: Mapping[str, np.ndarray]
-
-    def measure(
-        self,
-        base: BaseModel,
-        bank: Bank,
-        held_out: Sequence[np.ndarray],
-        reference: StyleReference,
-        recipe: StylizeRecipe,
-    ) -> Marks:
-        """Stylize the photos with a bank, and measure the pictures."""
-        return self.mark(self.draw(base, bank, reference, recipe), held_out, reference)
-
-    def draw(self, base: BaseModel, bank: Bank, reference: StyleReference, recipe: StylizeRecipe) -> list[np.ndarray]:
-        """Stylize the photos; returns their pictures in the same order."""
-        side_px = next(iter(self.photos.values())).shape[0]
-        style = Style(reference.collection, ((bank, 1.0),), reference)
-        stylizer = Stylizer(base, [style], recipe.model_copy(update={"resolution_px": side_px}))
-        prepared = (stylizer.prepare(key, photo) for key, photo in self.photos.items())
-        made = {one.key: one.rgb for one in stylizer.stylize(prepared)}
-        pictures = [picture for key in self.photos if (picture := made[key]) is not None]
-        assert len(pictures) == len(self.photos), "a photo gave no picture"
-        return pictures
-
-    def mark(self, pictures: Sequence[np.ndarray], held_out: Sequence[np.ndarray], reference: StyleReference) -> Marks:
-        """Measure pictures of the photos."""
-        photos = list(self.photos.values())
-        far, near, own = (fmean(self.judge.distances(some, held_out)) for some in (photos, held_out, pictures))
-        before = self.scorer.embed_images(photos)
-        cosines = measure_cosines(self.scorer, reference, before, self.scorer.embed_images(pictures))
-        floor = fmean(one.clip_style_floor for one in cosines)
-        ceiling = reference.ceiling or 1.0
-        pairs = list(zip(pictures, photos, strict=True))
-        return Marks(
-            ssim=fmean(ssim_luma(*pair) for pair in pairs),
-            edges=fmean(correlate_edges(*pair) for pair in pairs),
-            style=(far - own) / (far - near),
-            clip=(fmean(one.clip_style for one in cosines) - floor) / (ceiling - floor),
-        )
-
-
 def main() -> None:
     """Compare the recipes of a table, and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -210,9 +104,10 @@ def main() -> None:
     photos = choose_photos(read_photos(options.photos, options.side), options)
     base = BaseModel.load()
     measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
+    run_id = identify(contenders, photos, options)
     marks: dict[str, dict[str, Marks]] = {}
     for name, artworks in open_collections(options.galleries).items():
-        path = options.out / f"{options.table}-{options.side}-{options.seed}-{name}"
+        path = options.out / f"{options.table}-{name}-{run_id}"
         if path.with_suffix(".json").exists():
             marks[name] = {key: Marks(**own) for key, own in json.loads(path.with_suffix(".json").read_text()).items()}
         if name in marks or (options.collections and name not in options.collections):
@@ -239,6 +134,14 @@ def choose_photos(photos: Mapping[str, np.ndarray], options: argparse.Namespace)
     return dict(list(photos.items())[options.first :: 2][: options.number])
 
 
+def identify(contenders: Mapping[str, Contender], photos: Mapping[str, np.ndarray], options: argparse.Namespace) -> str:
+    """Return 8 hex digits that differ for other recipes, photos, sizes and seeds, whose marks are not ours."""
+    recipes = [StylizeRecipe.model_validate(one.stylize).digest() for one in contenders.values()]
+    trainings = [BankRecipe.model_validate(one.train or {}).digest() for one in contenders.values()]
+    facts = [*contenders, *recipes, *trainings, *photos, options.side, options.seed]
+    return short_hash(json.dumps(facts).encode(), 8)
+
+
 def open_bank(
     folder: Path,
     base: BaseModel,
@@ -259,24 +162,6 @@ def open_bank(
     return Bank.from_bytes(path.read_bytes())
 
 
-def correlate_edges(picture: np.ndarray, photo: np.ndarray) -> float:
-    """Return the correlation, -1..1, of the edge strengths of two pictures of one size, blurred by 1 px."""
-    return float(np.corrcoef(*(_edges(one).ravel() for one in (picture, photo)))[0, 1])
-
-
-def _edges(picture: np.ndarray) -> np.ndarray:
-    luma = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
-    return np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1))
-
-
-def _middle(picture: np.ndarray, side_px: int) -> np.ndarray:
-    """Return the middle square of a picture at a side, px."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return resize(picture[top : top + side, left : left + side], side_px, side_px)
-
-
 def save_sheet(
     path: Path,
     collection: str,
@@ -287,7 +172,7 @@ def save_sheet(
     """Save a sheet of the first photos, a row for each: an artwork, the photo, and its picture by each recipe."""
     rows = []
     for number, (key, photo) in enumerate(list(photos.items())[:_SHOWN_PHOTOS]):
-        artwork = _middle(held_out[number % len(held_out)], photo.shape[0])
+        artwork = middle_square(held_out[number % len(held_out)], photo.shape[0])
         rows.append((Path(key).stem, [artwork, photo, *(pictures[number] for pictures in drawn.values())]))
     columns = ("held-out artwork", "photo", *drawn)
     draw_grid(rows, columns, len(next(iter(photos.values()))), note=collection).save(path)

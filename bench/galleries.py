@@ -51,10 +51,15 @@ def read_photos(folder: Path, side_px: int) -> dict[str, np.ndarray]:
     photos: dict[str, np.ndarray] = {}
     for path in sorted(folder.iterdir()):
         rgb = decode(path.read_bytes(), max_pixels=_MAX_PIXELS, file_name=path.name).rgb
-        height, width = rgb.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        photo = resize(rgb[top : top + side, left : left + side], side_px, side_px)
+        photo = middle_square(rgb, side_px)
         if all(np.abs(photo.astype(int) - other).mean() > _SAME for other in photos.values()):
             photos[path.name] = photo
     return photos
+
+
+def middle_square(picture: np.ndarray, side_px: int) -> np.ndarray:
+    """Return the middle square of a picture, resized to a side of `side_px` px."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(picture[top : top + side, left : left + side], side_px, side_px)

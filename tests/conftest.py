@@ -41,7 +41,7 @@ settings.load_profile("artbank")
 BACKENDS = ("local", "memory", "rgw", "moto")
 FAULTS = Path(__file__).parent / "faults"
 FAULTS_TIMEOUT_SECONDS = 900  # with fixtures; `timeout` in pyproject.toml is for the fast tier
-FAST_CPU_SECONDS = 30  # on a machine that `slowness` calls 1; the longest take 10 there, 20 on older processors
+FAST_CPU_SECONDS = 20  # on a machine that `slowness` calls 1; the longest take 10
 WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs")
 LONGEST_FOLDER = "tests/faults/flows"
 LONGEST_GROUPS = ("prefect", "tests/unit/mini", "tests/unit/bank", "tests/unit/archive")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA = "artbank.bank/1"
 _HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")
 _LARGEST_BYTES = 256 * 2**20
-_INITIAL_SIZE = 0.3  # of the vectors, in their unit; pictures had more of the style than from 1 or from a word's size
+_INITIAL_SIZE = 0.3  # of the vectors, in their unit; two painters' CLIP gain was higher than from 1 or a word's size
 _INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, as a share of its size
 
 

@@ -107,7 +107,7 @@ def validation_losses(base: BaseModel, banks: Sequence[TrainableBank], batches: 
     """Return every bank's validation loss, [S] float32, without gradients; see `backward_losses`.
 
     It is the geometric mean over the noise levels of the mean loss at each level, and unweighted. So every level counts
-    alike: losses fall by a factor of twenty from the least noise to the most, and a plain mean is that of little noise.
+    alike; in a plain mean the losses at little noise, which are the largest, would count most.
     """
     prompts, rows = _encode_prompts(base, banks, batches)
     losses = [_example_losses(base, micro_batch, prompts, None) for micro_batch in _split(base, batches, rows)]

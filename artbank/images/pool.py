@@ -210,10 +210,10 @@ def open_codec_pool() -> CodecPool:
         ConfigError: This process is a daemon, which cannot have child processes.
     """
     pool = CodecPool()
-    # Not atexit: a process that multiprocessing started, such as a Dask worker, waits for its children before it runs
-    # the functions of atexit, and would wait for ever.
-    # At exit multiprocessing calls finalizers of a higher priority first. It deletes semaphores at priority 0, and the
-    # pool must be closed before that.
+    # Not atexit: a process that multiprocessing started, such as a Dask worker, first waits for its children, and runs
+    # the functions of atexit after that. The children of an open pool never end.
+    # multiprocessing calls finalizers of a higher priority first. It deletes semaphores at priority 0, and the pool
+    # must be closed before that.
     Finalize(None, pool.close, exitpriority=1)
     return pool
 
