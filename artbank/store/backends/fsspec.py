@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from artbank.store.backends.backend import Backend, ContentHash, ListedObject, hash_file, to_nanoseconds, try_read
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import concerns_one_object
 
 _CREATE_LOCK = threading.Lock()
+_T = TypeVar("_T")
 _TIME_FIELDS = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 
@@ -49,18 +50,12 @@ class FsspecBackend:
 
     def list_folders(self, prefix: str) -> list[str]:
         """See `Backend.list_folders`."""
-        try:
-            entries = self._fs.ls(self._path(prefix), detail=True)
-        except FileNotFoundError:
-            return []
+        entries = self._list(prefix)
         return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
 
     def list_files(self, prefix: str) -> list[ListedObject]:
         """See `Backend.list_files`."""
-        try:
-            entries = self._fs.ls(self._path(prefix), detail=True)
-        except FileNotFoundError:
-            return []
+        entries = self._list(prefix)
         return [self._to_listed(entry["name"], entry) for entry in entries if entry["type"] == "file"]
 
     def exists(self, key: str) -> bool:
@@ -106,6 +101,12 @@ class FsspecBackend:
     def _read(self, key: str) -> bytes:
         return self._fs.cat_file(self._path(key))
 
+    def _list(self, prefix: str) -> list[dict[str, Any]]:
+        try:
+            return _while_others_write(lambda: self._fs.ls(self._path(prefix), detail=True))
+        except FileNotFoundError:
+            return []
+
     def _find(self, folder: str, skipped: SkippedFiles | None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the path of each file below a folder, and what the file system lists of it.
 
@@ -115,7 +116,7 @@ class FsspecBackend:
         from fsspec import AbstractFileSystem
 
         if type(self._fs).find is not AbstractFileSystem.find:
-            yield from self._fs.find(folder, detail=True).items()
+            yield from _while_others_write(lambda: self._fs.find(folder, detail=True)).items()
             return
         pending = [folder]
         while pending:
@@ -146,6 +147,16 @@ class FsspecBackend:
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}" if key else self._root
+
+
+def _while_others_write(list_files: Callable[[], _T]) -> _T:
+    """Return a listing, made anew where another thread wrote meanwhile: `memory://` walks over a plain dictionary."""
+    while True:
+        try:
+            return list_files()
+        except RuntimeError as error:
+            if "changed size during iteration" not in str(error):
+                raise
 
 
 def _changed_ns(info: Mapping[str, Any]) -> int | None:
