@@ -103,7 +103,7 @@ class Measuring:
     def draw(self, base: BaseModel, bank: Bank, reference: StyleReference, recipe: StylizeRecipe) -> list[np.ndarray]:
         """Stylize the photos; returns their pictures in the same order."""
         side_px = next(iter(self.photos.values())).shape[0]
-        style = Style(reference.collection, ((bank, 1.0),), reference)
+        style = Style(reference.collection, ((bank, 1.0),), reference.palette)
         stylizer = Stylizer(base, [style], recipe.model_copy(update={"resolution_px": side_px}))
         prepared = (stylizer.prepare(key, photo) for key, photo in self.photos.items())
         made = {one.key: one.rgb for one in stylizer.stylize(prepared)}

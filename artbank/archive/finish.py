@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,23 +30,13 @@ from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
+from artbank.scoring.spread import ScoreBounds
+from artbank.scoring.style_reference import mix_ceilings
 from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
 _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "clip_style_floor", "created_at")))
 """Columns of the results that summary, page and alarms are made from."""
-
-
-class ScoreBounds(NamedTuple):
-    """What a style's mean `clip_style` is compared with.
-
-    Attributes:
-        floor: The mean of the untouched photos; None without photos.
-        ceiling: The mean of held-out artworks, weighted over the style's banks; None if a bank has none.
-    """
-
-    floor: float | None
-    ceiling: float | None
 
 
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
@@ -120,13 +110,8 @@ def _count_other_metadata(rows: pa.Table, recipe: StylizeRecipe) -> int:
 def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> ScoreBounds:
     own_rows = rows.filter(pc.equal(rows["style"], style.name))
     floor = pc.mean(own_rows["clip_style_floor"]).as_py()
-    ceiling = 0.0
-    for bank, weight in style.banks:
-        bank_ceiling = load_reference(banks, bank).ceiling
-        if bank_ceiling is None:
-            return ScoreBounds(floor, None)
-        ceiling += bank_ceiling * weight
-    return ScoreBounds(floor, ceiling)
+    ceiling, error = mix_ceilings([(load_reference(banks, bank), weight) for bank, weight in style.banks])
+    return ScoreBounds(floor, ceiling, error)
 
 
 def _find_alarms(
@@ -151,12 +136,9 @@ def _find_alarms(
 def _measure_gains(style: StyleChoice, rows: pa.Table, bounds: ScoreBounds) -> StyleGains:
     """Return the gain of each picture of a style; none where floor and ceiling do not define one."""
     expected = mix_gains([(bank.clip_style_gain, weight) for bank, weight in style.banks])
-    floor, ceiling = bounds
-    if floor is None or ceiling is None or ceiling <= floor:
-        return StyleGains(style.name, [], expected)
     done = rows.filter((pc.field("style") == style.name) & pc.is_finite(pc.field("clip_style")))
-    gains = (done["clip_style"].to_numpy() - floor) / (ceiling - floor)
-    return StyleGains(style.name, gains.tolist(), expected)
+    gains = [bounds.gain(score) for score in done["clip_style"].to_pylist()]
+    return StyleGains(style.name, [gain for gain in gains if gain is not None], expected)
 
 
 def _find_places(output: Store, run_id: str, page_key: str) -> dict[str, str]:

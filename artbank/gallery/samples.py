@@ -20,7 +20,7 @@ from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import StylizeRecipe, count_evaluations
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import Scores, score
-from artbank.scoring.spread import Spread, summarize
+from artbank.scoring.spread import ScoreBounds, Spread, summarize
 from artbank.scoring.style_reference import StyleReference
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
@@ -58,7 +58,8 @@ class SampleSet:
     def spread(self, reference: StyleReference) -> Spread:
         """Summarize `clip_style` of the pictures, between that of the photographs and that of artworks."""
         floor = fmean(one.clip_style_floor for one in self.scores)
-        return summarize([one.clip_style for one in self.scores], floor, reference.ceiling)
+        bounds = ScoreBounds(floor, reference.ceiling, reference.ceiling_error)
+        return summarize([one.clip_style for one in self.scores], bounds)
 
 
 class SampleDrawer:

@@ -69,7 +69,7 @@ def _worth(record: BankRecord) -> str:
     values = (record.clip_style_floor, record.clip_style, record.clip_style_ceiling)
     names = ("untouched photos (floor)", "photos in this style", "held-out artworks (ceiling)")
     measured = table(["clip_style of", "mean"], zip(names, map(score_text, values), strict=True))
-    gain = ""
+    gain = "The ceiling is not clearly above the floor, so how far the style comes cannot be told. "
     if record.clip_style_gain is not None:
         gain = f"The style comes **{share_text(record.clip_style_gain)}** of the way from floor to ceiling. "
     return (

@@ -13,7 +13,7 @@ from artbank.report.costs import cost_markdown
 from artbank.report.markdown import escape, number_text, score_text, seconds_text, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import RunCost
-from artbank.scoring.spread import summarize
+from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, summarize
 from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
@@ -30,14 +30,14 @@ _LISTED = ("clip_style", "clip_content", "ssim")
 
 def results_summary(
     results: pa.Table,
-    floors: Mapping[str, tuple[float | None, float | None]],
+    bounds: Mapping[str, ScoreBounds],
     skipped: Sequence[SkippedKind] = (),
 ) -> dict[str, Any]:
     """Summarize results as JSON data.
 
     Args:
         results: Rows of `Result`, one per photo and style, with at least `SUMMARY_COLUMNS`.
-        floors: Floor and ceiling of `clip_style` by style; missing styles have neither.
+        bounds: Floor and ceiling of `clip_style` by style; missing styles have neither.
         skipped: The files of the archive that have no rows, because they are no photos or cannot be listed.
     """
     done, failed = (results.filter(pc.equal(results["status"], status)) for status in ("done", "failed"))
@@ -56,7 +56,7 @@ def results_summary(
         },
         "scorers": sorted(pc.unique(done["scorer"].drop_null()).to_pylist()),
         "styles": [
-            _style(results, s, floors.get(s, (None, None))) for s in sorted(pc.unique(results["style"]).to_pylist())
+            _style(results, s, bounds.get(s, NO_BOUNDS)) for s in sorted(pc.unique(results["style"]).to_pylist())
         ],
         "failures": _tally(failed["failure"].fill_null("unreadable"), "failure"),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
@@ -99,11 +99,11 @@ def summary_markdown(
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _style(results: pa.Table, style: str, bounds: tuple[float | None, float | None]) -> dict[str, Any]:
+def _style(results: pa.Table, style: str, bounds: ScoreBounds) -> dict[str, Any]:
     rows = results.filter(pc.equal(results["style"], style))
     done = rows.filter(pc.equal(rows["status"], "done"))
     spreads = {
-        measure: summarize(done[measure].to_numpy(), *(bounds if measure == "clip_style" else (None, None)))
+        measure: summarize(done[measure].to_numpy(), bounds if measure == "clip_style" else NO_BOUNDS)
         for measure in MEASURES
     }
     return {
@@ -185,7 +185,9 @@ def _scores(summary: Mapping[str, Any]) -> str:
         "## Scores\n\n"
         + table(["style", "score", "n", *_FIGURES, "gain"], rows, numbers_from=2)
         + "\n\nThe floor is what untouched photos score, the ceiling what held-out artworks score; gain is the share "
-        f"of the way between them that the mean has come. Raw cosines of the scorer {scorers}; `ssim` is of lumas."
+        "of the way between them that the mean has come. It is left out where the ceiling is not clearly above the "
+        "floor: there the scorer cannot tell the collection from photos. "
+        f"Raw cosines of the scorer {scorers}; `ssim` is of lumas."
     )
 
 

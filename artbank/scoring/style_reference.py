@@ -42,6 +42,7 @@ class StyleReference:
         text: [C], unit embedding of `STYLE_TEXT` with the collection's name.
         ceiling: Mean `clip_style` of artworks that are not in `mean`; None if there was only one artwork.
         palette: The artworks' colours, for the colour policy `collection`.
+        ceiling_error: Standard error of the ceiling; 0 if unknown, as in references of older versions.
     """
 
     collection: str
@@ -50,6 +51,7 @@ class StyleReference:
     text: Tensor
     ceiling: float | None
     palette: Palette
+    ceiling_error: float = 0.0
 
     @property
     def centroid(self) -> Tensor:
@@ -63,7 +65,7 @@ class StyleReference:
         Raises:
             ConfigError: They were measured by different scorers.
         """
-        references, weights = zip(*parts, strict=True)
+        references = [reference for reference, _ in parts]
         if len(references) == 1:
             return references[0]
         scorers = {reference.scorer for reference in references}
@@ -72,20 +74,23 @@ class StyleReference:
                 f"expected the banks of a mix to have one scorer, found {', '.join(sorted(scorers))}; "
                 "measure its banks again"
             )
-        ceilings = [reference.ceiling for reference in references]
+        ceiling, ceiling_error = mix_ceilings(parts)
         text = torch.stack([reference.text * weight for reference, weight in parts]).sum(0)
         return cls(
             collection="+".join(f"{reference.collection}:{weight:g}" for reference, weight in parts),
             scorer=references[0].scorer,
             mean=torch.stack([reference.mean * weight for reference, weight in parts]).sum(0),
             text=normalize(text, dim=0),
-            ceiling=None if None in ceilings else float(np.dot(ceilings, weights)),
+            ceiling=ceiling,
             palette=Palette.mix([(reference.palette, weight) for reference, weight in parts]),
+            ceiling_error=ceiling_error,
         )
 
     def to_bytes(self) -> bytes:
         """Return the reference as a safetensors file: the vectors as tensors, all else as JSON in its header."""
-        facts = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
+        facts: dict[str, Any] = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
+        if self.ceiling_error:
+            facts["ceiling_error"] = self.ceiling_error
         palette = asdict(self.palette)
         metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         vectors = {"mean": self.mean.contiguous(), "text": self.text.contiguous()}
@@ -119,11 +124,14 @@ class StyleReference:
         if not torch.stack([mean, text]).isfinite().all():
             raise ValueError("vectors that are not finite")
         ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
+        error = float(facts.get("ceiling_error", 0.0))
+        if error < 0:
+            raise ValueError(f"a ceiling with an error of {error}")
         palette = _parse_palette(facts["palette"])
         tones = [value for tone in palette.tones for value in astuple(tone)]
-        if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness, ceiling or 0.0]).all():
+        if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness, ceiling or 0.0, error]).all():
             raise ValueError("colours or a ceiling that are not finite")
-        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette)
+        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette, error)
 
 
 def measure_reference(
@@ -144,24 +152,39 @@ def measure_reference(
         display_name: The name that `STYLE_TEXT` gets; the id when None.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
+    ceiling, ceiling_error = _measure_ceiling(embedded, scorer.embed_images(held_out))
     return StyleReference(
         collection=collection,
         scorer=scorer.id,
         mean=embedded.mean(0),
         text=scorer.embed_texts([STYLE_TEXT.format(display_name or collection)])[0],
-        ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
+        ceiling=ceiling,
         palette=Palette.measure(list(artworks)),
+        ceiling_error=ceiling_error,
     )
 
 
-def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
-    """Return the mean cosine of held-out embeddings [m, C] with the centroid of the artworks' [n, C]."""
-    if len(held_out):
-        return float((held_out @ normalize(artworks.mean(0), dim=0)).mean())
+def mix_ceilings(parts: Sequence[tuple[StyleReference, float]]) -> tuple[float | None, float]:
+    """Return the ceiling of a mix, None if a part has none, and its standard error; the weights sum to 1."""
+    ceilings = [(reference.ceiling, weight) for reference, weight in parts if reference.ceiling is not None]
+    if len(ceilings) < len(parts):
+        return None, 0.0
+    error = float(np.hypot.reduce([reference.ceiling_error * weight for reference, weight in parts]))
+    return sum(ceiling * weight for ceiling, weight in ceilings), error
+
+
+def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> tuple[float | None, float]:
+    """Return the mean cosine of held-out embeddings [m, C] with the centroid of the artworks' [n, C], and its error.
+
+    The standard error comes from the spread of the artworks' cosines, each with the centroid of all others, since the
+    held-out ones are often too few to have one.
+    """
     if len(artworks) < 2:
-        return None
+        return (float((held_out @ artworks[0]).mean()), 0.0) if len(held_out) else (None, 0.0)
     centroids = normalize(artworks.sum(0) - artworks, dim=1)  # [n, C], each of all other artworks
-    return float((artworks * centroids).sum(1).mean())
+    left_out = (artworks * centroids).sum(1)  # [n]
+    own = held_out @ normalize(artworks.mean(0), dim=0) if len(held_out) else left_out
+    return float(own.mean()), float(left_out.std() / len(own) ** 0.5)
 
 
 def _parse_palette(facts: dict[str, Any]) -> Palette:
