@@ -60,12 +60,15 @@ class _Recipe(Model):
 PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
 """The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
 
+_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0}
+_AS_DRAWN = {"colour": "free", "colour_strength": 1.0}
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {**PAPER, "aligned": False, "structure": 0.0},
-    "exact": {**PAPER, "structure": 0.0},
+    "paper": {**_FIXED_BY_PAPER, **_AS_DRAWN},
+    "exact": {**PAPER, "structure": 0.0, **_AS_DRAWN},
     "balanced": {},
-    "faithful": {"structure": 0.65},
-    "bold": {"structure": 0.4},
+    "faithful": {"structure": 0.7},
+    "bold": {"structure": 0.45},
     "fast": {"steps": 8},
 }
 """The settings of each preset that differ from the defaults; bench/compare_recipes.py measures them."""
@@ -223,7 +226,7 @@ class StylizeRecipe(_Recipe):
         description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
     )
     structure: float = Field(
-        default=0.5,
+        default=0.55,
         ge=0,
         le=1,
         description=(
@@ -260,14 +263,17 @@ class StylizeRecipe(_Recipe):
         description="Text prompt that guidance steers away from.",
     )
     colour: Colour = Field(
-        default="free",
+        default="collection",
         description=("Output colours: free (as drawn), keep (the photo's) or collection (the artworks')."),
     )
     colour_strength: float = Field(
-        default=1.0,
+        default=0.6,
         ge=0,
         le=1,
-        description="How far the colours `keep` and `collection` replace those that were drawn: 0 not at all.",
+        description=(
+            "How far the colours `keep` and `collection` replace those that were drawn: 0 not at all. "
+            "It is 1 where `colour` is given and this is not."
+        ),
     )
     size: OutputSize = Field(
         default="working",
@@ -306,8 +312,8 @@ class StylizeRecipe(_Recipe):
 
     @property
     def code_versions(self) -> dict[str, int]:
-        """Versions of the code behind single settings: 2 for the colours `collection`, which go by lightness since."""
-        return {"collection_colours": 2} if self.colour == "collection" else {}
+        """Versions of the code behind single settings: that of the colours `collection`."""
+        return {"collection_colours": 3} if self.colour == "collection" else {}
 
     @model_validator(mode="before")
     @classmethod
@@ -315,9 +321,11 @@ class StylizeRecipe(_Recipe):
         name = values.get("preset", "balanced") if isinstance(values, dict) else None
         if not isinstance(name, str) or name not in PRESETS:
             return values
-        own = [field for field, value in PRESETS[name].items() if field in values and values[field] != value]
+        if "colour" in values:
+            values = {"colour_strength": 1.0, **values}
+        own = [field for field, value in _FIXED_BY_PAPER.items() if field in values and values[field] != value]
         if own and name == "paper":
-            fixed = ", ".join(f"{field}={PRESETS[name][field]}" for field in own)
+            fixed = ", ".join(f"{field}={_FIXED_BY_PAPER[field]}" for field in own)
             raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(own)}, or take preset exact")
         return {**PRESETS[name], **values}
 

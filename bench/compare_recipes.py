@@ -29,19 +29,22 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import torch
 
 from artbank.bank.bank import Bank
 from artbank.bank.dataset import encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.tensors import download, upload
 from artbank.errors import TrainingError
-from artbank.images.color_transfer import match_palette
+from artbank.images.palette import Palette
 from artbank.mini.pretraining.sheets import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
+from artbank.stylization.colours import match_palette
 from bench.galleries import middle_square, open_collections, read_photos, split
 from bench.measuring import Marks, Measuring, StyleJudge
 
@@ -114,7 +117,7 @@ def main() -> None:
             continue
         learned, held_out = split(artworks)
         reference = measure_reference(measuring.scorer, name, learned, held_out)
-        drawn = {RECOLOURED: [match_palette(photo, reference.palette) for photo in photos.values()]}
+        drawn = {RECOLOURED: [recolour(photo, reference.palette) for photo in photos.values()]}
         for key, one in contenders.items():
             training = BankRecipe.model_validate({**(one.train or {}), "seed": options.seed})
             bank = open_bank(options.out, base, name, learned, held_out, training)
@@ -160,6 +163,12 @@ def open_bank(
             raise end
         path.write_bytes(Bank("comparison", name, base.id, base.hash, "", recipe, end.vectors).to_bytes())
     return Bank.from_bytes(path.read_bytes())
+
+
+def recolour(photo: np.ndarray, palette: Palette) -> np.ndarray:
+    """Return a photo with the colours of a collection."""
+    [picture] = download(match_palette(upload([photo], torch.device("cpu"))[0], palette)[None])
+    return picture
 
 
 def save_sheet(

@@ -202,7 +202,10 @@ def _describe_run(
         ("Mark of new pictures", MARK_TEXTS[recipe.mark]),
         ("Kept of the photos’ metadata", METADATA_TEXTS[recipe.metadata]),
     )
-    styles = [StyleFacts(style.name, _describe_banks(style), *bounds[style.name]) for style in plan.styles]
+    styles = [
+        StyleFacts(style.name, _describe_banks(style), bounds[style.name].floor, bounds[style.name].ceiling)
+        for style in plan.styles
+    ]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
     return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels)
 

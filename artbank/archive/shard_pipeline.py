@@ -261,8 +261,6 @@ def _blank(photo: Photo) -> Photo:
 
 
 def _as_tensor(picture: Stylized) -> Tensor:
-    """Return a picture uint8 [3, h, w], on the model's device if it is still there."""
-    if picture.on_device is not None:
-        return picture.on_device
-    assert picture.rgb is not None
-    return torch.from_numpy(picture.rgb).permute(2, 0, 1)
+    """Return a picture uint8 [3, h, w] on the model's device."""
+    assert picture.on_device is not None
+    return picture.on_device

@@ -15,7 +15,7 @@ from PIL import Image
 from artbank.errors import CollectionError
 from artbank.gallery.collections import Artwork
 from artbank.gallery.findings import Finding, list_keys
-from artbank.images.color_transfer import Palette
+from artbank.images.palette import Palette
 
 FEWEST = 3
 """The fewest artworks of a collection: some to learn from and one to hold out."""

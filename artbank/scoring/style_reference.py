@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from artbank.errors import BankError, ConfigError
-from artbank.images.color_transfer import NUM_SHARES, NUM_TONES, Palette, Tone
+from artbank.images.palette import NUM_SHARES, NUM_TONES, Palette, Tone
 from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that

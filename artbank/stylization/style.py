@@ -14,7 +14,7 @@ from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.errors import ConfigError
-from artbank.images.color_transfer import Palette
+from artbank.images.palette import Palette
 from artbank.recipes import StylizeRecipe
 
 

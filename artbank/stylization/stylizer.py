@@ -22,10 +22,10 @@ from torch import Tensor
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.errors import ImageError
-from artbank.images.color_transfer import keep_colours, match_palette
 from artbank.images.framing import Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
+from artbank.stylization.colours import keep_colours, match_palette
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.structure import (
@@ -54,7 +54,7 @@ class Stylized:
         seed: Seed of the photo's noise.
         rgb: The picture, uint8 [h, w, 3]; None if there is none.
         error: Reason that there is no picture.
-        on_device: The same picture on the model's device, uint8 [3, h, w]; None if its colours were changed since.
+        on_device: The same picture on the model's device, uint8 [3, h, w].
         kept: What was found for the photo; None without `keep_structure` in the recipe.
     """
 
@@ -217,10 +217,7 @@ class Stylizer:
 
     def _adjust(self, photo: Photo, original: Tensor, style: Style, structure: float, picture: Tensor) -> Stylized:
         """Apply the colour policy to a picture [3, h, w], then return the photo's lightness to it."""
-        is_free = self.recipe.colour == "free"
-        if not is_free:
-            rgb = self._apply_colours(download(picture[None])[0], photo, style)
-            picture, original = torch.from_numpy(rgb).permute(2, 0, 1), original.cpu()
+        picture = self._apply_colours(picture, original, style)
         kept = None
         if self.recipe.keep_structure is not None and photo.padded.any():  # a blank photo has no structure
             picture, weight, is_reached = reach_similarity(
@@ -231,7 +228,7 @@ class Stylizer:
             picture = return_lightness(picture, original, lightness_weight(structure))
         rgb = np.ascontiguousarray(download(picture[None])[0])
         seed = photo_seed(self.recipe.seed, photo.key)
-        return Stylized(photo.key, style.name, seed, rgb, on_device=picture if is_free else None, kept=kept)
+        return Stylized(photo.key, style.name, seed, rgb, on_device=picture, kept=kept)
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""
@@ -252,12 +249,13 @@ class Stylizer:
     def _fail(self, photo: Photo, style: Style, error: ImageError) -> Stylized:
         return Stylized(photo.key, style.name, photo_seed(self.recipe.seed, photo.key), None, error)
 
-    def _apply_colours(self, picture: np.ndarray, photo: Photo, style: Style) -> np.ndarray:
-        """Apply the recipe's colour policy."""
+    def _apply_colours(self, picture: Tensor, original: Tensor, style: Style) -> Tensor:
+        """Apply the recipe's colour policy to a picture [3, h, w]."""
+        strength = self.recipe.colour_strength
         if self.recipe.colour == "keep":
-            picture = keep_colours(picture, photo.working, self.recipe.colour_strength)
-        elif self.recipe.colour == "collection" and style.palette is not None:
-            picture = match_palette(picture, style.palette, self.recipe.colour_strength)
+            return keep_colours(picture, original, strength)
+        if self.recipe.colour == "collection" and style.palette is not None:
+            return match_palette(picture, style.palette, strength)
         return picture
 
 

@@ -26,7 +26,7 @@ from artbank.catalog.bank_files import file_key, load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, CatalogError, ResultsError, TrainingError
-from artbank.images.color_transfer import Palette
+from artbank.images.palette import Palette
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord, PhotoTask, Result
 from artbank.results import attempts, layout, ledger

@@ -18,7 +18,7 @@ from PIL import Image
 from transformers import AutoImageProcessor
 
 from artbank.errors import BankError, BaseModelError, ConfigError
-from artbank.images.color_transfer import Palette
+from artbank.images.palette import Palette
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import paint
 from artbank.mini.drawing.scenes import draw_scene

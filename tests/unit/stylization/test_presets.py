@@ -13,8 +13,10 @@ from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
+from artbank.images.palette import Palette
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import PRESETS, StylizeRecipe, is_guided
+from artbank.stylization.colours import match_palette
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.solvers import build_scheduler, start_at_strength
 from artbank.stylization.structure import lightness_weight, pull_to_photo, pull_weight, return_lightness
@@ -22,6 +24,7 @@ from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 
 SIDE_PX = 64
+PALETTE = Palette.measure([draw_scene(96_000_009, width_px=SIDE_PX, height_px=SIDE_PX).image])
 
 
 @pytest.mark.faults
@@ -39,7 +42,7 @@ def test_a_preset_of_few_steps_gives_the_pictures_of_the_plain_path(
 
 def compare(base: BaseModel, bank: Bank, recipe: StylizeRecipe) -> None:
     photos = {f"{i}": draw_scene(96_000_000 + i, width_px=SIDE_PX, height_px=SIDE_PX).image for i in range(2)}
-    stylizer = Stylizer(base, [Style("novak", ((bank, 1.0),))], recipe)
+    stylizer = Stylizer(base, [Style("novak", ((bank, 1.0),), PALETTE)], recipe)
     found = list(stylizer.stylize([stylizer.prepare(*photo) for photo in photos.items()]))
     plain = stylize_plainly(base, recipe, bank.vectors, photos)
     for one, expected in zip(found, plain, strict=True):
@@ -73,6 +76,8 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
             predicted = pull_to_photo(base, predicted, latents, clean, int(timestep), weight)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
     pictures = to_8_bit(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
+    if recipe.colour == "collection":
+        pictures = torch.stack([match_palette(picture, PALETTE, recipe.colour_strength) for picture in pictures])
     if recipe.structure:
         weight = lightness_weight(recipe.structure)
         originals = upload(list(photos.values()), base.device)

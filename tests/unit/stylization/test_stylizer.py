@@ -10,13 +10,12 @@ import torch
 from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.color import lab2rgb
 
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, ConfigError
-from artbank.images.color_transfer import Palette, keep_colours, match_palette
 from artbank.images.framing import Frame
+from artbank.images.palette import Palette
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import PRESETS, StylizeRecipe, count_evaluations
 from artbank.stylization.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
@@ -25,7 +24,7 @@ from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylized, Stylizer
 
 MakeBank = Callable[..., Bank]
-FACTS = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32}
+FACTS = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32, "colour": "free"}
 MOST_STEPS = 500
 LAB_STEP = 3.0  # what rounding to 8 bit and the edge of the gamut may move a mean by
 
@@ -304,65 +303,6 @@ def test_a_bank_of_another_model_and_colours_that_are_not_there_never_start(
         Stylizer(base, [Style("novak", ((foreign, 1.0),))], StylizeRecipe())
     with pytest.raises(ConfigError, match="style novak has no colours of a collection"):
         Stylizer(base, [novak], StylizeRecipe(colour="collection"))
-
-
-def test_kept_colours_are_the_photos_and_the_lightness_the_pictures() -> None:
-    photo, painted = picture(0), picture(1)
-    kept, of_photo, of_painted = (Palette.measure([image]) for image in (keep_colours(painted, photo), photo, painted))
-    assert kept.mean[0] == pytest.approx(of_painted.mean[0], abs=LAB_STEP)
-    assert kept.mean[1:] == pytest.approx(of_photo.mean[1:], abs=LAB_STEP)
-    assert np.abs(keep_colours(photo, photo).astype(int) - photo).max() <= 1
-
-
-def test_a_matched_picture_has_the_collections_lightness_and_takes_its_tone() -> None:
-    sepia = Palette.measure(
-        [keep_colours(picture(seed), np.full_like(picture(seed), (112, 84, 60))) for seed in (3, 4)]
-    )
-    found = Palette.measure([match_palette(picture(2), sepia)])
-    assert sepia.unity > 0.9
-    assert found.lightness == pytest.approx(sepia.lightness, abs=LAB_STEP)
-    assert found.mean == pytest.approx(sepia.mean, abs=LAB_STEP)
-    assert found.unity > 0.9
-    flat = match_palette(np.full((8, 8, 3), 128, np.uint8), sepia)
-    assert np.ptp(flat, axis=(0, 1)).max() == 0
-
-
-def test_a_collection_of_many_colours_leaves_greys_grey_and_black_dark() -> None:
-    lightness, angle = np.meshgrid(np.linspace(5, 95, 40), np.linspace(0, 2 * np.pi, 40))
-    hues = lab2rgb(np.dstack([lightness, 20 * np.cos(angle), 20 * np.sin(angle)]))
-    palette = Palette.measure([np.round(hues * 255).astype(np.uint8)])
-    grey = np.tile(np.arange(0, 250, 2, dtype=np.uint8)[:, None, None], (1, 9, 3))
-    matched = match_palette(grey, palette)
-    assert palette.unity < 0.2
-    assert np.ptp(matched.astype(int), axis=-1).max() < 24
-    assert matched[0].max() < 60 and matched[-1].min() > 200
-    assert (np.diff(matched[:, 0].astype(int).sum(-1)) >= -3).all(), "what was lighter stays lighter"
-
-
-def test_colours_are_replaced_as_far_as_the_strength_says() -> None:
-    photo, painted = picture(0), picture(1)
-    palette = Palette.measure([picture(5)])
-    for change in (lambda s: keep_colours(painted, photo, s), lambda s: match_palette(painted, palette, s)):
-        moved = [np.abs(change(strength).astype(int) - painted).mean() for strength in (0.0, 0.5, 1.0)]
-        assert moved[0] < 0.05 and 0.4 * moved[2] < moved[1] < 0.6 * moved[2], moved
-
-
-def test_a_palette_of_an_older_version_still_serves() -> None:
-    older = Palette((55.0, 12.0, -16.0), (12.0, 2.0, 3.0))
-    found = Palette.measure([match_palette(picture(2), older)])
-    assert found.mean == pytest.approx(older.mean, abs=LAB_STEP)
-    assert (
-        Palette.mix([(older, 0.5), (found, 0.5)]).known_tones == Palette.mix([(found, 0.5), (older, 0.5)]).known_tones
-    )
-
-
-def test_a_palette_of_several_images_is_that_of_all_their_pixels() -> None:
-    images = [picture(0), picture(1)]
-    assert Palette.measure(images).std == pytest.approx(Palette.measure([np.concatenate(images)]).std, rel=1e-3)
-    one, two = (Palette.measure([image]) for image in images)
-    assert Palette.mix([(one, 1.0)]) == one
-    assert Palette.measure(images).tones != one.tones
-    assert Palette.mix([(one, 0.25), (two, 0.75)]).mean[0] == pytest.approx(0.25 * one.mean[0] + 0.75 * two.mean[0])
 
 
 def test_the_colour_policies_act_on_the_picture(base: BaseModel, novak: Style) -> None:
