@@ -46,8 +46,8 @@ class Run:
     seed: int
     curve: list[tuple[int, float]]
     ssim: float
-    style: float
-    clip: float
+    style: float | None
+    clip: float | None
     seconds: float
 
 
@@ -137,8 +137,8 @@ def _row(name: str, contender: str, runs: Sequence[Run], best: Mapping[int, floa
     steps = ", ".join("never" if step is None else str(step) for step in reached)
     cells = [f"{fmean(losses):.5f}", steps, f"{fmean(run.ssim for run in runs):.2f}"]
     for column in ("style", "clip"):
-        marks = [getattr(run, column) for run in runs]
-        cells.append(f"{fmean(marks):.2f}" + (f" ± {stdev(marks):.2f}" if len(marks) > 1 else ""))
+        marks = [value for run in runs if (value := getattr(run, column)) is not None]
+        cells.append((f"{fmean(marks):.2f}" if marks else "") + (f" ± {stdev(marks):.2f}" if len(marks) > 1 else ""))
     return f"| {name} | `{contender}` | {' | '.join(cells)} | {fmean(run.seconds for run in runs):.0f} |"
 
 

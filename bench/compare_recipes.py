@@ -14,7 +14,10 @@ collection with marks there is not drawn again. The table has means over photos 
     edges         correlation of edge strengths with the photo's
     style gain    by features of a network that has no part in training or drawing (`StyleJudge`): 0 is the photo, 1 is
                   held-out artworks of the collection
-    CLIP gain     the same by `clip_style`
+    texture gain  the same of the lumas, where colours do not count
+    CLIP gain     the same as style gain by `clip_style`
+
+A gain is left out of the means where held-out artworks are not clearly nearer to the collection than the photos are.
 
 The row `photo in its colours` is the photo itself with the collection's colours: what no model is needed for.
 """
@@ -189,13 +192,18 @@ def save_sheet(
 
 def make_table(contenders: Mapping[str, Contender], marks: Mapping[str, Mapping[str, Marks]]) -> str:
     """Return the table: a row for each recipe, means over the collections, whose marks come by their names."""
-    lines = ["| recipe | evaluations | SSIM | edges | style gain | CLIP gain |", "|---|---:|---:|---:|---:|---:|"]
+    columns = ("ssim", "edges", "style", "texture", "clip")
+    lines = [
+        "| recipe | evaluations | SSIM | edges | style gain | texture gain | CLIP gain |",
+        "|---|" + "---:|" * (len(columns) + 1),
+    ]
     for name in (RECOLOURED, *contenders):
         own = [of_collection[name] for of_collection in marks.values()]
         facts = contenders[name].stylize if name in contenders else None
         cost = 0 if facts is None else count_evaluations(StylizeRecipe.model_validate(facts))
-        cells = [fmean(getattr(one, column) for one in own) for column in ("ssim", "edges", "style", "clip")]
-        lines.append(f"| {name} | {cost} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+        known = [[value for one in own if (value := getattr(one, column)) is not None] for column in columns]
+        cells = " | ".join(f"{fmean(values):.2f}" if values else "" for values in known)
+        lines.append(f"| {name} | {cost} | {cells} |")
     return "\n".join(lines)
 
 

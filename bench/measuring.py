@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ from artbank.mini.pretraining.judge import Judge
 from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import measure_cosines
+from artbank.scoring.spread import ScoreBounds
 from artbank.scoring.style_reference import StyleReference
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
@@ -34,12 +35,16 @@ _JUDGE_PX = 128
 
 @dataclass(frozen=True)
 class Marks:
-    """The means of one recipe on one collection; see `compare_recipes`."""
+    """The means of one recipe on one collection; see `compare_recipes`.
+
+    A gain is None where held-out artworks are not clearly nearer to the collection than the photos are.
+    """
 
     ssim: float
     edges: float
-    style: float
-    clip: float
+    style: float | None
+    texture: float | None
+    clip: float | None
 
 
 class StyleJudge:
@@ -114,23 +119,35 @@ class Measuring:
     def mark(self, pictures: Sequence[np.ndarray], held_out: Sequence[np.ndarray], reference: StyleReference) -> Marks:
         """Measure pictures of the photos."""
         photos = list(self.photos.values())
-        far, near, own = (fmean(self.judge.distances(some, held_out)) for some in (photos, held_out, pictures))
         before = self.scorer.embed_images(photos)
         cosines = measure_cosines(self.scorer, reference, before, self.scorer.embed_images(pictures))
         floor = fmean(one.clip_style_floor for one in cosines)
-        ceiling = reference.ceiling or 1.0
+        bounds = ScoreBounds(floor, reference.ceiling, reference.ceiling_error)
         pairs = list(zip(pictures, photos, strict=True))
         return Marks(
             ssim=fmean(ssim_luma(*pair) for pair in pairs),
             edges=fmean(correlate_edges(*pair) for pair in pairs),
-            style=(far - own) / (far - near),
-            clip=(fmean(one.clip_style for one in cosines) - floor) / (ceiling - floor),
+            style=self._gain(photos, pictures, held_out),
+            texture=self._gain(*([_to_grey(one) for one in some] for some in (photos, pictures, held_out))),
+            clip=bounds.gain(fmean(one.clip_style for one in cosines)),
         )
+
+    def _gain(
+        self, photos: Sequence[np.ndarray], pictures: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+    ) -> float | None:
+        """Return how far pictures have come from the photos to artworks, by the judge."""
+        far, near, own = (self.judge.distances(some, held_out) for some in (photos, held_out, pictures))
+        bounds = ScoreBounds(-fmean(far), -fmean(near), stdev(near) / len(near) ** 0.5)
+        return bounds.gain(-fmean(own))
 
 
 def correlate_edges(picture: np.ndarray, photo: np.ndarray) -> float:
     """Return the correlation, -1..1, of the edge strengths of two pictures of one size, blurred by 1 px."""
     return float(np.corrcoef(*(_edges(one).ravel() for one in (picture, photo)))[0, 1])
+
+
+def _to_grey(picture: np.ndarray) -> np.ndarray:
+    return np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
 
 def _edges(picture: np.ndarray) -> np.ndarray:
