@@ -18,12 +18,16 @@ from PIL import Image
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.recipes import StylizeRecipe
+from artbank.scoring.style_reference import StyleReference
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 
 with fsspec.open({weights}, "rb") as file:
     bank = Bank.from_bytes(file.read())
-stylizer = Stylizer(BaseModel.load({base}), [Style(bank.collection, ((bank, 1.0),))], StylizeRecipe())
+with fsspec.open({reference}, "rb") as file:
+    palette = StyleReference.from_bytes(file.read()).palette
+style = Style(bank.collection, ((bank, 1.0),), palette)
+stylizer = Stylizer(BaseModel.load({base}), [style], StylizeRecipe())
 photo = stylizer.prepare("photo.jpg", np.asarray(Image.open("photo.jpg").convert("RGB")))
 for picture in stylizer.stylize([photo]):
     Image.fromarray(picture.rgb).save("stylized.png")
@@ -84,7 +88,12 @@ def _usage(record: BankRecord) -> str:
         f"artbank stylize photos pictures --store STORE \\\n"
         f"    --base-model {shlex.quote(record.base_model)} --style {style}"
     )
-    python = _PYTHON.format(weights=json.dumps(record.weights_uri), base=json.dumps(record.base_model))
+    folder = record.weights_uri.rpartition("/")[0]
+    python = _PYTHON.format(
+        weights=json.dumps(record.weights_uri),
+        reference=json.dumps(f"{folder}/reference.safetensors"),
+        base=json.dumps(record.base_model),
+    )
     return (
         "A folder of photos, where `STORE` is the folder that holds this catalog:\n\n"
         f"{fence(command, 'sh')}\n\nOne photo in Python:\n\n{fence(python, 'python')}"

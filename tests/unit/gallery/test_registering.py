@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from artbank.catalog.bank_files import REFERENCE, file_key, load_bank, load_card, load_reference
 from artbank.catalog.catalog import Catalog, ReservedVersion
 from artbank.config import TrainConfig
 from artbank.gallery import register, samples, train
 from artbank.gallery.plan import plan_training
+from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.store.backends.local import LocalBackend
@@ -88,6 +91,17 @@ def check_sound(store: Store, bank: BankRecord) -> None:
     load_bank(store, bank)
     load_reference(store, bank)
     assert bank.weights_uri in load_card(store, bank) and store.uri_of(file_key(bank)) == bank.weights_uri
+
+
+def test_the_python_of_a_card_draws_a_photo(
+    first: BankRecord, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = re.search(r"```python\n(.*?)\n```", load_card(store, first), re.DOTALL)
+    assert code
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(draw_scene(0, width_px=40, height_px=30).image).save("photo.jpg")
+    exec(code[1], {})
+    assert Image.open("stylized.png").size == (168, 128), "the photo's shape, at the model's native size"
 
 
 def test_a_process_that_comes_late_leaves_the_registered_bank_alone(
