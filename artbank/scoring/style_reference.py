@@ -23,12 +23,37 @@ from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
     from artbank.scoring.clip import Scorer
+    from artbank.scoring.style_model import StyleModel
 
 SCHEMA = "artbank.style-reference/1"
 STYLE_TEXT = "a painting in the style of {}"
 
 # what a value of another kind than expected raises
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+@dataclass(frozen=True)
+class CsdReference:
+    """The style embeddings of a collection by the style model of `style_model`.
+
+    Attributes:
+        model: Id of the style model.
+        mean: [C'], mean of the artworks' unit embeddings; shorter than 1.
+        ceiling: Mean `csd_style` of artworks that are not in `mean`; None if there was only one artwork.
+    """
+
+    model: str
+    mean: Tensor
+    ceiling: float | None
+
+    @classmethod
+    def mix(cls, parts: Sequence[tuple[CsdReference | None, float]]) -> CsdReference | None:
+        """Return the weighted mean of references; None if one is missing, or they are of different models."""
+        known = [(reference, weight) for reference, weight in parts if reference is not None]
+        if len(known) < len(parts) or len({reference.model for reference, _ in known}) > 1:
+            return None
+        mean = torch.stack([reference.mean * weight for reference, weight in known]).sum(0)
+        return cls(known[0][0].model, mean, mix_ceilings([(one.ceiling, weight) for one, weight in known]))
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,7 @@ class StyleReference:
         text: [C], unit embedding of `STYLE_TEXT` with the collection's name.
         ceiling: Mean `clip_style` of artworks that are not in `mean`; None if there was only one artwork.
         palette: The artworks' colours, for the colour policy `collection`.
+        csd: The artworks by a style model; None if the training had none.
     """
 
     collection: str
@@ -50,11 +76,18 @@ class StyleReference:
     text: Tensor
     ceiling: float | None
     palette: Palette
+    csd: CsdReference | None = None
 
     @property
     def centroid(self) -> Tensor:
         """Direction of the collection in CLIP's space, a unit vector [C]."""
         return normalize(self.mean, dim=0)
+
+    def csd_centroid(self, model: str) -> Tensor | None:
+        """Direction of the collection in a style model's space, a unit vector; None if that has not measured it."""
+        if self.csd is None or self.csd.model != model:
+            return None
+        return normalize(self.csd.mean, dim=0)
 
     @classmethod
     def mix(cls, parts: Sequence[tuple[StyleReference, float]]) -> StyleReference:
@@ -63,7 +96,7 @@ class StyleReference:
         Raises:
             ConfigError: They were measured by different scorers.
         """
-        references, weights = zip(*parts, strict=True)
+        references = [reference for reference, _ in parts]
         if len(references) == 1:
             return references[0]
         scorers = {reference.scorer for reference in references}
@@ -72,23 +105,26 @@ class StyleReference:
                 f"expected the banks of a mix to have one scorer, found {', '.join(sorted(scorers))}; "
                 "measure its banks again"
             )
-        ceilings = [reference.ceiling for reference in references]
         text = torch.stack([reference.text * weight for reference, weight in parts]).sum(0)
         return cls(
             collection="+".join(f"{reference.collection}:{weight:g}" for reference, weight in parts),
             scorer=references[0].scorer,
             mean=torch.stack([reference.mean * weight for reference, weight in parts]).sum(0),
             text=normalize(text, dim=0),
-            ceiling=None if None in ceilings else float(np.dot(ceilings, weights)),
+            ceiling=mix_ceilings([(reference.ceiling, weight) for reference, weight in parts]),
             palette=Palette.mix([(reference.palette, weight) for reference, weight in parts]),
+            csd=CsdReference.mix([(reference.csd, weight) for reference, weight in parts]),
         )
 
     def to_bytes(self) -> bytes:
         """Return the reference as a safetensors file: the vectors as tensors, all else as JSON in its header."""
-        facts = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
+        facts: dict[str, Any] = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
         palette = asdict(self.palette)
-        metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         vectors = {"mean": self.mean.contiguous(), "text": self.text.contiguous()}
+        if self.csd is not None:  # else the bytes are those of versions that had none
+            facts["csd"] = {"model": self.csd.model, "ceiling": self.csd.ceiling}
+            vectors["csd_mean"] = self.csd.mean.contiguous()
+        metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         return sort_metadata(safetensors.torch.save(vectors, metadata=metadata))
 
     @classmethod
@@ -114,16 +150,14 @@ class StyleReference:
         facts = json.loads(metadata["reference"])
         mean = vectors["mean"]
         text = vectors["text"]
-        if mean.ndim != 1 or mean.shape != text.shape or {mean.dtype, text.dtype} != {torch.float32}:
-            raise ValueError(f"vectors {tuple(mean.shape)} {mean.dtype} and {tuple(text.shape)} {text.dtype}")
-        if not torch.stack([mean, text]).isfinite().all():
-            raise ValueError("vectors that are not finite")
+        _check_vectors(mean, text)
         ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
         palette = _parse_palette(facts["palette"])
         tones = [value for tone in palette.tones for value in astuple(tone)]
         if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness, ceiling or 0.0]).all():
             raise ValueError("colours or a ceiling that are not finite")
-        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette)
+        csd = _parse_csd(facts["csd"], vectors["csd_mean"]) if "csd" in facts else None
+        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette, csd)
 
 
 def measure_reference(
@@ -133,6 +167,7 @@ def measure_reference(
     held_out: Sequence[np.ndarray],
     *,
     display_name: str | None = None,
+    style_model: StyleModel | None = None,
 ) -> StyleReference:
     """Measure the reference of a collection.
 
@@ -142,6 +177,7 @@ def measure_reference(
         artworks: The training artworks, at least one.
         held_out: Those that are not trained on, for the ceiling. If empty, each artwork is compared with all others.
         display_name: The name that `STYLE_TEXT` gets; the id when None.
+        style_model: Embeds the artworks for `csd_style`; None for none.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
     return StyleReference(
@@ -151,7 +187,16 @@ def measure_reference(
         text=scorer.embed_texts([STYLE_TEXT.format(display_name or collection)])[0],
         ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
         palette=Palette.measure(list(artworks)),
+        csd=None if style_model is None else _measure_csd(style_model, artworks, held_out),
     )
+
+
+def _measure_csd(
+    style_model: StyleModel, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+) -> CsdReference:
+    embedded = style_model.embed_images(artworks)
+    ceiling = _measure_ceiling(embedded, style_model.embed_images(held_out))
+    return CsdReference(style_model.id, embedded.mean(0), ceiling)
 
 
 def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
@@ -162,6 +207,29 @@ def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> float | None:
         return None
     centroids = normalize(artworks.sum(0) - artworks, dim=1)  # [n, C], each of all other artworks
     return float((artworks * centroids).sum(1).mean())
+
+
+def mix_ceilings(parts: Sequence[tuple[float | None, float]]) -> float | None:
+    """Return the weighted mean of ceilings; None if one is not known."""
+    known = [ceiling * weight for ceiling, weight in parts if ceiling is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _check_vectors(*vectors: Tensor) -> None:
+    """Check that vectors are finite float32 of one length; raises a ValueError."""
+    if any(one.ndim != 1 or one.shape != vectors[0].shape or one.dtype != torch.float32 for one in vectors):
+        found = " and ".join(f"{tuple(one.shape)} {one.dtype}" for one in vectors)
+        raise ValueError(f"vectors {found}")
+    if not torch.stack(vectors).isfinite().all():
+        raise ValueError("vectors that are not finite")
+
+
+def _parse_csd(facts: dict[str, Any], mean: Tensor) -> CsdReference:
+    _check_vectors(mean)
+    ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
+    if ceiling is not None and not np.isfinite(ceiling):
+        raise ValueError("a ceiling that is not finite")
+    return CsdReference(str(facts["model"]), mean, ceiling)
 
 
 def _parse_palette(facts: dict[str, Any]) -> Palette:

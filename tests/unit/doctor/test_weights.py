@@ -19,7 +19,8 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.doctor.checks import CheckResult
 from artbank.doctor.licences import read_licence
-from artbank.doctor.weights import check_base, check_memory, check_scorer, count_weights
+from artbank.doctor.scoring_models import check_scorer
+from artbank.doctor.weights import check_base, check_memory, count_weights
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.store.objects import Store
