@@ -1,4 +1,4 @@
-"""The style score of a CSD: its values, its reference in a bank's files, and the conversion of the published weights."""
+"""The style score of a CSD: its values, its reference in a bank's files, and the conversion of published weights."""
 
 from __future__ import annotations
 
