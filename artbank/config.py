@@ -63,6 +63,7 @@ class PlacesConfig(Model):
 
     @field_validator(
         *("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", "public_url"),
+        *("style_model", "structure_model"),
         check_fields=False,
     )
     @classmethod
@@ -109,7 +110,16 @@ class RunConfig(PlacesConfig):
     scorer: Uri = Field(
         default="auto",
         description=(
-            "CLIP model for the scores: mini, a folder or a hub id; auto uses the one that belongs to the base model."
+            "CLIP model for the scores: mini, a folder, a store URI or a hub id; auto uses the one that belongs to the "
+            "base model."
+        ),
+    )
+    style_model: Uri | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "CSD model for the score csd_style: a folder, a store URI or a hub id; none by default. Banks must be "
+            "trained with it, too, since it measures the artworks then."
         ),
     )
     max_megapixels: float = Field(
@@ -313,6 +323,11 @@ class StylizeConfig(RunConfig):
         description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",
     )
     recipe: StylizeRecipe = StylizeRecipe()
+    structure_model: Uri | None = Field(
+        default=None,
+        min_length=1,
+        description="DINOv2 model for the score dino_structure: a folder, a store URI or a hub id; none by default.",
+    )
     lease_seconds: float = Field(
         default=90.0,
         gt=0,

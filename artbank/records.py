@@ -235,6 +235,13 @@ class Result(_Row, schema="result/1"):
         clip_direction: Cosine of the change from photo to picture and the change from photos to
             artworks.
         ssim: Structural similarity of the luma of picture and photo.
+        dino_structure: 1 minus the mean squared difference between the patch self-similarities of picture and photo
+            in a DINOv2: 1 as the photo, at least -3; None without a structure model.
+        structure_model: The DINOv2 of that score; scores of different models do not compare.
+        csd_style: Cosine of picture and the collection's artworks in the space of a CSD; None without a style model, or
+            if the style's banks were not measured by it.
+        csd_style_floor: The same of the untouched photo.
+        style_model: The CSD of the run; None without one. Scores of different models do not compare.
         flags: Signs of a failed picture: `black`, `white` or `flat`; `loose` if it has less structure than
             the recipe's `keep_structure`.
         structure: The structure that was found for this photo; None without `keep_structure`.
@@ -282,6 +289,11 @@ class Result(_Row, schema="result/1"):
     clip_content: float | None = None
     clip_direction: float | None = None
     ssim: float | None = None
+    dino_structure: float | None = None
+    structure_model: str | None = None
+    csd_style: float | None = None
+    csd_style_floor: float | None = None
+    style_model: str | None = None
     flags: list[str] = field(default_factory=list)
     structure: float | None = None
     lightness: float | None = None

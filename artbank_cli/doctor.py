@@ -23,7 +23,14 @@ _INPUTS = ("gallery", "photos")
 _OUTPUTS = ("store", "output")
 
 
-def examine(config: RunConfig, uris: Mapping[str, str], *, seconds: float, as_json: bool) -> int:
+def examine(
+    config: RunConfig,
+    uris: Mapping[str, str],
+    *,
+    seconds: float,
+    as_json: bool,
+    structure_model: str | None = None,
+) -> int:
     """Run all checks and print their results; returns 1 if there is a problem, else 0.
 
     Args:
@@ -31,10 +38,11 @@ def examine(config: RunConfig, uris: Mapping[str, str], *, seconds: float, as_js
         uris: The given places, by `gallery`, `photos`, `store` and `output`.
         seconds: Time limit for checks that may hang.
         as_json: Print JSON.
+        structure_model: Source of the structure model; None for none.
     """
     from artbank.doctor.checks import run_checks
 
-    found = run_checks(list_checks(config, uris, seconds), seconds)
+    found = run_checks(list_checks(config, uris, seconds, structure_model), seconds)
     say_lines(to_json(found) if as_json else to_text(found))
     sys.stdout.flush()
     results = [result for own in found.values() for result in own]
@@ -44,10 +52,13 @@ def examine(config: RunConfig, uris: Mapping[str, str], *, seconds: float, as_js
     return exit_code
 
 
-def list_checks(config: RunConfig, uris: Mapping[str, str], seconds: float) -> Sequence[Check]:
+def list_checks(
+    config: RunConfig, uris: Mapping[str, str], seconds: float, structure_model: str | None
+) -> Sequence[Check]:
     """Return the checks of an installation, in the order in which they are shown."""
-    from artbank.doctor import devices, disk_space, packages, stores, weights
+    from artbank.doctor import devices, disk_space, packages, scoring_models, stores, weights
     from artbank.doctor.checks import Check
+    from artbank.scoring.model_files import STRUCTURE_MODEL, STYLE_MODEL
     from artbank_cli import server
 
     local = {name: uris[name] for name in _OUTPUTS if name in uris}
@@ -55,12 +66,19 @@ def list_checks(config: RunConfig, uris: Mapping[str, str], seconds: float) -> S
     for name, uri in uris.items():
         check = stores.check_input if name in _INPUTS else stores.check_output
         places.append(Check(name, partial(check, uri), may_hang=True))
+    given = ((STRUCTURE_MODEL, structure_model), (STYLE_MODEL, config.style_model))
+    optional = [(kind, source) for kind, source in given if source is not None]
+    models = [
+        Check(kind.name, partial(scoring_models.check_optional_model, kind, source, seconds), may_hang=True)
+        for kind, source in optional
+    ]
     return [
         Check("packages", packages.check_packages),
         Check("device", partial(devices.check_devices, config), may_hang=True),
         Check("base model", partial(weights.check_base, config, seconds), may_hang=True),
-        Check("scorer", partial(weights.check_scorer, config, seconds), may_hang=True),
-        Check("memory", partial(weights.check_memory, config), may_hang=True),
+        Check("scorer", partial(scoring_models.check_scorer, config, seconds), may_hang=True),
+        *models,
+        Check("memory", partial(weights.check_memory, config, optional), may_hang=True),
         Check("disks", partial(disk_space.check_disks, config, local), may_hang=True),
         *places,
         *([Check("places", partial(stores.check_apart, uris), may_hang=True)] if len(uris) > 1 else []),

@@ -121,7 +121,7 @@ app.command()(verify)
 
 def _field(name: str) -> Any:
     """Return an option with the help text of a config's field."""
-    return typer.Option(f"--{name.replace('_', '-')}", help=RunConfig.model_fields[name].description)
+    return typer.Option(f"--{name.replace('_', '-')}", help=StylizeConfig.model_fields[name].description)
 
 
 @app.command()
@@ -133,6 +133,8 @@ def doctor(
     base_model: Annotated[str | None, _field("base_model")] = None,
     revision: Annotated[str | None, _field("revision")] = None,
     scorer: Annotated[str | None, _field("scorer")] = None,
+    structure_model: Annotated[str | None, _field("structure_model")] = None,
+    style_model: Annotated[str | None, _field("style_model")] = None,
     device: Annotated[str | None, _field("device")] = None,
     dtype: Annotated[str | None, _field("dtype")] = None,
     seconds: Annotated[
@@ -141,7 +143,8 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check this installation: packages, device, models, free space, stores and Prefect server; say what to do."""
-    chosen = {"base_model": base_model, "revision": revision, "scorer": scorer, "device": device, "dtype": dtype}
+    models = {"base_model": base_model, "revision": revision, "scorer": scorer, "style_model": style_model}
+    chosen = {**models, "device": device, "dtype": dtype}
     given = {name: value for name, value in chosen.items() if value is not None}
     places = {"gallery": gallery, "store": store, "photos": photos, "output": output}
     quiet_prefect()
@@ -151,6 +154,7 @@ def doctor(
             {name: uri for name, uri in places.items() if uri},
             seconds=seconds,
             as_json=as_json,
+            structure_model=structure_model,
         )
     )
 

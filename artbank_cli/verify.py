@@ -44,6 +44,12 @@ def verify(
     scorer: Annotated[
         str | None, typer.Option("--scorer", help=StylizeConfig.model_fields["scorer"].description)
     ] = None,
+    structure_model: Annotated[
+        str | None, typer.Option("--structure-model", help=StylizeConfig.model_fields["structure_model"].description)
+    ] = None,
+    style_model: Annotated[
+        str | None, typer.Option("--style-model", help=StylizeConfig.model_fields["style_model"].description)
+    ] = None,
     runner: Annotated[
         str | None,
         typer.Option("--runner", help="Where --repair works, as for `stylize`; never where the output says."),
@@ -75,8 +81,10 @@ def verify(
     else:
         from artbank_cli.verify_output import check
 
-        places = {"store_uri": store, "archive_uri": photos, "base_model": base_model, "scorer": scorer}
-        operator = _read_operator({**places, "runner": runner}, parameters, trust_output)
+        places = {"store_uri": store, "archive_uri": photos}
+        models = {"base_model": base_model, "scorer": scorer}
+        optional = {"structure_model": structure_model, "style_model": style_model}
+        operator = _read_operator({**places, **models, **optional, "runner": runner}, parameters, trust_output)
         if repair:
             quiet_prefect()
         is_well = check(output_uri, operator, quick=quick, repair=repair, as_json=as_json)

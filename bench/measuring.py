@@ -24,7 +24,7 @@ from artbank.mini.pretraining.judge import Judge
 from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import measure_cosines
-from artbank.scoring.spread import ScoreBounds
+from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.scoring.style_reference import StyleReference
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
@@ -122,7 +122,7 @@ class Measuring:
         before = self.scorer.embed_images(photos)
         cosines = measure_cosines(self.scorer, reference, before, self.scorer.embed_images(pictures))
         floor = fmean(one.clip_style_floor for one in cosines)
-        bounds = ScoreBounds(floor, reference.ceiling, reference.ceiling_error)
+        bounds = ScoreBounds(floor, reference.ceiling)
         pairs = list(zip(pictures, photos, strict=True))
         return Marks(
             ssim=fmean(ssim_luma(*pair) for pair in pairs),
@@ -137,7 +137,7 @@ class Measuring:
     ) -> float | None:
         """Return how far pictures have come from the photos to artworks, by the judge."""
         far, near, own = (self.judge.distances(some, held_out) for some in (photos, held_out, pictures))
-        bounds = ScoreBounds(-fmean(far), -fmean(near), stdev(near) / len(near) ** 0.5)
+        bounds = ScoreBounds(-fmean(far), Ceiling(-fmean(near), stdev(near) / len(near) ** 0.5))
         return bounds.gain(-fmean(own))
 
 

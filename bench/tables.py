@@ -10,6 +10,7 @@ import numpy as np
 
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import score
+from artbank.scoring.spread import ScoreBounds
 from bench.peers.kit import Kit
 from bench.rounds import Row, Table, ratio
 
@@ -96,8 +97,8 @@ def score_row(row: Row, names: Sequence[str], kit: Kit, scorer: Scorer) -> tuple
         scorer, kit.reference, [by_name[name] for name in names], [np.asarray(row.album[name]) for name in names]
     )
     floor = fmean(s.clip_style_floor for s in scores)
-    ceiling = kit.reference.ceiling or 1.0
-    return (fmean(s.clip_style for s in scores) - floor) / (ceiling - floor), fmean(s.ssim for s in scores)
+    gain = ScoreBounds(floor, kit.reference.ceiling).gain(fmean(s.clip_style for s in scores))
+    return gain or 0.0, fmean(s.ssim for s in scores)
 
 
 def _marks(theirs: Row, own: Row, names: Sequence[str], kit: Kit, scorer: Scorer | None) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from artbank.archive.photo_reader import DecodedPhoto
+from artbank.scoring.optional_measures import OptionalScores
 from artbank.scoring.scores import Cosines, rate_candidate
 from artbank.stylization.stylizer import Stylized
 
@@ -34,7 +35,7 @@ class DrawnBatch:
 
 @dataclass(frozen=True)
 class ScoredPicture:
-    """A picture with its photo and its CLIP scores.
+    """A picture with its photo and its scores.
 
     `candidates` has the scores of all pictures that were drawn of the photo; it is empty if that was only one.
     """
@@ -44,12 +45,17 @@ class ScoredPicture:
     cosines: Cosines
     seconds: float
     candidates: tuple[float, ...] = ()
+    more_scores: OptionalScores = OptionalScores()
 
     @property
     def rgb(self) -> np.ndarray:
         """Pixels uint8 [h, w, 3]."""
         assert self.picture.rgb is not None
         return self.picture.rgb
+
+    def finish_scores(self, scores: OptionalScores) -> ScoredPicture:
+        """Return the picture with its last scores; its pixels leave the device."""
+        return replace(self, picture=replace(self.picture, on_device=None), more_scores=scores)
 
     def size_px(self, output_size: str) -> tuple[int, int]:
         """Return width and height of the output: the photo's for `original`, else the working size."""
@@ -63,7 +69,7 @@ def keep_best(batch: DrawnBatch, pictures: Sequence[Stylized], cosines: Sequence
     """Return the best candidate of each photo, in the order of the photos; of equals the first."""
     candidates: dict[str, list[ScoredPicture]] = {}
     for one, own in zip(pictures, cosines, strict=True):
-        scored = ScoredPicture(batch.photos[one.key], replace(one, on_device=None), own, batch.seconds)
+        scored = ScoredPicture(batch.photos[one.key], one, own, batch.seconds)
         candidates.setdefault(one.key, []).append(scored)
     kept = []
     for drawn in candidates.values():

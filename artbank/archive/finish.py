@@ -30,12 +30,12 @@ from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
-from artbank.scoring.spread import ScoreBounds
-from artbank.scoring.style_reference import mix_ceilings
+from artbank.scoring.spread import ScoreBounds, mix_ceilings
+from artbank.scoring.style_reference import CsdReference
 from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
-_COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "clip_style_floor", "created_at")))
+_COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "created_at")))
 """Columns of the results that summary, page and alarms are made from."""
 
 
@@ -58,10 +58,12 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     _clean_up(stores.output)
     rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
     asked = _rows_of_styles(rows, plan)
-    bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
-    summary = results_summary(asked, bounds, plan.skipped)
-    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
-    facts = _describe_run(config, plan, stores, bounds)
+    found = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
+    bounds = {name: own for name, (own, _) in found.items()}
+    csd_bounds = {name: own for name, (_, own) in found.items()}
+    summary = results_summary(asked, bounds, plan.skipped, csd_bounds)
+    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped, csd_bounds)
+    facts = _describe_run(config, plan, stores, bounds, csd_bounds)
     page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
     alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
     summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
@@ -107,11 +109,15 @@ def _count_other_metadata(rows: pa.Table, recipe: StylizeRecipe) -> int:
     return len(done) - (pc.sum(is_as_asked).as_py() or 0)
 
 
-def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> ScoreBounds:
+def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> tuple[ScoreBounds, ScoreBounds]:
+    """Return the bounds of a style's `clip_style` and `csd_style`."""
     own_rows = rows.filter(pc.equal(rows["style"], style.name))
-    floor = pc.mean(own_rows["clip_style_floor"]).as_py()
-    ceiling, error = mix_ceilings([(load_reference(banks, bank), weight) for bank, weight in style.banks])
-    return ScoreBounds(floor, ceiling, error)
+    references = [(load_reference(banks, bank), weight) for bank, weight in style.banks]
+    csd = CsdReference.mix([(reference.csd, weight) for reference, weight in references])
+    floors = [pc.mean(own_rows[name]).as_py() for name in ("clip_style_floor", "csd_style_floor")]
+    ceilings = [mix_ceilings([(one.ceiling, weight) for one, weight in references]), csd and csd.ceiling]
+    clip, csd_bounds = (ScoreBounds(*both) for both in zip(floors, ceilings, strict=True))
+    return clip, csd_bounds
 
 
 def _find_alarms(
@@ -181,7 +187,11 @@ def _count_style(entry: Mapping[str, Any]) -> StyleTotals:
 
 
 def _describe_run(
-    config: StylizeConfig, plan: StylizePlan, stores: RunStores, bounds: Mapping[str, ScoreBounds]
+    config: StylizeConfig,
+    plan: StylizePlan,
+    stores: RunStores,
+    bounds: Mapping[str, ScoreBounds],
+    csd_bounds: Mapping[str, ScoreBounds],
 ) -> RunFacts:
     """Return the facts that the page shows about the run."""
     archive_uri = stores.archive.uri
@@ -202,8 +212,10 @@ def _describe_run(
         ("Mark of new pictures", MARK_TEXTS[recipe.mark]),
         ("Kept of the photos’ metadata", METADATA_TEXTS[recipe.metadata]),
     )
+    models = (("Structure model", config.structure_model), ("Style model", config.style_model))
+    facts += tuple((term, source) for term, source in models if source is not None)
     styles = [
-        StyleFacts(style.name, _describe_banks(style), bounds[style.name].floor, bounds[style.name].ceiling)
+        StyleFacts(style.name, _describe_banks(style), *bounds[style.name].lines, *csd_bounds[style.name].lines)
         for style in plan.styles
     ]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri

@@ -15,6 +15,7 @@ from artbank.results.attempts import Attempt
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
 from artbank.runtime.hashing import short_hash
+from artbank.scoring.optional_measures import OptionalScores
 from artbank.scoring.scores import Cosines, Scores
 from artbank.stylization.stylizer import Stylized
 
@@ -87,6 +88,7 @@ class RowWriter:
         size_px: tuple[int, int],
         drawn: Stylized,
         cosines: Cosines,
+        more_scores: OptionalScores,
         candidates: tuple[float, ...],
         seconds: float,
         metadata: FileMetadata,
@@ -103,6 +105,7 @@ class RowWriter:
             size_px: Its width and height.
             drawn: The picture as it was drawn: its seed, and the structure that was found for it.
             cosines: Its CLIP scores.
+            more_scores: Its scores by optional models.
             candidates: Scores of all pictures that it was chosen from; empty without a choice.
             seconds: Device seconds of this picture.
             metadata: What its file has beside its pixels.
@@ -111,7 +114,7 @@ class RowWriter:
         telemetry.count_picture(style, "done", None, seconds)
         scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)
         flags = [*scores.flags, "loose"] if drawn.is_loose else list(scores.flags)
-        facts = {**vars(scores), "flags": flags, "scorer": self._run.scorer.id}
+        facts = {**vars(scores), **vars(more_scores), "flags": flags, "scorer": self._run.scorer.id}
         if drawn.kept is not None:
             facts |= {"structure": drawn.kept.structure, "lightness": drawn.kept.lightness}
         recipe = self._recipe(task)

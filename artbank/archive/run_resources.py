@@ -14,6 +14,9 @@ from artbank.images.pool import DecodeOptions, open_codec_pool
 from artbank.results.manifest import Manifest
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.clip import load_scorer
+from artbank.scoring.optional_measures import OptionalMeasures
+from artbank.scoring.structure_model import load_structure_model
+from artbank.scoring.style_model import load_style_model
 from artbank.stylization.stylizer import Stylizer
 
 _BATCH = 8  # on two cores more than four gain little
@@ -48,6 +51,9 @@ class RunResources:
         first = config.recipe.seed
         self.candidates = [self.stylizer.with_seed(first + i) for i in range(config.recipe.candidates)]
         self.scorer = load_scorer(config)
+        self.measures = OptionalMeasures(load_structure_model(config), load_style_model(config))
+        for name, reference in self.references.items():
+            self.measures.warn_of(name, reference)
         self.codecs = open_codec_pool()
         self.batch_size = config.batch_size or (_BATCH_ON_CUDA if base.device.type == "cuda" else _BATCH)
         self.reader = PhotoReader(

@@ -30,6 +30,7 @@ from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.filenames import output_name
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, batch_by, prefetch
+from artbank.scoring.optional_measures import PhotoView
 from artbank.scoring.scores import measure_cosines
 from artbank.stylization.stylizer import Stylized
 
@@ -137,7 +138,7 @@ class ShardPipeline:
         run = self._run
         for batch in batches:
             with telemetry.time_stage("score"):
-                before = self._embed_photos(list(batch.photos.values()))
+                before, views = self._look_at_photos(list(batch.photos.values()))
             for style in batch.styles:
                 pictures = [one for one in batch.pictures if one.style == style]
                 if not pictures:
@@ -146,15 +147,21 @@ class ShardPipeline:
                     photos = torch.stack([before[one.key] for one in pictures])
                     after = run.scorer.embed_tensors([_as_tensor(one) for one in pictures])
                     cosines = measure_cosines(run.scorer, run.references[style], photos, after)
-                yield keep_best(batch, pictures, cosines)
+                    kept = keep_best(batch, pictures, cosines)
+                    seen = [views[one.picture.key] for one in kept]
+                    tensors = [_as_tensor(one.picture) for one in kept]
+                    scores = run.measures.score(run.references[style], seen, tensors)
+                yield [one.finish_scores(own) for one, own in zip(kept, scores, strict=True)]
 
-    def _embed_photos(self, photos: Sequence[DecodedPhoto]) -> dict[str, Tensor]:
-        """Return the CLIP embeddings of photos of equal size, by key."""
+    def _look_at_photos(self, photos: Sequence[DecodedPhoto]) -> tuple[dict[str, Tensor], dict[str, PhotoView]]:
+        """Return the CLIP embeddings of photos of equal size, and what the optional models see in them, by key."""
         if not photos:
-            return {}
-        scorer = self._run.scorer
-        images = _upload_photos(photos, scorer.device)
-        return dict(zip((one.photo.key for one in photos), scorer.embed_tensors(images), strict=True))
+            return {}, {}
+        run = self._run
+        images = _upload_photos(photos, run.scorer.device)
+        keys = [one.photo.key for one in photos]
+        embedded = dict(zip(keys, run.scorer.embed_tensors(images), strict=True))
+        return embedded, dict(zip(keys, run.measures.view(images), strict=True))
 
     def _encode(
         self, scored: Iterable[list[ScoredPicture]]
@@ -211,6 +218,7 @@ class ShardPipeline:
                 size_px=one.size_px(self._run.config.recipe.size),
                 drawn=one.picture,
                 cosines=one.cosines,
+                more_scores=one.more_scores,
                 candidates=one.candidates,
                 seconds=one.seconds,
                 metadata=one.photo.metadata,

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,17 +63,19 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class LocalCopy:
-    """A base model in a store, and its copy on this machine.
+    """A model in a store, and its copy on this machine.
 
     Attributes:
         store: The model's place.
         objects: Those that are copied.
         folder: Where the copy is, or will be.
+        hash_folder: Returns the hash of a copy's files.
     """
 
     store: Store
     objects: list[StoredObject]
     folder: Path
+    hash_folder: Callable[[Path], str]
 
     @property
     def checksum_file(self) -> Path:
@@ -83,7 +86,46 @@ class LocalCopy:
         """Tell whether the copy is there and has the bytes that were fetched."""
         if not self.folder.is_dir() or not self.checksum_file.is_file():
             return False
-        return self.checksum_file.read_text() == hash_base_model(self.folder)
+        return self.checksum_file.read_text() == self.hash_folder(self.folder)
+
+    def fetch(self, check: Callable[[Path], None]) -> Path:
+        """Copy the model, once, and return the folder; a copy whose bytes have changed since is fetched again.
+
+        Args:
+            check: Raises a `BaseModelError` if the copied files are not a whole model.
+
+        Raises:
+            BaseModelError: See `check`; names the model's place in the store.
+            OSError: The store failed.
+        """
+        if self.is_intact():
+            return self.folder
+        logger.info("fetching model %s to %s", self.store.uri, self.folder)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}-") as scratch:
+            partial = Path(scratch) / self.folder.name
+            for stored in self.objects:
+                path = partial / stored.key
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self.store.read(stored.key))
+            self.check(partial, check)
+            checksum = self.hash_folder(partial)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process put the same files there first
+                partial.replace(self.folder)
+        self.checksum_file.write_text(checksum)
+        return self.folder
+
+    def check(self, folder: Path, check: Callable[[Path], None]) -> None:
+        """Check files that are a copy of the model; an error names the model's place instead of their folder.
+
+        Raises:
+            BaseModelError: See `fetch`.
+        """
+        try:
+            check(folder)
+        except BaseModelError as error:
+            raise BaseModelError(str(error).replace(str(folder), self.store.uri)) from error
 
 
 def plan_local_copy(uri: str) -> LocalCopy:
@@ -99,8 +141,14 @@ def plan_local_copy(uri: str) -> LocalCopy:
         raise BaseModelError(
             f"{uri}: expected a Stable Diffusion in diffusers' layout, found no base model; correct the URI"
         )
+    return plan_copy(store, objects, hash_base_model)
+
+
+def plan_copy(store: Store, objects: list[StoredObject], hash_folder: Callable[[Path], str]) -> LocalCopy:
+    """Name the folder of the copy of a model after the listing of its files; see `LocalCopy`."""
     listing = json.dumps([(o.key, o.size, o.etag) for o in objects])
-    return LocalCopy(store, objects, cache_folder() / "models" / short_hash(f"{store.uri} {listing}"))
+    folder = cache_folder() / "models" / short_hash(f"{store.uri} {listing}")
+    return LocalCopy(store, objects, folder, hash_folder)
 
 
 def _locate(source: str, revision: str | None, *, local_files_only: bool = False) -> Path:
@@ -109,7 +157,7 @@ def _locate(source: str, revision: str | None, *, local_files_only: bool = False
     if Path(source).expanduser().is_dir():
         return Path(source).expanduser().resolve()
     if "://" in source:
-        return _copy_from_store(source)
+        return plan_local_copy(source).fetch(check_base_model)
     _check_hub_id(source)
     return _download_from_hub(source, revision, local_files_only=local_files_only)
 
@@ -136,26 +184,3 @@ def _download_from_hub(source: str, revision: str | None, *, local_files_only: b
         raise BaseModelError(
             f"the hub has no base model {source!r} at revision {revision or 'main'}; correct the id or the revision"
         ) from error
-
-
-def _copy_from_store(uri: str) -> Path:
-    """Copy a base model from a store, once; a copy whose bytes have changed since is fetched again."""
-    copy = plan_local_copy(uri)
-    if copy.is_intact():
-        return copy.folder
-    target = copy.folder
-    logger.info("fetching base model %s to %s", uri, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        partial = Path(scratch) / target.name
-        for stored in copy.objects:
-            path = partial / stored.key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(copy.store.read(stored.key))
-        check_base_model(partial)
-        checksum = hash_base_model(partial)
-        shutil.rmtree(target, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another process put the same files there first
-            partial.replace(target)
-    copy.checksum_file.write_text(checksum)
-    return target

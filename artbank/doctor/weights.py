@@ -1,9 +1,9 @@
-"""Check base model and scorer: are they complete, what kind are they, and what is their licence."""
+"""Check the base model: is it complete, what kind is it, what is its licence, and do all models fit the memory."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,6 @@ from artbank.diffusion.model_limits import check_header
 from artbank.diffusion.weights import HUB_PATTERNS, check_base_model, list_weights
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import (
-    assess_free_space,
     assess_gpu_memory,
     assess_memory,
     check_semaphores,
@@ -26,14 +25,13 @@ from artbank.doctor.disk_space import (
 )
 from artbank.doctor.hub import check_hub_model
 from artbank.doctor.licences import find_licence
+from artbank.doctor.scoring_models import assess_copy, count_model_weights, fill_in_weights
 from artbank.errors import BaseModelError
 from artbank.scoring.clip import choose_scorer
-from artbank.scoring.clip_weights import HUB_PATTERNS as CLIP_HUB_PATTERNS
-from artbank.scoring.clip_weights import check_clip, fetch_clip, is_hub_id
+from artbank.scoring.model_files import SCORER, ModelKind
 
 _NETWORKS = ("unet", "vae", "text_encoder")
 _OLDER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-_EMPTY = (2).to_bytes(8, "little") + b"{}"  # safetensors without tensors
 
 
 def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
@@ -55,35 +53,20 @@ def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
         yield CheckResult("problem", str(error))
 
 
-def check_scorer(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
-    """Check the CLIP that scores; the hub is asked for one that is not on this machine."""
-    try:
-        source = choose_scorer(config, _find_base(config))
-        name, _, revision = source.partition("@")
-        try:
-            folder = fetch_clip(source, local_files_only=True)
-        except BaseModelError:
-            if not is_hub_id(name):
-                raise
-            yield from check_hub_model(name, revision or None, CLIP_HUB_PATTERNS, seconds)
-            return
-        check_clip(folder)
-        num_weights = sum(_count_weights(path) for path in sorted(folder.glob("model*.safetensors")))
-    except BaseModelError as error:
-        yield CheckResult("problem", str(error), "pass --scorer mini, a folder, or a hub id")
-        return
-    yield CheckResult("OK", f"{source}: {num_weights / 1e6:.1f} million weights, complete")
+def check_memory(config: RunConfig, optional: Sequence[tuple[ModelKind, str]] = ()) -> Iterator[CheckResult]:
+    """Compare the memory of machine and device with the size of the models' weights; a batch needs more on top.
 
-
-def check_memory(config: RunConfig) -> Iterator[CheckResult]:
-    """Compare the memory of machine and device with the size of the models' weights; a batch needs more on top."""
+    Args:
+        config: Names base model, scorer, device and precision.
+        optional: Kinds and sources of the optional models.
+    """
     device = pick_device(config.device)
     weight_bytes = pick_dtype(config.dtype, device).itemsize
-    counts = count_weights(config)
+    counts = count_weights(config, optional)
     needed = None
     if counts is not None:
-        num_base, num_scorer = counts
-        needed = num_base * weight_bytes + num_scorer * torch.float32.itemsize
+        num_base, num_scoring = counts
+        needed = num_base * weight_bytes + num_scoring * torch.float32.itemsize
     yield assess_memory(measure_available(), needed, config.max_pixels)
     yield check_semaphores()
     if device.type == "cuda":
@@ -91,15 +74,17 @@ def check_memory(config: RunConfig) -> Iterator[CheckResult]:
         yield assess_gpu_memory(str(device), free, total, needed)
 
 
-def count_weights(config: RunConfig) -> tuple[int, int] | None:
-    """Return the number of weights of base model and scorer; None if one of them is not on this machine."""
+def count_weights(config: RunConfig, optional: Sequence[tuple[ModelKind, str]] = ()) -> tuple[int, int] | None:
+    """Return the number of weights of the base model, and of all models that score; None if one is not here."""
     try:
         folder = _find_base(config)
         if folder is None:
             return None
-        clip = fetch_clip(choose_scorer(config, folder), local_files_only=True)
-        num_base = sum(_count_weights(path) for paths in list_weights(folder).values() for path in paths)
-        return num_base, sum(_count_weights(path) for path in clip.glob("model*.safetensors"))
+        scoring = [(SCORER, choose_scorer(config, folder)), *optional]
+        counts = [count_model_weights(kind, source) for kind, source in scoring]
+        num_base = sum(check_header(path).num_values for paths in list_weights(folder).values() for path in paths)
+        known = [count for count in counts if count is not None]
+        return (num_base, sum(known)) if len(known) == len(counts) else None
     except (BaseModelError, OSError):
         return None
 
@@ -154,22 +139,11 @@ def _check_in_store(uri: str) -> Iterator[CheckResult]:
     copy = plan_local_copy(uri)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for stored in copy.objects:
-            path = folder / stored.key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".safetensors":
-                path.write_bytes(_EMPTY)
-            else:
-                path.write_bytes(copy.store.read(stored.key))
-        try:
-            check_base_model(folder)
-            base = BaseModel(uri, "", *load_shapes(folder))
-            base.check_supported(folder)
-        except BaseModelError as error:
-            raise BaseModelError(str(error).replace(str(folder), uri)) from error
-    needed = sum(stored.size for stored in copy.objects)
-    text = f"{uri}: {size_text(needed)}, no file is missing; fetched when first used"
-    yield assess_free_space(text, copy.folder, needed)
+        fill_in_weights(copy, folder)
+        copy.check(folder, check_base_model)
+        base = BaseModel(uri, "", *load_shapes(folder))
+        copy.check(folder, base.check_supported)
+    yield assess_copy(uri, copy)
     yield _report_settings(base)
     card = copy.store.read("README.md").decode(errors="replace") if copy.store.exists("README.md") else ""
     yield find_licence(uri, None, card)
@@ -177,7 +151,3 @@ def _check_in_store(uri: str) -> Iterator[CheckResult]:
 
 def _find_base(config: RunConfig) -> Path | None:
     return find_local(config.base_model, config.revision)
-
-
-def _count_weights(path: Path) -> int:
-    return check_header(path).num_values

@@ -13,6 +13,7 @@ from artbank.gallery.collections import Artwork, Collection
 from artbank.gallery.findings import Finding
 from artbank.images.codec import resize
 from artbank.scoring.clip import Scorer
+from artbank.scoring.style_model import StyleModel
 from artbank.scoring.style_reference import StyleReference, measure_reference
 
 _NUM_PREVIEWED = 6  # artworks in the preview of a bank
@@ -56,6 +57,7 @@ def make_profile(
     learned: Sequence[Artwork],
     held_out: Sequence[Artwork],
     findings: Sequence[Finding],
+    style_model: StyleModel | None = None,
 ) -> CollectionProfile:
     """Measure a collection, and shrink the pictures that are shown of it.
 
@@ -66,6 +68,7 @@ def make_profile(
         learned: The artworks that the bank learns from.
         held_out: The other artworks.
         findings: Findings of the collection doctor, and files that could not be read.
+        style_model: Measures the reference of `csd_style`; None for none.
     """
     album_writer = AlbumWriter()
     shown_artworks = album_writer.add_artworks(artworks, [artwork.key for artwork in held_out])
@@ -77,6 +80,7 @@ def make_profile(
             [artwork.picture for artwork in learned],
             [artwork.picture for artwork in held_out],
             display_name=collection.display_name,
+            style_model=style_model,
         ),
         previewed=[_shrink(artwork.picture) for artwork in learned[:_NUM_PREVIEWED]],
         findings=findings,

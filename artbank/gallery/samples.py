@@ -58,7 +58,7 @@ class SampleSet:
     def spread(self, reference: StyleReference) -> Spread:
         """Summarize `clip_style` of the pictures, between that of the photographs and that of artworks."""
         floor = fmean(one.clip_style_floor for one in self.scores)
-        bounds = ScoreBounds(floor, reference.ceiling, reference.ceiling_error)
+        bounds = ScoreBounds(floor, reference.ceiling)
         return summarize([one.clip_style for one in self.scores], bounds)
 
 

@@ -26,7 +26,8 @@ from artbank.gallery.samples import SampleDrawer
 from artbank.records import BankRecord
 from artbank.runtime import telemetry
 from artbank.runtime.processes import sleep_or_stop
-from artbank.scoring.clip import Scorer, load_scorer
+from artbank.scoring.clip import load_scorer
+from artbank.scoring.style_model import StyleModel, load_style_model
 from artbank.store.leases import RENEWALS_PER_TERM, renew_in_background
 from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
@@ -153,11 +154,12 @@ def _train_claimed(
         return {}, registered
     telemetry.start_exporter()
     drawer = SampleDrawer(load_base_model(run.config), load_scorer(run.config))
+    style_model = load_style_model(run.config)
     results: dict[str, BankRecord | Exception] = {}
     trainings: list[_Training] = []
     for claim in unregistered:
         try:
-            trainings.append(_prepare(run, claim, drawer.base, drawer.scorer))
+            trainings.append(_prepare(run, claim, drawer, style_model))
         except (ArtbankError, OSError) as error:
             if is_transient(error):
                 raise
@@ -168,13 +170,14 @@ def _train_claimed(
     return results, registered
 
 
-def _prepare(run: _Run, claim: Claim, base: BaseModel, scorer: Scorer) -> _Training:
+def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleModel | None) -> _Training:
     """Read and check the artworks of a collection, and encode them for the training.
 
     No artwork stays in memory at its full size.
     """
     config = run.config
     job = claim.job
+    base = drawer.base
     artworks, findings = read_artworks(
         run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
     )
@@ -195,7 +198,7 @@ def _prepare(run: _Run, claim: Claim, base: BaseModel, scorer: Scorer) -> _Train
     logger.info("%s: training bank %s", job.collection.name, job.bank_id)
     if config.recipe.warm_start:
         _warm_start(run, state, job.collection.name)
-    profile = make_profile(scorer, job.collection, artworks, learned, held_out, findings)
+    profile = make_profile(drawer.scorer, job.collection, artworks, learned, held_out, findings, style_model)
     return _Training(claim, state, profile)
 
 

@@ -17,10 +17,17 @@ from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, summarize
 from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
+OPTIONAL_MEASURES = ("dino_structure", "csd_style")
+"""Scores of optional models, which most outputs do not have."""
+Bounds = Mapping[str, ScoreBounds]
+"""Floor and ceiling of a score by style; missing styles have neither."""
+
 SUMMARY_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "notes", "file_name"),
     *("mark", "metadata", "photo_marks"),
+    *("structure_model", "style_model"),
     *MEASURES,
+    *OPTIONAL_MEASURES,
 )
 """Columns of the results that a summary reads."""
 NUM_LISTED = 20
@@ -30,16 +37,19 @@ _LISTED = ("clip_style", "clip_content", "ssim")
 
 def results_summary(
     results: pa.Table,
-    bounds: Mapping[str, ScoreBounds],
+    clip_bounds: Bounds,
     skipped: Sequence[SkippedKind] = (),
+    csd_bounds: Bounds | None = None,
 ) -> dict[str, Any]:
     """Summarize results as JSON data.
 
     Args:
         results: Rows of `Result`, one per photo and style, with at least `SUMMARY_COLUMNS`.
-        bounds: Floor and ceiling of `clip_style` by style; missing styles have neither.
+        clip_bounds: Floor and ceiling of `clip_style` by style; missing styles have neither.
         skipped: The files of the archive that have no rows, because they are no photos or cannot be listed.
+        csd_bounds: Floor and ceiling of `csd_style` by style.
     """
+    bounds = {"clip_style": clip_bounds, "csd_style": csd_bounds or {}}
     done, failed = (results.filter(pc.equal(results["status"], status)) for status in ("done", "failed"))
     return {
         "num_photos": pc.count_distinct(results["key"]).as_py(),
@@ -55,9 +65,9 @@ def results_summary(
             "median": pc.quantile(done["seconds"], 0.5)[0].as_py(),
         },
         "scorers": sorted(pc.unique(done["scorer"].drop_null()).to_pylist()),
-        "styles": [
-            _style(results, s, bounds.get(s, NO_BOUNDS)) for s in sorted(pc.unique(results["style"]).to_pylist())
-        ],
+        "structure_models": sorted(pc.unique(done["structure_model"].drop_null()).to_pylist()),
+        "style_models": sorted(pc.unique(done["style_model"].drop_null()).to_pylist()),
+        "styles": [_style(results, style, bounds) for style in sorted(pc.unique(results["style"]).to_pylist())],
         "failures": _tally(failed["failure"].fill_null("unreadable"), "failure"),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
@@ -99,19 +109,21 @@ def summary_markdown(
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _style(results: pa.Table, style: str, bounds: ScoreBounds) -> dict[str, Any]:
+def _style(results: pa.Table, style: str, bounds: Mapping[str, Bounds]) -> dict[str, Any]:
     rows = results.filter(pc.equal(results["style"], style))
     done = rows.filter(pc.equal(rows["status"], "done"))
-    spreads = {
-        measure: summarize(done[measure].to_numpy(), bounds if measure == "clip_style" else NO_BOUNDS)
-        for measure in MEASURES
-    }
+    spreads = {}
+    for measure in (*MEASURES, *OPTIONAL_MEASURES):
+        spread = summarize(done[measure].to_numpy(), bounds.get(measure, {}).get(style, NO_BOUNDS))
+        if spread.n or measure in MEASURES:
+            spreads[measure] = spread
     return {
         "style": style,
         "done": len(done),
         "failed": len(rows) - len(done),
         "seconds_per_photo": pc.mean(done["seconds"]).as_py(),
         "scores": {measure: asdict(spread) for measure, spread in spreads.items()},
+        "num_without_csd": len(done.filter(pc.is_valid(pc.field("style_model")) & pc.is_null(pc.field("csd_style")))),
     }
 
 
@@ -187,8 +199,24 @@ def _scores(summary: Mapping[str, Any]) -> str:
         + "\n\nThe floor is what untouched photos score, the ceiling what held-out artworks score; gain is the share "
         "of the way between them that the mean has come. It is left out where the ceiling is not clearly above the "
         "floor: there the scorer cannot tell the collection from photos. "
-        f"Raw cosines of the scorer {scorers}; `ssim` is of lumas."
+        f"Raw cosines of the scorer {scorers}; `ssim` is of lumas." + _optional_scores(summary)
     )
+
+
+def _optional_scores(summary: Mapping[str, Any]) -> str:
+    """Return the sentences about the scores of optional models."""
+    texts = []
+    if models := summary.get("structure_models"):
+        texts.append(f" `dino_structure` is by {', '.join(map(escape, models))}: 1 is the structure of the photo.")
+    if models := summary.get("style_models"):
+        texts.append(f" `csd_style` is by {', '.join(map(escape, models))}.")
+    for entry in summary["styles"]:
+        if entry.get("num_without_csd"):
+            texts.append(
+                f" {number_text(entry['num_without_csd'], 'picture')} in {escape(entry['style'])} got no `csd_style`: "
+                "the style's banks were not trained with that `--style-model`."
+            )
+    return "".join(texts)
 
 
 def _failures(summary: Mapping[str, Any]) -> str:

@@ -34,9 +34,11 @@ from artbank.store.parquet import ParquetBytes
 COLUMNS = (
     *("key", "style", "width_px", "height_px", "seed", "recipe_id"),
     *("clip_style", "clip_text", "clip_content", "clip_direction", "ssim", "flags", "mark"),
+    *("dino_structure", "csd_style"),
 )
 """Columns of `Result` that a container has beside each picture."""
 
+_ADDED = ("mark", "dino_structure", "csd_style")  # containers of older versions do not have them
 _SUFFIXES: dict[OutputFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 _CONTAINER = r"\.(tar|parquet)$"  # no picture's own name ends like this, see `filenames`
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
@@ -226,8 +228,8 @@ def _unpack_parquet(data: bytes) -> Iterator[PackedPicture]:
     for batch in file.batches(_SCHEMA.names, batch_rows=_ROWS_IN_GROUP):
         for row in batch.to_pylist():
             image = row.pop("image")
-            row.setdefault("mark", None)  # of an older version
             num_found += 1
-            yield PackedPicture({column: row[column] for column in COLUMNS}, image["path"], image["bytes"])
+            facts = {column: row.get(column) if column in _ADDED else row[column] for column in COLUMNS}
+            yield PackedPicture(facts, image["path"], image["bytes"])
     if num_found != sum(file.row_group_sizes()):  # the reader stops without an error at some flipped bits
         raise ValueError(f"expected {sum(file.row_group_sizes()):,} pictures, found {num_found:,}")

@@ -31,6 +31,8 @@ PLACES = {
     "store_uri": ("banks", "--store"),
     "base_model": ("base model", "--base-model"),
     "scorer": ("scorer", "--scorer"),
+    "structure_model": ("structure model", "--structure-model"),
+    "style_model": ("style model", "--style-model"),
 }
 """The parameters that name places: a word for people, and the option of `artbank verify`."""
 

@@ -31,12 +31,17 @@ METADATA_COLUMNS = (
     "clip_content",
     "clip_direction",
     "ssim",
+    "dino_structure",
+    "csd_style",
     "recipe_id",
     "mark",
 )
 _ROWS_AT_ONCE = 16_384
 _SOURCE_HASH = b"artbank.origin"
-_REPEATED = ("recipe_id", "scorer", "base_model", "base_model_hash", "recipe")  # texts that are the same in most rows
+_REPEATED = (
+    *("recipe_id", "scorer", "structure_model", "style_model"),
+    *("base_model", "base_model_hash", "recipe"),
+)  # texts that are the same in most rows
 _TEXTS = pa.dictionary(pa.int32(), pa.string())
 _LEAN = pa.schema([field.with_type(_TEXTS) if field.name in _REPEATED else field for field in Result.SCHEMA])
 

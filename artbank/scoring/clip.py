@@ -8,28 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from more_itertools import chunked
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+from transformers import AutoTokenizer, CLIPModel
 
 from artbank.config import RunConfig
 from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.fetch import fetch_base_model
-from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.weights import MINI
-from artbank.errors import BaseModelError
 from artbank.runtime.load_once import LoadOnce
-from artbank.scoring.clip_preprocess import ClipPreprocessor
-from artbank.scoring.clip_weights import check_clip, fetch_clip, hash_clip
+from artbank.scoring.model_files import SCORER
+from artbank.scoring.networks import (
+    BATCH_SIZE,
+    LOCAL,
+    explained_damage,
+    load_network,
+    locate,
+    model_id,
+    preprocessing_device,
+)
 
-_BATCH_SIZE = 32
-_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _STABLE_DIFFUSION_CLIP = "openai/clip-vit-large-patch14"  # the text encoder of Stable Diffusion 1.x is of this CLIP
 
 
@@ -54,46 +56,27 @@ class Scorer:
         Raises:
             BaseModelError: A part is missing or damaged, or this is another kind of model.
         """
-        check_clip(folder)
-        self.id = f"{name}@{hash_clip(folder)[:12]}"
+        self._clip, self._preprocessor = load_network(SCORER, folder, CLIPModel, device)
+        with explained_damage(SCORER, folder):
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+        self.id = model_id(name, folder)
         self.device = device
-        try:
-            # Only settings are read. The other backend imports torchvision, which may not be installed.
-            processor = AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil")
-            self._preprocessor = ClipPreprocessor.from_processor(processor)
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
-            clip, info = _load_network(folder)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise BaseModelError(f"scorer folder {folder} cannot be read: {error}; fetch it again") from error
-        if missing := sorted(info["missing_keys"]):
-            named = ", ".join(missing[:3])
-            raise BaseModelError(
-                f"scorer folder {folder}: {len(missing)} tensors are missing in its weights, such as {named}; "
-                "fetch it again"
-            )
-        self._clip = clip.eval().requires_grad_(False)
-        self._clip.to(device)  # pyright: ignore[reportArgumentType]
-        self._width = clip.visual_projection.out_features
+        self._width = self._clip.visual_projection.out_features
 
     @classmethod
     def load(cls, source: str, device: torch.device) -> Scorer:
         """Load a scorer.
 
         Args:
-            source: `mini` for the embedded one, a local folder, or a hub id `owner/name` or `owner/name@revision`.
+            source: `mini` for the embedded one, a local folder, a store URI, or a hub id `owner/name` or
+                `owner/name@revision`.
             device: Device of the network.
 
         Raises:
             BaseModelError: There is no such model, a part is missing, or it is no CLIP.
+            OSError: The store or the hub failed.
         """
-        folder = fetch_clip(source)
-        if source == MINI:
-            name = "mini/clip"
-        elif Path(source).expanduser().is_dir():
-            name = folder.resolve().name
-        else:
-            name = source.partition("@")[0]
-        return cls(folder, name, device)
+        return cls(*locate(SCORER, source), device)
 
     def embed_images(self, images: Sequence[np.ndarray]) -> Tensor:
         """Return unit embeddings of pictures of any sizes, float32 [n, C] on CPU; none depends on the others."""
@@ -106,9 +89,8 @@ class Scorer:
         Pictures that are on the scorer's CUDA device are preprocessed there.
         """
         embedded = [torch.empty(0, self._width)]
-        # Some other devices do not have the resize filters.
-        device = self.device if self.device.type == "cuda" else torch.device("cpu")
-        for batch in chunked(images, _BATCH_SIZE):
+        device = preprocessing_device(self.device)
+        for batch in chunked(images, BATCH_SIZE):
             pixels = self._preprocessor.preprocess([image.to(device) for image in batch])
             embedded.append(self._clip.get_image_features(pixels.to(self.device)).pooler_output.cpu())
         return normalize(torch.cat(embedded), dim=1)
@@ -118,7 +100,7 @@ class Scorer:
         """Return unit embeddings of texts, float32 [n, C] on CPU; texts that are too long for the model are cut."""
         embedded = [torch.empty(0, self._width)]
         max_tokens = self._clip.config.text_config.max_position_embeddings
-        for batch in chunked(texts, _BATCH_SIZE):
+        for batch in chunked(texts, BATCH_SIZE):
             tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
             embedded.append(self._clip.get_text_features(**tokens.to(self.device)).pooler_output.cpu())
         return normalize(torch.cat(embedded), dim=1)
@@ -155,10 +137,3 @@ def choose_scorer(config: RunConfig, base_folder: Path | None) -> str:
 @LoadOnce
 def _load_scorer(source: str, device: torch.device) -> Scorer:
     return Scorer.load(source, device)
-
-
-@no_progress_bars()
-def _load_network(folder: Path) -> tuple[CLIPModel, dict[str, set[str]]]:
-    return CLIPModel.from_pretrained(  # pyright: ignore[reportReturnType]
-        folder, use_safetensors=True, **_LOCAL, dtype=torch.float32, output_loading_info=True
-    )

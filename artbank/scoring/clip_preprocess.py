@@ -69,7 +69,14 @@ class ClipPreprocessor:
 
     def preprocess(self, pictures: Sequence[Tensor]) -> Tensor:
         """Return pictures of any sizes as CLIP takes them, float32 [n, 3, S, S]; resized ones are rounded to 8 bit."""
-        pixels = torch.stack([self._crop(self._resize(self._reduce(picture))) for picture in pictures]).float()
+        return self._normalize([self._crop(self._resize(self._reduce(picture))) for picture in pictures])
+
+    def preprocess_whole(self, pictures: Sequence[Tensor], height_px: int, width_px: int) -> Tensor:
+        """Return whole pictures of any sizes, stretched to one size, float32 [n, 3, height_px, width_px]."""
+        return self._normalize([self._stretch(picture, (height_px, width_px)) for picture in pictures])
+
+    def _normalize(self, pictures: Sequence[Tensor]) -> Tensor:
+        pixels = torch.stack(list(pictures)).float()
         mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
         return (pixels * self.scale - mean) / std
@@ -86,7 +93,11 @@ class ClipPreprocessor:
         height, width = picture.shape[1:]
         long_px = int(self.short_px * max(height, width) / min(height, width))
         size = (self.short_px, long_px) if height <= width else (long_px, self.short_px)
-        if size == (height, width):
+        return self._stretch(picture, size)
+
+    def _stretch(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resize a picture to height and width, rounded to 8 bit."""
+        if size == tuple(picture.shape[1:]):
             return picture
         batch = picture[None]
         if batch.device.type != "cpu":

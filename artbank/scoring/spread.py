@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,18 +12,42 @@ import numpy as np
 _ERRORS = 2.0  # standard errors of the ceiling that must lie between it and the floor
 
 
+class Ceiling(NamedTuple):
+    """The style score of held-out artworks.
+
+    Attributes:
+        mean: Their mean.
+        error: Its standard error, since they are few; 0 if unknown, as in references of older versions.
+    """
+
+    mean: float
+    error: float = 0.0
+
+
+def mix_ceilings(parts: Sequence[tuple[Ceiling | None, float]]) -> Ceiling | None:
+    """Return the weighted mean of ceilings; None if one is not known. The weights sum to 1."""
+    known = [(ceiling, weight) for ceiling, weight in parts if ceiling is not None]
+    if len(known) < len(parts):
+        return None
+    error = math.hypot(*(ceiling.error * weight for ceiling, weight in known))
+    return Ceiling(sum(ceiling.mean * weight for ceiling, weight in known), error)
+
+
 class ScoreBounds(NamedTuple):
-    """What the mean `clip_style` of a style's pictures is compared with.
+    """What the mean `clip_style` or `csd_style` of a style's pictures is compared with.
 
     Attributes:
         floor: The mean of the untouched photos; None without photos.
-        ceiling: The mean of held-out artworks; None if not measured.
-        ceiling_error: Standard error of the ceiling, which rests on few artworks; 0 if unknown.
+        ceiling: That of held-out artworks, weighted over the style's banks; None if a bank has none.
     """
 
     floor: float | None = None
-    ceiling: float | None = None
-    ceiling_error: float = 0.0
+    ceiling: Ceiling | None = None
+
+    @property
+    def lines(self) -> tuple[float | None, float | None]:
+        """Floor, and mean of the ceiling."""
+        return self.floor, self.ceiling and self.ceiling.mean
 
     def gain(self, score: float) -> float | None:
         """Return (score - floor) / (ceiling - floor): 0 is as the photos, 1 is as the artworks.
@@ -32,8 +57,8 @@ class ScoreBounds(NamedTuple):
         """
         if self.floor is None or self.ceiling is None:
             return None
-        distance = self.ceiling - self.floor
-        return (score - self.floor) / distance if distance > _ERRORS * self.ceiling_error else None
+        distance = self.ceiling.mean - self.floor
+        return (score - self.floor) / distance if distance > _ERRORS * self.ceiling.error else None
 
 
 NO_BOUNDS = ScoreBounds()
@@ -68,8 +93,9 @@ def summarize(values: Sequence[float | None] | np.ndarray, bounds: ScoreBounds =
     """Summarize one measure; values that are None or not finite are left out."""
     numbers = np.asarray(values, np.float64)  # None becomes NaN
     finite = numbers[np.isfinite(numbers)]
+    floor, ceiling = bounds.lines
     if not len(finite):
-        return Spread(0, None, None, None, None, bounds.floor, bounds.ceiling, None)
+        return Spread(0, None, None, None, None, floor, ceiling, None)
     mean = float(finite.mean())
     p5, median, p95 = np.percentile(finite, (5, 50, 95)).tolist()
-    return Spread(len(finite), mean, median, p5, p95, bounds.floor, bounds.ceiling, bounds.gain(mean))
+    return Spread(len(finite), mean, median, p5, p95, floor, ceiling, bounds.gain(mean))

@@ -19,16 +19,42 @@ from torch.nn.functional import normalize
 
 from artbank.errors import BankError, ConfigError
 from artbank.images.palette import NUM_SHARES, NUM_TONES, Palette, Tone
+from artbank.scoring.spread import Ceiling, mix_ceilings
 from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
     from artbank.scoring.clip import Scorer
+    from artbank.scoring.style_model import StyleModel
 
 SCHEMA = "artbank.style-reference/1"
 STYLE_TEXT = "a painting in the style of {}"
 
 # what a value of another kind than expected raises
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+@dataclass(frozen=True)
+class CsdReference:
+    """The style embeddings of a collection by the style model of `style_model`.
+
+    Attributes:
+        model: Id of the style model.
+        mean: [C'], mean of the artworks' unit embeddings; shorter than 1.
+        ceiling: The `csd_style` of artworks that are not in `mean`; None if there was only one artwork.
+    """
+
+    model: str
+    mean: Tensor
+    ceiling: Ceiling | None
+
+    @classmethod
+    def mix(cls, parts: Sequence[tuple[CsdReference | None, float]]) -> CsdReference | None:
+        """Return the weighted mean of references; None if one is missing, or they are of different models."""
+        known = [(reference, weight) for reference, weight in parts if reference is not None]
+        if len(known) < len(parts) or len({reference.model for reference, _ in known}) > 1:
+            return None
+        mean = torch.stack([reference.mean * weight for reference, weight in known]).sum(0)
+        return cls(known[0][0].model, mean, mix_ceilings([(one.ceiling, weight) for one, weight in known]))
 
 
 @dataclass(frozen=True)
@@ -40,23 +66,29 @@ class StyleReference:
         scorer: Id of the scorer that embedded it.
         mean: [C], mean of the artworks' unit embeddings; shorter than 1.
         text: [C], unit embedding of `STYLE_TEXT` with the collection's name.
-        ceiling: Mean `clip_style` of artworks that are not in `mean`; None if there was only one artwork.
+        ceiling: The `clip_style` of artworks that are not in `mean`; None if there was only one artwork.
         palette: The artworks' colours, for the colour policy `collection`.
-        ceiling_error: Standard error of the ceiling; 0 if unknown, as in references of older versions.
+        csd: The artworks by a style model; None if the training had none.
     """
 
     collection: str
     scorer: str
     mean: Tensor
     text: Tensor
-    ceiling: float | None
+    ceiling: Ceiling | None
     palette: Palette
-    ceiling_error: float = 0.0
+    csd: CsdReference | None = None
 
     @property
     def centroid(self) -> Tensor:
         """Direction of the collection in CLIP's space, a unit vector [C]."""
         return normalize(self.mean, dim=0)
+
+    def csd_centroid(self, model: str) -> Tensor | None:
+        """Direction of the collection in a style model's space, a unit vector; None if that has not measured it."""
+        if self.csd is None or self.csd.model != model:
+            return None
+        return normalize(self.csd.mean, dim=0)
 
     @classmethod
     def mix(cls, parts: Sequence[tuple[StyleReference, float]]) -> StyleReference:
@@ -74,26 +106,26 @@ class StyleReference:
                 f"expected the banks of a mix to have one scorer, found {', '.join(sorted(scorers))}; "
                 "measure its banks again"
             )
-        ceiling, ceiling_error = mix_ceilings(parts)
         text = torch.stack([reference.text * weight for reference, weight in parts]).sum(0)
         return cls(
             collection="+".join(f"{reference.collection}:{weight:g}" for reference, weight in parts),
             scorer=references[0].scorer,
             mean=torch.stack([reference.mean * weight for reference, weight in parts]).sum(0),
             text=normalize(text, dim=0),
-            ceiling=ceiling,
+            ceiling=mix_ceilings([(reference.ceiling, weight) for reference, weight in parts]),
             palette=Palette.mix([(reference.palette, weight) for reference, weight in parts]),
-            ceiling_error=ceiling_error,
+            csd=CsdReference.mix([(reference.csd, weight) for reference, weight in parts]),
         )
 
     def to_bytes(self) -> bytes:
         """Return the reference as a safetensors file: the vectors as tensors, all else as JSON in its header."""
-        facts: dict[str, Any] = {"collection": self.collection, "scorer": self.scorer, "ceiling": self.ceiling}
-        if self.ceiling_error:
-            facts["ceiling_error"] = self.ceiling_error
+        facts = {"collection": self.collection, "scorer": self.scorer, **_ceiling_facts(self.ceiling)}
         palette = asdict(self.palette)
-        metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         vectors = {"mean": self.mean.contiguous(), "text": self.text.contiguous()}
+        if self.csd is not None:  # else the bytes are those of versions that had none
+            facts["csd"] = {"model": self.csd.model, **_ceiling_facts(self.csd.ceiling)}
+            vectors["csd_mean"] = self.csd.mean.contiguous()
+        metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         return sort_metadata(safetensors.torch.save(vectors, metadata=metadata))
 
     @classmethod
@@ -119,19 +151,14 @@ class StyleReference:
         facts = json.loads(metadata["reference"])
         mean = vectors["mean"]
         text = vectors["text"]
-        if mean.ndim != 1 or mean.shape != text.shape or {mean.dtype, text.dtype} != {torch.float32}:
-            raise ValueError(f"vectors {tuple(mean.shape)} {mean.dtype} and {tuple(text.shape)} {text.dtype}")
-        if not torch.stack([mean, text]).isfinite().all():
-            raise ValueError("vectors that are not finite")
-        ceiling = None if facts["ceiling"] is None else float(facts["ceiling"])
-        error = float(facts.get("ceiling_error", 0.0))
-        if error < 0:
-            raise ValueError(f"a ceiling with an error of {error}")
+        _check_vectors(mean, text)
+        ceiling = _parse_ceiling(facts)
         palette = _parse_palette(facts["palette"])
         tones = [value for tone in palette.tones for value in astuple(tone)]
-        if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness, ceiling or 0.0, error]).all():
-            raise ValueError("colours or a ceiling that are not finite")
-        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette, error)
+        if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness]).all():
+            raise ValueError("colours that are not finite")
+        csd = _parse_csd(facts["csd"], vectors["csd_mean"]) if "csd" in facts else None
+        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette, csd)
 
 
 def measure_reference(
@@ -141,6 +168,7 @@ def measure_reference(
     held_out: Sequence[np.ndarray],
     *,
     display_name: str | None = None,
+    style_model: StyleModel | None = None,
 ) -> StyleReference:
     """Measure the reference of a collection.
 
@@ -150,41 +178,67 @@ def measure_reference(
         artworks: The training artworks, at least one.
         held_out: Those that are not trained on, for the ceiling. If empty, each artwork is compared with all others.
         display_name: The name that `STYLE_TEXT` gets; the id when None.
+        style_model: Embeds the artworks for `csd_style`; None for none.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
-    ceiling, ceiling_error = _measure_ceiling(embedded, scorer.embed_images(held_out))
     return StyleReference(
         collection=collection,
         scorer=scorer.id,
         mean=embedded.mean(0),
         text=scorer.embed_texts([STYLE_TEXT.format(display_name or collection)])[0],
-        ceiling=ceiling,
+        ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
         palette=Palette.measure(list(artworks)),
-        ceiling_error=ceiling_error,
+        csd=None if style_model is None else _measure_csd(style_model, artworks, held_out),
     )
 
 
-def mix_ceilings(parts: Sequence[tuple[StyleReference, float]]) -> tuple[float | None, float]:
-    """Return the ceiling of a mix, None if a part has none, and its standard error; the weights sum to 1."""
-    ceilings = [(reference.ceiling, weight) for reference, weight in parts if reference.ceiling is not None]
-    if len(ceilings) < len(parts):
-        return None, 0.0
-    error = float(np.hypot.reduce([reference.ceiling_error * weight for reference, weight in parts]))
-    return sum(ceiling * weight for ceiling, weight in ceilings), error
+def _measure_csd(
+    style_model: StyleModel, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+) -> CsdReference:
+    embedded = style_model.embed_images(artworks)
+    ceiling = _measure_ceiling(embedded, style_model.embed_images(held_out))
+    return CsdReference(style_model.id, embedded.mean(0), ceiling)
 
 
-def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> tuple[float | None, float]:
-    """Return the mean cosine of held-out embeddings [m, C] with the centroid of the artworks' [n, C], and its error.
+def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> Ceiling | None:
+    """Return the mean cosine of held-out embeddings [m, C] with the centroid of the artworks' [n, C].
 
     The standard error comes from the spread of the artworks' cosines, each with the centroid of all others, since the
     held-out ones are often too few to have one.
     """
     if len(artworks) < 2:
-        return (float((held_out @ artworks[0]).mean()), 0.0) if len(held_out) else (None, 0.0)
+        return Ceiling(float((held_out @ artworks[0]).mean())) if len(held_out) else None
     centroids = normalize(artworks.sum(0) - artworks, dim=1)  # [n, C], each of all other artworks
     left_out = (artworks * centroids).sum(1)  # [n]
     own = held_out @ normalize(artworks.mean(0), dim=0) if len(held_out) else left_out
-    return float(own.mean()), float(left_out.std() / len(own) ** 0.5)
+    return Ceiling(float(own.mean()), float(left_out.std() / len(own) ** 0.5))
+
+
+def _check_vectors(*vectors: Tensor) -> None:
+    """Check that vectors are finite float32 of one length; raises a ValueError."""
+    if any(one.ndim != 1 or one.shape != vectors[0].shape or one.dtype != torch.float32 for one in vectors):
+        found = " and ".join(f"{tuple(one.shape)} {one.dtype}" for one in vectors)
+        raise ValueError(f"vectors {found}")
+    if not torch.stack(vectors).isfinite().all():
+        raise ValueError("vectors that are not finite")
+
+
+def _parse_csd(facts: dict[str, Any], mean: Tensor) -> CsdReference:
+    _check_vectors(mean)
+    return CsdReference(str(facts["model"]), mean, _parse_ceiling(facts))
+
+
+def _ceiling_facts(ceiling: Ceiling | None) -> dict[str, Any]:
+    return {"ceiling": None} if ceiling is None else {"ceiling": ceiling.mean, "ceiling_error": ceiling.error}
+
+
+def _parse_ceiling(facts: dict[str, Any]) -> Ceiling | None:
+    if facts["ceiling"] is None:
+        return None
+    ceiling = Ceiling(float(facts["ceiling"]), float(facts.get("ceiling_error", 0.0)))
+    if not np.isfinite(ceiling).all() or ceiling.error < 0:
+        raise ValueError(f"a ceiling of {ceiling.mean} with an error of {ceiling.error}")
+    return ceiling
 
 
 def _parse_palette(facts: dict[str, Any]) -> Palette:

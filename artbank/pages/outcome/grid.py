@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -21,12 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.report.markdown import shorten
-from artbank.report.summaries import MEASURES
+from artbank.report.summaries import MEASURES, OPTIONAL_MEASURES
 from artbank.results.containers import is_container
 
 GRID_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "flags", "file_name", "width_px", "height_px", "created_at"),
     *MEASURES,
+    *OPTIONAL_MEASURES,
 )
 """Columns of the results that the grid reads."""
 STATES = ("done", "failed", "flagged", "absent")
@@ -95,9 +96,15 @@ class Grid:
         """Whether each row has a picture."""
         return pc.equal(self.rows["status"], "done").to_numpy()
 
+    @cached_property
+    def measures(self) -> tuple[str, ...]:
+        """The scores that the page shows: `MEASURES`, and those optional ones that any picture has."""
+        found = (measure for measure in OPTIONAL_MEASURES if np.isfinite(self.scores(measure)).any())
+        return (*MEASURES, *found)
+
     def scores(self, measure: str) -> np.ndarray:
         """Return one score of each row; NaN where there is no picture."""
-        return np.where(self.is_done, self.rows[measure].to_numpy(), np.nan)
+        return np.where(self.is_done, self.rows[measure].to_numpy().astype(np.float64), np.nan)
 
     def rows_of(self, first: int, end: int) -> slice:
         """Return the slice of rows of photos `first` to `end` - 1."""
@@ -134,7 +141,7 @@ class Grid:
         for column in range(len(self.styles)):
             [places] = (columns == column).nonzero()
             own = rows.take(pa.array(places))
-            column_facts, states[column] = _column(own, photos[places], count)
+            column_facts, states[column] = _column(own, photos[places], count, self.measures)
             facts["styles"].append(column_facts)
         counts = [states.any(axis=0).sum(axis=1).tolist(), *states.sum(axis=2).tolist()]
         names = {"folders": _folders(keys), "names": [key.rpartition("/")[2] for key in keys]}
@@ -146,13 +153,13 @@ def script(name: str, facts: Any) -> bytes:
     return f"artbank.receive({json.dumps(name)}, {json.dumps(facts, separators=(',', ':'))});\n".encode("ascii")
 
 
-def describe(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as the page's scripts read it, without empty values."""
+def describe(row: dict[str, Any], measures: Sequence[str]) -> dict[str, Any]:
+    """Return a row as the page's scripts read it, with some scores and without empty values."""
     state, name = _state(row)
     told = {
         "state": state,
         "name": name,
-        "scores": [None if (v := row[m]) is None or not np.isfinite(v) else round(v, 4) for m in MEASURES],
+        "scores": [None if (v := row[m]) is None or not np.isfinite(v) else round(v, 4) for m in measures],
         "failure": row["failure"],
         "reason": row["reason"] and shorten(row["reason"]),
         "flags": row["flags"],
@@ -176,7 +183,9 @@ def _state(row: dict[str, Any]) -> tuple[str, str | None]:
     return ("c" if is_container(name) else "n"), name
 
 
-def _column(rows: pa.Table, photos: np.ndarray, count: int) -> tuple[dict[str, Any], np.ndarray]:
+def _column(
+    rows: pa.Table, photos: np.ndarray, count: int, measures: Sequence[str]
+) -> tuple[dict[str, Any], np.ndarray]:
     """Return one style's facts in a chunk, and a mask of photos for each of `STATES`."""
     letters = np.full(count, " ")
     told: dict[str, dict[int, Any]] = {"names": {}, "failed": {}, "flags": {}}
@@ -201,7 +210,7 @@ def _column(rows: pa.Table, photos: np.ndarray, count: int) -> tuple[dict[str, A
     shown[photos[is_flagged]] = True
     told["flags"] = {int(photos[p]): flags[p].as_py() for p in is_flagged.nonzero()[0].tolist() if is_done[photos[p]]}
     facts = {"states": "".join(letters.tolist()), **{name: value for name, value in told.items() if value}}
-    facts["scores"] = [_packed(_spread_out(rows[measure].to_numpy(), photos, count)) for measure in MEASURES]
+    facts["scores"] = [_packed(_spread_out(rows[measure].to_numpy(), photos, count)) for measure in measures]
     return facts, np.stack([is_done, is_there & ~is_done, shown & is_done, ~is_there])
 
 

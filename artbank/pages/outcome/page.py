@@ -25,12 +25,11 @@ from artbank.pages.outcome.selection import Selection, select
 from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_name, picture_name
 from artbank.pages.publishing import INDEX, assets, content_name, publish, stamp
 from artbank.pages.rendering import render
-from artbank.report.summaries import MEASURES
 from artbank.results.tables import source_hash
 from artbank.store.objects import Store
 
 REPORT = "report"
-COLUMNS = (*GRID_COLUMNS, "clip_style_floor")
+COLUMNS = (*GRID_COLUMNS, "clip_style_floor", "csd_style_floor")
 """Columns of the results that the page reads."""
 LABELS = {
     "clip_style": "Likeness to the style",
@@ -38,6 +37,8 @@ LABELS = {
     "clip_content": "Content kept of the photo",
     "clip_direction": "Step towards the artworks",
     "ssim": "Structure kept of the photo",
+    "dino_structure": "Structure kept, by a DINOv2",
+    "csd_style": "Likeness to the style, by a CSD",
 }
 """Titles of the scores."""
 _SCRIPTS = (
@@ -62,12 +63,16 @@ class StyleFacts:
         banks: Its banks and their versions, as text.
         floor: Mean `clip_style` of the untouched photos.
         ceiling: Mean `clip_style` of held-out artworks; None if unknown.
+        csd_floor: Mean `csd_style` of the untouched photos; None if not measured.
+        csd_ceiling: Mean `csd_style` of held-out artworks; None if not measured.
     """
 
     name: str
     banks: str
     floor: float | None = None
     ceiling: float | None = None
+    csd_floor: float | None = None
+    csd_ceiling: float | None = None
 
 
 @dataclass(frozen=True)
@@ -190,26 +195,26 @@ def _overview(
     ]
     return {
         "styles": grid.styles,
-        "measures": [[measure, LABELS[measure]] for measure in MEASURES],
+        "measures": [[measure, LABELS[measure]] for measure in grid.measures],
         "states": STATES,
         "numPhotos": grid.num_photos,
         "photosInAChunk": grid.photos_in_a_chunk,
         "archive": archive_url,
         "chunks": chunks,
-        "photos": [_photo(cells, len(grid.styles), known) for cells in shown.values()],
+        "photos": [_photo(cells, grid, known) for cells in shown.values()],
         "spread": [places[photo] for photo in selection.spread],
         "lists": lists,
     }
 
 
-def _photo(cells: Mapping[int, Mapping[str, Any]], num_styles: int, known: set[str]) -> dict[str, Any]:
+def _photo(cells: Mapping[int, Mapping[str, Any]], grid: Grid, known: set[str]) -> dict[str, Any]:
     first = _first(cells)
     small = photo_name(_first(cells))
     sized = next((row for row in cells.values() if row["width_px"] and row["height_px"]), None)
     described = []
-    for column in range(num_styles):
+    for column in range(len(grid.styles)):
         row = cells.get(column)
-        entry = describe(dict(row)) if row else None
+        entry = describe(dict(row), grid.measures) if row else None
         if row and entry and picture_name(row) in known:
             entry["small"] = picture_name(row)
         described.append(entry)
@@ -237,8 +242,11 @@ def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]
     """Return the styles of the run in the order asked for, then the styles of earlier runs."""
     there = set(pc.unique(rows["style"]).to_pylist())
     others = sorted(there - {style.name for style in asked})
-    floors = [pc.mean(rows.filter(pc.equal(rows["style"], name))["clip_style_floor"]).as_py() for name in others]
-    earlier = [StyleFacts(name, "of an earlier run", floor) for name, floor in zip(others, floors, strict=True)]
+    earlier = []
+    for name in others:
+        own = rows.filter(pc.equal(rows["style"], name))
+        floors = [pc.mean(own[column]).as_py() for column in ("clip_style_floor", "csd_style_floor")]
+        earlier.append(StyleFacts(name, "of an earlier run", floor=floors[0], csd_floor=floors[1]))
     return [*(style for style in asked if style.name in there), *earlier]
 
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from artbank.pages.charts import Chart, histogram, line_chart
 from artbank.pages.outcome.grid import Grid
-from artbank.report.summaries import MEASURES
 
 _PAUSE_US = 30 * 60 * 1_000_000  # a longer pause separates two work periods
 _MAX_BINS = 48
@@ -22,7 +21,7 @@ _PICTURES_IN_A_BIN = 10  # on average: pictures finish in batches
 
 
 class Bounded(Protocol):
-    """A style with the floor and the ceiling of its `clip_style`."""
+    """A style with the floor and the ceiling of its `clip_style` and its `csd_style`."""
 
     @property
     def name(self) -> str: ...
@@ -30,6 +29,10 @@ class Bounded(Protocol):
     def floor(self) -> float | None: ...
     @property
     def ceiling(self) -> float | None: ...
+    @property
+    def csd_floor(self) -> float | None: ...
+    @property
+    def csd_ceiling(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,15 @@ class Times:
 def draw_scores(grid: Grid, styles: Sequence[Bounded], labels: Mapping[str, str]) -> list[Chart]:
     """Draw one chart per score that any picture has, with one row per style."""
     charts = []
-    bounds = {style.name: {"floor": style.floor, "ceiling": style.ceiling} for style in styles}
-    for measure in MEASURES:
+    bounds = {
+        "clip_style": {style.name: {"floor": style.floor, "ceiling": style.ceiling} for style in styles},
+        "csd_style": {style.name: {"floor": style.csd_floor, "ceiling": style.csd_ceiling} for style in styles},
+    }
+    for measure in grid.measures:
         scores = grid.scores(measure)
         series = {name: scores[grid.columns == column] for column, name in enumerate(grid.styles)}
         if np.isfinite(scores).any():
-            marks = bounds if measure == "clip_style" else None
-            charts.append(histogram(series, title=labels[measure], unit=measure, marks=marks))
+            charts.append(histogram(series, title=labels[measure], unit=measure, marks=bounds.get(measure)))
     return charts
 
 

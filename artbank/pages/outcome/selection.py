@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from artbank.pages.outcome.grid import Grid
-from artbank.report.summaries import MEASURES
 
 KINDS = ("best", "worst", "median")
 """Kinds of lists, in the order in which they choose: no picture is in two lists of one score."""
@@ -92,7 +91,7 @@ def _hash(keys: pa.ChunkedArray) -> Iterator[int]:
 def _rank(grid: Grid) -> dict[tuple[int, str, str], list[int]]:
     """Return the best, median and worst photos of each style and score."""
     ranked: dict[tuple[int, str, str], list[int]] = {}
-    for measure in MEASURES:
+    for measure in grid.measures:
         scores = grid.scores(measure)
         for column in range(len(grid.styles)):
             [places] = ((grid.columns == column) & np.isfinite(scores)).nonzero()

@@ -31,6 +31,7 @@ from artbank.recipes import BankRecipe
 from artbank.records import BankRecord, PhotoTask, Result
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest
+from artbank.scoring.spread import Ceiling
 from artbank.scoring.style_reference import StyleReference
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
@@ -42,7 +43,9 @@ from tests.support.small_inputs import TRAIN
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 STATE = {"train.vectors": VECTORS.clone(), "train.attention.gate": torch.ones(3)}
 BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, STATE, {"steps": 3})
-REFERENCE_OF = StyleReference("monet", "clip", VECTORS[0], VECTORS[1], 0.9, Palette((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)))
+REFERENCE_OF = StyleReference(
+    "monet", "clip", VECTORS[0], VECTORS[1], Ceiling(0.9), Palette((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+)
 
 
 def with_header(data: bytes, change: Callable[[Any], Any]) -> bytes:
@@ -136,6 +139,7 @@ def check_message(error: Exception) -> None:
     [
         {"ceiling": float("nan")},
         {"ceiling": 10**400},
+        {"ceiling": 0.5, "ceiling_error": -0.1},
         {"palette": {"mean": [1, 2, float("inf")], "std": [1, 1, 1]}},
         {"palette": {"mean": [1, 2], "std": [1, 1, 1]}},
         {"palette": 7},

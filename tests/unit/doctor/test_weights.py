@@ -19,11 +19,14 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.doctor.checks import CheckResult
 from artbank.doctor.licences import read_licence
-from artbank.doctor.weights import check_base, check_memory, check_scorer, count_weights
+from artbank.doctor.scoring_models import check_optional_model, check_scorer
+from artbank.doctor.weights import check_base, check_memory, count_weights
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
+from artbank.scoring.model_files import STRUCTURE_MODEL, STYLE_MODEL
 from artbank.store.objects import Store
 from tests.support import rgw
+from tests.support.scoring_models import save_csd, save_dinov2
 
 UNET = "unet/diffusion_pytorch_model"
 
@@ -132,6 +135,27 @@ def test_a_scorer_is_there_or_told_to_be_missing(tmp_path: Path) -> None:
     assert lacking.level == "problem" and "found no config.json" in lacking.text
     [wrong] = check_scorer(RunConfig(scorer="nowhere"), 1)
     assert wrong.level == "problem" and "'nowhere' is no folder" in wrong.text
+
+
+def test_optional_models_are_checked_in_folders_and_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTBANK_CACHE", str(tmp_path / "cache"))
+    dino, csd = save_dinov2(tmp_path / "dino"), save_csd(tmp_path / "csd")
+    (dino / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    whole, licence = check_optional_model(STRUCTURE_MODEL, str(dino), 1)
+    assert (whole.level, whole.text) == ("OK", f"{dino}: 0.0 million weights, complete")
+    assert licence.text == "licence, by its card: apache-2.0"
+    [wrong] = check_optional_model(STYLE_MODEL, str(dino), 1)
+    assert wrong.level == "problem" and "found 'dinov2'" in wrong.text and "--style-model" in wrong.advice
+    store = Store.open("memory://doctor/csd")
+    store.write_many({path.name: path.read_bytes() for path in csd.iterdir()})
+    [there] = check_optional_model(STYLE_MODEL, store.uri, 1)
+    assert there.level == "OK" and "no file is missing; fetched when first used" in there.text
+    assert not (tmp_path / "cache").exists()
+    [foreign] = check_optional_model(STRUCTURE_MODEL, store.uri, 1)
+    assert f"structure model folder {store.uri}: expected a model of type 'dinov2'" in foreign.text
+    plain, more = (count_weights(RunConfig(), optional) for optional in ([], [(STRUCTURE_MODEL, str(dino))]))
+    assert plain is not None and more is not None
+    assert more[1] - plain[1] == sum(value.numel() for value in load_file(dino / "model.safetensors").values())
 
 
 def test_the_weights_of_both_models_are_counted(base: BaseModel) -> None:

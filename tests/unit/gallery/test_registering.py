@@ -101,7 +101,7 @@ def test_the_python_of_a_card_draws_a_photo(
     monkeypatch.chdir(tmp_path)
     Image.fromarray(draw_scene(0, width_px=40, height_px=30).image).save("photo.jpg")
     exec(code[1], {})
-    assert Image.open("stylized.png").size == (168, 128), "the photo's shape, at the model's native size"
+    assert Image.open("stylized.png").size == (171, 128), "the photo's shape, at the model's native size"
 
 
 def test_a_process_that_comes_late_leaves_the_registered_bank_alone(

@@ -20,7 +20,7 @@ from artbank.report.fonts import fit_end, letter, width
 from artbank.report.markdown import escape, fence, seconds_text, shorten
 from artbank.report.skipped import skipped_lines
 from artbank.report.summaries import results_summary, summary_markdown
-from artbank.scoring.spread import ScoreBounds
+from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.store.skipped import SkippedKind
 from tests.support.rows import bank_record, result
 
@@ -56,8 +56,9 @@ def table_of(markdown: str, heading: str) -> list[list[str]]:
     return body
 
 
-def summarized(rows: Sequence, **bounds: tuple[float | None, float | None]) -> dict:
-    return results_summary(Result.to_table(rows), {style: ScoreBounds(*own) for style, own in bounds.items()})
+def summarized(rows: Sequence, **bounds: tuple[float, float]) -> dict:
+    own = {style: ScoreBounds(floor, Ceiling(ceiling)) for style, (floor, ceiling) in bounds.items()}
+    return results_summary(Result.to_table(rows), own)
 
 
 def test_skipped_files_are_counted_apart_from_failures_and_named():

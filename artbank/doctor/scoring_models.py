@@ -1,0 +1,100 @@
+"""Check the models that score pictures: the CLIP, and the optional models of structure and style."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from artbank.config import RunConfig
+from artbank.diffusion.fetch import LocalCopy, find_local
+from artbank.diffusion.model_limits import check_header
+from artbank.doctor.checks import CheckResult, size_text
+from artbank.doctor.disk_space import assess_free_space
+from artbank.doctor.hub import check_hub_model
+from artbank.doctor.licences import find_licence
+from artbank.errors import BaseModelError
+from artbank.scoring.clip import choose_scorer
+from artbank.scoring.model_files import (
+    HUB_PATTERNS,
+    SCORER,
+    ModelKind,
+    check_model,
+    find_model,
+    plan_store_copy,
+    split_hub_id,
+)
+
+_EMPTY = (2).to_bytes(8, "little") + b"{}"  # safetensors without tensors
+
+
+def check_scorer(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
+    """Check the CLIP that scores; the hub is asked for one that is not on this machine."""
+    try:
+        source = choose_scorer(config, find_local(config.base_model, config.revision))
+        yield from _check_model(SCORER, source, seconds)
+    except BaseModelError as error:
+        yield CheckResult("problem", str(error), "pass --scorer mini, a folder, a store URI or a hub id")
+
+
+def check_optional_model(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+    """Check an optional model and find its licence; the hub is asked for one that is not on this machine.
+
+    Args:
+        kind: The kind of model.
+        source: A folder, a store URI or a hub id.
+        seconds: Time limit for the hub's answer.
+    """
+    try:
+        yield from _check_model(kind, source, seconds)
+        if folder := find_model(kind, source):
+            yield find_licence(source, folder)
+    except BaseModelError as error:
+        option = f"--{kind.name.replace(' ', '-')}"
+        yield CheckResult("problem", str(error), f"pass {option} a folder, a store URI or a hub id, or leave it out")
+
+
+def count_model_weights(kind: ModelKind, source: str) -> int | None:
+    """Return the number of weights of a model; None if it is not on this machine.
+
+    Raises:
+        BaseModelError: There is no such model, or its files are damaged.
+        OSError: The store failed.
+    """
+    folder = find_model(kind, source)
+    return None if folder is None else sum(_count_weights(path) for path in sorted(folder.glob("model*.safetensors")))
+
+
+def fill_in_weights(copy: LocalCopy, folder: Path) -> None:
+    """Copy the settings of a model in a store to a folder, with empty files in place of its weights."""
+    for stored in copy.objects:
+        path = folder / stored.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_EMPTY if path.suffix == ".safetensors" else copy.store.read(stored.key))
+
+
+def assess_copy(uri: str, copy: LocalCopy) -> CheckResult:
+    """Compare the size of a model in a store with the space for its copy."""
+    needed = sum(stored.size for stored in copy.objects)
+    text = f"{uri}: {size_text(needed)}, no file is missing; fetched when first used"
+    return assess_free_space(text, copy.folder, needed)
+
+
+def _check_model(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+    folder = find_model(kind, source)
+    if folder is not None:
+        check_model(kind, folder)
+        num_weights = count_model_weights(kind, source) or 0
+        yield CheckResult("OK", f"{source}: {num_weights / 1e6:.1f} million weights, complete")
+    elif "://" in source:
+        copy = plan_store_copy(kind, source)
+        with tempfile.TemporaryDirectory() as name:
+            fill_in_weights(copy, Path(name))
+            copy.check(Path(name), lambda own: check_model(kind, own))
+        yield assess_copy(source, copy)
+    else:
+        yield from check_hub_model(*split_hub_id(source), HUB_PATTERNS, seconds)
+
+
+def _count_weights(path: Path) -> int:
+    return check_header(path).num_values

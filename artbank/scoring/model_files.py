@@ -1,0 +1,217 @@
+"""The files of a model that scores pictures: where they are, whether all are there, and their hash."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from artbank.diffusion.fetch import LocalCopy, plan_copy
+from artbank.diffusion.model_limits import check_header, check_settings, read_text
+from artbank.diffusion.weights import MINI, SUFFIXES, check_indices
+from artbank.errors import BaseModelError
+from artbank.mini import WEIGHTS
+from artbank.store.objects import Store
+
+HUB_PATTERNS = [f"*{suffix}" for suffix in SUFFIXES]
+"""Patterns of the files that are fetched from a repository on the hub: never pickles, never code."""
+
+_NETWORK_PARTS: dict[str, tuple[str, ...]] = {
+    "config.json": ("config.json",),
+    "weights as safetensors": ("model*.safetensors",),
+    "preprocessor_config.json": ("preprocessor_config.json", "processor_config.json"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelKind:
+    """A kind of model that scores pictures.
+
+    Attributes:
+        name: What messages call it, and its option: `--` and this name, with `-` for a space.
+        network: The class of transformers that its folder is for.
+        model_types: The values of `model_type` in its config.json that are accepted.
+        advice: What to do about a folder of another type.
+        parts: The files that it needs by their names in messages, each as patterns of which one must match.
+        embedded: Folder of the model that `mini` stands for; None if there is none.
+    """
+
+    name: str
+    network: str
+    model_types: tuple[str, ...]
+    advice: str
+    parts: Mapping[str, tuple[str, ...]]
+    embedded: Path | None = None
+
+
+SCORER = ModelKind(
+    name="scorer",
+    network="CLIPModel",
+    model_types=("clip",),
+    advice="pass a CLIP",
+    parts={**_NETWORK_PARTS, "tokenizer.json or vocab.json": ("tokenizer.json", "vocab.json")},
+    embedded=WEIGHTS / "clip",
+)
+STRUCTURE_MODEL = ModelKind(
+    name="structure model",
+    network="Dinov2Model",
+    model_types=("dinov2", "dinov2_with_registers"),
+    advice="pass a DINOv2",
+    parts=_NETWORK_PARTS,
+)
+STYLE_MODEL = ModelKind(
+    name="style model",
+    network="CLIPVisionModelWithProjection",
+    model_types=("clip_vision_model",),
+    advice="convert CSD as docs/howto/measures.md says",
+    parts=_NETWORK_PARTS,
+)
+
+
+def fetch_model(kind: ModelKind, source: str) -> Path:
+    """Return the folder of a model, unchecked; fetches it from a store or the hub if it is not here.
+
+    Args:
+        kind: The kind of model.
+        source: A local folder, a store URI, a hub id `owner/name` or `owner/name@revision`, or `mini` for the embedded
+            one, if the kind has one.
+
+    Raises:
+        BaseModelError: There is no such model.
+        OSError: The store or the hub failed.
+    """
+    if folder := _find_folder(kind, source):
+        return folder
+    if "://" in source:
+        return plan_store_copy(kind, source).fetch(lambda folder: check_model(kind, folder))
+    return _download_from_hub(kind, *split_hub_id(source), local_files_only=False)
+
+
+def find_model(kind: ModelKind, source: str) -> Path | None:
+    """Return the folder of a model that is already on this machine, unchecked; None if it is not.
+
+    A store URI costs one listing; a hub id costs no request.
+
+    Raises:
+        BaseModelError: The source is neither folder, store URI nor hub id, or there is no model at that URI.
+        OSError: The store failed.
+    """
+    if folder := _find_folder(kind, source):
+        return folder
+    if "://" in source:
+        copy = plan_store_copy(kind, source)
+        return copy.folder if copy.is_intact() else None
+    with contextlib.suppress(BaseModelError):
+        return _download_from_hub(kind, *split_hub_id(source), local_files_only=True)
+    return None
+
+
+def plan_store_copy(kind: ModelKind, uri: str) -> LocalCopy:
+    """List a model in a store, and name the folder of its copy on this machine.
+
+    Raises:
+        BaseModelError: There is no model at that URI.
+        OSError: The store failed.
+    """
+    store = Store.open(uri)
+    objects = [found for found in store.list() if "/" not in found.key and Path(found.key).suffix in SUFFIXES]
+    if not objects:
+        raise BaseModelError(f"{kind.name} {uri}: expected a {kind.network}, found no model there; correct the URI")
+    return plan_copy(store, objects, hash_model)
+
+
+def name_model(kind: ModelKind, source: str, folder: Path) -> str:
+    """Return the first part of a model's id, which does not depend on the machine: its folder's name or its hub id."""
+    if source == MINI and kind.embedded is not None:
+        return f"{MINI}/{kind.embedded.name}"
+    if Path(source).expanduser().is_dir():
+        return folder.resolve().name
+    if "://" in source:
+        return PurePosixPath(source).name
+    return split_hub_id(source)[0]
+
+
+def split_hub_id(source: str) -> tuple[str, str | None]:
+    """Return the name and the revision of a hub id; the revision is None if it has none."""
+    name, _, revision = source.partition("@")
+    return name, revision or None
+
+
+def check_model(kind: ModelKind, folder: Path) -> None:
+    """Check that a folder has every part of a model, with weights as safetensors.
+
+    Raises:
+        BaseModelError: Names the parts that are missing, or the kind of model that is there instead.
+    """
+    check_indices(folder)
+    missing = [part for part, names in kind.parts.items() if not any(any(folder.glob(name)) for name in names)]
+    if missing:
+        advice = "fetch it again"
+        if any(any(folder.glob(f"*{suffix}")) for suffix in (".bin", ".pth", ".pt", ".ckpt")):
+            advice = "its weights are pickles, which are never loaded: convert them to safetensors"
+        raise BaseModelError(
+            f"{kind.name} folder {folder}: expected a {kind.network}, found no {', '.join(missing)}; {advice}"
+        )
+    try:
+        check_settings(folder / "config.json")
+        found = json.loads(read_text(folder / "config.json")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise BaseModelError(
+            f"{kind.name} folder {folder}: its config.json cannot be read: {error}; fetch it again"
+        ) from error
+    if found not in kind.model_types:  # transformers would fill the shape of another model with noise, and only warn
+        expected = " or ".join(map(repr, kind.model_types))
+        raise BaseModelError(
+            f"{kind.name} folder {folder}: expected a model of type {expected}, found {found!r}; {kind.advice}"
+        )
+    for path in folder.glob("model*.safetensors"):
+        check_header(path)
+
+
+def hash_model(folder: Path) -> str:
+    """Return the SHA-256, hex, over all files that shape a score: weights, settings, tokenizer."""
+    total = hashlib.sha256()
+    paths = {path for pattern in HUB_PATTERNS for path in folder.glob(pattern)}
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.name} {digest}\n".encode())
+    return total.hexdigest()
+
+
+def _find_folder(kind: ModelKind, source: str) -> Path | None:
+    """Return the folder that a source names; None if it names a place in a store or on the hub."""
+    if source == MINI and kind.embedded is not None:
+        return kind.embedded
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    name = split_hub_id(source)[0]
+    if "://" not in source and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
+        embedded = "'mini', " if kind.embedded is not None else ""
+        raise BaseModelError(
+            f"{kind.name} {source!r} is no folder; expected {embedded}a folder, a store URI or a hub id owner/name"
+        )
+    return None
+
+
+def _download_from_hub(kind: ModelKind, name: str, revision: str | None, *, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    options: Any = {"allow_patterns": HUB_PATTERNS, "local_files_only": local_files_only}
+    try:
+        return Path(snapshot_download(name, revision=revision, **options))
+    except LocalEntryNotFoundError as error:
+        other = "pass a folder or 'mini'" if kind.embedded is not None else "pass a folder"
+        raise BaseModelError(
+            f"{kind.name} {name!r} is no folder here, and the hub cannot be reached; {other}"
+        ) from error
+    except HfHubHTTPError as error:
+        raise BaseModelError(
+            f"the hub has no {kind.name} {name!r} at revision {revision or 'main'}; correct the id or the revision"
+        ) from error

@@ -1,0 +1,98 @@
+"""Load the network and the image preprocessing of a model that scores pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
+
+from artbank.diffusion.loading import no_progress_bars
+from artbank.errors import BaseModelError
+from artbank.scoring.clip_preprocess import ClipPreprocessor
+from artbank.scoring.model_files import ModelKind, check_model, fetch_model, hash_model, name_model
+
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""Options of every loader of transformers: no request to the hub, and no code from beside the weights."""
+BATCH_SIZE = 32
+"""Pictures that a model looks at together."""
+
+# what the loaders raise for settings and weights that make no sense
+_NONSENSE = (
+    *(OSError, ValueError, RuntimeError, SafetensorError),
+    *(ArithmeticError, LookupError, TypeError, AttributeError),
+)
+
+
+def locate(kind: ModelKind, source: str) -> tuple[Path, str]:
+    """Return the folder of a model, fetched if it is not here, and the name of its id.
+
+    Raises:
+        BaseModelError: There is no such model.
+        OSError: The store or the hub failed.
+    """
+    folder = fetch_model(kind, source)
+    return folder, name_model(kind, source, folder)
+
+
+def model_id(name: str, folder: Path) -> str:
+    """Return the id of a model, `NAME@` and 12 digits of its hash: scores of two ids cannot be compared."""
+    return f"{name}@{hash_model(folder)[:12]}"
+
+
+def load_network(
+    kind: ModelKind, folder: Path, network: type[PreTrainedModel] | type[AutoModel], device: torch.device
+) -> tuple[Any, ClipPreprocessor]:
+    """Load a frozen network in float32, and its preprocessing, from a folder.
+
+    Args:
+        kind: The kind of model.
+        folder: The model.
+        network: The class that loads it.
+        device: Device of the network.
+
+    Raises:
+        BaseModelError: A part is missing or damaged, or this is another kind of model.
+    """
+    check_model(kind, folder)
+    with explained_damage(kind, folder):
+        # Only settings are read. The other backend imports torchvision, which may not be installed.
+        processor = AutoImageProcessor.from_pretrained(folder, **LOCAL, backend="pil")
+        preprocessor = ClipPreprocessor.from_processor(processor)
+        loaded, info = _load(folder, network)
+    if missing := sorted(info["missing_keys"]):
+        raise BaseModelError(
+            f"{kind.name} folder {folder}: {len(missing)} tensors are missing in its weights, such as "
+            f"{', '.join(missing[:3])}; fetch it again"
+        )
+    loaded.eval().requires_grad_(False)
+    loaded.to(device)  # pyright: ignore[reportArgumentType]
+    return loaded, preprocessor
+
+
+def preprocessing_device(device: torch.device) -> torch.device:
+    """Return where pictures for a network are preprocessed: some devices other than CUDA have no resize filters."""
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
+@contextmanager
+def explained_damage(kind: ModelKind, folder: Path) -> Iterator[None]:
+    """Turn what a loader raises into a `BaseModelError` of one line that names the folder."""
+    try:
+        yield
+    except _NONSENSE as error:
+        text = " ".join(str(error).split())
+        raise BaseModelError(f"{kind.name} folder {folder} cannot be read: {text}; fetch it again") from error
+
+
+@no_progress_bars()
+def _load(
+    folder: Path, network: type[PreTrainedModel] | type[AutoModel]
+) -> tuple[PreTrainedModel, dict[str, set[str]]]:
+    return network.from_pretrained(  # pyright: ignore[reportReturnType]
+        folder, use_safetensors=True, **LOCAL, dtype=torch.float32, output_loading_info=True
+    )
