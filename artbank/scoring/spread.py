@@ -41,7 +41,11 @@ def summarize(values: Sequence[float | None] | np.ndarray, floor: float | None, 
         return Spread(0, None, None, None, None, floor, ceiling, None)
     mean = float(finite.mean())
     p5, median, p95 = np.percentile(finite, (5, 50, 95)).tolist()
-    gain = None
-    if floor is not None and ceiling is not None and ceiling > floor:
-        gain = (mean - floor) / (ceiling - floor)
-    return Spread(len(finite), mean, median, p5, p95, floor, ceiling, gain)
+    return Spread(len(finite), mean, median, p5, p95, floor, ceiling, measure_gain(mean, floor, ceiling))
+
+
+def measure_gain(score: float, floor: float | None, ceiling: float | None) -> float | None:
+    """Return the share of the way from floor to ceiling that a score has come; None if the ceiling is no higher."""
+    if floor is None or ceiling is None or ceiling <= floor:
+        return None
+    return (score - floor) / (ceiling - floor)
