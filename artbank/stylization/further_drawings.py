@@ -13,7 +13,7 @@ from artbank.recipes import StylizeRecipe, count_evaluations
 NUM_FURTHER = 2
 """Further drawings of one picture, at most."""
 
-_STRUCTURE_SHARES = (0.5, 0.0)
+_STRUCTURE_SHARES = (0.7, 0.0)
 """Structure of each further drawing, as a share of the recipe's."""
 
 _FULL_STRENGTH = 1.0
@@ -22,7 +22,7 @@ _FULL_STRENGTH = 1.0
 def list_stronger(recipe: StylizeRecipe) -> tuple[StylizeRecipe, ...]:
     """Return the recipes of the drawings after the first that `reach_style` may take, weakest style first.
 
-    All have a strength of 1. The first has half the recipe's structure, the second none.
+    All have a strength of 1. The first has 0.7 of the recipe's structure, the second none.
 
     Returns:
         At most two recipes; none without `reach_style`. Each has other settings than the one before it.
