@@ -1,7 +1,7 @@
 """Draw and score batches of photos; again with more of the style, where a picture does not reach `reach_style`.
 
-Whatever is drawn of a batch, the rest of it is drawn too, with blank photos in place of those that are not asked for.
-So the composition of a batch stays the same, and no picture depends on the other photos.
+Some photos of a batch are drawn with blank photos in place of the others. So the composition of the batch stays the
+same, and no picture depends on the other photos.
 
 Shape legend: n pictures, C dimensions of CLIP's space.
 """
@@ -21,7 +21,6 @@ from artbank.archive.photo_reader import DecodedPhoto
 from artbank.archive.run_resources import RunResources
 from artbank.diffusion.tensors import upload
 from artbank.images.framing import Photo
-from artbank.recipes import StylizeRecipe
 from artbank.runtime import telemetry
 from artbank.scoring.scores import measure_cosines
 from artbank.stylization.stylizer import Stylized
@@ -119,11 +118,11 @@ class BatchDrawer:
         reference = run.references[pictures[0].style]
         with telemetry.time_stage("score"):
             photos = torch.stack([before[one.key] for one in pictures])  # [n, C]
-            after = run.scorer.embed_tensors([_as_tensor(one) for one in pictures])  # [n, C]
+            after = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
             cosines = measure_cosines(run.scorer, reference, photos, after)
         scored = []
+        recipe = run.drawings[number][0].recipe
         for one, own in zip(pictures, cosines, strict=True):
-            recipe: StylizeRecipe = run.drawings[number][0].recipe
             reach = None
             if recipe.reach_style is not None:
                 reach = measure_reach(
@@ -136,9 +135,18 @@ class BatchDrawer:
         """Return the CLIP embeddings of photos of equal size, by key."""
         if not photos:
             return {}
-        scorer = self._run.scorer
-        images = _upload_photos(photos, scorer.device)
-        return dict(zip((one.photo.key for one in photos), scorer.embed_tensors(images), strict=True))
+        images = _upload_photos(photos, self._run.scorer.device)
+        return dict(zip((one.photo.key for one in photos), self._embed(images), strict=True))
+
+    def _embed(self, images: Sequence[Tensor]) -> Tensor:
+        """Return the CLIP embeddings of pictures uint8 [3, h, w], [n, C].
+
+        Where a choice hangs on them, each is embedded by itself: rounding differs with the size of a batch.
+        """
+        recipe = self._run.config.recipe
+        if recipe.reach_style is None and recipe.candidates == 1:
+            return self._run.scorer.embed_tensors(images)
+        return torch.cat([self._run.scorer.embed_tensors([one]) for one in images])
 
 
 def _keep_only(photos: Sequence[Photo], keys: Collection[str]) -> list[Photo]:

@@ -26,6 +26,7 @@ from artbank.config import StylizeConfig
 from artbank.errors import ImageError
 from artbank.images.framing import Photo
 from artbank.records import Result
+from artbank.results.attempts import Attempt
 from artbank.scoring.scores import Cosines
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylized, Stylizer
@@ -130,6 +131,33 @@ def test_each_photo_gets_the_first_picture_that_reaches_the_gain_as_if_it_were_d
         assert (row.seconds > drawn[0][key].seconds / 100) and row.notes == []
     assert kept.count(0) >= 2 and len(set(kept)) > 1, "some photos were drawn again, and others not"
     assert any("faint" in row.flags for row in found.values())
+
+
+def test_photos_are_drawn_again_together_in_a_batch_of_the_same_composition_also_after_a_crash(
+    photos: Store, shelf: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, batches = Stylizer.stylize_batch, []
+
+    def watch(self: Stylizer, batch: Sequence[Photo], styles: Sequence[str]) -> Iterator[Stylized]:
+        batches.append((self.recipe.strength, {one.key: bool(one.padded.any()) for one in batch}))
+        yield from draw(self, batch, styles)
+
+    monkeypatch.setattr(Stylizer, "stylize_batch", watch)
+    recipe = STYLIZE.model_copy(update={"reach_style": 0.15})
+    found = work(asked(photos, shelf, recipe=recipe, batch_size=6))
+    assert [list(keys) for _, keys in batches] == [[f"{seed}.jpg" for seed in range(6)]] * 3
+    first, second, third = ([key for key, is_drawn in keys.items() if is_drawn] for _, keys in batches)
+    assert first == list(found) and 0 < len(third) < len(second) < 6
+    assert [key for key, row in found.items() if row.strength == 0.5 and "faint" not in row.flags] == [
+        key for key in first if key not in second
+    ]
+    batches.clear()
+    monkeypatch.setattr(Attempt, "strikes", lambda self, key: 2)  # now each photo is drawn alone, with five blank ones
+    alone = work(asked(photos, shelf, output=str(tmp_path / "alone"), recipe=recipe, batch_size=6))
+    assert all(len(keys) == 6 and sum(keys.values()) == 1 for _, keys in batches) and len(batches) > 6
+    columns = ("file_sha256", "structure", "strength", "gain", "flags")
+    for key, row in found.items():
+        assert [getattr(alone[key], name) for name in columns] == [getattr(row, name) for name in columns]
 
 
 @pytest.mark.parametrize(("ceiling", "note"), [(None, NO_CEILING), (-1.0, NO_ROOM)])
