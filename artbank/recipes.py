@@ -60,7 +60,7 @@ class _Recipe(Model):
 PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
 """The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
 
-_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0}
+_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None}
 _AS_DRAWN = {"colour": "free", "colour_strength": 1.0}
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -174,6 +174,7 @@ class StylizeRecipe(_Recipe):
     ADDED_LATER: ClassVar[dict[str, Any]] = {
         "structure": 0.0,
         "keep_structure": None,
+        "reach_style": None,
         "candidates": 1,
         "colour_strength": 1.0,
     }
@@ -242,13 +243,23 @@ class StylizeRecipe(_Recipe):
             "The structure that this takes is found for each photo, by up to two more drawings of it."
         ),
     )
+    reach_style: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description=(
+            "Style gain that every picture must reach: 0 is as like the artworks as its photo, 1 as like them as "
+            "other works of the collection. A photo whose picture stays below is drawn up to two more times, with "
+            "less structure and more strength. Not together with `keep_structure`."
+        ),
+    )
     candidates: int = Field(
         default=1,
         ge=1,
         le=16,
         description=(
             "Pictures to draw of each photo, with this seed and the next ones. The picture with the highest mean of "
-            "style and content score is kept."
+            "style and content score is kept, with `reach_style` of those that reach it."
         ),
     )
     style_weight: float = Field(
@@ -330,6 +341,12 @@ class StylizeRecipe(_Recipe):
         return {**PRESETS[name], **values}
 
     @model_validator(mode="after")
+    def _hold_one_goal(self) -> Self:
+        if self.keep_structure is not None and self.reach_style is not None:
+            raise ValueError("keep_structure asks for more of the photo, reach_style for less of it; give one of them")
+        return self
+
+    @model_validator(mode="after")
     def _order_guidance(self) -> Self:
         if self.guidance_from > self.guidance_to:
             raise ValueError(f"guidance_from {self.guidance_from} is above guidance_to {self.guidance_to}; swap them")
@@ -350,7 +367,8 @@ def is_guided(recipe: StylizeRecipe, step: int) -> bool:
 def count_evaluations(recipe: StylizeRecipe) -> int:
     """Return the UNet evaluations for one picture; a guided step takes two.
 
-    All candidates count. The further drawings that `keep_structure` may need do not: at most two for each candidate.
+    All candidates count. The further drawings that `keep_structure` or `reach_style` may need do not, see
+    `stylization.further_drawings`.
     """
     count = count_steps(recipe)
     inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]

@@ -90,10 +90,8 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         validation_loss: The best validation loss, on held-out artworks.
         clip_style: Mean style score of pictures drawn with the bank.
         clip_style_floor: Style score of the photos that these pictures were drawn from.
-        clip_style_ceiling: Style score of held-out artworks; None if the collection has only one
-            artwork.
-        clip_style_gain: Position of `clip_style` between floor and ceiling: 0 no effect, 1 as
-            similar as the artworks.
+        clip_style_ceiling: Style score of held-out artworks; None if the collection has only one artwork.
+        clip_style_gain: Position of `clip_style` between floor and ceiling: 0 no effect, 1 as similar as the artworks.
         scorer: The CLIP model of the scores; scores of different models do not compare.
         seconds: The bank's share of the training time.
         device: The device that the bank was trained on.
@@ -179,8 +177,7 @@ class PhotoTask(_Row, schema="manifest/1"):
         size: Bytes of the photo, as listed.
         etag: The store's etag of the photo, as listed.
         styles: The styles to draw it in.
-        known_sha256: SHA-256 of the content that its older results were made from; None where there
-            are none.
+        known_sha256: SHA-256 of the content that its older results were made from; None where there are none.
         strikes: Failed attempts that may be this photo's fault, see `attempts`; None if there were
             none.
         is_ambiguous: Whether its picture's name gets a hash, see `filenames`; None, in manifests of
@@ -217,8 +214,7 @@ class Result(_Row, schema="result/1"):
         etag: The store's etag of the photo.
         sha256: SHA-256 of the photo; None if it could not be read.
         style: The style's folder: its name, with `_` for `:`.
-        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: the same id gives
-            the same picture.
+        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: the same id gives the same picture.
         status: `done` or `failed`.
         failure: The kind of failure, one word that can be counted.
         reason: The failure in a sentence, for people.
@@ -232,8 +228,7 @@ class Result(_Row, schema="result/1"):
         clip_style_floor: Cosine of the untouched photo and the collection's artworks.
         clip_text: Cosine of the picture and the words for its style.
         clip_content: Cosine of the picture and the photo: is its content still there?
-        clip_direction: Cosine of the change from photo to picture and the change from photos to
-            artworks.
+        clip_direction: Cosine of the change from photo to picture and the change from photos to artworks.
         ssim: Structural similarity of the luma of picture and photo.
         dino_structure: 1 minus the mean squared difference between the patch self-similarities of picture and photo
             in a DINOv2: 1 as the photo, at least -3; None without a structure model.
@@ -243,21 +238,23 @@ class Result(_Row, schema="result/1"):
         csd_style_floor: The same of the untouched photo.
         style_model: The CSD of the run; None without one. Scores of different models do not compare.
         flags: Signs of a failed picture: `black`, `white` or `flat`; `loose` if it has less structure than
-            the recipe's `keep_structure`.
-        structure: The structure that was found for this photo; None without `keep_structure`.
-        lightness: The fraction of the photo's lightness that was returned for it; None without it.
-        candidates: Mean of `clip_style` and `clip_content` of each picture that was drawn of this photo, in
-            the order of their seeds; the best is kept. None if only one was drawn.
+            the recipe's `keep_structure`; `faint` if it has less of the style than its `reach_style`.
+        structure: The structure that was found for this photo; None without `keep_structure` and `reach_style`.
+        lightness: The fraction of the photo's lightness that was returned for it; None without `keep_structure`.
+        strength: The strength that was found for this photo; None without `reach_style`.
+        gain: Position of `clip_style` between `clip_style_floor` (0) and the mean of held-out artworks (1); None
+            without `reach_style`, and where it cannot be measured, which `notes` says.
+        candidates: Mean of `clip_style` and `clip_content` of each picture that was drawn of this photo with the
+            settings of the one that is kept, in the order of their seeds. None if only one was drawn.
         scorer: The CLIP model of the scores; scores of different models do not compare.
         bank_ids: The banks of the style.
         base_model: The base model as the run named it.
         base_model_hash: SHA-256 of the base model's files.
         recipe: The whole recipe, as JSON.
         seconds: The picture's share of its batch's time.
-        created_at: When the picture was drawn, or failed; of two rows of one photo and style, the
-            newer one counts.
-        notes: Sentences about the photo's conversion that its owner should know, such as high dynamic
-            range mapped to sRGB, or a mark that its picture does not have; None in rows of older versions.
+        created_at: When the picture was drawn, or failed; of two rows of one photo and style, the newer one counts.
+        notes: Sentences that the photo's owner should know, such as high dynamic range mapped to sRGB, a mark that its
+            picture does not have, or a style gain that cannot be measured; None in rows of older versions.
         mark: The mark in the picture's file: `iptc` (XMP's DigitalSourceType is
             compositeWithTrainedAlgorithmicMedia) or `none`; None in rows of older versions, which wrote none.
         metadata: What the file keeps of the photo's metadata: `keep`, `copyright` or `none`; None in rows of older
@@ -297,6 +294,8 @@ class Result(_Row, schema="result/1"):
     flags: list[str] = field(default_factory=list)
     structure: float | None = None
     lightness: float | None = None
+    strength: float | None = None
+    gain: float | None = None
     candidates: list[float] | None = None
     scorer: str | None = None
     bank_ids: list[str]

@@ -197,6 +197,8 @@ def _print_forecast(forecast: StylizeForecast) -> None:
     _print_skipped(forecast.skipped)
     say(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
     say(f"UNet evaluations: {forecast.num_evaluations:,}")
+    if forecast.num_further_evaluations:
+        say(f"UNet evaluations for pictures that are drawn again: up to {forecast.num_further_evaluations:,}")
     if forecast.seconds is not None and forecast.pace is not None:
         total = device_text(forecast.seconds, forecast.pace.device)
         say(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")

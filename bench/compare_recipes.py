@@ -52,7 +52,10 @@ from bench.galleries import middle_square, open_collections, read_photos, split
 from bench.measuring import Marks, Measuring, StyleJudge
 
 RECOLOURED = "photo in its colours"
-_VERSION_0_1 = {"strength": 0.5, "steps": 20, "guidance": 4.0, "solver": "dpm++2m", "structure": 0.0}
+_VERSION_0_1 = {
+    **{"strength": 0.5, "steps": 20, "guidance": 4.0, "solver": "dpm++2m"},
+    **{"structure": 0.0, "colour": "free"},
+}
 _SHOWN_PHOTOS = 4
 
 

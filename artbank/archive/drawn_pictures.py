@@ -1,19 +1,25 @@
-"""Pictures on their way through a shard: drawn, scored, and the best of several candidates.
+"""Pictures on their way through a shard: drawn, scored, and the one of several that is kept.
 
 Pictures are uint8 [h, w, 3] sRGB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from artbank.archive.photo_reader import DecodedPhoto
+from artbank.errors import ImageError
+from artbank.images.framing import Photo
 from artbank.scoring.optional_measures import OptionalScores
 from artbank.scoring.scores import Cosines, rate_candidate
+from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.stylization.stylizer import Stylized
+
+NO_CEILING = "its style gain cannot be measured: the collection has only one artwork"
+NO_ROOM = "its style gain cannot be measured: the photo is as like the artworks as other works of their collection are"
 
 
 @dataclass(frozen=True)
@@ -22,30 +28,65 @@ class DrawnBatch:
 
     Attributes:
         photos: By key.
+        composition: What was drawn, in order: these photos, and blank ones in place of the rest of the batch.
         styles: In the order of the request.
         pictures: The pictures that were drawn without an error, all candidates of a photo.
+        failures: The reason for each photo and style without a picture.
         seconds: Device seconds for each photo and style.
     """
 
     photos: Mapping[str, DecodedPhoto]
+    composition: Sequence[Photo]
     styles: Sequence[str]
     pictures: Sequence[Stylized]
+    failures: Mapping[tuple[str, str], ImageError]
     seconds: float
+
+
+@dataclass(frozen=True)
+class StyleReach:
+    """The settings of a picture, and whether they reach the recipe's `reach_style`.
+
+    Attributes:
+        structure: 0..1.
+        strength: Above 0, up to 1.
+        gain: Style gain of the picture; None if it cannot be measured.
+        is_reached: Whether the gain is as high as it must be; True if it cannot be measured.
+        note: The reason that it cannot be measured, as a sentence; empty if it can.
+    """
+
+    structure: float
+    strength: float
+    gain: float | None
+    is_reached: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class ScoredPicture:
     """A picture with its photo and its scores.
 
-    `candidates` has the scores of all pictures that were drawn of the photo; it is empty if that was only one.
+    `candidates` has the scores of all pictures that were drawn of the photo with the same settings; it is empty if that
+    was only one. `reach` is None without `reach_style` in the recipe.
     """
 
     photo: DecodedPhoto
     picture: Stylized
     cosines: Cosines
     seconds: float
+    reach: StyleReach | None = None
     candidates: tuple[float, ...] = ()
     more_scores: OptionalScores = OptionalScores()
+
+    @property
+    def key(self) -> str:
+        """The photo's key."""
+        return self.picture.key
+
+    @property
+    def is_faint(self) -> bool:
+        """Whether it has less of the style than the recipe asks for."""
+        return self.reach is not None and not self.reach.is_reached
 
     @property
     def rgb(self) -> np.ndarray:
@@ -65,15 +106,50 @@ class ScoredPicture:
         return self.rgb.shape[1], self.rgb.shape[0]
 
 
-def keep_best(batch: DrawnBatch, pictures: Sequence[Stylized], cosines: Sequence[Cosines]) -> list[ScoredPicture]:
-    """Return the best candidate of each photo, in the order of the photos; of equals the first."""
+def measure_reach(
+    cosines: Cosines, ceiling: Ceiling | None, wanted: float, *, structure: float, strength: float
+) -> StyleReach:
+    """Compare the style gain of a picture with what its recipe asks for.
+
+    Args:
+        cosines: Its scores; its photo's own style score is the floor.
+        ceiling: The style score of held-out artworks; None if there was only one artwork.
+        wanted: `reach_style`.
+        structure: Of the picture.
+        strength: Of the picture.
+    """
+    gain = ScoreBounds(cosines.clip_style_floor, ceiling).gain(cosines.clip_style)
+    if gain is None:
+        return StyleReach(structure, strength, None, True, NO_CEILING if ceiling is None else NO_ROOM)
+    return StyleReach(structure, strength, gain, gain >= wanted)
+
+
+def keep_best(scored: Iterable[ScoredPicture]) -> list[ScoredPicture]:
+    """Return the best candidate of each photo, in the order of the photos; of equals the first.
+
+    With `reach_style` it is the best of those that reach it. If none does, it is the one with the highest gain.
+    """
     candidates: dict[str, list[ScoredPicture]] = {}
-    for one, own in zip(pictures, cosines, strict=True):
-        scored = ScoredPicture(batch.photos[one.key], one, own, batch.seconds)
-        candidates.setdefault(one.key, []).append(scored)
+    for one in scored:
+        candidates.setdefault(one.key, []).append(one)
     kept = []
     for drawn in candidates.values():
         scores = tuple(rate_candidate(one.cosines) for one in drawn)
-        best = drawn[scores.index(max(scores))]
+        best = max(zip(drawn, scores, strict=True), key=lambda pair: _rank(*pair))[0]
         kept.append(replace(best, candidates=scores if len(scores) > 1 else ()))
     return kept
+
+
+def keep_first_reached(before: ScoredPicture, after: ScoredPicture) -> ScoredPicture:
+    """Return the one of two drawings of a photo that is kept: the first that reaches the gain, else the higher gain."""
+    if not before.is_faint:
+        return before
+    return after if not after.is_faint or _gain(after) > _gain(before) else before
+
+
+def _rank(one: ScoredPicture, score: float) -> tuple[bool, float]:
+    return not one.is_faint, _gain(one) if one.is_faint else score
+
+
+def _gain(one: ScoredPicture) -> float:
+    return one.reach.gain if one.reach is not None and one.reach.gain is not None else 0.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from artbank.archive.drawn_pictures import ScoredPicture
 from artbank.archive.run_resources import RunResources
 from artbank.errors import ImageError
-from artbank.images.file_metadata import FileMetadata
 from artbank.images.pool import EncodedPicture
 from artbank.recipes import StylizeRecipe
 from artbank.records import PhotoTask, Result
@@ -15,9 +15,6 @@ from artbank.results.attempts import Attempt
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
 from artbank.runtime.hashing import short_hash
-from artbank.scoring.optional_measures import OptionalScores
-from artbank.scoring.scores import Cosines, Scores
-from artbank.stylization.stylizer import Stylized
 
 
 @dataclass(frozen=True)
@@ -78,64 +75,42 @@ class RowWriter:
         return kept
 
     def done(
-        self,
-        task: PhotoTask,
-        style: str,
-        digest: str,
-        *,
-        file_name: str,
-        picture: EncodedPicture,
-        size_px: tuple[int, int],
-        drawn: Stylized,
-        cosines: Cosines,
-        more_scores: OptionalScores,
-        candidates: tuple[float, ...],
-        seconds: float,
-        metadata: FileMetadata,
-        notes: list[str],
+        self, scored: ScoredPicture, *, file_name: str, picture: EncodedPicture, size_px: tuple[int, int]
     ) -> FinishedRow:
         """Return the row of a picture.
 
         Args:
-            task: The photo.
-            style: The style.
-            digest: SHA-256 of the photo's file, hex.
+            scored: The picture as it was drawn, with its photo and its CLIP scores.
             file_name: Key of the picture, or of the container that holds it.
             picture: Its bytes, SSIM and flags.
             size_px: Its width and height.
-            drawn: The picture as it was drawn: its seed, and the structure that was found for it.
-            cosines: Its CLIP scores.
-            more_scores: Its scores by optional models.
-            candidates: Scores of all pictures that it was chosen from; empty without a choice.
-            seconds: Device seconds of this picture.
-            metadata: What its file has beside its pixels.
-            notes: Sentences about the photo's conversion, marks and metadata.
         """
-        telemetry.count_picture(style, "done", None, seconds)
-        scores = Scores(**vars(cosines), ssim=picture.ssim, flags=picture.flags)
-        flags = [*scores.flags, "loose"] if drawn.is_loose else list(scores.flags)
-        facts = {**vars(scores), **vars(more_scores), "flags": flags, "scorer": self._run.scorer.id}
-        if drawn.kept is not None:
-            facts |= {"structure": drawn.kept.structure, "lightness": drawn.kept.lightness}
-        recipe = self._recipe(task)
+        photo, drawn = scored.photo, scored.picture
+        telemetry.count_picture(drawn.style, "done", None, scored.seconds)
+        recipe = self._recipe(photo.task)
         width, height = size_px
         return FinishedRow(
             replace(
-                self._row(task, style, digest),
+                self._row(photo.task, drawn.style, photo.digest),
                 file_name=file_name,
                 file_size=len(picture.data),
                 file_sha256=short_hash(picture.data, 64),
                 width_px=width,
                 height_px=height,
                 seed=drawn.seed,
-                candidates=list(candidates) or None,
-                seconds=seconds,
+                **vars(scored.cosines),
+                **vars(scored.more_scores),
+                ssim=picture.ssim,
+                flags=_list_flags(picture, scored),
+                scorer=self._run.scorer.id,
+                **_found_settings(scored),
+                candidates=list(scored.candidates) or None,
+                seconds=scored.seconds,
                 mark=recipe.mark,
                 metadata=recipe.metadata,
-                kept_metadata=list(metadata.kept),
-                photo_marks=list(metadata.photo_marks),
-                notes=notes,
-                **facts,
+                kept_metadata=list(photo.metadata.kept),
+                photo_marks=list(photo.metadata.photo_marks),
+                notes=_list_notes(scored),
             )
         )
 
@@ -165,3 +140,24 @@ class RowWriter:
     def _recipe(self, task: PhotoTask) -> StylizeRecipe:
         """Return the recipe of a photo's pictures."""
         return self._run.config.recipe.model_copy(update=task.exact_settings)
+
+
+def _list_flags(picture: EncodedPicture, scored: ScoredPicture) -> list[str]:
+    """Return the flags of the pixels, and those of the goals that were not reached."""
+    goals = {"loose": scored.picture.is_loose, "faint": scored.is_faint}
+    return [*picture.flags, *(flag for flag, is_missed in goals.items() if is_missed)]
+
+
+def _list_notes(scored: ScoredPicture) -> list[str]:
+    """Return the notes on the photo, and on a style gain that cannot be measured."""
+    reason = "" if scored.reach is None else scored.reach.note
+    return [*scored.photo.notes, *([reason] if reason else [])]
+
+
+def _found_settings(scored: ScoredPicture) -> dict[str, float | None]:
+    """Return the columns of the settings that were found for the photo; none where the recipe has no goal."""
+    if scored.picture.kept is not None:
+        return {"structure": scored.picture.kept.structure, "lightness": scored.picture.kept.lightness}
+    if scored.reach is not None:
+        return {"structure": scored.reach.structure, "strength": scored.reach.strength, "gain": scored.reach.gain}
+    return {}

@@ -31,6 +31,7 @@ from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped
+from artbank.stylization.further_drawings import count_further_evaluations
 
 _SHOWN = 5  # shards in a forecast
 
@@ -282,6 +283,7 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         first_shards=[(len(keys), keys[0].as_py(), keys[-1].as_py()) for keys in first_shards],
         text="",
         num_evaluations=count_evaluations(config.recipe) * num_pictures,
+        num_further_evaluations=count_further_evaluations(config.recipe) * num_pictures,
         pace=pace,
         num_skipped=count_skipped(found.skipped),
         skipped=found.skipped,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from artbank.archive.photo_reader import PhotoReader
 from artbank.archive.plan import StylizePlan
 from artbank.archive.stores import RunStores
@@ -17,14 +19,21 @@ from artbank.scoring.clip import load_scorer
 from artbank.scoring.optional_measures import OptionalMeasures
 from artbank.scoring.structure_model import load_structure_model
 from artbank.scoring.style_model import load_style_model
+from artbank.stylization.further_drawings import list_stronger
 from artbank.stylization.stylizer import Stylizer
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 8  # on two cores more than four gain little
 _BATCH_ON_CUDA = 16  # never measured
 
 
 class RunResources:
-    """Stores, model, styles, scorer and decoder pool of one run, loaded once per process."""
+    """Stores, model, styles, scorer and decoder pool of one run, loaded once per process.
+
+    `drawings` has the stylizers of all candidates, for the first drawing of a photo and for each further one that
+    `reach_style` may take.
+    """
 
     def __init__(self, config: StylizeConfig, plan: StylizePlan):
         """Load everything.
@@ -48,8 +57,7 @@ class RunResources:
             )
         self.stylizer = Stylizer(base, [style for style, _ in loaded], config.recipe)
         base.warn_of_size(self.stylizer.short_px)
-        first = config.recipe.seed
-        self.candidates = [self.stylizer.with_seed(first + i) for i in range(config.recipe.candidates)]
+        self.drawings = self._prepare_drawings()
         self.scorer = load_scorer(config)
         self.measures = OptionalMeasures(load_structure_model(config), load_style_model(config))
         for name, reference in self.references.items():
@@ -81,6 +89,25 @@ class RunResources:
         """
         if self.plan.is_leased:
             self._guard.check()
+
+    def _prepare_drawings(self) -> list[list[Stylizer]]:
+        recipe = self.config.recipe
+        seeds = range(recipe.seed, recipe.seed + recipe.candidates)
+        if recipe.reach_style is not None:
+            self._warn_of_missing_ceilings()
+        return [
+            [self.stylizer.with_settings(seed=seed, structure=one.structure, strength=one.strength) for seed in seeds]
+            for one in (recipe, *list_stronger(recipe))
+        ]
+
+    def _warn_of_missing_ceilings(self) -> None:
+        for name, reference in self.references.items():
+            if reference.ceiling is None:
+                logger.warning(
+                    "style %s: its style gain cannot be measured, because a collection of it has only one artwork; "
+                    "reach_style has no effect on its pictures",
+                    name,
+                )
 
     def _decode_options(self) -> DecodeOptions:
         return DecodeOptions(

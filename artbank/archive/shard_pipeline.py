@@ -6,22 +6,15 @@ read and decoded, and the pictures of the last are encoded and written.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture, keep_best
+from artbank.archive.batch_drawing import BatchDrawer
+from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture
 from artbank.archive.photo_reader import DecodedPhoto, Known, PhotoRead, UnchangedPhoto
 from artbank.archive.picture_rows import FinishedRow, RowWriter
 from artbank.archive.run_resources import RunResources
-from artbank.diffusion.tensors import upload
 from artbank.errors import ImageError, StopRequested
-from artbank.images.framing import Photo
 from artbank.images.pool import EncodedPicture, EncodeJob
 from artbank.records import PhotoTask
 from artbank.results import attempts, layout, ledger
@@ -30,9 +23,6 @@ from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.filenames import output_name
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, batch_by, prefetch
-from artbank.scoring.optional_measures import PhotoView
-from artbank.scoring.scores import measure_cosines
-from artbank.stylization.stylizer import Stylized
 
 _WRITES = 4  # batches that are encoded and written while the model draws the next one
 _CRASHED = (
@@ -57,6 +47,7 @@ class ShardPipeline:
         self._attempt = attempt
         self._should_stop = should_stop
         self._rows = RowWriter(run, attempt)
+        self._drawer = BatchDrawer(run)
         self._without_picture: list[FinishedRow] = []  # unchanged, rejected and failed photos, in order
         self._packed: list[PackedPicture] = []  # pictures for the containers
 
@@ -112,56 +103,17 @@ class ShardPipeline:
                 self._without_picture += self._rows.failed(one.task, one.task.styles, one.digest, error)
 
     def _draw_group(self, batch: Sequence[DecodedPhoto], keys: set[str]) -> DrawnBatch:
-        """Draw some photos of a batch with blank photos in place of the others: the composition stays the same."""
-        start = time.monotonic()
-        own = {one.photo.key: one for one in batch if one.photo.key in keys}
-        photos = [one.photo if one.photo.key in keys else _blank(one.photo) for one in batch]
-        styles = batch[0].task.styles
-        with telemetry.time_stage("draw"):
-            made = [
-                one
-                for candidate in self._run.candidates
-                for one in candidate.stylize_batch(photos, styles)
-                if one.key in keys
-            ]
-        seconds = (time.monotonic() - start) / max(len(keys) * len(styles), 1)
-        drawn = [one for one in made if one.error is None]
-        known = {(one.key, one.style) for one in drawn}
-        failures = {(one.key, one.style): one.error for one in made if (one.key, one.style) not in known}
-        for (key, style), error in failures.items():
-            assert error is not None
-            self._without_picture += self._rows.failed(own[key].task, [style], own[key].digest, error)
-        return DrawnBatch(own, styles, drawn, seconds)
+        """Draw some photos of a batch; set the rows of those that get no picture aside."""
+        drawn = self._drawer.draw(batch, keys)
+        for (key, style), error in drawn.failures.items():
+            photo = drawn.photos[key]
+            self._without_picture += self._rows.failed(photo.task, [style], photo.digest, error)
+        return drawn
 
     def _score(self, batches: Iterable[DrawnBatch]) -> Iterator[list[ScoredPicture]]:
-        """Score pictures, style by style; each photo is embedded once for all its styles."""
-        run = self._run
+        """Score pictures, style by style, and draw those again that do not reach the recipe's goal."""
         for batch in batches:
-            with telemetry.time_stage("score"):
-                before, views = self._look_at_photos(list(batch.photos.values()))
-            for style in batch.styles:
-                pictures = [one for one in batch.pictures if one.style == style]
-                if not pictures:
-                    continue
-                with telemetry.time_stage("score"):
-                    photos = torch.stack([before[one.key] for one in pictures])
-                    after = run.scorer.embed_tensors([_as_tensor(one) for one in pictures])
-                    cosines = measure_cosines(run.scorer, run.references[style], photos, after)
-                    kept = keep_best(batch, pictures, cosines)
-                    seen = [views[one.picture.key] for one in kept]
-                    tensors = [_as_tensor(one.picture) for one in kept]
-                    scores = run.measures.score(run.references[style], seen, tensors)
-                yield [one.finish_scores(own) for one, own in zip(kept, scores, strict=True)]
-
-    def _look_at_photos(self, photos: Sequence[DecodedPhoto]) -> tuple[dict[str, Tensor], dict[str, PhotoView]]:
-        """Return the CLIP embeddings of photos of equal size, and what the optional models see in them, by key."""
-        if not photos:
-            return {}, {}
-        run = self._run
-        images = _upload_photos(photos, run.scorer.device)
-        keys = [one.photo.key for one in photos]
-        embedded = dict(zip(keys, run.scorer.embed_tensors(images), strict=True))
-        return embedded, dict(zip(keys, run.measures.view(images), strict=True))
+            yield from self._drawer.score(batch)
 
     def _encode(
         self, scored: Iterable[list[ScoredPicture]]
@@ -210,19 +162,10 @@ class ShardPipeline:
                 continue
             name = output_name(one.photo.photo.key, is_ambiguous=bool(task.is_ambiguous))
             finished = self._rows.done(
-                task,
-                style,
-                one.photo.digest,
+                scored=one,
                 file_name=self._file_key(style, name),
                 picture=picture,
                 size_px=one.size_px(self._run.config.recipe.size),
-                drawn=one.picture,
-                cosines=one.cosines,
-                more_scores=one.more_scores,
-                candidates=one.candidates,
-                seconds=one.seconds,
-                metadata=one.photo.metadata,
-                notes=one.photo.notes,
             )
             rows.append(finished)
             packed.append(PackedPicture.from_row(finished.row, name, picture.data))
@@ -253,22 +196,5 @@ class ShardPipeline:
             output.write(name, pack(name, (one for one in self._packed if one.facts["style"] == style)))
 
 
-def _upload_photos(photos: Sequence[DecodedPhoto], device: torch.device) -> list[Tensor]:
-    """Return photos as uint8 [3, h, w] on a device, without their padding."""
-    frames = [one.photo.frame for one in photos]
-    images = upload([one.photo.padded for one in photos], device)
-    return [image[:, : frame.height_px, : frame.width_px] for image, frame in zip(images, frames, strict=True)]
-
-
 def _batch_key(photo: DecodedPhoto) -> tuple[tuple[str, ...], tuple[int, int]]:
     return tuple(photo.task.styles), photo.photo.bucket
-
-
-def _blank(photo: Photo) -> Photo:
-    return replace(photo, padded=np.zeros_like(photo.padded))
-
-
-def _as_tensor(picture: Stylized) -> Tensor:
-    """Return a picture uint8 [3, h, w] on the model's device."""
-    assert picture.on_device is not None
-    return picture.on_device

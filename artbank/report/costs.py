@@ -14,12 +14,11 @@ _MAX_LISTED = 50  # collections in a forecast
 
 def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
     """Return the forecast of a run over an archive as Markdown."""
-    evaluations = number_text(forecast.num_evaluations, "evaluation")
     sections = [
         f"# {escape(title)}",
         f"{number_text(forecast.num_photos, 'photo')}, of which **{forecast.num_tasks:,}** lack "
         f"{number_text(forecast.num_pictures, 'picture')}, in {number_text(forecast.num_shards, 'shard')}; "
-        f"{evaluations} of the UNet. {number_text(forecast.num_skipped, 'file')} skipped.",
+        f"{evaluations_text(forecast)}. {number_text(forecast.num_skipped, 'file')} skipped.",
         _picture_cost(forecast) if forecast.num_pictures else "",
         "## The first shards\n\n" + table(["photos", "from", "to"], forecast.first_shards, numbers_from=3)
         if forecast.first_shards
@@ -27,6 +26,14 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
         skipped_markdown([asdict(kind) for kind in forecast.skipped]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def evaluations_text(forecast: StylizeForecast) -> str:
+    """Return the UNet evaluations of a forecast as text, such as `190 evaluations of the UNet`."""
+    text = f"{number_text(forecast.num_evaluations, 'evaluation')} of the UNet"
+    if not forecast.num_further_evaluations:
+        return text
+    return f"{text}, and up to {forecast.num_further_evaluations:,} more for pictures that are drawn again"
 
 
 def training_markdown(forecast: TrainForecast, *, title: str) -> str:

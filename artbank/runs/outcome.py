@@ -125,10 +125,12 @@ class StylizeForecast:
         seconds: Forecast for all pictures on one worker.
         first_shards: Number of photos, first and last key of each of the first few shards.
         text: The whole forecast as Markdown.
-        num_evaluations: Evaluations of the UNet for all pictures.
+        num_evaluations: Evaluations of the UNet for all pictures, each drawn once.
         pace: Pace that `seconds` is based on.
         num_skipped: Files of the archive that are no photos or cannot be listed.
         skipped: The same files by kind.
+        num_further_evaluations: Further ones, at most, for pictures that do not reach the recipe's `keep_structure` or
+            `reach_style` and are drawn again.
     """
 
     num_photos: int
@@ -143,6 +145,7 @@ class StylizeForecast:
     pace: Pace | None = None
     num_skipped: int = 0
     skipped: tuple[SkippedKind, ...] = ()
+    num_further_evaluations: int = 0
 
 
 class StyleTotals(NamedTuple):

@@ -83,7 +83,7 @@ def score(
 
 
 def measure_cosines(scorer: Scorer, reference: StyleReference, before: Tensor, after: Tensor) -> list[Cosines]:
-    """Return the CLIP scores of pictures, from embeddings.
+    """Return the CLIP scores of pictures, from embeddings; those of one picture are the same bits in any batch.
 
     Args:
         scorer: The one that made the embeddings.
@@ -104,9 +104,9 @@ def measure_cosines(scorer: Scorer, reference: StyleReference, before: Tensor, a
     directions = (normalize(moved, dim=1) * normalize(wanted, dim=1)).sum(1).tolist()
     has_moved = (moved.norm(dim=1) > _MIN_MOVE).tolist()
     columns = (
-        (after @ reference.centroid).tolist(),
-        (before @ reference.centroid).tolist(),
-        (after @ reference.text).tolist(),
+        (after * reference.centroid).sum(1).tolist(),  # row by row: a product with a matrix rounds by its height
+        (before * reference.centroid).sum(1).tolist(),
+        (after * reference.text).sum(1).tolist(),
         (after * before).sum(1).tolist(),
         [direction if far else None for direction, far in zip(directions, has_moved, strict=True)],
     )

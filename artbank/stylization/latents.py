@@ -8,6 +8,7 @@ in `stylizer`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -41,6 +42,14 @@ class LatentStylizer:
         self._styled = {name: cache(prompt) for name, prompt in self.prompts.items()}
         self._guided = {name: cache(torch.cat([negative, prompt])) for name, prompt in self.prompts.items()}
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
+
+    def with_recipe(self, recipe: StylizeRecipe) -> LatentStylizer:
+        """Return the same for a recipe that differs in seed, structure or strength; nothing is encoded again."""
+        other = copy.copy(self)
+        other.recipe = recipe
+        if recipe.strength != self.recipe.strength:
+            other._solver = SolverTable.from_recipe(self.base.scheduler, recipe, self.base.device)
+        return other
 
     @torch.no_grad()
     def stylize(self, clean: Tensor, noise: Tensor, style: str, structure: float = 0.0) -> Tensor:

@@ -95,7 +95,10 @@ class _Inputs:
 
 
 class Stylizer:
-    """A base model, some styles and a recipe, ready for photos."""
+    """A base model, some styles and a recipe, ready for photos.
+
+    It draws no `candidates` and does not see to `reach_style`, which need scores: `archive.batch_drawing` does.
+    """
 
     def __init__(self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe):
         """Check the styles, and encode every prompt once.
@@ -111,11 +114,12 @@ class Stylizer:
         self.recipe = recipe
         self._latents = LatentStylizer(base, styles, recipe)
 
-    def with_seed(self, seed: int) -> Stylizer:
-        """Return the same stylizer for another seed of the run; nothing is encoded again."""
+    def with_settings(self, **settings: int | float) -> Stylizer:
+        """Return the same stylizer with another seed, structure or strength; nothing is encoded again."""
         other = copy.copy(self)
-        other.__dict__.pop("_in_float32", None)  # it has the seed of this one
-        other.recipe = self.recipe.model_copy(update={"seed": seed})
+        other.__dict__.pop("_in_float32", None)  # it has the settings of this one
+        other.recipe = self.recipe.model_copy(update=settings)
+        other._latents = self._latents.with_recipe(other.recipe)
         return other
 
     @property

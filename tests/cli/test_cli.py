@@ -227,6 +227,11 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
         "UNet evaluations: 3",
         "shard 1: 1 photo, roll 1/b.png to roll 1/b.png",
     ]
+    file = tmp_path / "parameters.yaml"
+    file.write_text(yaml.safe_dump({"config": {"recipe": {"reach_style": 0.5}}}))
+    again = "UNet evaluations for pictures that are drawn again: up to 20"
+    for goal in (["--reach-style", "0.5"], ["--parameters", file]):
+        assert again in call(*words, *FAST, *goal).out.splitlines()
     facts = json.loads(call(*words, *FAST, "--json").out)
     assert (facts["num_tasks"], facts["first_shards"]) == (2, [[2, "a.jpg", "roll 1/b.png"]])
     assert not (tmp_path / "out").exists()

@@ -145,7 +145,7 @@ def check_message(error: Exception) -> None:
         {"palette": 7},
         "[" * 100_000,
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_a_reference_whose_facts_are_absurd_is_refused(facts: Any) -> None:
     def tell(header: Any) -> Any:

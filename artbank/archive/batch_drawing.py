@@ -1,0 +1,181 @@
+"""Draw and score batches of photos; again with more of the style, where a picture does not reach `reach_style`.
+
+Some photos of a batch are drawn with blank photos in place of the others. So the composition of the batch stays the
+same, and no picture depends on the other photos.
+
+Shape legend: n pictures, C dimensions of CLIP's space.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture, keep_best, keep_first_reached, measure_reach
+from artbank.archive.photo_reader import DecodedPhoto
+from artbank.archive.run_resources import RunResources
+from artbank.diffusion.tensors import upload
+from artbank.images.framing import Photo
+from artbank.runtime import telemetry
+from artbank.scoring.optional_measures import PhotoView
+from artbank.scoring.scores import measure_cosines
+from artbank.stylization.stylizer import Stylized
+
+
+class BatchDrawer:
+    """Draws and scores batches with the resources of a run."""
+
+    def __init__(self, run: RunResources):
+        """Use a run's stylizers, scorer and references."""
+        self._run = run
+
+    def draw(self, batch: Sequence[DecodedPhoto], keys: Collection[str]) -> DrawnBatch:
+        """Draw some photos of a batch with the recipe's settings.
+
+        Args:
+            batch: Photos of equal size and styles.
+            keys: Those to draw, at least one.
+        """
+        start = time.monotonic()
+        composition = _keep_only([one.photo for one in batch], keys)
+        styles = batch[0].task.styles
+        with telemetry.time_stage("draw"):
+            made = self._draw_candidates(0, composition, keys, styles)
+        pictures = [one for one in made if one.error is None]
+        known = {(one.key, one.style) for one in pictures}
+        return DrawnBatch(
+            photos={one.photo.key: one for one in batch if one.photo.key in keys},
+            composition=composition,
+            styles=styles,
+            pictures=pictures,
+            failures={
+                (one.key, one.style): one.error for one in made if one.error and (one.key, one.style) not in known
+            },
+            seconds=(time.monotonic() - start) / (len(keys) * len(styles)),
+        )
+
+    def score(self, batch: DrawnBatch) -> Iterator[list[ScoredPicture]]:
+        """Score the pictures of a batch, and yield those that are kept, style by style.
+
+        Each photo is embedded once for all its styles. Pictures that do not reach `reach_style` are drawn again.
+        """
+        with telemetry.time_stage("score"):
+            before, views = self._look_at_photos(list(batch.photos.values()))
+        for style in batch.styles:
+            pictures = [one for one in batch.pictures if one.style == style]
+            if pictures:
+                first = {one.key: one for one in self._keep(batch, 0, pictures, before, batch.seconds)}
+                kept = self._draw_further(batch, style, first, before)
+                yield self._add_optional_scores(style, list(kept.values()), views)
+
+    def _draw_further(
+        self, batch: DrawnBatch, style: str, kept: dict[str, ScoredPicture], before: dict[str, Tensor]
+    ) -> dict[str, ScoredPicture]:
+        """Draw the photos again whose pictures do not reach `reach_style`, together, with more of the style each time.
+
+        Args:
+            batch: The batch.
+            style: One of its styles.
+            kept: The pictures in that style by key.
+            before: The CLIP embeddings of the photos by key.
+        """
+        for number in range(1, len(self._run.drawings)):
+            faint = {key for key, one in kept.items() if one.is_faint}
+            if not faint:
+                break
+            start = time.monotonic()
+            with telemetry.time_stage("draw"):
+                made = self._draw_candidates(number, _keep_only(batch.composition, faint), faint, [style])
+            seconds = (time.monotonic() - start) / len(faint)
+            again = self._keep(batch, number, [one for one in made if one.error is None], before, 0.0)
+            better = {one.key: keep_first_reached(kept[one.key], one) for one in again}
+            kept |= {
+                key: replace(better.get(key, kept[key]), seconds=kept[key].seconds + seconds) for key in sorted(faint)
+            }
+        return kept
+
+    def _draw_candidates(
+        self, number: int, composition: Sequence[Photo], keys: Collection[str], styles: Sequence[str]
+    ) -> list[Stylized]:
+        """Return all candidates of some photos; drawing 0 is the first, with the recipe's own settings."""
+        return [
+            one
+            for candidate in self._run.drawings[number]
+            for one in candidate.stylize_batch(composition, styles)
+            if one.key in keys
+        ]
+
+    def _keep(
+        self, batch: DrawnBatch, number: int, pictures: Sequence[Stylized], before: dict[str, Tensor], seconds: float
+    ) -> list[ScoredPicture]:
+        """Score the candidates of one drawing in one style; return the best of each photo."""
+        if not pictures:
+            return []
+        run = self._run
+        reference = run.references[pictures[0].style]
+        with telemetry.time_stage("score"):
+            photos = torch.stack([before[one.key] for one in pictures])  # [n, C]
+            after = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
+            cosines = measure_cosines(run.scorer, reference, photos, after)
+        scored = []
+        recipe = run.drawings[number][0].recipe
+        for one, own in zip(pictures, cosines, strict=True):
+            reach = None
+            if recipe.reach_style is not None:
+                reach = measure_reach(
+                    own, reference.ceiling, recipe.reach_style, structure=recipe.structure, strength=recipe.strength
+                )
+            scored.append(ScoredPicture(batch.photos[one.key], one, own, seconds, reach))
+        return keep_best(scored)
+
+    def _add_optional_scores(
+        self, style: str, kept: Sequence[ScoredPicture], views: dict[str, PhotoView]
+    ) -> list[ScoredPicture]:
+        """Return the pictures that are kept in one style with the scores of the optional models."""
+        run = self._run
+        with telemetry.time_stage("score"):
+            pictures = [_as_tensor(one.picture) for one in kept]
+            scores = run.measures.score(run.references[style], [views[one.key] for one in kept], pictures)
+        return [one.finish_scores(own) for one, own in zip(kept, scores, strict=True)]
+
+    def _look_at_photos(self, photos: Sequence[DecodedPhoto]) -> tuple[dict[str, Tensor], dict[str, PhotoView]]:
+        """Return the CLIP embeddings of photos of equal size, and what the optional models see in them, by key."""
+        if not photos:
+            return {}, {}
+        images = _upload_photos(photos, self._run.scorer.device)
+        keys = [one.photo.key for one in photos]
+        embedded = dict(zip(keys, self._embed(images), strict=True))
+        return embedded, dict(zip(keys, self._run.measures.view(images), strict=True))
+
+    def _embed(self, images: Sequence[Tensor]) -> Tensor:
+        """Return the CLIP embeddings of pictures uint8 [3, h, w], [n, C].
+
+        Where a choice hangs on them, each is embedded by itself: rounding differs with the size of a batch.
+        """
+        recipe = self._run.config.recipe
+        if recipe.reach_style is None and recipe.candidates == 1:
+            return self._run.scorer.embed_tensors(images)
+        return torch.cat([self._run.scorer.embed_tensors([one]) for one in images])
+
+
+def _keep_only(photos: Sequence[Photo], keys: Collection[str]) -> list[Photo]:
+    """Return the photos with blank ones in place of those without a key among `keys`."""
+    return [one if one.key in keys else replace(one, padded=np.zeros_like(one.padded)) for one in photos]
+
+
+def _upload_photos(photos: Sequence[DecodedPhoto], device: torch.device) -> list[Tensor]:
+    """Return photos as uint8 [3, h, w] on a device, without their padding."""
+    frames = [one.photo.frame for one in photos]
+    images = upload([one.photo.padded for one in photos], device)
+    return [image[:, : frame.height_px, : frame.width_px] for image, frame in zip(images, frames, strict=True)]
+
+
+def _as_tensor(picture: Stylized) -> Tensor:
+    """Return a picture uint8 [3, h, w] on the model's device."""
+    assert picture.on_device is not None
+    return picture.on_device
