@@ -38,19 +38,19 @@ _ONE = 128  # a gain of 1, so that gain times detail fits in 16 bits
 _STRIP_PX = 64  # rows at a time: the intermediate values of a large picture need more memory than the picture
 
 
-def extract_detail(photo: np.ndarray, working: np.ndarray) -> bytes | None:
-    """Return the luma of a photo [H, W, 3] minus that of its working image [h, w, 3], as a JPEG.
+def extract_detail(luma: np.ndarray, working: np.ndarray) -> bytes | None:
+    """Return the luma of a photo [H, W] minus that of its working image [h, w, 3], as a JPEG.
 
-    The JPEG needs about a tenth of the photo's pixels in bytes. It has half the difference, so that any fits.
+    The JPEG has half the difference, so that any fits. All pictures of the photo share it.
 
     Returns:
         The file; None for a photo that is no larger than its working image, or too long for a JPEG.
     """
-    height, width = photo.shape[:2]
+    height, width = luma.shape
     if height <= working.shape[0] or width <= working.shape[1] or max(height, width) > _MAX_SIDE_PX:
         return None
     known = cv2.resize(_luma(working), (width, height), interpolation=cv2.INTER_CUBIC)
-    half = cv2.addWeighted(_luma(photo), 0.5, known, -0.5, _ZERO)
+    half = cv2.addWeighted(luma, 0.5, known, -0.5, _ZERO)
     file = io.BytesIO()
     Image.fromarray(half).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()

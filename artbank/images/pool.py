@@ -238,15 +238,17 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
         data,
         max_pixels=options.max_pixels,
         alpha=options.alpha,
-        choose_size=None if options.detail else lambda width, height: Frame.for_photo(width, height, **sizes).size_px,
+        choose_size=lambda width, height: Frame.for_photo(width, height, **sizes).size_px,
         file_name=key,
+        with_luma=options.detail,
     )
     photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)
     metadata = make_file_metadata(data, key, mark=options.mark, metadata=options.metadata)
-    detail = extract_detail(picture.rgb, photo.working) if options.detail else None
+    luma = picture.whole_luma
+    detail = None if luma is None else extract_detail(luma, photo.working)
     return PhotoWithAlpha(photo, alpha, picture.note, metadata, detail)
 
 
