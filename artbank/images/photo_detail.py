@@ -88,8 +88,10 @@ def _add_fine(enlarged: np.ndarray, gain: np.ndarray, detail: bytes) -> np.ndarr
     found = np.empty_like(enlarged)
     for top in range(0, len(found), _STRIP_PX):
         rows = slice(top, top + _STRIP_PX)
-        change = (half[rows].astype(np.int16) - _ZERO) * gain[rows]  # half of the detail: at most 128 x 128
-        change = (change + _ONE // 4) >> 6
+        change = half[rows].astype(np.int16) - _ZERO
+        change *= gain[rows]  # at most 128 x 128
+        change += _ONE // 4
+        change >>= 6  # the stored half times 2, by the unit of the gain, which is 128
         cv2.add(enlarged[rows], cv2.merge([change] * 3), dst=found[rows], dtype=cv2.CV_8U)
     return found
 
