@@ -45,13 +45,18 @@ class _Recipe(Model):
         """Versions of the code behind single settings, where it changed and `VERSION` did not."""
         return {}
 
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """Fields that change nothing, whatever their value, because of the values of others."""
+        return frozenset()
+
     def digest(self) -> str:
         """Return 16 hex digits, equal exactly for recipes with equal settings.
 
         A field that was added later does not count while it changes nothing, so older results keep their names.
         """
-        settings = self.model_dump(mode="json", exclude=set(self.NOT_COUNTED))
-        unchanged = {name for name, value in self.ADDED_LATER.items() if settings[name] == value}
+        settings = self.model_dump(mode="json", exclude=set(self.NOT_COUNTED | self.without_effect))
+        unchanged = {name for name, value in self.ADDED_LATER.items() if settings.get(name) == value}
         counted = {name: value for name, value in settings.items() if name not in unchanged}
         facts = {"version": self.VERSION, **self.code_versions, **counted}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -177,6 +182,7 @@ class StylizeRecipe(_Recipe):
         "reach_style": None,
         "candidates": 1,
         "colour_strength": 1.0,
+        "detail": 0.0,
     }
 
     preset: Preset = Field(
@@ -290,6 +296,15 @@ class StylizeRecipe(_Recipe):
         default="working",
         description="Output size: the working size, or the photo's original size.",
     )
+    detail: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description=(
+            "Share of the photo's fine detail that pictures of `size` original get when they are enlarged; 0 enlarges "
+            "them only. Without effect at the working size."
+        ),
+    )
     resolution_px: int | None = Field(
         default=None,
         ge=32,
@@ -325,6 +340,16 @@ class StylizeRecipe(_Recipe):
     def code_versions(self) -> dict[str, int]:
         """Versions of the code behind single settings: that of the colours `collection`."""
         return {"collection_colours": 3} if self.colour == "collection" else {}
+
+    @property
+    def adds_detail(self) -> bool:
+        """Whether pictures get detail of their photos."""
+        return self.size == "original" and self.detail > 0
+
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """Fields that change nothing: `detail`, unless pictures are enlarged."""
+        return frozenset() if self.size == "original" else frozenset({"detail"})
 
     @model_validator(mode="before")
     @classmethod

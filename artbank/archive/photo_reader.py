@@ -46,6 +46,7 @@ class DecodedPhoto:
         alpha: Its alpha channel, see `pool.PhotoWithAlpha`; None if it has none.
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
         metadata: The metadata of its pictures.
+        detail: See `pool.PhotoWithAlpha`.
     """
 
     task: PhotoTask
@@ -54,6 +55,7 @@ class DecodedPhoto:
     alpha: np.ndarray | None = field(repr=False)
     note: str = ""
     metadata: FileMetadata = field(default=PLAIN, repr=False)
+    detail: bytes | None = field(default=None, repr=False)
 
     @property
     def notes(self) -> list[str]:
@@ -187,7 +189,7 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
         found = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note, found.metadata)
+    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note, found.metadata, found.detail)
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:

@@ -119,6 +119,7 @@ class RunResources:
             seconds=self.config.decode_seconds,
             mark=self.config.recipe.mark,
             metadata=self.config.recipe.metadata,
+            detail=self.config.recipe.adds_detail,
         )
 
 

@@ -124,12 +124,18 @@ class ShardPipeline:
             jobs = []
             for one in pictures:
                 name = output_name(one.photo.photo.key)
-                suffix = name[name.rindex(".") :]
-                size_px = one.size_px(recipe.size)
                 photo = one.photo
                 jobs.append(
                     EncodeJob(
-                        one.rgb, photo.photo.working, photo.alpha, size_px, suffix, recipe.quality, photo.metadata
+                        rgb=one.rgb,
+                        photo=photo.photo.working,
+                        alpha=photo.alpha,
+                        size=one.size_px(recipe.size),
+                        suffix=name[name.rindex(".") :],
+                        quality=recipe.quality,
+                        metadata=photo.metadata,
+                        detail=photo.detail,
+                        detail_weight=recipe.detail,
                     )
                 )
             yield pictures, [self._run.codecs.encode(job) for job in jobs]

@@ -12,7 +12,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from artbank.recipes import Alpha
 logger = logging.getLogger(__name__)
 
 _MIN_SIDE_PX = 8
+_REDUCING_GAP = 3.0  # a full decode is averaged down to 3 times the wanted size first: 57 dB, in a third of the time
 # EXIF tags
 _ORIENTATION = 0x0112
 _MAKE = 0x010F
@@ -64,12 +65,14 @@ class Picture:
         alpha: uint8 [H, W] if transparency was requested and the file has some, else None.
         whole_px: Width and height, px, of the picture in the file, if `decode` returned a smaller one; else None.
         note: A sentence about a conversion that the owner of the file should know, such as tone mapping; else empty.
+        whole_luma: Luma of the picture in the file, uint8, if it was requested.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     whole_px: tuple[int, int] | None = None
     note: str = ""
+    whole_luma: np.ndarray | None = None
 
 
 ChooseSize = Callable[[int, int], tuple[int, int]]
@@ -83,6 +86,7 @@ def decode(
     alpha: Alpha = "white",
     choose_size: ChooseSize | None = None,
     file_name: str = "",
+    with_luma: bool = False,
 ) -> Picture:
     """Decode the picture of an image file, the first one if it has several: upright, in sRGB, 8 bit.
 
@@ -94,6 +98,7 @@ def decode(
             `resize` makes of the whole one, or within 50 dB of that: much larger JPEGs are not decoded whole, see
             `draft_decoding`.
         file_name: Name of the file; it only helps to name the format of a camera raw file.
+        with_luma: Also return the luma of the whole picture, which needs a full decode.
 
     Raises:
         ImageError: The image cannot be used; `failure` and `reason` say why.
@@ -105,14 +110,15 @@ def decode(
         check_cost(image, data, max_pixels)
         whole_size = image.size
         target_size = choose_size(*whole_size) if choose_size else whole_size
-        box = request_draft(image, len(data), target_size, _MIN_SIDE_PX)
+        box = None if with_luma else request_draft(image, len(data), target_size, _MIN_SIDE_PX)
         image.load()
         _check_size(image, max_pixels)  # a frame can be larger than the header of the file says
         space = read_color_space(image, data)
         if space.transfer is not None:
             image, space = to_standard_range(image, space, data), ColorSpace(note=space.note)
         if box is None:
-            return _to_picture(image, space, alpha, choose_size)
+            picture, whole = _to_picture(image, space, alpha, choose_size, _REDUCING_GAP if with_luma else None)
+            return replace(picture, whole_luma=np.asarray(whole.convert("L"))) if with_luma else picture
         return _draft_to_picture(image, space, target_size, box, whole_size)
     except ImageError:
         raise
@@ -203,18 +209,22 @@ def _megapixels(pixels: int) -> str:
     return text.replace(",", " ")
 
 
-def _to_picture(image: Image.Image, space: ColorSpace, alpha: Alpha, choose_size: ChooseSize | None) -> Picture:
+def _to_picture(
+    image: Image.Image, space: ColorSpace, alpha: Alpha, choose_size: ChooseSize | None, gap: float | None
+) -> tuple[Picture, Image.Image]:
+    """Turn a decoded image upright and convert it; returns the picture, and the same at the size of the file."""
     colour, opacity = split_alpha(to_8_bit(_upright(image)))
     colour = to_srgb(colour, space)
     if opacity is not None and alpha == "keep":
         rgb = np.array(colour)
         rgb[opacity == 0] = 255  # invisible pixels may hold any colour
-        return Picture(rgb, opacity, note=space.note)
+        return Picture(rgb, opacity, note=space.note), Image.fromarray(rgb)
     if opacity is not None:
         colour = composite_on_white(colour, opacity)
     if choose_size is None:
-        return Picture(np.array(colour), note=space.note)
-    return Picture(np.array(_resize(colour, choose_size(*colour.size))), whole_px=colour.size, note=space.note)
+        return Picture(np.array(colour), note=space.note), colour
+    resized = _resize(colour, choose_size(*colour.size), gap=gap)
+    return Picture(np.array(resized), whole_px=colour.size, note=space.note), colour
 
 
 def _draft_to_picture(
@@ -230,8 +240,8 @@ def _draft_to_picture(
     return Picture(np.array(colour.transpose(transpose)), whole_px=whole_px, note=space.note)
 
 
-def _resize(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
-    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, box)
+def _resize(image: Image.Image, size: tuple[int, int], box: Box | None = None, gap: float | None = None) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, box, gap)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -26,6 +26,7 @@ from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
 from artbank.images.framing import Frame, Photo
+from artbank.images.photo_detail import enlarge, extract_detail
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, Mark, Metadata, OutputSize
 from artbank.runtime.load_once import LoadOnce
@@ -53,6 +54,7 @@ class DecodeOptions:
         seconds: Time limit for one photo.
         mark: The mark that its pictures get.
         metadata: What its pictures keep of its metadata.
+        detail: Whether pictures get the photo's detail; it is decoded whole for that.
     """
 
     max_pixels: int
@@ -63,6 +65,7 @@ class DecodeOptions:
     seconds: float
     mark: Mark = "iptc"
     metadata: Metadata = "copyright"
+    detail: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,14 @@ class PhotoWithAlpha:
         alpha: uint8 at the size of the output; None if the photo is opaque.
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
         metadata: The metadata of its pictures.
+        detail: See `photo_detail.extract_detail`; None if it was not asked for.
     """
 
     photo: Photo
     alpha: np.ndarray | None
     note: str = ""
     metadata: FileMetadata = PLAIN
+    detail: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ class EncodeJob:
         suffix: Selects the format; see `codec.encode`.
         quality: 1..100.
         metadata: Exif and XMP of the file.
+        detail: The photo's detail that the file gets, see `photo_detail`; None for none.
+        detail_weight: Share of it, 0..1.
     """
 
     rgb: np.ndarray
@@ -103,6 +110,8 @@ class EncodeJob:
     suffix: str
     quality: int
     metadata: FileMetadata = PLAIN
+    detail: bytes | None = None
+    detail_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -231,13 +240,16 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
         alpha=options.alpha,
         choose_size=lambda width, height: Frame.for_photo(width, height, **sizes).size_px,
         file_name=key,
+        with_luma=options.detail,
     )
     photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)
     metadata = make_file_metadata(data, key, mark=options.mark, metadata=options.metadata)
-    return PhotoWithAlpha(photo, alpha, picture.note, metadata)
+    luma = picture.whole_luma
+    detail = None if luma is None else extract_detail(luma, photo.working)
+    return PhotoWithAlpha(photo, alpha, picture.note, metadata, detail)
 
 
 def encode_picture(job: EncodeJob) -> EncodedPicture:
@@ -247,7 +259,7 @@ def encode_picture(job: EncodeJob) -> EncodedPicture:
         ImageError: The format cannot hold a picture of that size.
     """
     alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
-    picture = Picture(resize(job.rgb, *job.size), alpha)
+    picture = Picture(enlarge(job.rgb, job.photo, job.size, job.detail, job.detail_weight), alpha)
     data = encode(picture, job.suffix, quality=job.quality, metadata=job.metadata)
     return EncodedPicture(data, ssim_luma(job.rgb, job.photo), sanity_flags(job.rgb))
 

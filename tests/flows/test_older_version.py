@@ -48,7 +48,7 @@ TRAIN = {
 STYLIZE = {
     "recipe": {
         **{"steps": 4, "strength": 0.5, "resolution_px": 32, "guidance": 1.0},
-        **{"solver": "dpm++2m", "structure": 0.0},  # the defaults of that version
+        **{"solver": "dpm++2m", "structure": 0.0, "colour": "free"},  # the defaults of that version
     },
     "shard_size": 2,
 }

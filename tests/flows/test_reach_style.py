@@ -7,15 +7,38 @@ from statistics import fmean
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from artbank.recipes import StylizeRecipe
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
+from flows.train_banks import train_banks
 from tests.support.flow_fixtures import Place
 from tests.support.flow_runs import run
-from tests.support.small_inputs import STYLIZE, draw_photo, listing, stylizing
+from tests.support.small_inputs import (
+    STYLIZE as DEFAULT,
+)
+from tests.support.small_inputs import (
+    add_collection,
+    ceilings_without_error,
+    draw_photo,
+    listing,
+    stylizing,
+    training,
+)
 
 STYLES = ("novak", "ferrante")
+STYLIZE = DEFAULT.model_copy(update={"structure": 0.5, "colour": "free", "colour_strength": 1.0})
+
+
+@pytest.fixture(scope="module")
+def trained(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Two collections and their banks, whose ceilings have no error: four artworks are too few for a gain else."""
+    root = tmp_path_factory.mktemp("trained")
+    for name in STYLES:
+        add_collection(Store.open(str(root / "gallery")), name, name.capitalize())
+    with ceilings_without_error():
+        return Place(root, run(train_banks, training(str(root / "gallery"), str(root / "store"))))
 
 
 def stylize(root: Path, store: str, recipe: StylizeRecipe, output: str) -> tuple[Any, dict[tuple[str, str], Any]]:

@@ -28,13 +28,27 @@ from artbank.images.framing import Photo
 from artbank.records import Result
 from artbank.results.attempts import Attempt
 from artbank.scoring.scores import Cosines
+from artbank.scoring.spread import Ceiling
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylized, Stylizer
+from tests.support import small_inputs
 from tests.support.shards import asked, work
-from tests.support.small_inputs import STYLIZE
+from tests.support.small_inputs import add_collection, ceilings_without_error, train_all, training
 
+STYLIZE = small_inputs.STYLIZE.model_copy(update={"structure": 0.5, "colour": "free"})
 SETTINGS = [(0.5, 0.5), (0.35, 1.0), (0.0, 1.0)]
 """Structure and strength of the first drawing and of the two further ones."""
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with the bank `novak`, whose ceiling has no error: four artworks are too few for a gain else."""
+    root = tmp_path_factory.mktemp("shelf")
+    add_collection(Store.open(str(root / "gallery")), "novak")
+    config = training(str(root / "gallery"), str(root / "store"))
+    with ceilings_without_error():
+        train_all(config)
+    return config.store_uri
 
 
 def scored(gain: float | None, *, wanted: float = 0.5, score: float = 0.0, number: int = 0) -> ScoredPicture:
@@ -55,7 +69,7 @@ def find_ceiling(config: StylizeConfig) -> float:
     plan, _, _ = plan_archive(config)
     ceiling = load_style(Store.open(config.store_uri), plan.styles[0])[1].ceiling
     assert ceiling is not None
-    return ceiling
+    return ceiling.mean
 
 
 @pytest.mark.parametrize(
@@ -95,10 +109,10 @@ def test_of_candidates_those_that_reach_the_gain_come_first(
 def test_a_gain_is_measured_only_where_the_ceiling_is_above_the_photo() -> None:
     cosines = Cosines(0.5, 0.4, 0, 0, None)
     settings = {"structure": 0.35, "strength": 1.0}
-    half = measure_reach(cosines, 0.6, 0.5 - 1e-9, **settings)
+    half = measure_reach(cosines, Ceiling(0.6), 0.5 - 1e-9, **settings)
     assert (half.gain, half.is_reached, half.structure, half.strength) == (pytest.approx(0.5), True, 0.35, 1.0)
-    assert not measure_reach(cosines, 0.6, 0.6, **settings).is_reached
-    for ceiling, note in ((None, NO_CEILING), (0.4, NO_ROOM), (0.3, NO_ROOM)):
+    assert not measure_reach(cosines, Ceiling(0.6), 0.6, **settings).is_reached
+    for ceiling, note in ((None, NO_CEILING), (Ceiling(0.4), NO_ROOM), (Ceiling(0.5, 0.06), NO_ROOM)):
         found = measure_reach(cosines, ceiling, 0.5, **settings)
         assert (found.gain, found.is_reached, found.note) == (None, True, note)
 
@@ -160,13 +174,13 @@ def test_photos_are_drawn_again_together_in_a_batch_of_the_same_composition_also
         assert [getattr(alone[key], name) for name in columns] == [getattr(row, name) for name in columns]
 
 
-@pytest.mark.parametrize(("ceiling", "note"), [(None, NO_CEILING), (-1.0, NO_ROOM)])
+@pytest.mark.parametrize(("ceiling", "note"), [(None, NO_CEILING), (Ceiling(-1.0), NO_ROOM)])
 def test_where_the_gain_cannot_be_measured_nothing_is_drawn_again_and_the_row_says_why(
     photos: Store,
     shelf: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    ceiling: float | None,
+    ceiling: Ceiling | None,
     note: str,
 ) -> None:
     def load_other(*args: Any) -> Any:

@@ -115,7 +115,14 @@ def test_the_scorer_looks_at_a_photo_once_whatever_the_styles(
 
 def test_pictures_at_the_photos_own_size_say_so(photos: Store, shelf: str) -> None:
     recipe = STYLIZE.model_copy(update={"size": "original"})
-    assert {(row.width_px, row.height_px) for row in work(asked(photos, shelf, recipe=recipe)).values()} == {(96, 64)}
+    config = asked(photos, shelf, recipe=recipe)
+    assert {(row.width_px, row.height_px) for row in work(config).values()} == {(96, 64)}
+    plain = asked(
+        photos, shelf, recipe=recipe.model_copy(update={"detail": 0.0}), output=f"{config.output_uri}-enlarged"
+    )
+    work(plain)
+    assert pictures(plain).keys() == pictures(config).keys()
+    assert not set(pictures(plain).values()) & set(pictures(config).values()), "the photos' detail is in every picture"
 
 
 def test_a_shard_that_is_asked_to_stop_is_given_back_before_its_next_batch(photos: Store, shelf: str) -> None:

@@ -82,7 +82,7 @@ def test_models_of_the_large_shapes_learn_a_step_and_stylize_a_photo(large_shape
     assert trained.history.best[1] < float("inf")
     bank = Bank("a bank", "monet", base.id, base.hash, "f", recipe, trained.vectors)
     for inversion in ("stochastic", "ddim"):
-        facts = {"steps": 4, "strength": 0.5, "guidance": 2.0, "inversion": inversion}
+        facts = {"steps": 4, "strength": 0.5, "guidance": 2.0, "inversion": inversion, "colour": "free"}
         stylizer = Stylizer(base, [Style("monet", ((bank, 1.0),))], StylizeRecipe.model_validate(facts))
         [found] = stylizer.stylize([stylizer.prepare("a", picture)])
         assert found.rgb is not None and found.rgb.shape == (64, 82, 3)

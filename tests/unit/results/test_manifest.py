@@ -407,7 +407,7 @@ class Simulation:
 _numbers = iter(range(10**9))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.one_of(EDITS, RUNS), max_size=14))
 def test_whatever_changes_between_runs_only_what_must_be_redone_is(steps: list[tuple]) -> None:
     simulation = Simulation(Store.open(f"memory://simulation-{next(_numbers)}"), START)

@@ -20,6 +20,7 @@ from artbank.mini.drawing.painters import paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.scoring.clip import Scorer
 from artbank.scoring.optional_measures import OptionalMeasures
+from artbank.scoring.spread import Ceiling
 from artbank.scoring.style_model import StyleModel
 from artbank.scoring.style_reference import CsdReference, StyleReference, measure_reference
 from tests.support.paths import ROOT
@@ -107,7 +108,7 @@ def test_a_reference_keeps_the_style_embedding_and_without_it_its_bytes_are_as_b
     assert (read.csd.model, read.csd.ceiling) == (reference.csd.model, reference.csd.ceiling)
     plain = StyleReference(**{**vars(reference), "csd": None})
     assert b"csd" not in plain.to_bytes() and StyleReference.from_bytes(plain.to_bytes()).csd is None
-    broken = CsdReference("a@1", torch.full((4,), torch.nan), 0.5)
+    broken = CsdReference("a@1", torch.full((4,), torch.nan), Ceiling(0.5))
     with pytest.raises(BankError, match="not finite"):
         StyleReference.from_bytes(StyleReference(**{**vars(reference), "csd": broken}).to_bytes())
 
