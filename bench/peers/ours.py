@@ -49,7 +49,7 @@ def preset(name: str) -> StylizeRecipe:
 def plain(*, steps: int, guidance: float, solver: str) -> StylizeRecipe:
     """Return a recipe that does the same as an img2img pipeline: noise without inversion, guidance in every step."""
     facts = {"steps": steps, "guidance": guidance, "solver": solver, "inversion": "gaussian", "strength": STRENGTH}
-    return StylizeRecipe.model_validate({**facts, "structure": 0.0})
+    return StylizeRecipe.model_validate({**facts, "structure": 0.0, "colour": "free"})
 
 
 class HookedDenoiser(torch.nn.Module):
@@ -177,7 +177,7 @@ def stylizing(
     """Return the model alone, on `count` photos at their working size."""
     compiled = kit.device.type == "cuda" and batch > 1 if compiled is None else compiled
     base = load(kit, compiled=compiled)
-    stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),))], recipe)
+    stylizer = Stylizer(base, [Style(kit.bank.collection, ((kit.bank, 1.0),), kit.reference.palette)], recipe)
     photos = cycle([prepare(stylizer, kit, i) for i in range(max(count, len(kit.photos)))])
     album: dict[str, Image.Image] = {}
 
