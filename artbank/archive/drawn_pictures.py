@@ -19,7 +19,7 @@ from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.stylization.stylizer import Stylized
 
 NO_CEILING = "its style gain cannot be measured: the collection has only one artwork"
-NO_ROOM = "its style gain cannot be measured: the photo is as like the artworks as other works of their collection are"
+NO_ROOM = "its style gain cannot be measured: the photo scores nearly as high as other works of the collection"
 
 
 @dataclass(frozen=True)

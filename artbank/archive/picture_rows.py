@@ -80,7 +80,7 @@ class RowWriter:
         """Return the row of a picture.
 
         Args:
-            scored: The picture as it was drawn, with its photo and its CLIP scores.
+            scored: The picture as it was drawn, with its photo and its scores.
             file_name: Key of the picture, or of the container that holds it.
             picture: Its bytes, SSIM and flags.
             size_px: Its width and height.

@@ -150,7 +150,10 @@ class FsspecBackend:
 
 
 def _while_others_write(list_files: Callable[[], _T]) -> _T:
-    """Return a listing, made anew where another thread wrote meanwhile: `memory://` walks over a plain dictionary."""
+    """Call a function that lists files, again if another thread wrote a file meanwhile.
+
+    Only `memory://` needs this: it keeps its files in a dictionary, which must not change while it is listed.
+    """
     while True:
         try:
             return list_files()
