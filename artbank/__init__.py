@@ -12,6 +12,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     records        the rows on disk
     store          objects and tables in folders and buckets
     images         bytes to pixels and back
+    captions       captions of artworks and photos, from files beside them
     runs           forecasts, costs and outcomes of runs
     results        the output dataset on disk; knows no model
     mini           the embedded base model

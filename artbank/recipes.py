@@ -183,6 +183,7 @@ class StylizeRecipe(_Recipe):
         "candidates": 1,
         "colour_strength": 1.0,
         "detail": 0.0,
+        "photo_captions": False,
     }
 
     preset: Preset = Field(
@@ -275,6 +276,13 @@ class StylizeRecipe(_Recipe):
         description=("Interpolates the prompt: 0 is without style, 1 the style, above 1 exaggerates it."),
     )
     prompt: str = Field(default="a painting", description="Text prompt, combined with the style.")
+    photo_captions: bool = Field(
+        default=False,
+        description=(
+            "Use each photo's own caption in place of `prompt`, where it has one: of a .txt, .caption, .json or .xmp "
+            "file beside it, of a metadata.csv, .jsonl or .parquet, or in its XMP, IPTC record or Exif."
+        ),
+    )
     negative_prompt: str = Field(
         default="",
         description="Text prompt that guidance steers away from.",

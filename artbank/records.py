@@ -185,6 +185,8 @@ class PhotoTask(_Row, schema="manifest/1"):
         mark: The mark of the picture that it is to be drawn as again, byte for byte; None to follow the recipe, as in
             most manifests.
         metadata: The same for what it keeps of the photo's metadata.
+        caption: Its caption in files beside it or in tables, see `caption_reader`; empty if these say that it has none.
+            None without such a file, and without the recipe's `photo_captions`.
     """
 
     key: str
@@ -196,6 +198,7 @@ class PhotoTask(_Row, schema="manifest/1"):
     is_ambiguous: bool | None = None
     mark: Mark | None = None
     metadata: Metadata | None = None
+    caption: str | None = None
 
     @property
     def exact_settings(self) -> dict[str, Any]:
@@ -263,6 +266,10 @@ class Result(_Row, schema="result/1"):
             `description`.
         photo_marks: Marks of provenance that the photo itself had: `c2pa`, `digital_source_type:TERM`, `iptc`, `aigc`.
             Its `notes` tell which of them the picture does not have.
+        caption: The photo's caption, which stands in the prompt in place of the recipe's text; empty if a file says
+            that it has none. None without `photo_captions`, and where no caption was found.
+        caption_source: Where the caption was found: `file` (beside the photo, or in a table) or `photo` (its own XMP,
+            IPTC record or Exif).
     """
 
     key: str
@@ -309,3 +316,10 @@ class Result(_Row, schema="result/1"):
     metadata: Metadata | None = None
     kept_metadata: list[str] | None = None
     photo_marks: list[str] | None = None
+    caption: str | None = None
+    caption_source: Literal["file", "photo"] | None = None
+
+    @property
+    def given_caption(self) -> str | None:
+        """The caption that its task had: that of files; None if it came from the photo itself."""
+        return self.caption if self.caption_source == "file" else None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from artbank.archive.photo_captions import PhotoCaption, choose_caption
 from artbank.errors import ImageError
 from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
@@ -47,6 +48,7 @@ class DecodedPhoto:
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
         metadata: The metadata of its pictures.
         detail: See `pool.PhotoWithAlpha`.
+        caption: See `photo_captions.PhotoCaption`; None without `photo_captions`, and where no caption was found.
     """
 
     task: PhotoTask
@@ -56,6 +58,7 @@ class DecodedPhoto:
     note: str = ""
     metadata: FileMetadata = field(default=PLAIN, repr=False)
     detail: bytes | None = field(default=None, repr=False)
+    caption: PhotoCaption | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -189,7 +192,9 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
         found = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note, found.metadata, found.detail)
+    caption = choose_caption(task.caption, found.description)
+    photo = replace(found.photo, caption=caption.text) if caption else found.photo
+    return DecodedPhoto(task, digest, photo, found.alpha, found.note, found.metadata, found.detail, caption)
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:

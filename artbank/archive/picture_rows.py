@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from artbank.archive.drawn_pictures import ScoredPicture
+from artbank.archive.photo_captions import PhotoCaption, choose_caption
 from artbank.archive.run_resources import RunResources
 from artbank.errors import ImageError
 from artbank.images.pool import EncodedPicture
@@ -111,6 +113,7 @@ class RowWriter:
                 kept_metadata=list(photo.metadata.kept),
                 photo_marks=list(photo.metadata.photo_marks),
                 notes=_list_notes(scored),
+                **_describe_caption(photo.caption),
             )
         )
 
@@ -135,6 +138,7 @@ class RowWriter:
             created_at=self._attempt.now(),
             mark=task.mark,
             metadata=task.metadata,
+            **_describe_caption(choose_caption(task.caption)),
         )
 
     def _recipe(self, task: PhotoTask) -> StylizeRecipe:
@@ -152,6 +156,11 @@ def _list_notes(scored: ScoredPicture) -> list[str]:
     """Return the notes on the photo, and on a style gain that cannot be measured."""
     reason = "" if scored.reach is None else scored.reach.note
     return [*scored.photo.notes, *([reason] if reason else [])]
+
+
+def _describe_caption(caption: PhotoCaption | None) -> dict[str, Any]:
+    """Return the columns of a caption."""
+    return {} if caption is None else {"caption": caption.text, "caption_source": caption.source}
 
 
 def _found_settings(scored: ScoredPicture) -> dict[str, float | None]:

@@ -29,6 +29,7 @@ from artbank.results.missing_photos import check_photos
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
+from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped
 from artbank.stylization.further_drawings import count_further_evaluations
@@ -129,7 +130,9 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     inputs.check_outside_galleries(output, styles)
     recipes = {style.name: style.recipe_id for style in styles}
     skipped = SkippedFiles()
-    photos = inputs.list_photos(config, stores, skipped)
+    caption_files: list[StoredObject] = []
+    listed = caption_files if config.recipe.photo_captions else None
+    photos = inputs.list_photos(config, stores, skipped, listed)
     unfinished = pending.read_unfinished(output)
     parts = ledger.list_parts(output)
     max_missing_share = 1.0 if config.allow_missing else config.max_missing_share
@@ -137,8 +140,9 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
     known = pending.list_known(done, unfinished)
     check_photos(stores.archive, output, photos, known, rules=config.skip, max_share=max_missing_share)
+    selected = inputs.select_photos(config, photos)
     tasks = pending.find_pending(
-        inputs.select_photos(config, photos),
+        inputs.read_captions(config, stores, selected, photos, caption_files, skipped),
         done,
         recipes,
         retry_failed=config.retry_failed,

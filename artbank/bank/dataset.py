@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, without_placeholder
 from artbank.diffusion.tensors import to_images, upload
 from artbank.images.codec import resize
 from artbank.recipes import BankRecipe
@@ -84,7 +84,7 @@ def encode_dataset(
             means.append(mean.cpu())
             stds.append(std.cpu())
         owners += [number] * len(crops)
-    texts = tuple(None if caption is None else caption.replace(STYLE_PLACEHOLDER, "") for caption in captions)
+    texts = tuple(None if caption is None else without_placeholder(caption) for caption in captions)
     return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), texts)
 
 

@@ -28,6 +28,13 @@ STYLE_PLACEHOLDER = "{style}"
 _ORDINARY_TEXT = "a painting of a house beside a road under a cloudy sky"
 
 
+def without_placeholder(text: str) -> str:
+    """Return a text of others that can stand in a prompt: without `{style}`, also where its removal would form it."""
+    while STYLE_PLACEHOLDER in text:
+        text = text.replace(STYLE_PLACEHOLDER, "")
+    return text
+
+
 class PromptEncoder:
     """A frozen text encoder and its tokenizer; several threads may encode at once."""
 

@@ -109,8 +109,9 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
     return ", ".join([*unknown, *settings]) or None
 
 
-def _shape_of_call(unet: Any, sample: Tensor, times: Tensor, pairs: object, num_prompts: int) -> Hashable:
-    return tuple(sample.shape), len(times), num_prompts, torch.is_grad_enabled()
+def _shape_of_call(unet: Any, sample: Tensor, times: Tensor, pairs: tuple[KeyValue, ...], num_prompts: int) -> Hashable:
+    num_cached = len(pairs[0][0])
+    return tuple(sample.shape), len(times), num_prompts, num_cached, torch.is_grad_enabled()
 
 
 def _forward(unet: Any, sample: Tensor, times: Tensor, pairs: tuple[KeyValue, ...], num_prompts: int) -> Tensor:

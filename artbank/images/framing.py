@@ -66,6 +66,7 @@ class Photo:
         padded: The padded working image, uint8 [H', W', 3].
         width_px: Width of the photo itself.
         height_px: Height of the photo itself.
+        caption: Stands in the prompt in place of the recipe's text; empty to follow the recipe.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Photo:
     padded: np.ndarray = field(repr=False)
     width_px: int
     height_px: int
+    caption: str = ""
 
     @classmethod
     def prepare(

@@ -101,7 +101,7 @@ class Stylizer:
     """
 
     def __init__(self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe):
-        """Check the styles, and encode every prompt once.
+        """Check the styles, and encode every prompt once; captions of photos are encoded with their batch.
 
         Raises:
             BankError: A bank was trained on another base model.
@@ -197,7 +197,8 @@ class Stylizer:
 
     def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
         """Draw a batch in one style."""
-        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure)
+        captions = [photo.caption for photo in inputs.photos] if self.recipe.photo_captions else None
+        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure, captions)
         decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
         return self._finish(inputs, style, structure, decoded)
 
