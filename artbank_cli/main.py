@@ -25,6 +25,7 @@ from artbank_cli.compare import compare
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
+from artbank_cli.exporting import export
 from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
 from artbank_cli.server import start_server
@@ -111,7 +112,7 @@ def _print_outcome(outcome: Outcome) -> None:
 
 app.command("train")(add_options(train, TrainConfig, ("gallery_uri",)))
 app.command("stylize")(add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")))
-app.command()(banks.export)
+app.command()(export)
 app.command()(banks.site)
 app.command()(compare)
 app.command()(votes)

@@ -8,7 +8,6 @@ Source: ArtBank, Zhang et al., AAAI 2024, section "Implicit Style Prompt Bank".
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -219,13 +218,17 @@ class Bank:
                 f"found {self.vectors.shape[1]}; train it again"
             )
 
-    def to_textual_inversion(self) -> bytes:
+    def to_textual_inversion(self, token: str, metadata: Mapping[str, str] | None = None) -> bytes:
         """Return the vectors as a textual-inversion file, which diffusers, ComfyUI and A1111 load.
 
         Source: Gal et al., ICLR 2023; the layout is diffusers': one tensor [N, D] named by its token.
+
+        Args:
+            token: Stands for the style in prompts of diffusers.
+            metadata: Texts of the file's header, by name.
         """
-        token = f"<{re.sub(r'[^A-Za-z0-9-]', '-', self.collection).lower()}>"
-        return safetensors.torch.save({token: self.vectors.contiguous()}, metadata={"format": "pt"})
+        header = {"format": "pt", **(metadata or {})}
+        return sort_metadata(safetensors.torch.save({token: self.vectors.contiguous()}, metadata=header))
 
 
 def _read_header(data: bytes) -> Mapping[str, str]:

@@ -216,10 +216,12 @@ def test_the_papers_settings_take_71_evaluations_and_start_below_their_inversion
 def test_an_exported_bank_means_the_same_to_diffusers(base: BaseModel, tmp_path: Path) -> None:
     bank = make_bank(base)
     path = tmp_path / "novak.safetensors"
-    path.write_bytes(bank.to_textual_inversion())
+    token = default_token(bank_record(display_name="Van <Gogh> 葛飾北斎"))
+    assert token == "<van gogh 葛飾北斎>"
+    path.write_bytes(bank.to_textual_inversion(token))
     pipeline = StableDiffusionPipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
     pipeline.load_textual_inversion(str(path))
-    theirs, _ = pipeline.encode_prompt("a house, in the style of <novak>", "cpu", 1, False)
+    theirs, _ = pipeline.encode_prompt(f"a house, in the style of {token}", "cpu", 1, False)
     ours = base.encode_prompts([f"a house, in the style of {STYLE_PLACEHOLDER}"], bank.vectors)
     assert torch.allclose(ours, theirs, atol=1e-5)
     assert not torch.allclose(ours, base.encode_prompts(["a house, in the style of"]), atol=1e-2)
