@@ -19,6 +19,7 @@ from torch import Tensor
 from artbank.bank.attention import SpatialStatisticalAttention, build_attention
 from artbank.bank.bank import Bank, TrainableBank
 from artbank.bank.loss import diffusion_loss
+from artbank.catalog.bank_export import default_token
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.mini import WEIGHTS
@@ -28,6 +29,7 @@ from artbank.stylization.inversion import add_noise, invert_stochastically
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
+from tests.support.rows import bank_record
 
 
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:
