@@ -268,6 +268,8 @@ class Result(_Row, schema="result/1"):
             Its `notes` tell which of them the picture does not have.
         caption: The photo's caption, which stands in the prompt in place of the recipe's text; empty if a file says
             that it has none. None without `photo_captions`, and where no caption was found.
+        prompt: The text that the picture was drawn with: caption or the recipe's text, and the style by its name; None
+            in rows of older versions.
         caption_source: Where the caption was found: `file` (beside the photo, or in a table) or `photo` (its own XMP,
             IPTC record or Exif).
     """
@@ -317,6 +319,7 @@ class Result(_Row, schema="result/1"):
     kept_metadata: list[str] | None = None
     photo_marks: list[str] | None = None
     caption: str | None = None
+    prompt: str | None = None
     caption_source: Literal["file", "photo"] | None = None
 
     @property

@@ -22,6 +22,7 @@ from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainFor
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.compare import compare
+from artbank_cli.dataset import dataset
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
@@ -113,6 +114,7 @@ def _print_outcome(outcome: Outcome) -> None:
 app.command("train")(add_options(train, TrainConfig, ("gallery_uri",)))
 app.command("stylize")(add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")))
 app.command()(export)
+app.command()(dataset)
 app.command()(banks.site)
 app.command()(compare)
 app.command()(votes)

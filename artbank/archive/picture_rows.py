@@ -9,6 +9,8 @@ from typing import Any
 from artbank.archive.drawn_pictures import ScoredPicture
 from artbank.archive.photo_captions import PhotoCaption, choose_caption
 from artbank.archive.run_resources import RunResources
+from artbank.archive.styles import StyleChoice
+from artbank.diffusion.prompt_encoder import without_placeholder
 from artbank.errors import ImageError
 from artbank.images.pool import EncodedPicture
 from artbank.recipes import StylizeRecipe
@@ -114,6 +116,7 @@ class RowWriter:
                 photo_marks=list(photo.metadata.photo_marks),
                 notes=_list_notes(scored),
                 **_describe_caption(photo.caption),
+                prompt=_write_prompt(recipe, photo.caption, self._run.choices[drawn.style]),
             )
         )
 
@@ -161,6 +164,12 @@ def _list_notes(scored: ScoredPicture) -> list[str]:
 def _describe_caption(caption: PhotoCaption | None) -> dict[str, Any]:
     """Return the columns of a caption."""
     return {} if caption is None else {"caption": caption.text, "caption_source": caption.source}
+
+
+def _write_prompt(recipe: StylizeRecipe, caption: PhotoCaption | None, style: StyleChoice) -> str:
+    """Return the text that a picture was drawn with, with names in place of the vectors of its banks."""
+    text = without_placeholder(caption.text).strip() if caption is not None else ""
+    return f"{text or recipe.prompt}, in the style of {' and '.join(bank.title for bank, _ in style.banks)}"
 
 
 def _found_settings(scored: ScoredPicture) -> dict[str, float | None]:

@@ -311,7 +311,7 @@ def test_a_token_that_a_program_would_not_understand_writes_nothing(
     world: Path, tmp_path: Path, token: str, message: str
 ) -> None:
     ended = call("export", "novak", tmp_path / "n.safetensors", "--store", world / "store", "--token", token)
-    assert ended.code == 1 and message in complaint(ended)
+    assert ended.code == 2 and message in complaint(ended)
     assert not (tmp_path / "n.safetensors").exists()
 
 
