@@ -10,6 +10,7 @@ import yaml
 
 from artbank.diffusion.weights import MINI
 from artbank.doctor.checks import CheckResult
+from artbank.mini import LICENCE
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?\n)---\s*\n", re.DOTALL)
 _SECTION = re.compile(r"^#+\s*licen[cs]e\s*\n+(.+?)(?:\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL | re.MULTILINE)
@@ -36,7 +37,9 @@ def find_licence(source: str, folder: Path | None, card: str = "") -> CheckResul
 
 
 def name_licence(source: str, folder: Path | None) -> str:
-    """Return the licence of a model by the files in its folder; empty if they name none, or there is no folder."""
+    """Return the licence of a model by the files in its folder; empty if they name none, or there is none."""
+    if source == MINI:
+        return LICENCE
     if folder is None:
         return ""
     found = [read_licence(_read_card(source, folder)), *(licence for _, licence in _read_licence_files(folder))]
