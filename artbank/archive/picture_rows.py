@@ -101,16 +101,16 @@ class RowWriter:
                 **vars(scored.cosines),
                 **vars(scored.more_scores),
                 ssim=picture.ssim,
-                flags=_list_flags(picture, scored),
-                scorer=self._run.scorer.id,
-                **_found_settings(scored),
+                flags=scored.list_flags(picture.flags),
+                scorer=self._run.drawing.scorer.id,
+                **scored.found_settings,
                 candidates=list(scored.candidates) or None,
                 seconds=scored.seconds,
                 mark=recipe.mark,
                 metadata=recipe.metadata,
                 kept_metadata=list(photo.metadata.kept),
                 photo_marks=list(photo.metadata.photo_marks),
-                notes=_list_notes(scored),
+                notes=scored.notes,
             )
         )
 
@@ -140,24 +140,3 @@ class RowWriter:
     def _recipe(self, task: PhotoTask) -> StylizeRecipe:
         """Return the recipe of a photo's pictures."""
         return self._run.config.recipe.model_copy(update=task.exact_settings)
-
-
-def _list_flags(picture: EncodedPicture, scored: ScoredPicture) -> list[str]:
-    """Return the flags of the pixels, and those of the goals that were not reached."""
-    goals = {"loose": scored.picture.is_loose, "faint": scored.is_faint}
-    return [*picture.flags, *(flag for flag, is_missed in goals.items() if is_missed)]
-
-
-def _list_notes(scored: ScoredPicture) -> list[str]:
-    """Return the notes on the photo, and on a style gain that cannot be measured."""
-    reason = "" if scored.reach is None else scored.reach.note
-    return [*scored.photo.notes, *([reason] if reason else [])]
-
-
-def _found_settings(scored: ScoredPicture) -> dict[str, float | None]:
-    """Return the columns of the settings that were found for the photo; none where the recipe has no goal."""
-    if scored.picture.kept is not None:
-        return {"structure": scored.picture.kept.structure, "lightness": scored.picture.kept.lightness}
-    if scored.reach is not None:
-        return {"structure": scored.reach.structure, "strength": scored.reach.strength, "gain": scored.reach.gain}
-    return {}
