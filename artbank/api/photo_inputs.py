@@ -102,12 +102,12 @@ def find_photos(
         ConfigError: See `find_photo`; or a folder or a glob has no photo.
         OSError: The store of a folder failed.
     """
-    given = [photos] if is_photo(photos) else list(photos)
+    given = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
     return [one for photo in given for one in _expand(photo, root)]
 
 
 def _expand(photo: PhotoInput, root: str | os.PathLike[str] | None) -> Iterator[NamedPhoto]:
-    path = None if isinstance(photo, Image.Image | np.ndarray) else os.fspath(photo)
+    path = os.fspath(photo) if is_path(photo) else None
     if path is None or "://" in path or Path(path).expanduser().is_file():
         yield find_photo(photo, root)
     elif Path(path).expanduser().is_dir():

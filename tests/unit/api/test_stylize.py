@@ -58,8 +58,9 @@ def test_images_and_arrays_are_drawn_as_their_pixels_are(bank: TrainedBank, phot
     for wrong in (np.zeros((9, 9, 3)), np.zeros((2, 9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8)):
         with pytest.raises(ConfigError, match=r"expected an array uint8 \[H, W, 3\]"):
             bank.stylize(wrong, **DRAWING)
-    with pytest.raises(ConfigError, match="found int"):
-        bank.stylize([3], **DRAWING)  # pyright: ignore
+    for wrong in ([3], 3):
+        with pytest.raises(ConfigError, match="found int"):
+            bank.stylize(wrong, **DRAWING)  # pyright: ignore
 
 
 def test_a_list_gives_a_picture_for_each_photo_in_order(bank: TrainedBank, photo: Path, tmp_path: Path) -> None:

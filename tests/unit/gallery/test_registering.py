@@ -100,7 +100,7 @@ def test_the_python_of_a_card_draws_a_photo(
     assert code
     monkeypatch.chdir(tmp_path)
     Image.fromarray(draw_scene(0, width_px=40, height_px=30).image).save("photo.jpg")
-    exec(code[1], {})
+    exec(code[1].replace("STORE", store.uri), {})
     assert Image.open("stylized.png").size == (171, 128), "the photo's shape, at the model's native size"
 
 
