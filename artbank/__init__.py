@@ -40,9 +40,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from artbank.api.bank_loading import load_bank
     from artbank.api.bank_store import BankStore, open_store
     from artbank.api.drawn_picture import DrawnPicture
-    from artbank.api.trained_bank import TrainedBank, load_bank
+    from artbank.api.trained_bank import TrainedBank
     from artbank.api.training import train
     from artbank.errors import ArtbankError
 
@@ -53,7 +54,7 @@ _MODULES = {
     "BankStore": "api.bank_store",
     "DrawnPicture": "api.drawn_picture",
     "TrainedBank": "api.trained_bank",
-    "load_bank": "api.trained_bank",
+    "load_bank": "api.bank_loading",
     "open_store": "api.bank_store",
     "train": "api.training",
 }

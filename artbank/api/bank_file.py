@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,12 +17,19 @@ from artbank.catalog.rows import parse_row
 from artbank.errors import BankError, CatalogError
 from artbank.records import BankRecord
 from artbank.runtime.collection_ids import SAFE_NAME
+from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
 
 _ROW = "row.parquet"
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # equal banks have equal files
 _MOST_BYTES = 256 * 2**20
 _BANK_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def open_folder(path: str | os.PathLike[str]) -> tuple[Store, str]:
+    """Return the folder of a file as a store, and the file's name."""
+    folder, separator, name = os.fspath(path).rpartition("/")
+    return Store.open(folder or separator or "."), name
 
 
 def pack_bank(record: BankRecord, files: Mapping[str, bytes]) -> bytes:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Unpack
 
 from artbank.api import notebook_html
-from artbank.api.settings import ModelSettings
-from artbank.api.trained_bank import TrainedBank, read_models
+from artbank.api.settings import ModelSettings, read_models
+from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.store_check import check_has_banks
 from artbank.errors import CatalogError
@@ -41,7 +41,8 @@ class BankStore:
             OSError: The store failed.
         """
         record = Catalog(self._store).find(name)
-        return TrainedBank.fetch(self._store, record, read_models(self._settings, "open_store", record))
+        config = read_models(self._settings, "open_store", record.base_model)
+        return TrainedBank.fetch(self._store, record, config)
 
     def __contains__(self, name: object) -> bool:
         """Return whether a bank has a name."""

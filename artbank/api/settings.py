@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from artbank.config import Compiling, Device, Dtype, Uri
+from artbank.config import Compiling, Device, Dtype, RunConfig, Uri
 from artbank.errors import ConfigError
 from artbank.recipes import Alpha, Attention, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver
 
@@ -111,6 +111,21 @@ def read_settings(model: type[Settings], given: Mapping[str, Any], owner: Owner,
     except ValidationError as error:
         told = [_explain(entry, owner, names) for entry in error.errors(include_url=False)]
         raise ConfigError("; ".join(told)) from None
+
+
+def read_models(settings: Mapping[str, Any], owner: Owner, base_model: str | None = None) -> RunConfig:
+    """Return the models and the device that a bank draws with.
+
+    Args:
+        settings: What was given by name.
+        owner: The function that took it, for errors.
+        base_model: The base model where none was given; None for that of `RunConfig`.
+
+    Raises:
+        ConfigError: A setting is unknown or wrong.
+    """
+    default = {} if base_model is None else {"base_model": base_model}
+    return read_settings(RunConfig, {**default, **settings}, owner, ModelSettings.__annotations__)
 
 
 def _explain(entry: Any, owner: Owner, names: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,13 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artbank.api import notebook_html
-from artbank.api.bank_file import pack_bank, unpack_bank
-from artbank.api.settings import ModelSettings, StylizeSettings, read_settings
+from artbank.api.bank_file import open_folder, pack_bank
+from artbank.api.settings import StylizeSettings, read_settings
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.registration import register_files
 from artbank.config import RunConfig
-from artbank.errors import BankError, CatalogError
+from artbank.errors import CatalogError
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report.markdown import score_text, seconds_text, share_text
@@ -30,7 +29,7 @@ if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store do
 
     from artbank.api.drawing import PhotoDrawer, Progress
     from artbank.api.drawn_picture import DrawnPicture
-    from artbank.api.photo_inputs import NamedPhoto, PhotoInput
+    from artbank.api.photo_inputs import PhotoInput
     from artbank.bank.bank import Bank
     from artbank.scoring.style_reference import StyleReference
 
@@ -192,7 +191,8 @@ class TrainedBank:
 
         recipe = _read_recipe(settings)
         found = find_photos(photos, root)
-        return _pictures(self._open_drawer(recipe), found, batch_size, progress)
+        drawn = self._open_drawer(recipe).draw(found, batch_size, progress)
+        return (picture for _, picture in drawn)
 
     def to_diffusers(self, pipeline: Any) -> str:
         """Load the vectors into a pipeline of diffusers, in place of an earlier bank of the same collection.
@@ -206,19 +206,9 @@ class TrainedBank:
         Raises:
             BankError: The text encoder has another width.
         """
-        import safetensors.torch
+        from artbank.api.pipelines import add_style
 
-        [(token, vectors)] = safetensors.torch.load(self.bank.to_textual_inversion()).items()
-        width = pipeline.text_encoder.get_input_embeddings().weight.shape[1]
-        if width != vectors.shape[1]:
-            raise BankError(
-                f"bank {self.name} has vectors of width {vectors.shape[1]}, expected {width} for this pipeline; train "
-                "it on the pipeline's model: base_model=..."
-            )
-        if earlier := _find_tokens(token, pipeline.tokenizer.get_added_vocab()):
-            pipeline.unload_textual_inversion(earlier)
-        pipeline.load_textual_inversion({token: vectors}, token=token)
-        return token
+        return add_style(pipeline, self.bank, self.name)
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the bank with all its files as one file, for `artbank.load_bank`.
@@ -232,7 +222,7 @@ class TrainedBank:
         Raises:
             OSError: The file cannot be written.
         """
-        store, name = _open_folder(path)
+        store, name = open_folder(path)
         store.write(name, pack_bank(self.record, self.files))
         return store.uri_of(name)
 
@@ -303,56 +293,5 @@ class TrainedBank:
         return notebook_html.facts(title, self._list_facts(), self.files.get(PREVIEW))
 
 
-def load_bank(path: str | os.PathLike[str], **settings: Unpack[ModelSettings]) -> TrainedBank:
-    """Read a bank that `TrainedBank.save` wrote.
-
-    Args:
-        path: Path or URI of the file.
-        settings: Base model, device and precision to draw with; by default those of a run on this machine, with the
-            base model that the bank was trained on.
-
-    Raises:
-        BankError: It is no such file, or is damaged.
-        ConfigError: A setting is unknown or wrong.
-        OSError: The file cannot be read.
-    """
-    store, name = _open_folder(path)
-    record, files = unpack_bank(store.read(name), os.fspath(path))
-    return TrainedBank(record, files, read_models(settings, "load_bank", record))
-
-
-def read_models(settings: Mapping[str, Any], owner: Any, record: BankRecord | None = None) -> RunConfig:
-    """Return the models and the device that a bank draws with.
-
-    Args:
-        settings: What was given by name.
-        owner: The function that took it, for errors.
-        record: A bank, whose base model is the default.
-
-    Raises:
-        ConfigError: A setting is unknown or wrong.
-    """
-    default = {} if record is None else {"base_model": record.base_model}
-    return read_settings(RunConfig, {**default, **settings}, owner, ModelSettings.__annotations__)
-
-
 def _read_recipe(settings: StylizeSettings) -> StylizeRecipe:
     return read_settings(StylizeRecipe, settings, "stylize", StylizeSettings.__annotations__)
-
-
-def _find_tokens(token: str, vocabulary: Iterable[str]) -> list[str]:
-    """Return the tokens of an earlier bank, which has one for each vector: `<monet>`, `<monet>_1` and so on."""
-    return [word for word in vocabulary if re.fullmatch(rf"{re.escape(token)}(_\d+)?", word)]
-
-
-def _pictures(
-    drawer: PhotoDrawer, photos: list[NamedPhoto], batch_size: int | None, progress: Progress | None
-) -> Iterator[DrawnPicture]:
-    for _, picture in drawer.draw(photos, batch_size, progress):
-        yield picture
-
-
-def _open_folder(path: str | os.PathLike[str]) -> tuple[Store, str]:
-    """Return the folder of a file as a store, and the file's name."""
-    folder, separator, name = os.fspath(path).rpartition("/")
-    return Store.open(folder or separator or "."), name

@@ -13,10 +13,10 @@ from typing import Any, Unpack
 
 from artbank.api.drawing import Progress
 from artbank.api.photo_inputs import NamedPhoto, PhotoInput, find_photos, is_path
-from artbank.api.settings import ModelSettings, TrainSettings, read_settings
+from artbank.api.settings import ModelSettings, TrainSettings, read_models, read_settings
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
-from artbank.config import RunConfig, TrainConfig
+from artbank.config import TrainConfig
 from artbank.errors import ArtbankError, CollectionError, ConfigError
 from artbank.gallery.plan import TrainJob, plan_collections
 from artbank.gallery.train import train_collections, wait_and_train
@@ -125,7 +125,7 @@ def train(
         if store is not None:
             _update_pages(target)
         models = {field: value for field, value in settings.items() if field in ModelSettings.__annotations__}
-        return TrainedBank.fetch(target, record, RunConfig.model_validate(models))
+        return TrainedBank.fetch(target, record, read_models(models, "train"))
 
 
 def _read_config(settings: TrainSettings, place: _Place, store_uri: str) -> TrainConfig:

@@ -93,7 +93,7 @@ def _provenance(record: BankRecord) -> str:
     replaces = "nothing" if record.previous_version is None else f"version {record.previous_version}"
     rows = {
         "bank id": record.bank_id,
-        "gallery": record.gallery_uri,
+        "gallery": record.gallery_uri or "none, its artworks were given one by one",
         "fingerprint of the artworks": record.fingerprint,
         "base model": record.base_model,
         "its SHA-256": record.base_model_hash,
