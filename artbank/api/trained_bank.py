@@ -18,6 +18,7 @@ from artbank.catalog.catalog import Catalog
 from artbank.catalog.registration import register_files
 from artbank.config import RunConfig
 from artbank.errors import CatalogError
+from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report.markdown import score_text, seconds_text, share_text
@@ -259,6 +260,7 @@ class TrainedBank:
 
     def _add_to(self, store: Store) -> BankRecord:
         record = register_files(store, replace(self.record, created_at=datetime.now(UTC)), self.files)
+        refresh(store)
         found = record or self._find_in(store)
         if found is None:
             raise CatalogError(f"{store.uri} has lost bank {self.record.bank_id} while it was registered; try it again")

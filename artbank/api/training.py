@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,18 +16,15 @@ from artbank.api.settings import ModelSettings, TrainSettings, read_models, read
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.errors import ArtbankError, CollectionError, ConfigError
+from artbank.errors import CollectionError, ConfigError
 from artbank.gallery.plan import TrainJob, plan_collections
 from artbank.gallery.train import train_collections, wait_and_train
 from artbank.images.suffixes import IMAGE_SUFFIXES
-from artbank.pages.banks.build import build
+from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
-from artbank.store.explanations import explain
 from artbank.store.objects import Store
 from artbank.store.places import check_apart, check_there
-
-logger = logging.getLogger(__name__)
 
 _UNNAMED = "style"
 
@@ -123,7 +119,7 @@ def train(
         place.check(target)
         record = _train(config, place, target, progress)
         if store is not None:
-            _update_pages(target)
+            refresh(target)
         models = {field: value for field, value in settings.items() if field in ModelSettings.__annotations__}
         return TrainedBank.fetch(target, record, read_models(models, "train"))
 
@@ -166,14 +162,6 @@ def _train_job(config: TrainConfig, job: TrainJob, store: Store, progress: Progr
 
 def _find(store: Store, collection: str, bank_id: str) -> BankRecord:
     return next(bank for bank in Catalog(store).banks(collection) if bank.bank_id == bank_id)
-
-
-def _update_pages(store: Store) -> None:
-    """Update the pages of a store's banks; a failure is no failure of the training."""
-    try:
-        build(store)
-    except (ArtbankError, OSError) as error:
-        logger.warning("the pages are not up to date (%s); `artbank site %s` writes them", explain(error), store.uri)
 
 
 @contextmanager
