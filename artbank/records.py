@@ -75,7 +75,7 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         collection: Id of the collection that the bank was trained on, see `collection_ids`.
         version: The bank's number within its collection, from 1.
         created_at: When the bank was registered.
-        gallery_uri: The gallery.
+        gallery_uri: The gallery; of a bank of `artbank.train` the folder, or nothing if its artworks came one by one.
         fingerprint: SHA-256 of keys, sizes and etags of the collection's artworks and captions.
         num_artworks: Artworks that could be read.
         base_model: The base model as the run named it.

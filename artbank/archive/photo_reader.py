@@ -166,7 +166,7 @@ class PhotoReader:
 
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:
-            return _File(task, _too_large(task.size, self._max_bytes))
+            return _File(task, too_large_error(task.size, self._max_bytes))
         with telemetry.time_stage("read"):
             data = self._archive.read_listed({task.key: task.size})[task.key]
         if isinstance(data, WrongSizeError):  # no reason to do the whole shard again: the photo may have been replaced
@@ -229,7 +229,8 @@ def _explain(error: bytes | Exception) -> ImageError:
     return ImageError(f"the store cannot deliver the file: {explain(error)}", "store_error")
 
 
-def _too_large(size: int, limit: int) -> ImageError:
+def too_large_error(size: int, limit: int) -> ImageError:
+    """Return the error for a file of more bytes than the limit."""
     text = f"the file has {size / 1e6:,.4g} MB, more than the limit of {limit / 1e6:,.4g} MB"
     return ImageError(f"{text}; raise max_megabytes to take it", "too_large")
 

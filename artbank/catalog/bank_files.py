@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from artbank.catalog.album import ALBUM
 from artbank.errors import BankError
 from artbank.records import BankRecord
 from artbank.runtime.hashing import short_hash
@@ -41,6 +42,7 @@ HISTORY = "history.json"
 PREVIEW = "preview.jpg"
 CARD = "card.md"
 
+_ALBUM_PICTURE = re.compile(r"album/[A-Za-z0-9_-]{1,64}\.webp")
 _FILES_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -69,6 +71,34 @@ def files_id(record: BankRecord) -> str:
 def file_key(record: BankRecord, name: str = BANK) -> str:
     """Return the key of a file of a registered bank."""
     return "/".join(part for part in (bank_folder(record.collection, record.bank_id), files_id(record), name) if part)
+
+
+def read_files(store: Store, record: BankRecord) -> dict[str, bytes]:
+    """Fetch all files of a registered bank by name, but its card, which tells its place, and its page.
+
+    Raises:
+        BankError: The weights or the reference are missing or damaged.
+        OSError: The store failed.
+    """
+    folder = file_key(record).removesuffix(BANK)
+    listed = [stored.key.removeprefix(folder) for stored in store.list(folder)]
+    names = {BANK, REFERENCE, *filter(is_kept_file, listed)}
+    found = store.read_many([f"{folder}{name}" for name in sorted(names)])
+    files: dict[str, bytes] = {}
+    for key, data in found.items():
+        name = key.removeprefix(folder)
+        if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+            raise data
+        if name in (BANK, REFERENCE) and (fault := _find_fault(record, name, data)):
+            raise _damaged(record, fault)
+        if isinstance(data, bytes):
+            files[name] = data
+    return files
+
+
+def is_kept_file(name: str) -> bool:
+    """Return whether a name is that of a file that belongs to a bank wherever it is kept."""
+    return name in (BANK, REFERENCE, HISTORY, PREVIEW, ALBUM) or _ALBUM_PICTURE.fullmatch(name) is not None
 
 
 def load_bank(store: Store, record: BankRecord) -> Bank:

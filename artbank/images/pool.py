@@ -266,10 +266,14 @@ def encode_picture(job: EncodeJob) -> EncodedPicture:
     Raises:
         ImageError: The format cannot hold a picture of that size.
     """
-    alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
-    picture = Picture(enlarge(job.rgb, job.photo, job.size, job.detail, job.detail_weight), alpha)
-    data = encode(picture, job.suffix, quality=job.quality, metadata=job.metadata)
+    data = encode(finish_picture(job), job.suffix, quality=job.quality, metadata=job.metadata)
     return EncodedPicture(data, ssim_luma(job.rgb, job.photo), sanity_flags(job.rgb))
+
+
+def finish_picture(job: EncodeJob) -> Picture:
+    """Return a picture at the size of its file, uint8 [H, W, 3], with its alpha and the detail of its photo."""
+    alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
+    return Picture(enlarge(job.rgb, job.photo, job.size, job.detail, job.detail_weight), alpha)
 
 
 def count_cores() -> int:

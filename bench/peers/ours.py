@@ -237,10 +237,10 @@ class Run:
 def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int) -> Contender:
     """Return a run from files to files, `count` photos a unit; each photo and each picture is scored."""
     run = Run(kit, name, recipe, batch=batch, count=count)
-    base = run.resources.stylizer.base
-    expected = expect(run.resources.stylizer.base, recipe, batch)
+    base = run.resources.drawing.stylizer.base
+    expected = expect(run.resources.drawing.stylizer.base, recipe, batch)
     expected = Expected(**{**vars(expected), "clip": 2})
-    clip = run.resources.scorer._clip.vision_model  # the only network without a public name
+    clip = run.resources.drawing.scorer._clip.vision_model  # the only network without a public name
     watched = {**watch(base), "clip": clip}
     return Contender(name, run.work, watched, expected, batch)
 

@@ -9,6 +9,8 @@ A comment `<!-- generated: KIND NAME -->` in a page is replaced by Markdown when
     failures the kinds of failure that a row may name
     rules    the built-in rules of `artbank.skip_rules`
     skipped  the kinds of files that a listing leaves out
+    api      the names that `artbank` exports, see `api_reference`
+    notebook a notebook of `docs`, with its stored outputs
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import pyarrow as pa
 import typer
+from api_reference import api_lines, notebook_lines
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
@@ -28,6 +32,7 @@ from artbank import config, errors, recipes, records, skip_rules
 from artbank.store import skipped
 from artbank_cli.main import app
 
+DOCS = Path(__file__).parents[1]
 _MARK = re.compile(r"^<!-- generated: (\w+) ?(\w*) -->$", re.MULTILINE)
 _LIMITS = {"minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}"}
 
@@ -43,9 +48,12 @@ def generate(kind: str, name: str = "") -> str:
     if kind == "config":
         model = getattr(config, name, None) or getattr(recipes, name)
         return "\n".join(_config_lines(model))
+    if kind == "notebook":
+        return "\n".join(notebook_lines(DOCS / f"{name}.ipynb"))
     if kind == "table":
         return "\n".join(_table_lines(getattr(records, name)))
     lines = {
+        "api": api_lines,
         "commands": _command_lines,
         "errors": _error_lines,
         "failures": _failure_lines,

@@ -148,7 +148,7 @@ def list_provenance(entry: Entry) -> list[tuple[str, Any]]:
         ("id of the collection", bank.collection),
         ("bank id", bank.bank_id),
         ("trained at", bank.created_at.isoformat(timespec="seconds")),
-        ("gallery", bank.gallery_uri),
+        ("gallery", bank.gallery_uri or None),
         ("fingerprint of the artworks", bank.fingerprint),
         ("base model", bank.base_model),
         ("SHA-256 of the base model", bank.base_model_hash),
