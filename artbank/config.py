@@ -20,7 +20,8 @@ from pydantic import (
 
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
 from artbank.errors import Failure
-from artbank.recipes import BankRecipe, Model, StylizeRecipe
+from artbank.recipe_model import Model
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.skip_rules import SkipRules, list_rules
 
 Uri = Annotated[
