@@ -8,6 +8,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
     recipe_model   the base of parameters, and of what is named by its settings
     bank_recipe    what shapes a bank
+    few_steps      the limits of drawing with few-step models
     presets        settings of pictures that belong together
     recipes        what shapes a picture; programs import both recipes from it
     skip_rules     which files are no photos

@@ -17,6 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "faithful": {"structure": 0.7},
     "bold": {"structure": 0.45},
     "fast": {"steps": 8},
+    "turbo": {"steps": 4, "strength": 0.75, "guidance": 1.0, "solver": "euler"},
 }
 """The settings of each preset that differ from the defaults; bench/compare_recipes.py measures them."""
 

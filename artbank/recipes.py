@@ -12,14 +12,16 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from artbank.bank_recipe import BankRecipe
+from artbank.few_steps import FEW_STEP_SOLVERS, check_few_steps
 from artbank.presets import PRESETS, follow_preset
 from artbank.recipe_model import Recipe
 
 __all__ = ["PRESETS", "BankRecipe", "StylizeRecipe", "count_evaluations", "count_steps", "is_guided"]
 
 Inversion = Literal["stochastic", "gaussian", "ddim"]
-Solver = Literal["ddim", "dpm++2m", "unipc"]
-Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast"]
+Solver = Literal["ddim", "dpm++2m", "unipc", "euler", "euler_a", "lcm"]
+Spacing = Literal["auto", "leading", "trailing"]
+Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast", "turbo"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
@@ -42,14 +44,16 @@ class StylizeRecipe(Recipe):
         "candidates": 1,
         "colour_strength": 1.0,
         "detail": 0.0,
+        "spacing": "auto",
     }
 
     preset: Preset = Field(
         default="balanced",
         description=(
             "Default values for the other options: `balanced` (19 UNet evaluations per picture), `faithful` (more of "
-            "the photo), `bold` (more of the style), `fast` (15 evaluations), `paper` (exactly as published, 71 "
-            "evaluations), or `exact` (the same, but denoising starts at the noise level where noising ended)."
+            "the photo), `bold` (more of the style), `fast` (15 evaluations), `turbo` (4 evaluations, for few-step "
+            "models only), `paper` (exactly as published, 71 evaluations), or `exact` (the same, but denoising starts "
+            "at the noise level where noising ended)."
         ),
     )
     strength: float = Field(
@@ -86,7 +90,20 @@ class StylizeRecipe(Recipe):
         default="stochastic",
         description="How noise is added to the photo; stochastic inversion keeps its structure.",
     )
-    solver: Solver = Field(default="unipc", description="Sampler for denoising.")
+    solver: Solver = Field(
+        default="unipc",
+        description=(
+            "Sampler for denoising. For few-step models: `euler` (SD-Turbo, Lightning, Hyper), `euler_a` (SDXL-Turbo), "
+            "or `lcm` (LCM, DMD2)."
+        ),
+    )
+    spacing: Spacing = Field(
+        default="auto",
+        description=(
+            "How the timesteps are spaced: `trailing` begins at the noisiest one, `leading` below it. `auto` is "
+            "trailing with `euler` and `euler_a`, the steps of LCM's training with `lcm`, else the base model's own."
+        ),
+    )
     aligned: bool = Field(
         default=True,
         description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
@@ -201,6 +218,11 @@ class StylizeRecipe(Recipe):
         return {"collection_colours": 3} if self.colour == "collection" else {}
 
     @property
+    def is_for_few_steps(self) -> bool:
+        """Whether the solver or its spacing is one that few-step models are drawn with."""
+        return self.solver in FEW_STEP_SOLVERS or self.spacing != "auto"
+
+    @property
     def adds_detail(self) -> bool:
         """Whether pictures get detail of their photos."""
         return self.size == "original" and self.detail > 0
@@ -219,6 +241,12 @@ class StylizeRecipe(Recipe):
     def _hold_one_goal(self) -> Self:
         if self.keep_structure is not None and self.reach_style is not None:
             raise ValueError("keep_structure asks for more of the photo, reach_style for less of it; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _take_a_step(self) -> Self:
+        if self.is_for_few_steps:
+            check_few_steps(self.solver, self.spacing, self.steps, self.strength)
         return self
 
     @model_validator(mode="after")
