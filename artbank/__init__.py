@@ -11,6 +11,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     few_steps      the limits of drawing with few-step models
     presets        settings of pictures that belong together
     recipes        what shapes a picture; programs import both recipes from it
+    lora_specs     how options name LoRA files
     skip_rules     which files are no photos
     config         what a run is asked to do
     records        the rows on disk

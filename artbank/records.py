@@ -214,7 +214,8 @@ class Result(_Row, schema="result/1"):
         etag: The store's etag of the photo.
         sha256: SHA-256 of the photo; None if it could not be read.
         style: The style's folder: its name, with `_` for `:`.
-        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: the same id gives the same picture.
+        recipe_id: 16 hex digits of a hash of recipe, base model, LoRA and bank files: the same id gives the same
+            picture.
         status: `done` or `failed`.
         failure: The kind of failure, one word that can be counted.
         reason: The failure in a sentence, for people.
@@ -263,6 +264,8 @@ class Result(_Row, schema="result/1"):
             `description`.
         photo_marks: Marks of provenance that the photo itself had: `c2pa`, `digital_source_type:TERM`, `iptc`, `aigc`.
             Its `notes` tell which of them the picture does not have.
+        loras: The LoRAs that were merged into the base model, each as its file's name, 12 hex digits of its SHA-256 and
+            its weight, such as `ink.safetensors@0123456789ab:0.8`; None in rows of older versions, which had none.
     """
 
     key: str
@@ -309,3 +312,4 @@ class Result(_Row, schema="result/1"):
     metadata: Metadata | None = None
     kept_metadata: list[str] | None = None
     photo_marks: list[str] | None = None
+    loras: list[str] | None = None
