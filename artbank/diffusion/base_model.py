@@ -27,7 +27,7 @@ from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.loading import load_parts
 from artbank.diffusion.lora import merge_loras
-from artbank.diffusion.lora_files import fetch_loras
+from artbank.diffusion.lora_files import LoraFile, fetch_loras
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
 from artbank.diffusion.weights import hash_base_model
@@ -72,7 +72,7 @@ class BaseModel:
         device: str = "auto",
         dtype: str = "auto",
         compiling: str = "auto",
-        loras: Sequence[str] = (),
+        loras: Sequence[LoraFile] = (),
     ) -> BaseModel:
         """Load a base model and freeze it.
 
@@ -82,10 +82,10 @@ class BaseModel:
             device: See `pick_device`.
             dtype: See `pick_dtype`.
             compiling: `on`: compile the UNet for every image size; `off`; `auto`: on CUDA, for the common sizes.
-            loras: LoRA files to merge into it, each as FILE or FILE:WEIGHT; see `lora_specs.parse_lora`.
+            loras: LoRA files to merge into it, from `lora_files.fetch_loras`.
 
         Raises:
-            BaseModelError: There is no such model or LoRA, a part is missing, or they do not fit together.
+            BaseModelError: There is no such model, a part is missing, or parts and LoRAs do not fit together.
             ConfigError: There is no such device.
             OSError: The store or the hub failed.
         """
@@ -94,11 +94,10 @@ class BaseModel:
         precision = pick_dtype(dtype, target)
         compile_after = _choose_compile_after(compiling, target)
         parts = load_parts(folder, precision)
-        lora_files = fetch_loras(loras)
-        merged = tuple(lora.merged for lora in lora_files)
+        merged = tuple(lora.merged for lora in loras)
         model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after, loras=merged)
         model.check_supported(folder)
-        merge_loras(model.unet, model.text_encoder, lora_files)
+        merge_loras(model.unet, model.text_encoder, loras)
         networks: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
         for network in networks:
             nn.Module.to(network.requires_grad_(False).eval(), target)
@@ -282,12 +281,12 @@ def load_base_model(config: RunConfig) -> BaseModel:
         ConfigError: There is no such device.
         OSError: The store or the hub failed.
     """
-    loras = config.loras if isinstance(config, StylizeConfig) else ()
+    loras = fetch_loras(config.loras) if isinstance(config, StylizeConfig) else ()  # anew: a file may have changed
     return _load_base_model(config.base_model, config.revision, config.device, config.dtype, config.compiling, loras)
 
 
 @LoadOnce
 def _load_base_model(
-    source: str, revision: str | None, device: str, dtype: str, compiling: str, loras: tuple[str, ...]
+    source: str, revision: str | None, device: str, dtype: str, compiling: str, loras: tuple[LoraFile, ...]
 ) -> BaseModel:
     return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling, loras=loras)

@@ -12,7 +12,7 @@ KOHYA = {"unet": "lora_unet", "text_encoder": "lora_te_text_model"}
 
 
 def list_layers(unet: nn.Module, text_encoder: nn.Module | None = None) -> dict[str, nn.Linear]:
-    """Return layers that a LoRA may change, by names such as `unet.mid_block...to_q`: two of attention, five of text."""
+    """Return some layers that a LoRA may change, by names such as `unet.mid_block...to_k`."""
     wanted = ("attn2.to_k", "attn1.to_out.0")
     found = {f"unet.{name}": module for name, module in unet.named_modules() if name.endswith(wanted)}
     if text_encoder is not None:

@@ -24,7 +24,7 @@ def plain(tiny: Path) -> BaseModel:
 
 
 def load(tiny: Path, *loras: str) -> BaseModel:
-    return BaseModel.load(str(tiny), device="cpu", dtype="float32", loras=loras)
+    return BaseModel.load(str(tiny), device="cpu", dtype="float32", loras=fetch_loras(loras))
 
 
 def check_changed(plain: BaseModel, merged: BaseModel, changes: dict[str, torch.Tensor]) -> None:
