@@ -10,7 +10,12 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     errors         the tree of errors
     credentials    keep secrets out of logs and errors
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
-    recipes        what shapes a bank or a picture
+    recipe_model   the base of parameters, and of what is named by its settings
+    bank_recipe    what shapes a bank
+    few_steps      the limits of drawing with few-step models
+    presets        settings of pictures that belong together
+    recipes        what shapes a picture; programs import both recipes from it
+    lora_specs     how options name LoRA files
     skip_rules     which files are no photos
     config         what a run is asked to do
     records        the rows on disk

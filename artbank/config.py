@@ -20,7 +20,9 @@ from pydantic import (
 
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
 from artbank.errors import Failure
-from artbank.recipes import BankRecipe, Model, StylizeRecipe
+from artbank.lora_specs import parse_lora
+from artbank.recipe_model import Model
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.skip_rules import SkipRules, list_rules
 
 Uri = Annotated[
@@ -71,6 +73,14 @@ class PlacesConfig(Model):
         if uri is not None and has_credentials(uri):
             raise ValueError("a URI must not hold credentials; pass them in the environment, such as AWS_ACCESS_KEY_ID")
         return uri
+
+    @field_validator("loras", check_fields=False)
+    @classmethod
+    def _only_loras(cls, loras: tuple[str, ...]) -> tuple[str, ...]:
+        uris = [parse_lora(cls._no_secret(lora) or "").uri for lora in loras]
+        if len(set(uris)) < len(uris):
+            raise ValueError(f"a LoRA is named twice in {', '.join(uris)}; name each once")
+        return loras
 
     @model_validator(mode="wrap")
     @classmethod
@@ -323,6 +333,13 @@ class StylizeConfig(RunConfig):
         description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",
     )
     recipe: StylizeRecipe = StylizeRecipe()
+    loras: tuple[Uri, ...] = Field(
+        default=(),
+        description=(
+            "LoRA files to merge into the base model: FILE.safetensors or FILE.safetensors:WEIGHT (-4 to 4, 1 by "
+            "default), a file or a store URI. Banks of the base model go on fitting."
+        ),
+    )
     structure_model: Uri | None = Field(
         default=None,
         min_length=1,

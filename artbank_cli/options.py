@@ -24,7 +24,13 @@ ParametersOption = Annotated[
 ]
 
 Config = TypeVar("Config", bound=BaseModel)
-_SPELLED = {"store_uri": "--store", "collections": "--collection", "styles": "--style", "failures": "--failure"}
+_SPELLED = {
+    "store_uri": "--store",
+    "collections": "--collection",
+    "styles": "--style",
+    "failures": "--failure",
+    "loras": "--lora",
+}
 _SHOWN = {"gallery_uri": "GALLERY_URI", "archive_uri": "PHOTOS_URI", "output_uri": "OUTPUT_URI"}  # no options
 
 

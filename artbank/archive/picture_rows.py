@@ -136,6 +136,7 @@ class RowWriter:
             bank_ids=choice.bank_ids,
             base_model=self._run.config.base_model,
             base_model_hash=self._run.plan.base_model_hash,
+            loras=[lora.title for lora in self._run.plan.loras],
             recipe=self._recipe(task).model_dump_json(),
             seconds=0.0,
             created_at=self._attempt.now(),

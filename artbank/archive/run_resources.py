@@ -39,6 +39,12 @@ class RunResources:
                 f"expected the base model {config.base_model} of hash {plan.base_model_hash[:12]} that this run was "
                 f"planned with, found {base.hash[:12]}; give all machines the same files"
             )
+        if base.loras != plan.loras:
+            found, planned = (", ".join(lora.title for lora in loras) or "none" for loras in (base.loras, plan.loras))
+            raise BaseModelError(
+                f"expected the LoRAs that this run was planned with, {planned}, found {found}; give all machines the "
+                "same files"
+            )
         structure_model = load_structure_model(config)
         self.drawing = DrawingResources.load(config, base, loaded, config.recipe, structure_model)
         self.codecs = open_codec_pool()

@@ -22,14 +22,17 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from artbank.config import RunConfig
+from artbank.config import RunConfig, StylizeConfig
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.loading import load_parts
+from artbank.diffusion.lora import merge_loras
+from artbank.diffusion.lora_files import LoraFile, fetch_loras
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
 from artbank.diffusion.weights import hash_base_model
 from artbank.errors import BaseModelError
+from artbank.lora_specs import MergedLora
 from artbank.runtime.load_once import LoadOnce
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class BaseModel:
         id: The name it was asked for by.
         hash: SHA-256, hex, of the files it was loaded from.
         compile_after: Calls with one shape after which the UNet is compiled for it; see `unet.Denoiser`.
+        loras: The LoRAs that are merged into it; they do not change its hash, so that its banks go on fitting.
     """
 
     id: str
@@ -57,6 +61,7 @@ class BaseModel:
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
     compile_after: int | None = None
+    loras: tuple[MergedLora, ...] = ()
 
     @classmethod
     def load(
@@ -67,6 +72,7 @@ class BaseModel:
         device: str = "auto",
         dtype: str = "auto",
         compiling: str = "auto",
+        loras: Sequence[LoraFile] = (),
     ) -> BaseModel:
         """Load a base model and freeze it.
 
@@ -76,9 +82,10 @@ class BaseModel:
             device: See `pick_device`.
             dtype: See `pick_dtype`.
             compiling: `on`: compile the UNet for every image size; `off`; `auto`: on CUDA, for the common sizes.
+            loras: LoRA files to merge into it, from `lora_files.fetch_loras`.
 
         Raises:
-            BaseModelError: There is no such model, a part is missing, or its parts do not fit together.
+            BaseModelError: There is no such model, a part is missing, or parts and LoRAs do not fit together.
             ConfigError: There is no such device.
             OSError: The store or the hub failed.
         """
@@ -87,8 +94,10 @@ class BaseModel:
         precision = pick_dtype(dtype, target)
         compile_after = _choose_compile_after(compiling, target)
         parts = load_parts(folder, precision)
-        model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after)
+        merged = tuple(lora.merged for lora in loras)
+        model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after, loras=merged)
         model.check_supported(folder)
+        merge_loras(model.unet, model.text_encoder, loras)
         networks: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
         for network in networks:
             nn.Module.to(network.requires_grad_(False).eval(), target)
@@ -265,16 +274,19 @@ def _choose_compile_after(compiling: str, device: torch.device) -> int | None:
 
 
 def load_base_model(config: RunConfig) -> BaseModel:
-    """Return the base model of a run; the process loads it once.
+    """Return the base model of a run with its LoRAs; the process loads it once.
 
     Raises:
-        BaseModelError: There is no such model, or a part is missing.
+        BaseModelError: There is no such model or LoRA, or a part is missing.
         ConfigError: There is no such device.
         OSError: The store or the hub failed.
     """
-    return _load_base_model(config.base_model, config.revision, config.device, config.dtype, config.compiling)
+    loras = fetch_loras(config.loras) if isinstance(config, StylizeConfig) else ()  # anew: a file may have changed
+    return _load_base_model(config.base_model, config.revision, config.device, config.dtype, config.compiling, loras)
 
 
 @LoadOnce
-def _load_base_model(source: str, revision: str | None, device: str, dtype: str, compiling: str) -> BaseModel:
-    return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling)
+def _load_base_model(
+    source: str, revision: str | None, device: str, dtype: str, compiling: str, loras: tuple[LoraFile, ...]
+) -> BaseModel:
+    return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling, loras=loras)

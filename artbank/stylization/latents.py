@@ -77,9 +77,21 @@ class LatentStylizer:
             other._solver = SolverTable.from_recipe(self.base.scheduler, recipe, self.base.device)
         return other
 
+    @property
+    def num_step_noises(self) -> int:
+        """The noises that the steps of one picture take; 0 with a solver that adds none."""
+        return self._solver.num_noises
+
     @torch.no_grad()
     def stylize(
-        self, clean: Tensor, noise: Tensor, style: str, structure: float = 0.0, captions: Sequence[str] | None = None
+        self,
+        clean: Tensor,
+        noise: Tensor,
+        style: str,
+        structure: float = 0.0,
+        *,
+        step_noise: Tensor | None = None,
+        captions: Sequence[str] | None = None,
     ) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
 
@@ -88,6 +100,7 @@ class LatentStylizer:
             noise: Random noise of that shape.
             style: Its name.
             structure: 0..1, see `StylizeRecipe.structure`.
+            step_noise: Noise of the steps, [`num_step_noises`, B, C, h, w]; None if they take none.
             captions: A caption for each photo, empty to take the recipe's prompt; None if all take that.
 
         Returns:
@@ -96,14 +109,12 @@ class LatentStylizer:
         weight = pull_weight(structure)
         prompts = self._shared[style] if captions is None else self._encode_captions(captions, style)
         latents = self._invert(clean, noise, prompts)
-        history = torch.empty(len(self._solver.timesteps) + 1, *latents.shape, device=latents.device)
-        history[0] = latents
+        history = self._solver.begin(latents, step_noise)
         for step, timestep in enumerate(self._solver.timesteps):
             predicted = self._predict(latents, step, timestep, prompts)
             if weight:
                 predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
-            history[step + 1] = predicted
-            latents = self._solver.advance(history, step)
+            latents = self._solver.advance(history, step, predicted)
         return latents
 
     def _encode_captions(self, captions: Sequence[str], style: str) -> _Prompts:

@@ -26,7 +26,7 @@ from artbank.images.framing import Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.colours import keep_colours, match_palette
-from artbank.stylization.inversion import draw_noise, photo_seed
+from artbank.stylization.inversion import draw_noise, draw_step_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.structure import (
     KeptStructure,
@@ -81,17 +81,20 @@ class _Inputs:
         originals: The same, uint8 [B, 3, H', W'] on the model's device.
         clean: Their latents [B, C, h, w].
         noise: Noise of that shape.
+        step_noise: Noise of the solver's steps, [S, B, C, h, w]; None with a solver that adds none.
     """
 
     photos: Sequence[Photo]
     originals: Tensor
     clean: Tensor
     noise: Tensor
+    step_noise: Tensor | None = None
 
     def only(self, number: int) -> _Inputs:
         """Return the batch of one photo, counted from 0."""
         one = slice(number, number + 1)
-        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one])
+        step_noise = None if self.step_noise is None else self.step_noise[:, one]
+        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one], step_noise)
 
 
 class Stylizer:
@@ -179,8 +182,11 @@ class Stylizer:
         images = upload([photo.padded for photo in batch], self.base.device)
         clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in images.split(_VAE_BATCH)])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
-        noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
-        inputs = _Inputs(batch, images, clean, noise)
+        shape = tuple(clean.shape[1:])
+        noise = draw_noise(seeds, shape).to(clean)
+        num_steps = self._latents.num_step_noises
+        step_noise = draw_step_noise(seeds, shape, num_steps).to(clean) if num_steps else None
+        inputs = _Inputs(batch, images, clean, noise, step_noise)
         for style in styles:
             drawn = self._draw(inputs, style, self.recipe.structure)
             yield [self._draw_firmer(inputs.only(i), style, one) for i, one in enumerate(drawn)]
@@ -198,7 +204,9 @@ class Stylizer:
     def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
         """Draw a batch in one style."""
         captions = [photo.caption for photo in inputs.photos] if self.recipe.photo_captions else None
-        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure, captions)
+        latents = self._latents.stylize(
+            inputs.clean, inputs.noise, style.name, structure, step_noise=inputs.step_noise, captions=captions
+        )
         decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
         return self._finish(inputs, style, structure, decoded)
 
