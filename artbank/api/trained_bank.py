@@ -21,7 +21,7 @@ from artbank.errors import CatalogError
 from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
-from artbank.report.markdown import score_text, seconds_text, share_text
+from artbank.report.markdown import score_text, seconds_text
 from artbank.store.objects import Store
 
 if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store does without
@@ -279,7 +279,7 @@ class TrainedBank:
 
     def _list_facts(self) -> dict[str, str]:
         record = self.record
-        gain = {} if record.clip_style_gain is None else {"style gain": share_text(record.clip_style_gain)}
+        gain = {} if record.clip_style_gain is None else {"style gain": f"{record.clip_style_gain:.2f}"}
         return {
             "artworks": str(record.num_artworks),
             "vectors": f"{record.num_tokens} x {record.width}",
