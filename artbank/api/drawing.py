@@ -147,4 +147,4 @@ def _decode_one(
         return photo.key, ImageError(explain(error), "store_error")
     task = PhotoTask(key=photo.key, size=len(data), etag="", styles=[style], known_sha256=None)
     digest = hashlib.sha256(data).hexdigest()
-    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note, found.metadata, found.detail)
+    return DecodedPhoto.of(task, digest, found)

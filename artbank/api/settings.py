@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from artbank.config import Compiling, Device, Dtype, RunConfig, Uri
 from artbank.errors import ConfigError
-from artbank.recipes import Alpha, Attention, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver
+from artbank.recipes import Alpha, Attention, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver, Spacing
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -71,6 +71,7 @@ class StylizeSettings(TypedDict, total=False):
     guidance_to: float
     inversion: Inversion
     solver: Solver
+    spacing: Spacing
     aligned: bool
     structure: float
     keep_structure: float | None
@@ -78,6 +79,7 @@ class StylizeSettings(TypedDict, total=False):
     candidates: int
     style_weight: float
     prompt: str
+    photo_captions: bool
     negative_prompt: str
     colour: Colour
     colour_strength: float

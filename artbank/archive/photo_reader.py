@@ -17,7 +17,7 @@ from artbank.archive.photo_captions import PhotoCaption, choose_caption
 from artbank.errors import ImageError
 from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
-from artbank.images.pool import CodecPool, DecodeOptions
+from artbank.images.pool import CodecPool, DecodeOptions, PhotoWithAlpha
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
@@ -59,6 +59,13 @@ class DecodedPhoto:
     metadata: FileMetadata = field(default=PLAIN, repr=False)
     detail: bytes | None = field(default=None, repr=False)
     caption: PhotoCaption | None = None
+
+    @classmethod
+    def of(cls, task: PhotoTask, digest: str, found: PhotoWithAlpha) -> DecodedPhoto:
+        """Return what was decoded for a task, with its caption."""
+        caption = choose_caption(task.caption, found.description)
+        photo = replace(found.photo, caption=caption.text) if caption else found.photo
+        return cls(task, digest, photo, found.alpha, found.note, found.metadata, found.detail, caption)
 
     @property
     def notes(self) -> list[str]:
@@ -192,9 +199,7 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
         found = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    caption = choose_caption(task.caption, found.description)
-    photo = replace(found.photo, caption=caption.text) if caption else found.photo
-    return DecodedPhoto(task, digest, photo, found.alpha, found.note, found.metadata, found.detail, caption)
+    return DecodedPhoto.of(task, digest, found)
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:
