@@ -9,24 +9,23 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import safetensors.torch
-
 from artbank.bank.bank import Bank
 from artbank.errors import BankError
 
 
-def add_style(pipeline: Any, bank: Bank, name: str) -> str:
+def add_style(pipeline: Any, bank: Bank, token: str, name: str) -> str:
     """Load a bank into a pipeline, in place of an earlier one of the same token; returns the token.
 
     Args:
         pipeline: A Stable Diffusion pipeline of diffusers.
         bank: The bank.
-        name: Its name, for the error.
+        token: Stands for the style in prompts.
+        name: The bank's name, for the error.
 
     Raises:
         BankError: The text encoder has another width.
     """
-    [(token, vectors)] = safetensors.torch.load(bank.to_textual_inversion()).items()  # [N, D]
+    vectors = bank.vectors  # [N, D]
     width = pipeline.text_encoder.get_input_embeddings().weight.shape[1]
     if width != vectors.shape[1]:
         raise BankError(

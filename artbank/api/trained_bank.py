@@ -208,8 +208,9 @@ class TrainedBank:
             BankError: The text encoder has another width.
         """
         from artbank.api.pipelines import add_style
+        from artbank.catalog.bank_export import default_token
 
-        return add_style(pipeline, self.bank, self.name)
+        return add_style(pipeline, self.bank, default_token(self.record), self.name)
 
     def save(self, path: str | os.PathLike[str]) -> str:
         """Write the bank with all its files as one file, for `artbank.load_bank`.
