@@ -78,7 +78,7 @@ class SolverTable:
         latents = units[0] / _scale(scheduler, timesteps)
         rows = []
         for number in range(len(timesteps)):
-            timestep = scheduler.timesteps[len(scheduler.timesteps) - len(timesteps) + number]
+            timestep: Any = scheduler.timesteps[len(scheduler.timesteps) - len(timesteps) + number]
             first = 1 + per_step * number
             if adds_noise:
                 latents = _add_unit(scheduler, units[first], units[first + 1], timestep, latents)
@@ -133,7 +133,8 @@ def build_scheduler(schedule: DDIMScheduler, recipe: StylizeRecipe) -> Scheduler
     spacing = {} if recipe.spacing == "auto" else {"timestep_spacing": recipe.spacing}
     scheduler = kind.from_config(schedule.config, **_LINEAR | options | spacing)
     if recipe.solver == "lcm" and spacing:
-        _set_spaced(scheduler, DDIMScheduler.from_config(schedule.config, **spacing), recipe.steps)
+        spaced: Any = DDIMScheduler.from_config(schedule.config, timestep_spacing=recipe.spacing)
+        _set_spaced(scheduler, spaced, recipe.steps)
     else:
         scheduler.set_timesteps(recipe.steps)
     return scheduler
@@ -154,7 +155,7 @@ def _set_spaced(scheduler: LCMScheduler, spaced: DDIMScheduler, steps: int) -> N
     scheduler.set_timesteps(timesteps=spaced.timesteps.tolist(), original_inference_steps=every_timestep)
 
 
-def _scale(scheduler: Scheduler, timesteps: list[int]) -> float:
+def _scale(scheduler: Any, timesteps: list[int]) -> float:
     """Return by what the UNet's latents are smaller than the scheduler's before its next step, 0..1."""
     return float(scheduler.scale_model_input(torch.ones(1, dtype=torch.float64), float(timesteps[0])))
 

@@ -152,7 +152,7 @@ def test_every_kind_of_failure_and_every_error_is_described(site: Path) -> None:
 def test_ranges_and_defaults_are_told() -> None:
     told = reference.generate("config", "StylizeRecipe")
     assert "| `strength` | number, above 0, at most 1 | `0.9` |" in told
-    assert "| `solver` | `ddim`, `dpm++2m`, `unipc` |" in told
+    assert "| `solver` | `ddim`, `dpm++2m`, `unipc`, `euler`, `euler_a`, `lcm` |" in told
     assert "| `archive_uri` | text | must be given |" in reference.generate("config", "StylizeConfig")
 
 
