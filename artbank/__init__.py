@@ -6,8 +6,11 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     errors         the tree of errors
     credentials    keep secrets out of logs and errors
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
+    parameter_groups  the order and the groups of the parameters
+    presets        what the name of a recipe stands for
     recipes        what shapes a bank or a picture
     skip_rules     which files are no photos
+    run_config     what every run is asked to do
     config         what a run is asked to do
     records        the rows on disk
     store          objects and tables in folders and buckets

@@ -11,12 +11,16 @@ import hashlib
 import json
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS, Groups, sort_fields
+from artbank.presets import FIXED_BY_PAPER, GOVERNED, PRESETS, Preset, describe_presets
 
 Attention = Literal["ssam", "self", "released", "none"]
 Inversion = Literal["stochastic", "gaussian", "ddim"]
 Solver = Literal["ddim", "dpm++2m", "unipc"]
-Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
@@ -28,6 +32,20 @@ class Model(BaseModel):
     """Base of all parameter models: frozen, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    GROUPS: ClassVar[Groups] = {}
+    """The order and the groups in which people meet the fields; without any, the order of their declarations."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Number the fields by `position`, which is the order of Prefect's form: its database keeps no other one."""
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema)
+        names = sort_fields(cls.GROUPS, fields["properties"])
+        fields["properties"] = {
+            name: {**fields["properties"][name], "position": place} for place, name in enumerate(names)
+        }
+        return schema
 
 
 class _Recipe(Model):
@@ -62,27 +80,11 @@ class _Recipe(Model):
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
-"""The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
-
-_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None}
-_AS_DRAWN = {"colour": "free", "colour_strength": 1.0}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {**_FIXED_BY_PAPER, **_AS_DRAWN},
-    "exact": {**PAPER, "structure": 0.0, **_AS_DRAWN},
-    "balanced": {},
-    "faithful": {"structure": 0.7},
-    "bold": {"structure": 0.45},
-    "fast": {"steps": 8},
-}
-"""The settings of each preset that differ from the defaults; bench/compare_recipes.py measures them."""
-
-
 class BankRecipe(_Recipe):
     """Settings that determine a bank, besides the artworks and the base model."""
 
     VERSION = 2
+    GROUPS = TRAIN_GROUPS
 
     num_tokens: int = Field(
         default=8,
@@ -175,6 +177,7 @@ class StylizeRecipe(_Recipe):
     """
 
     VERSION = 2
+    GROUPS = STYLIZE_GROUPS
     NOT_COUNTED = frozenset({"preset", "mark", "metadata"})
     ADDED_LATER: ClassVar[dict[str, Any]] = {
         "structure": 0.0,
@@ -351,17 +354,32 @@ class StylizeRecipe(_Recipe):
         """Fields that change nothing: `detail`, unless pictures are enlarged."""
         return frozenset() if self.size == "original" else frozenset({"detail"})
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Leave what a preset governs empty: Prefect's form sends every default, which would replace the preset's."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for name in GOVERNED:
+            default = fields[name].pop("default")
+            fields[name]["description"] += f" If empty, as the preset says: {describe_presets(name, default)}."
+            if fields[name].get("type") == "boolean":  # the form's switch has no third state
+                fields[name]["anyOf"] = [{"type": fields[name].pop("type")}, {"type": "null"}]
+            if "anyOf" in fields[name]:
+                fields[name]["default"] = None
+        return schema
+
     @model_validator(mode="before")
     @classmethod
     def _follow_preset(cls, values: Any) -> Any:
         name = values.get("preset", "balanced") if isinstance(values, dict) else None
         if not isinstance(name, str) or name not in PRESETS:
             return values
+        values = {field: value for field, value in values.items() if value is not None or field not in GOVERNED}
         if "colour" in values:
             values = {"colour_strength": 1.0, **values}
-        own = [field for field, value in _FIXED_BY_PAPER.items() if field in values and values[field] != value]
+        own = [field for field, value in FIXED_BY_PAPER.items() if field in values and values[field] != value]
         if own and name == "paper":
-            fixed = ", ".join(f"{field}={_FIXED_BY_PAPER[field]}" for field in own)
+            fixed = ", ".join(f"{field}={FIXED_BY_PAPER[field]}" for field in own)
             raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(own)}, or take preset exact")
         return {**PRESETS[name], **values}
 

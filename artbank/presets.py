@@ -1,0 +1,49 @@
+"""The presets of `StylizeRecipe`: the settings that a name stands for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast"]
+
+PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
+"""The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
+
+FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None}
+"""Settings that the preset `paper` does not let anyone change."""
+
+_AS_DRAWN = {"colour": "free", "colour_strength": 1.0}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {**FIXED_BY_PAPER, **_AS_DRAWN},
+    "exact": {**PAPER, "structure": 0.0, **_AS_DRAWN},
+    "balanced": {},
+    "faithful": {"structure": 0.7},
+    "bold": {"structure": 0.45},
+    "fast": {"steps": 8},
+}
+"""The settings of each preset that differ from the defaults; bench/compare_recipes.py measures them."""
+
+GOVERNED = frozenset(name for settings in PRESETS.values() for name in settings)
+"""Fields that some preset sets. They are empty in a form: a value there would replace the preset's."""
+
+
+def describe_presets(name: str, default: Any) -> str:
+    """Return a governed field's value in each preset, such as `10; paper, exact 50; fast 8`.
+
+    Args:
+        name: The field.
+        default: Its value in the presets that do not set it.
+    """
+    presets: dict[str, list[str]] = {}
+    for preset, settings in PRESETS.items():
+        value = settings.get(name, default)
+        if value != default:
+            presets.setdefault(_show(value), []).append(preset)
+    return "; ".join([_show(default), *(f"{', '.join(names)} {value}" for value, names in presets.items())])
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
