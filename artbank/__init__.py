@@ -7,8 +7,10 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     credentials    keep secrets out of logs and errors
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
     parameter_groups  the order and the groups of the parameters
-    presets        what the name of a recipe stands for
-    recipes        what shapes a bank or a picture
+    recipe_model   the base of parameters, and of what is named by its settings
+    bank_recipe    what shapes a bank
+    presets        settings of pictures that belong together
+    recipes        what shapes a picture; programs import both recipes from it
     skip_rules     which files are no photos
     run_config     what every run is asked to do
     config         what a run is asked to do

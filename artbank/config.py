@@ -15,7 +15,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from artbank.credentials import redact
 from artbank.errors import Failure
 from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS
-from artbank.recipes import BankRecipe, Model, StylizeRecipe
+from artbank.recipe_model import Model
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.run_config import CollectionNames, PlacesConfig, RunConfig, ShardRunner, SkipGlobs, Uri, WebAddress
 
 OutputFormat = Literal["images", "webdataset", "parquet"]

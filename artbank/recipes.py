@@ -2,25 +2,27 @@
 
 Banks and results are named by the digest of their recipe, so equal work is never repeated. Each
 field's `description` is its text in Prefect's form, in the command line's help and in the
-documentation.
+documentation. Programs and bank cards import both recipes from here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS, Groups, sort_fields
-from artbank.presets import FIXED_BY_PAPER, GOVERNED, PRESETS, Preset, describe_presets
+from artbank.bank_recipe import BankRecipe
+from artbank.parameter_groups import STYLIZE_GROUPS
+from artbank.presets import GOVERNED, PRESETS, describe_presets, follow_preset
+from artbank.recipe_model import Recipe
 
-Attention = Literal["ssam", "self", "released", "none"]
+__all__ = ["PRESETS", "BankRecipe", "StylizeRecipe", "count_evaluations", "count_steps", "is_guided"]
+
 Inversion = Literal["stochastic", "gaussian", "ddim"]
 Solver = Literal["ddim", "dpm++2m", "unipc"]
+Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
@@ -28,149 +30,7 @@ Mark = Literal["iptc", "none"]
 Metadata = Literal["keep", "copyright", "none"]
 
 
-class Model(BaseModel):
-    """Base of all parameter models: frozen, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    GROUPS: ClassVar[Groups] = {}
-    """The order and the groups in which people meet the fields; without any, the order of their declarations."""
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Number the fields by `position`, which is the order of Prefect's form: its database keeps no other one."""
-        schema = handler(core_schema)
-        fields = handler.resolve_ref_schema(schema)
-        names = sort_fields(cls.GROUPS, fields["properties"])
-        fields["properties"] = {
-            name: {**fields["properties"][name], "position": place} for place, name in enumerate(names)
-        }
-        return schema
-
-
-class _Recipe(Model):
-    VERSION: ClassVar[int]
-    """Version of the code behind a recipe. Raise it when the same recipe would give another bank or other pixels."""
-
-    ADDED_LATER: ClassVar[dict[str, Any]] = {}
-    """Fields of a later release, with the value that leaves banks or pictures as they were before it."""
-
-    NOT_COUNTED: ClassVar[frozenset[str]] = frozenset({"preset"})
-    """Fields that change no bank and no pixel."""
-
-    @property
-    def code_versions(self) -> dict[str, int]:
-        """Versions of the code behind single settings, where it changed and `VERSION` did not."""
-        return {}
-
-    @property
-    def without_effect(self) -> frozenset[str]:
-        """Fields that change nothing, whatever their value, because of the values of others."""
-        return frozenset()
-
-    def digest(self) -> str:
-        """Return 16 hex digits, equal exactly for recipes with equal settings.
-
-        A field that was added later does not count while it changes nothing, so older results keep their names.
-        """
-        settings = self.model_dump(mode="json", exclude=set(self.NOT_COUNTED | self.without_effect))
-        unchanged = {name for name, value in self.ADDED_LATER.items() if settings.get(name) == value}
-        counted = {name: value for name, value in settings.items() if name not in unchanged}
-        facts = {"version": self.VERSION, **self.code_versions, **counted}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class BankRecipe(_Recipe):
-    """Settings that determine a bank, besides the artworks and the base model."""
-
-    VERSION = 2
-    GROUPS = TRAIN_GROUPS
-
-    num_tokens: int = Field(
-        default=8,
-        ge=1,
-        le=32,
-        description="Number of vectors in a bank; each takes the place of one token of the prompt.",
-    )
-    attention: Attention = Field(
-        default="ssam",
-        description=("Attention over the vectors during training; `none` is plain textual inversion."),
-    )
-    init_word: str = Field(
-        default="painting",
-        min_length=1,
-        description="Word whose embedding initialises every vector.",
-    )
-    max_steps: int = Field(default=60, ge=1, le=100_000, description="Optimiser steps, at most.")
-    batch_size: int = Field(default=8, ge=1, le=1024, description="Artwork crops per step.")
-    learning_rate: float = Field(
-        default=0.15,
-        gt=0,
-        le=1,
-        description=(
-            "AdamW's learning rate of the vectors after a warm-up of 3 steps, in units of the text encoder's first "
-            "layer. The attention's gates take a third of it, its matrices a fiftieth."
-        ),
-    )
-    weight_decay: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="AdamW's decoupled weight decay.",
-    )
-    num_crops: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="Crops of each artwork; each is used as it is and mirrored.",
-    )
-    caption_dropout: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="Fraction of captions replaced by the style alone.",
-    )
-    min_snr_gamma: float | None = Field(
-        default=5.0,
-        gt=0,
-        description="Gamma of min-SNR loss weighting; without a value losses are unweighted.",
-    )
-    max_strength: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="Train only on timesteps up to this fraction of the noise schedule.",
-    )
-    holdout: float = Field(
-        default=0.15,
-        ge=0,
-        le=0.5,
-        description="Fraction of artworks held out for validation; at least one artwork.",
-    )
-    validate_every: int = Field(default=10, ge=1, description="Steps between validations.")
-    patience: int = Field(
-        default=3,
-        ge=1,
-        description="Stop training after this many validations without a better loss.",
-    )
-    resolution_px: int | None = Field(
-        default=None,
-        ge=32,
-        le=2048,
-        description="Side of a crop in px; by default the base model's native size.",
-    )
-    warm_start: bool = Field(
-        default=False,
-        description="Start from the collection's current bank if there is one.",
-    )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        description="Seed of crops, captions, noise and initial vectors.",
-    )
-
-
-class StylizeRecipe(_Recipe):
+class StylizeRecipe(Recipe):
     """Settings that determine a picture, besides the photo, the style and the base model.
 
     `mark` and `metadata` change no pixel, so they are no part of the digest: rows say what each picture's file has.
@@ -371,17 +231,7 @@ class StylizeRecipe(_Recipe):
     @model_validator(mode="before")
     @classmethod
     def _follow_preset(cls, values: Any) -> Any:
-        name = values.get("preset", "balanced") if isinstance(values, dict) else None
-        if not isinstance(name, str) or name not in PRESETS:
-            return values
-        values = {field: value for field, value in values.items() if value is not None or field not in GOVERNED}
-        if "colour" in values:
-            values = {"colour_strength": 1.0, **values}
-        own = [field for field, value in FIXED_BY_PAPER.items() if field in values and values[field] != value]
-        if own and name == "paper":
-            fixed = ", ".join(f"{field}={FIXED_BY_PAPER[field]}" for field in own)
-            raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(own)}, or take preset exact")
-        return {**PRESETS[name], **values}
+        return follow_preset(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _hold_one_goal(self) -> Self:

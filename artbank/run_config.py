@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
-from artbank.recipes import Model
+from artbank.recipe_model import Model
 from artbank.skip_rules import SkipRules, list_rules
 
 Uri = Annotated[
