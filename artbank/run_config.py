@@ -14,7 +14,7 @@ from pydantic import (
 
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
 from artbank.recipe_model import Model
-from artbank.skip_rules import SkipRules, list_rules
+from artbank.skip_rules import DEFAULT_RULES, SkipRules
 
 Uri = Annotated[
     str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})
@@ -34,8 +34,8 @@ SkipGlobs = Annotated[
     Field(
         description=(
             "More globs of files that are no photos; one with `/` at its end matches a folder and all in it, "
-            "`!` before one takes it back, the last that matches decides. Built in, and taken back by `!default`: "
-            f"{' '.join(list_rules())}"
+            "`!` before one takes it back, the last that matches decides. Built-in rules, which `!default` takes back, "
+            f"leave out {'; '.join(DEFAULT_RULES)}."
         )
     ),
 ]
