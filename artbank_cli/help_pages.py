@@ -14,7 +14,6 @@ REQUIRED = "(required)"
 """Ends the description of an option or argument that the parser does not demand, since a file may hold it."""
 _LAST_PANEL = "Options"
 _MOST_COLUMNS = 100
-_KINDS = {"str": "TEXT", "text": "TEXT", "int": "INTEGER", "integer": "INTEGER", "float": "NUMBER", "path": "FILE"}
 
 
 class HelpedCommand(TyperCommand):
@@ -93,9 +92,7 @@ def _list_names(option: Any) -> list[str]:
 def _kind(option: Any) -> str:
     if option.metavar:
         return option.metavar
-    if getattr(option, "is_flag", False):
-        return ""
-    return _KINDS.get(option.type.name.lower(), option.type.name.upper()) if hasattr(option, "type") else "TEXT"
+    return "" if getattr(option, "is_flag", False) else "TEXT"
 
 
 def _command_panels(command: Any, ctx: Any) -> dict[str, list[tuple[str, str, str]]]:

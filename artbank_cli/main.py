@@ -148,7 +148,8 @@ def doctor(
     device: Annotated[str | None, _field("device")] = None,
     dtype: Annotated[str | None, _field("dtype")] = None,
     seconds: Annotated[
-        float, typer.Option(min=1, help="Longest wait for a device, store or server that may not answer.")
+        float,
+        typer.Option(min=1, metavar="NUMBER", help="Longest wait for a device, store or server that may not answer."),
     ] = SECONDS,
     as_json: JsonOption = False,
 ) -> None:

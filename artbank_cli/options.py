@@ -27,7 +27,9 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", "-j", help="Print JSON, for scripts.")]
 ParametersOption = Annotated[
     Path | None,
-    typer.Option("--parameters", "-f", help="YAML or JSON file with the flow's parameters; options win over it."),
+    typer.Option(
+        "--parameters", "-f", metavar="FILE", help="YAML or JSON file with the flow's parameters; options win over it."
+    ),
 ]
 
 Config = TypeVar("Config", bound=BaseModel)

@@ -45,7 +45,7 @@ class ParameterFile:
         """
         node, found = self.root, None
         for depth, name in enumerate(path, start=1):
-            pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+            pairs: list[Any] = list(node.value) if isinstance(node, yaml.MappingNode) else []
             pair = next(((key, value) for key, value in reversed(pairs) if key.value == name), None)
             if pair is None:
                 break
