@@ -10,6 +10,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     errors         the tree of errors
     credentials    keep secrets out of logs and errors
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
+    parameter_groups  the order and the groups of the parameters
     recipe_model   the base of parameters, and of what is named by its settings
     bank_recipe    what shapes a bank
     few_steps      the limits of drawing with few-step models
@@ -17,6 +18,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     recipes        what shapes a picture; programs import both recipes from it
     lora_specs     how options name LoRA files
     skip_rules     which files are no photos
+    run_config     what every run is asked to do
     config         what a run is asked to do
     records        the rows on disk
     store          objects and tables in folders and buckets

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from artbank.parameter_groups import TRAIN_GROUPS
 from artbank.recipe_model import Recipe
 
 Attention = Literal["ssam", "self", "released", "none"]
@@ -15,6 +16,7 @@ class BankRecipe(Recipe):
     """Settings that determine a bank, besides the artworks and the base model."""
 
     VERSION = 2
+    GROUPS = TRAIN_GROUPS
 
     num_tokens: int = Field(
         default=8,

@@ -6,13 +6,31 @@ import hashlib
 import json
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from artbank.parameter_groups import Groups, sort_fields
 
 
 class Model(BaseModel):
     """Base of all parameter models: frozen, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    GROUPS: ClassVar[Groups] = {}
+    """The order and the groups in which people meet the fields; without any, the order of their declarations."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Number the fields by `position`, which is the order of Prefect's form: its database keeps no other one."""
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema)
+        names = sort_fields(cls.GROUPS, fields["properties"])
+        fields["properties"] = {
+            name: {**fields["properties"][name], "position": place} for place, name in enumerate(names)
+        }
+        return schema
 
 
 class Recipe(Model):

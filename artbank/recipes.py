@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from artbank.bank_recipe import BankRecipe
 from artbank.few_steps import FEW_STEP_SOLVERS, check_few_steps
-from artbank.presets import PRESETS, follow_preset
+from artbank.parameter_groups import STYLIZE_GROUPS
+from artbank.presets import GOVERNED, PRESETS, describe_presets, follow_preset
 from artbank.recipe_model import Recipe
 
 __all__ = ["PRESETS", "BankRecipe", "StylizeRecipe", "count_evaluations", "count_steps", "is_guided"]
@@ -36,6 +39,7 @@ class StylizeRecipe(Recipe):
     """
 
     VERSION = 2
+    GROUPS = STYLIZE_GROUPS
     NOT_COUNTED = frozenset({"preset", "mark", "metadata"})
     ADDED_LATER: ClassVar[dict[str, Any]] = {
         "structure": 0.0,
@@ -239,6 +243,20 @@ class StylizeRecipe(Recipe):
     def without_effect(self) -> frozenset[str]:
         """Fields that change nothing: `detail`, unless pictures are enlarged."""
         return frozenset() if self.size == "original" else frozenset({"detail"})
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Leave what a preset governs empty: Prefect's form sends every default, which would replace the preset's."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for name in GOVERNED:
+            default = fields[name].pop("default")
+            fields[name]["description"] += f" If empty, as the preset says: {describe_presets(name, default)}."
+            if fields[name].get("type") == "boolean":  # the form's switch has no third state
+                fields[name]["anyOf"] = [{"type": fields[name].pop("type")}, {"type": "null"}]
+            if "anyOf" in fields[name]:
+                fields[name]["default"] = None
+        return schema
 
     @model_validator(mode="before")
     @classmethod

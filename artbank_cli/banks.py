@@ -9,6 +9,7 @@ import typer
 
 from artbank.errors import ArtbankError, ConfigError
 from artbank.store.explanations import explain
+from artbank_cli.help_pages import HelpedCommand, HelpedGroup
 from artbank_cli.options import JsonOption, StoreOption
 from artbank_cli.output import say, say_json, say_lines
 
@@ -16,15 +17,13 @@ if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help
     from artbank.catalog.catalog import Catalog
     from artbank.store.objects import Store
 
-app = typer.Typer(help="List the registered banks, and choose the default version of each collection.")
+app = typer.Typer(cls=HelpedGroup, help="List the registered banks, and choose the default version of each collection.")
 
 
 @app.callback()
 def list_banks(
     context: typer.Context,
-    store: Annotated[
-        str | None, typer.Option("--store", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
-    ] = None,
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the banks of a catalog."""
@@ -48,7 +47,7 @@ def list_banks(
         )
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Print the card of a bank, named NAME or NAME@VERSION."""
     from artbank.catalog.bank_files import load_card
@@ -57,7 +56,7 @@ def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
     say_lines(load_card(opened, open_catalog(opened).find(name)))
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def promote(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Make NAME@VERSION the default version of NAME."""
     opened = open_store(store or context.obj)
@@ -66,7 +65,7 @@ def promote(context: typer.Context, name: str, store: StoreOption = None) -> Non
     _refresh_site(opened)
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def retire(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Retire NAME@VERSION: it is no longer a default version, but can still be named by its number."""
     opened = open_store(store or context.obj)
@@ -77,7 +76,10 @@ def retire(context: typer.Context, name: str, store: StoreOption = None) -> None
 
 def site(
     store_uri: Annotated[
-        str, typer.Argument(metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks.")
+        str,
+        typer.Argument(
+            metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks.", envvar="ARTBANK_STORE"
+        ),
     ],
     out: Annotated[
         str | None, typer.Option("--out", help="Folder or s3:// prefix for the pages; the store if not given.")

@@ -67,7 +67,12 @@ def verify(
     ] = False,
     parameters: Annotated[
         Path | None,
-        typer.Option("--parameters", help="YAML or JSON file with parameters for --repair; options win over it."),
+        typer.Option(
+            "--parameters",
+            "-f",
+            metavar="FILE",
+            help="YAML or JSON file with parameters for --repair; options win over it.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -12,9 +12,10 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from artbank.config import Compiling, Device, Dtype, RunConfig, Uri
+from artbank.bank_recipe import Attention
 from artbank.errors import ConfigError
-from artbank.recipes import Alpha, Attention, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver, Spacing
+from artbank.recipes import Alpha, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver, Spacing
+from artbank.run_config import Compiling, Device, Dtype, RunConfig, Uri
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

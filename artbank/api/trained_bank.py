@@ -16,12 +16,12 @@ from artbank.api.settings import StylizeSettings, read_settings
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.registration import register_files
-from artbank.config import RunConfig
 from artbank.errors import CatalogError
 from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report.markdown import score_text, seconds_text
+from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 
 if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store does without

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.pool import DecodeOptions
 from artbank.recipes import StylizeRecipe
+from artbank.run_config import RunConfig
 from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.optional_measures import OptionalMeasures
 from artbank.scoring.structure_model import StructureModel

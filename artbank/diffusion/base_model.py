@@ -22,7 +22,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from artbank.config import RunConfig, StylizeConfig
+from artbank.config import StylizeConfig
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.loading import load_parts
@@ -33,6 +33,7 @@ from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
 from artbank.diffusion.weights import hash_base_model
 from artbank.errors import BaseModelError
 from artbank.lora_specs import MergedLora
+from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from artbank.config import RunConfig
 from artbank.errors import ConfigError
+from artbank.run_config import RunConfig
 
 
 def pick_device(device: str = "auto") -> torch.device:

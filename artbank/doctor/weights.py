@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import find_local, plan_local_copy
@@ -27,6 +26,7 @@ from artbank.doctor.hub import check_hub_model
 from artbank.doctor.licences import find_licence
 from artbank.doctor.scoring_models import assess_copy, count_model_weights, fill_in_weights
 from artbank.errors import BaseModelError
+from artbank.run_config import RunConfig
 from artbank.scoring.clip import choose_scorer
 from artbank.scoring.model_files import SCORER, ModelKind
 

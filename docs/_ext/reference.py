@@ -82,12 +82,13 @@ def _fill(_: Sphinx, __: str, source: list[str]) -> None:
 def _config_lines(model: type[BaseModel]) -> Iterator[str]:
     rows = []
     schema = model.model_json_schema()["properties"]
-    for name, field in model.model_fields.items():
+    for name, described in schema.items():
+        field = model.model_fields[name]
         if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
             text = f"see [{field.annotation.__name__}](#{field.annotation.__name__.lower()})"
             rows.append((f"`{name}`", "", "", text))
         else:
-            rows.append((f"`{name}`", _allowed(schema[name]), _default(field), field.description or ""))
+            rows.append((f"`{name}`", _allowed(schema[name]), _default(field), described["description"]))
     yield _first_line(model)
     yield ""
     yield from _table(("field", "values", "default", "what it does"), rows)

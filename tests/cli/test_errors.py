@@ -29,7 +29,7 @@ def test_a_parameter_file_is_read_in_the_encodings_that_programs_write(tmp_path:
     file = tmp_path / "parameters.yaml"
     file.write_bytes(TEXT.encode(encoding))
     ended = call("train", "--parameters", file)
-    assert ended.code == 2 and complaint(ended).startswith("artbank: --max-steps 0: ")  # all of it was read
+    assert ended.code == 2 and complaint(ended).startswith("artbank: recipe.max_steps (line 5) 0: ")
 
 
 @pytest.mark.parametrize(

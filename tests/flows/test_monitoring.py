@@ -18,8 +18,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import AssetContext
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
-from artbank.config import RunConfig
 from artbank.diffusion import base_model
+from artbank.run_config import RunConfig
 from artbank.runs.outcome import Outcome
 from artbank.runtime import telemetry
 from flows.stylize_archive import stylize_archive
