@@ -66,7 +66,7 @@ def _merge(unet: Any, text_encoder: Any, lora: LoraFile) -> None:
     tensors = _read_tensors(lora)
     num_layers = sum(name.endswith(_DOWN) for name in tensors)
     metadata = _read_metadata(lora)
-    loader: Any = StableDiffusionLoraLoaderMixin
+    loader: Any = StableDiffusionLoraLoaderMixin  # its type hints leave open how many values it returns
     state, alphas = loader.lora_state_dict(tensors, unet_config=unet.config)
     options: dict[str, Any] = {"adapter_name": _ADAPTER, "metadata": metadata}
     if metadata is None:

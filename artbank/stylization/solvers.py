@@ -70,7 +70,7 @@ class SolverTable:
     @classmethod
     def from_recipe(cls, schedule: DDIMScheduler, recipe: StylizeRecipe, device: torch.device) -> SolverTable:
         """Read the table of a recipe on a base model's noise schedule."""
-        scheduler = build_scheduler(schedule, recipe)
+        scheduler: Any = build_scheduler(schedule, recipe)  # their types of a timestep differ
         timesteps = start_at_strength(scheduler, recipe)
         adds_noise = isinstance(scheduler, _ADDS_NOISE)
         per_step = 1 + adds_noise
@@ -78,7 +78,7 @@ class SolverTable:
         latents = units[0] / _scale(scheduler, timesteps)
         rows = []
         for number in range(len(timesteps)):
-            timestep: Any = scheduler.timesteps[len(scheduler.timesteps) - len(timesteps) + number]
+            timestep = scheduler.timesteps[len(scheduler.timesteps) - len(timesteps) + number]
             first = 1 + per_step * number
             if adds_noise:
                 latents = _add_unit(scheduler, units[first], units[first + 1], timestep, latents)
@@ -133,8 +133,7 @@ def build_scheduler(schedule: DDIMScheduler, recipe: StylizeRecipe) -> Scheduler
     spacing = {} if recipe.spacing == "auto" else {"timestep_spacing": recipe.spacing}
     scheduler = kind.from_config(schedule.config, **_LINEAR | options | spacing)
     if recipe.solver == "lcm" and spacing:
-        spaced: Any = DDIMScheduler.from_config(schedule.config, timestep_spacing=recipe.spacing)
-        _set_spaced(scheduler, spaced, recipe.steps)
+        _set_spaced(scheduler, kinds["ddim"][0].from_config(schedule.config, **spacing), recipe.steps)
     else:
         scheduler.set_timesteps(recipe.steps)
     return scheduler
@@ -148,7 +147,7 @@ def start_at_strength(scheduler: Scheduler, recipe: StylizeRecipe) -> list[int]:
     return [int(timestep) for timestep in scheduler.timesteps[begin:]]
 
 
-def _set_spaced(scheduler: LCMScheduler, spaced: DDIMScheduler, steps: int) -> None:
+def _set_spaced(scheduler: LCMScheduler, spaced: Any, steps: int) -> None:
     """Set a consistency model's scheduler to timesteps outside the schedule that it chooses from by itself."""
     spaced.set_timesteps(steps)
     every_timestep = scheduler.config.num_train_timesteps
