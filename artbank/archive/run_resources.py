@@ -120,6 +120,7 @@ class RunResources:
             mark=self.config.recipe.mark,
             metadata=self.config.recipe.metadata,
             detail=self.config.recipe.adds_detail,
+            max_aspect=self.stylizer.max_aspect,
         )
 
 

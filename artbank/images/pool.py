@@ -25,7 +25,7 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
-from artbank.images.framing import Frame, Photo
+from artbank.images.framing import MAX_ASPECT, Frame, Photo
 from artbank.images.photo_detail import enlarge, extract_detail
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, Mark, Metadata, OutputSize
@@ -55,6 +55,7 @@ class DecodeOptions:
         mark: The mark that its pictures get.
         metadata: What its pictures keep of its metadata.
         detail: Whether pictures get the photo's detail; it is decoded whole for that.
+        max_aspect: Photos that are longer get a smaller short side, see `Frame.for_photo`.
     """
 
     max_pixels: int
@@ -66,6 +67,7 @@ class DecodeOptions:
     mark: Mark = "iptc"
     metadata: Metadata = "copyright"
     detail: bool = False
+    max_aspect: float = MAX_ASPECT
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,8 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
     Raises:
         ImageError: The photo cannot be used.
     """
-    sizes = {"short_px": options.short_px, "multiple_px": options.multiple_px}
+    aspect = {"max_aspect": options.max_aspect}
+    sizes: dict[str, Any] = {"short_px": options.short_px, "multiple_px": options.multiple_px, **aspect}
     picture = decode(
         data,
         max_pixels=options.max_pixels,

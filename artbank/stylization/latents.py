@@ -1,6 +1,6 @@
 """The latents of photos, inverted and denoised in a style.
 
-Shape legend: B batch, L x D an encoded prompt, C x h x w latents.
+Shape legend: B batch, L x D an encoded prompt (see `diffusion.text_encoders`), C x h x w latents.
 
 What acts on the latents while they are denoised belongs here; how photos become latents and latents become pictures is
 in `stylizer`.
@@ -36,6 +36,7 @@ class LatentStylizer:
         self.base = base
         self.recipe = recipe
         self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
+        negative = base.text_encoders.encode_negative(negative, recipe.negative_prompt)
         self.prompts = {style.name: encode_style(base, recipe, style, self.neutral) for style in styles}
         cache = base.denoiser.cache_prompts
         self._neutral = cache(self.neutral)

@@ -172,7 +172,7 @@ def test_a_bank_replaced_by_another_sound_one_is_refused_before_it_is_read(tmp_p
 @pytest.fixture(scope="module")
 def training(base: BaseModel) -> TrainState:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    views = LatentDataset(latents, torch.ones_like(latents), torch.tensor([0, 1]), (None, None))
+    views = LatentDataset(latents, torch.ones_like(latents), torch.tensor([0, 1]), (None, None), torch.zeros(2, 6))
     return TrainState(base, views, views, TRAIN, "a bank")
 
 
