@@ -14,6 +14,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.family import Family, find_family
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.loading import load_parts
-from artbank.diffusion.model_checks import check_supported
+from artbank.diffusion.model_checks import check_parts
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.text_encoders import TextEncoders
 from artbank.diffusion.unet import Denoiser, PromptCache
@@ -92,7 +93,7 @@ class BaseModel:
         compile_after = _choose_compile_after(compiling, target)
         parts = load_parts(folder, precision)
         model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after)
-        check_supported(model, folder)
+        model.check_supported(folder)
         for network in model.networks.values():
             nn.Module.to(network.requires_grad_(False).eval(), target)
         for network in (model.unet, model.vae):
@@ -104,6 +105,11 @@ class BaseModel:
     def networks(self) -> dict[str, nn.Module]:
         """The networks by the names of their folders."""
         return {name: getattr(self, name) for name in self.family.networks}
+
+    def check_supported(self, folder: Path) -> None:
+        """Check that the parts, from a folder, fit together and are of a supported kind; see `check_parts`."""
+        encoders: list[Any] = [getattr(self, part.folder) for part in self.family.text_encoders]
+        check_parts(folder, self.unet, self.vae, self.scheduler, encoders)
 
     @cached_property
     def family(self) -> Family:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artbank.diffusion.cache import cache_folder
-from artbank.diffusion.single_file import convert, find_converted, find_kind, hash_files, is_single_file
+from artbank.diffusion.cache import cache_folder, hash_files
+from artbank.diffusion.single_file import convert, find_converted, find_kind, is_single_file
 from artbank.diffusion.weights import HUB_PATTERNS, MINI, PARTS, SUFFIXES, check_base_model, hash_base_model
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS

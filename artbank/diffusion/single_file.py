@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artbank.diffusion.cache import cache_folder
+from artbank.diffusion.cache import HASH_FILE, converted_folder
 from artbank.diffusion.family import SD, SDXL, Family, read_family
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
 from artbank.errors import BaseModelError
@@ -28,9 +28,6 @@ from artbank.store.tensor_files import TensorHeader
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
-HASH_FILE = "checkpoint.sha256"
-"""File of a converted folder with the hash of what it was converted from."""
-
 _CONVERSION = 1  # raise it when the same file would become another folder
 _UNET = "model.diffusion_model."
 _FIRST_LAYER = f"{_UNET}input_blocks.0.0.weight"
@@ -134,26 +131,6 @@ def convert(path: Path) -> Path:
     return folder
 
 
-def read_hash(folder: Path) -> str | None:
-    """Return the hash of what a folder was converted from; None for a folder that was not made by `convert`."""
-    path = folder / HASH_FILE
-    return path.read_text() if folder.parent == _converted_folder() and path.is_file() else None
-
-
-def hash_files(folder: Path) -> str:
-    """Return the SHA-256, hex, over the names and contents of all files below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
-    return total.hexdigest()
-
-
-def _converted_folder() -> Path:
-    return cache_folder() / "converted"
-
-
 def _plan(path: Path, settings: Path) -> tuple[Path, str]:
     """Return the folder that a file becomes with some settings, and the hash of both."""
     with path.open("rb") as file:
@@ -161,7 +138,7 @@ def _plan(path: Path, settings: Path) -> tuple[Path, str]:
     for name, text in sorted(_read_settings(settings).items()):
         total.update(f"\n{name} {hashlib.sha256(text.encode()).hexdigest()}".encode())
     digest = total.hexdigest()
-    return _converted_folder() / short_hash(f"{digest} {_CONVERSION}"), digest
+    return converted_folder() / short_hash(f"{digest} {_CONVERSION}"), digest
 
 
 def _read_settings(settings: Path) -> dict[str, str]:

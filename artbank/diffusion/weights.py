@@ -11,9 +11,9 @@ import json
 from itertools import chain
 from pathlib import Path
 
+from artbank.diffusion.cache import read_hash
 from artbank.diffusion.family import SDXL, Family, read_family
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
-from artbank.diffusion.single_file import read_hash
 from artbank.errors import BaseModelError
 
 MINI = "mini"

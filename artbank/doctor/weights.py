@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +15,6 @@ from artbank.diffusion.cache import cache_folder
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import find_local, plan_file_copy, plan_local_copy
 from artbank.diffusion.loading import load_shapes
-from artbank.diffusion.model_checks import check_supported
 from artbank.diffusion.model_limits import check_header
 from artbank.diffusion.single_file import find_kind, is_single_file
 from artbank.diffusion.weights import HUB_PATTERNS, check_base_model, list_weights
@@ -99,7 +97,7 @@ def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
     check_base_model(folder)
     files = list_weights(folder)
     base = BaseModel(source, "", *load_shapes(folder))
-    check_supported(base, folder)
+    base.check_supported(folder)
     for part, network in base.networks.items():
         shapes = {name: shape for path in files[part] for name, shape in check_header(path).shapes.items()}
         _check_tensors(folder / part, network, shapes)
@@ -164,7 +162,7 @@ def _check_in_store(uri: str) -> Iterator[CheckResult]:
         fill_in_weights(copy, folder)
         copy.check(folder, check_base_model)
         base = BaseModel(uri, "", *load_shapes(folder))
-        copy.check(folder, partial(check_supported, base))
+        copy.check(folder, base.check_supported)
     yield assess_copy(uri, copy)
     yield _report_settings(base)
     card = copy.store.read("README.md").decode(errors="replace") if copy.store.exists("README.md") else ""

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.single_file import _find_prediction
 from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
 from artbank.store.objects import Store
@@ -86,6 +87,12 @@ def test_marks_of_velocity_and_of_a_schedule_without_signal_are_followed(tiny_sd
     assert base.prediction_type == "v_prediction"
     assert base.scheduler.config.timestep_spacing == "trailing"
     assert base.noise_scales(999)[0] < 1e-6
+
+
+@pytest.mark.parametrize(("told", "found"), [("v", "v_prediction"), ("epsilon", "epsilon"), ("", None)])
+def test_the_metadata_of_a_file_tell_what_it_predicts(told: str, found: str | None) -> None:
+    settings = _find_prediction({"modelspec.prediction_type": told}, {})
+    assert settings == ({} if found is None else {"prediction_type": found})
 
 
 def test_a_file_in_a_store_is_fetched_with_the_settings_beside_it(file: Path) -> None:

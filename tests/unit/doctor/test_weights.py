@@ -51,7 +51,8 @@ def test_the_embedded_model_is_whole_and_says_what_it_is(base: BaseModel) -> Non
     whole, facts, licence = told("mini")
     assert {whole.level, facts.level, licence.level} == {"OK"}
     width, side = base.text_width, base.native_px
-    assert facts.text == f"predicts {base.prediction_type}, native size {side} px, text encoder of width {width}"
+    kind = f"Stable Diffusion 1.x or 2.x: predicts {base.prediction_type}"
+    assert facts.text == f"{kind}, native size {side} px, text encoder of width {width}"
     assert "CC0 1.0" in licence.text
 
 
