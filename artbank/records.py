@@ -25,6 +25,7 @@ _COLUMN_TYPES = {
     datetime: pa.timestamp("us", tz="UTC"),
     list[str]: pa.list_(pa.string()),
     list[float]: pa.list_(pa.float64()),
+    list[int]: pa.list_(pa.int64()),
 }
 
 
@@ -81,7 +82,7 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         base_model: The base model as the run named it.
         base_model_hash: SHA-256 of the base model's files.
         num_tokens: Vectors in the bank.
-        width: Length of each vector.
+        width: Length of each vector; with several text encoders, of those for all of them together.
         attention: The kind of attention that shaped the vectors.
         recipe: The whole recipe, as JSON.
         attempt: 0, or the number of times the bank was trained again although nothing had changed.
@@ -106,6 +107,10 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         sample_px: Side length of that sample.
         display_name: Name of the collection's folder in the gallery; None in rows of older
             versions, whose `collection` is that name.
+        kind: `tokens`: vectors that take the place of words in a prompt; None in rows of older versions, which know no
+            other kind, as are the next two.
+        base_family: Family of the base model: `sd` (Stable Diffusion 1.x and 2.x, the embedded model) or `sdxl`.
+        encoder_widths: Length of each vector for each text encoder of the base model.
     """
 
     bank_id: str
@@ -141,11 +146,19 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
     sample_evaluations: int | None = None
     sample_px: int | None = None
     display_name: str | None = None
+    kind: str | None = None
+    base_family: str | None = None
+    encoder_widths: list[int] | None = None
 
     @property
     def title(self) -> str:
         """The collection's name as people know it."""
         return self.display_name or self.collection
+
+    @property
+    def widths(self) -> str:
+        """Length of each vector, for each text encoder: `768`, or `768 and 1280`."""
+        return " and ".join(map(str, self.encoder_widths or [self.width]))
 
 
 @dataclass(frozen=True)

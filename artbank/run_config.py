@@ -88,7 +88,7 @@ class RunConfig(PlacesConfig):
     base_model: Uri = Field(
         default="mini",
         min_length=1,
-        description="`mini` (the embedded one), a folder, a store URI or a hub id.",
+        description="`mini` (the embedded one), a folder, a single .safetensors file, a store URI or a hub id.",
     )
     revision: str | None = Field(
         default=None,

@@ -16,7 +16,7 @@ from artbank_cli.output import say, say_json
 if TYPE_CHECKING:
     from artbank.catalog.bank_export import BankExport
 
-_FITS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}  # by width
+_FITS = {(768,): "Stable Diffusion 1.x", (1024,): "Stable Diffusion 2.x", (768, 1280): "SDXL"}  # by widths
 
 
 def export(
@@ -52,30 +52,33 @@ def export(
     if as_json:
         say_json({"file": file, **asdict(facts)})
         return
-    for line in (file, *_describe(facts), *_explain_use(file, word)):
+    for line in (file, *_describe(facts), *_explain_use(file, facts)):
         say(line)
 
 
 def _describe(facts: BankExport) -> list[str]:
     """Return the lines about a file."""
-    fits = _FITS.get(facts.width, f"only {facts.base_model}")
+    fits = _FITS.get(facts.widths, f"only {facts.base_model}")
+    widths = " and ".join(map(str, facts.widths))
     return [
         f"token:      {facts.token}",
-        f"width:      {facts.width}, {facts.num_vectors} vectors; fits {fits}",
+        f"width:      {widths}, {facts.num_vectors} vectors; fits {fits}",
         f"base model: {facts.base_model} ({facts.base_model_hash[:12]})",
         f"licence:    {facts.licence or 'unknown; name one with --licence'}",
     ]
 
 
-def _explain_use(file: str, token: str) -> list[str]:
+def _explain_use(file: str, facts: BankExport) -> list[str]:
     """Return a line for each program; A1111 and ComfyUI take the file's name as the word."""
     path = PurePosixPath(file)
     spaced = any(character.isspace() for character in path.stem)
     word = "-".join(path.stem.split())
     renamed = f"rename it to {word}{path.suffix}, " if spaced else ""
-    load = f'pipeline.load_textual_inversion("{file}", token="{token}")'
+    load = f'pipeline.load_textual_inversion("{file}", token="{facts.token}")'
+    if len(facts.widths) > 1:
+        load = "load clip_l and clip_g, one for each text encoder (docs/howto/banks-elsewhere.md)"
     return [
-        f'diffusers:  {load}, prompt "..., in the style of {token}"',
+        f'diffusers:  {load}, prompt "..., in the style of {facts.token}"',
         f'A1111:      put it into embeddings/, prompt "..., in the style of {path.stem}"',
         f'ComfyUI:    {renamed}put it into models/embeddings/, prompt "..., in the style of embedding:{word}"',
     ]

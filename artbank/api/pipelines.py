@@ -1,6 +1,6 @@
 """Put a bank into a pipeline of diffusers, as a textual inversion.
 
-Shape legend: N vectors of a bank, D width of the text encoder.
+Shape legend: N vectors of a bank, D_e width of a text encoder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def add_style(pipeline: Any, bank: Bank, token: str, name: str) -> str:
     """Load a bank into a pipeline, in place of an earlier one of the same token; returns the token.
 
     Args:
-        pipeline: A Stable Diffusion pipeline of diffusers.
+        pipeline: A pipeline of diffusers for Stable Diffusion 1.x, 2.x or SDXL.
         bank: The bank.
         token: Stands for the style in prompts.
         name: The bank's name, for the error.
@@ -25,16 +25,22 @@ def add_style(pipeline: Any, bank: Bank, token: str, name: str) -> str:
     Raises:
         BankError: The text encoder has another width.
     """
-    vectors = bank.vectors  # [N, D]
-    width = pipeline.text_encoder.get_input_embeddings().weight.shape[1]
-    if width != vectors.shape[1]:
+    encoders = dict.fromkeys(list(bank.tensors)[:1], (pipeline.text_encoder, pipeline.tokenizer))
+    if len(bank.tensors) > 1 and hasattr(pipeline, "text_encoder_2"):
+        second = list(bank.tensors)[1]
+        encoders[second] = (pipeline.text_encoder_2, pipeline.tokenizer_2)
+    expected = [encoder.get_input_embeddings().weight.shape[1] for encoder, _ in encoders.values()]
+    if expected != list(bank.widths.values()):
+        found, wanted = (" and ".join(map(str, widths)) for widths in (bank.widths.values(), expected))
         raise BankError(
-            f"bank {name} has vectors of width {vectors.shape[1]}, expected {width} for this pipeline; train it on the "
+            f"bank {name} has vectors of width {found}, expected {wanted} for this pipeline; train it on the "
             "pipeline's model: base_model=..."
         )
-    if earlier := _find_tokens(token, pipeline.tokenizer.get_added_vocab()):
-        pipeline.unload_textual_inversion(earlier)
-    pipeline.load_textual_inversion({token: vectors}, token=token)
+    for part, (encoder, tokenizer) in encoders.items():
+        loaded = {"text_encoder": encoder, "tokenizer": tokenizer}
+        if earlier := _find_tokens(token, tokenizer.get_added_vocab()):
+            pipeline.unload_textual_inversion(earlier, **loaded)
+        pipeline.load_textual_inversion({part: bank.tensors[part]}, token=token, **loaded)  # [N, D_e]
     return token
 
 

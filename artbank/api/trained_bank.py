@@ -199,7 +199,7 @@ class TrainedBank:
         """Load the vectors into a pipeline of diffusers, in place of an earlier bank of the same collection.
 
         Args:
-            pipeline: A Stable Diffusion pipeline whose text encoder has the width of this bank.
+            pipeline: A pipeline for Stable Diffusion or SDXL whose text encoders have the widths of this bank.
 
         Returns:
             The token that stands for the style in prompts, such as `<monet>`.

@@ -108,6 +108,7 @@ def make_decode_options(config: RunConfig, recipe: StylizeRecipe, stylizer: Styl
         metadata=recipe.metadata,
         detail=recipe.adds_detail,
         description=recipe.photo_captions,
+        max_aspect=stylizer.max_aspect,
     )
 
 

@@ -1,6 +1,12 @@
-"""The Implicit Style Prompt Bank (ISPB) of one collection, during training and as a file.
+"""A trained bank, and its file.
 
-Shape legend: S banks, N vectors in each, D width of a text embedding (768 for Stable Diffusion 1.x).
+A file is safetensors with all facts in its header. A bank of `kind` tokens has vectors that take the place of words in
+a prompt, `insert` embedding: one tensor for each text encoder of its base model. `encoders` names these tensors and
+their widths. For one encoder it is `vectors`, for SDXL `clip_l` and `clip_g`, as A1111 and ComfyUI name them. Files of
+schema 1 are of kind tokens, for one text encoder, and do not say so.
+
+Shape legend: N vectors in a bank; E text encoders of its base model, D_e the width of a vector for one of them, D their
+sum. A row [D] has the vector for every encoder, one after the other.
 
 Source: ArtBank, Zhang et al., AAAI 2024, section "Implicit Style Prompt Bank".
 """
@@ -10,15 +16,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from artbank.bank.attention import build_attention
+from artbank.diffusion.family import FamilyName
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
 from artbank.store.tensor_files import parse_header, sort_metadata
@@ -26,89 +31,17 @@ from artbank.store.tensor_files import parse_header, sort_metadata
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
 
-SCHEMA = "artbank.bank/1"
+Kind = Literal["tokens"]
+
+SCHEMA = "artbank.bank/2"
+_FIRST_SCHEMA = "artbank.bank/1"
 _HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")
+_TYPED_HEADER = ("kind", "insert", "family", "encoders")
+_INSERT = {"tokens": "embedding"}
+"""Where the rows of a bank go, by its kind: in place of the embeddings of words."""
+
+_ONE_ENCODER = "vectors"  # the name of the tensor of a bank for a single text encoder
 _LARGEST_BYTES = 256 * 2**20
-_INITIAL_SIZE = 0.3  # of the vectors, in their unit; two painters' CLIP gain was higher than from 1 or a word's size
-_INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, as a share of its size
-
-
-class TrainableBank(nn.Module):
-    """A bank during training: its vectors, in the text encoder's unit, and the attention that shapes them."""
-
-    def __init__(self, recipe: BankRecipe, width: int, unit: float):
-        """Make a bank of zeros.
-
-        Args:
-            recipe: Gives N and the kind of attention.
-            width: Width of a vector, D.
-            unit: The size of a vector whose entries have a root mean square of 1, see `PromptEncoder.layer_rms`.
-        """
-        super().__init__()
-        self.unit = unit
-        self.vectors = nn.Parameter(torch.zeros(recipe.num_tokens, width))
-        self.attention = build_attention(recipe.attention, width)
-
-    @classmethod
-    def start(cls, recipe: BankRecipe, base: BaseModel) -> TrainableBank:
-        """Make a bank of the initialiser word's embedding, scaled to a part of the unit, plus a little noise.
-
-        All initial values follow from `recipe.seed`.
-        """
-        generator = torch.Generator().manual_seed(recipe.seed)
-        bank = cls(recipe, base.text_width, base.prompt_encoder.layer_rms)
-        for module in bank.attention.modules():
-            if isinstance(module, nn.Linear):
-                bound = (3 / module.in_features) ** 0.5  # keeps the variance of its input
-                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        word = base.prompt_encoder.embed_words(recipe.init_word).mean(0).cpu()  # [D]
-        noise = torch.randn(bank.vectors.shape, generator=generator)
-        with torch.no_grad():
-            bank.vectors.copy_(_INITIAL_SIZE * (word / word.square().mean().sqrt() + _INITIAL_NOISE * noise))
-        return bank.to(base.device)
-
-    def forward(self) -> Tensor:
-        """Return the vectors [N, D] as the text encoder takes them."""
-        return self.attention(self.vectors) * self.unit
-
-    def continue_from(self, bank: Bank) -> None:
-        """Go on with an older bank.
-
-        Its vectors and attention are loaded if they have this bank's shapes and unit. Otherwise its vectors, as its
-        attention shaped them, are where the vectors start; the attention stays as it is and does not change them yet.
-
-        Raises:
-            BankError: The bank has another number or width of vectors, or this attention changes them from the start.
-        """
-        state = {name.removeprefix("train."): tensor for name, tensor in bank.training_state.items()}
-        if bank.unit == self.unit and _shapes(state) == _shapes(self.state_dict()):
-            self.load_state_dict(state)
-            return
-        if bank.vectors.shape != self.vectors.shape:
-            raise BankError(
-                f"bank {bank.collection}: expected vectors {list(self.vectors.shape)} to start from, found "
-                f"{list(bank.vectors.shape)}"
-            )
-        with torch.no_grad():
-            start = bank.vectors.to(self.vectors) / self.unit
-            if not torch.equal(self.attention(start), start):
-                raise BankError(
-                    f"bank {bank.collection}: its vectors are in another unit, and the attention `released` cannot "
-                    "start from them"
-                )
-            self.vectors.copy_(start)
-
-
-def forward_banks(banks: Sequence[TrainableBank]) -> Tensor:
-    """Return the vectors [S, N, D] of several banks of one shape, by one call of their attention.
-
-    Gradients flow to each bank's own parameters.
-    """
-    parameters_of = [dict(bank.named_parameters()) for bank in banks]
-    stacked = {name: torch.stack([own[name] for own in parameters_of]) for name in parameters_of[0]}
-    return torch.vmap(lambda parameters: functional_call(banks[0], parameters, ()))(stacked)
 
 
 @dataclass(frozen=True)
@@ -122,10 +55,13 @@ class Bank:
         base_model_hash: SHA-256 of that model's files.
         fingerprint: Fingerprint of the collection it learned.
         recipe: How it was trained.
-        vectors: [N, D] float32, as the text encoder takes them: shaped by the attention.
+        vectors: [N, D] float32, as the text encoders take them: shaped by the attention.
         training_state: Unshaped vectors and attention weights under `train.`, for warm starts; may be empty.
         metrics: Losses, steps and scores, by name.
-        unit: The unit of the unshaped vectors, see `TrainableBank`; None in banks of version 0.1.
+        units: The units of the unshaped vectors, see `TrainableBank`; empty in banks of version 0.1.
+        family: The family of its base model.
+        encoders: Width D_e of the vectors for each text encoder by its name; empty for a single one.
+        kind: `tokens`: rows in place of words.
     """
 
     bank_id: str
@@ -137,12 +73,30 @@ class Bank:
     vectors: Tensor
     training_state: Mapping[str, Tensor] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
-    unit: float | None = None
+    units: tuple[float, ...] = ()
+    family: FamilyName = "sd"
+    encoders: Mapping[str, int] = field(default_factory=dict)
+    kind: Kind = "tokens"
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of the vectors for each text encoder, by the name of their tensor."""
+        return dict(self.encoders) or {_ONE_ENCODER: self.vectors.shape[-1]}
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The vectors [N, D_e] for each text encoder, by the name of their tensor."""
+        parts = self.vectors.split(list(self.widths.values()), dim=-1)
+        return dict(zip(self.widths, parts, strict=True))
 
     def to_bytes(self) -> bytes:
         """Return the bank as a safetensors file; all but the tensors is in its header. Equal banks have equal bytes."""
         header = {
             "schema": SCHEMA,
+            "kind": self.kind,
+            "insert": _INSERT[self.kind],
+            "family": self.family,
+            "encoders": json.dumps(self.widths),
             "bank_id": self.bank_id,
             "collection": self.collection,
             "base_model": self.base_model,
@@ -150,9 +104,9 @@ class Bank:
             "fingerprint": self.fingerprint,
             "recipe": self.recipe.model_dump_json(),
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
-            **({} if self.unit is None else {"unit": repr(self.unit)}),
+            **({"unit": ",".join(map(repr, self.units))} if self.units else {}),
         }
-        tensors = {"vectors": self.vectors, **self.training_state}
+        tensors = {**self.tensors, **self.training_state}
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         return sort_metadata(safetensors.torch.save(whole, metadata=header))
 
@@ -161,45 +115,25 @@ class Bank:
         """Read a bank file, trusting nothing in it.
 
         Raises:
-            BankError: The file is no bank, has another schema, is damaged, or has values that are not finite.
+            BankError: The file is no bank, has another schema or kind, is damaged, or has values that are not finite.
         """
         header = _read_header(data)
         tensors = _read_tensors(data)
-        vectors = tensors.pop("vectors", None)
-        if vectors is None or vectors.ndim != 2 or vectors.dtype != torch.float32:
-            found = None if vectors is None else (tuple(vectors.shape), vectors.dtype)
-            raise BankError(f"bank file: expected float32 vectors [N, D], found {found}; train it again")
-        broken = [name for name, tensor in {"vectors": vectors, **tensors}.items() if not _is_finite_float32(tensor)]
-        if broken:
-            raise BankError(
-                f"bank {header['collection']}: expected finite float32 values, found others in {', '.join(broken)}; "
-                "train it again"
-            )
-        try:
-            recipe = BankRecipe.model_validate_json(header["recipe"])
-            metrics = dict(json.loads(header["metrics"]))
-            unit = float(header["unit"]) if "unit" in header else None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise BankError(
-                f"bank {header['collection']}: its header cannot be read: {error}; train it again or upgrade artbank"
-            ) from error
+        facts = _parse_header(header)
+        vectors = _pop_vectors(header["collection"], tensors, facts["encoders"])
+        recipe: BankRecipe = facts["recipe"]
+        if broken := [name for name, tensor in tensors.items() if not _is_finite_float32(tensor)]:
+            raise _not_finite(header["collection"], broken)
         if len(vectors) != recipe.num_tokens:
             raise BankError(
                 f"bank {header['collection']}: expected {recipe.num_tokens} vectors by its recipe, "
                 f"found {len(vectors)}; train it again"
             )
-        return cls(
-            bank_id=header["bank_id"],
-            collection=header["collection"],
-            base_model=header["base_model"],
-            base_model_hash=header["base_model_hash"],
-            fingerprint=header["fingerprint"],
-            recipe=recipe,
-            vectors=vectors,
-            training_state=tensors,
-            metrics=metrics,
-            unit=unit,
-        )
+        names = ("bank_id", "collection", "base_model", "base_model_hash", "fingerprint")
+        texts: dict[str, Any] = {name: header[name] for name in names}
+        if list(facts["encoders"]) == [_ONE_ENCODER]:
+            facts["encoders"] = {}
+        return cls(**texts, **facts, vectors=vectors, training_state=tensors)
 
     def check_fits(self, base: BaseModel) -> None:
         """Check that the bank was trained on a base model.
@@ -212,27 +146,30 @@ class Bank:
                 f"bank {self.collection} was trained on {self.base_model} ({self.base_model_hash[:12]}), this run uses "
                 f"{base.id} ({base.hash[:12]}); train it again or pass base_model={self.base_model}"
             )
-        if self.vectors.shape[1] != base.text_width:
+        if self.widths != base.text_widths:
             raise BankError(
-                f"bank {self.collection}: expected vectors of width {base.text_width} for {base.id}, "
-                f"found {self.vectors.shape[1]}; train it again"
+                f"bank {self.collection}: expected vectors of width {_describe(base.text_widths)} for {base.id}, "
+                f"found {_describe(self.widths)}; train it again"
             )
 
     def to_textual_inversion(self, token: str, metadata: Mapping[str, str] | None = None) -> bytes:
         """Return the vectors as a textual-inversion file, which diffusers, ComfyUI and A1111 load.
 
-        Source: Gal et al., ICLR 2023; the layout is diffusers': one tensor [N, D] named by its token.
+        Source: Gal et al., ICLR 2023; the layout for one text encoder is diffusers': one tensor [N, D] named by its
+        token. That for SDXL is ComfyUI's and A1111's: `clip_l` and `clip_g`, which diffusers loads encoder by encoder.
 
         Args:
             token: Stands for the style in prompts of diffusers.
             metadata: Texts of the file's header, by name.
         """
         header = {"format": "pt", **(metadata or {})}
-        return sort_metadata(safetensors.torch.save({token: self.vectors.contiguous()}, metadata=header))
+        named = self.tensors if self.encoders else {token: self.vectors}
+        whole = {name: tensor.contiguous() for name, tensor in named.items()}
+        return sort_metadata(safetensors.torch.save(whole, metadata=header))
 
 
 def _read_header(data: bytes) -> Mapping[str, str]:
-    """Return the metadata of a bank file, checked to be complete and of this schema."""
+    """Return the metadata of a bank file, checked to be complete and of a schema and kind that this version knows."""
     try:
         if len(data) > _LARGEST_BYTES:
             raise ValueError(f"expected at most {_LARGEST_BYTES:,} bytes, found {len(data):,}")
@@ -241,13 +178,38 @@ def _read_header(data: bytes) -> Mapping[str, str]:
         raise BankError(
             f"this is no bank file, or a damaged one: {error}; fetch it again or train the bank again"
         ) from error
-    if header.get("schema") != SCHEMA:
-        raise BankError(
-            f"bank file: expected schema {SCHEMA}, found {header.get('schema')}; train it again or upgrade artbank"
-        )
-    if missing := [name for name in _HEADER if name not in header]:
+    schema = header.get("schema")
+    if schema not in (SCHEMA, _FIRST_SCHEMA):
+        raise BankError(f"bank file: expected schema {SCHEMA}, found {schema}; train it again or upgrade artbank")
+    names = _HEADER + _TYPED_HEADER if schema == SCHEMA else _HEADER
+    if missing := [name for name in names if name not in header]:
         raise BankError(f"bank file: its header has no {', '.join(missing)}; train the bank again")
+    kind = header.get("kind", "tokens")
+    if header.get("insert", "embedding") != _INSERT.get(kind):
+        raise BankError(
+            f"bank {header['collection']}: expected kind tokens, whose insert is embedding, found kind {kind}, whose "
+            f"insert is {header.get('insert')}; upgrade artbank, or train it again"
+        )
     return header
+
+
+def _parse_header(header: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of a bank that are no plain texts; `encoders` is None in files of schema 1."""
+    try:
+        if header.get("family", "sd") not in get_args(FamilyName):
+            raise ValueError(f"expected family {' or '.join(get_args(FamilyName))}, found {header['family']}")
+        encoders = json.loads(header.get("encoders", "null"))
+        return {
+            "recipe": BankRecipe.model_validate_json(header["recipe"]),
+            "metrics": dict(json.loads(header["metrics"])),
+            "units": tuple(float(unit) for unit in header["unit"].split(",")) if "unit" in header else (),
+            "family": header.get("family", "sd"),
+            "encoders": {_ONE_ENCODER: None} if encoders is None else dict(encoders),
+        }
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BankError(
+            f"bank {header['collection']}: its header cannot be read: {error}; train it again or upgrade artbank"
+        ) from error
 
 
 def _read_tensors(data: bytes) -> dict[str, Tensor]:
@@ -257,8 +219,39 @@ def _read_tensors(data: bytes) -> dict[str, Tensor]:
         raise BankError(f"bank file is damaged: {error}; fetch it again or train the bank again") from error
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
+def _pop_vectors(collection: str, tensors: dict[str, Tensor], encoders: Mapping[str, int | None]) -> Tensor:
+    """Take the vectors for each text encoder out of the tensors of a file, and return them joined, [N, D]."""
+    parts: list[Tensor] = []
+    for name, width in encoders.items():
+        part = tensors.pop(name, None)
+        if part is None or not _is_matrix(part, width) or (parts and len(part) != len(parts[0])):
+            found = None if part is None else (tuple(part.shape), part.dtype)
+            wanted = "N, D" if width is None else f"N, {width}"
+            raise BankError(f"bank file: expected float32 {name} [{wanted}], found {found}; train it again")
+        if not _is_finite_float32(part):
+            raise _not_finite(collection, [name])
+        parts.append(part)
+    if not parts:
+        raise BankError(f"bank {collection}: its header names no text encoder; train it again")
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def _is_matrix(tensor: Tensor, width: int | None) -> bool:
+    """Tell whether a tensor is float32 [N, width], of any width if None."""
+    return tensor.ndim == 2 and tensor.dtype == torch.float32 and width in (None, tensor.shape[1])
+
+
+def _not_finite(collection: str, names: Sequence[str]) -> BankError:
+    return BankError(
+        f"bank {collection}: expected finite float32 values, found others in {', '.join(names)}; train it again"
+    )
+
+
+def _describe(widths: Mapping[str, int]) -> str:
+    """Return the widths for people: `768`, or `768 (clip_l) and 1280 (clip_g)`."""
+    if len(widths) == 1:
+        return str(next(iter(widths.values())))
+    return " and ".join(f"{width} ({name})" for name, width in widths.items())
 
 
 def _is_finite_float32(tensor: Tensor) -> bool:

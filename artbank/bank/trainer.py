@@ -18,10 +18,10 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import TrainableBank
 from artbank.bank.checkpoint import CheckpointIO, TrainResult
 from artbank.bank.loss import backward_losses, validation_losses
 from artbank.bank.train_state import TrainState
+from artbank.bank.trainable_bank import TrainableBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.runtime.telemetry import count_steps

@@ -17,7 +17,12 @@ if TYPE_CHECKING:  # loads torch
     from artbank.bank.bank import Bank
 
 _LONGEST_TOKEN = 100  # characters
-_FAMILIES = {192: "artbank-mini", 768: "stable-diffusion-v1", 1024: "stable-diffusion-v2"}  # by the width of vectors
+_ARCHITECTURES = {  # by the widths of vectors
+    (192,): "artbank-mini",
+    (768,): "stable-diffusion-v1",
+    (1024,): "stable-diffusion-v2",
+    (768, 1280): "stable-diffusion-xl-v1-base",
+}
 _DATE = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -28,7 +33,7 @@ class BankExport:
     Attributes:
         token: Stands for the style in a prompt of diffusers.
         num_vectors: Vectors in the file.
-        width: Length of each.
+        widths: Length of each for each text encoder of the base model.
         base_model: The base model that it was trained with, as the run named it.
         base_model_hash: SHA-256 of that model's files.
         licence: The licence as the user gave it, or else that of the base model; empty if unknown.
@@ -36,7 +41,7 @@ class BankExport:
 
     token: str
     num_vectors: int
-    width: int
+    widths: tuple[int, ...]
     base_model: str
     base_model_hash: str
     licence: str
@@ -70,8 +75,9 @@ def check_token(token: str) -> str:
 
 def describe_export(record: BankRecord, token: str, licence: str) -> BankExport:
     """Return what people must know to use the bank of a row of the catalog."""
+    widths = tuple(record.encoder_widths or [record.width])
     return BankExport(
-        token, record.num_tokens, record.width, record.base_model, record.base_model_hash, drop_invisible(licence)
+        token, record.num_tokens, widths, record.base_model, record.base_model_hash, drop_invisible(licence)
     )
 
 
@@ -81,11 +87,11 @@ def export_bank(bank: Bank, record: BankRecord, facts: BankExport) -> bytes:
 
 
 def _describe_file(record: BankRecord, facts: BankExport) -> Mapping[str, str]:
-    family = _FAMILIES.get(facts.width)
+    architecture = _ARCHITECTURES.get(facts.widths)
     description = f"a style learned from {record.num_artworks} artworks by artbank {record.code_version}"
     metadata = {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{family}/textual-inversion" if family else "",
+        "modelspec.architecture": f"{architecture}/textual-inversion" if architecture else "",
         "modelspec.implementation": "https://github.com/huggingface/diffusers",
         "modelspec.title": f"{record.title}, version {record.version}",
         "modelspec.description": description,

@@ -36,12 +36,13 @@ _PATTERN_OF_NAMES = re.compile(r"\^?[A-Za-z0-9_.]{1,400}")
 
 
 @no_progress_bars()
-def merge_loras(unet: nn.Module, text_encoder: nn.Module, loras: Sequence[LoraFile]) -> None:
+def merge_loras(unet: nn.Module, text_encoders: Mapping[str, nn.Module], loras: Sequence[LoraFile]) -> None:
     """Merge LoRAs into the networks of a base model, one after the other; nothing of PEFT stays in them.
 
     Args:
         unet: Changed in place.
-        text_encoder: Changed in place, where a LoRA has layers of it.
+        text_encoders: By the names of their folders, one or SDXL's two; changed in place, where a LoRA has layers of
+            them.
         loras: Checked files.
 
     Raises:
@@ -49,7 +50,7 @@ def merge_loras(unet: nn.Module, text_encoder: nn.Module, loras: Sequence[LoraFi
     """
     for lora in loras:
         try:
-            _merge(unet, text_encoder, lora)
+            _merge(unet, text_encoders, lora)
         except BaseModelError:
             raise
         except Exception as error:  # on files of another model these libraries raise exceptions of every kind
@@ -59,14 +60,15 @@ def merge_loras(unet: nn.Module, text_encoder: nn.Module, loras: Sequence[LoraFi
         logger.info("merged LoRA %s", lora.merged.title)
 
 
-def _merge(unet: Any, text_encoder: Any, lora: LoraFile) -> None:
-    from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
+def _merge(unet: Any, text_encoders: Mapping[str, Any], lora: LoraFile) -> None:
+    from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
     from diffusers.utils.peft_utils import recurse_remove_peft_layers
 
     tensors = _read_tensors(lora)
     num_layers = sum(name.endswith(_DOWN) for name in tensors)
     metadata = _read_metadata(lora)
-    loader: Any = StableDiffusionLoraLoaderMixin  # its type hints leave open how many values it returns
+    kinds = (StableDiffusionLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin)
+    loader: Any = kinds[len(text_encoders) - 1]  # its type hints leave open how many values it returns
     state, alphas = loader.lora_state_dict(tensors, unet_config=unet.config)
     options: dict[str, Any] = {"adapter_name": _ADAPTER, "metadata": metadata}
     if metadata is None:
@@ -74,14 +76,15 @@ def _merge(unet: Any, text_encoder: Any, lora: LoraFile) -> None:
     options.setdefault("network_alphas", None)
     try:
         loader.load_lora_into_unet(state, unet=unet, **options)
-        loader.load_lora_into_text_encoder(state, text_encoder=text_encoder, **options)
-        layers = _list_layers(unet, text_encoder)
+        for name, text_encoder in text_encoders.items():
+            loader.load_lora_into_text_encoder(state, text_encoder=text_encoder, prefix=name, **options)
+        layers = _list_layers(unet, *text_encoders.values())
         _check_layers(lora, num_layers, len(layers))
         for layer in layers:
             layer.scale_layer(lora.spec.weight)
             layer.merge(safe_merge=True)  # raises where a weight would not be finite
     finally:
-        for network in (unet, text_encoder):
+        for network in (unet, *text_encoders.values()):
             recurse_remove_peft_layers(network)
             network.__dict__.pop("peft_config", None)
             network._hf_peft_config_loaded = False

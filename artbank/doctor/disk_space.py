@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from artbank.diffusion.fetch import cache_folder
+from artbank.diffusion.cache import cache_folder
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.run_config import RunConfig
 

@@ -116,7 +116,9 @@ def _draw(
         vectors=result.vectors,
         training_state=result.state,
         metrics=metrics,
-        unit=result.unit,
+        units=result.units,
+        family=drawer.base.family.name,
+        encoders=drawer.base.text_widths if len(drawer.base.text_widths) > 1 else {},
     )
     [samples] = drawer.draw_samples([bank], profile.reference, config.num_samples)
     milestones = drawer.draw_milestones(bank, profile.reference, result.milestones)
@@ -165,6 +167,9 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         sample_evaluations=finished.samples.evaluations,
         sample_px=drawer.base.native_px,
         display_name=finished.job.collection.display_name,
+        kind=bank.kind,
+        base_family=bank.family,
+        encoder_widths=list(bank.widths.values()),
     )
 
 
@@ -173,7 +178,8 @@ def _make_album(base: BaseModel, finished: _FinishedBank) -> dict[str, bytes]:
     profile = finished.profile
     writer = profile.album_writer
     writer.add_cover(profile.previewed[0], finished.samples.pictures[0])
-    words = find_nearest_words(base.prompt_encoder.vocabulary, base.tokenizer, finished.bank.vectors)
+    vectors = next(iter(finished.bank.tensors.values()))  # both text encoders of SDXL have the same words
+    words = find_nearest_words(base.prompt_encoder.vocabulary, base.tokenizer, vectors)
     album = Album(
         artworks=profile.shown_artworks,
         num_held_out=profile.num_held_out,

@@ -25,7 +25,7 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
-from artbank.images.framing import Frame, Photo
+from artbank.images.framing import MAX_ASPECT, Frame, Photo
 from artbank.images.photo_description import find_description
 from artbank.images.photo_detail import enlarge, extract_detail
 from artbank.images.photo_metadata import read_photo_metadata
@@ -58,6 +58,7 @@ class DecodeOptions:
         metadata: What its pictures keep of its metadata.
         detail: Whether pictures get the photo's detail; it is decoded whole for that.
         description: Whether the photo's own description is read.
+        max_aspect: Photos that are longer get a smaller short side, see `Frame.for_photo`.
     """
 
     max_pixels: int
@@ -70,6 +71,7 @@ class DecodeOptions:
     metadata: Metadata = "copyright"
     detail: bool = False
     description: bool = False
+    max_aspect: float = MAX_ASPECT
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,8 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
     Raises:
         ImageError: The photo cannot be used.
     """
-    sizes = {"short_px": options.short_px, "multiple_px": options.multiple_px}
+    aspect = {"max_aspect": options.max_aspect}
+    sizes: dict[str, Any] = {"short_px": options.short_px, "multiple_px": options.multiple_px, **aspect}
     picture = decode(
         data,
         max_pixels=options.max_pixels,

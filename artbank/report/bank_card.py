@@ -42,7 +42,7 @@ def bank_card(record: BankRecord, status: str, preview_name: str | None) -> str:
 
 def _facts(record: BankRecord, status: str) -> str:
     return (
-        f"A style learned from {record.num_artworks} artworks: {record.num_tokens} vectors of {record.width} numbers "
+        f"A style learned from {record.num_artworks} artworks: {record.num_tokens} vectors of {record.widths} numbers "
         f"that stand for words in the prompt of {escape(record.base_model)}. It works with that base model only.\n\n"
         f"Status: **{escape(status)}**. Trained on {record.created_at:%d %B %Y} in {seconds_text(record.seconds)} "
         f"on {escape(record.device)}."

@@ -1,6 +1,7 @@
 """The latents of photos, inverted and denoised in a style.
 
-Shape legend: B batch, L x D an encoded prompt, C x h x w latents, G prompts of a cache.
+Shape legend: B batch, L x D an encoded prompt (see `diffusion.text_encoders`), C x h x w latents, G prompts of a
+cache.
 
 What acts on the latents while they are denoised belongs here; how photos become latents and latents become pictures is
 in `stylizer`.
@@ -61,7 +62,8 @@ class LatentStylizer:
         self.base = base
         self.recipe = recipe
         self._styles = {style.name: style for style in styles}
-        self.neutral, self._negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
+        self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
+        self._negative = base.text_encoders.encode_negative(negative, recipe.negative_prompt)
         encoded = (encode_style(base, [recipe.prompt], style, self.neutral, recipe.style_weight) for style in styles)
         self.prompts = dict(zip(self._styles, encoded, strict=True))
         self._shared = {

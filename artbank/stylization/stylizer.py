@@ -22,7 +22,7 @@ from torch import Tensor
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.errors import ImageError
-from artbank.images.framing import Photo
+from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.colours import keep_colours, match_palette
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 _BLACK = 8  # of 255; a model in half precision that overflows gives pictures with nothing lighter
 _NOT_FINITE = ImageError("the model gave no picture: values that are not finite, or black", "not_finite")
-_VAE_BATCH = 4  # the VAE needs far more memory a sample than the UNet
 
 
 @dataclass(frozen=True)
@@ -127,12 +126,18 @@ class Stylizer:
 
     @property
     def short_px(self) -> int:
-        """Short side of the working size, px."""
+        """Short side of the working size, px; see `max_aspect`."""
         return self.recipe.resolution_px or self.base.native_px
+
+    @property
+    def max_aspect(self) -> float:
+        """Aspect from which on working sizes have one area; 1 where the native size is an area, and none was given."""
+        return 1.0 if self.base.family.keeps_area and self.recipe.resolution_px is None else MAX_ASPECT
 
     def prepare(self, key: str, rgb: np.ndarray) -> Photo:
         """Resize a photo uint8 [H, W, 3] to its working size."""
-        return Photo.prepare(key, rgb, short_px=self.short_px, multiple_px=self.base.size_multiple_px)
+        multiple_px = self.base.size_multiple_px
+        return Photo.prepare(key, rgb, short_px=self.short_px, multiple_px=multiple_px, max_aspect=self.max_aspect)
 
     def stylize(
         self, photos: Iterable[Photo], *, styles: Sequence[str] | None = None, batch_size: int = 8
@@ -180,7 +185,8 @@ class Stylizer:
     def _stylize_batch(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[list[Stylized]]:
         """Yield the pictures of a batch, style by style."""
         images = upload([photo.padded for photo in batch], self.base.device)
-        clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in images.split(_VAE_BATCH)])
+        parts = images.split(self.base.family.vae_batch)
+        clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in parts])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
         shape = tuple(clean.shape[1:])
         noise = draw_noise(seeds, shape).to(clean)
@@ -207,7 +213,7 @@ class Stylizer:
         latents = self._latents.stylize(
             inputs.clean, inputs.noise, style.name, structure, step_noise=inputs.step_noise, captions=captions
         )
-        decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
+        decoded = [self.base.decode_latents(part) for part in latents.split(self.base.family.vae_batch)]
         return self._finish(inputs, style, structure, decoded)
 
     def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Sequence[Tensor]) -> list[Stylized]:

@@ -124,7 +124,8 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     base = load(kit)
     views = read_dataset(kit, 8)
     num_held = max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
-    held = LatentDataset(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
+    first = slice(num_held)
+    held = LatentDataset(views.mean[first], views.std[first], views.artwork[first], views.captions, views.sizes[first])
     often = {"validate_every": steps if validates else 10**6, "patience": 10**6, "max_steps": 100_000}
     state = TrainState(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
     samples = batch * steps

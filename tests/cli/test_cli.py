@@ -290,7 +290,7 @@ def test_the_file_of_an_exported_bank_tells_its_trigger_its_base_model_and_its_l
     assert metadata["artbank.base_model_hash"] == row["base_model_hash"]
     before = file.read_bytes()
     facts = json.loads(call(*words, "--licence", "CC-BY-4.0", "--json").out)
-    assert (facts["token"], facts["width"], facts["licence"]) == ("a blue hill", 192, "CC-BY-4.0")
+    assert (facts["token"], facts["widths"], facts["licence"]) == ("a blue hill", [192], "CC-BY-4.0")
     assert file.read_bytes() == before
 
 

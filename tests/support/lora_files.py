@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -9,15 +10,20 @@ import torch
 from torch import Tensor, nn
 
 KOHYA = {"unet": "lora_unet", "text_encoder": "lora_te_text_model"}
+KOHYA_SDXL = {
+    "unet": "lora_unet",
+    "text_encoder": "lora_te1_text_model",
+    "text_encoder_2": "lora_te2",
+}
 
 
-def list_layers(unet: nn.Module, text_encoder: nn.Module | None = None) -> dict[str, nn.Linear]:
+def list_layers(unet: nn.Module, *text_encoders: nn.Module) -> dict[str, nn.Linear]:
     """Return some layers that a LoRA may change, by names such as `unet.mid_block...to_k`."""
     wanted = ("attn2.to_k", "attn1.to_out.0")
     found = {f"unet.{name}": module for name, module in unet.named_modules() if name.endswith(wanted)}
-    if text_encoder is not None:
+    for network, text_encoder in zip(("text_encoder", "text_encoder_2"), text_encoders, strict=False):
         text = text_encoder.named_modules()
-        found |= {f"text_encoder.{name}": module for name, module in text if name.endswith(("_proj", "fc1"))}
+        found |= {f"{network}.{name}": module for name, module in text if name.endswith(("_proj", "fc1"))}
     return {name: module for name, module in found.items() if isinstance(module, nn.Linear)}
 
 
@@ -44,12 +50,14 @@ def save_diffusers(
     return path
 
 
-def save_kohya(path: Path, factors: dict[str, tuple[Tensor, Tensor]], alpha: float) -> Path:
+def save_kohya(
+    path: Path, factors: dict[str, tuple[Tensor, Tensor]], alpha: float, networks: Mapping[str, str] = KOHYA
+) -> Path:
     """Save a LoRA as kohya's scripts name its tensors, with its alpha."""
     tensors: dict[str, Tensor] = {}
     for name, (down, up) in factors.items():
         network, _, layer = name.partition(".")
-        own = f"{KOHYA[network]}_{layer.replace('.', '_')}"
+        own = f"{networks[network]}_{layer.replace('.', '_')}"
         tensors |= {f"{own}.lora_down.weight": down, f"{own}.lora_up.weight": up, f"{own}.alpha": torch.tensor(alpha)}
     safetensors.torch.save_file(tensors, path)
     return path

@@ -154,7 +154,7 @@ def list_provenance(entry: Entry) -> list[tuple[str, Any]]:
         ("SHA-256 of the base model", bank.base_model_hash),
         ("weights", bank.weights_uri),
         ("SHA-256 of the weights", bank.weights_sha256),
-        ("vectors", f"{bank.num_tokens} of {bank.width} numbers, shaped by {bank.attention}"),
+        ("vectors", f"{bank.num_tokens} of {bank.widths} numbers, shaped by {bank.attention}"),
         ("scorer", bank.scorer),
         ("device", bank.device),
         ("attempt", None if not bank.attempt else str(bank.attempt)),

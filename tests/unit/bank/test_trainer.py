@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import forward_banks
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.loss import MICRO_BATCH_SIZES, backward_losses, diffusion_loss
 from artbank.bank.train_state import TrainState
+from artbank.bank.trainable_bank import forward_banks
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
@@ -300,9 +300,9 @@ def test_banks_and_their_optimisers_stay_in_float32_on_a_model_in_half_precision
     seen: set[tuple[torch.dtype, bool]] = set()
     predict = BaseModel.predict
 
-    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
+    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
         seen.add((prompts.dtype, torch.is_autocast_enabled("cpu")))
-        return predict(self, latents, timesteps, prompts)
+        return predict(self, latents, timesteps, prompts, **named)
 
     monkeypatch.setattr(BaseModel, "predict", watch)
     members = open_all(half, views, vary(max_steps=2))
@@ -368,9 +368,9 @@ def watch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     predict = BaseModel.predict
 
-    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
+    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
         sizes.append(len(latents))
-        return predict(self, latents, timesteps, prompts)
+        return predict(self, latents, timesteps, prompts, **named)
 
     monkeypatch.setattr(BaseModel, "predict", watch)
     return sizes

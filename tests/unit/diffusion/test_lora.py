@@ -15,7 +15,7 @@ from artbank.diffusion.lora import merge_loras
 from artbank.diffusion.lora_files import fetch_loras
 from artbank.errors import BaseModelError
 from artbank.lora_specs import parse_lora
-from tests.support.lora_files import draw_factors, list_layers, save_diffusers, save_kohya
+from tests.support.lora_files import KOHYA_SDXL, draw_factors, list_layers, save_diffusers, save_kohya
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,14 @@ def load(tiny: Path, *loras: str) -> BaseModel:
     return BaseModel.load(str(tiny), device="cpu", dtype="float32", loras=fetch_loras(loras))
 
 
-def check_changed(plain: BaseModel, merged: BaseModel, changes: dict[str, torch.Tensor]) -> None:
+def check_changed(
+    plain: BaseModel,
+    merged: BaseModel,
+    changes: dict[str, torch.Tensor],
+    networks: tuple[str, ...] = ("unet", "text_encoder"),
+) -> None:
     """Check that the weights of layers have changed by a matrix, and nothing else has."""
-    for network in ("unet", "text_encoder"):
+    for network in networks:
         before, after = getattr(plain, network).state_dict(), getattr(merged, network).state_dict()
         assert before.keys() == after.keys(), "nothing of PEFT stays"
         for name, weight in before.items():
@@ -52,6 +57,17 @@ def test_loras_of_both_layouts_change_their_layers_by_the_formula(plain: BaseMod
     assert [lora.title.partition("@")[0] for lora in merged.loras] == ["first.safetensors", "second.safetensors"]
     assert [lora.weight for lora in merged.loras] == [0.8, -0.5]
     assert not torch.equal(merged.encode_prompts(["a house"]), plain.encode_prompts(["a house"]))
+
+
+def test_loras_change_both_text_encoders_of_an_sdxl(sdxl: BaseModel, tiny_sdxl: Path, tmp_path: Path) -> None:
+    layers = list_layers(sdxl.unet, sdxl.text_encoder, sdxl.text_encoder_2)
+    one, two = draw_factors(layers, seed=1), draw_factors(layers, rank=3, seed=2)
+    first = save_kohya(tmp_path / "first.safetensors", one, 1.0, KOHYA_SDXL)
+    second = save_diffusers(tmp_path / "second.safetensors", two)
+    merged = load(tiny_sdxl, f"{first}:0.8", str(second))
+    changes = {name: 0.8 * (1.0 / 2) * up @ down + two[name][1] @ two[name][0] for name, (down, up) in one.items()}
+    assert {name.partition(".")[0] for name in changes} == {"unet", "text_encoder", "text_encoder_2"}
+    check_changed(sdxl, merged, changes, ("unet", "text_encoder", "text_encoder_2"))
 
 
 def test_the_rank_and_alpha_of_a_header_count_and_its_other_settings_do_not(
@@ -102,7 +118,7 @@ def test_a_lora_of_another_model_is_refused_and_leaves_the_networks_as_they_were
     for number, factors in enumerate((wide, more)):
         path = save_diffusers(tmp_path / f"{number}.safetensors", factors)
         with pytest.raises(BaseModelError, match="take one for this model"):
-            merge_loras(unet, text_encoder, fetch_loras([str(path)]))
+            merge_loras(unet, {"text_encoder": text_encoder}, fetch_loras([str(path)]))
         for name, weight in plain.unet.state_dict().items():
             assert torch.equal(unet.state_dict()[name], weight)
 
@@ -124,7 +140,7 @@ def test_files_that_are_no_loras_are_refused(
     path = tmp_path / "a.safetensors"
     safetensors.torch.save_file(tensors, path)
     with pytest.raises(BaseModelError, match=message):
-        merge_loras(plain.unet, plain.text_encoder, fetch_loras([str(path)]))
+        merge_loras(plain.unet, {"text_encoder": plain.text_encoder}, fetch_loras([str(path)]))
 
 
 def test_a_damaged_a_large_and_a_missing_file_are_refused_before_they_are_read(

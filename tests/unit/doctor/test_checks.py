@@ -12,7 +12,6 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from artbank.config import RunConfig
 from artbank.doctor.checks import Check, CheckResult, run_checks
 from artbank.doctor.devices import (
     Gpu,
@@ -26,6 +25,7 @@ from artbank.doctor.devices import (
 )
 from artbank.doctor.disk_space import assess_gpu_memory, assess_memory, check_disks, check_semaphores, measure_available
 from artbank.doctor.packages import assess_packages, assess_python, check_packages
+from artbank.run_config import RunConfig
 
 CPU = torch.device("cpu")
 

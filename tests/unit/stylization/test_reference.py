@@ -17,8 +17,9 @@ from diffusers import (
 from torch import Tensor
 
 from artbank.bank.attention import SpatialStatisticalAttention, build_attention
-from artbank.bank.bank import Bank, TrainableBank
+from artbank.bank.bank import Bank
 from artbank.bank.loss import diffusion_loss
+from artbank.bank.trainable_bank import TrainableBank
 from artbank.catalog.bank_export import default_token
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
@@ -111,7 +112,7 @@ def test_stochastic_inversion_fed_with_the_true_noise_is_q_sample(
 
 def test_a_bank_with_closed_gates_encodes_as_plain_textual_inversion(base: BaseModel) -> None:
     shaped = TrainableBank.start(BankRecipe(attention="ssam", seed=7), base)
-    plain = TrainableBank(BankRecipe(attention="none"), base.text_width, shaped.unit)
+    plain = TrainableBank(BankRecipe(attention="none"), base.text_widths, shaped.units)
     plain.vectors.data.copy_(shaped.vectors)
     prompt = [f"a painting, in the style of {STYLE_PLACEHOLDER}"]
     assert torch.equal(base.encode_prompts(prompt, shaped()), base.encode_prompts(prompt, plain()))
