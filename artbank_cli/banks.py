@@ -77,7 +77,7 @@ def retire(context: typer.Context, name: str, store: StoreOption = None) -> None
 
 def export(name: str, file: str, store: StoreOption = None) -> None:
     """Write a bank as a textual-inversion file, which diffusers, ComfyUI and A1111 can load."""
-    from artbank.catalog.bank_files import load_bank
+    from artbank.catalog.bank_files import export_bank
     from artbank.store.objects import Store
 
     opened = _open(store)
@@ -87,7 +87,7 @@ def export(name: str, file: str, store: StoreOption = None) -> None:
     target = Store.open(folder)
     if opened.contains(target):
         raise ConfigError(f"{file} lies in the store {opened.uri}, whose files it could replace; name a place outside")
-    target.write(last, load_bank(opened, _catalog(opened).find(name)).to_textual_inversion())
+    target.write(last, export_bank(opened, _catalog(opened).find(name)))
     say(file)
 
 

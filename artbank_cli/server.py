@@ -54,6 +54,13 @@ def start_server() -> None:
         raise ServerError(f"{absence.text}; {absence.advice}")
 
 
+def needs_private_server() -> bool:
+    """Tell whether a run would start a private server: none is configured, and Prefect may start its own."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
+
+    return not PREFECT_API_URL.value() and bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value())
+
+
 def find_fault(url: str, seconds: float) -> str | None:
     """Ask a Prefect server whether it is well; returns what is wrong, or None.
 

@@ -8,28 +8,24 @@ Source: ArtBank, Zhang et al., AAAI 2024, section "Implicit Style Prompt Bank".
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from artbank.bank.attention import build_attention
+from artbank.bank.bank_file import SCHEMA, read_bank_file, to_textual_inversion
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
-from artbank.store.tensor_files import parse_header, sort_metadata
+from artbank.store.tensor_files import sort_metadata
 
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
 
-SCHEMA = "artbank.bank/1"
-_HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")
-_LARGEST_BYTES = 256 * 2**20
 _INITIAL_SIZE = 0.3  # of the vectors, in their unit; two painters' CLIP gain was higher than from 1 or a word's size
 _INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, as a share of its size
 
@@ -164,42 +160,18 @@ class Bank:
         Raises:
             BankError: The file is no bank, has another schema, is damaged, or has values that are not finite.
         """
-        header = _read_header(data)
-        tensors = _read_tensors(data)
-        vectors = tensors.pop("vectors", None)
-        if vectors is None or vectors.ndim != 2 or vectors.dtype != torch.float32:
-            found = None if vectors is None else (tuple(vectors.shape), vectors.dtype)
-            raise BankError(f"bank file: expected float32 vectors [N, D], found {found}; train it again")
-        broken = [name for name, tensor in {"vectors": vectors, **tensors}.items() if not _is_finite_float32(tensor)]
-        if broken:
-            raise BankError(
-                f"bank {header['collection']}: expected finite float32 values, found others in {', '.join(broken)}; "
-                "train it again"
-            )
-        try:
-            recipe = BankRecipe.model_validate_json(header["recipe"])
-            metrics = dict(json.loads(header["metrics"]))
-            unit = float(header["unit"]) if "unit" in header else None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise BankError(
-                f"bank {header['collection']}: its header cannot be read: {error}; train it again or upgrade artbank"
-            ) from error
-        if len(vectors) != recipe.num_tokens:
-            raise BankError(
-                f"bank {header['collection']}: expected {recipe.num_tokens} vectors by its recipe, "
-                f"found {len(vectors)}; train it again"
-            )
+        file = read_bank_file(data)
         return cls(
-            bank_id=header["bank_id"],
-            collection=header["collection"],
-            base_model=header["base_model"],
-            base_model_hash=header["base_model_hash"],
-            fingerprint=header["fingerprint"],
-            recipe=recipe,
-            vectors=vectors,
-            training_state=tensors,
-            metrics=metrics,
-            unit=unit,
+            bank_id=file.header["bank_id"],
+            collection=file.header["collection"],
+            base_model=file.header["base_model"],
+            base_model_hash=file.header["base_model_hash"],
+            fingerprint=file.header["fingerprint"],
+            recipe=file.recipe,
+            vectors=torch.from_numpy(file.vectors),
+            training_state={name: torch.from_numpy(values) for name, values in file.training_state.items()},
+            metrics=file.metrics,
+            unit=file.unit,
         )
 
     def check_fits(self, base: BaseModel) -> None:
@@ -220,43 +192,9 @@ class Bank:
             )
 
     def to_textual_inversion(self) -> bytes:
-        """Return the vectors as a textual-inversion file, which diffusers, ComfyUI and A1111 load.
-
-        Source: Gal et al., ICLR 2023; the layout is diffusers': one tensor [N, D] named by its token.
-        """
-        token = f"<{re.sub(r'[^A-Za-z0-9-]', '-', self.collection).lower()}>"
-        return safetensors.torch.save({token: self.vectors.contiguous()}, metadata={"format": "pt"})
-
-
-def _read_header(data: bytes) -> Mapping[str, str]:
-    """Return the metadata of a bank file, checked to be complete and of this schema."""
-    try:
-        if len(data) > _LARGEST_BYTES:
-            raise ValueError(f"expected at most {_LARGEST_BYTES:,} bytes, found {len(data):,}")
-        header = parse_header(data).metadata
-    except ValueError as error:
-        raise BankError(
-            f"this is no bank file, or a damaged one: {error}; fetch it again or train the bank again"
-        ) from error
-    if header.get("schema") != SCHEMA:
-        raise BankError(
-            f"bank file: expected schema {SCHEMA}, found {header.get('schema')}; train it again or upgrade artbank"
-        )
-    if missing := [name for name in _HEADER if name not in header]:
-        raise BankError(f"bank file: its header has no {', '.join(missing)}; train the bank again")
-    return header
-
-
-def _read_tensors(data: bytes) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise BankError(f"bank file is damaged: {error}; fetch it again or train the bank again") from error
+        """Return the vectors as a textual-inversion file; see `bank_file.to_textual_inversion`."""
+        return to_textual_inversion(self.collection, self.vectors.numpy())
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in tensors.items()}
-
-
-def _is_finite_float32(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and bool(tensor.isfinite().all())

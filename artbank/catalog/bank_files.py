@@ -80,10 +80,20 @@ def load_bank(store: Store, record: BankRecord) -> Bank:
     """
     from artbank.bank.bank import Bank
 
-    data = _read(store, record, BANK)
-    if fault := _find_fault(record, BANK, data):
-        raise _damaged(record, fault)
-    return Bank.from_bytes(data)
+    return Bank.from_bytes(_read_bank(store, record))
+
+
+def export_bank(store: Store, record: BankRecord) -> bytes:
+    """Fetch a registered bank as a textual-inversion file; see `bank_file.to_textual_inversion`.
+
+    Raises:
+        BankError: As `load_bank` does.
+        OSError: The store failed.
+    """
+    from artbank.bank.bank_file import read_bank_file, to_textual_inversion
+
+    file = read_bank_file(_read_bank(store, record))
+    return to_textual_inversion(file.header["collection"], file.vectors)
 
 
 def load_reference(store: Store, record: BankRecord) -> StyleReference:
@@ -170,6 +180,14 @@ def _find_fault(record: BankRecord, name: str, data: bytes | Exception) -> str |
     except ValueError as error:
         return f"{key} is damaged: {error}"
     return None
+
+
+def _read_bank(store: Store, record: BankRecord) -> bytes:
+    """Return the bytes of a bank's file, checked to be those that were registered."""
+    data = _read(store, record, BANK)
+    if fault := _find_fault(record, BANK, data):
+        raise _damaged(record, fault)
+    return data
 
 
 def _damaged(record: BankRecord, fault: str) -> BankError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-_DRY_RUN = ("--store", "store", "--style", "novak", "--dry-run")
+_ASKED = ("--store", "store", "--style", "novak")
 _OWN = ("HOME", "PREFECT_HOME", "PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
 
 Start = Callable[..., subprocess.CompletedProcess[str]]
@@ -18,7 +18,7 @@ Start = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """Runs `artbank stylize --dry-run` with a private server, and some variables of the environment."""
+    """Runs `artbank stylize` with a private server, and some variables of the environment."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"1")
     (tmp_path / "store/catalog/banks").mkdir(parents=True)
@@ -28,7 +28,7 @@ def start(tmp_path: Path) -> Start:
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         env = {name: value for name, value in os.environ.items() if name not in _OWN}
         env |= {"HOME": str(tmp_path), "PYTHONPATH": str(root), **environment}
-        command = [sys.executable, "-m", "artbank_cli.main", "stylize", "photos", "out", *_DRY_RUN]
+        command = [sys.executable, "-m", "artbank_cli.main", "stylize", "photos", "out", *_ASKED]
         return subprocess.run(command, capture_output=True, env=env, cwd=tmp_path, text=True)
 
     return run

@@ -9,7 +9,7 @@ import pytest
 
 from artbank.catalog.catalog import Catalog
 from artbank.config import RunConfig
-from artbank.diffusion.devices import device_kind
+from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.plan import plan_training
