@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from artbank.store.objects import Store
+from artbank.store.tensor_files import read_header
 from artbank_cli import runs
 from tests.support.commands import call, complaint
+from tests.support.interrupted_runs import heed_interrupts
 from tests.support.small_inputs import add_collection, draw_photo
+from tests.support.waiting import wait_for
 
 TINY = [
     *("--max-steps", "3", "--batch-size", "1", "--num-crops", "1", "--resolution-px", "32"),
@@ -117,3 +122,25 @@ def test_an_error_of_a_run_is_told_once_off_a_terminal(local: Path, prefect_serv
     assert done.returncode == 1 and "Traceback" not in done.stderr
     told = [line for line in done.stderr.splitlines() if "collections failed" in line]
     assert len(told) == 1 and told[0].startswith("artbank: 1 of 1 collections failed: short (")
+
+
+def test_ctrl_c_keeps_the_training_and_says_so_in_the_last_line(local: Path, tmp_path: Path) -> None:
+    long = ("--max-steps", "100000", "--patience", "100000", "--checkpoint-every", "100000")
+    words = ("train", local / "gallery", "--store", tmp_path / "store", "--local", *TINY, *long)
+    command = [sys.executable, "-m", "artbank_cli.main", *map(str, words)]
+    told = tmp_path / "stderr"
+    with told.open("wb") as stderr:
+        process = subprocess.Popen(command, stderr=stderr, preexec_fn=heed_interrupts, start_new_session=True)
+    try:
+        wait_for(lambda: "step 4: validation loss" in told.read_text() or process.poll() is not None, 120)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    lines = told.read_text().splitlines()
+    stopped = re.fullmatch(
+        r"artbank: interrupted: stopped at step (\d+), kept; run the same command again to go on", lines[-1]
+    )
+    assert stopped and not [line for line in lines if "Traceback" in line or "ERROR" in line]
+    [checkpoint] = (tmp_path / "store/checkpoints/novak").glob("*.safetensors")
+    assert read_header(checkpoint).metadata["step"] == stopped[1]
