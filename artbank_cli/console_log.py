@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from collections.abc import Iterator
 
 from artbank_cli.environment import is_debug
 
 _ENGINES = ("flow_engine", "task_engine")  # modules of Prefect; their errors are raised too
+_BAD_END = re.compile(r"Finished in state (Failed|Crashed|Cancelled)")
 
 
 def shorten_console_log() -> None:
@@ -24,7 +26,9 @@ def shorten_console_log() -> None:
 
 
 def _is_no_repetition(record: logging.LogRecord) -> bool:
-    return record.levelno < logging.ERROR or record.module not in _ENGINES
+    if record.module not in _ENGINES:
+        return True
+    return record.levelno < logging.ERROR and not _BAD_END.match(record.getMessage())
 
 
 class _OneLine(logging.Formatter):

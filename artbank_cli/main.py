@@ -29,6 +29,7 @@ from artbank_cli.options import JsonOption, LocalOption, ParametersOption, Store
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
 from artbank_cli.runs import run_stylizing, run_training
 from artbank_cli.sign import sign
+from artbank_cli.stage_display import show_stages
 from artbank_cli.verify import verify
 from artbank_cli.votes import votes
 
@@ -59,7 +60,8 @@ def train(
     config = build_config(TrainConfig, given, parameters)
     from artbank.runtime.durations import seconds_text
 
-    summary = run_training(config, is_local=is_local)
+    with show_stages():
+        summary = run_training(config, is_local=is_local)
     if isinstance(summary, TrainForecast):
         _print_training(summary, as_json)
         return
@@ -84,7 +86,8 @@ def stylize(
 ) -> None:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
-    outcome = run_stylizing(config, is_local=is_local)
+    with show_stages():
+        outcome = run_stylizing(config, is_local=is_local)
     if as_json:
         say_json({name: value for name, value in asdict(outcome).items() if name != "text"})
     elif isinstance(outcome, StylizeForecast):
@@ -171,7 +174,9 @@ def demo(
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 
-    say_lines(run_demo(folder))
+    with show_stages():
+        text = run_demo(folder)
+    say_lines(text)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import sys
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast, TrainSummary
+from artbank.runtime.stages import show_stage
 from artbank_cli.environment import quiet_prefect
 from artbank_cli.server import needs_private_server, start_server
 
@@ -25,6 +26,7 @@ def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | Train
         ConfigError: A local run was asked for with another runner than this process.
         Exception: As `local_run.train_banks` does; or ServerError, from `start_server`.
     """
+    show_stage("loading artbank")
     from artbank.gallery import local_run
 
     _check_runner(config, is_local)
@@ -46,6 +48,7 @@ def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | Stylize
         ConfigError: A local run was asked for with another runner than this process.
         Exception: As `local_run.stylize_archive` does; or ServerError, from `start_server`.
     """
+    show_stage("loading artbank")
     from artbank.archive import local_run
 
     _check_runner(config, is_local)

@@ -13,6 +13,7 @@ from artbank.credentials import redact
 from artbank.doctor.checks import CheckResult
 from artbank.errors import ServerError
 from artbank.report.markdown import shorten
+from artbank.runtime.stages import show_stage
 from artbank_cli.console_log import shorten_console_log
 
 POOLS = ("artbank", "gpu")
@@ -46,6 +47,7 @@ def start_server() -> None:
         if fault := _find_fault_patiently(url):
             raise ServerError(f"the Prefect server at PREFECT_API_URL={redact(url)} {fault}; {_START_ADVICE}")
     elif PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        show_stage("starting the private Prefect server")
         from artbank_cli.private_server import PrivateServer
 
         PrivateServer().start()

@@ -23,14 +23,16 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from artbank.config import RunConfig
+from artbank.credentials import redact
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.loading import load_parts
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
-from artbank.diffusion.weights import hash_base_model
+from artbank.diffusion.weights import MINI, hash_base_model
 from artbank.errors import BaseModelError
 from artbank.runtime.load_once import LoadOnce
+from artbank.runtime.stages import show_stage
 
 logger = logging.getLogger(__name__)
 
@@ -277,4 +279,5 @@ def load_base_model(config: RunConfig) -> BaseModel:
 
 @LoadOnce
 def _load_base_model(source: str, revision: str | None, device: str, dtype: str, compiling: str) -> BaseModel:
+    show_stage(f"loading {'the embedded model' if source == MINI else f'the base model {redact(source)}'}")
     return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling)

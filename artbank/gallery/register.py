@@ -38,6 +38,7 @@ from artbank.records import BankRecord
 from artbank.report.bank_card import bank_card
 from artbank.report.bank_preview import preview_grid
 from artbank.runtime.hashing import short_hash
+from artbank.runtime.stages import show_stage
 from artbank.scoring.spread import Spread
 from artbank.store.objects import Store
 
@@ -91,6 +92,7 @@ def register_bank(
     Raises:
         OSError: The store failed.
     """
+    show_stage(f"drawing samples of {job.collection.display_name}")
     finished = _draw(config, job, drawer, profile, result)
     samples = finished.samples
     pictures = {
