@@ -35,7 +35,7 @@ def export(
 ) -> None:
     """Write a bank as a textual-inversion file, and print how diffusers, A1111 and ComfyUI use it."""
     from artbank.catalog.bank_export import check_token, default_token, describe_export, export_bank
-    from artbank.catalog.bank_files import load_bank
+    from artbank.catalog.bank_files import load_bank_file
     from artbank.store.objects import Store
 
     opened = open_store(store)
@@ -48,7 +48,7 @@ def export(
     record = open_catalog(opened).find(name)
     word = default_token(record) if token is None else check_token(token)
     facts = describe_export(record, word, _find_licence(record.base_model) if licence is None else licence)
-    target.write(last, export_bank(load_bank(opened, record), record, facts))
+    target.write(last, export_bank(load_bank_file(opened, record), record, facts))
     if as_json:
         say_json({"file": file, **asdict(facts)})
         return

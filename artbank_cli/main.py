@@ -29,10 +29,11 @@ from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
 from artbank_cli.exporting import export
 from artbank_cli.help_pages import HelpedCommand, HelpedGroup
-from artbank_cli.options import SHORT, JsonOption, ParametersOption, StoreOption, add_options, build_config
+from artbank_cli.options import SHORT, JsonOption, LocalOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
-from artbank_cli.server import start_server
+from artbank_cli.runs import run_stylizing, run_training
 from artbank_cli.sign import sign
+from artbank_cli.stage_display import show_stages
 from artbank_cli.verify import verify
 from artbank_cli.votes import votes
 
@@ -65,15 +66,18 @@ def _take_options(
     """The options of every command; `main` has taken them from the command line."""
 
 
-def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
+def train(
+    given: dict[str, Any],
+    parameters: ParametersOption = None,
+    is_local: LocalOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Train a bank for every collection of a gallery that needs one."""
     config = build_config(TrainConfig, given, parameters)
-    quiet_prefect()
-    from artbank.report.markdown import seconds_text
-    from flows.train_banks import train_banks
+    from artbank.runtime.durations import seconds_text
 
-    start_server()
-    summary = train_banks(config)
+    with show_stages():
+        summary = run_training(config, is_local=is_local)
     if isinstance(summary, TrainForecast):
         _print_training(summary, as_json)
         return
@@ -90,14 +94,16 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
     _print_skipped(summary.skipped)
 
 
-def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
+def stylize(
+    given: dict[str, Any],
+    parameters: ParametersOption = None,
+    is_local: LocalOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
-    quiet_prefect()
-    from flows.stylize_archive import stylize_archive
-
-    start_server()
-    outcome = stylize_archive(config)
+    with show_stages():
+        outcome = run_stylizing(config, is_local=is_local)
     if as_json:
         say_json({name: value for name, value in asdict(outcome).items() if name != "text"})
     elif isinstance(outcome, StylizeForecast):
@@ -109,7 +115,8 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    from artbank.report.markdown import number_text, seconds_text
+    from artbank.report.markdown import number_text
+    from artbank.runtime.durations import seconds_text
 
     skipped = number_text(outcome.num_skipped, "file")
     say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed, {skipped} skipped")
@@ -179,7 +186,9 @@ def demo(
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 
-    say_lines(run_demo(folder))
+    with show_stages():
+        text = run_demo(folder)
+    say_lines(text)
 
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {

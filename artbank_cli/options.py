@@ -25,6 +25,9 @@ StoreOption = Annotated[
     str | None, typer.Option("--store", "-S", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", "-j", help="Print JSON, for scripts.")]
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="Work in this process alone, on one device, without Prefect and its server.")
+]
 ParametersOption = Annotated[
     Path | None,
     typer.Option(

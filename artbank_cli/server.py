@@ -13,6 +13,7 @@ from artbank.credentials import redact
 from artbank.doctor.checks import CheckResult
 from artbank.errors import ServerError
 from artbank.report.markdown import shorten
+from artbank.runtime.stages import show_stage
 from artbank_cli.alarm_hearers import ALARM, find_notifier
 from artbank_cli.console_log import shorten_console_log
 
@@ -47,12 +48,20 @@ def start_server() -> None:
         if fault := _find_fault_patiently(url):
             raise ServerError(f"the Prefect server at PREFECT_API_URL={redact(url)} {fault}; {_START_ADVICE}")
     elif PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        show_stage("starting the private Prefect server")
         from artbank_cli.private_server import PrivateServer
 
         PrivateServer().start()
     else:
         absence = assess_absence(may_start=False)
         raise ServerError(f"{absence.text}; {absence.advice}")
+
+
+def needs_private_server() -> bool:
+    """Tell whether a run would start a private server: none is configured, and Prefect may start its own."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
+
+    return not PREFECT_API_URL.value() and bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value())
 
 
 def find_fault(url: str, seconds: float) -> str | None:

@@ -168,7 +168,9 @@ TABLES_AND_IMAGES = ("pyarrow", "PIL", "cv2", "scipy", "skimage", "numpy", "s3fs
         ("artbank.pages.comparison.page, artbank.comparison.preference", MODELS),
         ("artbank.images.pool, artbank.store.tensor_files, artbank.gallery.collections", MODELS),
         ("artbank.bank.bank", ("diffusers", "transformers", "prefect")),
-        ("artbank.archive.plan, artbank.gallery.plan", ("diffusers", "transformers", "prefect")),
+        ("artbank.archive.local_run, artbank.gallery.local_run", MODELS),
+        ("artbank.bank.bank_file", MODELS),
+        ("artbank_cli.private_server, flows.stylize_archive", ("prefect.server", "fastapi", "sqlalchemy", "torch")),
     ],
 )
 def test_what_needs_no_model_loads_none(names: str, unwanted: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ from artbank.archive.style_leases import StyleLeases
 from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.diffusion.devices import device_kind
+from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.lora_files import fetch_loras
 from artbank.diffusion.weights import hash_base_model

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from artbank.bank.bank_file import BankFile, to_textual_inversion
 from artbank.errors import ConfigError
 from artbank.records import BankRecord
 from artbank.runtime.readable_text import drop_invisible
-
-if TYPE_CHECKING:  # loads torch
-    from artbank.bank.bank import Bank
 
 _LONGEST_TOKEN = 100  # characters
 _ARCHITECTURES = {  # by the widths of vectors
@@ -81,9 +78,9 @@ def describe_export(record: BankRecord, token: str, licence: str) -> BankExport:
     )
 
 
-def export_bank(bank: Bank, record: BankRecord, facts: BankExport) -> bytes:
+def export_bank(bank: BankFile, record: BankRecord, facts: BankExport) -> bytes:
     """Return the file of an exported bank; equal banks and facts give equal bytes."""
-    return bank.to_textual_inversion(facts.token, _describe_file(record, facts))
+    return to_textual_inversion(facts.token, bank.tensors, _describe_file(record, facts))
 
 
 def _describe_file(record: BankRecord, facts: BankExport) -> Mapping[str, str]:

@@ -30,8 +30,9 @@ from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.tensor_files import parse_header
 
-if TYPE_CHECKING:  # both load torch, which cards and pages do without
+if TYPE_CHECKING:  # two of them load torch, which cards and pages do without
     from artbank.bank.bank import Bank
+    from artbank.bank.bank_file import BankFile
     from artbank.scoring.style_reference import StyleReference
 
 BANKS = "banks"
@@ -110,10 +111,19 @@ def load_bank(store: Store, record: BankRecord) -> Bank:
     """
     from artbank.bank.bank import Bank
 
-    data = _read(store, record, BANK)
-    if fault := _find_fault(record, BANK, data):
-        raise _damaged(record, fault)
-    return Bank.from_bytes(data)
+    return Bank.from_bytes(_read_bank(store, record))
+
+
+def load_bank_file(store: Store, record: BankRecord) -> BankFile:
+    """Fetch a registered bank as its file holds it, without PyTorch.
+
+    Raises:
+        BankError: As `load_bank` does.
+        OSError: The store failed.
+    """
+    from artbank.bank.bank_file import read_bank_file
+
+    return read_bank_file(_read_bank(store, record))
 
 
 def load_reference(store: Store, record: BankRecord) -> StyleReference:
@@ -200,6 +210,14 @@ def _find_fault(record: BankRecord, name: str, data: bytes | Exception) -> str |
     except ValueError as error:
         return f"{key} is damaged: {error}"
     return None
+
+
+def _read_bank(store: Store, record: BankRecord) -> bytes:
+    """Return the bytes of a bank's file, checked to be those that were registered."""
+    data = _read(store, record, BANK)
+    if fault := _find_fault(record, BANK, data):
+        raise _damaged(record, fault)
+    return data
 
 
 def _damaged(record: BankRecord, fault: str) -> BankError:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from artbank.config import StylizeConfig
+from artbank.credentials import redact
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.family import Family, find_family
 from artbank.diffusion.fetch import fetch_base_model
@@ -33,10 +34,11 @@ from artbank.diffusion.model_checks import check_parts
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.text_encoders import TextEncoders
 from artbank.diffusion.unet import Denoiser, PromptCache
-from artbank.diffusion.weights import hash_base_model
+from artbank.diffusion.weights import MINI, hash_base_model
 from artbank.lora_specs import MergedLora
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
+from artbank.runtime.stages import show_stage
 
 logger = logging.getLogger(__name__)
 
@@ -310,4 +312,5 @@ def load_base_model(config: RunConfig) -> BaseModel:
 def _load_base_model(
     source: str, revision: str | None, device: str, dtype: str, compiling: str, loras: tuple[LoraFile, ...]
 ) -> BaseModel:
+    show_stage(f"loading {'the embedded model' if source == MINI else f'the base model {redact(source)}'}")
     return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling, loras=loras)

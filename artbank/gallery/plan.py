@@ -14,7 +14,7 @@ from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.catalog.store_check import delete_settled
 from artbank.config import TrainConfig
-from artbank.diffusion.devices import device_kind
+from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.collections import Collection, check_places, list_collections

@@ -27,6 +27,7 @@ from artbank.gallery.plan import TrainJob
 from artbank.gallery.samples import MILESTONE_RECIPE, SampleDrawer, SampleSet
 from artbank.records import BankRecord
 from artbank.report.bank_preview import preview_grid
+from artbank.runtime.stages import show_stage
 from artbank.scoring.spread import Spread
 from artbank.store.objects import Store
 
@@ -80,6 +81,7 @@ def register_bank(
     Raises:
         OSError: The store failed.
     """
+    show_stage(f"drawing samples of {job.collection.display_name}")
     finished = _draw(config, job, drawer, profile, result)
     samples = finished.samples
     pictures = {

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from artbank.records import BankRecord
-from artbank.report.markdown import escape, fence, score_text, seconds_text, share_text, table
+from artbank.report.markdown import escape, fence, score_text, share_text, table
+from artbank.runtime.durations import seconds_text
 
 _PYTHON = """
 import artbank

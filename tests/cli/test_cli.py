@@ -68,7 +68,7 @@ def fields(model: type[BaseModel]) -> dict[str, str]:
 def test_every_option_is_a_field_and_every_field_an_option(command: str) -> None:
     group: Any = typer.main.get_command(app)
     parameters = {parameter.name for parameter in group.commands[command].params} - {"help"}
-    assert parameters == fields(MODELS[command]).keys() | {"parameters", "as_json"}
+    assert parameters == fields(MODELS[command]).keys() | {"parameters", "as_json", "is_local"}
 
 
 def test_the_command_itself_tells_what_it_can_do() -> None:

@@ -236,7 +236,7 @@ def test_a_user_without_home_and_name_has_a_temporary_one() -> None:
 
 
 def test_a_setting_of_prefect_that_is_wrong_is_one_line(tmp_path: Path) -> None:
-    words = ["train", str(tmp_path), "--store", str(tmp_path), "--dry-run"]
+    words = ["train", str(tmp_path), "--store", str(tmp_path)]
     env = os.environ | {"PREFECT_LOGGING_LEVEL": "loud", "PREFECT_HOME": str(tmp_path)}
     done: Any = subprocess.run(
         [sys.executable, "-m", "artbank_cli.main", *words], capture_output=True, env=env, text=True

@@ -27,6 +27,7 @@ from artbank.pages.banks.entries import Entry, page_key, read_details, read_entr
 from artbank.pages.banks.index_page import STYLES as INDEX_STYLES
 from artbank.pages.banks.index_page import render_index
 from artbank.pages.publishing import INDEX, assets, stamp
+from artbank.runtime.stages import show_stage
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
 
@@ -67,6 +68,7 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
         CatalogError: A row of the catalog cannot be read.
         OSError: A store failed.
     """
+    show_stage("writing the banks' pages")
     catalog = Catalog(store)
     out = out or store
     seen = catalog.file_keys()

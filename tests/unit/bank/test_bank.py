@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artbank.bank.attention import build_attention
-from artbank.bank.bank import SCHEMA, Bank
+from artbank.bank.bank import Bank
+from artbank.bank.bank_file import SCHEMA
 from artbank.bank.trainable_bank import TrainableBank
 from artbank.catalog.bank_files import file_key, load_bank
 from artbank.diffusion.base_model import BaseModel

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from artbank.bank import trainer
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.loss import MICRO_BATCH_SIZES, backward_losses, diffusion_loss
@@ -22,9 +23,10 @@ from artbank.bank.train_state import TrainState
 from artbank.bank.trainable_bank import forward_banks
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
-from artbank.errors import TrainingError
+from artbank.errors import StopRequested, TrainingError
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
+from artbank.runtime.stages import take_stops
 from tests.support.bank_training import train_one
 from tests.support.memory_checkpoint import Killed, Memory
 
@@ -164,6 +166,60 @@ def test_banks_that_are_killed_together_go_on_together(
     together = succeed(train(members, keepers, checkpoint_every=3))
     for found, expected in zip(together, alone, strict=True):
         assert_same(found, expected)
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2, 4, 5])  # before, at and after validations, which are every 2 steps
+def test_a_training_that_is_asked_to_stop_keeps_its_step_and_ends_in_the_same_bits(
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, stopped_at: int
+) -> None:
+    memory = Memory()
+
+    def stop(done: int, total: int, loss: float) -> None:
+        if done == stopped_at:
+            raise StopRequested("asked to stop")
+
+    take_stops()
+    with pytest.raises(StopRequested):
+        train_one(TrainState(base, *views[0], RECIPE, "alone"), memory, on_step=stop)
+    taken = min(stopped_at + 1, RECIPE.max_steps)  # a step's loss is read while the next one runs
+    assert take_stops() in ([f"stopped at step {stopped_at}, kept"], [f"stopped at step {taken}, kept"])
+    assert memory.saved == 1 and memory.data is not None
+    resumed = train_one(TrainState(base, *views[0], RECIPE, "alone"), memory)
+    [whole] = train_alone(RECIPE)[:1]
+    assert torch.equal(resumed.vectors, whole.vectors)
+    assert (resumed.history.train, resumed.history.validation) == (whole.history.train, whole.history.validation)
+
+
+def test_a_stop_at_a_store_that_fails_ends_the_training_all_the_same(
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]
+) -> None:
+    class Broken(Memory):
+        def save(self, data: bytes) -> None:
+            raise OSError("the store is gone")
+
+    def stop(*_: object) -> None:
+        raise StopRequested("asked to stop")
+
+    take_stops()
+    with pytest.raises(StopRequested):
+        train_one(TrainState(base, *views[0], RECIPE, "alone"), Broken(), on_step=stop)
+    assert take_stops() == ["stopped at step 2, kept up to the last checkpoint"]
+
+
+@pytest.mark.parametrize(("seconds", "num_saved"), [(0.0, RECIPE.max_steps), (1e9, 0)])
+def test_a_checkpoint_is_also_written_by_time_and_changes_nothing(
+    base: BaseModel,
+    views: list[tuple[LatentDataset, LatentDataset]],
+    train_alone: TrainAlone,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    num_saved: int,
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", seconds)
+    memory = Memory()
+    kept = train_one(TrainState(base, *views[0], RECIPE, "alone"), memory)
+    assert memory.saved == num_saved
+    assert torch.equal(kept.vectors, train_alone(RECIPE)[0].vectors)
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 2, 3, 4])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from artbank.catalog.catalog import Catalog
-from artbank.diffusion.devices import device_kind
+from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.plan import plan_training
