@@ -20,8 +20,9 @@ from artbank.errors import CatalogError
 from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
-from artbank.report.markdown import score_text, seconds_text
+from artbank.report.markdown import score_text
 from artbank.run_config import RunConfig
+from artbank.runtime.durations import seconds_text
 from artbank.store.objects import Store
 
 if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store does without
