@@ -87,11 +87,11 @@ def write_prompts(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
     return prompts
 
 
-def read_photos(folder: Path) -> np.ndarray:
-    """Read every picture in a folder upright, short side resized to the native size, centre-cropped, [n, S, S, 3]."""
-    return np.stack([_crop_square(Image.open(path)) for path in sorted(folder.iterdir())])
+def read_photos(folder: Path, *, side_px: int = NATIVE_PX) -> np.ndarray:
+    """Read every picture in a folder upright, short side resized to `side_px`, centre-cropped, [n, S, S, 3]."""
+    return np.stack([_crop_square(Image.open(path), side_px) for path in sorted(folder.iterdir())])
 
 
-def _crop_square(image: Image.Image) -> np.ndarray:
+def _crop_square(image: Image.Image, side_px: int) -> np.ndarray:
     upright = ImageOps.exif_transpose(image).convert("RGB")
-    return np.asarray(ImageOps.fit(upright, (NATIVE_PX, NATIVE_PX), Image.Resampling.LANCZOS))
+    return np.asarray(ImageOps.fit(upright, (side_px, side_px), Image.Resampling.LANCZOS))
