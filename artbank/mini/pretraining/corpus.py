@@ -25,7 +25,7 @@ from artbank.mini.drawing.snapshots import take_snapshot
 logger = logging.getLogger(__name__)
 
 SIDE_PX = 192
-SCENES_PER_BLOCK = 20
+SCENES_PER_BLOCK = 10
 NAMED_PER_SCENE = 1  # paintings by the painters of `TRAINED`
 SAMPLED_PER_SCENE = 6  # paintings by those of `SAMPLED`
 PAINTINGS_PER_SCENE = NAMED_PER_SCENE + SAMPLED_PER_SCENE
@@ -85,10 +85,15 @@ def draw_examples(
         image = paint(photo, painter, seed) if painter else photo
         tone = str(rng.choice(TONES)) if rng.random() < toned else ""
         described = painter in SAMPLED and snapshot_rng.random() < in_words
-        manner = describe_manner(SAMPLED[painter]) if described else painter and f"in the manner of {painter}"
+        manner = describe_manner(SAMPLED[painter]) if described else name_painter(painter)
         caption, brief = (write_caption(seen, manner, tone) for seen in (scene.caption, scene.brief))
         examples.append(Example(grade(image, tone), scene.subject, painter, tone, caption, brief))
     return examples
+
+
+def name_painter(painter: str) -> str:
+    """Return the words of a caption that name a painter, "in the manner of Tovar"; none for a photograph, ""."""
+    return f"in the manner of {painter}" if painter else ""
 
 
 def write_caption(seen: str, manner: str = "", tone: str = "") -> str:

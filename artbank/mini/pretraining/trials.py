@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from artbank.mini.drawing.painters import TRAINED, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.mini.pretraining.corpus import HELD_OUT_SEEDS, Example, draw_examples, write_caption
+from artbank.mini.pretraining.corpus import HELD_OUT_SEEDS, Example, draw_examples, name_painter, write_caption
 from artbank.mini.pretraining.networks import NATIVE_PX
 
 _SEEDS_PER_TRIAL = 10_000
@@ -83,7 +83,7 @@ def write_prompts(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
     for number, scene_seed in enumerate(held_out_seeds("prompts", count, seed)):
         subject, painter = pairs[order[number % len(pairs)]]
         brief = draw_scene(scene_seed, subject, width_px=32, height_px=32).brief
-        prompts.append((write_caption(brief, painter), subject, painter))
+        prompts.append((write_caption(brief, name_painter(painter)), subject, painter))
     return prompts
 
 
