@@ -26,9 +26,8 @@ logger = logging.getLogger(__name__)
 
 SIDE_PX = 192
 SCENES_PER_BLOCK = 10
-NAMED_PER_SCENE = 1  # paintings by the painters of `TRAINED`
-SAMPLED_PER_SCENE = 6  # paintings by those of `SAMPLED`
-PAINTINGS_PER_SCENE = NAMED_PER_SCENE + SAMPLED_PER_SCENE
+SAMPLED_PER_SCENE = 6  # paintings by painters of `SAMPLED`
+PAINTINGS_PER_SCENE = 1 + SAMPLED_PER_SCENE  # one by each painter of `TRAINED` in turn
 HELD_OUT_SEEDS = 10_000_000  # scenes from this seed on are never in the corpus
 TONES = ("in warm tones", "in cold tones", "in pale tones", "in dark tones", "in vivid tones", "in black and white")
 _TONED = 0.25  # share of pictures that are graded
@@ -157,10 +156,9 @@ def _render_block(folder: Path, block: int) -> None:
 def _block_examples(block: int) -> Iterator[Example]:
     for seed in range(block * SCENES_PER_BLOCK, (block + 1) * SCENES_PER_BLOCK):
         rng = np.random.default_rng([seed, 2])
-        named = rng.choice(TRAINED, NAMED_PER_SCENE, replace=False)
         sampled = rng.choice(tuple(SAMPLED), SAMPLED_PER_SCENE, replace=False)
-        names = tuple(str(name) for name in (*named, *sampled))
-        yield from draw_examples(seed, names, snapshots=_SNAPSHOTS, in_words=_IN_WORDS)
+        painters = (TRAINED[seed % len(TRAINED)], *(str(name) for name in sampled))
+        yield from draw_examples(seed, painters, snapshots=_SNAPSHOTS, in_words=_IN_WORDS)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def test_a_killed_stage_resumes_to_the_bits_of_one_that_was_not(
 
 def test_the_vision_tower_learns_on_beside_the_text_tower_as_it_was(finished: Path) -> None:
     before, after = (load_file(finished / folder / "model.safetensors") for folder in ("clip", "vision"))
-    moved = {name.split(".")[0] for name in before if not torch.equal(before[name].bfloat16(), after[name].bfloat16())}
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert "vision_model" in moved
     assert not {"text_model", "text_projection"} & moved
 
@@ -146,7 +146,7 @@ def test_a_view_covers_its_window_at_its_size(view: View) -> None:
 
 def test_training_changes_every_network(finished: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    initial = build_vae().bfloat16().float().state_dict()
+    initial = build_vae().state_dict()
     trained = _tensors(finished / "checkpoints/vae/step-0000003")
     masters = [tensor for key, tensor in sorted(trained.items()) if key.endswith("master")]
     assert len(masters) == len(initial)
@@ -199,7 +199,7 @@ def test_normalizing_keeps_reconstructions_and_sets_mean_and_spread(corpus: Corp
     with torch.no_grad():
         before = vae.decode(vae.encode(image).latent_dist.mean).sample
         std_before = vae.encode(image).latent_dist.std
-        normalize_latents(vae, few, num_pictures=48)
+        normalize_latents(vae, few, num_pictures=16)
         posterior = vae.encode(image).latent_dist
         after = vae.decode(posterior.mean).sample
         latents = vae.encode(_whole(few)).latent_dist.mean * vae.config.scaling_factor
@@ -228,13 +228,14 @@ def _distance(first: nn.Module, second: nn.Module) -> float:
     return max((one.float() - other.float()).abs().max().item() for one, other in pairs)
 
 
-def _open(work: Path) -> Pretraining:
-    return Pretraining(work, PLAN, torch.device("cpu"), torch.bfloat16)
+def _open(work: Path, dtype: torch.dtype = torch.float32) -> Pretraining:
+    return Pretraining(work, PLAN, torch.device("cpu"), dtype)
 
 
 def _run(work: Path, name: str, seed: int = 0) -> None:
     torch.manual_seed(seed)
-    assert STAGES[name](_open(work))
+    dtype = torch.bfloat16 if name == "judge" else torch.float32  # bf16 is slow without instructions for it
+    assert STAGES[name](_open(work, dtype))
 
 
 def _kill_at_step(step: int, stage: type, patch: pytest.MonkeyPatch) -> None:
