@@ -24,7 +24,7 @@ demo: $(READY)
 # Put work pools, automations and the flows on the Prefect server at PREFECT_API_URL; docs/deploy.md says how to choose.
 POOLS ?= process
 deploy: $(READY)
-	$(BIN)/python deployments/deploy.py --pools $(POOLS) $(if $(GPUS),--gpus $(GPUS))
+	$(BIN)/python deployments/deploy.py --pools $(POOLS) $(if $(GPUS),--gpus $(GPUS)) $(if $(NOTIFY),--notify '$(NOTIFY)')
 
 # Secrets for compose.yaml, in .env.
 env:

@@ -1,192 +1,33 @@
 """Parameters of the flows, as frozen pydantic models.
 
 Each field's `description` is its text in Prefect's form, in the command line's help and in the
-documentation. The models hold URIs and numbers, never secrets and never listings of files.
+documentation. The models hold URIs and numbers, never secrets and never listings of files. A new field is also named
+in `artbank/parameter_groups.py`, which puts fields in order for people.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator
 
-from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
+from artbank.credentials import redact
 from artbank.errors import Failure
-from artbank.recipes import BankRecipe, Model, StylizeRecipe
-from artbank.skip_rules import SkipRules, list_rules
+from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS
+from artbank.recipe_model import Model
+from artbank.recipes import BankRecipe, StylizeRecipe
+from artbank.run_config import CollectionNames, PlacesConfig, RunConfig, ShardRunner, SkipGlobs, Uri, WebAddress
 
-Uri = Annotated[
-    str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})
-]  # Prefect then refuses a run whose URI holds a password
-WebAddress = Annotated[Uri, Field(pattern=r"^https?://[^\s@]+$")]
 OutputFormat = Literal["images", "webdataset", "parquet"]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
-ShardRunner = Annotated[
-    str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+|deployment:[^/\s]+/[^/\s]+)$")
-]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Compiling = Literal["auto", "on", "off"]
-Durability = Literal["full", "fast"]
 
 _NAMED = 3  # styles or collections named in a title
-
-SkipGlobs = Annotated[
-    tuple[str, ...],
-    Field(
-        description=(
-            "More globs of files that are no photos; one with `/` at its end matches a folder and all in it, "
-            "`!` before one takes it back, the last that matches decides. Built in, and taken back by `!default`: "
-            f"{' '.join(list_rules())}"
-        )
-    ),
-]
-CollectionNames = tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...]
-
-
-class PlacesConfig(Model):
-    """Base of all parameters: URIs must hold no credentials, and errors never quote any."""
-
-    @field_validator("skip", check_fields=False)
-    @classmethod
-    def _only_globs(cls, skip: tuple[str, ...]) -> tuple[str, ...]:
-        SkipRules(skip)
-        return skip
-
-    @field_validator(
-        *("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", "public_url"),
-        *("style_model", "structure_model"),
-        check_fields=False,
-    )
-    @classmethod
-    def _no_secret(cls, uri: str | None) -> str | None:
-        if uri is not None and has_credentials(uri):
-            raise ValueError("a URI must not hold credentials; pass them in the environment, such as AWS_ACCESS_KEY_ID")
-        return uri
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _redact_errors(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Redact credentials in validation errors, which quote the wrong value."""
-        try:
-            return read(values)
-        except ValidationError as error:
-            told: list[Any] = [entry | {"input": redact(entry["input"])} for entry in error.errors(include_url=False)]
-            raise ValidationError.from_exception_data(error.title, told) from None
-
-
-class RunConfig(PlacesConfig):
-    """Parameters that training and stylizing share: models, input limits, workers."""
-
-    base_model: Uri = Field(
-        default="mini",
-        min_length=1,
-        description="`mini` (the embedded one), a folder, a store URI or a hub id.",
-    )
-    revision: str | None = Field(
-        default=None,
-        description="Revision of a hub id: a commit, tag or branch.",
-    )
-    device: Device = Field(default="auto", description="auto, cpu, mps, cuda or cuda:N.")
-    dtype: Dtype = Field(
-        default="auto",
-        description="Precision of the frozen model; auto is bfloat16 on CUDA, else float32.",
-    )
-    compiling: Compiling = Field(
-        default="auto",
-        description=(
-            "torch.compile the UNet: on, off, or auto (CUDA only, for image sizes seen 1,000 "
-            "times). Takes minutes per size."
-        ),
-    )
-    scorer: Uri = Field(
-        default="auto",
-        description=(
-            "CLIP model for the scores: mini, a folder, a store URI or a hub id; auto uses the one that belongs to the "
-            "base model."
-        ),
-    )
-    style_model: Uri | None = Field(
-        default=None,
-        min_length=1,
-        description=(
-            "CSD model for the score csd_style: a folder, a store URI or a hub id; none by default. Banks must be "
-            "trained with it, too, since it measures the artworks then."
-        ),
-    )
-    max_megapixels: float = Field(
-        default=100.0,
-        gt=0,
-        description="Reject larger images before decoding them.",
-    )
-    max_megabytes: float = Field(
-        default=1000.0,
-        gt=0,
-        description="Reject larger files before reading them.",
-    )
-    skip: SkipGlobs = ()
-    max_missing_share: float = Field(
-        default=0.25,  # a run asks once too often rather than once too little: the answer is one option
-        ge=0,
-        le=1,
-        description=(
-            "Stop when more than this fraction of an archive's photos, or of a collection's artworks, is missing since "
-            "the last run, as when a disk is not mounted."
-        ),
-    )
-    allow_missing: bool = Field(
-        default=False,
-        description="Go on although more than max_missing_share is missing: it was removed on purpose.",
-    )
-    runner: Runner = Field(
-        default="auto",
-        description=(
-            "Where the work runs: threads (this process), dask (one process per GPU of this "
-            "machine), or the address of a Dask scheduler; auto is dask with several GPUs, "
-            "otherwise threads."
-        ),
-    )
-    num_workers: int | None = Field(
-        default=None,
-        ge=1,
-        le=1024,
-        description=("Worker processes for the dask runner; one per GPU by default, or one without GPUs."),
-    )
-
-    durability: Durability = Field(
-        default="full",
-        description=(
-            "On local file systems: full flushes each file to the disk before another file names it, so a power cut "
-            "loses nothing that is recorded; fast leaves that to the system. Stores such as S3 are not affected."
-        ),
-    )
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether local files are flushed to the disk."""
-        return self.durability == "full"
-
-    @property
-    def max_pixels(self) -> int:
-        """The limit of `max_megapixels` in pixels."""
-        return round(self.max_megapixels * 1e6)
-
-    @property
-    def max_bytes(self) -> int:
-        """The limit of `max_megabytes` in bytes."""
-        return round(self.max_megabytes * 1e6)
 
 
 class TrainConfig(RunConfig):
     """Parameters of `train_banks`, which trains a bank for each collection that needs one."""
+
+    GROUPS = TRAIN_GROUPS
 
     gallery_uri: Uri = Field(
         min_length=1,
@@ -208,7 +49,7 @@ class TrainConfig(RunConfig):
         default=False,
         description="Only report what would be trained and how long it may take.",
     )
-    recipe: BankRecipe = BankRecipe()
+    recipe: BankRecipe = Field(default_factory=BankRecipe)  # a factory, so that forms hold no copy of it
     banks_at_once: int = Field(
         default=4,
         ge=1,
@@ -250,6 +91,8 @@ class TrainConfig(RunConfig):
 
 class AlarmLimits(Model):
     """Limits beyond which a run raises an alarm; see `artbank.runs.alarms`."""
+
+    GROUPS = STYLIZE_GROUPS
 
     max_failed_share: float | None = Field(
         default=0.05,
@@ -309,6 +152,8 @@ class WatchConfig(PlacesConfig):
 class StylizeConfig(RunConfig):
     """Parameters of `stylize_archive`, which draws every photo in every style once."""
 
+    GROUPS = STYLIZE_GROUPS
+
     archive_uri: Uri = Field(min_length=1, description="Folder or s3:// prefix of the photos.")
     output_uri: Uri = Field(
         min_length=1,
@@ -322,7 +167,14 @@ class StylizeConfig(RunConfig):
         min_length=1,
         description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",
     )
-    recipe: StylizeRecipe = StylizeRecipe()
+    recipe: StylizeRecipe = Field(default_factory=StylizeRecipe)
+    loras: tuple[Uri, ...] = Field(
+        default=(),
+        description=(
+            "LoRA files to merge into the base model: FILE.safetensors or FILE.safetensors:WEIGHT (-4 to 4, 1 by "
+            "default), a file or a store URI. Banks of the base model go on fitting."
+        ),
+    )
     structure_model: Uri | None = Field(
         default=None,
         min_length=1,
@@ -368,7 +220,7 @@ class StylizeConfig(RunConfig):
         le=4096,
         description="Photos per shard, the unit of retry and commit.",
     )
-    alarms: AlarmLimits = AlarmLimits()
+    alarms: AlarmLimits = Field(default_factory=AlarmLimits)
     format: OutputFormat = Field(
         default="images",
         description=(

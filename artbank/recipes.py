@@ -2,21 +2,29 @@
 
 Banks and results are named by the digest of their recipe, so equal work is never repeated. Each
 field's `description` is its text in Prefect's form, in the command line's help and in the
-documentation.
+documentation. Programs and bank cards import both recipes from here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-Attention = Literal["ssam", "self", "released", "none"]
+from artbank.bank_recipe import BankRecipe
+from artbank.few_steps import FEW_STEP_SOLVERS, check_few_steps
+from artbank.parameter_groups import STYLIZE_GROUPS
+from artbank.presets import GOVERNED, PRESETS, describe_presets, follow_preset
+from artbank.recipe_model import Recipe
+
+__all__ = ["PRESETS", "BankRecipe", "StylizeRecipe", "count_evaluations", "count_steps", "is_guided"]
+
 Inversion = Literal["stochastic", "gaussian", "ddim"]
-Solver = Literal["ddim", "dpm++2m", "unipc"]
-Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast"]
+Solver = Literal["ddim", "dpm++2m", "unipc", "euler", "euler_a", "lcm"]
+Spacing = Literal["auto", "leading", "trailing"]
+Preset = Literal["paper", "exact", "balanced", "faithful", "bold", "fast", "turbo"]
 Colour = Literal["free", "keep", "collection"]
 OutputSize = Literal["working", "original"]
 Alpha = Literal["white", "keep"]
@@ -24,157 +32,14 @@ Mark = Literal["iptc", "none"]
 Metadata = Literal["keep", "copyright", "none"]
 
 
-class Model(BaseModel):
-    """Base of all parameter models: frozen, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class _Recipe(Model):
-    VERSION: ClassVar[int]
-    """Version of the code behind a recipe. Raise it when the same recipe would give another bank or other pixels."""
-
-    ADDED_LATER: ClassVar[dict[str, Any]] = {}
-    """Fields of a later release, with the value that leaves banks or pictures as they were before it."""
-
-    NOT_COUNTED: ClassVar[frozenset[str]] = frozenset({"preset"})
-    """Fields that change no bank and no pixel."""
-
-    @property
-    def code_versions(self) -> dict[str, int]:
-        """Versions of the code behind single settings, where it changed and `VERSION` did not."""
-        return {}
-
-    @property
-    def without_effect(self) -> frozenset[str]:
-        """Fields that change nothing, whatever their value, because of the values of others."""
-        return frozenset()
-
-    def digest(self) -> str:
-        """Return 16 hex digits, equal exactly for recipes with equal settings.
-
-        A field that was added later does not count while it changes nothing, so older results keep their names.
-        """
-        settings = self.model_dump(mode="json", exclude=set(self.NOT_COUNTED | self.without_effect))
-        unchanged = {name for name, value in self.ADDED_LATER.items() if settings.get(name) == value}
-        counted = {name: value for name, value in settings.items() if name not in unchanged}
-        facts = {"version": self.VERSION, **self.code_versions, **counted}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
-"""The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
-
-_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None}
-_AS_DRAWN = {"colour": "free", "colour_strength": 1.0}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {**_FIXED_BY_PAPER, **_AS_DRAWN},
-    "exact": {**PAPER, "structure": 0.0, **_AS_DRAWN},
-    "balanced": {},
-    "faithful": {"structure": 0.7},
-    "bold": {"structure": 0.45},
-    "fast": {"steps": 8},
-}
-"""The settings of each preset that differ from the defaults; bench/compare_recipes.py measures them."""
-
-
-class BankRecipe(_Recipe):
-    """Settings that determine a bank, besides the artworks and the base model."""
-
-    VERSION = 2
-
-    num_tokens: int = Field(
-        default=8,
-        ge=1,
-        le=32,
-        description="Number of vectors in a bank; each takes the place of one token of the prompt.",
-    )
-    attention: Attention = Field(
-        default="ssam",
-        description=("Attention over the vectors during training; `none` is plain textual inversion."),
-    )
-    init_word: str = Field(
-        default="painting",
-        min_length=1,
-        description="Word whose embedding initialises every vector.",
-    )
-    max_steps: int = Field(default=60, ge=1, le=100_000, description="Optimiser steps, at most.")
-    batch_size: int = Field(default=8, ge=1, le=1024, description="Artwork crops per step.")
-    learning_rate: float = Field(
-        default=0.15,
-        gt=0,
-        le=1,
-        description=(
-            "AdamW's learning rate of the vectors after a warm-up of 3 steps, in units of the text encoder's first "
-            "layer. The attention's gates take a third of it, its matrices a fiftieth."
-        ),
-    )
-    weight_decay: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="AdamW's decoupled weight decay.",
-    )
-    num_crops: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="Crops of each artwork; each is used as it is and mirrored.",
-    )
-    caption_dropout: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="Fraction of captions replaced by the style alone.",
-    )
-    min_snr_gamma: float | None = Field(
-        default=5.0,
-        gt=0,
-        description="Gamma of min-SNR loss weighting; without a value losses are unweighted.",
-    )
-    max_strength: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="Train only on timesteps up to this fraction of the noise schedule.",
-    )
-    holdout: float = Field(
-        default=0.15,
-        ge=0,
-        le=0.5,
-        description="Fraction of artworks held out for validation; at least one artwork.",
-    )
-    validate_every: int = Field(default=10, ge=1, description="Steps between validations.")
-    patience: int = Field(
-        default=3,
-        ge=1,
-        description="Stop training after this many validations without a better loss.",
-    )
-    resolution_px: int | None = Field(
-        default=None,
-        ge=32,
-        le=2048,
-        description="Side of a crop in px; by default the base model's native size.",
-    )
-    warm_start: bool = Field(
-        default=False,
-        description="Start from the collection's current bank if there is one.",
-    )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        description="Seed of crops, captions, noise and initial vectors.",
-    )
-
-
-class StylizeRecipe(_Recipe):
+class StylizeRecipe(Recipe):
     """Settings that determine a picture, besides the photo, the style and the base model.
 
     `mark` and `metadata` change no pixel, so they are no part of the digest: rows say what each picture's file has.
     """
 
     VERSION = 2
+    GROUPS = STYLIZE_GROUPS
     NOT_COUNTED = frozenset({"preset", "mark", "metadata"})
     ADDED_LATER: ClassVar[dict[str, Any]] = {
         "structure": 0.0,
@@ -183,14 +48,17 @@ class StylizeRecipe(_Recipe):
         "candidates": 1,
         "colour_strength": 1.0,
         "detail": 0.0,
+        "photo_captions": False,
+        "spacing": "auto",
     }
 
     preset: Preset = Field(
         default="balanced",
         description=(
             "Default values for the other options: `balanced` (19 UNet evaluations per picture), `faithful` (more of "
-            "the photo), `bold` (more of the style), `fast` (15 evaluations), `paper` (exactly as published, 71 "
-            "evaluations), or `exact` (the same, but denoising starts at the noise level where noising ended)."
+            "the photo), `bold` (more of the style), `fast` (15 evaluations), `turbo` (4 evaluations, for few-step "
+            "models only), `paper` (exactly as published, 71 evaluations), or `exact` (the same, but denoising starts "
+            "at the noise level where noising ended)."
         ),
     )
     strength: float = Field(
@@ -227,7 +95,20 @@ class StylizeRecipe(_Recipe):
         default="stochastic",
         description="How noise is added to the photo; stochastic inversion keeps its structure.",
     )
-    solver: Solver = Field(default="unipc", description="Sampler for denoising.")
+    solver: Solver = Field(
+        default="unipc",
+        description=(
+            "Sampler for denoising. For few-step models: `euler` (SD-Turbo, Lightning, Hyper), `euler_a` (SDXL-Turbo), "
+            "or `lcm` (LCM, DMD2)."
+        ),
+    )
+    spacing: Spacing = Field(
+        default="auto",
+        description=(
+            "How the timesteps are spaced: `trailing` begins at the noisiest one, `leading` below it. `auto` is "
+            "trailing with `euler` and `euler_a`, the steps of LCM's training with `lcm`, else the base model's own."
+        ),
+    )
     aligned: bool = Field(
         default=True,
         description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
@@ -275,6 +156,13 @@ class StylizeRecipe(_Recipe):
         description=("Interpolates the prompt: 0 is without style, 1 the style, above 1 exaggerates it."),
     )
     prompt: str = Field(default="a painting", description="Text prompt, combined with the style.")
+    photo_captions: bool = Field(
+        default=False,
+        description=(
+            "Use each photo's own caption in place of `prompt`, where it has one: of a .txt, .caption, .json or .xmp "
+            "file beside it, of a metadata.csv, .jsonl or .parquet, or in its XMP, IPTC record or Exif."
+        ),
+    )
     negative_prompt: str = Field(
         default="",
         description="Text prompt that guidance steers away from.",
@@ -342,6 +230,11 @@ class StylizeRecipe(_Recipe):
         return {"collection_colours": 3} if self.colour == "collection" else {}
 
     @property
+    def is_for_few_steps(self) -> bool:
+        """Whether the solver or its spacing is one that few-step models are drawn with."""
+        return self.solver in FEW_STEP_SOLVERS or self.spacing != "auto"
+
+    @property
     def adds_detail(self) -> bool:
         """Whether pictures get detail of their photos."""
         return self.size == "original" and self.detail > 0
@@ -351,24 +244,35 @@ class StylizeRecipe(_Recipe):
         """Fields that change nothing: `detail`, unless pictures are enlarged."""
         return frozenset() if self.size == "original" else frozenset({"detail"})
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Leave what a preset governs empty: Prefect's form sends every default, which would replace the preset's."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for name in GOVERNED:
+            default = fields[name].pop("default")
+            fields[name]["description"] += f" If empty, as the preset says: {describe_presets(name, default)}."
+            if fields[name].get("type") == "boolean":  # the form's switch has no third state
+                fields[name]["anyOf"] = [{"type": fields[name].pop("type")}, {"type": "null"}]
+            if "anyOf" in fields[name]:
+                fields[name]["default"] = None
+        return schema
+
     @model_validator(mode="before")
     @classmethod
     def _follow_preset(cls, values: Any) -> Any:
-        name = values.get("preset", "balanced") if isinstance(values, dict) else None
-        if not isinstance(name, str) or name not in PRESETS:
-            return values
-        if "colour" in values:
-            values = {"colour_strength": 1.0, **values}
-        own = [field for field, value in _FIXED_BY_PAPER.items() if field in values and values[field] != value]
-        if own and name == "paper":
-            fixed = ", ".join(f"{field}={_FIXED_BY_PAPER[field]}" for field in own)
-            raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(own)}, or take preset exact")
-        return {**PRESETS[name], **values}
+        return follow_preset(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _hold_one_goal(self) -> Self:
         if self.keep_structure is not None and self.reach_style is not None:
             raise ValueError("keep_structure asks for more of the photo, reach_style for less of it; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _take_a_step(self) -> Self:
+        if self.is_for_few_steps:
+            check_few_steps(self.solver, self.spacing, self.steps, self.strength)
         return self
 
     @model_validator(mode="after")

@@ -25,6 +25,7 @@ _COLUMN_TYPES = {
     datetime: pa.timestamp("us", tz="UTC"),
     list[str]: pa.list_(pa.string()),
     list[float]: pa.list_(pa.float64()),
+    list[int]: pa.list_(pa.int64()),
 }
 
 
@@ -75,13 +76,13 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         collection: Id of the collection that the bank was trained on, see `collection_ids`.
         version: The bank's number within its collection, from 1.
         created_at: When the bank was registered.
-        gallery_uri: The gallery.
+        gallery_uri: The gallery; of a bank of `artbank.train` the folder, or nothing if its artworks came one by one.
         fingerprint: SHA-256 of keys, sizes and etags of the collection's artworks and captions.
         num_artworks: Artworks that could be read.
         base_model: The base model as the run named it.
         base_model_hash: SHA-256 of the base model's files.
         num_tokens: Vectors in the bank.
-        width: Length of each vector.
+        width: Length of each vector; with several text encoders, of those for all of them together.
         attention: The kind of attention that shaped the vectors.
         recipe: The whole recipe, as JSON.
         attempt: 0, or the number of times the bank was trained again although nothing had changed.
@@ -106,6 +107,10 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         sample_px: Side length of that sample.
         display_name: Name of the collection's folder in the gallery; None in rows of older
             versions, whose `collection` is that name.
+        kind: `tokens`: vectors that take the place of words in a prompt; None in rows of older versions, which know no
+            other kind, as are the next two.
+        base_family: Family of the base model: `sd` (Stable Diffusion 1.x and 2.x, the embedded model) or `sdxl`.
+        encoder_widths: Length of each vector for each text encoder of the base model.
     """
 
     bank_id: str
@@ -141,11 +146,19 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
     sample_evaluations: int | None = None
     sample_px: int | None = None
     display_name: str | None = None
+    kind: str | None = None
+    base_family: str | None = None
+    encoder_widths: list[int] | None = None
 
     @property
     def title(self) -> str:
         """The collection's name as people know it."""
         return self.display_name or self.collection
+
+    @property
+    def widths(self) -> str:
+        """Length of each vector, for each text encoder: `768`, or `768 and 1280`."""
+        return " and ".join(map(str, self.encoder_widths or [self.width]))
 
 
 @dataclass(frozen=True)
@@ -185,6 +198,8 @@ class PhotoTask(_Row, schema="manifest/1"):
         mark: The mark of the picture that it is to be drawn as again, byte for byte; None to follow the recipe, as in
             most manifests.
         metadata: The same for what it keeps of the photo's metadata.
+        caption: Its caption in files beside it or in tables, see `caption_reader`; empty if these say that it has none.
+            None without such a file, and without the recipe's `photo_captions`.
     """
 
     key: str
@@ -196,6 +211,7 @@ class PhotoTask(_Row, schema="manifest/1"):
     is_ambiguous: bool | None = None
     mark: Mark | None = None
     metadata: Metadata | None = None
+    caption: str | None = None
 
     @property
     def exact_settings(self) -> dict[str, Any]:
@@ -214,7 +230,8 @@ class Result(_Row, schema="result/1"):
         etag: The store's etag of the photo.
         sha256: SHA-256 of the photo; None if it could not be read.
         style: The style's folder: its name, with `_` for `:`.
-        recipe_id: 16 hex digits of a hash of recipe, base model and bank files: the same id gives the same picture.
+        recipe_id: 16 hex digits of a hash of recipe, base model, LoRA and bank files: the same id gives the same
+            picture.
         status: `done` or `failed`.
         failure: The kind of failure, one word that can be counted.
         reason: The failure in a sentence, for people.
@@ -263,6 +280,14 @@ class Result(_Row, schema="result/1"):
             `description`.
         photo_marks: Marks of provenance that the photo itself had: `c2pa`, `digital_source_type:TERM`, `iptc`, `aigc`.
             Its `notes` tell which of them the picture does not have.
+        caption: The photo's caption, which stands in the prompt in place of the recipe's text; empty if a file says
+            that it has none. None without `photo_captions`, and where no caption was found.
+        prompt: The text that the picture was drawn with: caption or the recipe's text, and the style by its name; None
+            in rows of older versions.
+        caption_source: Where the caption was found: `file` (beside the photo, or in a table) or `photo` (its own XMP,
+            IPTC record or Exif).
+        loras: The LoRAs that were merged into the base model, each as its file's name, 12 hex digits of its SHA-256 and
+            its weight, such as `ink.safetensors@0123456789ab:0.8`; None in rows of older versions, which had none.
     """
 
     key: str
@@ -309,3 +334,12 @@ class Result(_Row, schema="result/1"):
     metadata: Metadata | None = None
     kept_metadata: list[str] | None = None
     photo_marks: list[str] | None = None
+    caption: str | None = None
+    prompt: str | None = None
+    caption_source: Literal["file", "photo"] | None = None
+    loras: list[str] | None = None
+
+    @property
+    def given_caption(self) -> str | None:
+        """The caption that its task had: that of files; None if it came from the photo itself."""
+        return self.caption if self.caption_source == "file" else None

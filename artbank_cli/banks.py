@@ -1,4 +1,4 @@
-"""The commands about registered banks: `artbank banks`, `artbank export` and `artbank site`."""
+"""The commands about registered banks: `artbank banks` and `artbank site`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from artbank.errors import ArtbankError, ConfigError
 from artbank.store.explanations import explain
+from artbank_cli.help_pages import HelpedCommand, HelpedGroup
 from artbank_cli.options import JsonOption, StoreOption
 from artbank_cli.output import say, say_json, say_lines
 
@@ -16,22 +17,20 @@ if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help
     from artbank.catalog.catalog import Catalog
     from artbank.store.objects import Store
 
-app = typer.Typer(help="List the registered banks, and choose the default version of each collection.")
+app = typer.Typer(cls=HelpedGroup, help="List the registered banks, and choose the default version of each collection.")
 
 
 @app.callback()
 def list_banks(
     context: typer.Context,
-    store: Annotated[
-        str | None, typer.Option("--store", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
-    ] = None,
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the banks of a catalog."""
     if context.invoked_subcommand:
         context.obj = store
         return
-    rows = _catalog(_open(store)).table().to_pylist()
+    rows = open_catalog(open_store(store)).table().to_pylist()
     if as_json:
         say_json(rows)
         return
@@ -48,52 +47,39 @@ def list_banks(
         )
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Print the card of a bank, named NAME or NAME@VERSION."""
     from artbank.catalog.bank_files import load_card
 
-    opened = _open(store or context.obj)
-    say_lines(load_card(opened, _catalog(opened).find(name)))
+    opened = open_store(store or context.obj)
+    say_lines(load_card(opened, open_catalog(opened).find(name)))
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def promote(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Make NAME@VERSION the default version of NAME."""
-    opened = _open(store or context.obj)
-    event = _catalog(opened).promote(name)
+    opened = open_store(store or context.obj)
+    event = open_catalog(opened).promote(name)
     say(f"{event.collection}@{event.version} is the default version")
     _refresh_site(opened)
 
 
-@app.command()
+@app.command(cls=HelpedCommand)
 def retire(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Retire NAME@VERSION: it is no longer a default version, but can still be named by its number."""
-    opened = _open(store or context.obj)
-    event = _catalog(opened).retire(name)
+    opened = open_store(store or context.obj)
+    event = open_catalog(opened).retire(name)
     say(f"{event.collection}@{event.version} is retired")
     _refresh_site(opened)
 
 
-def export(name: str, file: str, store: StoreOption = None) -> None:
-    """Write a bank as a textual-inversion file, which diffusers, ComfyUI and A1111 can load."""
-    from artbank.catalog.bank_files import load_bank
-    from artbank.store.objects import Store
-
-    opened = _open(store)
-    folder, _, last = file.rpartition("/")
-    if not folder:
-        folder = "/" if file.startswith("/") else "."
-    target = Store.open(folder)
-    if opened.contains(target):
-        raise ConfigError(f"{file} lies in the store {opened.uri}, whose files it could replace; name a place outside")
-    target.write(last, load_bank(opened, _catalog(opened).find(name)).to_textual_inversion())
-    say(file)
-
-
 def site(
     store_uri: Annotated[
-        str, typer.Argument(metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks.")
+        str,
+        typer.Argument(
+            metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks.", envvar="ARTBANK_STORE"
+        ),
     ],
     out: Annotated[
         str | None, typer.Option("--out", help="Folder or s3:// prefix for the pages; the store if not given.")
@@ -105,7 +91,7 @@ def site(
     from artbank.pages.banks.build import build
     from artbank.store.objects import Store
 
-    store = _open(store_uri)
+    store = open_store(store_uri)
     target = Store.open(out) if out else store
     if store.contains(target) and target.contains(store):
         target = store
@@ -119,7 +105,13 @@ def site(
     say(f"index: {built.index_uri}")
 
 
-def _open(uri: str | None) -> Store:
+def open_store(uri: str | None) -> Store:
+    """Open the store of the catalog.
+
+    Raises:
+        ConfigError: None is named, or it has no banks.
+        OSError: The store failed.
+    """
     from artbank.catalog.store_check import check_has_banks
     from artbank.store.objects import Store
 
@@ -140,7 +132,8 @@ def _refresh_site(store: Store) -> None:
         say(f"the pages could not be updated ({explain(error)}); run `artbank site` to write them", to_stderr=True)
 
 
-def _catalog(store: Store) -> Catalog:
+def open_catalog(store: Store) -> Catalog:
+    """Return the catalog of a store."""
     from artbank.catalog.catalog import Catalog
 
     return Catalog(store)

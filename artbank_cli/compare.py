@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from artbank.config import RunConfig
 from artbank.errors import ConfigError
+from artbank.run_config import RunConfig
 from artbank.runtime.style_names import style_folder
 from artbank_cli.options import JsonOption
 from artbank_cli.output import say, say_json
@@ -48,8 +48,12 @@ def compare(
     style: Annotated[
         list[str] | None, typer.Option("--style", help="Only this style of whole outputs; may be repeated.")
     ] = None,
-    pairs: Annotated[int, typer.Option("--pairs", min=1, max=1000, help="Pairs on the page, at most.")] = 60,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the pairs, their order and their sides.")] = 0,
+    pairs: Annotated[
+        int, typer.Option("--pairs", metavar="INTEGER", min=1, max=1000, help="Pairs on the page, at most.")
+    ] = 60,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="INTEGER", min=0, help="Seed of the pairs, their order and their sides.")
+    ] = 0,
     question: Annotated[str, typer.Option("--question", help="The question that voters answer.")] = _QUESTION,
     as_json: JsonOption = False,
 ) -> None:

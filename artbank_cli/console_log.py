@@ -1,28 +1,34 @@
-"""Prefect's log at the console: no tracebacks, and at a terminal no error that the command's own line repeats."""
+"""Prefect's log at the console: no tracebacks, and no error that the command's own line repeats."""
 
 from __future__ import annotations
 
 import copy
 import logging
-import sys
+import re
 from collections.abc import Iterator
 
 from artbank_cli.environment import is_debug
 
 _ENGINES = ("flow_engine", "task_engine")  # modules of Prefect; their errors are raised too
+_BAD_END = re.compile(r"Finished in state (Failed|Crashed|Cancelled)")
 
 
 def shorten_console_log() -> None:
     """Print log records of errors as one line each; the Prefect server still gets the tracebacks. Not with `--debug`.
 
-    At a terminal the errors of flow runs and task runs are left out: the command ends with the same error as its line.
+    The errors of flow runs and task runs are left out: the command ends with the same error as its line.
     """
     if is_debug():
         return
     for handler in _console_handlers():
         handler.setFormatter(_OneLine(handler.formatter))
-        if sys.stderr.isatty():
-            handler.addFilter(lambda record: record.module not in _ENGINES)
+        handler.addFilter(_is_no_repetition)
+
+
+def _is_no_repetition(record: logging.LogRecord) -> bool:
+    if record.module not in _ENGINES:
+        return True
+    return record.levelno < logging.ERROR and not _BAD_END.match(record.getMessage())
 
 
 class _OneLine(logging.Formatter):

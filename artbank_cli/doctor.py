@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from artbank.config import RunConfig
+from artbank.run_config import RunConfig
 from artbank_cli.output import say_lines
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def examine(
     as_json: bool,
     structure_model: str | None = None,
 ) -> int:
-    """Run all checks and print their results; returns 1 if there is a problem, else 0.
+    """Run all checks and print the results of each as it ends; returns 1 if there is a problem, else 0.
 
     Args:
         config: Names models and device.
@@ -42,8 +42,13 @@ def examine(
     """
     from artbank.doctor.checks import run_checks
 
-    found = run_checks(list_checks(config, uris, seconds, structure_model), seconds)
-    say_lines(to_json(found) if as_json else to_text(found))
+    checks = list_checks(config, uris, seconds, structure_model)
+    if as_json:
+        found = run_checks(checks, seconds)
+        say_lines(to_json(found))
+    else:
+        found = run_checks(checks, seconds, _print_subject)
+        say_lines(f"\n{to_totals(found)}")
     sys.stdout.flush()
     results = [result for own in found.values() for result in own]
     exit_code = int(any(result.level == "problem" for result in results))
@@ -99,20 +104,32 @@ def to_json(found: Mapping[str, Sequence[CheckResult]]) -> str:
 
 def to_text(found: Mapping[str, Sequence[CheckResult]]) -> str:
     """Return all results for people, in lines of at most 100 columns unless a single word is longer."""
-    lines = []
-    for subject, results in found.items():
-        lines.append(subject)
-        for result in results:
-            lines += _wrap(f"{result.level:<7}  {result.text}")
-            if result.advice:
-                lines += _wrap(f"{'':<7}  -> {result.advice}", hanging=3)
+    subjects = [to_lines(subject, results) for subject, results in found.items()]
+    return "\n".join([*subjects, "", to_totals(found)])
+
+
+def to_lines(subject: str, results: Sequence[CheckResult]) -> str:
+    """Return the results of one subject for people."""
+    lines = [subject]
+    for result in results:
+        lines += _wrap(f"{result.level:<7}  {result.text}")
+        if result.advice:
+            lines += _wrap(f"{'':<7}  -> {result.advice}", hanging=3)
+    return "\n".join(lines)
+
+
+def to_totals(found: Mapping[str, Sequence[CheckResult]]) -> str:
+    """Return the numbers of problems and warnings as text."""
     levels = [result.level for results in found.values() for result in results]
-    totals = []
-    for level in ("problem", "warning"):
-        count = levels.count(level)
-        if count:
-            totals.append(f"{count} {level}{'' if count == 1 else 's'}")
-    return "\n".join([*lines, "", ", ".join(totals) or "everything is fine"])
+    counts = {level: levels.count(level) for level in ("problem", "warning")}
+    totals = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items() if count]
+    return ", ".join(totals) or "everything is fine"
+
+
+def _print_subject(subject: str, results: Sequence[CheckResult]) -> None:
+    """Print the results of a check as soon as it has ended; a slow one does not hold up the others."""
+    say_lines(to_lines(subject, results))
+    sys.stdout.flush()
 
 
 def _wrap(text: str, hanging: int = 0) -> list[str]:

@@ -21,6 +21,7 @@ import typer
 
 from artbank.credentials import redact
 from artbank.errors import ConfigError, StopRequested
+from artbank.runtime.stages import take_stops
 from artbank.store.explanations import explain, is_explained
 from artbank_cli.environment import is_debug
 from artbank_cli.output import say
@@ -48,18 +49,24 @@ def run(command: Callable[[], Any]) -> int:
     try:
         return _call(command)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain(f"interrupted; {_GO_ON}", INTERRUPTED)
+        return _complain(_describe_stop("interrupted"), INTERRUPTED)
     except StopRequested:
-        return _complain(f"terminated; {_GO_ON}", TERMINATED)
+        return _complain(_describe_stop("terminated"), TERMINATED)
     except SystemExit as error:
         if error.code != TERMINATED:
             raise
-        return _complain(f"terminated; {_GO_ON}", TERMINATED)
+        return _complain(_describe_stop("terminated"), TERMINATED)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()
             return error.exit_code
         return _BROKEN_PIPE if _is_end_of_pipe(error) else _report(error)
+
+
+def _describe_stop(how: str) -> str:
+    """Return how a command was stopped, and what was kept of its training: `interrupted: stopped at step 47, kept`."""
+    kept = take_stops()
+    return f"{': '.join([how, *kept[-1:]])}; {_GO_ON}"
 
 
 def _kill_children() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,24 +17,41 @@ from typing import Annotated, Any
 
 import typer
 
+from artbank import __version__
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.compare import compare
+from artbank_cli.dataset import dataset
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
-from artbank_cli.options import JsonOption, ParametersOption, StoreOption, add_options, build_config
+from artbank_cli.exporting import export
+from artbank_cli.help_pages import HelpedCommand, HelpedGroup
+from artbank_cli.options import SHORT, JsonOption, LocalOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
-from artbank_cli.server import start_server
+from artbank_cli.runs import run_stylizing, run_training
 from artbank_cli.sign import sign
+from artbank_cli.stage_display import show_stages
 from artbank_cli.verify import verify
 from artbank_cli.votes import votes
 
 _DEMO = Path("build/demo")
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=HelpedGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help=__doc__,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        say(f"artbank {__version__}")
+        raise typer.Exit
 
 
 @app.callback(help=__doc__)
@@ -42,22 +59,25 @@ def _take_options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error too; so does ARTBANK_DEBUG=1.")
     ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """The options of every command; `main` has taken them from the command line."""
 
 
-app.add_typer(banks.app, name="banks", invoke_without_command=True)
-
-
-def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
+def train(
+    given: dict[str, Any],
+    parameters: ParametersOption = None,
+    is_local: LocalOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Train a bank for every collection of a gallery that needs one."""
     config = build_config(TrainConfig, given, parameters)
-    quiet_prefect()
-    from artbank.report.markdown import seconds_text
-    from flows.train_banks import train_banks
+    from artbank.runtime.durations import seconds_text
 
-    start_server()
-    summary = train_banks(config)
+    with show_stages():
+        summary = run_training(config, is_local=is_local)
     if isinstance(summary, TrainForecast):
         _print_training(summary, as_json)
         return
@@ -74,14 +94,16 @@ def train(given: dict[str, Any], parameters: ParametersOption = None, as_json: J
     _print_skipped(summary.skipped)
 
 
-def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json: JsonOption = False) -> None:
+def stylize(
+    given: dict[str, Any],
+    parameters: ParametersOption = None,
+    is_local: LocalOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Stylize every photo of an archive that lacks a picture."""
     config = build_config(StylizeConfig, given, parameters)
-    quiet_prefect()
-    from flows.stylize_archive import stylize_archive
-
-    start_server()
-    outcome = stylize_archive(config)
+    with show_stages():
+        outcome = run_stylizing(config, is_local=is_local)
     if as_json:
         say_json({name: value for name, value in asdict(outcome).items() if name != "text"})
     elif isinstance(outcome, StylizeForecast):
@@ -93,7 +115,8 @@ def stylize(given: dict[str, Any], parameters: ParametersOption = None, as_json:
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    from artbank.report.markdown import number_text, seconds_text
+    from artbank.report.markdown import number_text
+    from artbank.runtime.durations import seconds_text
 
     skipped = number_text(outcome.num_skipped, "file")
     say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed, {skipped} skipped")
@@ -109,27 +132,23 @@ def _print_outcome(outcome: Outcome) -> None:
         say(f"{what}: {where}")
 
 
-app.command("train")(add_options(train, TrainConfig, ("gallery_uri",)))
-app.command("stylize")(add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")))
-app.command()(banks.export)
-app.command()(banks.site)
-app.command()(compare)
-app.command()(votes)
-app.command()(sign)
-app.command()(verify)
-
-
 def _field(name: str) -> Any:
     """Return an option with the help text of a config's field."""
-    return typer.Option(f"--{name.replace('_', '-')}", help=StylizeConfig.model_fields[name].description)
+    short = [SHORT[name]] if name in SHORT else []
+    text = StylizeConfig.model_fields[name].description
+    return typer.Option(*short, f"--{name.replace('_', '-')}", help=text, rich_help_panel="Models and device")
 
 
-@app.command()
+def _place(use: str, variable: str) -> Any:
+    """Return an option for a place that is checked."""
+    return typer.Option(help=f"Folder or prefix to {use}.", envvar=variable, rich_help_panel="Places")
+
+
 def doctor(
     store: StoreOption = None,
-    gallery: Annotated[str | None, typer.Option(help="Folder or prefix to read.", envvar="ARTBANK_GALLERY")] = None,
-    photos: Annotated[str | None, typer.Option(help="Folder or prefix to read.", envvar="ARTBANK_PHOTOS")] = None,
-    output: Annotated[str | None, typer.Option(help="Folder or prefix to write.", envvar="ARTBANK_OUTPUT")] = None,
+    gallery: Annotated[str | None, _place("read", "ARTBANK_GALLERY")] = None,
+    photos: Annotated[str | None, _place("read", "ARTBANK_PHOTOS")] = None,
+    output: Annotated[str | None, _place("write", "ARTBANK_OUTPUT")] = None,
     base_model: Annotated[str | None, _field("base_model")] = None,
     revision: Annotated[str | None, _field("revision")] = None,
     scorer: Annotated[str | None, _field("scorer")] = None,
@@ -138,7 +157,8 @@ def doctor(
     device: Annotated[str | None, _field("device")] = None,
     dtype: Annotated[str | None, _field("dtype")] = None,
     seconds: Annotated[
-        float, typer.Option(min=1, help="Longest wait for a device, store or server that may not answer.")
+        float,
+        typer.Option(min=1, metavar="NUMBER", help="Longest wait for a device, store or server that may not answer."),
     ] = SECONDS,
     as_json: JsonOption = False,
 ) -> None:
@@ -159,7 +179,6 @@ def doctor(
     )
 
 
-@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for gallery, photos, store and output.")] = _DEMO,
 ) -> None:
@@ -167,7 +186,26 @@ def demo(
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 
-    say_lines(run_demo(folder))
+    with show_stages():
+        text = run_demo(folder)
+    say_lines(text)
+
+
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Styles and pictures": {
+        "train": add_options(train, TrainConfig, ("gallery_uri",)),
+        "stylize": add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")),
+    },
+    "Banks": {"export": export, "site": banks.site},
+    "Outputs": {"verify": verify, "compare": compare, "votes": votes, "sign": sign, "dataset": dataset},
+    "This machine": {"doctor": doctor, "demo": demo},
+}
+"""The commands by the title of their panel in `--help`."""
+
+for _panel, _members in _COMMANDS.items():
+    for _name, _command in _members.items():
+        app.command(_name, cls=HelpedCommand, rich_help_panel=_panel)(_command)
+app.add_typer(banks.app, name="banks", invoke_without_command=True, rich_help_panel="Banks")
 
 
 def main() -> None:

@@ -3,29 +3,60 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from artbank.errors import ConfigError
+from artbank.parameter_groups import find_group, sort_fields
+from artbank.presets import GOVERNED, describe_presets
+from artbank_cli.help_pages import REQUIRED
+from artbank_cli.parameter_errors import explain_errors
+from artbank_cli.parameter_fields import find_owner, flatten
 from artbank_cli.parameter_file import read_parameters
 
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
+    str | None, typer.Option("--store", "-S", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+JsonOption = Annotated[bool, typer.Option("--json", "-j", help="Print JSON, for scripts.")]
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="Work in this process alone, on one device, without Prefect and its server.")
+]
 ParametersOption = Annotated[
-    Path | None, typer.Option("--parameters", help="YAML or JSON file with the flow's parameters; options win over it.")
+    Path | None,
+    typer.Option(
+        "--parameters", "-f", metavar="FILE", help="YAML or JSON file with the flow's parameters; options win over it."
+    ),
 ]
 
 Config = TypeVar("Config", bound=BaseModel)
-_SPELLED = {"store_uri": "--store", "collections": "--collection", "styles": "--style", "failures": "--failure"}
+_SPELLED = {
+    "store_uri": "--store",
+    "collections": "--collection",
+    "styles": "--style",
+    "failures": "--failure",
+    "loras": "--lora",
+}
 _SHOWN = {"gallery_uri": "GALLERY_URI", "archive_uri": "PHOTOS_URI", "output_uri": "OUTPUT_URI"}  # no options
+SHORT = {
+    **{"store_uri": "-S", "styles": "-s", "collections": "-c", "preset": "-p", "limit": "-l", "dry_run": "-n"},
+    **{"base_model": "-m", "device": "-d"},
+}
+"""Short forms of options, by field."""
+ENVIRONMENT = {
+    "gallery_uri": "ARTBANK_GALLERY",
+    "store_uri": "ARTBANK_STORE",
+    "archive_uri": "ARTBANK_PHOTOS",
+    "output_uri": "ARTBANK_OUTPUT",
+}
+"""Variables for places that are neither in the parameter file nor on the command line, by field."""
+_KINDS = {int: "INTEGER", float: "NUMBER"}
 
 
 def add_options(
@@ -38,11 +69,12 @@ def add_options(
         model: The config model of the command's flow.
         arguments: Fields that are arguments instead, in their order.
     """
-    fields = _flatten(model)
-    parameters = [_parameter(name, field, name in arguments) for name, field in fields.items()]
+    fields = flatten(model)
+    groups = getattr(model, "GROUPS", {})
+    names = sort_fields(groups, fields)
+    names.sort(key=lambda name: arguments.index(name) if name in arguments else len(arguments))
+    parameters = [_parameter(name, fields[name], name in arguments, find_group(groups, name)) for name in names]
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
-    order = {name: place for place, name in enumerate(arguments)}
-    parameters.sort(key=lambda parameter: order.get(parameter.name, len(order)))
 
     def run(**values: Any) -> None:
         given = {name: values[name] for name in fields if values[name] not in (None, [])}
@@ -54,24 +86,33 @@ def add_options(
     return run
 
 
-def build_config(model: type[Config], given: dict[str, Any], parameters: Path | None) -> Config:
-    """Build a config from a parameter file and from what was given on the command line, which wins.
+def build_config(model: type[Config], given: Mapping[str, Any], parameters: Path | None) -> Config:
+    """Build a config from the command line, a parameter file and the environment; the first that has a field wins.
 
     Raises:
-        ConfigError: Names each wrong option, its value and what is allowed.
+        ConfigError: Names each wrong option, its value and what is allowed; of the file, field and line.
     """
-    values = read_parameters(parameters) if parameters else {}
+    file = read_parameters(parameters) if parameters else None
+    values = {**_read_environment(model), **(file.values if file else {})}
     for name, value in given.items():
         where = values
-        for owner in _owners(model, name):
-            inner = _as_parameters(where.get(owner), owner)
+        for owner in find_owner(model, name):
+            inner = dict(_as_parameters(where.get(owner), owner))
             where[owner] = inner
             where = inner
         where[name] = value
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(entry) for entry in error.errors())) from error
+        raise ConfigError(explain_errors(model, error, given, file, _spell)) from error
+
+
+def _read_environment(model: type[BaseModel]) -> dict[str, Any]:
+    return {
+        field: os.environ[name]
+        for field, name in ENVIRONMENT.items()
+        if field in model.model_fields and os.environ.get(name)
+    }
 
 
 def _as_parameters(value: Any, owner: str) -> dict[str, Any]:
@@ -80,42 +121,45 @@ def _as_parameters(value: Any, owner: str) -> dict[str, Any]:
     return value or {}
 
 
-def _flatten(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    fields: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
-        nested = _nested(field)
-        fields |= _flatten(nested) if nested else {name: field}
-    return fields
+def _spell(name: str) -> str:
+    """Return the option or argument of a field."""
+    return _SHOWN.get(name) or _SPELLED.get(name) or f"--{name.replace('_', '-')}"
 
 
-def _nested(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if inspect.isclass(kind) and issubclass(kind, BaseModel) else None
-
-
-def _owners(model: type[BaseModel], name: str) -> list[str]:
-    """Return the path of nested models that holds a field."""
-    if name in model.model_fields:
-        return []
-    for outer, field in model.model_fields.items():
-        nested = _nested(field)
-        if nested and name in _flatten(nested):
-            return [outer, *_owners(nested, name)]
-    raise KeyError(name)
-
-
-def _parameter(name: str, field: FieldInfo, is_argument: bool) -> inspect.Parameter:
-    text = field.description or ""
+def _parameter(name: str, field: FieldInfo, is_argument: bool, group: str | None) -> inspect.Parameter:
+    text = _help(name, field)
     if is_argument:
-        marker: Any = typer.Argument(help=text, metavar=_SHOWN[name], show_default=False)
+        marker: Any = typer.Argument(help=text, metavar=_SHOWN[name], show_default=False, rich_help_panel=group)
     else:
         spelled = _SPELLED.get(name, f"--{name.replace('_', '-')}")
-        default = field.get_default(call_default_factory=True)
-        shown = "" if field.is_required() or default in (None, "", ()) else f" (default: {_plain(default)})"
         both = f"{spelled}/--no-{spelled[2:]}" if field.annotation is bool else spelled
-        marker = typer.Option(both, help=text + shown, show_default=False, metavar=_metavar(field.annotation))
+        short = [SHORT[name]] if name in SHORT else []
+        marker = typer.Option(
+            *short,
+            both,
+            help=text,
+            show_default=False,
+            metavar=_metavar(field.annotation),
+            rich_help_panel=group,
+            autocompletion=_complete(_list_choices(field.annotation)),
+        )
     kind = Annotated[_option_type(field.annotation), marker]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _help(name: str, field: FieldInfo) -> str:
+    """Return a field's description with its default, its variable in the environment, and whether it must be given."""
+    default = field.get_default(call_default_factory=True)
+    parts = [field.description or ""]
+    if name in GOVERNED and default is not None:
+        parts.append(f"(default: {describe_presets(name, default)})")
+    elif not field.is_required() and default not in (None, "", (), False):
+        parts.append(f"(default: {_plain(default)})")
+    if name in ENVIRONMENT:
+        parts.append(f"Environment: {ENVIRONMENT[name]}.")
+    if field.is_required():
+        parts.append(REQUIRED)
+    return " ".join(parts)
 
 
 def _plain(value: Any) -> str:
@@ -129,17 +173,27 @@ def _option_type(kind: Any) -> Any:
     return bool | None if kind is bool else str | None
 
 
-def _metavar(kind: Any) -> str | None:
-    """Return what help calls the value of an option; None leaves it to the parser."""
+def _unwrap(kind: Any) -> Any:
+    """Return the type of a value: of a list's item, and without None."""
     if get_origin(kind) in (Union, UnionType):
         kind = next(inner for inner in get_args(kind) if inner is not NoneType)
-    return f"<{kind.__name__}>" if kind in (int, float) else None
+    return get_args(kind)[0] if get_origin(kind) is tuple else kind
 
 
-def _explain(entry: Any) -> str:
-    name = next((str(part) for part in reversed(entry["loc"]) if isinstance(part, str)), "")
-    spelled = _SHOWN.get(name) or _SPELLED.get(name) or (f"--{name.replace('_', '-')}" if name else "options")
-    if entry["type"] == "missing":
-        return f"{spelled} is missing"
-    shown = "" if isinstance(entry["input"], dict) else f" {entry['input']}"
-    return f"{spelled}{shown}: {entry['msg'].removeprefix('Value error, ')}"
+def _list_choices(kind: Any) -> list[str]:
+    """Return the values that a field can have, if they can be listed."""
+    kind = _unwrap(kind)
+    return list(get_args(kind)) if get_origin(kind) is Literal else []
+
+
+def _complete(choices: Sequence[str]) -> Callable[[str], list[str]] | None:
+    """Return what the shell asks for the values that begin with a text; None without choices."""
+    return (lambda incomplete: [one for one in choices if one.startswith(incomplete)]) if choices else None
+
+
+def _metavar(kind: Any) -> str | None:
+    """Return what help calls the value of an option: its kind, or its choices; None for a switch."""
+    if kind is bool:
+        return None
+    choices = _list_choices(kind)
+    return f"[{' | '.join(choices)}]" if choices else _KINDS.get(_unwrap(kind), "TEXT")

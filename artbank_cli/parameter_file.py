@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +25,54 @@ _MARKS = {
 }
 
 
-def read_parameters(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ParameterFile:
+    """The parameters in a file, and the places of its fields.
+
+    Attributes:
+        values: The parameters by field.
+        root: The node of the file's text that holds them.
+    """
+
+    values: dict[str, Any]
+    root: Any
+
+    def find_line(self, path: Sequence[str | int]) -> tuple[int, int] | None:
+        """Return the line of a field, from 1, and how many names of its path the file has; None without the first.
+
+        Args:
+            path: Names of nested fields, such as `("recipe", "steps")`.
+        """
+        node, found = self.root, None
+        for depth, name in enumerate(path, start=1):
+            pairs: list[Any] = list(node.value) if isinstance(node, yaml.MappingNode) else []
+            pair = next(((key, value) for key, value in reversed(pairs) if key.value == name), None)
+            if pair is None:
+                break
+            node, found = pair[1], (pair[0].start_mark.line + 1, depth)
+        return found
+
+
+def read_parameters(path: Path) -> ParameterFile:
     """Return the parameters in a file: UTF-8, or UTF-16 as some editors and PowerShell write it.
 
     Raises:
         ConfigError: The file cannot be read, or holds something else.
     """
     try:
-        values = yaml.safe_load(_read_text(path))
+        loader = yaml.SafeLoader(_read_text(path))
+        root = loader.get_single_node()  # None of an empty file
+        values: Any = None if root is None else loader.construct_document(root)
     except OSError as error:
         raise ConfigError(f"parameter file {path} cannot be read: {explain(error)}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date in a 13th month
         raise ConfigError(f"parameter file {path} cannot be read: {error}; {_EXPECTED}") from error
-    if isinstance(values, dict) and isinstance(values.get("config"), dict):
+    if root is not None and isinstance(values, dict) and isinstance(values.get("config"), dict):
         values = values["config"]
+        root = next(value for key, value in reversed(root.value) if key.value == "config")  # the last one counts
     if not isinstance(values, dict):
         raise ConfigError(f"parameter file {path}: {_EXPECTED}")
-    return values
+    return ParameterFile(values, root)
 
 
 def _read_text(path: Path) -> str:

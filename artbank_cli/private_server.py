@@ -11,7 +11,9 @@ import tempfile
 import time
 from typing import IO
 
-from prefect.server.api.server import SubprocessASGIServer
+from prefect.context import refresh_global_settings_context
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_HOME,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
@@ -24,6 +26,7 @@ from artbank_cli import server_process
 from artbank_cli.environment import is_debug
 
 _END_SECONDS = 10.0  # longer than the process's own grace
+_DRAIN_SECONDS = 5.0
 _SERVER_SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 _DATABASE_ADVICE = {
     "Can't locate revision": "another version of Prefect wrote its database; set PREFECT_HOME to another folder",
@@ -35,41 +38,46 @@ _DATABASE_ADVICE = {
 }
 
 
-class PrivateServer(SubprocessASGIServer):
+class PrivateServer:
     """Takes the place of the server that Prefect starts by itself.
 
     Prefect's own server dies of signals that are meant for the command, outlives a command that was killed, and is
-    waited for in vain when it ends at its start.
+    waited for in vain when it ends at its start. To start it, the command would also have to import it, which takes
+    seconds. So Prefect is given the address of this one, as of any other.
     """
 
-    _has_ended = False
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, timeout: int | None = None) -> None:
-        """Start the server and wait until it answers; does nothing if it runs.
+    def start(self) -> None:
+        """Start the server, wait until it answers, and let Prefect use it until this process ends.
 
         Raises:
             ServerError: It ended, or did not answer in time.
         """
-        if self.running:
-            return
-        if self._has_ended:  # Prefect would start another one for the last log lines of a command that ends
-            raise ServerError("the private Prefect server has ended with its command")
-        seconds = timeout or PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+        seconds = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
         atexit.register(self.stop)
         with tempfile.TemporaryFile() as errors:
-            self.server_process = _start_process(None if is_debug() else errors)
+            self._process = _start_process(None if is_debug() else errors)
             try:
-                self.port = _await_port(self.server_process, seconds, errors)
+                port = _await_port(self._process, seconds, errors)
             except BaseException:
-                self.stop()
+                self._end()
                 raise
-        self.running = True
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+        os.environ["PREFECT_UI_URL"] = ""  # it has no pages
+        refresh_global_settings_context()
 
     def stop(self) -> None:
-        """End the server; does nothing if it has ended."""
-        process, self.server_process = self.server_process, None
-        self.running = False
-        self._has_ended = True
+        """Send what Prefect still has to report, and end the server; does nothing if it has ended."""
+        if self._process is not None and self._process.poll() is None:
+            for service in (APILogWorker, EventsWorker):
+                service.drain_all(timeout=_DRAIN_SECONDS)
+        self._end()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
         if process is None:
             return
         for pipe in (process.stdin, process.stdout):

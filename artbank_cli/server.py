@@ -13,6 +13,8 @@ from artbank.credentials import redact
 from artbank.doctor.checks import CheckResult
 from artbank.errors import ServerError
 from artbank.report.markdown import shorten
+from artbank.runtime.stages import show_stage
+from artbank_cli.alarm_hearers import ALARM, find_notifier
 from artbank_cli.console_log import shorten_console_log
 
 POOLS = ("artbank", "gpu")
@@ -46,12 +48,20 @@ def start_server() -> None:
         if fault := _find_fault_patiently(url):
             raise ServerError(f"the Prefect server at PREFECT_API_URL={redact(url)} {fault}; {_START_ADVICE}")
     elif PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        show_stage("starting the private Prefect server")
         from artbank_cli.private_server import PrivateServer
 
         PrivateServer().start()
     else:
         absence = assess_absence(may_start=False)
         raise ServerError(f"{absence.text}; {absence.advice}")
+
+
+def needs_private_server() -> bool:
+    """Tell whether a run would start a private server: none is configured, and Prefect may start its own."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
+
+    return not PREFECT_API_URL.value() and bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value())
 
 
 def find_fault(url: str, seconds: float) -> str | None:
@@ -178,11 +188,22 @@ def _check_deployed(client: Any) -> Iterator[CheckResult]:
             yield CheckResult("warning", f"deployment {name} is paused", f"prefect deployment resume {name}")
         else:
             yield CheckResult("OK", f"deployment {name}")
+    yield from _check_automations(client)
+
+
+def _check_automations(client: Any) -> Iterator[CheckResult]:
+    """Check that the automations are there, and that somebody is told when an alarm triggers."""
+    notifier = find_notifier(client.read_automations())
+    if notifier is None:
+        text = "nobody is told of failed runs and other alarms: no automation notifies people"
+        yield CheckResult("warning", text, "run make deploy NOTIFY=URL, with the address of a webhook")
+    else:
+        yield CheckResult("OK", f"automation {notifier} tells people of alarms")
     for name in AUTOMATIONS:
         found = client.read_automations_by_name(name)
-        if not found:
+        if not found and not (notifier is None and name.startswith(ALARM)):  # deployed with a notifier alone
             yield CheckResult("warning", f"there is no automation {name}", "run make deploy")
-        elif not any(one.enabled for one in found):
+        elif found and not any(one.enabled for one in found):
             yield CheckResult("warning", f"automation {name} is switched off", f"prefect automation resume {name}")
-        else:
+        elif found:
             yield CheckResult("OK", f"automation {name}")

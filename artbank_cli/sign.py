@@ -20,12 +20,17 @@ def sign(
     certificate: Annotated[
         Path | None,
         typer.Option(
-            "--certificate", envvar="ARTBANK_C2PA_CERTIFICATE", help="PEM file with the certificate and its chain."
+            "--certificate",
+            metavar="FILE",
+            envvar="ARTBANK_C2PA_CERTIFICATE",
+            help="PEM file with the certificate and its chain.",
         ),
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option("--key", envvar="ARTBANK_C2PA_KEY", help="PEM file with the unencrypted private key."),
+        typer.Option(
+            "--key", metavar="FILE", envvar="ARTBANK_C2PA_KEY", help="PEM file with the unencrypted private key."
+        ),
     ] = None,
     timestamp_url: Annotated[
         str | None,

@@ -41,6 +41,9 @@ def verify(
     base_model: Annotated[
         str | None, typer.Option("--base-model", help=StylizeConfig.model_fields["base_model"].description)
     ] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option("--lora", help=StylizeConfig.model_fields["loras"].description)
+    ] = None,
     scorer: Annotated[
         str | None, typer.Option("--scorer", help=StylizeConfig.model_fields["scorer"].description)
     ] = None,
@@ -64,7 +67,12 @@ def verify(
     ] = False,
     parameters: Annotated[
         Path | None,
-        typer.Option("--parameters", help="YAML or JSON file with parameters for --repair; options win over it."),
+        typer.Option(
+            "--parameters",
+            "-f",
+            metavar="FILE",
+            help="YAML or JSON file with parameters for --repair; options win over it.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,7 +90,7 @@ def verify(
         from artbank_cli.verify_output import check
 
         places = {"store_uri": store, "archive_uri": photos}
-        models = {"base_model": base_model, "scorer": scorer}
+        models = {"base_model": base_model, "loras": tuple(lora or ()) or None, "scorer": scorer}
         optional = {"structure_model": structure_model, "style_model": style_model}
         operator = _read_operator({**places, **models, **optional, "runner": runner}, parameters, trust_output)
         if repair:
@@ -92,7 +100,9 @@ def verify(
         raise typer.Exit(1)
 
 
-def _read_operator(options: dict[str, str | None], parameters: Path | None, trust_output: bool) -> Operator:
+def _read_operator(
+    options: dict[str, str | tuple[str, ...] | None], parameters: Path | None, trust_output: bool
+) -> Operator:
     from artbank.results.recorded_runs import Operator, OperatorParameters
 
     given = {name: value for name, value in options.items() if value is not None}

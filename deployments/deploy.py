@@ -1,10 +1,10 @@
 """Create work pools with limits, automations and deployments on the Prefect server at PREFECT_API_URL.
 
-    python deployments/deploy.py --pools process|docker|kubernetes [--gpus N] [--create-buckets]
+    python deployments/deploy.py --pools process|docker|kubernetes [--gpus N] [--create-buckets] [--notify URL]
 
 Run it again after any change; it updates the server to match the files. `make deploy` runs it too. It reads
 ARTBANK_GALLERY, ARTBANK_STORE, ARTBANK_PHOTOS, ARTBANK_OUTPUT and ARTBANK_STYLE. ARTBANK_DASK may hold the address of a
-Dask scheduler whose workers do the work.
+Dask scheduler whose workers do the work, ARTBANK_NOTIFY the secret URL of --notify.
 """
 
 from __future__ import annotations
@@ -19,14 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from prefect.blocks.fields import SecretDict
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
+from artbank_cli.alarm_hearers import find_notifier
+
 HERE = Path(__file__).parent
 KINDS = ("process", "docker", "kubernetes")
 PLACES = ("ARTBANK_GALLERY", "ARTBANK_STORE", "ARTBANK_PHOTOS", "ARTBANK_OUTPUT", "ARTBANK_STYLE")
+BLOCK = "artbank-alarms"
+"""The notification block that `--notify` writes."""
+_BODY = """{{ event.resource['prefect.resource.name'] }}
+{{ event.payload.text or event.resource['prefect.state-message'] or event.event }}
+{{ event.resource['prefect.resource.id'] }}"""
 _POOLS = ("artbank", "gpu")
 _VARIABLE = re.compile(r"\{\{ \$(\w+) \}\}")  # as in Prefect's own file
 
@@ -43,8 +52,7 @@ def main(words: list[str] | None = None) -> None:
         for name, template in read_templates(options.pools, variables).items():
             put_pool(client, name, options.pools, template)
         limit_pool(client, "gpu", options.gpus)
-        for path in sorted((HERE / "automations").glob("*.yaml")):
-            put_automation(client, path)
+        put_automations(client, options.notify or variables.get("ARTBANK_NOTIFY"))
     deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
     sys.exit(subprocess.run([*deploy, str(HERE / "prefect.yaml")], cwd=HERE.parent, env=variables).returncode)
 
@@ -55,6 +63,9 @@ def read_options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pools", choices=KINDS, default="process", help="kind of the work pools; process by default")
     parser.add_argument(
         "--gpus", type=int, help="concurrent flow runs of the pool `gpu`; by default unchanged, 1 for a new pool"
+    )
+    parser.add_argument(
+        "--notify", metavar="URL", help="send every alarm to this webhook, as a POST of {text: ...}; kept in a block"
     )
     parser.add_argument("--create-buckets", action="store_true", help="create the buckets of the s3:// places")
     return parser.parse_args(words)
@@ -109,14 +120,66 @@ def limit_pool(client: SyncPrefectClient, name: str, limit: int | None) -> None:
     print(f"work pool {name}: {limit} at once")
 
 
-def put_automation(client: SyncPrefectClient, path: Path) -> None:
-    """Create the automation of a file, unless one of that name exists."""
-    told = yaml.safe_load(path.read_text())
-    if client.read_automations_by_name(told["name"]):
-        print(f"automation {told['name']}: is there")
-        return
-    client.create_automation(AutomationCore.model_validate(told))
-    print(f"automation {told['name']}: created")
+def save_notification(url: str) -> dict[str, Any]:
+    """Write the notification block of a webhook; returns the action that sends an alarm to it.
+
+    The address is secret, so the block holds it among its secrets.
+    """
+    block = CustomWebhookNotificationBlock(
+        name=BLOCK,
+        url="{{webhook}}",
+        json_data={"text": "{{subject}}\n{{body}}"},
+        secrets=SecretDict({"webhook": url}),
+    )
+    block_id = str(block.save(BLOCK, overwrite=True))
+    print(f"block {BLOCK}: holds the address for alarms")
+    return {
+        "type": "send-notification",
+        "block_document_id": block_id,
+        "subject": "{{ automation.name }}",
+        "body": _BODY,
+    }
+
+
+def put_automations(client: SyncPrefectClient, url: str | None) -> None:
+    """Create the automations of the files, and warn if nobody is told of alarms.
+
+    Args:
+        url: The webhook that alarms are sent to; None leaves existing automations as they are.
+    """
+    action = save_notification(url) if url else None
+    notifier = find_notifier(client.read_automations())
+    for path in sorted((HERE / "automations").glob("*.yaml")):
+        put_automation(client, yaml.safe_load(path.read_text()), action, is_told=notifier is not None)
+    if action is None and notifier is None:
+        print("warning: nobody is told of failed runs and other alarms; deploy with --notify URL (make: NOTIFY=URL)")
+
+
+def put_automation(
+    client: SyncPrefectClient, told: dict[str, Any], action: dict[str, Any] | None, *, is_told: bool
+) -> None:
+    """Create an automation, unless one of that name exists; an alarm only if somebody is told of it.
+
+    Args:
+        client: Of the server.
+        told: The automation; an alarm has an action that does nothing, which `action` replaces.
+        action: The action that tells people; None for none.
+        is_told: Whether another automation tells people.
+    """
+    name, is_alarm = told["name"], all(one["type"] == "do-nothing" for one in told["actions"])
+    if is_alarm and action is not None:
+        told = told | {"actions": [action]}
+    found = client.read_automations_by_name(name)
+    if found and is_alarm and action is not None and all(one.type == "do-nothing" for one in found[0].actions):
+        client.update_automation(found[0].id, AutomationCore.model_validate(told))
+        print(f"automation {name}: tells people now")
+    elif found:
+        print(f"automation {name}: is there")
+    elif is_alarm and action is None and not is_told:
+        print(f"automation {name}: left out, since nobody would be told")
+    else:
+        client.create_automation(AutomationCore.model_validate(told))
+        print(f"automation {name}: created")
 
 
 def create_buckets(variables: Mapping[str, str]) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
-from artbank.errors import ArtbankError, ResultsError
+from artbank.errors import ResultsError
+from artbank.runs.gather import Future, format_failures, gather
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
-from flows.gather import Future, format_failures, gather
+from artbank.runs.progress import RunProgress
+from artbank.runs.rounds import MAX_ROUNDS, run_rounds
 from tasks.alarms import raise_alarms
 from tasks.artifacts import describe_pictures, show_forecast, show_outcome
 from tasks.assets import emit_archive
 from tasks.progress import open_progress
-from tasks.retries import format_error
-from tasks.run_progress import RunProgress
 from tasks.runners import open_runner
 from tasks.shard_ranges import cut_ranges, open_deployment
 from tasks.stylize_archive import (
@@ -36,9 +37,6 @@ from tasks.tags import make_tags, tag_run
 
 if TYPE_CHECKING:
     from tasks.stylize_archive import Shard, StyleLeases, StylizePlan
-
-_MAX_ROUNDS = 6  # a poison photo is identified in the fourth attempt at its shard, see `artbank.results.attempts`
-_MAX_RETRIED = 16  # shards; if more than these fail twice, the cause is not a photo, so further rounds will not help
 
 
 @flow(name="stylize-archive", flow_run_name="{config.title}")
@@ -95,34 +93,22 @@ def run_shards(
     shards: Sequence[Shard],
     progress: RunProgress,
     *,
-    max_rounds: int = _MAX_ROUNDS,
+    max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Exception]:
-    """Run all shards, and failed ones again in further rounds; returns the errors of those without a part, by id.
-
-    Whether a shard is done is read from the store: a worker may die after it wrote the part.
-    """
-    log = get_run_logger()
-    left = {shard.id: shard for shard in shards}
-    failed: dict[str, Exception] = {}
+    """Run all shards, and failed ones again in further rounds; returns the errors of those without a part, by id."""
 
     def count(name: str, end: Any) -> None:
         if isinstance(end, Tally):
             progress.record_tallies({name: end})
 
     with _open_runner(config, plan, progress) as (size, start):
-        for number in range(max_rounds):
-            ranges = cut_ranges(left.values(), size)
-            _, failed_ranges = gather(ranges, start, on_result=count)
-            raised = {shard.id: error for name, error in failed_ranges.items() for shard in ranges[name]}
-            uncommitted = find_uncommitted(config, list(raised)) if raised else set()
-            for name in left:  # every shard of this round
-                failed.pop(name, None)
-            failed |= {name: raised[name] for name in raised if name in uncommitted}
-            left = {name: left[name] for name in uncommitted if not isinstance(raised[name], ArtbankError)}
-            if not left or (number and len(left) > _MAX_RETRIED):
-                break
-            for name in left:
-                log.warning("shard %s failed in round %d: %s", name, number + 1, format_error(failed[name]))
+
+        def run_all(left: Collection[Shard]) -> dict[str, Exception]:
+            ranges = cut_ranges(left, size)
+            _, failed = gather(ranges, start, on_result=count)
+            return {shard.id: error for name, error in failed.items() for shard in ranges[name]}
+
+        failed = run_rounds(shards, run_all, partial(find_uncommitted, config), max_rounds=max_rounds)
         progress.record_tallies(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
     return failed
 

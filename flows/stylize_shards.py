@@ -10,10 +10,10 @@ from pydantic import Field
 
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
-from flows.gather import format_failures
+from artbank.runs.gather import format_failures
+from artbank.runs.progress import RunProgress
 from flows.stylize_archive import run_shards
 from tasks.progress import open_progress
-from tasks.run_progress import RunProgress
 from tasks.shard_ranges import is_abandoned
 from tasks.stylize_archive import load_range
 

@@ -167,7 +167,8 @@ def _style_row(style: StyleTotals) -> dict[str, object]:
 
 def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
     from artbank.catalog.bank_files import files_id
-    from artbank.report.markdown import escape, seconds_text
+    from artbank.report.markdown import escape
+    from artbank.runtime.durations import seconds_text
 
     lines = ["# New banks", ""]
     for bank in banks[:_MAX_LISTED]:

@@ -1,4 +1,4 @@
-"""Shows the progress of a flow run: one Prefect artifact, log lines, and a bar at a terminal.
+"""Shows the progress of a flow run: one Prefect artifact and log lines; a terminal shows the stages of the core.
 
 Tasks report their progress from any process: in the flow's own process directly, on a Dask cluster by
 worker events. Flow runs on a work pool report nothing; the flow polls the store for their parts. A
@@ -22,8 +22,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from artbank.errors import StopRequested
+from artbank.runs.progress import RunProgress
 from tasks.cancellation import should_stop
-from tasks.run_progress import RunProgress, current_run_id, find_progress, registered
+from tasks.run_progress import current_run_id, find_progress, registered
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,6 @@ def open_progress(
         finally:
             ended.set()
             thread.join()
-            progress.close()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Retries of tasks, only for transient errors of the store, and the errors of those that failed."""
+"""Retries of tasks, only for transient errors of the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from artbank.store.explanations import explain, is_explained
 from artbank.store.transient_errors import is_transient
 
 
@@ -18,11 +17,6 @@ async def is_retriable(task: Task[..., Any], run: TaskRun, state: State[Any]) ->
     except BaseException as error:
         return is_transient(error)
     return False
-
-
-def format_error(error: BaseException) -> str:
-    """Return an error as `Kind: message`, with what to do about an error of a store."""
-    return f"{type(error).__name__}: {explain(error) if is_explained(error) else error}"
 
 
 STORE_RETRIES: dict[str, Any] = {

@@ -20,7 +20,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from artbank.config import RunConfig
+from artbank.run_config import RunConfig
 from artbank.runtime.processes import shield_children_from_signals
 from tasks import dask_worker
 from tasks.cancellation import stop_on_error

@@ -14,10 +14,10 @@ from prefect.cache_policies import NO_CACHE
 
 from artbank.config import StylizeConfig
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
+from artbank.runs.progress import RunProgress
 from tasks.cancellation import should_stop
 from tasks.progress import report_progress
 from tasks.retries import STORE_RETRIES
-from tasks.run_progress import RunProgress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,14 +71,10 @@ def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> Tal
 
 
 def read_tallies(config: StylizeConfig, shard_ids: Collection[str]) -> dict[str, Tally]:
-    """Return the tallies of those shards that have a part; see `artbank.results.ledger.read_tallies`."""
-    from artbank.results import ledger
-    from artbank.store.objects import Store
+    """Return the tallies of those shards that have a part; see `artbank.archive.run_cost`."""
+    from artbank.archive import run_cost
 
-    output = Store.open(config.output_uri)
-    if len(shard_ids) > 1:  # one listing costs less than a request for each missing part
-        shard_ids = set(shard_ids) - ledger.without_part(output, shard_ids)
-    return ledger.read_tallies(output, shard_ids)
+    return run_cost.read_tallies(config, shard_ids)
 
 
 def make_poll(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[RunProgress], None]:
@@ -91,11 +87,10 @@ def make_poll(config: StylizeConfig, shard_ids: Collection[str]) -> Callable[[Ru
 
 
 def sum_cost(plan: StylizePlan, progress: RunProgress) -> RunCost:
-    """Return the cost of a run, from the tallies of its shards."""
-    tally = sum(progress.tallies.values(), Tally())
-    forecast = plan.pace and plan.pace.seconds * (tally.done - tally.kept)
-    photos = round(plan.num_tasks * (tally.done + tally.failed) / max(plan.num_pictures, 1))
-    return RunCost(tally, photos, progress.wall_seconds, progress.num_workers, forecast)
+    """Return the cost of a run, from the tallies of its shards; see `artbank.archive.run_cost`."""
+    from artbank.archive import run_cost
+
+    return run_cost.sum_cost(plan, progress)
 
 
 def name_banks(plan: StylizePlan) -> set[str]:

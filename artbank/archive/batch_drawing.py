@@ -9,30 +9,31 @@ Shape legend: n pictures, C dimensions of CLIP's space.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from artbank.archive.drawing_resources import DrawingResources
 from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture, keep_best, keep_first_reached, measure_reach
 from artbank.archive.photo_reader import DecodedPhoto
-from artbank.archive.run_resources import RunResources
 from artbank.diffusion.tensors import upload
 from artbank.images.framing import Photo
 from artbank.runtime import telemetry
+from artbank.runtime.prefetch import batch_by
 from artbank.scoring.optional_measures import PhotoView
 from artbank.scoring.scores import measure_cosines
 from artbank.stylization.stylizer import Stylized
 
 
 class BatchDrawer:
-    """Draws and scores batches with the resources of a run."""
+    """Draws and scores batches."""
 
-    def __init__(self, run: RunResources):
-        """Use a run's stylizers, scorer and references."""
-        self._run = run
+    def __init__(self, resources: DrawingResources):
+        """Use some stylizers, their scorer and their references."""
+        self._resources = resources
 
     def draw(self, batch: Sequence[DecodedPhoto], keys: Collection[str]) -> DrawnBatch:
         """Draw some photos of a batch with the recipe's settings.
@@ -84,7 +85,7 @@ class BatchDrawer:
             kept: The pictures in that style by key.
             before: The CLIP embeddings of the photos by key.
         """
-        for number in range(1, len(self._run.drawings)):
+        for number in range(1, len(self._resources.drawings)):
             faint = {key for key, one in kept.items() if one.is_faint}
             if not faint:
                 break
@@ -105,7 +106,7 @@ class BatchDrawer:
         """Return all candidates of some photos; drawing 0 is the first, with the recipe's own settings."""
         return [
             one
-            for candidate in self._run.drawings[number]
+            for candidate in self._resources.drawings[number]
             for one in candidate.stylize_batch(composition, styles)
             if one.key in keys
         ]
@@ -116,14 +117,14 @@ class BatchDrawer:
         """Score the candidates of one drawing in one style; return the best of each photo."""
         if not pictures:
             return []
-        run = self._run
-        reference = run.references[pictures[0].style]
+        resources = self._resources
+        reference = resources.references[pictures[0].style]
         with telemetry.time_stage("score"):
             photos = torch.stack([before[one.key] for one in pictures])  # [n, C]
             after = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
-            cosines = measure_cosines(run.scorer, reference, photos, after)
+            cosines = measure_cosines(resources.scorer, reference, photos, after)
         scored = []
-        recipe = run.drawings[number][0].recipe
+        recipe = resources.drawings[number][0].recipe
         for one, own in zip(pictures, cosines, strict=True):
             reach = None
             if recipe.reach_style is not None:
@@ -137,30 +138,44 @@ class BatchDrawer:
         self, style: str, kept: Sequence[ScoredPicture], views: dict[str, PhotoView]
     ) -> list[ScoredPicture]:
         """Return the pictures that are kept in one style with the scores of the optional models."""
-        run = self._run
+        resources = self._resources
         with telemetry.time_stage("score"):
             pictures = [_as_tensor(one.picture) for one in kept]
-            scores = run.measures.score(run.references[style], [views[one.key] for one in kept], pictures)
+            scores = resources.measures.score(resources.references[style], [views[one.key] for one in kept], pictures)
         return [one.finish_scores(own) for one, own in zip(kept, scores, strict=True)]
 
     def _look_at_photos(self, photos: Sequence[DecodedPhoto]) -> tuple[dict[str, Tensor], dict[str, PhotoView]]:
         """Return the CLIP embeddings of photos of equal size, and what the optional models see in them, by key."""
         if not photos:
             return {}, {}
-        images = _upload_photos(photos, self._run.scorer.device)
+        images = _upload_photos(photos, self._resources.scorer.device)
         keys = [one.photo.key for one in photos]
         embedded = dict(zip(keys, self._embed(images), strict=True))
-        return embedded, dict(zip(keys, self._run.measures.view(images), strict=True))
+        return embedded, dict(zip(keys, self._resources.measures.view(images), strict=True))
 
     def _embed(self, images: Sequence[Tensor]) -> Tensor:
         """Return the CLIP embeddings of pictures uint8 [3, h, w], [n, C].
 
         Where a choice hangs on them, each is embedded by itself: rounding differs with the size of a batch.
         """
-        recipe = self._run.config.recipe
+        recipe = self._resources.recipe
         if recipe.reach_style is None and recipe.candidates == 1:
-            return self._run.scorer.embed_tensors(images)
-        return torch.cat([self._run.scorer.embed_tensors([one]) for one in images])
+            return self._resources.scorer.embed_tensors(images)
+        return torch.cat([self._resources.scorer.embed_tensors([one]) for one in images])
+
+
+def cut_batches(photos: Iterable[DecodedPhoto], size: int) -> Iterator[list[DecodedPhoto]]:
+    """Cut photos into batches of equal size and styles; yield each when it is full, and the partial ones at the end.
+
+    Args:
+        photos: In any order.
+        size: Photos in a full batch, 1 or more.
+    """
+    return batch_by(photos, _batch_key, size, max_waiting=4 * size)
+
+
+def _batch_key(photo: DecodedPhoto) -> tuple[tuple[str, ...], tuple[int, int]]:
+    return tuple(photo.task.styles), photo.photo.bucket
 
 
 def _keep_only(photos: Sequence[Photo], keys: Collection[str]) -> list[Photo]:

@@ -13,6 +13,8 @@ import numpy as np
 from artbank.archive.photo_reader import DecodedPhoto
 from artbank.errors import ImageError
 from artbank.images.framing import Photo
+from artbank.images.pool import EncodeJob
+from artbank.recipes import StylizeRecipe
 from artbank.scoring.optional_measures import OptionalScores
 from artbank.scoring.scores import Cosines, rate_candidate
 from artbank.scoring.spread import Ceiling, ScoreBounds
@@ -104,6 +106,41 @@ class ScoredPicture:
         if output_size == "original":
             return photo.width_px, photo.height_px
         return self.rgb.shape[1], self.rgb.shape[0]
+
+    def make_encode_job(self, recipe: StylizeRecipe, file_name: str) -> EncodeJob:
+        """Return how to encode the picture, in the format of a file's suffix, for a recipe."""
+        photo = self.photo
+        return EncodeJob(
+            rgb=self.rgb,
+            photo=photo.photo.working,
+            alpha=photo.alpha,
+            size=self.size_px(recipe.size),
+            suffix=file_name[file_name.rindex(".") :],
+            quality=recipe.quality,
+            metadata=photo.metadata,
+            detail=photo.detail,
+            detail_weight=recipe.detail,
+        )
+
+    def list_flags(self, flags: Iterable[str]) -> list[str]:
+        """Return the flags of its pixels, and those of the goals that it does not reach."""
+        goals = {"loose": self.picture.is_loose, "faint": self.is_faint}
+        return [*flags, *(flag for flag, is_missed in goals.items() if is_missed)]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about its photo, and about a style gain that cannot be measured."""
+        reason = "" if self.reach is None else self.reach.note
+        return [*self.photo.notes, *([reason] if reason else [])]
+
+    @property
+    def found_settings(self) -> dict[str, float | None]:
+        """The settings that were found for the photo, by column of its row; none where the recipe has no goal."""
+        if self.picture.kept is not None:
+            return {"structure": self.picture.kept.structure, "lightness": self.picture.kept.lightness}
+        if self.reach is not None:
+            return {"structure": self.reach.structure, "strength": self.reach.strength, "gain": self.reach.gain}
+        return {}
 
 
 def measure_reach(

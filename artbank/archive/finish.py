@@ -213,6 +213,7 @@ def _describe_run(
         ("Kept of the photos’ metadata", METADATA_TEXTS[recipe.metadata]),
     )
     models = (("Structure model", config.structure_model), ("Style model", config.style_model))
+    facts += tuple(("LoRA", lora.title) for lora in plan.loras)
     facts += tuple((term, source) for term, source in models if source is not None)
     styles = [
         StyleFacts(style.name, _describe_banks(style), *bounds[style.name].lines, *csd_bounds[style.name].lines)

@@ -7,12 +7,14 @@ from contextlib import suppress
 
 import pyarrow as pa
 
+from artbank.archive.photo_captions import add_captions
 from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice
 from artbank.catalog.store_check import check_has_banks
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
 from artbank.results import archive_listing
+from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
 from artbank.store.places import check_apart, check_there, nothing_there
 from artbank.store.skipped import SkippedFiles, count_skipped, warn_of_skipped
@@ -50,23 +52,30 @@ def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> Non
     )
 
 
-def list_photos(config: StylizeConfig, stores: RunStores, skipped: SkippedFiles) -> pa.Table:
+def list_photos(
+    config: StylizeConfig, stores: RunStores, skipped: SkippedFiles, captions: list[StoredObject] | None = None
+) -> pa.Table:
     """List the photos of an archive: key, size, etag. Logs what may be photos and is skipped.
 
     Args:
         config: The configuration of the run.
         stores: Its stores.
         skipped: Collects what is no photo, and what cannot be listed.
+        captions: Collects the files that may hold captions, see `archive_listing.list_archive`.
 
     Raises:
         ConfigError: There is no photo.
         OSError: The store failed.
     """
     archive = stores.archive
-    photos = archive_listing.list_archive(archive, config.skip, checksum=config.checksum, skipped=skipped)
+    photos = archive_listing.list_archive(
+        archive, config.skip, checksum=config.checksum, skipped=skipped, captions=captions
+    )
     warn_of_skipped(archive.uri, skipped.kinds())
     if len(photos):
         return photos
+    for stored in captions or ():
+        skipped.add("no_photo", stored.key)
     if not skipped.kinds():
         raise nothing_there(archive, _EXPECTED)
     found = ", ".join(f"{kind.kind} ({kind.names[0]})" for kind in skipped.kinds())
@@ -74,6 +83,21 @@ def list_photos(config: StylizeConfig, stores: RunStores, skipped: SkippedFiles)
         f"expected {_EXPECTED} in {archive.uri}, found {count_skipped(skipped.kinds()):,} files that are skipped: "
         f"{found}; correct its name, or --skip"
     )
+
+
+def read_captions(
+    config: StylizeConfig,
+    stores: RunStores,
+    selected: pa.Table,
+    photos: pa.Table,
+    files: Sequence[StoredObject],
+    skipped: SkippedFiles,
+) -> pa.Table:
+    """Return the selected photos with their captions, if the recipe has `photo_captions`; see `add_captions`."""
+    if not config.recipe.photo_captions:
+        return selected
+    limits = {"max_bytes": config.max_bytes, "skipped": skipped}
+    return add_captions(stores.archive, selected, photos, files, **limits)
 
 
 def select_photos(config: StylizeConfig, photos: pa.Table) -> pa.Table:

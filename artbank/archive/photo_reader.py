@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from artbank.archive.photo_captions import PhotoCaption, choose_caption
 from artbank.errors import ImageError
 from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
-from artbank.images.pool import CodecPool, DecodeOptions
+from artbank.images.pool import CodecPool, DecodeOptions, PhotoWithAlpha
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
@@ -47,6 +48,7 @@ class DecodedPhoto:
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
         metadata: The metadata of its pictures.
         detail: See `pool.PhotoWithAlpha`.
+        caption: See `photo_captions.PhotoCaption`; None without `photo_captions`, and where no caption was found.
     """
 
     task: PhotoTask
@@ -56,6 +58,14 @@ class DecodedPhoto:
     note: str = ""
     metadata: FileMetadata = field(default=PLAIN, repr=False)
     detail: bytes | None = field(default=None, repr=False)
+    caption: PhotoCaption | None = None
+
+    @classmethod
+    def of(cls, task: PhotoTask, digest: str, found: PhotoWithAlpha) -> DecodedPhoto:
+        """Return what was decoded for a task, with its caption."""
+        caption = choose_caption(task.caption, found.description)
+        photo = replace(found.photo, caption=caption.text) if caption else found.photo
+        return cls(task, digest, photo, found.alpha, found.note, found.metadata, found.detail, caption)
 
     @property
     def notes(self) -> list[str]:
@@ -163,7 +173,7 @@ class PhotoReader:
 
     def _read(self, task: PhotoTask) -> _File:
         if task.size > self._max_bytes:
-            return _File(task, _too_large(task.size, self._max_bytes))
+            return _File(task, too_large_error(task.size, self._max_bytes))
         with telemetry.time_stage("read"):
             data = self._archive.read_listed({task.key: task.size})[task.key]
         if isinstance(data, WrongSizeError):  # no reason to do the whole shard again: the photo may have been replaced
@@ -189,7 +199,7 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
         found = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    return DecodedPhoto(task, digest, found.photo, found.alpha, found.note, found.metadata, found.detail)
+    return DecodedPhoto.of(task, digest, found)
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:
@@ -224,7 +234,8 @@ def _explain(error: bytes | Exception) -> ImageError:
     return ImageError(f"the store cannot deliver the file: {explain(error)}", "store_error")
 
 
-def _too_large(size: int, limit: int) -> ImageError:
+def too_large_error(size: int, limit: int) -> ImageError:
+    """Return the error for a file of more bytes than the limit."""
     text = f"the file has {size / 1e6:,.4g} MB, more than the limit of {limit / 1e6:,.4g} MB"
     return ImageError(f"{text}; raise max_megabytes to take it", "too_large")
 

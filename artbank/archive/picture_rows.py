@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from artbank.archive.drawn_pictures import ScoredPicture
+from artbank.archive.photo_captions import PhotoCaption, choose_caption
 from artbank.archive.run_resources import RunResources
+from artbank.archive.styles import StyleChoice
+from artbank.diffusion.prompt_encoder import without_placeholder
 from artbank.errors import ImageError
 from artbank.images.pool import EncodedPicture
 from artbank.recipes import StylizeRecipe
@@ -101,16 +105,18 @@ class RowWriter:
                 **vars(scored.cosines),
                 **vars(scored.more_scores),
                 ssim=picture.ssim,
-                flags=_list_flags(picture, scored),
-                scorer=self._run.scorer.id,
-                **_found_settings(scored),
+                flags=scored.list_flags(picture.flags),
+                scorer=self._run.drawing.scorer.id,
+                **scored.found_settings,
                 candidates=list(scored.candidates) or None,
                 seconds=scored.seconds,
                 mark=recipe.mark,
                 metadata=recipe.metadata,
                 kept_metadata=list(photo.metadata.kept),
                 photo_marks=list(photo.metadata.photo_marks),
-                notes=_list_notes(scored),
+                notes=scored.notes,
+                **_describe_caption(photo.caption),
+                prompt=_write_prompt(recipe, photo.caption, self._run.choices[drawn.style]),
             )
         )
 
@@ -130,11 +136,13 @@ class RowWriter:
             bank_ids=choice.bank_ids,
             base_model=self._run.config.base_model,
             base_model_hash=self._run.plan.base_model_hash,
+            loras=[lora.title for lora in self._run.plan.loras],
             recipe=self._recipe(task).model_dump_json(),
             seconds=0.0,
             created_at=self._attempt.now(),
             mark=task.mark,
             metadata=task.metadata,
+            **_describe_caption(choose_caption(task.caption)),
         )
 
     def _recipe(self, task: PhotoTask) -> StylizeRecipe:
@@ -142,22 +150,12 @@ class RowWriter:
         return self._run.config.recipe.model_copy(update=task.exact_settings)
 
 
-def _list_flags(picture: EncodedPicture, scored: ScoredPicture) -> list[str]:
-    """Return the flags of the pixels, and those of the goals that were not reached."""
-    goals = {"loose": scored.picture.is_loose, "faint": scored.is_faint}
-    return [*picture.flags, *(flag for flag, is_missed in goals.items() if is_missed)]
+def _describe_caption(caption: PhotoCaption | None) -> dict[str, Any]:
+    """Return the columns of a caption."""
+    return {} if caption is None else {"caption": caption.text, "caption_source": caption.source}
 
 
-def _list_notes(scored: ScoredPicture) -> list[str]:
-    """Return the notes on the photo, and on a style gain that cannot be measured."""
-    reason = "" if scored.reach is None else scored.reach.note
-    return [*scored.photo.notes, *([reason] if reason else [])]
-
-
-def _found_settings(scored: ScoredPicture) -> dict[str, float | None]:
-    """Return the columns of the settings that were found for the photo; none where the recipe has no goal."""
-    if scored.picture.kept is not None:
-        return {"structure": scored.picture.kept.structure, "lightness": scored.picture.kept.lightness}
-    if scored.reach is not None:
-        return {"structure": scored.reach.structure, "strength": scored.reach.strength, "gain": scored.reach.gain}
-    return {}
+def _write_prompt(recipe: StylizeRecipe, caption: PhotoCaption | None, style: StyleChoice) -> str:
+    """Return the text that a picture was drawn with, with names in place of the vectors of its banks."""
+    text = without_placeholder(caption.text).strip() if caption is not None else ""
+    return f"{text or recipe.prompt}, in the style of {' and '.join(bank.title for bank, _ in style.banks)}"

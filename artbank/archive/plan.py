@@ -16,10 +16,12 @@ from artbank.archive.style_leases import StyleLeases
 from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.diffusion.devices import device_kind
+from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.lora_files import fetch_loras
 from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
+from artbank.lora_specs import MergedLora
 from artbank.recipes import count_evaluations
 from artbank.report.costs import forecast_markdown
 from artbank.results import attempts, known_parts, layout, ledger, pending
@@ -29,6 +31,7 @@ from artbank.results.missing_photos import check_photos
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace, StylizeForecast
+from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped
 from artbank.stylization.further_drawings import count_further_evaluations
@@ -51,6 +54,7 @@ class StylizePlan:
         pace: Forecast for one picture; None if unknown.
         is_leased: Whether workers must check the leases of the styles; see `style_leases`.
         skipped: The files of the archive that are no photos or cannot be listed; empty in plans of older versions.
+        loras: The LoRAs that are merged into the base model.
     """
 
     run_id: str
@@ -63,6 +67,7 @@ class StylizePlan:
     pace: Pace | None = None
     is_leased: bool = False
     skipped: tuple[SkippedKind, ...] = ()
+    loras: tuple[MergedLora, ...] = ()
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
@@ -83,6 +88,7 @@ class Survey:
         latest: Newest time in the results, from `pending.find_latest`.
         pace: Forecast for one picture; None if unknown.
         skipped: The files of the archive that are no photos or cannot be listed.
+        loras: The LoRAs that are merged into the base model.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -95,6 +101,7 @@ class Survey:
     latest: datetime | None
     pace: Pace | None
     skipped: tuple[SkippedKind, ...]
+    loras: tuple[MergedLora, ...]
 
     @property
     def num_pictures(self) -> int:
@@ -118,18 +125,21 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         CatalogError: A style is not in the catalog.
         ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store;
             output or store and archive overlap; or too many photos of the last run are missing.
-        BaseModelError: The base model was not found.
+        BaseModelError: The base model or a LoRA was not found.
         OSError: The store failed.
     """
     output = stores.output
     inputs.check_places(stores)
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     catalog = Catalog(stores.banks)
-    styles = resolve_styles(catalog, config.styles, config.recipe, base_hash)
+    loras = tuple(lora.merged for lora in fetch_loras(config.loras))
+    styles = resolve_styles(catalog, config.styles, config.recipe, base_hash, loras)
     inputs.check_outside_galleries(output, styles)
     recipes = {style.name: style.recipe_id for style in styles}
     skipped = SkippedFiles()
-    photos = inputs.list_photos(config, stores, skipped)
+    caption_files: list[StoredObject] = []
+    listed = caption_files if config.recipe.photo_captions else None
+    photos = inputs.list_photos(config, stores, skipped, listed)
     unfinished = pending.read_unfinished(output)
     parts = ledger.list_parts(output)
     max_missing_share = 1.0 if config.allow_missing else config.max_missing_share
@@ -137,8 +147,9 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
     known = pending.list_known(done, unfinished)
     check_photos(stores.archive, output, photos, known, rules=config.skip, max_share=max_missing_share)
+    selected = inputs.select_photos(config, photos)
     tasks = pending.find_pending(
-        inputs.select_photos(config, photos),
+        inputs.read_captions(config, stores, selected, photos, caption_files, skipped),
         done,
         recipes,
         retry_failed=config.retry_failed,
@@ -159,6 +170,7 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         latest=latest,
         pace=pace,
         skipped=skipped.kinds(),
+        loras=loras,
     )
 
 
@@ -206,6 +218,7 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
         pace=found.pace,
         is_leased=leases is not None,
         skipped=found.skipped,
+        loras=found.loras,
     )
     if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
@@ -244,7 +257,7 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
             f"run {run_id} has {len(shards)} shards, but shards {first} to {first + count - 1} were asked for"
         )
     for style in plan.styles:
-        if style.recipe_id != hash_recipe(config.recipe, plan.base_model_hash, style.banks):
+        if style.recipe_id != hash_recipe(config.recipe, plan.base_model_hash, style.banks, plan.loras):
             raise ConfigError(
                 f"run {run_id} was planned with another recipe for style {style.name}; pass the recipe of the run"
             )

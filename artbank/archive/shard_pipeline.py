@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from artbank.archive.batch_drawing import BatchDrawer
+from artbank.archive.batch_drawing import BatchDrawer, cut_batches
 from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture
 from artbank.archive.photo_reader import DecodedPhoto, Known, PhotoRead, UnchangedPhoto
 from artbank.archive.picture_rows import FinishedRow, RowWriter
 from artbank.archive.run_resources import RunResources
 from artbank.errors import ImageError, StopRequested
-from artbank.images.pool import EncodedPicture, EncodeJob
+from artbank.images.pool import EncodedPicture
 from artbank.records import PhotoTask
 from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import Attempt
 from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.filenames import output_name
 from artbank.runtime import telemetry
-from artbank.runtime.prefetch import GetResult, batch_by, prefetch
+from artbank.runtime.prefetch import GetResult, prefetch
 
 _WRITES = 4  # batches that are encoded and written while the model draws the next one
 _CRASHED = (
@@ -47,7 +47,7 @@ class ShardPipeline:
         self._attempt = attempt
         self._should_stop = should_stop
         self._rows = RowWriter(run, attempt)
-        self._drawer = BatchDrawer(run)
+        self._drawer = BatchDrawer(run.drawing)
         self._without_picture: list[FinishedRow] = []  # unchanged, rejected and failed photos, in order
         self._packed: list[PackedPicture] = []  # pictures for the containers
 
@@ -86,8 +86,7 @@ class ShardPipeline:
 
     def _draw(self, photos: Iterable[DecodedPhoto]) -> Iterator[DrawnBatch]:
         """Draw photos in batches of equal size and styles; poison photos are drawn alone or quarantined."""
-        size = self._run.batch_size
-        for batch in batch_by(photos, _batch_key, size, max_waiting=4 * size):
+        for batch in cut_batches(photos, self._run.batch_size):
             self._quarantine(batch)
             for keys in self._attempt.groups([one.photo.key for one in batch]):
                 if self._should_stop():
@@ -121,23 +120,7 @@ class ShardPipeline:
         """Start to encode pictures in the codec pool; pass on what waits for them."""
         recipe = self._run.config.recipe
         for pictures in scored:
-            jobs = []
-            for one in pictures:
-                name = output_name(one.photo.photo.key)
-                photo = one.photo
-                jobs.append(
-                    EncodeJob(
-                        rgb=one.rgb,
-                        photo=photo.photo.working,
-                        alpha=photo.alpha,
-                        size=one.size_px(recipe.size),
-                        suffix=name[name.rindex(".") :],
-                        quality=recipe.quality,
-                        metadata=photo.metadata,
-                        detail=photo.detail,
-                        detail_weight=recipe.detail,
-                    )
-                )
+            jobs = [one.make_encode_job(recipe, output_name(one.key)) for one in pictures]
             yield pictures, [self._run.codecs.encode(job) for job in jobs]
 
     def _write(
@@ -200,7 +183,3 @@ class ShardPipeline:
         for style in sorted({one.facts["style"] for one in self._packed}):
             name = self._file_key(style, "")
             output.write(name, pack(name, (one for one in self._packed if one.facts["style"] == style)))
-
-
-def _batch_key(photo: DecodedPhoto) -> tuple[tuple[str, ...], tuple[int, int]]:
-    return tuple(photo.task.styles), photo.photo.bucket

@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from artbank.catalog.bank_files import load_bank, load_reference
 from artbank.catalog.catalog import Catalog
 from artbank.errors import ConfigError
+from artbank.lora_specs import MergedLora
 from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.runtime.collection_ids import collection_id
@@ -49,7 +50,11 @@ class StyleChoice:
 
 
 def resolve_styles(
-    catalog: Catalog, specs: Sequence[str], recipe: StylizeRecipe, base_model_hash: str
+    catalog: Catalog,
+    specs: Sequence[str],
+    recipe: StylizeRecipe,
+    base_model_hash: str,
+    loras: Sequence[MergedLora] = (),
 ) -> tuple[StyleChoice, ...]:
     """Look up styles in the catalog.
 
@@ -57,7 +62,7 @@ def resolve_styles(
         CatalogError: There is no such bank.
         ConfigError: A style is malformed, two styles share a folder, or a bank was trained on another base model.
     """
-    choices = tuple(_resolve(catalog, spec, recipe, base_model_hash) for spec in specs)
+    choices = tuple(_resolve(catalog, spec, recipe, base_model_hash, loras) for spec in specs)
     folders = [choice.name.lower() for choice in choices]
     for choice in choices:
         if folders.count(choice.name.lower()) > 1 or choice.name.lower() in RESERVED:
@@ -68,9 +73,16 @@ def resolve_styles(
     return choices
 
 
-def hash_recipe(recipe: StylizeRecipe, base_model_hash: str, banks: Sequence[tuple[BankRecord, float]]) -> str:
-    """Return the recipe id of a style, see `StyleChoice`."""
-    facts = [recipe.digest(), base_model_hash, *([bank.weights_sha256, round(weight, 6)] for bank, weight in banks)]
+def hash_recipe(
+    recipe: StylizeRecipe,
+    base_model_hash: str,
+    banks: Sequence[tuple[BankRecord, float]],
+    loras: Sequence[MergedLora] = (),
+) -> str:
+    """Return the recipe id of a style, see `StyleChoice`; LoRAs count by their files' content and their weights."""
+    facts: list[Any] = [recipe.digest(), base_model_hash]
+    facts += [[bank.weights_sha256, round(weight, 6)] for bank, weight in banks]
+    facts += [["lora", lora.sha256, round(lora.weight, 6)] for lora in loras]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -90,7 +102,9 @@ def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference
     return Style(choice.name, banks, reference.palette), reference
 
 
-def _resolve(catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash: str) -> StyleChoice:
+def _resolve(
+    catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash: str, loras: Sequence[MergedLora]
+) -> StyleChoice:
     names = [(spec, 1.0)] if _is_one_name(catalog, spec) else parse_style(spec)
     banks = tuple((catalog.find(name), weight) for name, weight in names)
     for bank, _ in banks:
@@ -100,7 +114,7 @@ def _resolve(catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash
                 f"({bank.base_model_hash[:12]}), this run uses ({base_model_hash[:12]}); "
                 f"train it again or pass base_model={bank.base_model}"
             )
-    return StyleChoice(style_folder(spec), banks, hash_recipe(recipe, base_model_hash, banks))
+    return StyleChoice(style_folder(spec), banks, hash_recipe(recipe, base_model_hash, banks, loras))
 
 
 def _is_one_name(catalog: Catalog, spec: str) -> bool:

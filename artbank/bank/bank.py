@@ -1,6 +1,7 @@
-"""The Implicit Style Prompt Bank (ISPB) of one collection, during training and as a file.
+"""A trained bank; `bank_file` has the layout of its file.
 
-Shape legend: S banks, N vectors in each, D width of a text embedding (768 for Stable Diffusion 1.x).
+Shape legend: N vectors in a bank; E text encoders of its base model, D_e the width of a vector for one of them, D their
+sum. A row [D] has the vector for every encoder, one after the other.
 
 Source: ArtBank, Zhang et al., AAAI 2024, section "Implicit Style Prompt Bank".
 """
@@ -8,108 +9,30 @@ Source: ArtBank, Zhang et al., AAAI 2024, section "Implicit Style Prompt Bank".
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from artbank.bank.attention import build_attention
+from artbank.bank.bank_file import (
+    INSERT,
+    ONE_ENCODER,
+    SCHEMA,
+    Kind,
+    describe_widths,
+    read_bank_file,
+    to_textual_inversion,
+)
+from artbank.diffusion.family import FamilyName
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
-from artbank.store.tensor_files import parse_header, sort_metadata
+from artbank.store.tensor_files import sort_metadata
 
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
-
-SCHEMA = "artbank.bank/1"
-_HEADER = ("schema", "bank_id", "collection", "base_model", "base_model_hash", "fingerprint", "recipe", "metrics")
-_LARGEST_BYTES = 256 * 2**20
-_INITIAL_SIZE = 0.3  # of the vectors, in their unit; two painters' CLIP gain was higher than from 1 or a word's size
-_INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, as a share of its size
-
-
-class TrainableBank(nn.Module):
-    """A bank during training: its vectors, in the text encoder's unit, and the attention that shapes them."""
-
-    def __init__(self, recipe: BankRecipe, width: int, unit: float):
-        """Make a bank of zeros.
-
-        Args:
-            recipe: Gives N and the kind of attention.
-            width: Width of a vector, D.
-            unit: The size of a vector whose entries have a root mean square of 1, see `PromptEncoder.layer_rms`.
-        """
-        super().__init__()
-        self.unit = unit
-        self.vectors = nn.Parameter(torch.zeros(recipe.num_tokens, width))
-        self.attention = build_attention(recipe.attention, width)
-
-    @classmethod
-    def start(cls, recipe: BankRecipe, base: BaseModel) -> TrainableBank:
-        """Make a bank of the initialiser word's embedding, scaled to a part of the unit, plus a little noise.
-
-        All initial values follow from `recipe.seed`.
-        """
-        generator = torch.Generator().manual_seed(recipe.seed)
-        bank = cls(recipe, base.text_width, base.prompt_encoder.layer_rms)
-        for module in bank.attention.modules():
-            if isinstance(module, nn.Linear):
-                bound = (3 / module.in_features) ** 0.5  # keeps the variance of its input
-                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        word = base.prompt_encoder.embed_words(recipe.init_word).mean(0).cpu()  # [D]
-        noise = torch.randn(bank.vectors.shape, generator=generator)
-        with torch.no_grad():
-            bank.vectors.copy_(_INITIAL_SIZE * (word / word.square().mean().sqrt() + _INITIAL_NOISE * noise))
-        return bank.to(base.device)
-
-    def forward(self) -> Tensor:
-        """Return the vectors [N, D] as the text encoder takes them."""
-        return self.attention(self.vectors) * self.unit
-
-    def continue_from(self, bank: Bank) -> None:
-        """Go on with an older bank.
-
-        Its vectors and attention are loaded if they have this bank's shapes and unit. Otherwise its vectors, as its
-        attention shaped them, are where the vectors start; the attention stays as it is and does not change them yet.
-
-        Raises:
-            BankError: The bank has another number or width of vectors, or this attention changes them from the start.
-        """
-        state = {name.removeprefix("train."): tensor for name, tensor in bank.training_state.items()}
-        if bank.unit == self.unit and _shapes(state) == _shapes(self.state_dict()):
-            self.load_state_dict(state)
-            return
-        if bank.vectors.shape != self.vectors.shape:
-            raise BankError(
-                f"bank {bank.collection}: expected vectors {list(self.vectors.shape)} to start from, found "
-                f"{list(bank.vectors.shape)}"
-            )
-        with torch.no_grad():
-            start = bank.vectors.to(self.vectors) / self.unit
-            if not torch.equal(self.attention(start), start):
-                raise BankError(
-                    f"bank {bank.collection}: its vectors are in another unit, and the attention `released` cannot "
-                    "start from them"
-                )
-            self.vectors.copy_(start)
-
-
-def forward_banks(banks: Sequence[TrainableBank]) -> Tensor:
-    """Return the vectors [S, N, D] of several banks of one shape, by one call of their attention.
-
-    Gradients flow to each bank's own parameters.
-    """
-    parameters_of = [dict(bank.named_parameters()) for bank in banks]
-    stacked = {name: torch.stack([own[name] for own in parameters_of]) for name in parameters_of[0]}
-    return torch.vmap(lambda parameters: functional_call(banks[0], parameters, ()))(stacked)
 
 
 @dataclass(frozen=True)
@@ -123,10 +46,13 @@ class Bank:
         base_model_hash: SHA-256 of that model's files.
         fingerprint: Fingerprint of the collection it learned.
         recipe: How it was trained.
-        vectors: [N, D] float32, as the text encoder takes them: shaped by the attention.
+        vectors: [N, D] float32, as the text encoders take them: shaped by the attention.
         training_state: Unshaped vectors and attention weights under `train.`, for warm starts; may be empty.
         metrics: Losses, steps and scores, by name.
-        unit: The unit of the unshaped vectors, see `TrainableBank`; None in banks of version 0.1.
+        units: The units of the unshaped vectors, see `TrainableBank`; empty in banks of version 0.1.
+        family: The family of its base model.
+        encoders: Width D_e of the vectors for each text encoder by its name; empty for a single one.
+        kind: `tokens`: rows in place of words.
     """
 
     bank_id: str
@@ -138,12 +64,30 @@ class Bank:
     vectors: Tensor
     training_state: Mapping[str, Tensor] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
-    unit: float | None = None
+    units: tuple[float, ...] = ()
+    family: FamilyName = "sd"
+    encoders: Mapping[str, int] = field(default_factory=dict)
+    kind: Kind = "tokens"
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of the vectors for each text encoder, by the name of their tensor."""
+        return dict(self.encoders) or {ONE_ENCODER: self.vectors.shape[-1]}
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The vectors [N, D_e] for each text encoder, by the name of their tensor."""
+        parts = self.vectors.split(list(self.widths.values()), dim=-1)
+        return dict(zip(self.widths, parts, strict=True))
 
     def to_bytes(self) -> bytes:
         """Return the bank as a safetensors file; all but the tensors is in its header. Equal banks have equal bytes."""
         header = {
             "schema": SCHEMA,
+            "kind": self.kind,
+            "insert": INSERT[self.kind],
+            "family": self.family,
+            "encoders": json.dumps(self.widths),
             "bank_id": self.bank_id,
             "collection": self.collection,
             "base_model": self.base_model,
@@ -151,9 +95,9 @@ class Bank:
             "fingerprint": self.fingerprint,
             "recipe": self.recipe.model_dump_json(),
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
-            **({} if self.unit is None else {"unit": repr(self.unit)}),
+            **({"unit": ",".join(map(repr, self.units))} if self.units else {}),
         }
-        tensors = {"vectors": self.vectors, **self.training_state}
+        tensors = {**self.tensors, **self.training_state}
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         return sort_metadata(safetensors.torch.save(whole, metadata=header))
 
@@ -162,44 +106,24 @@ class Bank:
         """Read a bank file, trusting nothing in it.
 
         Raises:
-            BankError: The file is no bank, has another schema, is damaged, or has values that are not finite.
+            BankError: The file is no bank, has another schema or kind, is damaged, or has values that are not finite.
         """
-        header = _read_header(data)
-        tensors = _read_tensors(data)
-        vectors = tensors.pop("vectors", None)
-        if vectors is None or vectors.ndim != 2 or vectors.dtype != torch.float32:
-            found = None if vectors is None else (tuple(vectors.shape), vectors.dtype)
-            raise BankError(f"bank file: expected float32 vectors [N, D], found {found}; train it again")
-        broken = [name for name, tensor in {"vectors": vectors, **tensors}.items() if not _is_finite_float32(tensor)]
-        if broken:
-            raise BankError(
-                f"bank {header['collection']}: expected finite float32 values, found others in {', '.join(broken)}; "
-                "train it again"
-            )
-        try:
-            recipe = BankRecipe.model_validate_json(header["recipe"])
-            metrics = dict(json.loads(header["metrics"]))
-            unit = float(header["unit"]) if "unit" in header else None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise BankError(
-                f"bank {header['collection']}: its header cannot be read: {error}; train it again or upgrade artbank"
-            ) from error
-        if len(vectors) != recipe.num_tokens:
-            raise BankError(
-                f"bank {header['collection']}: expected {recipe.num_tokens} vectors by its recipe, "
-                f"found {len(vectors)}; train it again"
-            )
+        file = read_bank_file(data)
+        vectors = torch.cat([torch.from_numpy(part) for part in file.tensors.values()], dim=1)
+        widths = {name: part.shape[1] for name, part in file.tensors.items()}
         return cls(
-            bank_id=header["bank_id"],
-            collection=header["collection"],
-            base_model=header["base_model"],
-            base_model_hash=header["base_model_hash"],
-            fingerprint=header["fingerprint"],
-            recipe=recipe,
+            bank_id=file.header["bank_id"],
+            collection=file.header["collection"],
+            base_model=file.header["base_model"],
+            base_model_hash=file.header["base_model_hash"],
+            fingerprint=file.header["fingerprint"],
+            recipe=file.recipe,
             vectors=vectors,
-            training_state=tensors,
-            metrics=metrics,
-            unit=unit,
+            training_state={name: torch.from_numpy(values) for name, values in file.training_state.items()},
+            metrics=file.metrics,
+            units=file.units,
+            family=file.family,
+            encoders={} if list(widths) == [ONE_ENCODER] else widths,
         )
 
     def check_fits(self, base: BaseModel) -> None:
@@ -213,50 +137,12 @@ class Bank:
                 f"bank {self.collection} was trained on {self.base_model} ({self.base_model_hash[:12]}), this run uses "
                 f"{base.id} ({base.hash[:12]}); train it again or pass base_model={self.base_model}"
             )
-        if self.vectors.shape[1] != base.text_width:
+        if self.widths != base.text_widths:
             raise BankError(
-                f"bank {self.collection}: expected vectors of width {base.text_width} for {base.id}, "
-                f"found {self.vectors.shape[1]}; train it again"
+                f"bank {self.collection}: expected vectors of width {describe_widths(base.text_widths)} for {base.id}, "
+                f"found {describe_widths(self.widths)}; train it again"
             )
 
-    def to_textual_inversion(self) -> bytes:
-        """Return the vectors as a textual-inversion file, which diffusers, ComfyUI and A1111 load.
-
-        Source: Gal et al., ICLR 2023; the layout is diffusers': one tensor [N, D] named by its token.
-        """
-        token = f"<{re.sub(r'[^A-Za-z0-9-]', '-', self.collection).lower()}>"
-        return safetensors.torch.save({token: self.vectors.contiguous()}, metadata={"format": "pt"})
-
-
-def _read_header(data: bytes) -> Mapping[str, str]:
-    """Return the metadata of a bank file, checked to be complete and of this schema."""
-    try:
-        if len(data) > _LARGEST_BYTES:
-            raise ValueError(f"expected at most {_LARGEST_BYTES:,} bytes, found {len(data):,}")
-        header = parse_header(data).metadata
-    except ValueError as error:
-        raise BankError(
-            f"this is no bank file, or a damaged one: {error}; fetch it again or train the bank again"
-        ) from error
-    if header.get("schema") != SCHEMA:
-        raise BankError(
-            f"bank file: expected schema {SCHEMA}, found {header.get('schema')}; train it again or upgrade artbank"
-        )
-    if missing := [name for name in _HEADER if name not in header]:
-        raise BankError(f"bank file: its header has no {', '.join(missing)}; train the bank again")
-    return header
-
-
-def _read_tensors(data: bytes) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise BankError(f"bank file is damaged: {error}; fetch it again or train the bank again") from error
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
-
-
-def _is_finite_float32(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and bool(tensor.isfinite().all())
+    def to_textual_inversion(self, token: str, metadata: Mapping[str, str] | None = None) -> bytes:
+        """Return the vectors as a textual-inversion file; see `bank_file.to_textual_inversion`."""
+        return to_textual_inversion(token, {name: part.numpy() for name, part in self.tensors.items()}, metadata)

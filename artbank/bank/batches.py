@@ -30,12 +30,14 @@ class Batch:
         noise: The noise to add, [B, C, h, w] float32.
         timesteps: [B], 0..999.
         prompts: B texts, with `{style}` for the bank.
+        sizes: [B, 6] sizes of the crops, see `LatentDataset`.
     """
 
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
     prompts: list[str]
+    sizes: Tensor
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -56,7 +58,7 @@ def draw_batch(learned: LatentDataset, recipe: BankRecipe, step: int, num_timest
     latents = learned.draw_latents(picks, generator)
     noise = torch.randn(latents.shape, generator=generator)
     timesteps = torch.randint(num_timesteps, (len(picks),), generator=generator)
-    return Batch(latents, noise, timesteps, prompts)
+    return Batch(latents, noise, timesteps, prompts, learned.sizes[picks])
 
 
 def make_validation_batch(held_out: LatentDataset, num_timesteps: int) -> Batch:
@@ -73,4 +75,5 @@ def make_validation_batch(held_out: LatentDataset, num_timesteps: int) -> Batch:
         noise=torch.cat(noise),
         timesteps=levels.repeat_interleave(count),
         prompts=prompts * _NOISE_LEVELS,
+        sizes=held_out.sizes[picks].repeat(_NOISE_LEVELS, 1),
     )

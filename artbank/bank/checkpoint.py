@@ -150,11 +150,11 @@ class TrainResult:
         state: The bank's weights at the best step, under `train.`.
         history: The losses.
         milestones: The vectors [N, D] at a few of the validations, by step.
-        unit: The unit of the unshaped vectors in `state`, see `TrainableBank`.
+        units: The units of the unshaped vectors in `state`, see `TrainableBank`.
     """
 
     vectors: Tensor
     state: dict[str, Tensor]
     history: History
     milestones: dict[int, Tensor] = field(default_factory=dict)
-    unit: float | None = None
+    units: tuple[float, ...] = ()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, without_placeholder
 from artbank.diffusion.tensors import to_images, upload
 from artbank.images.codec import resize
 from artbank.recipes import BankRecipe
@@ -33,12 +33,15 @@ class LatentDataset:
         std: [V, C, h, w] standard deviations, scaled, float32 on CPU.
         artwork: [V] the number of the artwork that each crop shows, 0..A-1.
         captions: One for each of the A artworks; None for an artwork without a caption.
+        sizes: [V, 6] height and width of the artwork, top and left of the crop in it when scaled, height and width of
+            the crop, px; SDXL takes them.
     """
 
     mean: Tensor
     std: Tensor
     artwork: Tensor
     captions: tuple[str | None, ...]
+    sizes: Tensor
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -73,27 +76,33 @@ def encode_dataset(
     means = []
     stds = []
     owners = []
+    sizes = []
     for number, picture in enumerate(pictures):
         rng = np.random.default_rng([recipe.seed, number])
         crops = []
         for i in range(recipe.num_crops):
-            crop = _crop(picture, side, rng if i else None)
+            crop, place = _crop(picture, side, rng if i else None)
             crops += [crop, crop[:, ::-1]]
+            sizes += [(*picture.shape[:2], *place, side, side)] * 2  # SDXL learned mirrored images with these too
         for part in upload(crops, base.device).split(_ENCODE_BATCH):
             mean, std = base.encode_images(to_images(part))
             means.append(mean.cpu())
             stds.append(std.cpu())
         owners += [number] * len(crops)
-    texts = tuple(None if caption is None else caption.replace(STYLE_PLACEHOLDER, "") for caption in captions)
-    return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), texts)
+    texts = tuple(None if caption is None else without_placeholder(caption) for caption in captions)
+    return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), texts, torch.tensor(sizes))
 
 
-def _crop(picture: np.ndarray, side: int, rng: np.random.Generator | None) -> np.ndarray:
-    """Cut a square of `side` px out of a picture scaled to cover it; at the centre without an `rng`."""
+def _crop(picture: np.ndarray, side: int, rng: np.random.Generator | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """Cut a square of `side` px out of a picture scaled to cover it, at the centre without an `rng`.
+
+    Returns:
+        The square, and its top and left in the scaled picture, px.
+    """
     zoom = 1.0 if rng is None else rng.uniform(1.0, _ZOOM)
     height, width = picture.shape[:2]
     scale = zoom * side / min(height, width)
     scaled = resize(picture, max(round(width * scale), side), max(round(height * scale), side))
     spare = np.array(scaled.shape[:2]) - side
     top, left = spare // 2 if rng is None else rng.integers(0, spare + 1)
-    return np.ascontiguousarray(scaled[top : top + side, left : left + side])
+    return np.ascontiguousarray(scaled[top : top + side, left : left + side]), (int(top), int(left))

@@ -18,8 +18,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import TrainableBank, forward_banks
 from artbank.bank.batches import Batch
+from artbank.bank.trainable_bank import TrainableBank, forward_banks
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import copy_to_device
 
@@ -39,6 +39,7 @@ class _MicroBatch:
         timesteps: [b], 0..999.
         rows: [b] which of the P prompts each example has.
         weights: [b] weight of each example in its bank's mean; 0 for padding.
+        sizes: [b, 6] sizes of the crops.
     """
 
     latents: Tensor
@@ -46,10 +47,17 @@ class _MicroBatch:
     timesteps: Tensor
     rows: Tensor
     weights: Tensor
+    sizes: Tensor
 
 
 def diffusion_loss(
-    base: BaseModel, latents: Tensor, noise: Tensor, timesteps: Tensor, prompts: Tensor, gamma: float | None = None
+    base: BaseModel,
+    latents: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    prompts: Tensor,
+    gamma: float | None = None,
+    sizes: Tensor | None = None,
 ) -> Tensor:
     """Return the base model's loss of each example, [B] float32.
 
@@ -60,12 +68,13 @@ def diffusion_loss(
         timesteps: [B], 0..999.
         prompts: Encoded prompts, [B, L, D]; gradients flow to them.
         gamma: Min-SNR weight (Hang et al., ICCV 2023); None for none.
+        sizes: [B, 6] sizes of the crops, see `BaseModel.predict`.
     """
     steps = cast(Any, timesteps)  # the scheduler's type hints ask for a class that torch.tensor() does not return
     noisy = base.scheduler.add_noise(latents, noise, steps)
     predicts_velocity = base.prediction_type == "v_prediction"
     target = base.scheduler.get_velocity(latents, noise, steps) if predicts_velocity else noise
-    error = (base.predict(noisy, timesteps, prompts) - target).square().mean((1, 2, 3))
+    error = (base.predict(noisy, timesteps, prompts, sizes=sizes) - target).square().mean((1, 2, 3))
     if gamma is None:
         return error
     alpha = base.scheduler.alphas_cumprod.to(error.device)[timesteps]
@@ -134,7 +143,7 @@ def _split(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterator[
     is padded with the last example.
     """
     total = len(rows)
-    size = MICRO_BATCH_SIZES.get(base.device.type, _DEFAULT_MICRO_BATCH_SIZE)
+    size = min(MICRO_BATCH_SIZES.get(base.device.type, _DEFAULT_MICRO_BATCH_SIZE), base.family.micro_batch)
     if base.is_compiled:
         size = min(size, 1 << (total - 1).bit_length())
     count = -(-total // size)
@@ -146,6 +155,7 @@ def _split(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterator[
         _pad(torch.cat([batch.timesteps for batch in batches]), padding),
         _pad(rows, padding),
         torch.cat([weights, torch.zeros(padding)]),
+        _pad(torch.cat([batch.sizes for batch in batches]), padding),
     ]
     pieces = [copy_to_device(column, base.device).tensor_split(count) for column in columns]
     for piece in zip(*pieces, strict=True):
@@ -159,7 +169,8 @@ def _pad(column: Tensor, padding: int) -> Tensor:
 
 def _example_losses(base: BaseModel, micro_batch: _MicroBatch, prompts: Tensor, gamma: float | None) -> Tensor:
     own = prompts[micro_batch.rows].to(base.dtype)  # [b, L, D]
-    return diffusion_loss(base, micro_batch.latents, micro_batch.noise, micro_batch.timesteps, own, gamma)
+    noised = (micro_batch.latents, micro_batch.noise, micro_batch.timesteps)
+    return diffusion_loss(base, *noised, own, gamma, micro_batch.sizes)
 
 
 def _mean_losses(losses: Sequence[Tensor], batches: Sequence[Batch]) -> Tensor:

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import Bank, TrainableBank
+from artbank.bank.bank import Bank
 from artbank.bank.batches import Batch, draw_batch, make_validation_batch
 from artbank.bank.checkpoint import Checkpoint, TrainResult, choose_milestones, report_damage
 from artbank.bank.dataset import LatentDataset
 from artbank.bank.history import History
+from artbank.bank.trainable_bank import TrainableBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.recipes import BankRecipe
@@ -148,7 +149,7 @@ class TrainState:
         if not vectors.isfinite().all():
             raise self._diverged("the trained vectors are not finite")
         weights = {f"train.{name}": tensor.cpu() for name, tensor in self.best_weights.items()}
-        return TrainResult(vectors, weights, self.history, self.milestones, self.bank.unit)
+        return TrainResult(vectors, weights, self.history, self.milestones, self.bank.units)
 
     def checkpoint(self) -> bytes:
         """Return everything that the next step depends on, as a safetensors file.

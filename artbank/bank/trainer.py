@@ -18,15 +18,20 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import TrainableBank
 from artbank.bank.checkpoint import CheckpointIO, TrainResult
 from artbank.bank.loss import backward_losses, validation_losses
 from artbank.bank.train_state import TrainState
+from artbank.bank.trainable_bank import TrainableBank
 from artbank.diffusion.base_model import BaseModel
-from artbank.errors import TrainingError
+from artbank.errors import StopRequested, TrainingError
+from artbank.runtime.stages import record_stop
 from artbank.runtime.telemetry import count_steps
+from artbank.store.explanations import explain
 
 logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0
+"""Longest time between two checkpoints of a bank, up to one step: what a kill may cost."""
 
 StepCallback = Callable[[int, int, float], None]
 """Called once the losses of a step are known, with the steps of all banks so far, the most that there can be, and the
@@ -48,7 +53,7 @@ def train(
     Args:
         states: One for each bank, on one base model, with recipes of the same shape and loss.
         files: Where each bank's checkpoints are kept; None keeps none.
-        checkpoint_every: Steps of a bank between two of its checkpoints.
+        checkpoint_every: Steps of a bank between two of its checkpoints; there is also one every 60 s.
         on_step: Called after every step.
         is_lost: Asked before every step, by bank id, whether another process has taken over a bank.
 
@@ -58,11 +63,16 @@ def train(
 
     Raises:
         OSError: The store failed.
+        StopRequested: `on_step` raised it; a checkpoint of every bank was written, if the store could be reached.
     """
     trainer = Trainer(states, files, checkpoint_every=checkpoint_every, on_step=on_step, is_lost=is_lost)
     trainer.resume()
-    while trainer.active:
-        trainer.step()
+    try:
+        while trainer.active:
+            trainer.step()
+    except StopRequested:
+        record_stop(trainer.keep())
+        raise
     return trainer.results()
 
 
@@ -119,6 +129,7 @@ class Trainer:
         self._runs = [_Run(state, file) for state, file in zip(states, files or [None] * len(states), strict=True)]
         self._pending: _PendingLosses | None = None
         self._charged_until = time.monotonic()
+        self._kept_at = time.monotonic()
 
     @property
     def active(self) -> list[_Run]:
@@ -126,14 +137,14 @@ class Trainer:
         return [run for run in self._runs if run.is_active]
 
     def resume(self) -> None:
-        """Load the newest checkpoints, validate the banks that start anew, and finish those that are done."""
+        """Load the newest checkpoints, validate banks that start anew or were stopped before it, finish those done."""
         for run in self._runs:
             data = run.file.load() if run.file is not None else None
             if data is not None:
                 with _guard(run):
                     run.state.restore(data)
-        self._charged_until = time.monotonic()
-        self._validate([run for run in self.active if not run.state.history.validation])
+        self._charged_until = self._kept_at = time.monotonic()
+        self._validate([run for run in self.active if run.state.needs_validation])
         self._charge_time(self.active)
         self._finish([run for run in self.active if run.state.is_done])
 
@@ -163,6 +174,19 @@ class Trainer:
         self._pending = None
         self._record_losses(pending)
 
+    def keep(self) -> str:
+        """Write a checkpoint of every active bank, for a stop; returns what was kept, for people."""
+        self.on_step = None  # it has asked for the stop
+        self.flush_losses()
+        self._charge_time(self.active)
+        step = max((run.state.step for run in self._runs), default=0)
+        try:
+            self._write_checkpoints([run for run in self.active if run.file is not None])
+        except OSError as error:
+            logger.warning("no checkpoint could be written at the stop: %s", explain(error))
+            return f"stopped at step {step}, kept up to the last checkpoint"
+        return f"stopped at step {step}, kept"
+
     def results(self) -> list[TrainResult | TrainingError]:
         """Return the result or the error of each bank, once none is active."""
         ends = [run.error or run.result for run in self._runs]
@@ -179,7 +203,9 @@ class Trainer:
         return run.state.needs_validation or run.state.is_done or self._is_checkpoint_step(run)
 
     def _is_checkpoint_step(self, run: _Run) -> bool:
-        return run.file is not None and run.state.step % self.checkpoint_every == 0
+        if run.file is None:
+            return False
+        return run.state.step % self.checkpoint_every == 0 or time.monotonic() - self._kept_at >= CHECKPOINT_SECONDS
 
     def _validate_and_checkpoint(self) -> None:
         """Validate the banks that need it, write the checkpoints that are due, and finish the banks that are done.
@@ -188,13 +214,18 @@ class Trainer:
         """
         self._validate([run for run in self.active if run.state.needs_validation])
         done = [run for run in self.active if run.state.is_done]
-        others_continue = len(done) < len(self.active)
-        for run in self.active:
-            is_early = run in done and others_continue
-            if run.file is not None and (is_early or self._is_checkpoint_step(run)):
-                with _guard(run):
-                    run.file.save(run.state.checkpoint())
+        early = done if len(done) < len(self.active) else []
+        due = [run for run in self.active if run.file is not None and (run in early or self._is_checkpoint_step(run))]
+        self._write_checkpoints(due)
         self._finish([run for run in done if run.is_active])
+
+    def _write_checkpoints(self, runs: Sequence[_Run]) -> None:
+        for run in runs:
+            assert run.file is not None
+            with _guard(run):
+                run.file.save(run.state.checkpoint())
+        if all(run in runs or run.file is None for run in self.active):
+            self._kept_at = time.monotonic()
 
     def _validate(self, runs: Sequence[_Run]) -> None:
         """Validate several banks with the same forward passes."""

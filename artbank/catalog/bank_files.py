@@ -23,14 +23,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from artbank.catalog.album import ALBUM
 from artbank.errors import BankError
 from artbank.records import BankRecord
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.tensor_files import parse_header
 
-if TYPE_CHECKING:  # both load torch, which cards and pages do without
+if TYPE_CHECKING:  # two of them load torch, which cards and pages do without
     from artbank.bank.bank import Bank
+    from artbank.bank.bank_file import BankFile
     from artbank.scoring.style_reference import StyleReference
 
 BANKS = "banks"
@@ -41,6 +43,7 @@ HISTORY = "history.json"
 PREVIEW = "preview.jpg"
 CARD = "card.md"
 
+_ALBUM_PICTURE = re.compile(r"album/[A-Za-z0-9_-]{1,64}\.webp")
 _FILES_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -71,6 +74,34 @@ def file_key(record: BankRecord, name: str = BANK) -> str:
     return "/".join(part for part in (bank_folder(record.collection, record.bank_id), files_id(record), name) if part)
 
 
+def read_files(store: Store, record: BankRecord) -> dict[str, bytes]:
+    """Fetch all files of a registered bank by name, but its card, which tells its place, and its page.
+
+    Raises:
+        BankError: The weights or the reference are missing or damaged.
+        OSError: The store failed.
+    """
+    folder = file_key(record).removesuffix(BANK)
+    listed = [stored.key.removeprefix(folder) for stored in store.list(folder)]
+    names = {BANK, REFERENCE, *filter(is_kept_file, listed)}
+    found = store.read_many([f"{folder}{name}" for name in sorted(names)])
+    files: dict[str, bytes] = {}
+    for key, data in found.items():
+        name = key.removeprefix(folder)
+        if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+            raise data
+        if name in (BANK, REFERENCE) and (fault := _find_fault(record, name, data)):
+            raise _damaged(record, fault)
+        if isinstance(data, bytes):
+            files[name] = data
+    return files
+
+
+def is_kept_file(name: str) -> bool:
+    """Return whether a name is that of a file that belongs to a bank wherever it is kept."""
+    return name in (BANK, REFERENCE, HISTORY, PREVIEW, ALBUM) or _ALBUM_PICTURE.fullmatch(name) is not None
+
+
 def load_bank(store: Store, record: BankRecord) -> Bank:
     """Fetch a registered bank, and check that its bytes are those that were registered.
 
@@ -80,10 +111,19 @@ def load_bank(store: Store, record: BankRecord) -> Bank:
     """
     from artbank.bank.bank import Bank
 
-    data = _read(store, record, BANK)
-    if fault := _find_fault(record, BANK, data):
-        raise _damaged(record, fault)
-    return Bank.from_bytes(data)
+    return Bank.from_bytes(_read_bank(store, record))
+
+
+def load_bank_file(store: Store, record: BankRecord) -> BankFile:
+    """Fetch a registered bank as its file holds it, without PyTorch.
+
+    Raises:
+        BankError: As `load_bank` does.
+        OSError: The store failed.
+    """
+    from artbank.bank.bank_file import read_bank_file
+
+    return read_bank_file(_read_bank(store, record))
 
 
 def load_reference(store: Store, record: BankRecord) -> StyleReference:
@@ -170,6 +210,14 @@ def _find_fault(record: BankRecord, name: str, data: bytes | Exception) -> str |
     except ValueError as error:
         return f"{key} is damaged: {error}"
     return None
+
+
+def _read_bank(store: Store, record: BankRecord) -> bytes:
+    """Return the bytes of a bank's file, checked to be those that were registered."""
+    data = _read(store, record, BANK)
+    if fault := _find_fault(record, BANK, data):
+        raise _damaged(record, fault)
+    return data
 
 
 def _damaged(record: BankRecord, fault: str) -> BankError:

@@ -16,25 +16,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pyarrow as pa
 
+from artbank.catalog.rows import Row, check_size, damaged_row, parse_row
 from artbank.errors import CatalogError
 from artbank.records import BankEvent, BankRecord
 from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.hashing import short_hash
 from artbank.runtime.style_names import split_version
 from artbank.store.objects import Store
-from artbank.store.parquet import read_table, table_bytes
-from artbank.store.table_limits import Limits
-
-_Row = TypeVar("_Row", BankRecord, BankEvent)
-_LIMITS = Limits(num_rows=100, num_bytes=16 * 2**20)  # of the file of one row; a row takes some kilobytes
-_REQUIRED = {
-    BankRecord: ("bank_id", "collection", "version", "created_at", "base_model_hash", "weights_uri", "weights_sha256"),
-    BankEvent: ("collection", "version", "bank_id", "action", "at"),
-}
+from artbank.store.parquet import table_bytes
 
 
 def make_bank_id(*, fingerprint: str, recipe_digest: str, base_model_hash: str, attempt: int = 0) -> str:
@@ -211,40 +204,31 @@ class Catalog:
         self._events.create(f"{_folder(bank.collection)}/{name}.parquet", data)
         return event
 
-    def _read(self, kind: type[_Row], store: Store, collection: str | None = None) -> list[_Row]:
+    def _read(self, kind: type[Row], store: Store, collection: str | None = None) -> list[Row]:
         sizes = _list_rows(store, collection)
         for key, size in sizes.items():
-            _check_size(store.uri_of(key), size)
+            check_size(store.uri_of(key), size)
         found = _fetch(store, sizes)
         return [self._parse(kind, store, key, found[key]) for key in sizes]
 
-    def _inspect(self, kind: type[_Row], folder: str, faults: dict[str, str]) -> list[_Row]:
+    def _inspect(self, kind: type[Row], folder: str, faults: dict[str, str]) -> list[Row]:
         """Return the rows of one folder that can be read; add the others to `faults`."""
         store = self._root.child(folder)
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for key, size in _list_rows(store).items():
             try:
-                _check_size(store.uri_of(key), size)
+                check_size(store.uri_of(key), size)
                 rows.append(self._parse(kind, store, key, _fetch(store, {key: size})[key]))
             except CatalogError as error:
                 faults[f"catalog/{folder}/{key}"] = str(error)
         return rows
 
-    def _parse(self, kind: type[_Row], store: Store, key: str, data: bytes) -> _Row:
+    def _parse(self, kind: type[Row], store: Store, key: str, data: bytes) -> Row:
         where = store.uri_of(key)
-        try:
-            rows = kind.from_table(read_table(data, kind.SCHEMA, limits=_LIMITS))
-        except (pa.ArrowException, ValueError, OverflowError) as error:
-            raise _damaged(where, f"it cannot be read as a Parquet file of such a row ({error})") from error
-        if len(rows) != 1:
-            raise _damaged(where, f"it has {len(rows)} rows")
-        [row] = rows
-        missing = [name for name in _REQUIRED[kind] if getattr(row, name) is None]
-        if missing:
-            raise _damaged(where, f"its row has no {', '.join(missing)}")
+        row = parse_row(kind, data, where)
         folder = key.partition("/")[0]
         if folder != _folder(row.collection) or (kind is BankRecord and key != _row_key(row.collection, row.bank_id)):
-            raise _damaged(where, f"its row belongs to bank {row.bank_id} of {row.collection}")
+            raise damaged_row(where, f"its row belongs to bank {row.bank_id} of {row.collection}")
         return row
 
 
@@ -260,22 +244,10 @@ def _folder(collection: str) -> str:
     return f"collection={collection}"
 
 
-def _damaged(where: str, found: str) -> CatalogError:
-    return CatalogError(
-        f"{where} should hold one row of the catalog, but {found}; "
-        "restore the file, or move it out of the catalog (training registers a bank without a row again)"
-    )
-
-
 def _list_rows(store: Store, collection: str | None = None) -> dict[str, int]:
     """Return the sizes of the files with rows by key."""
     listed = store.list(_folder(collection) if collection else "")
     return {stored.key: stored.size for stored in listed if stored.key.endswith(".parquet")}
-
-
-def _check_size(where: str, size: int) -> None:
-    if size > _LIMITS.num_bytes:
-        raise _damaged(where, f"it has {size:,} bytes, more than {_LIMITS.num_bytes:,}")
 
 
 def _fetch(store: Store, sizes: Mapping[str, int]) -> dict[str, bytes]:

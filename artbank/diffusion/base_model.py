@@ -1,11 +1,10 @@
 """The frozen base model: the networks of a Stable Diffusion, and the numbers that depend on which one it is.
 
-Shape legend: B samples, P prompts of each sample, L tokens of a prompt (77), D text width, V words of the vocabulary;
-C latent channels (4), h x w latent size: the image's size divided by `latent_factor`. Images are -1..1. Latents are
-scaled by the VAE's factor.
+Shape legend: B samples, P prompts of each sample, L rows of an encoded prompt (77, or 78 with a pooled vector), D text
+width, V words of the vocabulary; C latent channels (4), h x w latent size: the image's size divided by `latent_factor`.
+Images are -1..1. Latents are scaled by the VAE's factor.
 
-`prompt_encoder` encodes prompts and `unet` runs the UNet; a family with other text encoders or another UNet changes
-those two modules.
+`text_encoders` encodes prompts and `unet` runs the UNet; `family` tells what differs between Stable Diffusion and SDXL.
 """
 
 from __future__ import annotations
@@ -16,21 +15,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from artbank.config import RunConfig
+from artbank.config import StylizeConfig
+from artbank.credentials import redact
 from artbank.diffusion.devices import pick_device, pick_dtype
+from artbank.diffusion.family import Family, find_family
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.loading import load_parts
+from artbank.diffusion.lora import merge_loras
+from artbank.diffusion.lora_files import LoraFile, fetch_loras
+from artbank.diffusion.model_checks import check_parts
 from artbank.diffusion.prompt_encoder import PromptEncoder
-from artbank.diffusion.unet import Denoiser, PromptCache, find_unsupported
-from artbank.diffusion.weights import hash_base_model
-from artbank.errors import BaseModelError
+from artbank.diffusion.text_encoders import TextEncoders
+from artbank.diffusion.unet import Denoiser, PromptCache
+from artbank.diffusion.weights import MINI, hash_base_model
+from artbank.lora_specs import MergedLora
+from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
+from artbank.runtime.stages import show_stage
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +49,14 @@ _CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes o
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A frozen Stable Diffusion of 1.x or 2.x shape.
+    """A frozen Stable Diffusion of 1.x or 2.x shape, or an SDXL.
 
     Attributes:
         id: The name it was asked for by.
         hash: SHA-256, hex, of the files it was loaded from.
+        text_encoder_2: The second text encoder of an SDXL, and below it its tokenizer.
         compile_after: Calls with one shape after which the UNet is compiled for it; see `unet.Denoiser`.
+        loras: The LoRAs that are merged into it; they do not change its hash, so that its banks go on fitting.
     """
 
     id: str
@@ -56,7 +66,10 @@ class BaseModel:
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     scheduler: DDIMScheduler
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    tokenizer_2: CLIPTokenizer | None = None
     compile_after: int | None = None
+    loras: tuple[MergedLora, ...] = ()
 
     @classmethod
     def load(
@@ -67,6 +80,7 @@ class BaseModel:
         device: str = "auto",
         dtype: str = "auto",
         compiling: str = "auto",
+        loras: Sequence[LoraFile] = (),
     ) -> BaseModel:
         """Load a base model and freeze it.
 
@@ -76,9 +90,10 @@ class BaseModel:
             device: See `pick_device`.
             dtype: See `pick_dtype`.
             compiling: `on`: compile the UNet for every image size; `off`; `auto`: on CUDA, for the common sizes.
+            loras: LoRA files to merge into it, from `lora_files.fetch_loras`.
 
         Raises:
-            BaseModelError: There is no such model, a part is missing, or its parts do not fit together.
+            BaseModelError: There is no such model, a part is missing, or parts and LoRAs do not fit together.
             ConfigError: There is no such device.
             OSError: The store or the hub failed.
         """
@@ -87,15 +102,33 @@ class BaseModel:
         precision = pick_dtype(dtype, target)
         compile_after = _choose_compile_after(compiling, target)
         parts = load_parts(folder, precision)
-        model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after)
+        merged = tuple(lora.merged for lora in loras)
+        model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after, loras=merged)
         model.check_supported(folder)
-        networks: tuple[nn.Module, ...] = (model.unet, model.vae, model.text_encoder)
-        for network in networks:
+        merge_loras(
+            model.unet, {part.folder: getattr(model, part.folder) for part in model.family.text_encoders}, loras
+        )
+        for network in model.networks.values():
             nn.Module.to(network.requires_grad_(False).eval(), target)
         for network in (model.unet, model.vae):
             nn.Module.to(network, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         logger.info("loaded base model %s on %s in %s", source, target, precision)
         return model
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by the names of their folders."""
+        return {name: getattr(self, name) for name in self.family.networks}
+
+    def check_supported(self, folder: Path) -> None:
+        """Check that the parts, from a folder, fit together and are of a supported kind; see `check_parts`."""
+        encoders: list[Any] = [getattr(self, part.folder) for part in self.family.text_encoders]
+        check_parts(folder, self.unet, self.vae, self.scheduler, encoders)
+
+    @cached_property
+    def family(self) -> Family:
+        """The family of the model."""
+        return find_family(self.unet.config)
 
     @cached_property
     def device(self) -> torch.device:
@@ -110,8 +143,8 @@ class BaseModel:
     @cached_property
     def float32_copy(self) -> BaseModel:
         """A copy of the model in float32, made at the first use."""
-        networks = {name: copy.deepcopy(getattr(self, name)).float() for name in ("unet", "vae", "text_encoder")}
-        return replace(self, **networks, compile_after=None)
+        copies: dict[str, Any] = {name: copy.deepcopy(network).float() for name, network in self.networks.items()}
+        return replace(self, **copies, compile_after=None)
 
     @property
     def is_compiled(self) -> bool:
@@ -124,9 +157,20 @@ class BaseModel:
         return Denoiser(self.unet, compile_after=self.compile_after)
 
     @cached_property
+    def prompt_encoders(self) -> tuple[PromptEncoder, ...]:
+        """The text encoders with their tokenizers."""
+        parts = self.family.text_encoders
+        return tuple(PromptEncoder(getattr(self, part.folder), getattr(self, part.tokenizer)) for part in parts)
+
+    @property
     def prompt_encoder(self) -> PromptEncoder:
-        """The text encoder with its tokenizer."""
-        return PromptEncoder(self.text_encoder, self.tokenizer)
+        """The first text encoder."""
+        return self.prompt_encoders[0]
+
+    @cached_property
+    def text_encoders(self) -> TextEncoders:
+        """All text encoders, for prompts as the UNet takes them."""
+        return TextEncoders(self.prompt_encoders, self.family)
 
     @property
     def latent_factor(self) -> int:
@@ -136,7 +180,7 @@ class BaseModel:
     @property
     def size_multiple_px(self) -> int:
         """The sides of an image must be multiples of this, px, so that every level of the UNet halves evenly."""
-        return self.latent_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        return max(self.latent_factor * 2 ** (len(self.unet.config.block_out_channels) - 1), self.family.bucket_px)
 
     @property
     def native_px(self) -> int:
@@ -158,9 +202,15 @@ class BaseModel:
             )
 
     @property
+    def text_widths(self) -> dict[str, int]:
+        """The width of a word's embedding for each text encoder, by the name that a bank gives to its vectors."""
+        parts = self.family.text_encoders
+        return {part.name: getattr(self, part.folder).config.hidden_size for part in parts}
+
+    @property
     def text_width(self) -> int:
-        """D, the width of a word's embedding."""
-        return self.text_encoder.config.hidden_size
+        """D, the width of a word's embedding for all text encoders together."""
+        return sum(self.text_widths.values())
 
     @property
     def prediction_type(self) -> str:
@@ -175,8 +225,8 @@ class BaseModel:
     def encode_prompts(
         self, prompts: Sequence[str], vectors: Tensor | None = None, style_numbers: Sequence[int] | None = None
     ) -> Tensor:
-        """Encode prompts, [B, L, D]; see `PromptEncoder.encode`."""
-        return self.prompt_encoder.encode(prompts, vectors, style_numbers)
+        """Encode prompts, [B, L, D]; see `TextEncoders.encode`."""
+        return self.text_encoders.encode(prompts, vectors, style_numbers)
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,7 +243,13 @@ class BaseModel:
         return self.vae.decode(unscaled.contiguous(memory_format=torch.channels_last)).sample.float()
 
     def predict(
-        self, latents: Tensor, timesteps: Tensor | int, prompts: Tensor | PromptCache, *, num_prompts: int = 1
+        self,
+        latents: Tensor,
+        timesteps: Tensor | int,
+        prompts: Tensor | PromptCache,
+        *,
+        num_prompts: int = 1,
+        sizes: Tensor | None = None,
     ) -> Tensor:
         """Run the UNet on samples; returns its predictions, float32 [P * B, C, h, w], prompt by prompt.
 
@@ -202,13 +258,21 @@ class BaseModel:
             timesteps: [B], or one for all samples, 0..999.
             prompts: Encoded prompts: [B, L, D], or [P, L, D] that all samples share; or their `PromptCache`.
             num_prompts: P, the prompts that every sample is denoised with; 1 if each sample has its own.
+            sizes: For SDXL, the sizes [B, 6] of each image, see `unet`; by default those of a whole image of this size.
         """
         cache = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
         if isinstance(timesteps, int):
             times = self.denoiser.embed_time(timesteps)
         else:
             times = self.denoiser.embed_times(timesteps)
-        return self.denoiser(latents, times, cache, num_prompts=num_prompts)
+        embedded = self._embed_sizes(latents, sizes) if self.family.takes_pooled_text else None
+        return self.denoiser(latents, times, cache, num_prompts=num_prompts, sizes=embedded)
+
+    def _embed_sizes(self, latents: Tensor, sizes: Tensor | None) -> Tensor:
+        if sizes is not None:
+            return self.denoiser.embed_sizes(sizes)
+        height, width = latents.shape[2:]
+        return self.denoiser.embed_size(height * self.latent_factor, width * self.latent_factor)
 
     def implied_noise(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
         """Return the noise in `latents` at a timestep that a prediction implies, for either prediction type."""
@@ -222,38 +286,6 @@ class BaseModel:
         alpha = self.scheduler.alphas_cumprod[timestep].item()
         return alpha**0.5, (1 - alpha) ** 0.5
 
-    def check_supported(self, folder: Path) -> None:
-        """Check that the parts fit together and are of a supported kind; works before their weights are loaded, too.
-
-        Args:
-            folder: Named in the error.
-
-        Raises:
-            BaseModelError: They do not fit, or the model is of another kind.
-        """
-        unet = self.unet.config
-        if unet.cross_attention_dim != self.text_width:
-            raise BaseModelError(
-                f"{folder}: expected a UNet for text of width {self.text_width}, the text encoder's, "
-                f"found one for {unet.cross_attention_dim}; take both from the same model"
-            )
-        if unsupported := find_unsupported(self.unet):
-            raise BaseModelError(
-                f"{folder}: expected a UNet of Stable Diffusion 1.x or 2.x, found one with {unsupported}; "
-                "take another model"
-            )
-        latent_channels = self.vae.config.latent_channels
-        if unet.in_channels != latent_channels:
-            raise BaseModelError(
-                f"{folder}: expected a UNet for the VAE's {latent_channels} channels, "
-                f"found one for {unet.in_channels}; inpainting and depth models are not supported"
-            )
-        if self.prediction_type not in ("epsilon", "v_prediction"):
-            raise BaseModelError(
-                f"{folder}: expected prediction type epsilon or v_prediction, found {self.prediction_type}; "
-                "take another model"
-            )
-
 
 def _choose_compile_after(compiling: str, device: torch.device) -> int | None:
     """Return after how many calls with one shape the UNet is compiled; None for never."""
@@ -265,16 +297,20 @@ def _choose_compile_after(compiling: str, device: torch.device) -> int | None:
 
 
 def load_base_model(config: RunConfig) -> BaseModel:
-    """Return the base model of a run; the process loads it once.
+    """Return the base model of a run with its LoRAs; the process loads it once.
 
     Raises:
-        BaseModelError: There is no such model, or a part is missing.
+        BaseModelError: There is no such model or LoRA, or a part is missing.
         ConfigError: There is no such device.
         OSError: The store or the hub failed.
     """
-    return _load_base_model(config.base_model, config.revision, config.device, config.dtype, config.compiling)
+    loras = fetch_loras(config.loras) if isinstance(config, StylizeConfig) else ()  # anew: a file may have changed
+    return _load_base_model(config.base_model, config.revision, config.device, config.dtype, config.compiling, loras)
 
 
 @LoadOnce
-def _load_base_model(source: str, revision: str | None, device: str, dtype: str, compiling: str) -> BaseModel:
-    return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling)
+def _load_base_model(
+    source: str, revision: str | None, device: str, dtype: str, compiling: str, loras: tuple[LoraFile, ...]
+) -> BaseModel:
+    show_stage(f"loading {'the embedded model' if source == MINI else f'the base model {redact(source)}'}")
+    return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling, loras=loras)

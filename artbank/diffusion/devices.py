@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from artbank.config import RunConfig
 from artbank.errors import ConfigError
 
 
@@ -28,14 +27,6 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return getattr(torch, dtype)
-
-
-def device_kind(config: RunConfig) -> str | None:
-    """Return the type of device that a run will use: cuda, mps or cpu; None if other machines choose it."""
-    if config.device != "auto":
-        return config.device.partition(":")[0]
-    runs_here = config.runner in ("auto", "threads", "dask")
-    return pick_device().type if runs_here else None
 
 
 def _best_device_type() -> str:

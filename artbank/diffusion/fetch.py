@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from artbank.diffusion.cache import cache_folder, hash_files
+from artbank.diffusion.single_file import convert, find_converted, find_kind, is_single_file
 from artbank.diffusion.weights import HUB_PATTERNS, MINI, PARTS, SUFFIXES, check_base_model, hash_base_model
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
@@ -26,7 +27,8 @@ def fetch_base_model(source: str, revision: str | None = None) -> Path:
     """Return the local folder of a base model, checked; fetches the model if it is not on this machine.
 
     Args:
-        source: `mini`, a local folder, a store URI such as `s3://models/sd15`, or a hub id such as `owner/name`.
+        source: `mini`, a local folder, a store URI such as `s3://models/sd15`, a hub id such as `owner/name`, or a
+            single `.safetensors` file, local or in a store.
         revision: Commit, tag or branch of a hub id.
 
     Raises:
@@ -41,12 +43,15 @@ def fetch_base_model(source: str, revision: str | None = None) -> Path:
 def find_local(source: str, revision: str | None = None) -> Path | None:
     """Return the folder of a base model that is already on this machine, unchecked; None if it is not.
 
-    A store URI costs one listing; a hub id costs no request.
+    A store URI costs one listing; a hub id costs no request. A single file counts once it was converted.
 
     Raises:
         BaseModelError: The source is neither folder, store URI nor hub id.
         OSError: The store failed.
     """
+    if is_single_file(source):
+        path = _find_file(source)
+        return path and find_converted(path)
     if "://" not in source:
         with contextlib.suppress(BaseModelError):
             return _locate(source, revision, local_files_only=True)
@@ -54,11 +59,6 @@ def find_local(source: str, revision: str | None = None) -> Path | None:
         return None
     copy = plan_local_copy(source)
     return copy.folder if copy.is_intact() else None
-
-
-def cache_folder() -> Path:
-    """Return the folder of models fetched from stores: `$ARTBANK_CACHE`, else `~/.cache/artbank`."""
-    return Path(os.environ.get("ARTBANK_CACHE") or Path.home() / ".cache/artbank")
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,20 @@ class LocalCopy:
         self.checksum_file.write_text(checksum)
         return self.folder
 
+    def fetch_file(self) -> Path:
+        """Copy a single file with its settings, once, and return its path.
+
+        Raises:
+            BaseModelError: See `single_file.find_kind`; names the file's place in the store.
+            OSError: The store failed.
+        """
+        name = self.objects[0].key
+
+        def check(folder: Path) -> None:
+            find_kind(folder / name)
+
+        return self.fetch(check) / name
+
     def check(self, folder: Path, check: Callable[[Path], None]) -> None:
         """Check files that are a copy of the model; an error names the model's place instead of their folder.
 
@@ -154,6 +168,11 @@ def plan_copy(store: Store, objects: list[StoredObject], hash_folder: Callable[[
 def _locate(source: str, revision: str | None, *, local_files_only: bool = False) -> Path:
     if source == MINI:
         return WEIGHTS
+    if is_single_file(source):
+        path = plan_file_copy(source).fetch_file() if "://" in source else _find_file(source)
+        if path is None:
+            raise BaseModelError(f"base model {source!r} is no file; correct its path")
+        return convert(path)
     if Path(source).expanduser().is_dir():
         return Path(source).expanduser().resolve()
     if "://" in source:
@@ -162,10 +181,37 @@ def _locate(source: str, revision: str | None, *, local_files_only: bool = False
     return _download_from_hub(source, revision, local_files_only=local_files_only)
 
 
+def plan_file_copy(uri: str) -> LocalCopy:
+    """List a single file of a base model in a store, and the settings in a folder of its name beside it.
+
+    Raises:
+        BaseModelError: There is no such file.
+        OSError: The store failed.
+    """
+    parent, _, name = uri.rpartition("/")
+    store = Store.open(parent)
+    stem = name.removesuffix(Path(name).suffix)
+    beside = [o for o in store.list(stem + "/") if Path(o.key).suffix in (".json", ".txt")]
+    file = [o for o in store.list_files() if o.key == name]
+    if not file:
+        raise BaseModelError(f"{uri}: expected a safetensors file of a base model, found none; correct the URI")
+    return plan_copy(store, [*file, *beside], hash_files)
+
+
+def _find_file(source: str) -> Path | None:
+    """Return the path of a single file on this machine, or of its copy from a store; None if it is not here."""
+    if "://" not in source:
+        path = Path(source).expanduser()
+        return path.resolve() if path.is_file() else None
+    copy = plan_file_copy(source)
+    return copy.folder / copy.objects[0].key if copy.is_intact() else None
+
+
 def _check_hub_id(source: str) -> None:
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
         raise BaseModelError(
-            f"base model {source!r} is no folder; expected 'mini', a folder, a store URI or a hub id owner/name"
+            f"base model {source!r} is no folder; expected 'mini', a folder, a single .safetensors file, a store URI "
+            "or a hub id owner/name"
         )
 
 

@@ -1,4 +1,4 @@
-"""Load the parts of a Stable Diffusion from a checked local folder."""
+"""Load the parts of a base model from a checked local folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from artbank.diffusion.family import Family, read_family
+from artbank.diffusion.prompt_encoder import ClipText
 from artbank.diffusion.weights import find_variants
 from artbank.errors import BaseModelError
+
+KINDS: dict[str, Any] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+}
+"""The classes of the networks by their folders."""
 
 
 @contextmanager
@@ -33,28 +43,30 @@ def no_progress_bars() -> Iterator[None]:
 
 @no_progress_bars()
 def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
-    """Load UNet, VAE, text encoder, tokenizer and scheduler from a folder in diffusers' layout, on CPU.
+    """Load the parts of a folder in diffusers' layout on CPU, in the order of the fields of `BaseModel`.
+
+    These are UNet, VAE, text encoder, tokenizer and scheduler; then the second text encoder and tokenizer of an SDXL.
 
     Raises:
         BaseModelError: A part cannot be loaded, or weights are missing in it; names them.
     """
+    family = read_family(folder)
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     variants = find_variants(folder)
+    networks: dict[str, Any] = {}
+    missing = []
     try:
-        unet, unet_info = _load(UNet2DConditionModel, folder / "unet", variants, dtype=dtype, **options)
-        vae, vae_info = _load(AutoencoderKL, folder / "vae", variants, dtype=dtype, **options)
-        text_encoder, text_info = _load(CLIPTextModel, folder / "text_encoder", variants, dtype=dtype, **options)
-        tokenizer = _load_tokenizer(folder, text_encoder)
-        scheduler = _load_scheduler(folder)
+        for part in family.networks:
+            own_dtype = _dtype_of(part, folder, family, dtype)
+            networks[part], info = _load(KINDS[part], folder / part, variants, dtype=own_dtype, **options)
+            missing += [f"{part} {name}" for name in sorted(info["missing_keys"])]
+        parts = _arrange(folder, family, networks)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
-    missing = []
-    for part, info in (("unet", unet_info), ("vae", vae_info), ("text_encoder", text_info)):
-        missing += [f"{part} {name}" for name in sorted(info["missing_keys"])]
     if missing:  # the libraries would only warn, and leave these tensors random
         named = ", ".join(missing[:3])
         raise _loading_error(folder, f"{len(missing)} tensors are missing in its weights, such as {named}")
-    return unet, vae, text_encoder, tokenizer, scheduler
+    return parts
 
 
 def load_shapes(folder: Path) -> tuple[Any, ...]:
@@ -63,16 +75,30 @@ def load_shapes(folder: Path) -> tuple[Any, ...]:
     Raises:
         BaseModelError: The settings of a part cannot be read.
     """
+    family = read_family(folder)
     try:
         with torch.device("meta"):
-            unet = _build_empty(UNet2DConditionModel, folder / "unet")
-            vae = _build_empty(AutoencoderKL, folder / "vae")
-            text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
-        tokenizer = _load_tokenizer(folder, text_encoder)
-        scheduler = _load_scheduler(folder)
+            networks = {part: _build_empty(KINDS[part], folder / part) for part in family.networks}
+        return _arrange(folder, family, networks)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
-    return unet, vae, text_encoder, tokenizer, scheduler
+
+
+def _arrange(folder: Path, family: Family, networks: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Load what is no network, and return all parts in the order of the fields of `BaseModel`."""
+    encoders: list[Any] = []
+    for part in family.text_encoders:
+        encoder = networks[part.folder]
+        encoders += [encoder, _load_tokenizer(folder / part.tokenizer, encoder)]
+    return networks["unet"], networks["vae"], *encoders[:2], _load_scheduler(folder), *encoders[2:]
+
+
+def _dtype_of(part: str, folder: Path, family: Family, dtype: torch.dtype) -> torch.dtype:
+    """Return the precision of a part: the VAE of an SDXL overflows in float16, unless its settings say otherwise."""
+    if part != "vae" or dtype != torch.float16 or not family.takes_pooled_text:
+        return dtype
+    is_safe = AutoencoderKL.load_config(folder / part).get("force_upcast") is False
+    return dtype if is_safe else torch.float32
 
 
 def _load(kind: Any, folder: Path, variants: Mapping[str, str | None], **options: Any) -> tuple[Any, dict[str, Any]]:
@@ -83,12 +109,14 @@ def _load(kind: Any, folder: Path, variants: Mapping[str, str | None], **options
 
 
 def _build_empty(kind: Any, folder: Path) -> Any:
+    if kind in (CLIPTextModel, CLIPTextModelWithProjection):
+        return kind(CLIPTextConfig.from_pretrained(folder))
     return kind.from_config(kind.load_config(folder))
 
 
-def _load_tokenizer(folder: Path, text_encoder: CLIPTextModel) -> CLIPTokenizer:
+def _load_tokenizer(folder: Path, text_encoder: ClipText) -> CLIPTokenizer:
     """Load the tokenizer; one whose settings name no longest text, or a longer one, gets that of the text encoder."""
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     most = text_encoder.config.max_position_embeddings
     if tokenizer.model_max_length > most:  # the library puts 10^30 where there is none
         tokenizer.model_max_length = most

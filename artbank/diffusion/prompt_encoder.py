@@ -1,6 +1,7 @@
 """CLIP's text encoder, for prompts in which the vectors of a bank stand for a style.
 
-Shape legend: B prompts, L tokens of a prompt (77), D text width, V words of the vocabulary; S styles of K vectors.
+Shape legend: B prompts, L tokens of a prompt (77), D text width, V words of the vocabulary, P width of a pooled vector;
+S styles of K vectors.
 
 Source: new words beside a frozen vocabulary are textual inversion (Gal et al., ICLR 2023).
 """
@@ -12,12 +13,12 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from artbank.diffusion.tensors import copy_to_device
 from artbank.errors import ConfigError
@@ -25,19 +26,33 @@ from artbank.errors import ConfigError
 STYLE_PLACEHOLDER = "{style}"
 """The part of a prompt that is replaced by the vectors of a bank."""
 
+ClipText = CLIPTextModel | CLIPTextModelWithProjection
+
 _ORDINARY_TEXT = "a painting of a house beside a road under a cloudy sky"
+
+
+def without_placeholder(text: str) -> str:
+    """Return a text of others that can stand in a prompt: without `{style}`, also where its removal would form it."""
+    while STYLE_PLACEHOLDER in text:
+        text = text.replace(STYLE_PLACEHOLDER, "")
+    return text
 
 
 class PromptEncoder:
     """A frozen text encoder and its tokenizer; several threads may encode at once."""
 
-    def __init__(self, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer):
+    def __init__(self, text_encoder: ClipText, tokenizer: CLIPTokenizer):
         """Wrap an encoder that is already on its device."""
         self._encoder = text_encoder
         self._tokenizer = tokenizer
         self._device = text_encoder.device
         self._max_tokens = tokenizer.model_max_length
         self._of_thread = threading.local()
+
+    @property
+    def width(self) -> int:
+        """D, the width of a word's embedding and of a state."""
+        return self._encoder.config.hidden_size
 
     @cached_property
     def vocabulary(self) -> Tensor:
@@ -89,17 +104,46 @@ class PromptEncoder:
         Raises:
             ConfigError: A prompt has `{style}` twice, or has it without vectors.
         """
+        rows = self._tokenize_all(prompts, vectors, style_numbers)
+        return self._run(rows, vectors).last_hidden_state
+
+    def encode_for_sdxl(
+        self, prompts: Sequence[str], vectors: Tensor | None = None, style_numbers: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encode prompts as SDXL takes them; see `encode`.
+
+        Returns:
+            The states before the last layer, [B, L, D], and the projection of the last state at each text's end,
+            [B, P]; None from an encoder without a projection.
+        """
+        rows = self._tokenize_all(prompts, vectors, style_numbers)
+        output = self._run(rows, vectors, output_hidden_states=True)
+        states = output.hidden_states[-2]
+        if not isinstance(self._encoder, CLIPTextModelWithProjection):
+            return states, None
+        # The library's own pooling takes the highest id for the end of a text if the settings are old: a vector's.
+        end_token: Any = self._tokenizer.eos_token_id
+        ends = copy_to_device(torch.tensor([row.index(end_token) for row in rows]), self._device)
+        at_end = output.last_hidden_state[torch.arange(len(rows), device=self._device), ends]  # [B, D]
+        return states, self._encoder.text_projection(at_end)
+
+    def _tokenize_all(
+        self, prompts: Sequence[str], vectors: Tensor | None, style_numbers: Sequence[int] | None
+    ) -> list[list[int]]:
         num_vectors = 0 if vectors is None else vectors.shape[-2]
         numbers = style_numbers or [0] * len(prompts)
-        rows = [self.tokenize(prompt, num_vectors, number) for prompt, number in zip(prompts, numbers, strict=True)]
+        return [self.tokenize(prompt, num_vectors, number) for prompt, number in zip(prompts, numbers, strict=True)]
+
+    def _run(self, rows: list[list[int]], vectors: Tensor | None, **options: Any) -> Any:
+        """Run the encoder on the token ids of B prompts, with vectors as further words."""
         ids = copy_to_device(torch.tensor(rows), self._device)  # [B, L]
         if vectors is None:
-            return self._encoder(ids).last_hidden_state
+            return self._encoder(ids, **options)
         new_words = vectors.flatten(0, -2).to(self._device, self.vocabulary.dtype)  # [S * K, D]
         weights = {self._embedding_name: torch.cat([self.vocabulary, new_words])}  # [V + S * K, D]
-        return functional_call(self._own_encoder(), weights, (ids,)).last_hidden_state
+        return functional_call(self._own_encoder(), weights, (ids,), options)
 
-    def _own_encoder(self) -> CLIPTextModel:
+    def _own_encoder(self) -> ClipText:
         """Return this thread's encoder: a copy of the modules that shares their weights.
 
         `functional_call` puts the style into the module for the length of a call, where another thread would find it.
@@ -145,7 +189,7 @@ class PromptEncoder:
         return next(f"{name}.weight" for name, module in self._encoder.named_modules() if module is table)
 
 
-def _copy_modules(encoder: CLIPTextModel) -> CLIPTextModel:
+def _copy_modules(encoder: ClipText) -> ClipText:
     """Copy the modules of an encoder, but none of its weights."""
     weights = {id(weight): weight for weight in chain(encoder.parameters(), encoder.buffers())}
     return copy.deepcopy(encoder, cast("dict[int, object]", weights))

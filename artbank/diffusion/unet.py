@@ -1,9 +1,12 @@
 """UNet forward pass for several prompts per sample, with cached cross-attention keys and values.
 
-Shape legend: B samples, P prompts that each sample is denoised with, G cached prompts; L tokens, D text width; H heads
-of d; C x h x w latents, E width of a time embedding; T = h * w positions of a level.
+Shape legend: B samples, P prompts that each sample is denoised with, G cached prompts; L tokens, D text width, Q width
+of a pooled prompt; H heads of d; C x h x w latents, E width of a time embedding, F width of the six sizes of an image;
+T = h * w positions of a level.
 
-The forward pass is Stable Diffusion's own, over the parts of diffusers' UNet. Two changes save work and change no
+The forward pass is Stable Diffusion's own, over the parts of diffusers' UNet. That of SDXL adds to the time embedding
+one of the pooled prompt and of the sizes: the original height and width of an image, the top and left of its crop, and
+the height and width of that, px. Two changes save work and change no
 result: samples are repeated for their P prompts only from the first cross-attention on, and the keys and values of a
 prompt are computed once instead of at every step and for every sample.
 """
@@ -20,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artbank.diffusion.compilation import Compiled
+from artbank.diffusion.text_encoders import split_pooled
 
 KeyValue = tuple[Tensor, Tensor]
 """Keys and values of G prompts at one cross-attention, each [G, H, L, d]."""
@@ -27,7 +31,6 @@ KeyValue = tuple[Tensor, Tensor]
 _BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D", "UpBlock2D"}
 _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
     "class_embed_type",
-    "addition_embed_type",
     "encoder_hid_dim_type",
     "time_cond_proj_dim",
     "time_embedding_act_fn",
@@ -38,15 +41,25 @@ _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
 )
 
 
+NUM_SIZES = 6
+"""Numbers of an image that SDXL takes: original height and width, top and left of the crop, its height and width."""
+
+
 @dataclass(frozen=True)
 class PromptCache:
-    """The keys and values of G prompts, one pair for each cross-attention of the UNet."""
+    """What a UNet computes once from G prompts.
+
+    Attributes:
+        pairs: Keys and values, one pair for each cross-attention.
+        pooled: The pooled prompts [G, Q]; None for a UNet that takes none.
+    """
 
     pairs: tuple[KeyValue, ...]
+    pooled: Tensor | None = None
 
 
 class Denoiser:
-    """A frozen UNet of Stable Diffusion 1.x or 2.x shape."""
+    """A frozen UNet in the shape of Stable Diffusion 1.x, 2.x or SDXL."""
 
     def __init__(self, unet: UNet2DConditionModel, *, compile_after: int | None = None):
         """Wrap a UNet.
@@ -61,20 +74,25 @@ class Denoiser:
         self._cross_attentions = [
             block.attn2 for transformer in _transformers(unet) for block in transformer.transformer_blocks
         ]
+        self._pooled_width = count_pooled(unet)
         self._time_embeddings: dict[int, Tensor] = {}
+        self._size_embeddings: dict[tuple[int, int], Tensor] = {}
         self._forward: Callable[..., Tensor] = _forward
         if compile_after is not None:
             self._forward = Compiled(_forward, _shape_of_call, after=compile_after)
 
     def cache_prompts(self, prompts: Tensor) -> PromptCache:
-        """Compute the keys and values of prompts [G, L, D]; gradients flow to the prompts."""
+        """Compute the keys and values of encoded prompts, see `text_encoders`; gradients flow to the prompts."""
         prompts = prompts.to(self._dtype)
+        pooled = None
+        if self._pooled_width:
+            prompts, pooled = split_pooled(prompts, self._pooled_width)
         pairs = []
         for attention in self._cross_attentions:
             key = _split_heads(attention, attention.to_k(prompts))
             value = _split_heads(attention, attention.to_v(prompts))
             pairs.append((key, value))
-        return PromptCache(tuple(pairs))
+        return PromptCache(tuple(pairs), pooled)
 
     def embed_time(self, timestep: int) -> Tensor:
         """Return the embedding [1, E] of a timestep; it is computed once."""
@@ -87,7 +105,28 @@ class Denoiser:
         """Return the embeddings [B, E] of timesteps [B]."""
         return self.unet.time_embedding(self.unet.time_proj(timesteps).to(self._dtype))
 
-    def __call__(self, latents: Tensor, times: Tensor, prompts: PromptCache, *, num_prompts: int = 1) -> Tensor:
+    def embed_size(self, height_px: int, width_px: int) -> Tensor:
+        """Return the embedding [1, F] of the sizes of an image that is no crop; it is computed once."""
+        size = (height_px, width_px)
+        if size not in self._size_embeddings:
+            with torch.no_grad():
+                sizes = torch.tensor([[*size, 0, 0, *size]], device=self._device)
+                self._size_embeddings[size] = self.embed_sizes(sizes)
+        return self._size_embeddings[size]
+
+    def embed_sizes(self, sizes: Tensor) -> Tensor:
+        """Return the embeddings [B, F] of the sizes [B, 6] of images, px."""
+        return self.unet.add_time_proj(sizes.flatten()).reshape(len(sizes), -1)
+
+    def __call__(
+        self,
+        latents: Tensor,
+        times: Tensor,
+        prompts: PromptCache,
+        *,
+        num_prompts: int = 1,
+        sizes: Tensor | None = None,
+    ) -> Tensor:
         """Predict for every sample with each of its prompts; returns float32 [P * B, C, h, w], prompt by prompt.
 
         Args:
@@ -95,27 +134,51 @@ class Denoiser:
             times: Time embeddings [1, E], or [B, E] if P is 1.
             prompts: The cache of G prompts: G = P, or G = P * B.
             num_prompts: P.
+            sizes: Embeddings of the images' sizes, [1, F] or [B, F], for a UNet that takes them.
         """
+        if prompts.pooled is not None and sizes is not None:
+            added = times + self._embed_pooled(prompts.pooled, sizes)
+            times = _share(added, num_prompts * len(latents))
         sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
         # Always a copy: a CUDA graph returns every result in the same memory.
         return self._forward(self.unet, sample, times, prompts.pairs, num_prompts).to(torch.float32, copy=True)
 
+    def _embed_pooled(self, pooled: Tensor, sizes: Tensor) -> Tensor:
+        """Return the embeddings of pooled prompts with sizes; of both either has one row or both have as many."""
+        count = max(len(pooled), len(sizes))
+        both = torch.cat([pooled.expand(count, -1), sizes.expand(count, -1)], dim=-1)
+        return self.unet.add_embedding(both.to(self._dtype))
+
+
+def count_pooled(unet: UNet2DConditionModel) -> int:
+    """Return the width of the pooled prompt that a UNet takes, Q; 0 if it takes none."""
+    settings = unet.config
+    if settings.addition_embed_type != "text_time":
+        return 0
+    return settings.projection_class_embeddings_input_dim - NUM_SIZES * settings.addition_time_embed_dim
+
 
 def find_unsupported(unet: UNet2DConditionModel) -> str | None:
-    """Return the parts and settings of a UNet that Stable Diffusion 1.x and 2.x do not have; None without any."""
+    """Return the parts and settings of a UNet that no supported family has; None without any."""
     blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
     unknown = sorted({type(block).__name__ for block in blocks} - _BLOCKS)
     settings = [name for name in _UNSUPPORTED_SETTINGS if unet.config.get(name)]
+    addition = unet.config.get("addition_embed_type")
+    if addition not in (None, "text_time"):
+        settings.append(f"addition_embed_type {addition}")
     return ", ".join([*unknown, *settings]) or None
 
 
-def _shape_of_call(unet: Any, sample: Tensor, times: Tensor, pairs: object, num_prompts: int) -> Hashable:
-    return tuple(sample.shape), len(times), num_prompts, torch.is_grad_enabled()
+def _shape_of_call(unet: Any, sample: Tensor, times: Tensor, pairs: tuple[KeyValue, ...], num_prompts: int) -> Hashable:
+    num_cached = len(pairs[0][0])
+    return tuple(sample.shape), len(times), num_prompts, num_cached, torch.is_grad_enabled()
 
 
 def _forward(unet: Any, sample: Tensor, times: Tensor, pairs: tuple[KeyValue, ...], num_prompts: int) -> Tensor:
     """Return the prediction [P * B, C, h, w] of the UNet in its own precision."""
     x = unet.conv_in(sample)  # [B, C', h, w]; [P * B, ...] from the first cross-attention on
+    if len(times) > len(x):  # prompts differ in the time embedding already
+        x = _repeat_to(x, len(times))
     left = iter(pairs)
     skips = [x]
     for block in unet.down_blocks:
@@ -190,6 +253,11 @@ def _to_planes(y: Tensor, height: int, width: int) -> Tensor:
 def _count_repeats(x: Tensor, sample: Tensor, num_prompts: int) -> int:
     """Return how often samples must still be repeated: P before the first cross-attention, 1 after it."""
     return num_prompts * len(sample) // len(x)
+
+
+def _share(embeddings: Tensor, count: int) -> Tensor:
+    """Repeat each of several embeddings [G, E] for the samples in a row that share its prompt, up to `count`."""
+    return embeddings if len(embeddings) == 1 else embeddings.repeat_interleave(count // len(embeddings), dim=0)
 
 
 def _repeat_to(x: Tensor, count: int) -> Tensor:

@@ -11,52 +11,51 @@ import json
 from itertools import chain
 from pathlib import Path
 
+from artbank.diffusion.cache import read_hash
+from artbank.diffusion.family import SDXL, Family, read_family
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
 from artbank.errors import BaseModelError
 
 MINI = "mini"
 """Names the base model and the scorer that are embedded in this package."""
 
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+PARTS = SDXL.parts
+"""The folders of a base model; Stable Diffusion 1.x and 2.x have no second text encoder and tokenizer."""
+
 SUFFIXES = (".json", ".txt", ".safetensors")
 """The only files that are fetched and read: never pickles, never code."""
 HUB_PATTERNS = [f"{part}/*{suffix}" for part in PARTS for suffix in SUFFIXES]
 """Patterns of the files that are fetched from a repository on the hub."""
 
-_SETTINGS = (
-    "unet/config.json",
-    "vae/config.json",
-    "text_encoder/config.json",
-    "tokenizer/tokenizer_config.json",
-    "scheduler/scheduler_config.json",
-)
-_STEMS = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-}
-"""File names of the weights of each part, without variant and suffix."""
+_SETTINGS = {"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"}
+_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
+_A = {"sd": "a Stable Diffusion", "sdxl": "an SDXL"}
+_REFINER_SIZES = 5  # a refiner takes five numbers of an image, with an aesthetic score
 
 
 def check_base_model(folder: Path) -> None:
-    """Check that a folder has every part of a Stable Diffusion, with weights as safetensors.
+    """Check that a folder has every part of its family, with weights as safetensors.
 
     Raises:
-        BaseModelError: Names the files that are missing, damaged, or no safetensors, or settings beyond all measure.
+        BaseModelError: Names the files that are missing, damaged, or no safetensors, or settings beyond all measure; or
+            the model is a refiner.
     """
-    for part in _STEMS:
+    family = read_family(folder)
+    _refuse_refiner(folder, family)
+    for part in family.networks:
         check_indices(folder / part)
-    missing = [name for name in _SETTINGS if not (folder / name).is_file()]
-    for part, stem in _STEMS.items():
+    settings = [f"{part}/{_settings_name(part)}" for part in family.parts]
+    missing = [name for name in settings if not (folder / name).is_file()]
+    for part, stem in _stems(family).items():
         if not _list_variants(folder / part, stem):
             missing.append(f"{part}/{stem}.safetensors")
     missing += _missing_shards(folder)
     if missing:
         raise BaseModelError(
-            f"{folder}: expected a Stable Diffusion in diffusers' layout, found no {', '.join(missing)}; "
+            f"{folder}: expected {_A[family.name]} in diffusers' layout, found no {', '.join(missing)}; "
             f"{_advise(folder)}"
         )
-    for name in _SETTINGS:
+    for name in settings:
         if not name.startswith("tokenizer/"):  # which may name 10^30 as its longest text
             check_settings(folder / name)
     for path in chain.from_iterable(list_weights(folder).values()):
@@ -81,7 +80,12 @@ def check_indices(folder: Path) -> None:
 
 
 def hash_base_model(folder: Path) -> str:
-    """Return the SHA-256, hex, over the names and contents of the files that are loaded from a folder."""
+    """Return the SHA-256, hex, over the names and contents of the files that are loaded from a folder.
+
+    That of a folder that was converted from a single file is the hash of this file and of its settings.
+    """
+    if converted_from := read_hash(folder):
+        return converted_from
     total = hashlib.sha256()
     for path in _loaded_files(folder):
         with path.open("rb") as file:
@@ -95,7 +99,7 @@ def find_variants(folder: Path) -> dict[str, str | None]:
 
     All parts have the same one if they can. Else each has its own: without a name, or the first by name.
     """
-    found = {part: _list_variants(folder / part, stem) for part, stem in _STEMS.items()}
+    found = {part: _list_variants(folder / part, stem) for part, stem in _stems(read_family(folder)).items()}
     common = set.intersection(*map(set, found.values()))
     if None in common:
         return dict.fromkeys(found)
@@ -106,13 +110,37 @@ def find_variants(folder: Path) -> dict[str, str | None]:
 def list_weights(folder: Path) -> dict[str, list[Path]]:
     """Return the files of weights that are loaded from a folder, by part."""
     variants = find_variants(folder)
-    return {part: sorted(_find_weights(folder / part, stem, variants[part])) for part, stem in _STEMS.items()}
+    stems = _stems(read_family(folder))
+    return {part: sorted(_find_weights(folder / part, stem, variants[part])) for part, stem in stems.items()}
 
 
 def _loaded_files(folder: Path) -> list[Path]:
-    settings = [path for part in PARTS for path in (folder / part).glob("*") if path.suffix in (".json", ".txt")]
+    parts = read_family(folder).parts
+    settings = [path for part in parts for path in (folder / part).glob("*") if path.suffix in (".json", ".txt")]
     weights = [path for paths in list_weights(folder).values() for path in paths]
     return sorted([*settings, *weights])
+
+
+def _stems(family: Family) -> dict[str, str]:
+    """Return the file names of the weights of each part, without variant and suffix."""
+    return {part: _STEMS.get(part, "model") for part in family.networks}
+
+
+def _settings_name(part: str) -> str:
+    return _SETTINGS.get(part.removesuffix("_2"), "config.json")
+
+
+def _refuse_refiner(folder: Path, family: Family) -> None:
+    """Refuse the second stage of SDXL, which has the larger text encoder alone."""
+    if not family.takes_pooled_text or (folder / "text_encoder").is_dir():
+        return
+    try:
+        settings = json.loads(read_text(folder / "unet/config.json"))
+        width = settings["cross_attention_dim"] + _REFINER_SIZES * settings["addition_time_embed_dim"]
+    except (ValueError, LookupError, TypeError):
+        return
+    if settings.get("projection_class_embeddings_input_dim") == width:
+        raise BaseModelError(f"{folder}: expected a base model, found the refiner of SDXL; take the base of SDXL")
 
 
 def _find_weights(part: Path, stem: str, variant: str | None) -> list[Path]:
@@ -132,7 +160,7 @@ def _missing_shards(folder: Path) -> list[str]:
     """Return the files that are missing although an index of the loaded weights names them."""
     variants = find_variants(folder)
     missing = []
-    for part, stem in _STEMS.items():
+    for part, stem in _stems(read_family(folder)).items():
         suffix = f".{variants[part]}" if variants[part] else ""
         index = folder / part / f"{stem}.safetensors.index{suffix}.json"
         single = folder / part / f"{stem}{suffix}.safetensors"
@@ -155,6 +183,6 @@ def _read_index(index: Path) -> set[str]:
 def _advise(folder: Path) -> str:
     if any(folder.glob("*/*.bin")) or any(folder.glob("*.ckpt")):
         return "its weights are pickles, which are never loaded: convert them to safetensors"
-    if (folder / "text_encoder_2").is_dir():
-        return "it looks like an SDXL: only Stable Diffusion 1.x and 2.x are supported"
+    if (folder / "transformer").is_dir():
+        return "it has a transformer: only Stable Diffusion 1.x, 2.x and SDXL are supported"
     return "fetch it again, or take another model"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from queue import Empty, Queue
 from typing import Literal
 
 from artbank.credentials import redact
@@ -59,10 +60,13 @@ class _CheckRun:
     """A check that runs; its thread adds the results."""
 
     results: list[CheckResult]
-    has_ended: bool = False
 
 
-def run_checks(checks: Sequence[Check], seconds: float) -> dict[str, list[CheckResult]]:
+def run_checks(
+    checks: Sequence[Check],
+    seconds: float,
+    on_end: Callable[[str, Sequence[CheckResult]], None] = lambda subject, results: None,
+) -> dict[str, list[CheckResult]]:
     """Run checks; returns their results by subject, in the order of the checks.
 
     Checks that may hang run at the same time, each in a thread. A thread that does not end in time is abandoned, and a
@@ -71,34 +75,45 @@ def run_checks(checks: Sequence[Check], seconds: float) -> dict[str, list[CheckR
     Args:
         checks: Those that cannot hang run first, one after the other, without a time limit.
         seconds: Time limit for all checks that may hang.
+        on_end: Called with the subject and the results of each check, in the order in which they end.
     """
     runs = {check.subject: _CheckRun([]) for check in checks}
-    threads = []
+    ended: Queue[str] = Queue()
+    left = {check.subject for check in checks if check.may_hang}
+    for check in checks:
+        if not check.may_hang:
+            _run(check, runs[check.subject])
+            on_end(check.subject, runs[check.subject].results)
+    deadline = time.monotonic() + seconds
     for check in checks:
         if check.may_hang:
-            threads.append(threading.Thread(target=_run, args=(check, runs[check.subject]), daemon=True))
-        else:
-            _run(check, runs[check.subject])
-    deadline = time.monotonic() + seconds
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(deadline - time.monotonic(), 0))
-    return {subject: _collect(run, seconds) for subject, run in runs.items()}
+            threading.Thread(target=_run, args=(check, runs[check.subject], ended), daemon=True).start()
+    while left:
+        try:
+            subject = ended.get(timeout=max(deadline - time.monotonic(), 0))
+        except Empty:
+            break
+        left.remove(subject)
+        on_end(subject, runs[subject].results)
+    found = {subject: _collect(run, seconds, is_late=subject in left) for subject, run in runs.items()}
+    for subject in (check.subject for check in checks if check.subject in left):
+        on_end(subject, found[subject])
+    return found
 
 
-def _run(check: Check, run: _CheckRun) -> None:
+def _run(check: Check, run: _CheckRun, ended: Queue[str] | None = None) -> None:
     try:
         for result in check.run():
             run.results.append(result)
     except Exception as error:
         text = f"the check itself failed: {type(error).__name__}: {error}"
         run.results.append(CheckResult("problem", text, "act on the message if you can; else report it as a bug"))
-    run.has_ended = True
+    if ended is not None:
+        ended.put(check.subject)
 
 
-def _collect(run: _CheckRun, seconds: float) -> list[CheckResult]:
-    if run.has_ended:
+def _collect(run: _CheckRun, seconds: float, *, is_late: bool) -> list[CheckResult]:
+    if not is_late:
         return run.results
     advice = "check that it is running and reachable, or wait longer with --seconds"
     late = CheckResult("problem", f"no answer within {seconds:g} s", advice, is_late=True)

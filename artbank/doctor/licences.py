@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from artbank.diffusion.weights import MINI
 from artbank.doctor.checks import CheckResult
+from artbank.mini import LICENCE
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?\n)---\s*\n", re.DOTALL)
 _SECTION = re.compile(r"^#+\s*licen[cs]e\s*\n+(.+?)(?:\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL | re.MULTILINE)
@@ -24,17 +26,24 @@ def find_licence(source: str, folder: Path | None, card: str = "") -> CheckResul
         card: Its README; used only without a folder.
     """
     if folder is not None:
-        card_folder = folder.parent if source == MINI else folder  # the embedded model's card is beside its weights
-        card = _read(card_folder / "README.md")
+        card = _read_card(source, folder)
     if licence := read_licence(card):
         return CheckResult("OK", f"licence, by its card: {licence}")
-    for path in sorted(folder.glob("LICEN[CS]E*")) if folder is not None else ():
-        lines = _read(path).strip().splitlines()
-        if lines:
-            return CheckResult("OK", f"licence, by {path.name}: {lines[0][:_MAX_CHARACTERS]}")
+    for name, licence in _read_licence_files(folder):
+        return CheckResult("OK", f"licence, by {name}: {licence}")
     is_hub_id = "://" not in source and source.count("/") == 1 and not Path(source).is_dir()
     place = f"https://huggingface.co/{source}" if is_hub_id else "where it was fetched from"
     return CheckResult("warning", "licence unknown: no card or licence file beside the model", f"look at {place}")
+
+
+def name_licence(source: str, folder: Path | None) -> str:
+    """Return the licence of a model by the files in its folder; empty if they name none, or there is none."""
+    if source == MINI:
+        return LICENCE
+    if folder is None:
+        return ""
+    found = [read_licence(_read_card(source, folder)), *(licence for _, licence in _read_licence_files(folder))]
+    return next(filter(None, found), "")
 
 
 def read_licence(card: str) -> str:
@@ -49,6 +58,18 @@ def read_licence(card: str) -> str:
             return licence[:_MAX_CHARACTERS]
     section = _SECTION.search(card)
     return " ".join(section[1].split())[:_MAX_CHARACTERS] if section else ""
+
+
+def _read_card(source: str, folder: Path) -> str:
+    card_folder = folder.parent if source == MINI else folder  # the embedded model's card is beside its weights
+    return _read(card_folder / "README.md")
+
+
+def _read_licence_files(folder: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield the name and the first line of each licence file of a model."""
+    for path in sorted(folder.glob("LICEN[CS]E*")) if folder is not None else ():
+        if lines := _read(path).strip().splitlines():
+            yield path.name, lines[0][:_MAX_CHARACTERS]
 
 
 def _read(path: Path) -> str:

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from artbank.config import RunConfig
 from artbank.diffusion.fetch import LocalCopy, find_local
 from artbank.diffusion.model_limits import check_header
 from artbank.doctor.checks import CheckResult, size_text
@@ -14,6 +13,7 @@ from artbank.doctor.disk_space import assess_free_space
 from artbank.doctor.hub import check_hub_model
 from artbank.doctor.licences import find_licence
 from artbank.errors import BaseModelError
+from artbank.run_config import RunConfig
 from artbank.scoring.clip import choose_scorer
 from artbank.scoring.model_files import (
     HUB_PATTERNS,

@@ -9,15 +9,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.cache import cache_folder
 from artbank.diffusion.devices import pick_device, pick_dtype
-from artbank.diffusion.fetch import find_local, plan_local_copy
+from artbank.diffusion.fetch import find_local, plan_file_copy, plan_local_copy
 from artbank.diffusion.loading import load_shapes
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.single_file import find_kind, is_single_file
 from artbank.diffusion.weights import HUB_PATTERNS, check_base_model, list_weights
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import (
+    assess_free_space,
     assess_gpu_memory,
     assess_memory,
     check_semaphores,
@@ -27,10 +29,10 @@ from artbank.doctor.hub import check_hub_model
 from artbank.doctor.licences import find_licence
 from artbank.doctor.scoring_models import assess_copy, count_model_weights, fill_in_weights
 from artbank.errors import BaseModelError
+from artbank.run_config import RunConfig
 from artbank.scoring.clip import choose_scorer
 from artbank.scoring.model_files import SCORER, ModelKind
 
-_NETWORKS = ("unet", "vae", "text_encoder")
 _OLDER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
@@ -45,6 +47,8 @@ def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
         folder = _find_base(config)
         if folder is not None:
             yield from _check_folder(config.base_model, folder)
+        elif is_single_file(config.base_model):
+            yield _check_single_file(config.base_model)
         elif "://" in config.base_model:
             yield from _check_in_store(config.base_model)
         else:
@@ -94,9 +98,9 @@ def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
     files = list_weights(folder)
     base = BaseModel(source, "", *load_shapes(folder))
     base.check_supported(folder)
-    for part in _NETWORKS:
+    for part, network in base.networks.items():
         shapes = {name: shape for path in files[part] for name, shape in check_header(path).shapes.items()}
-        _check_tensors(folder / part, getattr(base, part), shapes)
+        _check_tensors(folder / part, network, shapes)
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
     yield CheckResult("OK", f"{source}: {size_text(size)} of safetensors, complete ({folder})")
     yield _report_settings(base)
@@ -128,10 +132,26 @@ def _today(name: str) -> str:
 
 
 def _report_settings(base: BaseModel) -> CheckResult:
+    encoders = "text encoder of width" if len(base.text_widths) == 1 else "text encoders of widths"
+    widths = " and ".join(map(str, base.text_widths.values()))
     return CheckResult(
         "OK",
-        f"predicts {base.prediction_type}, native size {base.native_px} px, text encoder of width {base.text_width}",
+        f"{base.family.title}: predicts {base.prediction_type}, native size {base.native_px} px, {encoders} {widths}",
     )
+
+
+def _check_single_file(source: str) -> CheckResult:
+    """Check a single file that was not converted yet: on this machine by its header, in a store by its size alone."""
+    if "://" in source:
+        size = plan_file_copy(source).objects[0].size
+        return CheckResult("OK", f"{source}: {size_text(size)}; fetched and converted when first used")
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise BaseModelError(f"base model {source!r} is no file; correct its path")
+    kind, header = find_kind(path)
+    size = size_text(path.stat().st_size)
+    text = f"{source}: {kind.title}, {size}, {len(header.shapes):,} tensors; converted when first used"
+    return assess_free_space(text, cache_folder(), path.stat().st_size)
 
 
 def _check_in_store(uri: str) -> Iterator[CheckResult]:

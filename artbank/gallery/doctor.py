@@ -14,8 +14,9 @@ from PIL import Image
 
 from artbank.errors import CollectionError
 from artbank.gallery.collections import Artwork
-from artbank.gallery.findings import Finding, list_keys
+from artbank.gallery.findings import Finding
 from artbank.images.palette import Palette
+from artbank.runtime.readable_text import list_names
 
 FEWEST = 3
 """The fewest artworks of a collection: some to learn from and one to hold out."""
@@ -69,7 +70,7 @@ def _find_small(artworks: Sequence[Artwork], smallest_px: int) -> Iterator[Findi
         yield Finding(
             "small",
             f"{len(small)} artworks are smaller than {smallest_px} px and will be enlarged, which blurs the style: "
-            f"replace {list_keys(small)}",
+            f"replace {list_names(small)}",
             tuple(small),
         )
 
@@ -89,7 +90,7 @@ def _find_duplicates(artworks: Sequence[Artwork]) -> Iterator[Finding]:
                 kind = "near-duplicate"
                 word = "nearly the same picture"
             yield Finding(
-                kind, f"{list_keys(keys)} are {word} and count for more than the others: keep one", tuple(keys)
+                kind, f"{list_names(keys)} are {word} and count for more than the others: keep one", tuple(keys)
             )
 
 
@@ -113,7 +114,7 @@ def _find_margins(artworks: Sequence[Artwork]) -> Iterator[Finding]:
         yield Finding(
             "margin",
             f"{len(framed)} artworks have an empty page or a plain mount around them, which will be learned as style; "
-            f"crop {list_keys(framed)}, or leave it if the page is part of the style",
+            f"crop {list_names(framed)}, or leave it if the page is part of the style",
             tuple(framed),
         )
 
@@ -143,7 +144,8 @@ def _find_photographs(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     if 0 < len(shot) <= len(artworks) / 2:
         yield Finding(
             "photograph",
-            f"{len(shot)} images carry a camera's data and may be photographs, not artworks: look at {list_keys(shot)}",
+            f"{len(shot)} images carry a camera's data and may be photographs, not artworks: "
+            f"look at {list_names(shot)}",
             tuple(shot),
         )
 
@@ -160,7 +162,7 @@ def _find_outliers(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     distance = np.sqrt((((features - centre) / scale) ** 2).mean(1))
     odd = [artwork.key for artwork, far in zip(artworks, distance > _OUTLIER, strict=True) if far]
     if odd and len(artworks) >= _FEW:
-        yield Finding("outlier", f"{list_keys(odd)} look unlike the rest: remove what does not belong", tuple(odd))
+        yield Finding("outlier", f"{list_names(odd)} look unlike the rest: remove what does not belong", tuple(odd))
 
 
 def _features(picture: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -13,9 +12,3 @@ class Finding:
     kind: str
     message: str
     keys: tuple[str, ...] = ()
-
-
-def list_keys(keys: Sequence[str], most: int = 3) -> str:
-    """Return the first keys as text, and how many more there are."""
-    shown = ", ".join(keys[:most])
-    return shown if len(keys) <= most else f"{shown} and {len(keys) - most:,} more"

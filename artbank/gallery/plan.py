@@ -14,7 +14,7 @@ from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.catalog.store_check import delete_settled
 from artbank.config import TrainConfig
-from artbank.diffusion.devices import device_kind
+from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.collections import Collection, check_places, list_collections
@@ -54,12 +54,14 @@ class TrainPlan:
         current: Ids of the collections whose bank is up to date.
         forecast: What the run will do.
         refused: Collections that lost too many artworks to be trained on without a question: a sentence by id.
+        current_ids: Id of the bank of each collection in `current`.
     """
 
     jobs: tuple[TrainJob, ...]
     current: tuple[str, ...]
     forecast: TrainForecast
     refused: Mapping[str, str] = field(default_factory=dict)
+    current_ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def display_names(self) -> Mapping[str, str]:
@@ -79,10 +81,19 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         BaseModelError: There is no such base model.
         OSError: The store failed.
     """
-    skipped = SkippedFiles()
     gallery = Store.open(config.gallery_uri)
     store = Store.open(config.store_uri, is_durable=config.is_durable)
     check_places(gallery, store)
+    return plan_collections(config, gallery, store)
+
+
+def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> TrainPlan:
+    """Plan a training as `plan_training` does, for a caller that has checked the places.
+
+    Raises:
+        CollectionError, BaseModelError, OSError: See `plan_training`.
+    """
+    skipped = SkippedFiles()
     collections = list_collections(gallery, config.collections, config.skip, skipped)
     warn_of_skipped(gallery.uri, skipped.kinds())
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
@@ -92,7 +103,7 @@ def plan_training(config: TrainConfig) -> TrainPlan:
         delete_settled(store, banks)
     registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
-    current: list[str] = []
+    current: dict[str, str] = {}
     refused: dict[str, str] = {}
     for collection in collections:
         job = _find_job(collection, config, base_hash, registered, store)
@@ -102,12 +113,12 @@ def plan_training(config: TrainConfig) -> TrainPlan:
             else:
                 jobs.append(job)
             continue
-        current.append(collection.name)
+        current[collection.name] = job.bank_id
         if not config.dry_run:
             retire_damaged(catalog, job.damaged)
     names = {collection.name: collection.display_name for collection in collections}
-    forecast = _forecast(config, jobs, current, banks, base_hash, names, skipped.kinds())
-    return TrainPlan(tuple(jobs), tuple(current), forecast, refused)
+    forecast = _forecast(config, jobs, list(current), banks, base_hash, names, skipped.kinds())
+    return TrainPlan(tuple(jobs), tuple(current), forecast, refused, current)
 
 
 def _describe_loss(collection: Collection, banks: Sequence[BankRecord], config: TrainConfig) -> str | None:

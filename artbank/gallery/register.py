@@ -16,17 +16,8 @@ from artbank.bank.bank import Bank
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.nearest_tokens import find_nearest_words
 from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample, Thumbnail
-from artbank.catalog.bank_files import (
-    BANK,
-    CARD,
-    HISTORY,
-    PREVIEW,
-    REFERENCE,
-    bank_folder,
-    file_key,
-    hash_files,
-)
-from artbank.catalog.catalog import Catalog, ReservedVersion
+from artbank.catalog.bank_files import BANK, HISTORY, PREVIEW, REFERENCE
+from artbank.catalog.registration import register_files
 from artbank.config import TrainConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.gallery.album_pictures import AlbumWriter, to_note
@@ -35,9 +26,8 @@ from artbank.gallery.collection_profile import CollectionProfile
 from artbank.gallery.plan import TrainJob
 from artbank.gallery.samples import MILESTONE_RECIPE, SampleDrawer, SampleSet
 from artbank.records import BankRecord
-from artbank.report.bank_card import bank_card
 from artbank.report.bank_preview import preview_grid
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.stages import show_stage
 from artbank.scoring.spread import Spread
 from artbank.store.objects import Store
 
@@ -91,6 +81,7 @@ def register_bank(
     Raises:
         OSError: The store failed.
     """
+    show_stage(f"drawing samples of {job.collection.display_name}")
     finished = _draw(config, job, drawer, profile, result)
     samples = finished.samples
     pictures = {
@@ -106,24 +97,8 @@ def register_bank(
     if not is_ours():
         logger.warning("%s: another run has taken over the training of bank %s", finished.bank.collection, job.bank_id)
         return None
-    version = Catalog(store).reserve_version(finished.bank.collection, finished.bank.bank_id)
-    record = _make_record(config, store, drawer, finished, version, files)
-    files[CARD] = bank_card(record, "available", PREVIEW).encode()
-    registered = _register(store, record, files)
+    registered = register_files(store, _make_record(config, drawer, finished), files)
     checkpoint_file(store, job).delete()
-    return registered
-
-
-def _register(store: Store, record: BankRecord, files: Mapping[str, bytes]) -> BankRecord | None:
-    """Write a bank's files, then its row; deletes the files again if the row of another run was first."""
-    keys = {file_key(record, name): body for name, body in files.items()}
-    store.write_many(keys)
-    registered = Catalog(store).register(record)
-    if file_key(registered) != file_key(record):
-        logger.warning("%s: another run has registered bank %s", record.collection, record.bank_id)
-        store.delete_many(keys)
-        return None
-    logger.info("registered %s@%d, bank %s", registered.collection, registered.version, registered.bank_id)
     return registered
 
 
@@ -143,7 +118,9 @@ def _draw(
         vectors=result.vectors,
         training_state=result.state,
         metrics=metrics,
-        unit=result.unit,
+        units=result.units,
+        family=drawer.base.family.name,
+        encoders=drawer.base.text_widths if len(drawer.base.text_widths) > 1 else {},
     )
     [samples] = drawer.draw_samples([bank], profile.reference, config.num_samples)
     milestones = drawer.draw_milestones(bank, profile.reference, result.milestones)
@@ -152,28 +129,18 @@ def _draw(
     return _FinishedBank(job, profile, result, bank, samples, milestones, clip_style)
 
 
-def _make_record(
-    config: TrainConfig,
-    store: Store,
-    drawer: SampleDrawer,
-    finished: _FinishedBank,
-    version: ReservedVersion,
-    files: Mapping[str, bytes],
-) -> BankRecord:
-    """Return the catalog row of a bank; `files` are all but its card, by name."""
+def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedBank) -> BankRecord:
+    """Return the catalog row of a bank, without what `register_files` sets."""
     bank = finished.bank
     profile = finished.profile
     history = finished.result.history
-    created_at = datetime.now(UTC)
-    digests = {name: short_hash(body, 64) for name, body in files.items()}
-    folder = f"{bank_folder(bank.collection, bank.bank_id)}/{hash_files(digests, created_at)}"
     recent_losses = history.train[-config.recipe.validate_every :]
     return BankRecord(
         bank_id=bank.bank_id,
         collection=bank.collection,
-        version=version.number,
-        created_at=created_at,
-        gallery_uri=config.gallery_uri,
+        version=0,
+        created_at=datetime.now(UTC),
+        gallery_uri=finished.job.collection.gallery_uri,
         fingerprint=bank.fingerprint,
         num_artworks=profile.num_artworks,
         base_model=bank.base_model,
@@ -193,15 +160,18 @@ def _make_record(
         scorer=drawer.scorer.id,
         seconds=history.seconds,
         device=str(drawer.base.device),
-        weights_uri=store.uri_of(f"{folder}/{BANK}"),
-        weights_sha256=digests[BANK],
-        previous_version=version.previous,
+        weights_uri="",
+        weights_sha256="",
+        previous_version=None,
         code_version=__version__,
         warnings=profile.warnings,
         sample_seconds=finished.samples.seconds,
         sample_evaluations=finished.samples.evaluations,
         sample_px=drawer.base.native_px,
         display_name=finished.job.collection.display_name,
+        kind=bank.kind,
+        base_family=bank.family,
+        encoder_widths=list(bank.widths.values()),
     )
 
 
@@ -210,7 +180,8 @@ def _make_album(base: BaseModel, finished: _FinishedBank) -> dict[str, bytes]:
     profile = finished.profile
     writer = profile.album_writer
     writer.add_cover(profile.previewed[0], finished.samples.pictures[0])
-    words = find_nearest_words(base.prompt_encoder.vocabulary, base.tokenizer, finished.bank.vectors)
+    vectors = next(iter(finished.bank.tensors.values()))  # both text encoders of SDXL have the same words
+    words = find_nearest_words(base.prompt_encoder.vocabulary, base.tokenizer, vectors)
     album = Album(
         artworks=profile.shown_artworks,
         num_held_out=profile.num_held_out,

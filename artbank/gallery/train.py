@@ -24,8 +24,10 @@ from artbank.gallery.plan import TrainJob, retire_damaged
 from artbank.gallery.register import register_bank
 from artbank.gallery.samples import SampleDrawer
 from artbank.records import BankRecord
+from artbank.report.markdown import number_text
 from artbank.runtime import telemetry
 from artbank.runtime.processes import sleep_or_stop
+from artbank.runtime.stages import show_stage
 from artbank.scoring.clip import load_scorer
 from artbank.scoring.style_model import StyleModel, load_style_model
 from artbank.store.leases import RENEWALS_PER_TERM, renew_in_background
@@ -178,6 +180,7 @@ def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleMo
     config = run.config
     job = claim.job
     base = drawer.base
+    show_stage(f"reading {number_text(len(job.collection.artworks), 'painting')} of {job.collection.display_name}")
     artworks, findings = read_artworks(
         run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
     )
@@ -186,6 +189,7 @@ def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleMo
     findings += check_artworks(artworks, smallest_px=smallest_px, unread=findings)
     for finding in findings:
         logger.warning("%s: %s", job.collection.name, finding.message)
+    show_stage(f"encoding the paintings of {job.collection.display_name}")
     learned, held_out = split_holdout(artworks, config.recipe.holdout, config.recipe.seed)
     state = TrainState(
         base,

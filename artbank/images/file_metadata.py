@@ -61,16 +61,14 @@ def is_marked(data: bytes) -> bool:
     return _source_type(read_photo_metadata(data)) == COMPOSITE
 
 
-def make_file_metadata(data: bytes, file_name: str = "", *, mark: Mark, metadata: Metadata) -> FileMetadata:
+def make_file_metadata(photo: PhotoMetadata, *, mark: Mark, metadata: Metadata) -> FileMetadata:
     """Return the metadata of a picture that is drawn from a photo; never raises for what a photo contains.
 
     Args:
-        data: Content of the photo's file.
-        file_name: Its name; it only helps to name the format of a camera raw file.
+        photo: The photo's metadata, from `read_photo_metadata`.
         mark: The mark to write.
         metadata: What to keep of the photo's metadata.
     """
-    photo = read_photo_metadata(data, file_name)
     notes = _describe_marks(photo, mark, metadata)
     own = [xmp_packets.mark()] if mark == "iptc" else []
     if metadata == "none":

@@ -11,7 +11,8 @@ import numpy as np
 
 from artbank.images.codec import resize
 
-_MAX_ASPECT = 3  # longer panoramas get a working image of the same area
+MAX_ASPECT = 3.0
+"""Aspect from which on photos get working images of the same area, by default: those of panoramas would be too long."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,15 @@ class Frame:
     padded_height_px: int
 
     @classmethod
-    def for_photo(cls, width_px: int, height_px: int, *, short_px: int, multiple_px: int) -> Frame:
-        """Return the frame that gives the short side `short_px`, or less if the photo is a long panorama."""
+    def for_photo(
+        cls, width_px: int, height_px: int, *, short_px: int, multiple_px: int, max_aspect: float = MAX_ASPECT
+    ) -> Frame:
+        """Return the frame that gives the short side `short_px`, or less if the photo is longer than `max_aspect`.
+
+        Photos of that aspect and of all longer ones have working images of one area.
+        """
         short, long = sorted((width_px, height_px))
-        scale = short_px / short * min(1.0, (_MAX_ASPECT * short / long) ** 0.5)
+        scale = short_px / short * min(1.0, (max_aspect * short / long) ** 0.5)
         width = max(round(width_px * scale), 1)
         height = max(round(height_px * scale), 1)
         return cls(width, height, _round_up(width, multiple_px), _round_up(height, multiple_px))
@@ -66,6 +72,7 @@ class Photo:
         padded: The padded working image, uint8 [H', W', 3].
         width_px: Width of the photo itself.
         height_px: Height of the photo itself.
+        caption: Stands in the prompt in place of the recipe's text; empty to follow the recipe.
     """
 
     key: str
@@ -73,10 +80,18 @@ class Photo:
     padded: np.ndarray = field(repr=False)
     width_px: int
     height_px: int
+    caption: str = ""
 
     @classmethod
     def prepare(
-        cls, key: str, rgb: np.ndarray, *, short_px: int, multiple_px: int, whole_px: tuple[int, int] | None = None
+        cls,
+        key: str,
+        rgb: np.ndarray,
+        *,
+        short_px: int,
+        multiple_px: int,
+        max_aspect: float = MAX_ASPECT,
+        whole_px: tuple[int, int] | None = None,
     ) -> Photo:
         """Bring a photo uint8 [H, W, 3], at least 1 px a side, to its working size; see `Frame.for_photo`.
 
@@ -85,10 +100,11 @@ class Photo:
             rgb: The photo.
             short_px: Short side of the working image.
             multiple_px: The padded sides are multiples of this.
+            max_aspect: Longer photos get a smaller short side.
             whole_px: Width and height in the file, if the photo was decoded at a smaller size.
         """
         height, width = rgb.shape[:2] if whole_px is None else whole_px[::-1]
-        frame = Frame.for_photo(width, height, short_px=short_px, multiple_px=multiple_px)
+        frame = Frame.for_photo(width, height, short_px=short_px, multiple_px=multiple_px, max_aspect=max_aspect)
         return cls(key, frame, frame.apply(rgb), width, height)
 
     @property

@@ -25,8 +25,10 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
-from artbank.images.framing import Frame, Photo
+from artbank.images.framing import MAX_ASPECT, Frame, Photo
+from artbank.images.photo_description import find_description
 from artbank.images.photo_detail import enlarge, extract_detail
+from artbank.images.photo_metadata import read_photo_metadata
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, Mark, Metadata, OutputSize
 from artbank.runtime.load_once import LoadOnce
@@ -55,6 +57,8 @@ class DecodeOptions:
         mark: The mark that its pictures get.
         metadata: What its pictures keep of its metadata.
         detail: Whether pictures get the photo's detail; it is decoded whole for that.
+        description: Whether the photo's own description is read.
+        max_aspect: Photos that are longer get a smaller short side, see `Frame.for_photo`.
     """
 
     max_pixels: int
@@ -66,6 +70,8 @@ class DecodeOptions:
     mark: Mark = "iptc"
     metadata: Metadata = "copyright"
     detail: bool = False
+    description: bool = False
+    max_aspect: float = MAX_ASPECT
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class PhotoWithAlpha:
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
         metadata: The metadata of its pictures.
         detail: See `photo_detail.extract_detail`; None if it was not asked for.
+        description: See `photo_description.find_description`; empty if it was not asked for.
     """
 
     photo: Photo
@@ -85,6 +92,7 @@ class PhotoWithAlpha:
     note: str = ""
     metadata: FileMetadata = PLAIN
     detail: bytes | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,7 +241,8 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
     Raises:
         ImageError: The photo cannot be used.
     """
-    sizes = {"short_px": options.short_px, "multiple_px": options.multiple_px}
+    aspect = {"max_aspect": options.max_aspect}
+    sizes: dict[str, Any] = {"short_px": options.short_px, "multiple_px": options.multiple_px, **aspect}
     picture = decode(
         data,
         max_pixels=options.max_pixels,
@@ -246,10 +255,12 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)
-    metadata = make_file_metadata(data, key, mark=options.mark, metadata=options.metadata)
+    found = read_photo_metadata(data, key)
+    metadata = make_file_metadata(found, mark=options.mark, metadata=options.metadata)
     luma = picture.whole_luma
     detail = None if luma is None else extract_detail(luma, photo.working)
-    return PhotoWithAlpha(photo, alpha, picture.note, metadata, detail)
+    description = find_description(found) if options.description else ""
+    return PhotoWithAlpha(photo, alpha, picture.note, metadata, detail, description)
 
 
 def encode_picture(job: EncodeJob) -> EncodedPicture:
@@ -258,10 +269,14 @@ def encode_picture(job: EncodeJob) -> EncodedPicture:
     Raises:
         ImageError: The format cannot hold a picture of that size.
     """
-    alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
-    picture = Picture(enlarge(job.rgb, job.photo, job.size, job.detail, job.detail_weight), alpha)
-    data = encode(picture, job.suffix, quality=job.quality, metadata=job.metadata)
+    data = encode(finish_picture(job), job.suffix, quality=job.quality, metadata=job.metadata)
     return EncodedPicture(data, ssim_luma(job.rgb, job.photo), sanity_flags(job.rgb))
+
+
+def finish_picture(job: EncodeJob) -> Picture:
+    """Return a picture at the size of its file, uint8 [H, W, 3], with its alpha and the detail of its photo."""
+    alpha = None if job.alpha is None else _resize_alpha(job.alpha, *job.size)
+    return Picture(enlarge(job.rgb, job.photo, job.size, job.detail, job.detail_weight), alpha)
 
 
 def count_cores() -> int:

@@ -42,6 +42,8 @@ _PREFIXES = {
     "xmp": XMP,
 }
 
+DESCRIPTION = f"{{{DC}}}description"
+"""The property that says what a photo shows."""
 SOURCE_TYPE = f"{{{IPTC_EXT}}}DigitalSourceType"
 """The property that says what a picture was made from."""
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"

@@ -11,3 +11,6 @@ from pathlib import Path
 
 WEIGHTS: Path = Path(__file__).parent / "weights"
 """Folder of the shipped weights, in diffusers' layout; `WEIGHTS / "clip"` holds the scorer."""
+
+LICENCE = "CC0-1.0"
+"""Licence of these weights, see README.md."""

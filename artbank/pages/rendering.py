@@ -8,7 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from artbank import __version__
-from artbank.report.markdown import plain, score_text, seconds_text, share_text, visible
+from artbank.report.markdown import plain, score_text, share_text, visible
+from artbank.runtime.durations import seconds_text
 
 
 def render(template: str, **facts: Any) -> str:

@@ -8,29 +8,14 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from artbank.records import BankRecord
-from artbank.report.markdown import escape, fence, score_text, seconds_text, share_text, table
+from artbank.report.markdown import escape, fence, score_text, share_text, table
+from artbank.runtime.durations import seconds_text
 
 _PYTHON = """
-import fsspec
-import numpy as np
-from PIL import Image
+import artbank
 
-from artbank.bank.bank import Bank
-from artbank.diffusion.base_model import BaseModel
-from artbank.recipes import StylizeRecipe
-from artbank.scoring.style_reference import StyleReference
-from artbank.stylization.style import Style
-from artbank.stylization.stylizer import Stylizer
-
-with fsspec.open({weights}, "rb") as file:
-    bank = Bank.from_bytes(file.read())
-with fsspec.open({reference}, "rb") as file:
-    palette = StyleReference.from_bytes(file.read()).palette
-style = Style(bank.collection, ((bank, 1.0),), palette)
-stylizer = Stylizer(BaseModel.load({base}), [style], StylizeRecipe())
-photo = stylizer.prepare("photo.jpg", np.asarray(Image.open("photo.jpg").convert("RGB")))
-for picture in stylizer.stylize([photo]):
-    Image.fromarray(picture.rgb).save("stylized.png")
+bank = artbank.open_store("STORE")[{style}]
+bank.stylize("photo.jpg").save("stylized.png")
 """
 
 
@@ -58,7 +43,7 @@ def bank_card(record: BankRecord, status: str, preview_name: str | None) -> str:
 
 def _facts(record: BankRecord, status: str) -> str:
     return (
-        f"A style learned from {record.num_artworks} artworks: {record.num_tokens} vectors of {record.width} numbers "
+        f"A style learned from {record.num_artworks} artworks: {record.num_tokens} vectors of {record.widths} numbers "
         f"that stand for words in the prompt of {escape(record.base_model)}. It works with that base model only.\n\n"
         f"Status: **{escape(status)}**. Trained on {record.created_at:%d %B %Y} in {seconds_text(record.seconds)} "
         f"on {escape(record.device)}."
@@ -88,12 +73,7 @@ def _usage(record: BankRecord) -> str:
         f"artbank stylize photos pictures --store STORE \\\n"
         f"    --base-model {shlex.quote(record.base_model)} --style {style}"
     )
-    folder = record.weights_uri.rpartition("/")[0]
-    python = _PYTHON.format(
-        weights=json.dumps(record.weights_uri),
-        reference=json.dumps(f"{folder}/reference.safetensors"),
-        base=json.dumps(record.base_model),
-    )
+    python = _PYTHON.format(style=json.dumps(f"{record.collection}@{record.version}"))
     return (
         "A folder of photos, where `STORE` is the folder that holds this catalog:\n\n"
         f"{fence(command, 'sh')}\n\nOne photo in Python:\n\n{fence(python, 'python')}"
@@ -114,7 +94,7 @@ def _provenance(record: BankRecord) -> str:
     replaces = "nothing" if record.previous_version is None else f"version {record.previous_version}"
     rows = {
         "bank id": record.bank_id,
-        "gallery": record.gallery_uri,
+        "gallery": record.gallery_uri or "none, its artworks were given one by one",
         "fingerprint of the artworks": record.fingerprint,
         "base model": record.base_model,
         "its SHA-256": record.base_model_hash,

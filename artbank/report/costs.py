@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from artbank.report.markdown import escape, number_text, seconds_text, share_text, table
+from artbank.report.markdown import escape, number_text, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
+from artbank.runtime.durations import seconds_text
 
 _MAX_LISTED = 50  # collections in a forecast
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.report.costs import cost_markdown
-from artbank.report.markdown import escape, number_text, score_text, seconds_text, share_text, table
+from artbank.report.markdown import escape, number_text, score_text, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import RunCost
+from artbank.runtime.durations import seconds_text
 from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, summarize
 from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 

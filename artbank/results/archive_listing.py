@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 from more_itertools import chunked
 
+from artbank.captions.caption_reader import is_table, rank_of
 from artbank.skip_rules import SkipRules
 from artbank.store.objects import Store, StoredObject
 from artbank.store.skipped import SkippedFiles
@@ -24,7 +25,12 @@ _UNSEEN = b"artbank.unseen"
 
 
 def list_archive(
-    archive: Store, rules: Sequence[str] = (), *, checksum: bool = False, skipped: SkippedFiles | None = None
+    archive: Store,
+    rules: Sequence[str] = (),
+    *,
+    checksum: bool = False,
+    skipped: SkippedFiles | None = None,
+    captions: list[StoredObject] | None = None,
 ) -> pa.Table:
     """List the photos of an archive: `key`, `size` and `etag`, sorted by key.
 
@@ -36,15 +42,16 @@ def list_archive(
         rules: Rules of `skip`, see `skip_rules`.
         checksum: Where the store has no ETags, take the SHA-256 of each file for one, which reads them all.
         skipped: Collects what is no photo, and what cannot be listed.
+        captions: Collects files that may hold captions, instead of counting them among what is no photo; None to count
+            them.
 
     Raises:
         ConfigError: A rule is no glob.
         OSError: The store failed.
     """
     left_out = SkippedFiles() if skipped is None else skipped
-    skip = SkipRules(rules).skip
     listed = archive.scan(hash_content=checksum, with_status_time=True, skipped=left_out)
-    found = _to_table(_keep_photos(listed, skip, left_out))
+    found = _to_table(_keep_photos(listed, SkipRules(rules), left_out, captions))
     return found.replace_schema_metadata({_UNSEEN: json.dumps(sorted(left_out.unreadable)).encode()})
 
 
@@ -98,13 +105,20 @@ def _compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
 
 
 def _keep_photos(
-    listed: Iterable[StoredObject], skip: Callable[[str], bool], skipped: SkippedFiles
+    listed: Iterable[StoredObject], rules: SkipRules, skipped: SkippedFiles, captions: list[StoredObject] | None
 ) -> Iterator[StoredObject]:
     for stored in listed:
-        if skip(stored.key):
-            skipped.add("no_photo", stored.key)
-        else:
+        if not rules.skip(stored.key):
             yield stored
+        elif captions is not None and _may_hold_captions(stored.key, rules):
+            captions.append(stored)
+        else:
+            skipped.add("no_photo", stored.key)
+
+
+def _may_hold_captions(key: str, rules: SkipRules) -> bool:
+    """Tell whether a file that is no photo may hold captions; none in a folder that is skipped does."""
+    return (is_table(key) or rank_of(key) is not None) and not rules.skip_folder(key.rpartition("/")[0])
 
 
 def _to_table(listed: Iterable[StoredObject]) -> pa.Table:

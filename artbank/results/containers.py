@@ -34,11 +34,11 @@ from artbank.store.parquet import ParquetBytes
 COLUMNS = (
     *("key", "style", "width_px", "height_px", "seed", "recipe_id"),
     *("clip_style", "clip_text", "clip_content", "clip_direction", "ssim", "flags", "mark"),
-    *("dino_structure", "csd_style"),
+    *("dino_structure", "csd_style", "caption", "prompt"),
 )
 """Columns of `Result` that a container has beside each picture."""
 
-_ADDED = ("mark", "dino_structure", "csd_style")  # containers of older versions do not have them
+_ADDED = ("mark", "dino_structure", "csd_style", "caption", "prompt")  # containers of older versions do not have them
 _SUFFIXES: dict[OutputFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 _CONTAINER = r"\.(tar|parquet)$"  # no picture's own name ends like this, see `filenames`
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))

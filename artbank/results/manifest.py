@@ -167,11 +167,15 @@ class Manifest:
         if not tasks:
             return {}
         wanted = {
-            (task.key, style): (task.known_sha256, self.recipes[style]) for task in tasks for style in task.styles
+            (task.key, style): (task.known_sha256, self.recipes[style], task.caption)
+            for task in tasks
+            for style in task.styles
         }
         rows = Result.from_table(self._known.filter(pc.field("key").isin([task.key for task in tasks])))
         return {
-            (row.key, row.style): row for row in rows if wanted.get((row.key, row.style)) == (row.sha256, row.recipe_id)
+            (row.key, row.style): row
+            for row in rows
+            if wanted.get((row.key, row.style)) == (row.sha256, row.recipe_id, row.given_caption)
         }
 
     def asked(self) -> pa.Table:

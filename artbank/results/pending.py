@@ -23,7 +23,7 @@ from artbank.store.objects import Store
 
 DONE_COLUMNS = (
     *("key", "etag", "sha256", "style", "recipe_id", "status", "failure", "seconds", "created_at"),
-    *("mark", "metadata"),
+    *("mark", "metadata", "caption", "caption_source"),
 )
 """Columns of the ledger that `find_pending` needs."""
 
@@ -33,7 +33,8 @@ PASSING_FAILURES: tuple[Failure, ...] = ("store_error", "removed", "damaged")
 _TIME = Result.SCHEMA.field("created_at").type
 _OLDER = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions had its first two numbers
 _EXACT = ["mark", "metadata"]  # a failed row has them only if it is in place of a picture to draw again exactly
-_TASK_KEYS = ["key", "size", "etag", "known_sha256", *_EXACT]
+_PHOTO = [*LISTING.names, "caption"]
+_TASK_KEYS = ["key", "size", "etag", "known_sha256", *_EXACT, "caption"]
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def find_pending(
 ) -> pa.Table:
     """Return the tasks of a run, rows of `PhotoTask`, by key.
 
-    A photo is done in a style if its latest row has the style's recipe and the photo's etag, and is
-    either done or failed because of the photo itself. If only the etag differs, the task's
+    A photo is done in a style if its latest row has the style's recipe, the photo's etag and its
+    caption, and is either done or failed because of the photo itself. If only the etag differs, the task's
     `known_sha256` is the content that the row was made from: if the photo still has that content,
     its row and picture are kept. A photo that has such a row in some styles and none in others
     becomes two tasks.
@@ -146,7 +147,8 @@ def find_pending(
     they may come back.
 
     Args:
-        photos: The archive, or a selection; see `archive_listing.list_archive` and `filter_by_globs`.
+        photos: The archive, or a selection; see `archive_listing.list_archive` and `filter_by_globs`. It may have a
+            column `caption`, with null for photos without one.
         done: From `read_done`.
         recipes: The recipe id of each style to draw.
         retry_failed: Try failed photos again, and nothing else.
@@ -154,6 +156,8 @@ def find_pending(
         strikes: From `count_strikes`.
         archive: The listing of the whole archive; `photos` when None.
     """
+    if "caption" not in photos.column_names:
+        photos = photos.append_column("caption", pa.nulls(len(photos), pa.string()))
     if retry_failed:
         found = [_find_failed(photos, done, style, recipe, failures) for style, recipe in sorted(recipes.items())]
     else:
@@ -172,7 +176,7 @@ def delete_settled_marks(output: Store) -> None:
     """Delete the marks of finished shards, and of unfinished ones whose work was done later.
 
     The latter is so if the latest row of each photo and style is newer than the mark and has the
-    same recipe and etag: a worker that is still at such a shard writes the bytes that are in the
+    same recipe, etag and caption: a worker that is still at such a shard writes the bytes that are in the
     store already.
 
     Raises:
@@ -185,12 +189,16 @@ def delete_settled_marks(output: Store) -> None:
         return
     done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS))
     for shard in _read_unfinished(output, unfinished):
-        asked = {(task.key, style, task.etag, shard.recipes[style]) for task in shard.tasks for style in task.styles}
+        asked = {
+            (task.key, style, task.etag, shard.recipes[style], task.caption)
+            for task in shard.tasks
+            for style in task.styles
+        }
         newer = pc.field("created_at") > pa.scalar(shard.mark.begun_at, _TIME)
         newer &= pc.field("key").isin([task.key for task in shard.tasks])
-        rows = done.filter(newer).to_pylist()
-        made = {(row["key"], row["style"], row["etag"], row["recipe_id"]) for row in rows}
-        made |= {(key, style, _OLDER.sub(r"\1", etag), recipe_id) for key, style, etag, recipe_id in made}
+        rows = _with_given_captions(done.filter(newer)).to_pylist()
+        made = {tuple(row[name] for name in ("key", "style", "etag", "recipe_id", "done_caption")) for row in rows}
+        made |= {(key, style, _OLDER.sub(r"\1", etag), *others) for key, style, etag, *others in made}
         if asked <= made:
             attempts.delete_marks(output, [shard.id])
 
@@ -210,7 +218,7 @@ def _find_failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, f
     if failures:
         wanted &= pc.field("failure").isin(list(failures))
     rows = done.filter(wanted).select(["key", *_EXACT])
-    failed = photos.select(LISTING.names).join(rows, "key", join_type="inner")
+    failed = photos.select(_PHOTO).join(rows, "key", join_type="inner")
     failed = failed.append_column("known_sha256", pa.nulls(len(failed), pa.string())).select(_TASK_KEYS)
     return failed.append_column("style", pa.repeat(pa.scalar(style), len(failed)))
 
@@ -219,13 +227,30 @@ def _find_missing(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) 
     """Return the photos that are not done in a style, in `_TASK_KEYS` and `style`."""
     valid = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
     valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(list(PASSING_FAILURES))
-    rows = done.filter(valid).select(["key", "etag", "sha256"]).rename_columns(["key", "done_etag", "known_sha256"])
-    joined = photos.select(LISTING.names).join(rows, "key", join_type="left outer")
-    missing = joined.filter(pc.invert(_is_same_file(joined)))
+    rows = _with_given_captions(done.filter(valid)).select(["key", "etag", "sha256", "done_caption"])
+    rows = rows.rename_columns(["key", "done_etag", "known_sha256", "done_caption"])
+    joined = photos.select(_PHOTO).join(rows, "key", join_type="left outer")
+    is_same_caption = _are_equal(joined["caption"], joined["done_caption"])
+    missing = joined.filter(pc.invert(pc.and_(_is_same_file(joined), is_same_caption)))
+    is_known = _are_equal(missing["caption"], missing["done_caption"])  # of the others not even the content is
+    known = pc.if_else(is_known, missing["known_sha256"], pa.scalar(None, pa.string()))
+    missing = missing.drop_columns(["known_sha256"]).append_column("known_sha256", known)
     for name in _EXACT:
         missing = missing.append_column(name, pa.nulls(len(missing), pa.string()))
     missing = missing.select(_TASK_KEYS)
     return missing.append_column("style", pa.repeat(pa.scalar(style), len(missing)))
+
+
+def _with_given_captions(rows: pa.Table) -> pa.Table:
+    """Add `done_caption`: the caption that a row's task had, as `Result.given_caption`."""
+    is_given = pc.fill_null(pc.equal(rows["caption_source"], "file"), False)
+    given = pc.if_else(is_given, rows["caption"], pa.scalar(None, pa.string()))
+    return rows.append_column("done_caption", given)
+
+
+def _are_equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Tell for each place whether two columns are equal; nulls are."""
+    return pc.or_(pc.fill_null(pc.equal(left, right), False), pc.and_(pc.is_null(left), pc.is_null(right)))
 
 
 def _is_same_file(joined: pa.Table) -> pa.ChunkedArray:

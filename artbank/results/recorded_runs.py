@@ -30,6 +30,7 @@ PLACES = {
     "archive_uri": ("photos", "--photos"),
     "store_uri": ("banks", "--store"),
     "base_model": ("base model", "--base-model"),
+    "loras": ("LoRA", "--lora"),
     "scorer": ("scorer", "--scorer"),
     "structure_model": ("structure model", "--structure-model"),
     "style_model": ("style model", "--style-model"),
@@ -155,4 +156,5 @@ def _as_written(values: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(name: str, recorded: StylizeConfig) -> str:
     revision = f" (revision {recorded.revision})" if name == "base_model" and recorded.revision else ""
-    return escape_invisible(f"{getattr(recorded, name)}{revision}")
+    value = getattr(recorded, name)
+    return escape_invisible(f"{', '.join(value) if isinstance(value, tuple) else value}{revision}")

@@ -35,6 +35,8 @@ METADATA_COLUMNS = (
     "csd_style",
     "recipe_id",
     "mark",
+    "caption",
+    "prompt",
 )
 _ROWS_AT_ONCE = 16_384
 _SOURCE_HASH = b"artbank.origin"

@@ -113,6 +113,27 @@ class TrainForecast:
 
 
 @dataclass(frozen=True)
+class TrainSummary:
+    """The result of a run of trainings.
+
+    Attributes:
+        trained: Version of each newly trained bank, by id of the collection.
+        current: Collections whose bank was up to date, or was trained by another run meanwhile.
+        seconds: Device seconds of each newly trained bank, by collection: its share of the steps and validations.
+        display_names: Names of all these collections by id.
+        num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
+        skipped: The same files by kind.
+    """
+
+    trained: dict[str, int]
+    current: tuple[str, ...]
+    seconds: dict[str, float]
+    display_names: Mapping[str, str] = field(default_factory=dict)
+    num_skipped: int = 0
+    skipped: tuple[SkippedKind, ...] = ()
+
+
+@dataclass(frozen=True)
 class StylizeForecast:
     """What a run over an archive would do.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections.abc import Sequence
 
 _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
 _JOINERS = "\u200c\u200d"  # belong to the spelling of Persian and Indian words, and of emoji
@@ -22,6 +23,19 @@ def escape_invisible(text: str, *, keep: str = "") -> str:
     return "".join(
         _escape(c) if unicodedata.category(c) in _HARMFUL and c not in _JOINERS and c not in keep else c for c in text
     )
+
+
+def drop_invisible(text: str) -> str:
+    """Return a text without control, bidirectional and other invisible characters; joiners of letters stay."""
+    if text.isprintable():
+        return text
+    return "".join(c for c in text if unicodedata.category(c) not in _HARMFUL or c in _JOINERS)
+
+
+def list_names(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names as text, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def escape_log_messages() -> None:

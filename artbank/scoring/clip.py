@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel
 
-from artbank.config import RunConfig
 from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import MINI
+from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.model_files import SCORER
 from artbank.scoring.networks import (

@@ -10,13 +10,14 @@ from typing import Literal
 
 logger = logging.getLogger(__name__)
 
-SkipKind = Literal["unreadable", "name", "link", "empty", "hidden", "special", "no_photo"]
+SkipKind = Literal["unreadable", "name", "link", "caption", "empty", "hidden", "special", "no_photo"]
 """Why a file is left out, as a word for counting."""
 
 SKIP_KINDS: dict[SkipKind, str] = {
     "unreadable": "A folder or file that may not be listed: change its owner or mode. Rows of its photos stay.",
     "name": "The name is no valid key: it has `//`, control characters, or ends in `/`. Rename it.",
     "link": "A link, which may lead out of the folder or in circles. Replace it by its target.",
+    "caption": "A file of captions that cannot be read, see `photo_captions`. Correct or remove it.",
     "empty": "A folder of a gallery without any image: it may not be mounted, or not uploaded yet.",
     "hidden": "A part of its name starts with a dot. Rename it if it is a photo.",
     "special": "A socket, pipe or device.",

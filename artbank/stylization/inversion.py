@@ -27,6 +27,16 @@ def draw_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
+def draw_step_noise(seeds: Sequence[int], shape: tuple[int, ...], num_steps: int) -> Tensor:
+    """Draw the noise [num_steps, B, *shape] that a solver adds; each sample's goes on where `draw_noise` ended."""
+    samples = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        torch.randn(shape, generator=generator)
+        samples.append(torch.stack([torch.randn(shape, generator=generator) for _ in range(num_steps)]))
+    return torch.stack(samples, dim=1)
+
+
 def add_noise(base: BaseModel, clean: Tensor, noise: Tensor, timestep: int) -> Tensor:
     """Return q_sample: sqrt(abar_t) clean + sqrt(1 - abar_t) noise."""
     of_image, of_noise = base.noise_scales(timestep)

@@ -1,6 +1,7 @@
 """The latents of photos, inverted and denoised in a style.
 
-Shape legend: B batch, L x D an encoded prompt, C x h x w latents.
+Shape legend: B batch, L x D an encoded prompt (see `diffusion.text_encoders`), C x h x w latents, G prompts of a
+cache.
 
 What acts on the latents while they are denoised belongs here; how photos become latents and latents become pictures is
 in `stylizer`.
@@ -10,16 +11,41 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.prompt_encoder import without_placeholder
+from artbank.diffusion.unet import PromptCache
 from artbank.recipes import StylizeRecipe, is_guided
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
 from artbank.stylization.structure import pull_to_photo, pull_weight
 from artbank.stylization.style import Style, encode_style
+
+
+@dataclass(frozen=True)
+class _Prompts:
+    """The prompts of a batch in a style, cached for the UNet: one that all photos share, or one for each.
+
+    Attributes:
+        neutral: Without a style, G is 1 or B.
+        styled: In the style, G is 1 or B.
+        guided: The negative prompts and the styled ones, G is 2 or 2 B.
+    """
+
+    neutral: PromptCache
+    styled: PromptCache
+    guided: PromptCache
+
+    @classmethod
+    def cache(cls, base: BaseModel, neutral: Tensor, styled: Tensor, negative: Tensor) -> Self:
+        """Cache encoded prompts [B, L, D], or [1, L, D] that all photos share; the negative one is [1, L, D]."""
+        guided = torch.cat([negative.expand(len(styled), -1, -1), styled])
+        return cls(*map(base.denoiser.cache_prompts, (neutral, styled, guided)))
 
 
 class LatentStylizer:
@@ -35,12 +61,14 @@ class LatentStylizer:
         """Encode every prompt once, and cache what the UNet computes from it."""
         self.base = base
         self.recipe = recipe
+        self._styles = {style.name: style for style in styles}
         self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
-        self.prompts = {style.name: encode_style(base, recipe, style, self.neutral) for style in styles}
-        cache = base.denoiser.cache_prompts
-        self._neutral = cache(self.neutral)
-        self._styled = {name: cache(prompt) for name, prompt in self.prompts.items()}
-        self._guided = {name: cache(torch.cat([negative, prompt])) for name, prompt in self.prompts.items()}
+        self._negative = base.text_encoders.encode_negative(negative, recipe.negative_prompt)
+        encoded = (encode_style(base, [recipe.prompt], style, self.neutral, recipe.style_weight) for style in styles)
+        self.prompts = dict(zip(self._styles, encoded, strict=True))
+        self._shared = {
+            name: _Prompts.cache(base, self.neutral, prompt, self._negative) for name, prompt in self.prompts.items()
+        }
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
     def with_recipe(self, recipe: StylizeRecipe) -> LatentStylizer:
@@ -51,8 +79,22 @@ class LatentStylizer:
             other._solver = SolverTable.from_recipe(self.base.scheduler, recipe, self.base.device)
         return other
 
+    @property
+    def num_step_noises(self) -> int:
+        """The noises that the steps of one picture take; 0 with a solver that adds none."""
+        return self._solver.num_noises
+
     @torch.no_grad()
-    def stylize(self, clean: Tensor, noise: Tensor, style: str, structure: float = 0.0) -> Tensor:
+    def stylize(
+        self,
+        clean: Tensor,
+        noise: Tensor,
+        style: str,
+        structure: float = 0.0,
+        *,
+        step_noise: Tensor | None = None,
+        captions: Sequence[str] | None = None,
+    ) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
 
         Args:
@@ -60,35 +102,42 @@ class LatentStylizer:
             noise: Random noise of that shape.
             style: Its name.
             structure: 0..1, see `StylizeRecipe.structure`.
+            step_noise: Noise of the steps, [`num_step_noises`, B, C, h, w]; None if they take none.
+            captions: A caption for each photo, empty to take the recipe's prompt; None if all take that.
 
         Returns:
             [B, C, h, w] float32.
         """
         weight = pull_weight(structure)
-        latents = self._invert(clean, noise, style)
-        history = torch.empty(len(self._solver.timesteps) + 1, *latents.shape, device=latents.device)
-        history[0] = latents
+        prompts = self._shared[style] if captions is None else self._encode_captions(captions, style)
+        latents = self._invert(clean, noise, prompts)
+        history = self._solver.begin(latents, step_noise)
         for step, timestep in enumerate(self._solver.timesteps):
-            predicted = self._predict(latents, step, timestep, style)
+            predicted = self._predict(latents, step, timestep, prompts)
             if weight:
                 predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
-            history[step + 1] = predicted
-            latents = self._solver.advance(history, step)
+            latents = self._solver.advance(history, step, predicted)
         return latents
 
-    def _invert(self, clean: Tensor, noise: Tensor, style: str) -> Tensor:
+    def _encode_captions(self, captions: Sequence[str], style: str) -> _Prompts:
+        texts = [without_placeholder(caption).strip() or self.recipe.prompt for caption in captions]
+        neutral = self.base.encode_prompts(texts)  # [B, L, D]
+        styled = encode_style(self.base, texts, self._styles[style], neutral, self.recipe.style_weight)
+        return _Prompts.cache(self.base, neutral, styled, self._negative)
+
+    def _invert(self, clean: Tensor, noise: Tensor, prompts: _Prompts) -> Tensor:
         first = self._solver.timesteps[0]
         if not self.recipe.aligned:
             first = round(self.recipe.strength * self.base.num_train_timesteps)
         if self.recipe.inversion == "stochastic":
-            return invert_stochastically(self.base, clean, noise, first, self._styled[style])
+            return invert_stochastically(self.base, clean, noise, first, prompts.styled)
         if self.recipe.inversion == "ddim":
-            return invert_ddim(self.base, clean, self._solver.timesteps, self._neutral)
+            return invert_ddim(self.base, clean, self._solver.timesteps, prompts.neutral)
         return add_noise(self.base, clean, noise, first)
 
-    def _predict(self, latents: Tensor, step: int, timestep: int, style: str) -> Tensor:
+    def _predict(self, latents: Tensor, step: int, timestep: int, prompts: _Prompts) -> Tensor:
         """Predict the noise, with classifier-free guidance in the steps that the recipe guides."""
         if not is_guided(self.recipe, step):
-            return self.base.predict(latents, timestep, self._styled[style])
-        without, within = self.base.predict(latents, timestep, self._guided[style], num_prompts=2).chunk(2)
+            return self.base.predict(latents, timestep, prompts.styled)
+        without, within = self.base.predict(latents, timestep, prompts.guided, num_prompts=2).chunk(2)
         return torch.lerp(without, within, self.recipe.guidance)

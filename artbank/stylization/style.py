@@ -1,18 +1,19 @@
 """A style: one bank, a weighted mix of several, or the prompt alone.
 
-Shape legend: L tokens of a prompt, D text width.
+Shape legend: B prompts, L tokens of a prompt, D text width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from artbank.bank.bank import Bank
+from artbank.bank.dataset import STYLE_ALONE
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.errors import ConfigError
 from artbank.images.palette import Palette
 from artbank.recipes import StylizeRecipe
@@ -45,20 +46,21 @@ class Style:
             raise ConfigError(f"style {self.name} has no colours of a collection; pass colour=free or keep")
 
 
-def encode_style(base: BaseModel, recipe: StylizeRecipe, style: Style, neutral: Tensor) -> Tensor:
-    """Encode the prompt of a style, [1, L, D].
+def encode_style(base: BaseModel, texts: Sequence[str], style: Style, neutral: Tensor, style_weight: float) -> Tensor:
+    """Encode texts in a style, [B, L, D].
 
-    The styled prompts of its banks are mixed by their weights. Then the recipe's style weight leads from the neutral
-    prompt (0) to that mix (1), or beyond it.
+    The styled prompts of its banks, which read as in training, are mixed by their weights. Then the style weight leads
+    from the neutral prompt (0) to that mix (1), or beyond it.
 
     Args:
         base: The frozen model.
-        recipe: Prompt and style weight.
+        texts: What pictures show, B texts without `{style}`.
         style: Its banks.
-        neutral: The recipe's prompt without a style, encoded, [1, L, D].
+        neutral: The same texts without a style, encoded, [B, L, D].
+        style_weight: See `StylizeRecipe.style_weight`.
     """
     if not style.banks:
         return neutral
-    prompt = f"{recipe.prompt}, in the style of {STYLE_PLACEHOLDER}"
-    parts = [weight * base.encode_prompts([prompt], bank.vectors) for bank, weight in style.banks]
-    return torch.lerp(neutral, torch.stack(parts).sum(0), recipe.style_weight)
+    prompts = [f"{text}, {STYLE_ALONE}" for text in texts]
+    parts = [weight * base.encode_prompts(prompts, bank.vectors) for bank, weight in style.banks]
+    return torch.lerp(neutral, torch.stack(parts).sum(0), style_weight)

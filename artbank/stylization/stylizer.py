@@ -22,11 +22,11 @@ from torch import Tensor
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.errors import ImageError
-from artbank.images.framing import Photo
+from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.colours import keep_colours, match_palette
-from artbank.stylization.inversion import draw_noise, photo_seed
+from artbank.stylization.inversion import draw_noise, draw_step_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.structure import (
     KeptStructure,
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 _BLACK = 8  # of 255; a model in half precision that overflows gives pictures with nothing lighter
 _NOT_FINITE = ImageError("the model gave no picture: values that are not finite, or black", "not_finite")
-_VAE_BATCH = 4  # the VAE needs far more memory a sample than the UNet
 
 
 @dataclass(frozen=True)
@@ -81,17 +80,20 @@ class _Inputs:
         originals: The same, uint8 [B, 3, H', W'] on the model's device.
         clean: Their latents [B, C, h, w].
         noise: Noise of that shape.
+        step_noise: Noise of the solver's steps, [S, B, C, h, w]; None with a solver that adds none.
     """
 
     photos: Sequence[Photo]
     originals: Tensor
     clean: Tensor
     noise: Tensor
+    step_noise: Tensor | None = None
 
     def only(self, number: int) -> _Inputs:
         """Return the batch of one photo, counted from 0."""
         one = slice(number, number + 1)
-        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one])
+        step_noise = None if self.step_noise is None else self.step_noise[:, one]
+        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one], step_noise)
 
 
 class Stylizer:
@@ -101,7 +103,7 @@ class Stylizer:
     """
 
     def __init__(self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe):
-        """Check the styles, and encode every prompt once.
+        """Check the styles, and encode every prompt once; captions of photos are encoded with their batch.
 
         Raises:
             BankError: A bank was trained on another base model.
@@ -124,12 +126,18 @@ class Stylizer:
 
     @property
     def short_px(self) -> int:
-        """Short side of the working size, px."""
+        """Short side of the working size, px; see `max_aspect`."""
         return self.recipe.resolution_px or self.base.native_px
+
+    @property
+    def max_aspect(self) -> float:
+        """Aspect from which on working sizes have one area; 1 where the native size is an area, and none was given."""
+        return 1.0 if self.base.family.keeps_area and self.recipe.resolution_px is None else MAX_ASPECT
 
     def prepare(self, key: str, rgb: np.ndarray) -> Photo:
         """Resize a photo uint8 [H, W, 3] to its working size."""
-        return Photo.prepare(key, rgb, short_px=self.short_px, multiple_px=self.base.size_multiple_px)
+        multiple_px = self.base.size_multiple_px
+        return Photo.prepare(key, rgb, short_px=self.short_px, multiple_px=multiple_px, max_aspect=self.max_aspect)
 
     def stylize(
         self, photos: Iterable[Photo], *, styles: Sequence[str] | None = None, batch_size: int = 8
@@ -177,10 +185,14 @@ class Stylizer:
     def _stylize_batch(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[list[Stylized]]:
         """Yield the pictures of a batch, style by style."""
         images = upload([photo.padded for photo in batch], self.base.device)
-        clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in images.split(_VAE_BATCH)])
+        parts = images.split(self.base.family.vae_batch)
+        clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in parts])
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
-        noise = draw_noise(seeds, tuple(clean.shape[1:])).to(clean)
-        inputs = _Inputs(batch, images, clean, noise)
+        shape = tuple(clean.shape[1:])
+        noise = draw_noise(seeds, shape).to(clean)
+        num_steps = self._latents.num_step_noises
+        step_noise = draw_step_noise(seeds, shape, num_steps).to(clean) if num_steps else None
+        inputs = _Inputs(batch, images, clean, noise, step_noise)
         for style in styles:
             drawn = self._draw(inputs, style, self.recipe.structure)
             yield [self._draw_firmer(inputs.only(i), style, one) for i, one in enumerate(drawn)]
@@ -197,8 +209,11 @@ class Stylizer:
 
     def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
         """Draw a batch in one style."""
-        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure)
-        decoded = [self.base.decode_latents(part) for part in latents.split(_VAE_BATCH)]
+        captions = [photo.caption for photo in inputs.photos] if self.recipe.photo_captions else None
+        latents = self._latents.stylize(
+            inputs.clean, inputs.noise, style.name, structure, step_noise=inputs.step_noise, captions=captions
+        )
+        decoded = [self.base.decode_latents(part) for part in latents.split(self.base.family.vae_batch)]
         return self._finish(inputs, style, structure, decoded)
 
     def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Sequence[Tensor]) -> list[Stylized]:

@@ -124,7 +124,8 @@ def training(kit: Kit, *, batch: int, steps: int, validates: bool) -> Contender:
     base = load(kit)
     views = read_dataset(kit, 8)
     num_held = max(round(_VALIDATED_SHARE * steps * batch / _NOISE_LEVELS), 1)
-    held = LatentDataset(views.mean[:num_held], views.std[:num_held], views.artwork[:num_held], views.captions)
+    first = slice(num_held)
+    held = LatentDataset(views.mean[first], views.std[first], views.artwork[first], views.captions, views.sizes[first])
     often = {"validate_every": steps if validates else 10**6, "patience": 10**6, "max_steps": 100_000}
     state = TrainState(base, views, held, BankRecipe.model_validate({"batch_size": batch, **often}), "bench")
     samples = batch * steps
@@ -237,10 +238,10 @@ class Run:
 def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int) -> Contender:
     """Return a run from files to files, `count` photos a unit; each photo and each picture is scored."""
     run = Run(kit, name, recipe, batch=batch, count=count)
-    base = run.resources.stylizer.base
-    expected = expect(run.resources.stylizer.base, recipe, batch)
+    base = run.resources.drawing.stylizer.base
+    expected = expect(run.resources.drawing.stylizer.base, recipe, batch)
     expected = Expected(**{**vars(expected), "clip": 2})
-    clip = run.resources.scorer._clip.vision_model  # the only network without a public name
+    clip = run.resources.drawing.scorer._clip.vision_model  # the only network without a public name
     watched = {**watch(base), "clip": clip}
     return Contender(name, run.work, watched, expected, batch)
 

@@ -9,6 +9,8 @@ A comment `<!-- generated: KIND NAME -->` in a page is replaced by Markdown when
     failures the kinds of failure that a row may name
     rules    the built-in rules of `artbank.skip_rules`
     skipped  the kinds of files that a listing leaves out
+    api      the names that `artbank` exports, see `api_reference`
+    notebook a notebook of `docs`, with its stored outputs
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import pyarrow as pa
 import typer
+from api_reference import api_lines, notebook_lines
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
@@ -28,6 +32,7 @@ from artbank import config, errors, recipes, records, skip_rules
 from artbank.store import skipped
 from artbank_cli.main import app
 
+DOCS = Path(__file__).parents[1]
 _MARK = re.compile(r"^<!-- generated: (\w+) ?(\w*) -->$", re.MULTILINE)
 _LIMITS = {"minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}"}
 
@@ -43,9 +48,12 @@ def generate(kind: str, name: str = "") -> str:
     if kind == "config":
         model = getattr(config, name, None) or getattr(recipes, name)
         return "\n".join(_config_lines(model))
+    if kind == "notebook":
+        return "\n".join(notebook_lines(DOCS / f"{name}.ipynb"))
     if kind == "table":
         return "\n".join(_table_lines(getattr(records, name)))
     lines = {
+        "api": api_lines,
         "commands": _command_lines,
         "errors": _error_lines,
         "failures": _failure_lines,
@@ -74,12 +82,13 @@ def _fill(_: Sphinx, __: str, source: list[str]) -> None:
 def _config_lines(model: type[BaseModel]) -> Iterator[str]:
     rows = []
     schema = model.model_json_schema()["properties"]
-    for name, field in model.model_fields.items():
+    for name, described in schema.items():
+        field = model.model_fields[name]
         if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
             text = f"see [{field.annotation.__name__}](#{field.annotation.__name__.lower()})"
             rows.append((f"`{name}`", "", "", text))
         else:
-            rows.append((f"`{name}`", _allowed(schema[name]), _default(field), field.description or ""))
+            rows.append((f"`{name}`", _allowed(schema[name]), _default(field), described["description"]))
     yield _first_line(model)
     yield ""
     yield from _table(("field", "values", "default", "what it does"), rows)

@@ -117,8 +117,9 @@ def test_an_empty_server_lacks_what_deploying_puts_there(prefect_server: str) ->
     found = told(server.check_server(10))
     assert level(found, "is Prefect") == "OK" and prefect_server in next(iter(found))
     assert set(found.values()) <= {"OK", "warning"}
-    for name in (*server.POOLS, *server.DEPLOYMENTS, *server.AUTOMATIONS):
+    for name in (*server.POOLS, *server.DEPLOYMENTS, "artbank-lost-runs"):
         assert any(name in text for text in found)
+    assert level(found, "nobody is told of failed runs and other alarms") == "warning"
 
 
 def test_a_pool_without_workers_is_told(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import re
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import pytest
 from markdown_it import MarkdownIt
 from pydantic import BaseModel
 
+import artbank
 from artbank import config, errors, recipes, records
 from tests.support.document_blocks import DOCUMENTS, ROOT
 
 sys.path.insert(0, str(ROOT / "docs/_ext"))
+import api_reference
 import reference
 
 MARKDOWN = MarkdownIt().enable("table")
@@ -101,6 +104,23 @@ def test_the_reference_of_the_command_line_has_every_command_and_option(site: Pa
                 assert " ".join((parameter.help or "").split()).replace("`", "") in " ".join(text.split())
 
 
+def test_the_reference_of_python_has_every_name_with_its_words_and_arguments(site: Path) -> None:
+    text = " ".join(page(site, "reference/python").split())
+    members = dict(api_reference.list_members())
+    assert {"TrainedBank.stylize", "TrainedBank.reference", "DrawnPicture.image"} < members.keys()
+    for name, found in {**{name: getattr(artbank, name) for name in artbank.__all__}, **members}.items():
+        first = (inspect.getdoc(found) or "").split("\n\n")[0]
+        assert first and name in text and " ".join(first.replace("`", "").split()) in text, name
+        if inspect.isfunction(found):
+            described = set(re.findall(r"^ {4}(\w+): ", inspect.getdoc(found) or "", re.MULTILINE))
+            assert inspect.signature(found).parameters.keys() - {"self"} <= described, name
+
+
+def test_the_notebook_is_a_page_with_its_pictures(site: Path) -> None:
+    shown = (site / "howto/python.html").read_text()
+    assert shown.count("data:image/") >= 5 and "did you mean strength?" in shown
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_reference_of_the_configuration_has_every_field_with_its_words(site: Path, model: type[BaseModel]) -> None:
     text = section(site, "reference/configuration", model.__name__.lower())
@@ -132,7 +152,7 @@ def test_every_kind_of_failure_and_every_error_is_described(site: Path) -> None:
 def test_ranges_and_defaults_are_told() -> None:
     told = reference.generate("config", "StylizeRecipe")
     assert "| `strength` | number, above 0, at most 1 | `0.9` |" in told
-    assert "| `solver` | `ddim`, `dpm++2m`, `unipc` |" in told
+    assert "| `solver` | `ddim`, `dpm++2m`, `unipc`, `euler`, `euler_a`, `lcm` |" in told
     assert "| `archive_uri` | text | must be given |" in reference.generate("config", "StylizeConfig")
 
 

@@ -18,15 +18,15 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import AssetContext
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
-from artbank.config import RunConfig
 from artbank.diffusion import base_model
+from artbank.run_config import RunConfig
 from artbank.runs.outcome import Outcome
+from artbank.runs.progress import RunProgress
 from artbank.runtime import telemetry
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tasks import assets, progress
 from tasks.artifacts import link_of, list_places, show_outcome
-from tasks.run_progress import RunProgress
 from tasks.runners import _DASK, _start
 from tasks.tags import MAX_TAGS, make_tags
 from tests.support import rgw

@@ -5,6 +5,7 @@ Heavy modules are imported where a fixture needs them, so that light tests start
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small model in the shape of SDXL; tests must copy it before they change it."""
+    return save_tiny_sdxl(tmp_path_factory.mktemp("models") / "tiny-sdxl")
+
+
+@pytest.fixture(scope="session")
+def sdxl(tiny_sdxl: Path) -> BaseModel:
+    """The small SDXL, loaded; tests leave it as it is."""
+    from artbank.diffusion.base_model import BaseModel
+
+    return BaseModel.load(str(tiny_sdxl), device="cpu")
+
+
 def save_tiny(folder: Path, *, second: bool = False) -> Path:
     """Save a random model with the levels, the VAE factor, the scheduler and the heads of the large ones."""
     import torch
@@ -101,3 +116,55 @@ def save_tiny(folder: Path, *, second: bool = False) -> Path:
         scheduler = PNDMScheduler(**schedule, skip_prk_steps=True, set_alpha_to_one=False)
     scheduler.save_pretrained(folder / "scheduler")
     return folder
+
+
+def save_tiny_sdxl(folder: Path) -> Path:
+    """Save a random model with the levels, the text encoders, the VAE factor and the scheduler of SDXL."""
+    import torch
+    from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from artbank.mini import WEIGHTS
+
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+        layers_per_block=1,
+        transformer_layers_per_block=(1, 1, 2),
+        cross_attention_dim=64,
+        attention_head_dim=(1, 2, 2),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=40 + 6 * 8,
+    ).save_pretrained(folder / "unet")
+    AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+        sample_size=64,
+        scaling_factor=0.13025,
+    ).save_pretrained(folder / "vae")
+    words = {"vocab_size": 924, "bos_token_id": 922, "eos_token_id": 923}
+    shape = {"intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    first = CLIPTextConfig(**words, **shape, hidden_size=24, pad_token_id=923)
+    second = CLIPTextConfig(**words, **shape, hidden_size=40, projection_dim=40, pad_token_id=0, hidden_act="gelu")
+    CLIPTextModel(first).save_pretrained(folder / "text_encoder")
+    CLIPTextModelWithProjection(second).save_pretrained(folder / "text_encoder_2")
+    shutil.copytree(WEIGHTS / "tokenizer", folder / "tokenizer")
+    shutil.copytree(WEIGHTS / "tokenizer", folder / "tokenizer_2")
+    _pad_with(folder / "tokenizer_2", "!")
+    schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+    EulerDiscreteScheduler(**schedule, timestep_spacing="leading").save_pretrained(folder / "scheduler")
+    return folder
+
+
+def _pad_with(tokenizer: Path, token: str) -> None:
+    """Make a tokenizer fill texts with a word, as the second one of SDXL does."""
+    path = tokenizer / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": token}))

@@ -115,7 +115,7 @@ def test_a_trap_in_place_of_a_registered_bank_is_no_bank(trap: bytes, tmp_path: 
 
 def test_a_trap_in_place_of_a_checkpoint_is_none(base: BaseModel, trap: bytes) -> None:
     latents = torch.zeros(2, 4, 8, 8)
-    views = LatentDataset(latents, latents, torch.tensor([0, 1]), (None, None))
+    views = LatentDataset(latents, latents, torch.tensor([0, 1]), (None, None), torch.zeros(2, 6))
     with pytest.raises(TrainingError, match="cannot be restored"):
         TrainState(base, views, views, TRAIN, "a bank").restore(trap)
 

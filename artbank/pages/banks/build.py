@@ -20,12 +20,15 @@ from itertools import groupby
 from more_itertools import chunked
 
 from artbank.catalog.catalog import Catalog
+from artbank.errors import ArtbankError
 from artbank.pages.banks.bank_page import STYLES as BANK_STYLES
 from artbank.pages.banks.bank_page import render_bank
 from artbank.pages.banks.entries import Entry, page_key, read_details, read_entries
 from artbank.pages.banks.index_page import STYLES as INDEX_STYLES
 from artbank.pages.banks.index_page import render_index
 from artbank.pages.publishing import INDEX, assets, stamp
+from artbank.runtime.stages import show_stage
+from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
@@ -65,6 +68,7 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
         CatalogError: A row of the catalog cannot be read.
         OSError: A store failed.
     """
+    show_stage("writing the banks' pages")
     catalog = Catalog(store)
     out = out or store
     seen = catalog.file_keys()
@@ -80,6 +84,14 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
     if written:
         logger.info("wrote %d of %d pages", written, len(built.pages) + 1)
     return Built(built.index_uri, built.pages, written)
+
+
+def refresh(store: Store) -> None:
+    """Update the pages of a store after its catalog has changed; a failure is logged, as the change is kept."""
+    try:
+        build(store)
+    except (ArtbankError, OSError) as error:
+        logger.warning("the pages are not up to date (%s); `artbank site %s` writes them", explain(error), store.uri)
 
 
 def _build_once(store: Store, out: Store, *, anew: bool) -> Built:

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import ImageError
-from artbank.images.codec import decode
 from artbank.results.containers import are_images, read_pictures
 from artbank.runtime.prefetch import prefetch
 from artbank.store.objects import Store
@@ -87,6 +86,8 @@ def _find_fault(data: bytes | Exception, digest: str | None) -> tuple[str, str] 
         if hashlib.sha256(data).hexdigest() == digest:
             return None
         return "damaged_picture", "has other bytes than were written"
+    from artbank.images.codec import decode  # which loads OpenCV and Pillow; a quick look decodes nothing
+
     try:
         decode(data, max_pixels=_MAX_PIXELS)
     except ImageError as error:

@@ -42,7 +42,7 @@ _CLEARED = dict.fromkeys(
      *("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction"),
      *("dino_structure", "structure_model", "csd_style", "csd_style_floor", "style_model"),
      *("structure", "lightness", "strength", "gain", "candidates"),
-     *("kept_metadata", "photo_marks"))
+     *("kept_metadata", "photo_marks", "prompt"))
 )  # fmt: skip
 
 

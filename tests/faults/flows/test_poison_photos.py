@@ -8,8 +8,8 @@ from typing import Any
 import dask
 import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
 
-from artbank.config import RunConfig
 from artbank.results import ledger
+from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from tasks.runners import _DASK, _start

@@ -14,8 +14,8 @@ import distributed  # noqa: F401 - before its settings are set for a while: else
 import pytest
 from pydantic import ValidationError
 
-from artbank.config import RunConfig
 from artbank.results import attempts, ledger
+from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -100,6 +101,26 @@ def test_a_stop_of_all_processes_ends_a_training_and_gives_its_collection_back(
     wait_for(lambda: kept() or process.poll() is not None, 300, pause_seconds=0.01)
     check_end(process, tmp_path)
     assert kept() and not [one.key for one in store.list("checkpoints") if ".lease-" in one.key]
+
+
+def test_ctrl_c_keeps_a_training_through_prefect_and_tells_nothing_alarming(
+    trained: Any, prefect_server: str, tmp_path: Path
+) -> None:
+    recipe = {**TRAIN.model_dump(), "max_steps": 100_000, "patience": 100_000, "validate_every": 2}
+    config = training(trained.gallery, str(tmp_path / "store"), recipe=recipe, checkpoint_every=100_000)
+    process = start_command(config, tmp_path)
+    told = tmp_path / "stderr"
+    try:
+        wait_for(lambda: "step 4: validation loss" in told.read_text() or process.poll() is not None, 300)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(300) == 130
+    finally:
+        process.kill()
+    lines = told.read_text().splitlines()
+    kept = r"artbank: interrupted: stopped at step \d+, kept; run the same command again to go on"
+    assert re.fullmatch(kept, lines[-1])
+    assert not [line for line in lines if re.search("ERROR|CRITICAL|Traceback|Crash|Failed", line)]
+    assert list((tmp_path / "store/checkpoints").rglob("*.safetensors"))
 
 
 def test_the_private_server_ends_with_a_command_that_is_killed(trained: Any, photos: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artbank.bank.attention import build_attention
-from artbank.bank.bank import SCHEMA, Bank, TrainableBank
+from artbank.bank.bank import Bank
+from artbank.bank.bank_file import SCHEMA
+from artbank.bank.trainable_bank import TrainableBank
 from artbank.catalog.bank_files import file_key, load_bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError
@@ -31,6 +32,29 @@ def test_a_bank_comes_back_as_it_was_written() -> None:
     found = Bank.from_bytes(DATA)
     assert torch.equal(found.vectors, BANK.vectors)
     assert dataclasses.replace(found, vectors=BANK.vectors) == BANK
+
+
+def test_a_bank_for_two_text_encoders_has_a_tensor_for_each_and_comes_back() -> None:
+    facts: dict[str, Any] = {"family": "sdxl", "encoders": {"clip_l": 6, "clip_g": 10}, "units": (1.5, 0.25)}
+    bank = dataclasses.replace(BANK, training_state={"train.vectors": VECTORS}, **facts)
+    tensors = safetensors.torch.load(bank.to_bytes())
+    assert torch.equal(tensors["clip_l"], VECTORS[:, :6]) and torch.equal(tensors["clip_g"], VECTORS[:, 6:])
+    found = Bank.from_bytes(bank.to_bytes())
+    assert torch.equal(found.vectors, VECTORS) and list(found.training_state) == ["train.vectors"]
+    same = {"vectors": bank.vectors, "training_state": bank.training_state}
+    assert dataclasses.replace(found, **same) == bank
+
+
+def test_a_file_of_the_first_schema_is_read() -> None:
+    def to_first_schema(header: Any) -> Any:
+        texts = {**header["__metadata__"], "schema": "artbank.bank/1"}
+        for name in ("kind", "insert", "family", "encoders"):
+            del texts[name]
+        return header | {"__metadata__": texts}
+
+    found = Bank.from_bytes(with_header(to_first_schema))
+    assert torch.equal(found.vectors, VECTORS)
+    assert dataclasses.replace(found, vectors=VECTORS) == BANK
 
 
 @pytest.mark.parametrize(
@@ -92,7 +116,14 @@ def with_metadata(**values: str) -> bytes:
         (with_header(lambda header: header | {"__metadata__": []}), "expected metadata of texts"),
         (with_header(lambda header: header | {"__metadata__": None}), "expected metadata of texts"),
         ((200_000).to_bytes(8, "little") + b"[" * 200_000, "no bank file.* nested too deeply"),
-        (with_metadata(schema="artbank.bank/9"), "expected schema artbank.bank/1, found artbank.bank/9"),
+        (with_metadata(schema="artbank.bank/9"), "expected schema artbank.bank/2, found artbank.bank/9"),
+        (with_metadata(kind="lora"), "bank monet: expected kind tokens.* found kind lora, .* upgrade artbank"),
+        (with_metadata(insert="append"), "whose insert is append; upgrade artbank"),
+        (with_metadata(family="flux"), "expected family sd or sdxl, found flux"),
+        (with_metadata(encoders="7"), "header cannot be read"),
+        (with_metadata(encoders="{}"), "names no text encoder"),
+        (with_metadata(encoders='{"vectors": 17}'), r"expected float32 vectors \[N, 17\], found .*2, 16"),
+        (with_metadata(encoders='{"vectors": 16, "clip_g": 4}'), r"expected float32 clip_g \[N, 4\], found None"),
         (with_metadata(recipe="{}}"), "header cannot be read"),
         (with_metadata(recipe='{"num_tokens": 99}'), "header cannot be read"),
         (with_metadata(metrics="[1, 2]"), "header cannot be read"),
@@ -109,7 +140,7 @@ def with_metadata(**values: str) -> bytes:
         (with_header(lambda h: h | {"vectors": h["vectors"] | {"shape": [2**40, 2**40]}}), "damaged"),
         (with_header(lambda h: h | {"vectors": h["vectors"] | {"dtype": "F4"}}), "damaged"),
     ],
-    ids=range(15),
+    ids=range(22),
 )
 def test_a_header_that_lies_is_refused_with_a_reason(data: bytes, said: str) -> None:
     with pytest.raises(BankError, match=said):
@@ -151,10 +182,10 @@ def test_a_bank_starts_near_its_word_and_is_drawn_from_its_seed(base: BaseModel,
     again = TrainableBank.start(recipe, base)
     assert torch.equal(bank(), again()) and not torch.equal(bank(), other())
     word = base.prompt_encoder.embed_words("lake").mean(0)
-    assert torch.cosine_similarity(bank.vectors * bank.unit, word[None]).min() > 0.98
+    assert torch.cosine_similarity(bank.vectors * bank.units[0], word[None]).min() > 0.98
     assert bank.vectors.square().mean().sqrt().item() == pytest.approx(0.3, abs=0.02)
     if attention != "released":  # which is no residual, so that it starts elsewhere
-        assert torch.equal(bank(), bank.vectors * bank.unit)
+        assert torch.equal(bank(), bank.vectors * bank.units[0])
 
 
 def shaped_bank(base: BaseModel) -> tuple[TrainableBank, Bank]:
@@ -163,7 +194,7 @@ def shaped_bank(base: BaseModel) -> tuple[TrainableBank, Bank]:
     trained.attention.spatial_gate.data.fill_(0.5)
     state = {f"train.{name}": tensor for name, tensor in trained.state_dict().items()}
     vectors = trained().detach()
-    return trained, Bank("0" * 16, "monet", base.id, base.hash, "f", BankRecipe(), vectors, state, unit=trained.unit)
+    return trained, Bank("0" * 16, "monet", base.id, base.hash, "f", BankRecipe(), vectors, state, units=trained.units)
 
 
 def test_a_warm_start_takes_over_vectors_and_attention_of_equal_shapes(base: BaseModel) -> None:
@@ -175,12 +206,12 @@ def test_a_warm_start_takes_over_vectors_and_attention_of_equal_shapes(base: Bas
 
 
 @pytest.mark.parametrize("attention", ["ssam", "self", "none"])
-@pytest.mark.parametrize("unit", [None, 0.02])
+@pytest.mark.parametrize("units", [(), (0.02,)])
 def test_a_warm_start_from_another_unit_or_attention_starts_at_the_shaped_vectors(
-    base: BaseModel, attention: str, unit: float | None
+    base: BaseModel, attention: str, units: tuple[float, ...]
 ) -> None:
     _, bank = shaped_bank(base)
-    for older in (dataclasses.replace(bank, unit=unit), dataclasses.replace(bank, training_state={})):
+    for older in (dataclasses.replace(bank, units=units), dataclasses.replace(bank, training_state={})):
         fresh = TrainableBank.start(BankRecipe(attention=attention, seed=2), base)
         fresh.continue_from(Bank.from_bytes(older.to_bytes()))
         assert torch.allclose(fresh(), bank.vectors, rtol=1e-5)
@@ -195,23 +226,14 @@ def test_a_warm_start_that_is_not_possible_is_refused_and_changes_nothing(base: 
         other = TrainableBank.start(recipe, base)
         before = other().detach()
         with pytest.raises(BankError, match=expected):
-            other.continue_from(dataclasses.replace(bank, unit=None))
+            other.continue_from(dataclasses.replace(bank, units=()))
         assert torch.equal(other(), before)
 
 
 def test_a_bank_file_without_a_unit_is_read(base: BaseModel) -> None:
     _, bank = shaped_bank(base)
-    assert Bank.from_bytes(dataclasses.replace(bank, unit=None).to_bytes()).unit is None
-    assert Bank.from_bytes(bank.to_bytes()).unit == base.prompt_encoder.layer_rms
-
-
-@pytest.mark.parametrize("collection", ["Novak", "van_Gogh.2", "a b"])
-def test_an_export_is_one_tensor_named_by_a_token_of_plain_letters(collection: str) -> None:
-    [(token, tensor)] = safetensors.torch.load(
-        dataclasses.replace(BANK, collection=collection).to_textual_inversion()
-    ).items()
-    assert re.fullmatch(r"<[a-z0-9-]+>", token)
-    assert torch.equal(tensor, VECTORS)
+    assert Bank.from_bytes(dataclasses.replace(bank, units=()).to_bytes()).units == ()
+    assert Bank.from_bytes(bank.to_bytes()).units == (base.prompt_encoder.layer_rms,)
 
 
 @pytest.mark.parametrize("kind", ["ssam", "self", "released"])

@@ -43,6 +43,7 @@ from tests.support.small_inputs import TRAIN
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 STATE = {"train.vectors": VECTORS.clone(), "train.attention.gate": torch.ones(3)}
 BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, STATE, {"steps": 3})
+OF_TWO_ENCODERS = dataclasses.replace(BANK, family="sdxl", encoders={"clip_l": 6, "clip_g": 10})
 REFERENCE_OF = StyleReference(
     "monet", "clip", VECTORS[0], VECTORS[1], Ceiling(0.9), Palette((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
 )
@@ -99,7 +100,7 @@ def refer_soundly(data: bytes) -> None:
 
 
 @fuzzed(250)
-@given(damaged([BANK.to_bytes(), dataclasses.replace(BANK, training_state={}).to_bytes(), REFERENCE_OF.to_bytes()]))
+@given(damaged([BANK.to_bytes(), OF_TWO_ENCODERS.to_bytes(), REFERENCE_OF.to_bytes()]))
 def test_a_damaged_bank_is_a_sound_bank_or_a_bank_error(data: bytes) -> None:
     try:
         read_soundly(data)
@@ -172,7 +173,7 @@ def test_a_bank_replaced_by_another_sound_one_is_refused_before_it_is_read(tmp_p
 @pytest.fixture(scope="module")
 def training(base: BaseModel) -> TrainState:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    views = LatentDataset(latents, torch.ones_like(latents), torch.tensor([0, 1]), (None, None))
+    views = LatentDataset(latents, torch.ones_like(latents), torch.tensor([0, 1]), (None, None), torch.zeros(2, 6))
     return TrainState(base, views, views, TRAIN, "a bank")
 
 

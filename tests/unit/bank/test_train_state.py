@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,9 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = open_training(base, views)
-    monkeypatch.setattr(BaseModel, "predict", lambda self, latents, t, prompts: latents * prompts.sum() * float("nan"))
+    monkeypatch.setattr(
+        BaseModel, "predict", lambda self, latents, t, prompts, **_: latents * prompts.sum() * float("nan")
+    )
     with pytest.raises(TrainingError, match="learning_rate"):
         step_one(training)
 
@@ -172,9 +175,11 @@ def test_noise_stays_below_the_strength_that_is_trained_for(
     seen: list[int] = []
     predict = BaseModel.predict
 
-    def watch(self: BaseModel, latents: torch.Tensor, timesteps: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+    def watch(
+        self: BaseModel, latents: torch.Tensor, timesteps: torch.Tensor, *args: Any, **named: Any
+    ) -> torch.Tensor:
         seen.extend(timesteps.tolist())
-        return predict(self, latents, timesteps, prompts)
+        return predict(self, latents, timesteps, *args, **named)
 
     monkeypatch.setattr(BaseModel, "predict", watch)
     train_one(open_training(base, views, RECIPE.model_copy(update={"max_strength": 0.3, "batch_size": 4})))

@@ -15,16 +15,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import forward_banks
+from artbank.bank import trainer
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.loss import MICRO_BATCH_SIZES, backward_losses, diffusion_loss
 from artbank.bank.train_state import TrainState
+from artbank.bank.trainable_bank import forward_banks
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
-from artbank.errors import TrainingError
+from artbank.errors import StopRequested, TrainingError
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
+from artbank.runtime.stages import take_stops
 from tests.support.bank_training import train_one
 from tests.support.memory_checkpoint import Killed, Memory
 
@@ -166,6 +168,60 @@ def test_banks_that_are_killed_together_go_on_together(
         assert_same(found, expected)
 
 
+@pytest.mark.parametrize("stopped_at", [1, 2, 4, 5])  # before, at and after validations, which are every 2 steps
+def test_a_training_that_is_asked_to_stop_keeps_its_step_and_ends_in_the_same_bits(
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, stopped_at: int
+) -> None:
+    memory = Memory()
+
+    def stop(done: int, total: int, loss: float) -> None:
+        if done == stopped_at:
+            raise StopRequested("asked to stop")
+
+    take_stops()
+    with pytest.raises(StopRequested):
+        train_one(TrainState(base, *views[0], RECIPE, "alone"), memory, on_step=stop)
+    taken = min(stopped_at + 1, RECIPE.max_steps)  # a step's loss is read while the next one runs
+    assert take_stops() in ([f"stopped at step {stopped_at}, kept"], [f"stopped at step {taken}, kept"])
+    assert memory.saved == 1 and memory.data is not None
+    resumed = train_one(TrainState(base, *views[0], RECIPE, "alone"), memory)
+    [whole] = train_alone(RECIPE)[:1]
+    assert torch.equal(resumed.vectors, whole.vectors)
+    assert (resumed.history.train, resumed.history.validation) == (whole.history.train, whole.history.validation)
+
+
+def test_a_stop_at_a_store_that_fails_ends_the_training_all_the_same(
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]
+) -> None:
+    class Broken(Memory):
+        def save(self, data: bytes) -> None:
+            raise OSError("the store is gone")
+
+    def stop(*_: object) -> None:
+        raise StopRequested("asked to stop")
+
+    take_stops()
+    with pytest.raises(StopRequested):
+        train_one(TrainState(base, *views[0], RECIPE, "alone"), Broken(), on_step=stop)
+    assert take_stops() == ["stopped at step 2, kept up to the last checkpoint"]
+
+
+@pytest.mark.parametrize(("seconds", "num_saved"), [(0.0, RECIPE.max_steps), (1e9, 0)])
+def test_a_checkpoint_is_also_written_by_time_and_changes_nothing(
+    base: BaseModel,
+    views: list[tuple[LatentDataset, LatentDataset]],
+    train_alone: TrainAlone,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    num_saved: int,
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", seconds)
+    memory = Memory()
+    kept = train_one(TrainState(base, *views[0], RECIPE, "alone"), memory)
+    assert memory.saved == num_saved
+    assert torch.equal(kept.vectors, train_alone(RECIPE)[0].vectors)
+
+
 @pytest.mark.parametrize("checkpoint_every", [1, 2, 3, 4])
 def test_a_loss_that_is_not_finite_ends_its_bank_alone_and_nothing_broken_is_kept(
     base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, checkpoint_every: int
@@ -300,9 +356,9 @@ def test_banks_and_their_optimisers_stay_in_float32_on_a_model_in_half_precision
     seen: set[tuple[torch.dtype, bool]] = set()
     predict = BaseModel.predict
 
-    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
+    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
         seen.add((prompts.dtype, torch.is_autocast_enabled("cpu")))
-        return predict(self, latents, timesteps, prompts)
+        return predict(self, latents, timesteps, prompts, **named)
 
     monkeypatch.setattr(BaseModel, "predict", watch)
     members = open_all(half, views, vary(max_steps=2))
@@ -368,9 +424,9 @@ def watch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     predict = BaseModel.predict
 
-    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
+    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
         sizes.append(len(latents))
-        return predict(self, latents, timesteps, prompts)
+        return predict(self, latents, timesteps, prompts, **named)
 
     monkeypatch.setattr(BaseModel, "predict", watch)
     return sizes

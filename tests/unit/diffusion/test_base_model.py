@@ -230,7 +230,7 @@ def test_a_store_without_a_whole_model_is_refused_and_leaves_nothing_behind(tiny
 
 @pytest.mark.parametrize("source", ["nowhere", "./nowhere", "/nowhere/at/all", "a/b/c"])
 def test_a_name_that_is_no_model_is_refused_with_what_was_expected(source: str) -> None:
-    with pytest.raises(BaseModelError, match=r"expected 'mini', a folder, a store URI or a hub id"):
+    with pytest.raises(BaseModelError, match=r"expected 'mini', a folder, a single .safetensors file"):
         fetch_base_model(source)
 
 

@@ -161,3 +161,28 @@ def test_a_network_of_another_shape_of_call_is_named(base: BaseModel) -> None:
     assert find_unsupported(base.unet) is None
     assert find_unsupported(build(**SHAPES["1.x"], class_embed_type="timestep")) == "class_embed_type"
     assert find_unsupported(build(**SHAPES["1.x"] | {"mid_block_type": "UNetMidBlock2D"})) == "UNetMidBlock2D"
+
+
+def test_an_sdxl_of_full_size_predicts_for_two_prompts_without_a_number_read_back() -> None:
+    sdxl = {
+        "sample_size": 128,
+        "block_out_channels": (320, 640, 1280),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 10),
+        "cross_attention_dim": 2048,
+        "attention_head_dim": (5, 10, 20),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+        "norm_num_groups": 32,
+    }
+    with torch.device("meta"), torch.no_grad():  # where reading a number raises
+        unet = build(**sdxl)
+        assert sum(weight.numel() for weight in unet.parameters()) == 2_567_463_684  # of the published model
+        denoiser = Denoiser(unet)
+        cache = denoiser.cache_prompts(torch.empty(2, 78, 2048))
+        sizes = denoiser.embed_size(896, 1280)
+        found = denoiser(torch.empty(3, 4, 112, 160), denoiser.embed_time(500), cache, num_prompts=2, sizes=sizes)
+    assert len(cache.pairs) == 70 and found.shape == (6, 4, 112, 160)

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.doctor.scoring_models import check_scorer
 from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
+from artbank.run_config import RunConfig
 from artbank.scoring.clip import Scorer
 
 WEIGHTS_OF = {

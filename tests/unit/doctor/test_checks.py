@@ -4,7 +4,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from artbank.config import RunConfig
 from artbank.doctor.checks import Check, CheckResult, run_checks
 from artbank.doctor.devices import (
     Gpu,
@@ -26,6 +25,7 @@ from artbank.doctor.devices import (
 )
 from artbank.doctor.disk_space import assess_gpu_memory, assess_memory, check_disks, check_semaphores, measure_available
 from artbank.doctor.packages import assess_packages, assess_python, check_packages
+from artbank.run_config import RunConfig
 
 CPU = torch.device("cpu")
 
@@ -63,6 +63,27 @@ def test_checks_that_never_end_are_waited_for_together_and_left_behind() -> None
     never.set()
     assert [verdict.is_late for verdict in found["d"]] == [False, True]
     assert (found["d"][1].level, found["d"][1].text) == ("problem", "no answer within 1 s")
+
+
+def test_each_check_is_told_as_it_ends_and_a_slow_one_holds_up_no_other() -> None:
+    told: list[str] = []
+    first_is_told = threading.Event()
+
+    def await_other() -> list[CheckResult]:
+        assert first_is_told.wait(60)
+        return [CheckResult("OK", "fine")]
+
+    def tell(subject: str, results: Sequence[CheckResult]) -> None:
+        told.append(f"{subject}: {results[0].level}")
+        first_is_told.set()
+
+    checks = [
+        Check("slow", await_other, may_hang=True),
+        Check("quick", lambda: [CheckResult("OK", "fine")], may_hang=True),
+    ]
+    found = run_checks(checks, 60, tell)
+    assert told == ["quick: OK", "slow: OK"]
+    assert list(found) == ["slow", "quick"]
 
 
 def test_signs_that_cannot_be_seen_are_not_shown() -> None:

@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from artbank.config import RunConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.doctor.checks import CheckResult
@@ -23,6 +22,7 @@ from artbank.doctor.scoring_models import check_optional_model, check_scorer
 from artbank.doctor.weights import check_base, check_memory, count_weights
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
+from artbank.run_config import RunConfig
 from artbank.scoring.model_files import STRUCTURE_MODEL, STYLE_MODEL
 from artbank.store.objects import Store
 from tests.support import rgw
@@ -51,7 +51,8 @@ def test_the_embedded_model_is_whole_and_says_what_it_is(base: BaseModel) -> Non
     whole, facts, licence = told("mini")
     assert {whole.level, facts.level, licence.level} == {"OK"}
     width, side = base.text_width, base.native_px
-    assert facts.text == f"predicts {base.prediction_type}, native size {side} px, text encoder of width {width}"
+    kind = f"Stable Diffusion 1.x or 2.x: predicts {base.prediction_type}"
+    assert facts.text == f"{kind}, native size {side} px, text encoder of width {width}"
     assert "CC0 1.0" in licence.text
 
 

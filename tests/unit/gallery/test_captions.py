@@ -168,7 +168,7 @@ def test_what_cannot_be_read_or_is_far_too_large_is_one_finding(name: str, numbe
 
 @pytest.mark.parametrize("name", [name for name in FILES if "metadata" in name.lower()])
 def test_more_rows_than_the_limit_are_a_finding(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("artbank.gallery.caption_files._TABLE_LIMITS", Limits(num_rows=0, num_bytes=10**6))
+    monkeypatch.setattr("artbank.captions.caption_files._TABLE_LIMITS", Limits(num_rows=0, num_bytes=10**6))
     captions, [finding] = read(gallery_of({name: FILES[name]}))
     assert captions == {} and "expected at most 0 rows, found" in finding.message
 

@@ -20,6 +20,7 @@ from artbank.gallery.plan import plan_training
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
+from artbank.report.markdown import escape
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
 from tests.support.power_cut import Disk
@@ -90,7 +91,7 @@ def registered_meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[BankRecord | N
 def check_sound(store: Store, bank: BankRecord) -> None:
     load_bank(store, bank)
     load_reference(store, bank)
-    assert bank.weights_uri in load_card(store, bank) and store.uri_of(file_key(bank)) == bank.weights_uri
+    assert escape(bank.weights_uri) in load_card(store, bank) and store.uri_of(file_key(bank)) == bank.weights_uri
 
 
 def test_the_python_of_a_card_draws_a_photo(
@@ -100,7 +101,7 @@ def test_the_python_of_a_card_draws_a_photo(
     assert code
     monkeypatch.chdir(tmp_path)
     Image.fromarray(draw_scene(0, width_px=40, height_px=30).image).save("photo.jpg")
-    exec(code[1], {})
+    exec(code[1].replace("STORE", store.uri), {})
     assert Image.open("stylized.png").size == (171, 128), "the photo's shape, at the model's native size"
 
 

@@ -69,7 +69,7 @@ def with_iptc(records: bytes) -> bytes:
 
 
 def make(data: bytes, *, mark: Mark = "iptc", metadata: Metadata = "copyright") -> FileMetadata:
-    return make_file_metadata(data, "photo", mark=mark, metadata=metadata)
+    return make_file_metadata(read_photo_metadata(data, "photo"), mark=mark, metadata=metadata)
 
 
 def write(metadata: FileMetadata, suffix: str = ".jpg") -> bytes:

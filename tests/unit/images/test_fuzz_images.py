@@ -20,6 +20,7 @@ from artbank.errors import Failure, ImageError
 from artbank.images.codec import Picture, decode, read_camera
 from artbank.images.file_metadata import make_file_metadata
 from artbank.images.opening import FORMATS
+from artbank.images.photo_metadata import read_photo_metadata
 from tests.support import image_bombs, image_files
 from tests.support.fuzz import damaged, fuzzed
 
@@ -50,7 +51,7 @@ def check(data: bytes) -> None:
     except ImageError as error:
         check_reason(error)
     assert isinstance(read_camera(data), str | None)
-    made = make_file_metadata(data, mark="iptc", metadata="keep")
+    made = make_file_metadata(read_photo_metadata(data), mark="iptc", metadata="keep")
     assert b"compositeWithTrainedAlgorithmicMedia" in made.xmp and max(len(made.xmp), len(made.exif)) <= 60_000
     assert time.process_time() - start < MOST_SECONDS
 

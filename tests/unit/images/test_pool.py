@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing import Process, get_context
 from multiprocessing.synchronize import SemLock
 from pathlib import Path
@@ -55,6 +56,14 @@ def test_a_photo_comes_back_at_its_working_size_as_it_would_in_this_process(code
     assert (found.photo.width_px, found.photo.height_px, found.alpha) == (96, 64, None)
     assert np.array_equal(found.photo.padded, own.photo.padded) and found.photo.frame == own.photo.frame
     assert found.photo.working.shape == (32, 48, 3)
+
+
+def test_with_a_largest_aspect_of_1_every_photo_has_the_area_of_a_square() -> None:
+    reading = replace(READING, max_aspect=1.0)
+    wide = encode(Picture(np.full((50, 200, 3), 90, np.uint8), None), ".png", quality=92)
+    photo = decode_photo("a.png", wide, reading).photo
+    assert (photo.frame.size_px, photo.bucket) == ((64, 16), (64, 16))
+    assert decode_photo("a.png", wide, READING).photo.frame.size_px == (111, 28)  # as far as an aspect of 3 allows
 
 
 @pytest.mark.parametrize(("size", "shape"), [("working", (32, 64)), ("original", (50, 100))])

@@ -17,9 +17,10 @@ from artbank.records import Result
 from artbank.report.bank_card import bank_card
 from artbank.report.bank_preview import preview_grid
 from artbank.report.fonts import fit_end, letter, width
-from artbank.report.markdown import escape, fence, seconds_text, shorten
+from artbank.report.markdown import escape, fence, shorten
 from artbank.report.skipped import skipped_lines
 from artbank.report.summaries import results_summary, summary_markdown
+from artbank.runtime.durations import seconds_text
 from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.store.skipped import SkippedKind
 from tests.support.rows import bank_record, result

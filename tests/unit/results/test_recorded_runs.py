@@ -19,3 +19,29 @@ def test_optional_models_that_only_the_output_names_are_refused_and_null_does_wi
     operator.check_named([recorded])
     settled = operator.settle(recorded)
     assert (settled.structure_model, settled.style_model) == (None, "csd")
+
+
+def test_a_lora_that_only_the_output_names_is_refused_and_a_given_one_is_taken() -> None:
+    recorded = stylizing(
+        "photos", "art", "store", "novak", loras=("their/ink.safetensors:0.8", "s3://b/oil.safetensors")
+    )
+    places = {"archive_uri": "photos", "store_uri": "store"}
+    with pytest.raises(ConfigError, match=r"LoRA their/ink\.safetensors:0\.8, s3://b/oil\.safetensors; .* with --lora"):
+        Operator(OperatorParameters.model_validate(places)).check_named([recorded])
+    operator = Operator(OperatorParameters.model_validate({**places, "loras": ("own/ink.safetensors:0.8",)}))
+    operator.check_named([recorded])
+    assert operator.settle(recorded).loras == ("own/ink.safetensors:0.8",)
+
+
+@pytest.mark.parametrize(
+    ("loras", "message"),
+    [
+        (("a.ckpt",), "never loaded"),
+        (("a.safetensors:0.5", "a.safetensors"), "a LoRA is named twice"),
+        (("s3://me:secret@b/a.safetensors",), "must not hold credentials"),
+    ],
+)
+def test_wrong_loras_are_refused_before_a_run_starts(loras: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        stylizing("photos", "art", "store", "novak", loras=loras)
+    assert "secret" not in str(caught.value)

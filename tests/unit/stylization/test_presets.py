@@ -62,18 +62,20 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
     clean = base.vae.encode(images).latent_dist.mean * base.vae.config.scaling_factor
     noise = draw_noise([photo_seed(recipe.seed, key) for key in photos], tuple(clean.shape[1:]))
     scheduler = build_scheduler(base.scheduler, recipe)
-    timesteps = start_at_strength(scheduler, recipe)
-    first = torch.tensor([timesteps[0] if recipe.aligned else 700])
-    noise = predict(base.scheduler.add_noise(clean, noise, first), int(first), styled)
-    latents = base.scheduler.add_noise(clean, noise, first)
+    timesteps = scheduler.timesteps[-len(start_at_strength(scheduler, recipe)) :]
+    first = timesteps[:1] if recipe.aligned else torch.tensor([700])
+    noise = predict(base.scheduler.add_noise(clean, noise, first.long()), int(first), styled)
+    latents = base.scheduler.add_noise(clean, noise, first.long())
+    latents = latents / scheduler.scale_model_input(torch.ones(1), timesteps[0])
     for step, timestep in enumerate(timesteps):
-        predicted = predict(latents, timestep, styled)
+        seen = scheduler.scale_model_input(latents, timestep)
+        predicted = predict(seen, int(timestep), styled)
         if is_guided(recipe, step):
-            without = predict(latents, timestep, negative)
+            without = predict(seen, int(timestep), negative)
             predicted = without + recipe.guidance * (predicted - without)
         if recipe.structure:
             weight = pull_weight(recipe.structure)
-            predicted = pull_to_photo(base, predicted, latents, clean, int(timestep), weight)
+            predicted = pull_to_photo(base, predicted, seen, clean, int(timestep), weight)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
     pictures = to_8_bit(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
     if recipe.colour == "collection":

@@ -17,8 +17,10 @@ from diffusers import (
 from torch import Tensor
 
 from artbank.bank.attention import SpatialStatisticalAttention, build_attention
-from artbank.bank.bank import Bank, TrainableBank
+from artbank.bank.bank import Bank
 from artbank.bank.loss import diffusion_loss
+from artbank.bank.trainable_bank import TrainableBank
+from artbank.catalog.bank_export import default_token
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.mini import WEIGHTS
@@ -28,6 +30,7 @@ from artbank.stylization.inversion import add_noise, invert_stochastically
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
+from tests.support.rows import bank_record
 
 
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:
@@ -109,7 +112,7 @@ def test_stochastic_inversion_fed_with_the_true_noise_is_q_sample(
 
 def test_a_bank_with_closed_gates_encodes_as_plain_textual_inversion(base: BaseModel) -> None:
     shaped = TrainableBank.start(BankRecipe(attention="ssam", seed=7), base)
-    plain = TrainableBank(BankRecipe(attention="none"), base.text_width, shaped.unit)
+    plain = TrainableBank(BankRecipe(attention="none"), base.text_widths, shaped.units)
     plain.vectors.data.copy_(shaped.vectors)
     prompt = [f"a painting, in the style of {STYLE_PLACEHOLDER}"]
     assert torch.equal(base.encode_prompts(prompt, shaped()), base.encode_prompts(prompt, plain()))
@@ -216,10 +219,12 @@ def test_the_papers_settings_take_71_evaluations_and_start_below_their_inversion
 def test_an_exported_bank_means_the_same_to_diffusers(base: BaseModel, tmp_path: Path) -> None:
     bank = make_bank(base)
     path = tmp_path / "novak.safetensors"
-    path.write_bytes(bank.to_textual_inversion())
+    token = default_token(bank_record(display_name="Van <Gogh> 葛飾北斎"))
+    assert token == "<van gogh 葛飾北斎>"
+    path.write_bytes(bank.to_textual_inversion(token))
     pipeline = StableDiffusionPipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
     pipeline.load_textual_inversion(str(path))
-    theirs, _ = pipeline.encode_prompt("a house, in the style of <novak>", "cpu", 1, False)
+    theirs, _ = pipeline.encode_prompt(f"a house, in the style of {token}", "cpu", 1, False)
     ours = base.encode_prompts([f"a house, in the style of {STYLE_PLACEHOLDER}"], bank.vectors)
     assert torch.allclose(ours, theirs, atol=1e-5)
     assert not torch.allclose(ours, base.encode_prompts(["a house, in the style of"]), atol=1e-2)

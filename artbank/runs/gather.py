@@ -1,4 +1,4 @@
-"""Run many Prefect tasks of one kind: a bounded number in flight, and the result or error of each."""
+"""Run many tasks of one kind: a bounded number in flight, and the result or error of each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from artbank.runtime.prefetch import prefetch
-from tasks.retries import format_error
+from artbank.store.explanations import explain, is_explained
 
 Item = TypeVar("Item")
 
@@ -63,6 +63,11 @@ def format_failures(failed: Mapping[str, Exception]) -> str:
     named = [f"{name} ({format_error(error)})" for name, error in islice(failed.items(), _MAX_NAMED)]
     more = [f"and {len(failed) - _MAX_NAMED} more"] if len(failed) > _MAX_NAMED else []
     return "; ".join([*named, *more])
+
+
+def format_error(error: BaseException) -> str:
+    """Return an error as `Kind: message`, with what to do about an error of a store."""
+    return f"{type(error).__name__}: {explain(error) if is_explained(error) else error}"
 
 
 def _wait(name: str, future: Future) -> tuple[str, Any, Exception | None]:

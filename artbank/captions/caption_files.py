@@ -1,4 +1,6 @@
-"""Parse files of captions, trusting nothing in them: texts, JSON objects, and tables of file names and captions.
+"""Parse files of captions, trusting nothing in them: texts, JSON objects, XMP, and tables of file names and captions.
+
+A caption is one line of printable characters, see `clean`. It is empty where a file has none.
 
 A row of a table names a file and its caption. The columns are those of Hugging Face's ImageFolder: `file_name`, and
 `caption` or `text`. Texts are UTF-8, or UTF-16 with a byte order mark, as Windows writes it.
@@ -13,6 +15,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from artbank.images.xmp_packets import DESCRIPTION, read_packet, texts_of
+from artbank.runtime.readable_text import drop_invisible
 from artbank.store.parquet import read_columns
 from artbank.store.table_limits import Limits
 
@@ -34,7 +38,7 @@ _DELIMITERS = (",", ";", "\t")  # a spreadsheet writes `;` where the comma is th
 
 
 def parse_text(body: bytes) -> str:
-    """Return the text of a file as one line of at most `LONGEST_CAPTION` characters.
+    """Return the text of a file as a caption.
 
     Raises:
         ValueError: It is no text.
@@ -42,7 +46,7 @@ def parse_text(body: bytes) -> str:
     text = _decode(body)
     if "\0" in text:
         raise ValueError("found binary data")
-    return _one_line(text)
+    return clean(text)
 
 
 def parse_json(body: bytes) -> str:
@@ -53,10 +57,29 @@ def parse_json(body: bytes) -> str:
     """
     value = json.loads(_decode(body))
     if isinstance(value, str):
-        return _one_line(value)
+        return clean(value)
     if not isinstance(value, dict):
         raise ValueError(f"found a {type(value).__name__}, no object with a caption")
     return _caption_of(value)
+
+
+def parse_xmp(body: bytes) -> str | None:
+    """Return the description in an XMP file beside a photo; None without one, as in most that only hold edits.
+
+    Raises:
+        ValueError: It is no XMP.
+    """
+    texts = texts_of(read_packet(body), DESCRIPTION)
+    return clean(texts[0]) if texts else None
+
+
+def clean(text: str) -> str:
+    """Return a text as one line of at most `LONGEST_CAPTION` characters, without invisible ones.
+
+    Of a very long text only the start is looked at.
+    """
+    words = drop_invisible(" ".join(text[: LONGEST_CAPTION * 20].split()))
+    return " ".join(words.split())[:LONGEST_CAPTION].rstrip()
 
 
 def parse_table(name: str, body: bytes) -> Iterator[tuple[str, str]]:
@@ -150,7 +173,7 @@ def _caption_of(row: Mapping[str, Any]) -> str:
         if isinstance(value, list | dict):
             raise ValueError(f"found a {type(value).__name__} as {column}")
         if value:
-            return _one_line(str(value))
+            return clean(str(value))
     return ""
 
 
@@ -166,8 +189,3 @@ def _list_columns(row: Mapping[str, Any], most: int = 5) -> str:
 def _decode(body: bytes) -> str:
     is_utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return body.decode("utf-16" if is_utf16 else "utf-8-sig")
-
-
-def _one_line(text: str) -> str:
-    """Return a text as one line; of a very long one only the start is looked at."""
-    return " ".join(text[: LONGEST_CAPTION * 20].split())[:LONGEST_CAPTION]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.gather import format_failures, gather
+from artbank.runs.gather import format_failures, gather
 
 
 class Desk:

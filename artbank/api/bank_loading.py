@@ -1,0 +1,29 @@
+"""Read a bank that was saved as a file."""
+
+from __future__ import annotations
+
+import os
+from typing import Unpack
+
+from artbank.api.bank_file import open_folder, unpack_bank
+from artbank.api.settings import ModelSettings, read_models
+from artbank.api.trained_bank import TrainedBank
+
+
+def load_bank(path: str | os.PathLike[str], **settings: Unpack[ModelSettings]) -> TrainedBank:
+    """Read a bank that `TrainedBank.save` wrote.
+
+    Args:
+        path: Path or URI of the file.
+        settings: Base model, device and precision to draw with; by default those of a run on this machine, with the
+            base model that the bank was trained on.
+
+    Raises:
+        BankError: It is no such file, or is damaged.
+        ConfigError: A setting is unknown or wrong.
+        OSError: The file cannot be read.
+    """
+    read_models(settings, "load_bank")
+    store, name = open_folder(path)
+    record, files = unpack_bank(store.read(name), os.fspath(path))
+    return TrainedBank(record, files, read_models(settings, "load_bank", record.base_model))

@@ -1,0 +1,181 @@
+"""Photos as people name them in Python: paths, globs, folders, PIL images and arrays.
+
+Every kind becomes the bytes of an image file, so that all are decoded as the files of an archive are. Images and arrays
+are packed as PNG, which loses nothing.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from artbank.errors import ConfigError
+from artbank.runtime.hashing import short_hash
+from artbank.skip_rules import SkipRules
+from artbank.store.objects import Store
+from artbank.store.places import nothing_there
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+PhotoInput = str | os.PathLike[str] | Image.Image | np.ndarray
+"""The path or URI of a file, a PIL image, or an array uint8 [H, W, 3] sRGB."""
+
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_FAST = 1  # level of compression: the PNG is read again at once
+
+
+@dataclass(frozen=True)
+class NamedPhoto:
+    """A photo that has not been read yet.
+
+    Attributes:
+        key: Its name; the seed of its noise is derived from it and the recipe's seed.
+        read: Returns the content of an image file; raises OSError.
+    """
+
+    key: str
+    read: Callable[[], bytes] = field(repr=False)
+
+
+def is_photo(photos: PhotoInput | Iterable[PhotoInput]) -> TypeIs[PhotoInput]:
+    """Return whether something is one photo, and no list of photos."""
+    return isinstance(photos, str | os.PathLike | Image.Image | np.ndarray)
+
+
+def is_path(photos: object) -> TypeIs[str | os.PathLike[str]]:
+    """Return whether something is the path or URI of a file or folder."""
+    return isinstance(photos, str | os.PathLike)
+
+
+def find_photo(photo: PhotoInput, root: str | os.PathLike[str] | None = None) -> NamedPhoto:
+    """Return one photo; a file is not read yet, but must be there if it is on this machine.
+
+    Args:
+        photo: The photo.
+        root: Folder that a file's key is relative to; by default the key is the name of the file.
+
+    Raises:
+        ConfigError: It is none of the kinds, an array of another type or shape, a folder or a glob; no such file is
+            there, or it lies outside `root`.
+    """
+    if isinstance(photo, Image.Image):
+        return _name_image(photo)
+    if isinstance(photo, np.ndarray):
+        return _name_image(_to_image(photo))
+    if not isinstance(photo, str | os.PathLike):
+        raise ConfigError(f"expected a path, a PIL image or an array uint8 [H, W, 3], found {type(photo).__name__}")
+    uri = os.fspath(photo)
+    if "://" in uri:
+        return _name_object(uri, root)
+    path = Path(uri).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"expected a photo, found the folder {uri}; put it into a list: [{uri!r}]")
+    if path.is_file():
+        return NamedPhoto(_relative_key(path, root), path.read_bytes)
+    if glob.has_magic(uri):
+        raise ConfigError(f"expected a photo, found the glob {uri}; put it into a list: [{uri!r}]")
+    raise ConfigError(f"there is no photo {uri}; correct its name")
+
+
+def find_photos(
+    photos: Iterable[PhotoInput] | PhotoInput, root: str | os.PathLike[str] | None = None
+) -> list[NamedPhoto]:
+    """Return several photos in order; folders and globs of local files become their photos, sorted by key.
+
+    The photos of a folder, at any depth, are those that a run over it as an archive would find, with the same keys.
+
+    Args:
+        photos: A list with photos, folders and globs, or one of these.
+        root: See `find_photo`; also of folders and globs.
+
+    Raises:
+        ConfigError: See `find_photo`; or a folder or a glob has no photo.
+        OSError: The store of a folder failed.
+    """
+    given = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
+    return [one for photo in given for one in _expand(photo, root)]
+
+
+def _expand(photo: PhotoInput, root: str | os.PathLike[str] | None) -> Iterator[NamedPhoto]:
+    path = os.fspath(photo) if is_path(photo) else None
+    if path is None or "://" in path or Path(path).expanduser().is_file():
+        yield find_photo(photo, root)
+    elif Path(path).expanduser().is_dir():
+        yield from _list_folder(Path(path).expanduser(), root)
+    elif glob.has_magic(path):
+        found = sorted(Path(one) for one in glob.glob(str(Path(path).expanduser()), recursive=True))  # noqa: PTH207
+        files = [one for one in found if one.is_file()]
+        if not files:
+            raise ConfigError(f"the glob {path} matches no file; correct it")
+        yield from (find_photo(one, root) for one in files)
+    else:
+        yield find_photo(photo, root)  # raises
+
+
+def _list_folder(folder: Path, root: str | os.PathLike[str] | None) -> Iterator[NamedPhoto]:
+    from artbank.results.archive_listing import list_archive
+
+    store = Store.open(str(folder))
+    keys: Sequence[str] = list_archive(store)["key"].to_pylist()
+    if not keys:
+        raise nothing_there(store, "photos")
+    for key in keys:
+        yield NamedPhoto(key if root is None else _relative_key(folder / key, root), (folder / key).read_bytes)
+
+
+def _name_object(uri: str, root: str | os.PathLike[str] | None) -> NamedPhoto:
+    folder, _, name = uri.rpartition("/")
+    if not name or SkipRules(()).skip(name):
+        raise ConfigError(f"expected the URI of a photo, found {uri}; name each photo, or use `artbank stylize`")
+    store = Store.open(folder)
+    if root is None:
+        return NamedPhoto(name, partial(store.read, name))
+    whole = f"{Store.open(os.fspath(root)).uri}/"
+    key = f"{store.uri}/{name}"
+    if not key.startswith(whole):
+        raise ConfigError(f"{uri} does not lie in root={os.fspath(root)}; name a folder that holds it")
+    return NamedPhoto(key.removeprefix(whole), partial(store.read, name))
+
+
+def _relative_key(path: Path, root: str | os.PathLike[str] | None) -> str:
+    if root is None:
+        return path.name
+    try:
+        return path.absolute().relative_to(Path(root).expanduser().absolute()).as_posix()
+    except ValueError as error:
+        raise ConfigError(f"{path} does not lie in root={os.fspath(root)}; name a folder that holds it") from error
+
+
+def _name_image(image: Image.Image) -> NamedPhoto:
+    """Name an image by its pixels, so that its picture does not depend on the others."""
+    facts = f"{image.mode} {image.size}".encode()
+    return NamedPhoto(f"{short_hash(facts + image.tobytes(), 16)}.png", partial(pack_image, image))
+
+
+def pack_image(image: Image.Image) -> bytes:
+    """Return an image as PNG, with its colour profile and its EXIF, which has the orientation."""
+    file = io.BytesIO()
+    kept = image if image.mode in _PNG_MODES else image.convert("RGB")
+    exif = image.getexif()
+    options = {"exif": exif.tobytes()} if exif else {}
+    kept.save(file, "PNG", compress_level=_FAST, **options)
+    return file.getvalue()
+
+
+def _to_image(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ConfigError(
+            f"expected an array uint8 [H, W, 3], found {array.dtype} {list(array.shape)}; "
+            "convert it to values 0..255 of three channels, and put several photos into a list"
+        )
+    return Image.fromarray(array)

@@ -1,0 +1,144 @@
+"""The settings that the API takes by name, and how wrong ones are explained.
+
+The typed dictionaries repeat the names and types of the recipes' and configs' fields, for editors and type checkers; a
+test keeps them equal. The models check the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, TypedDict, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from artbank.bank_recipe import Attention
+from artbank.errors import ConfigError
+from artbank.recipes import Alpha, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver, Spacing
+from artbank.run_config import Compiling, Device, Dtype, RunConfig, Uri
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class ModelSettings(TypedDict, total=False):
+    """The models, the device and the limits of input files; see `artbank.config.RunConfig`."""
+
+    base_model: Uri
+    revision: str | None
+    device: Device
+    dtype: Dtype
+    compiling: Compiling
+    scorer: Uri
+    style_model: Uri | None
+    max_megapixels: float
+    max_megabytes: float
+
+
+class TrainSettings(ModelSettings, total=False):
+    """The settings of a training; see `artbank.recipes.BankRecipe` and `artbank.config.TrainConfig`."""
+
+    num_tokens: int
+    attention: Attention
+    init_word: str
+    max_steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    num_crops: int
+    caption_dropout: float
+    min_snr_gamma: float | None
+    max_strength: float
+    holdout: float
+    validate_every: int
+    patience: int
+    resolution_px: int | None
+    warm_start: bool
+    seed: int
+    force: bool
+    allow_missing: bool
+    num_samples: int
+    num_milestones: int
+    checkpoint_every: int
+
+
+class StylizeSettings(TypedDict, total=False):
+    """The settings of a picture; see `artbank.recipes.StylizeRecipe`."""
+
+    preset: Preset
+    strength: float
+    steps: int
+    guidance: float
+    guidance_from: float
+    guidance_to: float
+    inversion: Inversion
+    solver: Solver
+    spacing: Spacing
+    aligned: bool
+    structure: float
+    keep_structure: float | None
+    reach_style: float | None
+    candidates: int
+    style_weight: float
+    prompt: str
+    photo_captions: bool
+    negative_prompt: str
+    colour: Colour
+    colour_strength: float
+    size: OutputSize
+    detail: float
+    resolution_px: int | None
+    alpha: Alpha
+    quality: int
+    mark: Mark
+    metadata: Metadata
+    seed: int
+
+
+Owner = Literal["train", "stylize", "open_store", "load_bank"]
+
+
+def read_settings(model: type[Settings], given: Mapping[str, Any], owner: Owner, names: Mapping[str, Any]) -> Settings:
+    """Build a config or a recipe from settings.
+
+    Args:
+        model: Checks the settings.
+        given: What the model is built from.
+        owner: The function that took them, for errors.
+        names: A typed dictionary's annotations: the settings that this function takes.
+
+    Raises:
+        ConfigError: A setting is unknown, with the nearest known one, or has a wrong value.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        told = [_explain(entry, owner, names) for entry in error.errors(include_url=False)]
+        raise ConfigError("; ".join(told)) from None
+
+
+def read_models(settings: Mapping[str, Any], owner: Owner, base_model: str | None = None) -> RunConfig:
+    """Return the models and the device that a bank draws with.
+
+    Args:
+        settings: What was given by name.
+        owner: The function that took it, for errors.
+        base_model: The base model where none was given; None for that of `RunConfig`.
+
+    Raises:
+        ConfigError: A setting is unknown or wrong.
+    """
+    default = {} if base_model is None else {"base_model": base_model}
+    return read_settings(RunConfig, {**default, **settings}, owner, ModelSettings.__annotations__)
+
+
+def _explain(entry: Any, owner: Owner, names: Mapping[str, Any]) -> str:
+    name = next((str(part) for part in reversed(entry["loc"]) if isinstance(part, str)), "")
+    if entry["type"] == "extra_forbidden":
+        return f"{owner}() has no setting {name}; {_suggest(name, names)}"
+    message = entry["msg"].removeprefix("Value error, ")
+    return message if isinstance(entry["input"], dict) else f"{name}={entry['input']!r}: {message}"
+
+
+def _suggest(name: str, names: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"it takes {', '.join(names)}"

@@ -1,0 +1,109 @@
+"""Stylize an archive in this process, without an orchestrator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from artbank.archive.plan import StylizePlan, forecast_archive, plan_archive
+from artbank.archive.run_cost import read_tallies, sum_cost
+from artbank.archive.style_leases import open_style_leases
+from artbank.config import StylizeConfig
+from artbank.errors import ResultsError, StopRequested
+from artbank.results import ledger
+from artbank.results.manifest import Shard
+from artbank.runs.gather import format_failures, gather
+from artbank.runs.local_runner import LocalRunner
+from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
+from artbank.runs.progress import RunProgress
+from artbank.runs.rounds import run_rounds
+from artbank.runtime.stages import show_stage
+from artbank.store.objects import Store
+from artbank.store.retries import retry_transient
+
+logger = logging.getLogger(__name__)
+
+
+def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
+    """Forecast what a run would draw, and how long that may take; writes nothing.
+
+    Raises:
+        Exception: As `plan.forecast_archive` does.
+    """
+    show_stage("reading the photos and the catalog")
+    return retry_transient(lambda: forecast_archive(config))
+
+
+def stylize_archive(config: StylizeConfig) -> Outcome:
+    """Stylize every photo that lacks a picture, one shard after the other; run it again to resume.
+
+    Failed shards are done again in further rounds. An error of a store is retried.
+
+    Raises:
+        ResultsError: Some shards failed; the message names them. The others are committed.
+        Exception: As `plan.plan_archive` does.
+    """
+    with open_style_leases(config) as leases:
+        show_stage("reading the photos and the catalog")
+        plan, shards, photos = retry_transient(lambda: plan_archive(config, leases))
+        failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
+        outcome = _finish(config, plan, photos, cost)
+    for alarm in outcome.alarms:
+        logger.warning("%s", alarm.text)
+    if failed:
+        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {format_failures(failed)}; run it again")
+    return outcome
+
+
+def _finish(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None) -> Outcome:
+    from artbank.archive.finish import finish_archive  # which loads PyTorch
+
+    show_stage("writing the tables and the page")
+    return retry_transient(lambda: finish_archive(config, plan, photos, cost))
+
+
+def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> tuple[dict[str, Exception], RunCost]:
+    """Do all shards; returns the errors of failed shards by id, and the cost of the run."""
+    progress = RunProgress("picture", plan.num_pictures)
+    progress.num_workers = 1
+    output = Store.open(config.output_uri)
+
+    def count(name: str, end: Any) -> None:
+        if isinstance(end, Tally):
+            progress.record_tallies({name: end})
+
+    with LocalRunner() as runner:
+
+        def run_all(left: Collection[Shard]) -> dict[str, Exception]:
+            work = partial(_stylize_shard, config, plan, runner, progress)
+            by_id = {shard.id: shard for shard in left}
+            return gather(by_id, lambda shard: runner.submit(partial(work, shard)), on_result=count)[1]
+
+        def find_uncommitted(ids: list[str]) -> set[str]:
+            return retry_transient(lambda: ledger.without_part(output, ids))
+
+        failed = run_rounds(shards, run_all, find_uncommitted)
+    progress.record_tallies(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
+    return failed, sum_cost(plan, progress)
+
+
+def _stylize_shard(
+    config: StylizeConfig, plan: StylizePlan, runner: LocalRunner, progress: RunProgress, shard: Shard
+) -> Tally:
+    """Stylize the photos of one shard in the runner's thread, then commit its part."""
+    from artbank.archive.shard import stylize_shard  # which loads PyTorch
+
+    def show(done: int, total: int) -> None:
+        if runner.is_stopping:
+            raise StopRequested("the process was asked to stop; run again to continue")
+        progress.update(shard.id, done, total)
+
+    def stylize() -> Tally:
+        stylize_shard(config, plan, shard, show, lambda: runner.is_stopping)
+        return read_tallies(config, [shard.id])[shard.id]
+
+    return retry_transient(stylize)

@@ -1,0 +1,1 @@
+"""Captions of artworks and photos, from files beside them and from tables."""

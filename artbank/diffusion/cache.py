@@ -1,0 +1,36 @@
+"""The folder of models that were fetched from stores, or converted from single files, on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+HASH_FILE = "checkpoint.sha256"
+"""File of a converted folder with the hash of what it was converted from."""
+
+
+def cache_folder() -> Path:
+    """Return the folder: `$ARTBANK_CACHE`, else `~/.cache/artbank`."""
+    return Path(os.environ.get("ARTBANK_CACHE") or Path.home() / ".cache/artbank")
+
+
+def converted_folder() -> Path:
+    """Return the folder of the folders that single files were converted to."""
+    return cache_folder() / "converted"
+
+
+def read_hash(folder: Path) -> str | None:
+    """Return the hash of what a folder was converted from; None for a folder that artbank did not convert."""
+    path = folder / HASH_FILE
+    return path.read_text() if folder.parent == converted_folder() and path.is_file() else None
+
+
+def hash_files(folder: Path) -> str:
+    """Return the SHA-256, hex, over the names and contents of all files below a folder."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
+    return total.hexdigest()

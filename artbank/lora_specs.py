@@ -1,0 +1,72 @@
+"""LoRA files as options name them: FILE or FILE:WEIGHT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+MOST_WEIGHT = 4.0
+"""The largest weight of a LoRA, also below zero; pictures dissolve far below it."""
+
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """A LoRA file and how much of it is merged into the base model.
+
+    Attributes:
+        uri: A file on this machine, or a store URI of one.
+        weight: Factor of its change of the weights, -4..4 and not 0; 1 as it was trained.
+    """
+
+    uri: str
+    weight: float
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return PurePosixPath(self.uri).name
+
+
+@dataclass(frozen=True)
+class MergedLora:
+    """A LoRA that is merged into the base model of a run, by what determines the pictures.
+
+    Attributes:
+        name: The file's name.
+        sha256: SHA-256 of the file, hex.
+        weight: See `LoraSpec`.
+    """
+
+    name: str
+    sha256: str
+    weight: float
+
+    @property
+    def title(self) -> str:
+        """Name, hash and weight, such as `ink.safetensors@0123456789ab:0.8`."""
+        return f"{self.name}@{self.sha256[:12]}:{self.weight:g}"
+
+
+def parse_lora(text: str) -> LoraSpec:
+    """Read a LoRA's file and weight, such as `models/ink.safetensors:0.8`.
+
+    Raises:
+        ValueError: The file is no safetensors file, or the weight is 0, too large or no number.
+    """
+    uri, _, tail = text.rpartition(":")
+    if not uri or tail.endswith(_SUFFIX):
+        uri, tail = text, "1"
+    if not uri.endswith(_SUFFIX):
+        raise ValueError(
+            f"expected FILE{_SUFFIX} or FILE{_SUFFIX}:WEIGHT, found {text}; other files, such as pickles, are never "
+            "loaded: convert them to safetensors"
+        )
+    try:
+        weight = float(tail)
+    except ValueError:
+        weight = float("nan")
+    if not 0 < abs(weight) <= MOST_WEIGHT:
+        raise ValueError(f"expected a weight of -{MOST_WEIGHT:g} to {MOST_WEIGHT:g} and not 0, found {tail} in {text}")
+    return LoraSpec(uri, weight)

@@ -1,0 +1,122 @@
+"""The dataset card of an output: the README.md with which its folder is a dataset of the Hugging Face hub.
+
+Source: the fields of the hub's dataset cards and their `configs`, by its documentation of repositories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from artbank.errors import ResultsError
+from artbank.report.markdown import escape, number_text, score_text, table
+from artbank.results.containers import are_images
+from artbank.results.layout import METADATA
+
+CARD_COLUMNS = ("style", "status", "file_name", "clip_style", "ssim", "base_model", "caption", "mark")
+"""Columns of the results that a card is made from."""
+
+_TAGS = ["art", "artbank", "style-transfer", "synthetic"]
+_SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
+_LARGEST = "10M<n<100M"
+_COLUMNS = {
+    "key": "name of the photo in its archive",
+    "style": "the style",
+    "caption": "the photo's caption, where it had one and the run used it",
+    "prompt": "the text that the picture was drawn with; the style is learned vectors, here by its name",
+    "clip_style": "how like the style's artworks the picture is, a cosine of CLIP",
+    "clip_content": "how like the photo it is, a cosine of CLIP",
+    "ssim": "structural similarity of the lumas of picture and photo",
+    "recipe_id": "equal where all settings and the model were equal",
+    "mark": "`iptc` if the file says that a model made it",
+}
+
+
+def dataset_card(rows: pa.Table, title: str, licence: str) -> str:
+    """Return the dataset card of an output, in Markdown with YAML before it.
+
+    Args:
+        rows: `results.parquet`, at least `CARD_COLUMNS`.
+        title: Name of the dataset.
+        licence: Id of a licence on the hub, such as `cc-by-4.0`; empty to name none.
+
+    Raises:
+        ResultsError: There is no picture.
+    """
+    done = rows.filter(pc.equal(rows["status"], "done"))
+    if not len(done):
+        raise ResultsError("expected at least one picture for a dataset card, found none; run stylize first")
+    front = yaml.safe_dump(_front_matter(done, title, licence), sort_keys=False, allow_unicode=True)
+    return f"---\n{front}---\n\n{_body(done, title)}"
+
+
+def _front_matter(done: pa.Table, title: str, licence: str) -> dict[str, Any]:
+    has_captions = bool(pc.any(pc.greater(pc.utf8_length(done["caption"].fill_null("")), 0)).as_py())
+    facts = {
+        "pretty_name": title,
+        "license": licence,
+        "task_categories": ["image-to-image", *(["text-to-image"] if has_captions else [])],
+        "tags": _TAGS,
+        "size_categories": [next((name for most, name in _SIZES.items() if len(done) < most), _LARGEST)],
+        "configs": _list_configs(done),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _list_configs(done: pa.Table) -> list[dict[str, Any]]:
+    """Return a config of `datasets` for each format of the output, with the files of all its styles."""
+    is_image = are_images(done["file_name"])
+    patterns = {
+        "images": [METADATA, *_list_patterns(done.filter(is_image), "{style}/**/*{suffix}")],
+        "webdataset": _list_patterns(_with_suffix(done, ".tar"), "{style}/*{suffix}"),
+        "parquet": _list_patterns(_with_suffix(done, ".parquet"), "{style}/*{suffix}"),
+    }
+    if not pc.any(is_image).as_py():
+        del patterns["images"]
+    used = {name: files for name, files in patterns.items() if files}
+    return [
+        {"config_name": name if len(used) > 1 else "default", "data_files": [{"split": "train", "path": files}]}
+        for name, files in used.items()
+    ]
+
+
+def _with_suffix(done: pa.Table, suffix: str) -> pa.Table:
+    return done.filter(pc.ends_with(done["file_name"], suffix))
+
+
+def _list_patterns(rows: pa.Table, pattern: str) -> list[str]:
+    names = zip(rows["style"].to_pylist(), rows["file_name"].to_pylist(), strict=True)
+    found = {(style, PurePosixPath(name).suffix) for style, name in names}
+    return [pattern.format(style=style, suffix=suffix) for style, suffix in sorted(found)]
+
+
+def _body(done: pa.Table, title: str) -> str:
+    models = ", ".join(escape(name) for name in sorted(set(done["base_model"].to_pylist())))
+    marked = pc.sum(pc.equal(done["mark"].fill_null("none"), "iptc")).as_py() or 0
+    styles = [_describe_style(done, style) for style in sorted(set(done["style"].to_pylist()))]
+    sections = [
+        f"# {escape(title)}",
+        f"{number_text(len(done), 'picture')}, drawn from photos by artbank with the base model {models}, in the style "
+        "of banks that were learned from artworks.",
+        table(["style", "pictures", "mean clip_style", "mean ssim"], styles),
+        f"## Columns\n\n{_list_columns(_COLUMNS)}",
+        f"## Origin and licence\n\nA trained model drew these pictures. {marked:,} of {len(done):,} files say so "
+        "themselves, by IPTC's DigitalSourceType. A picture depends on its photo, on the artworks of its style and on "
+        "the base model; whoever publishes it needs the right to all three.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _describe_style(done: pa.Table, style: str) -> tuple[str, str, str, str]:
+    own = done.filter(pc.equal(done["style"], style))
+    means = [score_text(pc.mean(own[name]).as_py()) for name in ("clip_style", "ssim")]
+    return style, f"{len(own):,}", means[0], means[1]
+
+
+def _list_columns(columns: Mapping[str, str]) -> str:
+    return "\n".join(f"* `{name}`: {text}" for name, text in columns.items())

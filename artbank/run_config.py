@@ -1,0 +1,184 @@
+"""Parameters that all flows share: where a run reads, its models, the limits of its inputs, its workers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
+from artbank.lora_specs import parse_lora
+from artbank.recipe_model import Model
+from artbank.skip_rules import DEFAULT_RULES, SkipRules
+
+Uri = Annotated[
+    str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})
+]  # Prefect then refuses a run whose URI holds a password
+WebAddress = Annotated[Uri, Field(pattern=r"^https?://[^\s@]+$")]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
+ShardRunner = Annotated[
+    str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+|deployment:[^/\s]+/[^/\s]+)$")
+]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Compiling = Literal["auto", "on", "off"]
+Durability = Literal["full", "fast"]
+
+SkipGlobs = Annotated[
+    tuple[str, ...],
+    Field(
+        description=(
+            "More globs of files that are no photos; one with `/` at its end matches a folder and all in it, "
+            "`!` before one takes it back, the last that matches decides. Built-in rules, which `!default` takes back, "
+            f"leave out {'; '.join(DEFAULT_RULES)}."
+        )
+    ),
+]
+CollectionNames = tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...]
+
+
+class PlacesConfig(Model):
+    """Base of all parameters: URIs must hold no credentials, and errors never quote any."""
+
+    @field_validator("skip", check_fields=False)
+    @classmethod
+    def _only_globs(cls, skip: tuple[str, ...]) -> tuple[str, ...]:
+        SkipRules(skip)
+        return skip
+
+    @field_validator(
+        *("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", "public_url"),
+        *("style_model", "structure_model"),
+        check_fields=False,
+    )
+    @classmethod
+    def _no_secret(cls, uri: str | None) -> str | None:
+        if uri is not None and has_credentials(uri):
+            raise ValueError("a URI must not hold credentials; pass them in the environment, such as AWS_ACCESS_KEY_ID")
+        return uri
+
+    @field_validator("loras", check_fields=False)
+    @classmethod
+    def _only_loras(cls, loras: tuple[str, ...]) -> tuple[str, ...]:
+        uris = [parse_lora(cls._no_secret(lora) or "").uri for lora in loras]
+        if len(set(uris)) < len(uris):
+            raise ValueError(f"a LoRA is named twice in {', '.join(uris)}; name each once")
+        return loras
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _redact_errors(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Redact credentials in validation errors, which quote the wrong value."""
+        try:
+            return read(values)
+        except ValidationError as error:
+            told: list[Any] = [entry | {"input": redact(entry["input"])} for entry in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, told) from None
+
+
+class RunConfig(PlacesConfig):
+    """Parameters that training and stylizing share: models, input limits, workers."""
+
+    base_model: Uri = Field(
+        default="mini",
+        min_length=1,
+        description="`mini` (the embedded one), a folder, a single .safetensors file, a store URI or a hub id.",
+    )
+    revision: str | None = Field(
+        default=None,
+        description="Revision of a hub id: a commit, tag or branch.",
+    )
+    device: Device = Field(default="auto", description="auto, cpu, mps, cuda or cuda:N.")
+    dtype: Dtype = Field(
+        default="auto",
+        description="Precision of the frozen model; auto is bfloat16 on CUDA, else float32.",
+    )
+    compiling: Compiling = Field(
+        default="auto",
+        description=(
+            "torch.compile the UNet: on, off, or auto (CUDA only, for image sizes seen 1,000 "
+            "times). Takes minutes per size."
+        ),
+    )
+    scorer: Uri = Field(
+        default="auto",
+        description=(
+            "CLIP model for the scores: mini, a folder, a store URI or a hub id; auto uses the one that belongs to the "
+            "base model."
+        ),
+    )
+    style_model: Uri | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "CSD model for the score csd_style: a folder, a store URI or a hub id; none by default. Banks must be "
+            "trained with it, too, since it measures the artworks then."
+        ),
+    )
+    max_megapixels: float = Field(
+        default=100.0,
+        gt=0,
+        description="Reject larger images before decoding them.",
+    )
+    max_megabytes: float = Field(
+        default=1000.0,
+        gt=0,
+        description="Reject larger files before reading them.",
+    )
+    skip: SkipGlobs = ()
+    max_missing_share: float = Field(
+        default=0.25,  # a run asks once too often rather than once too little: the answer is one option
+        ge=0,
+        le=1,
+        description=(
+            "Stop when more than this fraction of an archive's photos, or of a collection's artworks, is missing since "
+            "the last run, as when a disk is not mounted."
+        ),
+    )
+    allow_missing: bool = Field(
+        default=False,
+        description="Go on although more than max_missing_share is missing: it was removed on purpose.",
+    )
+    runner: Runner = Field(
+        default="auto",
+        description=(
+            "Where the work runs: threads (this process), dask (one process per GPU of this "
+            "machine), or the address of a Dask scheduler; auto is dask with several GPUs, "
+            "otherwise threads."
+        ),
+    )
+    num_workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description=("Worker processes for the dask runner; one per GPU by default, or one without GPUs."),
+    )
+
+    durability: Durability = Field(
+        default="full",
+        description=(
+            "On local file systems: full flushes each file to the disk before another file names it, so a power cut "
+            "loses nothing that is recorded; fast leaves that to the system. Stores such as S3 are not affected."
+        ),
+    )
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether local files are flushed to the disk."""
+        return self.durability == "full"
+
+    @property
+    def max_pixels(self) -> int:
+        """The limit of `max_megapixels` in pixels."""
+        return round(self.max_megapixels * 1e6)
+
+    @property
+    def max_bytes(self) -> int:
+        """The limit of `max_megabytes` in bytes."""
+        return round(self.max_megabytes * 1e6)

@@ -1,0 +1,28 @@
+"""Find an automation that tells people of alarms.
+
+Either an automation `artbank-alarm-...` sends a notification itself, as `make deploy NOTIFY=URL` makes it, or another
+automation does when one of them has triggered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+ALARM = "artbank-alarm-"
+"""How the names of alarms begin."""
+_TRIGGERED = "prefect.automation.triggered"
+_ACTIONS = ("send-notification", "call-webhook", "run-deployment")
+
+
+def find_notifier(automations: Iterable[Any]) -> str | None:
+    """Return the name of an enabled automation that tells people of alarms; None if there is none.
+
+    Args:
+        automations: All automations of a server.
+    """
+    for one in automations:
+        hears = one.name.startswith(ALARM) or _TRIGGERED in (getattr(one.trigger, "expect", None) or ())
+        if one.enabled and hears and any(action.type in _ACTIONS for action in one.actions):
+            return one.name
+    return None

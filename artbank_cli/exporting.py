@@ -1,0 +1,95 @@
+"""The command `artbank export`: a bank as a file for other programs, and how each of them uses it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from artbank.errors import ArtbankError, ConfigError
+from artbank_cli.banks import open_catalog, open_store
+from artbank_cli.options import JsonOption, StoreOption
+from artbank_cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from artbank.catalog.bank_export import BankExport
+
+_FITS = {(768,): "Stable Diffusion 1.x", (1024,): "Stable Diffusion 2.x", (768, 1280): "SDXL"}  # by widths
+
+
+def export(
+    name: str,
+    file: str,
+    store: StoreOption = None,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", help="Word for the style in prompts of diffusers; by default the collection's name."),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", help="Licence to name in the file; by default that of the base model, if known."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a bank as a textual-inversion file, and print how diffusers, A1111 and ComfyUI use it."""
+    from artbank.catalog.bank_export import check_token, default_token, describe_export, export_bank
+    from artbank.catalog.bank_files import load_bank_file
+    from artbank.store.objects import Store
+
+    opened = open_store(store)
+    folder, _, last = file.rpartition("/")
+    if not folder:
+        folder = "/" if file.startswith("/") else "."
+    target = Store.open(folder)
+    if opened.contains(target):
+        raise ConfigError(f"{file} lies in the store {opened.uri}, whose files it could replace; name a place outside")
+    record = open_catalog(opened).find(name)
+    word = default_token(record) if token is None else check_token(token)
+    facts = describe_export(record, word, _find_licence(record.base_model) if licence is None else licence)
+    target.write(last, export_bank(load_bank_file(opened, record), record, facts))
+    if as_json:
+        say_json({"file": file, **asdict(facts)})
+        return
+    for line in (file, *_describe(facts), *_explain_use(file, facts)):
+        say(line)
+
+
+def _describe(facts: BankExport) -> list[str]:
+    """Return the lines about a file."""
+    fits = _FITS.get(facts.widths, f"only {facts.base_model}")
+    widths = " and ".join(map(str, facts.widths))
+    return [
+        f"token:      {facts.token}",
+        f"width:      {widths}, {facts.num_vectors} vectors; fits {fits}",
+        f"base model: {facts.base_model} ({facts.base_model_hash[:12]})",
+        f"licence:    {facts.licence or 'unknown; name one with --licence'}",
+    ]
+
+
+def _explain_use(file: str, facts: BankExport) -> list[str]:
+    """Return a line for each program; A1111 and ComfyUI take the file's name as the word."""
+    path = PurePosixPath(file)
+    spaced = any(character.isspace() for character in path.stem)
+    word = "-".join(path.stem.split())
+    renamed = f"rename it to {word}{path.suffix}, " if spaced else ""
+    load = f'pipeline.load_textual_inversion("{file}", token="{facts.token}")'
+    if len(facts.widths) > 1:
+        load = "load clip_l and clip_g, one for each text encoder (docs/howto/banks-elsewhere.md)"
+    return [
+        f'diffusers:  {load}, prompt "..., in the style of {facts.token}"',
+        f'A1111:      put it into embeddings/, prompt "..., in the style of {path.stem}"',
+        f'ComfyUI:    {renamed}put it into models/embeddings/, prompt "..., in the style of embedding:{word}"',
+    ]
+
+
+def _find_licence(base_model: str) -> str:
+    """Return the licence of a base model by its files on this machine; empty if they do not tell it."""
+    from artbank.diffusion.fetch import find_local
+    from artbank.doctor.licences import name_licence
+
+    try:
+        return name_licence(base_model, find_local(base_model))
+    except (ArtbankError, OSError):
+        return ""

@@ -1,0 +1,77 @@
+"""Explain wrong parameters: by the option that gave them, or by the field and line of the parameter file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from artbank_cli.parameter_fields import find_nested, list_owners
+from artbank_cli.parameter_file import ParameterFile
+
+
+def explain_errors(
+    model: type[BaseModel],
+    error: ValidationError,
+    given: Collection[str],
+    file: ParameterFile | None,
+    spell: Callable[[str], str],
+) -> str:
+    """Return one clause for each wrong parameter.
+
+    Args:
+        model: The model that refused the values.
+        error: Its error.
+        given: Names of the fields that options gave, which win over the file.
+        file: The parameter file, if there is one.
+        spell: Returns the option or argument of a field, as a person types it.
+    """
+    entries: Sequence[Any] = error.errors()
+    return "; ".join(_explain(model, entry, given, file, spell) for entry in entries)
+
+
+def _explain(
+    model: type[BaseModel],
+    entry: Mapping[str, Any],
+    given: Collection[str],
+    file: ParameterFile | None,
+    spell: Callable[[str], str],
+) -> str:
+    names = [part for part in entry["loc"] if isinstance(part, str)]
+    path = names[: _field_depth(model, names)]
+    reason = entry["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(entry["input"], dict) else f" {entry['input']}"
+    place = file.find_line(path) if file else None
+    is_option = bool(path) and path[-1] in given
+    if entry["type"] == "missing":
+        return f"{spell(path[-1])} is missing"
+    if place is not None and place[1] == len(path) and not is_option:
+        field = f"{'.'.join(path)} (line {place[0]})"
+        if entry["type"] == "extra_forbidden":
+            return f"{field}: unknown{_advise(model, path)}"
+        return f"{field}{shown}: {reason}"
+    if not path or find_nested(model, path):
+        return f"{path[-1] if path else 'options'}: {reason}"
+    return f"{spell(path[-1])}{shown}: {reason}"
+
+
+def _field_depth(model: type[BaseModel], names: Sequence[str]) -> int:
+    """Return how many of the names lead to a field; pydantic names branches of a union below it."""
+    for depth, _ in enumerate(names, start=1):
+        if find_nested(model, names[:depth]) is None:
+            return depth
+    return len(names)
+
+
+def _advise(model: type[BaseModel], path: Sequence[str]) -> str:
+    """Say which field was probably meant by an unknown one, or where it belongs."""
+    *owners, name = path
+    for owner in list_owners(model):
+        if name in (find_nested(model, owner) or model).model_fields:
+            return f"; write it below {'.'.join(owner)}" if owner else f"; write it beside {owners[0]}, not below it"
+    siblings = find_nested(model, owners) or model
+    if meant := get_close_matches(name, siblings.model_fields, n=1):
+        return f"; did you mean {meant[0]}?"
+    return "; see `--help` for the fields, with - for _"

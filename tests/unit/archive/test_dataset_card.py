@@ -1,0 +1,94 @@
+"""An output with its card is a dataset: `datasets` reads the folder as the hub would, in every format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from artbank.archive.finish import finish_archive
+from artbank.archive.plan import plan_archive
+from artbank.archive.shard import stylize_shard
+from artbank.errors import ResultsError
+from artbank.records import Result
+from artbank.report.dataset_card import dataset_card
+from artbank.store.objects import Store
+from artbank.store.parquet import table_bytes
+from tests.support import shards
+from tests.support.commands import call, complaint
+from tests.support.rows import result
+from tests.support.small_inputs import STYLIZE, draw_photo
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    _, front, body = card.split("---\n", 2)
+    assert body.startswith("\n# ")
+    return yaml.safe_load(front)
+
+
+@pytest.mark.parametrize("output_format", ["images", "webdataset", "parquet"])
+def test_an_output_with_its_card_loads_as_a_dataset(
+    tmp_path: Path, shelf: str, output_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    photos = Store.open(str(tmp_path / "photos"))
+    photos.write_many({f"roll 1/{seed}.jpg": draw_photo(seed) for seed in range(3)} | {"roll 1/1.txt": b"lilies"})
+    recipe = STYLIZE.model_copy(update={"photo_captions": True})
+    config = shards.asked(photos, shelf, format=output_format, recipe=recipe)
+    plan, parts, listing = plan_archive(config)
+    for part in parts:
+        stylize_shard(config, plan, part)
+    finish_archive(config, plan, listing)
+
+    told = call("dataset", config.output_uri, "--licence", "cc-by-4.0", "--title", "Novak's photos")
+    assert told.code == 0 and "hf upload USER/NAME" in told.out
+    card = (Path(config.output_uri) / "README.md").read_text()
+    assert front_matter(card)["license"] == "cc-by-4.0" and "| novak | 3 |" in card
+    loaded = datasets.load_dataset(config.output_uri, split="train", cache_dir=str(tmp_path / "cache"))
+    facts = [row.get("json", row) for row in loaded]
+    prompts = {row["key"]: (row["caption"], row["prompt"]) for row in facts}
+    plain = (None, "a painting, in the style of novak")
+    assert prompts == {
+        "roll 1/0.jpg": plain,
+        "roll 1/1.jpg": ("lilies", "lilies, in the style of novak"),
+        "roll 1/2.jpg": plain,
+    }
+    pictures = [row.get("image") or row["jpg"] for row in loaded]
+    assert {picture.size for picture in pictures} == {(48, 32)}
+
+
+def test_a_card_of_ones_own_is_not_replaced_unasked(tmp_path: Path) -> None:
+    output = Store.open(str(tmp_path / "output"))
+    refused = call("dataset", output.uri)
+    assert refused.code == 2 and "found no results.parquet" in complaint(refused)
+    output.write_many({"results.parquet": table_bytes(Result.to_table([result()])), "README.md": b"mine"})
+    refused = call("dataset", output.uri)
+    assert refused.code == 2 and "--replace" in complaint(refused) and output.read("README.md") == b"mine"
+    assert call("dataset", output.uri, "--replace").code == 0
+    assert front_matter(output.read("README.md").decode())["pretty_name"] == "output"
+
+
+def test_a_card_has_a_config_for_each_format_and_escapes_what_it_names() -> None:
+    rows = Result.to_table(
+        [
+            result("a.jpg", file_name="monet/a.jpg"),
+            result("b.png", file_name="monet/b.png"),
+            result("c.jpg", file_name="monet/0123456789abcdef-00000.tar"),
+            result("d.jpg", status="failed", failure="unreadable", file_name=None),
+        ]
+    )
+    card = dataset_card(rows, "<b>[x](y)", "")
+    facts = front_matter(card)
+    assert [config["config_name"] for config in facts["configs"]] == ["images", "webdataset"]
+    paths = [config["data_files"][0]["path"] for config in facts["configs"]]
+    assert paths == [["metadata.parquet", "monet/**/*.jpg", "monet/**/*.png"], ["monet/*.tar"]]
+    assert "license" not in facts and facts["task_categories"] == ["image-to-image"]
+    assert facts["size_categories"] == ["n<1K"] and "| monet | 3 |" in card
+    assert "# &lt;b&gt;\\[x\\](y" in card.replace("\\(", "(")
+    with pytest.raises(ResultsError, match="at least one picture"):
+        dataset_card(rows.filter(pa.compute.field("status") == "failed"), "x", "")

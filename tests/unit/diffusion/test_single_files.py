@@ -1,0 +1,149 @@
+"""Base models in one file, as A1111 and ComfyUI have them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.single_file import _find_prediction
+from artbank.doctor.weights import check_base
+from artbank.errors import BaseModelError
+from artbank.run_config import RunConfig
+from artbank.store.objects import Store
+from tests.support.model_fixtures import save_tiny
+from tests.support.single_files import save_single_file
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ARTBANK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/converted"
+
+
+@pytest.fixture(scope="module", params=["sd1", "sd2", "sdxl"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of each kind of model that exists as single files."""
+    if request.param == "sdxl":
+        yield request.getfixturevalue("tiny_sdxl")
+    else:
+        yield save_tiny(tmp_path_factory.mktemp("models") / request.param, second=request.param == "sd2")
+
+
+@pytest.fixture
+def file(tiny_sdxl: Path, tmp_path: Path) -> Path:
+    """A single file of an SDXL that the test may change."""
+    return save_single_file(tiny_sdxl, tmp_path / "files/model.safetensors")
+
+
+def load(source: Path | str) -> BaseModel:
+    return BaseModel.load(str(source), device="cpu", compiling="off")
+
+
+def rewrite(path: Path, **change: torch.Tensor | None) -> None:
+    """Change, add or leave out tensors of a file."""
+    tensors = {name: value for name, value in (load_file(path) | change).items() if value is not None}
+    save_file(tensors, path)
+
+
+def test_a_single_file_is_the_same_model_as_its_folder(model: Path, tmp_path: Path, cache: Path) -> None:
+    path = save_single_file(model, tmp_path / "files/model.safetensors")
+    whole, base = load(model), load(path)
+    for name, network in whole.networks.items():
+        expected, found = network.state_dict(), base.networks[name].state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[one], expected[one]) for one in expected), name
+    assert base.scheduler.config.prediction_type == whole.scheduler.config.prediction_type
+    prompts = base.encode_prompts(["a house by the sea"])
+    assert torch.equal(prompts, whole.encode_prompts(["a house by the sea"]))
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(base.predict(latents, 300, prompts), whole.predict(latents, 300, prompts))
+    [converted] = cache.iterdir()
+    assert fetch_base_model(str(path)) == converted, "converted once"
+    assert [found.level for found in check_base(RunConfig(base_model=str(path)), 1)][:2] == ["OK", "OK"]
+
+
+def test_the_hash_is_that_of_the_file_and_its_settings(file: Path, cache: Path) -> None:
+    first = load(file).hash
+    shutil.rmtree(cache)
+    assert load(file).hash == first
+    settings = file.with_suffix("") / "scheduler/scheduler_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"prediction_type": "v_prediction"}))
+    second = load(file)
+    assert second.hash != first and second.prediction_type == "v_prediction"
+    rewrite(file, extra=torch.zeros(1))
+    assert load(file).hash not in (first, second.hash)
+
+
+def test_marks_of_velocity_and_of_a_schedule_without_signal_are_followed(tiny_sdxl: Path, tmp_path: Path) -> None:
+    base = load(save_single_file(tiny_sdxl, tmp_path / "files/v.safetensors", marks=("v_pred", "ztsnr")))
+    assert base.prediction_type == "v_prediction"
+    assert base.scheduler.config.timestep_spacing == "trailing"
+    assert base.noise_scales(999)[0] < 1e-6
+
+
+@pytest.mark.parametrize(("told", "found"), [("v", "v_prediction"), ("epsilon", "epsilon"), ("", None)])
+def test_the_metadata_of_a_file_tell_what_it_predicts(told: str, found: str | None) -> None:
+    settings = _find_prediction({"modelspec.prediction_type": told}, {})
+    assert settings == ({} if found is None else {"prediction_type": found})
+
+
+def test_a_file_in_a_store_is_fetched_with_the_settings_beside_it(file: Path) -> None:
+    store = Store.open("memory://single-files")
+    files = [path for path in file.parent.rglob("*") if path.is_file()]
+    store.write_many({path.relative_to(file.parent).as_posix(): path.read_bytes() for path in files})
+    config = RunConfig(base_model="memory://single-files/model.safetensors")
+    assert "fetched and converted when first used" in [found.text for found in check_base(config, 1)][0]
+    assert load("memory://single-files/model.safetensors").hash == load(file).hash
+    with pytest.raises(BaseModelError, match="found none; correct the URI"):
+        load("memory://single-files/other.safetensors")
+
+
+def test_a_doctor_tells_the_kind_of_a_file_that_was_not_converted(file: Path, cache: Path) -> None:
+    [found] = check_base(RunConfig(base_model=str(file)), 1)
+    assert found.level == "OK" and "SDXL" in found.text and "converted when first used" in found.text
+    assert not cache.exists()
+
+
+def refuse(file: Path) -> str:
+    with pytest.raises(BaseModelError) as caught:
+        load(file)
+    return str(caught.value)
+
+
+def test_files_of_other_kinds_are_refused_in_a_line(file: Path, tmp_path: Path) -> None:
+    first = "model.diffusion_model.input_blocks.0.0.weight"
+    tensors = load_file(file)
+    rewrite(file, **{first: tensors[first].repeat(1, 2, 1, 1)})
+    assert "inpainting and depth models are not supported" in refuse(file)
+    second = {name: value for name, value in tensors.items() if name.startswith("conditioner.embedders.1.")}
+    refiner = {name.replace("embedders.1.", "embedders.0."): value for name, value in second.items()}
+    save_file({first: tensors[first], **refiner}, file)
+    assert "found the refiner of SDXL" in refuse(file)
+    save_file({"double_blocks.0.img_attn.norm": torch.zeros(1)}, file)
+    assert "found other tensors, such as double_blocks" in refuse(file)
+    file.write_bytes(b"\x80\x04")
+    assert "expected a safetensors file, found damage" in refuse(file)
+    assert "is no file" in refuse(tmp_path / "missing.safetensors")
+
+
+def test_a_file_without_settings_or_with_those_of_another_kind_is_refused(file: Path) -> None:
+    settings = file.with_suffix("")
+    shutil.rmtree(settings / "tokenizer_2")
+    assert "found none in tokenizer_2; copy those of stabilityai/stable-diffusion-xl-base-1.0" in refuse(file)
+    shutil.rmtree(settings)
+    assert "put them into a folder model beside it" in refuse(file)
+
+
+def test_a_file_that_lacks_tensors_is_refused(file: Path, cache: Path) -> None:
+    lost = "conditioner.embedders.1.model.ln_final.weight"
+    rewrite(file, **{lost: None})
+    assert "cannot be converted" in refuse(file) or "missing" in refuse(file)
+    assert not list(cache.glob("*"))
