@@ -35,7 +35,8 @@ from artbank.mini.pretraining.networks import (
     train_tokenizer,
     use_fastest_attention,
 )
-from artbank.mini.pretraining.stages import ClipStage, JudgeStage, UnetStage, VaeStage, normalize_latents
+from artbank.mini.pretraining.stages import ClipStage, JudgeStage, VaeStage, normalize_latents
+from artbank.mini.pretraining.unet_stage import UnetStage
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Plan:
 
 PLANS: dict[str, Plan] = {
     "cpu": Plan(
-        num_scenes=8400,
+        num_scenes=4000,
         vae=Schedule(steps=2400, batch_size=16, learning_rate=2e-3),
         clip=Schedule(steps=900, batch_size=96, learning_rate=1e-3, weight_decay=0.1),
         vision=Schedule(steps=1200, batch_size=96, learning_rate=6e-4, weight_decay=0.1),
@@ -64,7 +65,7 @@ PLANS: dict[str, Plan] = {
         refine=Schedule(steps=8000, batch_size=32, learning_rate=1e-3, checkpoint_every=250),
     ),
     "gpu": Plan(
-        num_scenes=25000,
+        num_scenes=12000,
         vae=Schedule(steps=20000, batch_size=64, learning_rate=1e-3, checkpoint_every=2000),
         clip=Schedule(steps=6000, batch_size=512, learning_rate=1e-3, weight_decay=0.1, checkpoint_every=2000),
         vision=Schedule(steps=2000, batch_size=512, learning_rate=5e-4, weight_decay=0.1, checkpoint_every=2000),

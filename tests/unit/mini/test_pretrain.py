@@ -16,19 +16,12 @@ from transformers import CLIPModel
 
 from artbank.mini.pretraining import pretrain
 from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, SIDE_PX, Corpus
+from artbank.mini.pretraining.crops import crop_images
 from artbank.mini.pretraining.loop import LossFunction, Schedule, train
 from artbank.mini.pretraining.networks import build_scheduler, build_vae
 from artbank.mini.pretraining.pretrain import PLANS, STAGES, Plan, Pretraining
-from artbank.mini.pretraining.stages import (
-    ALL_SIZES,
-    ClipStage,
-    JudgeStage,
-    UnetStage,
-    VaeStage,
-    View,
-    crop_images,
-    normalize_latents,
-)
+from artbank.mini.pretraining.stages import ClipStage, JudgeStage, VaeStage, normalize_latents
+from artbank.mini.pretraining.unet_stage import ALL_SIZES, UnetStage, View
 
 THREE = Schedule(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, checkpoint_every=1)
 PLAN = Plan(SCENES_PER_BLOCK, vae=THREE, clip=THREE, vision=THREE, judge=THREE, unet=THREE, refine=THREE)
