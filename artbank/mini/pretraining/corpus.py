@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -17,17 +17,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from artbank.mini.drawing.painters import TRAINED, paint
+from artbank.mini.drawing.manners.space import describe_manner
+from artbank.mini.drawing.painters import SAMPLED, TRAINED, paint
 from artbank.mini.drawing.scenes import draw_scene
+from artbank.mini.drawing.snapshots import take_snapshot
 
 logger = logging.getLogger(__name__)
 
-SIDE_PX = 144  # crops of 128 px move a little over it
-SCENES_PER_BLOCK = 50
-PAINTINGS_PER_SCENE = 3
+SIDE_PX = 192
+SCENES_PER_BLOCK = 10
+SAMPLED_PER_SCENE = 6  # paintings by painters of `SAMPLED`
+PAINTINGS_PER_SCENE = 1 + SAMPLED_PER_SCENE  # one by each painter of `TRAINED` in turn
 HELD_OUT_SEEDS = 10_000_000  # scenes from this seed on are never in the corpus
 TONES = ("in warm tones", "in cold tones", "in pale tones", "in dark tones", "in vivid tones", "in black and white")
 _TONED = 0.25  # share of pictures that are graded
+_SNAPSHOTS = 0.75  # share of scenes that are made more like real photographs
+_IN_WORDS = 0.5  # share of sampled manners that a caption describes; it names the others
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Example:
     Attributes:
         image: [S, S, 3] uint8.
         subject: One of `scenes.SUBJECTS`.
-        painter: One of `painters.TRAINED`; empty for a photograph.
+        painter: One of `painters.TRAINED` or `painters.SAMPLED`; empty for a photograph.
         tone: One of `TONES`; empty if the picture is not graded.
         caption: Describes all that is in the picture.
         brief: The caption without the detail.
@@ -52,7 +57,13 @@ class Example:
 
 
 def draw_examples(
-    seed: int, painters: tuple[str, ...], *, side_px: int = SIDE_PX, toned: float = _TONED
+    seed: int,
+    painters: tuple[str, ...],
+    *,
+    side_px: int = SIDE_PX,
+    toned: float = _TONED,
+    snapshots: float = 0.0,
+    in_words: float = 0.0,
 ) -> list[Example]:
     """Draw one scene as a photograph, then once in the manner of each of `painters`.
 
@@ -60,22 +71,33 @@ def draw_examples(
         seed: Seed of the scene.
         painters: Names, see `painters.PAINTERS`.
         side_px: Side of the square pictures, px.
-        toned: Share of the pictures that get a colour grade and its words.
+        toned: Share of the pictures that get a colour grade and its words, 0..1.
+        snapshots: Share of the scenes that become snapshots (`snapshots.take_snapshot`), 0..1.
+        in_words: Share of sampled manners that the caption describes instead of naming the painter, 0..1.
     """
     rng = np.random.default_rng([seed, 1])
     scene = draw_scene(seed, width_px=side_px, height_px=side_px)
+    snapshot_rng = np.random.default_rng([seed, 3])
+    photo = take_snapshot(scene.image, snapshot_rng) if snapshot_rng.random() < snapshots else scene.image
     examples = []
     for painter in ("", *painters):
-        image = paint(scene.image, painter, seed) if painter else scene.image
+        image = paint(photo, painter, seed) if painter else photo
         tone = str(rng.choice(TONES)) if rng.random() < toned else ""
-        caption, brief = (write_caption(seen, painter, tone) for seen in (scene.caption, scene.brief))
+        described = painter in SAMPLED and snapshot_rng.random() < in_words
+        manner = describe_manner(SAMPLED[painter]) if described else name_painter(painter)
+        caption, brief = (write_caption(seen, manner, tone) for seen in (scene.caption, scene.brief))
         examples.append(Example(grade(image, tone), scene.subject, painter, tone, caption, brief))
     return examples
 
 
-def write_caption(seen: str, painter: str, tone: str = "") -> str:
-    """Write a caption: the scene, its painter if it is a painting, and its tones if it is graded."""
-    seen = f"{seen}, in the manner of {painter}" if painter else f"a photograph of {seen}"
+def name_painter(painter: str) -> str:
+    """Return the words of a caption that name a painter, "in the manner of Tovar"; none for a photograph, ""."""
+    return f"in the manner of {painter}" if painter else ""
+
+
+def write_caption(seen: str, manner: str = "", tone: str = "") -> str:
+    """Write a caption: the scene, the manner if it is a painting ("in the manner of Tovar"), tones if it is graded."""
+    seen = f"{seen}, {manner}" if manner else f"a photograph of {seen}"
     return f"{seen}, {tone}" if tone else seen
 
 
@@ -100,7 +122,8 @@ def render(folder: Path, num_scenes: int, *, num_processes: int | None = None) -
     """Render the blocks of the corpus that are missing in a folder; run it again to resume.
 
     Args:
-        folder: Receives `block-00000.npz` and so on, each of `SCENES_PER_BLOCK` scenes.
+        folder: Receives `block-00000.npy` (pictures) with `block-00000.json` (labels) and so on, each of
+            `SCENES_PER_BLOCK` scenes.
         num_scenes: Scenes in the corpus, rounded up to whole blocks.
         num_processes: Processes that draw; one per core when None.
     """
@@ -113,56 +136,59 @@ def render(folder: Path, num_scenes: int, *, num_processes: int | None = None) -
 
 
 def _block_path(folder: Path, block: int) -> Path:
-    return folder / f"block-{block:05d}.npz"
+    return folder / f"block-{block:05d}.npy"
 
 
 def _render_block(folder: Path, block: int) -> None:
+    """Write the captions, then the pictures: a block is there when its pictures are."""
     cv2.setNumThreads(1)
     examples = list(_block_examples(block))
     facts = [{name: value for name, value in vars(e).items() if name != "image"} for e in examples]
     path = _block_path(folder, block)
     partial = path.with_suffix(f".{os.getpid()}.tmp")
+    partial.write_text(json.dumps(facts), encoding="utf-8")
+    partial.replace(path.with_suffix(".json"))
     with partial.open("wb") as file:
-        np.savez(file, images=np.stack([e.image for e in examples]), facts=np.array(json.dumps(facts)))
+        np.save(file, np.stack([e.image for e in examples]))
     partial.replace(path)
 
 
 def _block_examples(block: int) -> Iterator[Example]:
     for seed in range(block * SCENES_PER_BLOCK, (block + 1) * SCENES_PER_BLOCK):
         rng = np.random.default_rng([seed, 2])
-        names = tuple(str(name) for name in rng.choice(TRAINED, PAINTINGS_PER_SCENE, replace=False))
-        yield from draw_examples(seed, names)
+        sampled = rng.choice(tuple(SAMPLED), SAMPLED_PER_SCENE, replace=False)
+        painters = (TRAINED[seed % len(TRAINED)], *(str(name) for name in sampled))
+        yield from draw_examples(seed, painters, snapshots=_SNAPSHOTS, in_words=_IN_WORDS)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The rendered corpus in memory.
+    """The rendered corpus; its pictures stay on disk until they are looked at.
 
     Attributes:
-        images: [n, S, S, 3] uint8.
+        images: n pictures, each [S, S, 3] uint8.
         facts: A dict per picture: subject, painter, tone, caption, brief.
     """
 
-    images: np.ndarray
+    images: Sequence[np.ndarray]
     facts: list[dict[str, str]]
 
     @classmethod
     def load(cls, folder: Path) -> Corpus:
-        """Read all blocks under `folder`.
+        """Open all blocks under `folder`.
 
         Raises:
             FileNotFoundError: There is no block yet; render first.
         """
-        paths = sorted(folder.glob("block-*.npz"))
+        paths = sorted(folder.glob("block-*.npy"))
         if not paths:
             raise FileNotFoundError(f"no corpus blocks in {folder}; render them first (stage `corpus`)")
-        images = []
-        facts = []
+        images: list[np.ndarray] = []
+        facts: list[dict[str, str]] = []
         for path in paths:
-            with np.load(path) as block:
-                images.append(block["images"])
-                facts += json.loads(str(block["facts"]))
-        return cls(np.concatenate(images), facts)
+            images.extend(np.load(path, mmap_mode="r"))
+            facts += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return cls(images, facts)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -14,7 +14,7 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from transformers import CLIPModel, CLIPProcessor
 
 from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED
-from artbank.mini.pretraining.corpus import write_caption
+from artbank.mini.pretraining.corpus import name_painter, write_caption
 from artbank.mini.pretraining.judge import Judge
 from artbank.mini.pretraining.measures import (
     Naming,
@@ -208,7 +208,7 @@ class Evaluation:
         """Yield how often the judge names the prompt's painter, and how much of the photo's structure is kept."""
         photos, seen = draw_photos(held_out_seeds("restyling", self.sizes.restyled_scenes, self.seed))
         painters = [TRAINED[i % len(TRAINED)] for i in range(len(photos))]
-        prompts = [write_caption(words, painter) for words, painter in zip(seen, painters, strict=True)]
+        prompts = [write_caption(words, name_painter(painter)) for words, painter in zip(seen, painters, strict=True)]
         pipeline = _quiet(StableDiffusionImg2ImgPipeline.from_pretrained(self.weights, dtype=self.dtype))
         pictures = restyle(pipeline, photos, prompts, strength=STRENGTH, seed=self.seed)
         naming = name_pictures(self.judge, pictures, [("", painter) for painter in painters])

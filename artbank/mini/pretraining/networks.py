@@ -22,7 +22,7 @@ from transformers import (
 )
 
 NATIVE_PX = 128
-VOCABULARY = 1024
+VOCABULARY = 1280
 TEXT_WIDTH = 192
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 

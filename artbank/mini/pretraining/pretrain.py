@@ -18,11 +18,11 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from artbank.mini import WEIGHTS
+from artbank.mini.drawing.painters import SAMPLED, TRAINED
 from artbank.mini.pretraining.corpus import Corpus, render
 from artbank.mini.pretraining.judge import Judge
 from artbank.mini.pretraining.loop import Schedule, train
@@ -35,11 +35,10 @@ from artbank.mini.pretraining.networks import (
     train_tokenizer,
     use_fastest_attention,
 )
-from artbank.mini.pretraining.stages import ClipStage, JudgeStage, UnetStage, VaeStage, encode_corpus, normalize_latents
+from artbank.mini.pretraining.stages import ClipStage, JudgeStage, VaeStage, normalize_latents
+from artbank.mini.pretraining.unet_stage import UnetStage
 
 logger = logging.getLogger(__name__)
-
-_LATENTS = "latents.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Plan:
 
 PLANS: dict[str, Plan] = {
     "cpu": Plan(
-        num_scenes=8400,
+        num_scenes=4000,
         vae=Schedule(steps=2400, batch_size=16, learning_rate=2e-3),
         clip=Schedule(steps=900, batch_size=96, learning_rate=1e-3, weight_decay=0.1),
         vision=Schedule(steps=1200, batch_size=96, learning_rate=6e-4, weight_decay=0.1),
@@ -66,13 +65,22 @@ PLANS: dict[str, Plan] = {
         refine=Schedule(steps=8000, batch_size=32, learning_rate=1e-3, checkpoint_every=250),
     ),
     "gpu": Plan(
-        num_scenes=25000,
+        num_scenes=12000,
         vae=Schedule(steps=20000, batch_size=64, learning_rate=1e-3, checkpoint_every=2000),
         clip=Schedule(steps=6000, batch_size=512, learning_rate=1e-3, weight_decay=0.1, checkpoint_every=2000),
         vision=Schedule(steps=2000, batch_size=512, learning_rate=5e-4, weight_decay=0.1, checkpoint_every=2000),
         judge=Schedule(steps=4000, batch_size=128, learning_rate=2e-3, checkpoint_every=2000),
         unet=Schedule(steps=40000, batch_size=256, learning_rate=1e-3, checkpoint_every=2000),
         refine=Schedule(steps=4000, batch_size=256, learning_rate=5e-4, checkpoint_every=2000),
+    ),
+    "further": Plan(
+        num_scenes=3000,
+        vae=Schedule(steps=0, batch_size=1, learning_rate=1e-3),
+        clip=Schedule(steps=500, batch_size=96, learning_rate=6e-4, weight_decay=0.1, checkpoint_every=50),
+        vision=Schedule(steps=300, batch_size=96, learning_rate=4e-4, weight_decay=0.1, checkpoint_every=50),
+        judge=Schedule(steps=2000, batch_size=48, learning_rate=2e-3, checkpoint_every=100),
+        unet=Schedule(steps=2000, batch_size=32, learning_rate=5e-4, checkpoint_every=50),
+        refine=Schedule(steps=4000, batch_size=32, learning_rate=4e-4, checkpoint_every=50),
     ),
 }
 
@@ -89,6 +97,7 @@ class Pretraining:
         *,
         minutes: float | None = None,
         compiled: bool = False,
+        start: Path | None = None,
     ):
         """Open a run.
 
@@ -99,6 +108,8 @@ class Pretraining:
             dtype: Their compute precision, bfloat16 or float32; master weights are float32.
             minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
             compiled: Compile the UNet: a minute for each shape, then about 1.4 times faster.
+            start: Finished weights to learn on from, in diffusers' layout: their tokenizer and autoencoder are kept,
+                their CLIP model and UNet are trained further. None trains all from scratch.
         """
         self.work = work
         self.plan = plan
@@ -106,6 +117,7 @@ class Pretraining:
         self.dtype = dtype
         self.seconds = None if minutes is None else 60 * minutes
         self.compiled = compiled
+        self.start = start
         self._corpus: Corpus | None = None
 
     @property
@@ -118,12 +130,18 @@ class Pretraining:
     def run_corpus(self) -> bool:
         """Render the pictures that are missing and learn the tokenizer from their captions."""
         render(self.work / "corpus", self.plan.num_scenes)
-        captions = [fact["caption"] for fact in self.corpus.facts]
-        train_tokenizer(captions).save_pretrained(self.work / "tokenizer")
+        if self.start is None:
+            tokenizer = train_tokenizer(fact["caption"] for fact in self.corpus.facts)
+        else:
+            tokenizer = CLIPTokenizer.from_pretrained(self.start / "tokenizer")
+        tokenizer.save_pretrained(self.work / "tokenizer")
         return True
 
     def run_vae(self) -> bool:
         """Train the autoencoder, then fix the scale of its latents."""
+        if self.start is not None:
+            AutoencoderKL.from_pretrained(self.start / "vae").float().save_pretrained(self.work / "vae")
+            return True
         vae = build_vae().to(self.device, self.dtype)  # channels-last is 1.1x slower here: GroupNorm over few channels
         stage = VaeStage(vae, self.corpus, self.plan.vae.batch_size)
         if not self._train(stage, self.plan.vae, "vae"):
@@ -131,13 +149,13 @@ class Pretraining:
         vae = vae.float().eval()
         normalize_latents(vae, self.corpus)
         vae.save_pretrained(self.work / "vae")
-        (self.work / _LATENTS).unlink(missing_ok=True)
         return True
 
     def run_clip(self) -> bool:
         """Train both CLIP towers; the text tower becomes the text encoder."""
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
-        clip = self._place(build_clip(tokenizer))
+        clip = build_clip(tokenizer) if self.start is None else CLIPModel.from_pretrained(self.start / "clip")
+        clip = self._place(clip)
         if not self._train(ClipStage(clip, tokenizer, self.corpus, self.plan.clip.batch_size), self.plan.clip, "clip"):
             return False
         clip.float().eval().save_pretrained(self.work / "clip")
@@ -158,30 +176,34 @@ class Pretraining:
 
     def run_judge(self) -> bool:
         """Train the independent classifier."""
-        judge = self._place(Judge())
+        painters = {fact["painter"] for fact in self.corpus.facts}
+        known = ("", *TRAINED, *SAMPLED)
+        judge = self._place(Judge(manners=tuple(manner for manner in known if manner in painters)))
         if not self._train(JudgeStage(judge, self.corpus, self.plan.judge.batch_size), self.plan.judge, "judge"):
             return False
         judge.float().save(self.work / "judge")
         return True
 
     def run_unet(self) -> bool:
-        """Encode the corpus, then train the UNet on its latents: crops first, then whole pictures."""
-        return self._train_unet(self._place(build_unet()), self.plan.unet, "unet", native_from=0.4)
+        """Train the UNet: details first, then all sizes."""
+        unet = build_unet() if self.start is None else UNet2DConditionModel.from_pretrained(self.start / "unet")
+        return self._train_unet(unet, self.plan.unet, "unet", all_sizes_from=0.4 if self.start is None else 0.0)
 
     def run_refine(self) -> bool:
-        """Train the UNet further at the native size: it learns objects long after light and manner."""
-        unet = self._place(UNet2DConditionModel.from_pretrained(self.work / "unet"))
-        use_fastest_attention(unet)
-        return self._train_unet(unet, self.plan.refine, "refine", native_from=0.0)
+        """Train the UNet further at all sizes: it learns objects long after light and manner."""
+        unet = UNet2DConditionModel.from_pretrained(self.work / "unet")
+        return self._train_unet(unet, self.plan.refine, "refine", all_sizes_from=0.0)
 
-    def _train_unet(self, unet: UNet2DConditionModel, schedule: Schedule, name: str, *, native_from: float) -> bool:
-        latents = self._encode_once()
+    def _train_unet(self, unet: UNet2DConditionModel, schedule: Schedule, name: str, *, all_sizes_from: float) -> bool:
+        use_fastest_attention(unet)
+        unet = self._place(unet)
+        vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
         text_encoder = self._place(load_text_encoder(self.work / "clip")).eval()
         if self.compiled:
             unet.compile(dynamic=False)
         stage = UnetStage(
-            unet, text_encoder, tokenizer, latents, self.corpus.facts, schedule.batch_size, native_from=native_from
+            unet, vae, text_encoder, tokenizer, self.corpus, schedule.batch_size, all_sizes_from=all_sizes_from
         )
         if not self._train(stage, schedule, name):
             return False
@@ -207,14 +229,6 @@ class Pretraining:
             config.pop("_name_or_path", None)  # the folder it was loaded from, on the machine that trained it
             path.write_text(json.dumps(config, indent=2) + "\n")
         return True
-
-    def _encode_once(self) -> Tensor:
-        """Return the corpus's latents, fp16 [n, 4, h, w]; encodes them once and keeps them in the work folder."""
-        path = self.work / _LATENTS
-        if not path.exists():
-            vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
-            save_file({"latents": torch.cat(list(encode_corpus(vae, self.corpus))).contiguous()}, path)
-        return load_file(path)["latents"]
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -262,13 +276,18 @@ def main(arguments: list[str] | None = None) -> int:
         help="compute precision; a processor without bf16 instructions learns about 3 times faster in float32",
     )
     parser.add_argument("--compile", action="store_true", help="compile the UNet; needs a C++ compiler")
+    parser.add_argument(
+        "--start", type=Path, help="finished weights to learn on from, for example with the plan `further`"
+    )
     parser.add_argument("--minutes", type=float, help="longest time of a stage; run again to continue")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan = PLANS[options.plan or ("gpu" if options.device.startswith("cuda") else "cpu")]
     device = torch.device(options.device)
     dtype = getattr(torch, options.dtype)
-    run = Pretraining(options.work, plan, device, dtype, minutes=options.minutes, compiled=options.compile)
+    run = Pretraining(
+        options.work, plan, device, dtype, minutes=options.minutes, compiled=options.compile, start=options.start
+    )
     for name in options.stage or STAGES:
         torch.manual_seed(0)  # a stage starts from the same weights whichever stages ran before it
         if not STAGES[name](run):

@@ -26,7 +26,7 @@ from artbank.mini.drawing.manners.engines import paint_sampled
 from artbank.mini.drawing.manners.space import MannerSettings, sample_manner
 from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED, paint
 from artbank.mini.drawing.scenes import LIGHTS, SUBJECTS, Scene, draw_scene
-from artbank.mini.pretraining.corpus import write_caption
+from artbank.mini.pretraining.corpus import name_painter, write_caption
 from artbank.mini.pretraining.measures import reconstruct
 from artbank.mini.pretraining.networks import NATIVE_PX
 from artbank.mini.pretraining.sampling import generate, restyle
@@ -104,7 +104,7 @@ class Sheets:
         for number, subject in enumerate(SUBJECTS):
             light = _draw(number, subject, list(LIGHTS)[number % len(LIGHTS)]).light
             seen = f"{subject} {light}".strip()
-            prompts = [write_caption(seen, painter) for painter in ("", *TRAINED)]
+            prompts = [write_caption(seen, name_painter(painter)) for painter in ("", *TRAINED)]
             rows.append((seen, list(generate(self.pipeline, prompts, seed=1000 * number))))
         return draw_grid(rows, ["photograph", *TRAINED], self.side_px - 16)
 
@@ -114,7 +114,7 @@ class Sheets:
         pipeline.set_progress_bar_config(disable=True)
         rows = []
         for number, scene in enumerate(_pick_scenes(4)):
-            prompts = [write_caption(scene.caption, painter) for painter in TRAINED]
+            prompts = [write_caption(scene.caption, name_painter(painter)) for painter in TRAINED]
             photos = np.stack([scene.image] * len(prompts))
             for strength in STRENGTHS:
                 pictures = restyle(pipeline, photos, prompts, strength=strength, seed=1000 * number)

@@ -1,42 +1,25 @@
-"""Batches and loss of each pretraining stage.
+"""Batches and loss of each pretraining stage but the UNet's.
 
-Shape legend: n pictures in the corpus, B batch, S side of a crop, px, L tokens of a caption (77), D text width (192);
-images -1..1, latents [B, 4, h, w] scaled to unit spread.
+Shape legend: n pictures in the corpus, B batch, S side of a picture, px, L tokens of a caption (77), D text width
+(192); images -1..1, latents [B, 4, h, w] scaled to unit spread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from diffusers.training_utils import compute_snr
+from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
 
 from artbank.mini.drawing.scenes import SUBJECTS
 from artbank.mini.pretraining.corpus import Corpus
-from artbank.mini.pretraining.judge import MANNERS, Judge, judge_loss
-from artbank.mini.pretraining.networks import NATIVE_PX, build_scheduler
+from artbank.mini.pretraining.crops import crop_images, crop_near_whole
+from artbank.mini.pretraining.judge import Judge, judge_loss
+from artbank.mini.pretraining.networks import NATIVE_PX
 
 SCALING_FACTOR = 0.18215  # Stable Diffusion's: code that forgets it fails on the miniature as it would on the original
-_CAPTION_DROPOUT = 0.1
-_BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
-_MAX_SNR = 5.0
-
-
-def crop_images(images: np.ndarray, picks: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Cut random crops [B, 3, side, side], -1..1, mirrored half the time, from pictures uint8 [n, S, S, 3]."""
-    span = images.shape[1] - side + 1
-    corners = torch.randint(span, (len(picks), 2), generator=generator).tolist()
-    mirrored = (torch.rand(len(picks), generator=generator) < 0.5).tolist()
-    crops = []
-    for pick, (top, left), flip in zip(picks.tolist(), corners, mirrored, strict=True):
-        crop = images[pick, top : top + side, left : left + side]
-        crops.append(crop[:, ::-1] if flip else crop)
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class VaeStage:
@@ -100,7 +83,8 @@ def normalize_latents(vae: AutoencoderKL, corpus: Corpus, *, num_pictures: int =
 
 
 def _whole(corpus: Corpus, picks: Tensor) -> Tensor:
-    return torch.from_numpy(corpus.images[picks.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pictures = np.stack([corpus.images[pick] for pick in picks.tolist()])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class ClipStage:
@@ -119,7 +103,7 @@ class ClipStage:
     def loss(self, generator: torch.Generator, progress: float) -> Tensor:
         """Return the symmetric InfoNCE loss of one batch."""
         picks = torch.randint(len(self.corpus), (self.batch_size,), generator=generator)
-        images = crop_images(self.corpus.images, picks, NATIVE_PX, generator)
+        images = crop_near_whole(self.corpus.images, picks, generator)
         device = self.clip.device
         output = self.clip(input_ids=self.ids[picks].to(device), pixel_values=images.to(device, self.clip.dtype))
         numbers = self.caption_numbers[picks]
@@ -138,95 +122,14 @@ class JudgeStage:
         self.batch_size = batch_size
         self.modules = [judge]
         self.subjects = torch.tensor([SUBJECTS.index(fact["subject"]) for fact in corpus.facts])
-        self.manners = torch.tensor([MANNERS.index(fact["painter"]) for fact in corpus.facts])
+        self.manners = torch.tensor([judge.manners.index(fact["painter"]) for fact in corpus.facts])
 
     def loss(self, generator: torch.Generator, progress: float) -> Tensor:
         """Return the loss of one batch of crops."""
         picks = torch.randint(len(self.corpus), (self.batch_size,), generator=generator)
-        images = crop_images(self.corpus.images, picks, NATIVE_PX, generator)
+        images = crop_near_whole(self.corpus.images, picks, generator)
         weight = next(self.judge.parameters())
         device = weight.device
         return judge_loss(
             self.judge, images.to(device, weight.dtype), self.subjects[picks].to(device), self.manners[picks].to(device)
         )
-
-
-class UnetStage:
-    """Stable Diffusion's objective on cached latents: predict the noise at uniform t, weighted by t.
-
-    Source: Rombach et al., CVPR 2022, eq. 2; low noise weighs less by min-SNR (Hang et al., ICCV 2023, gamma 5), high
-    noise as much as an error of the velocity would (Salimans and Ho, ICLR 2022, section 4): composition is drawn there,
-    and an error of the noise hardly shows it.
-    """
-
-    def __init__(
-        self,
-        unet: UNet2DConditionModel,
-        text_encoder: CLIPTextModel,
-        tokenizer: CLIPTokenizer,
-        latents: Tensor,
-        facts: Sequence[dict[str, str]],
-        batch_size: int,
-        *,
-        native_from: float = 0.4,
-    ):
-        """Open the stage; `native_from` is the share of the run, 0..1, after which whole pictures are learned."""
-        self.native_from = native_from
-        self.unet = unet
-        self.text_encoder = text_encoder
-        self.latents = latents
-        self.batch_size = batch_size
-        self.modules = [unet]
-        self.scheduler = build_scheduler()
-        texts = [*(fact["caption"] for fact in facts), *(fact["brief"] for fact in facts), ""]
-        ids = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
-        self.ids = ids.input_ids  # [2 n + 1, L]: captions, briefs, the empty caption
-
-    def loss(self, generator: torch.Generator, progress: float) -> Tensor:
-        """Return the loss of one batch."""
-        picks = torch.randint(len(self.latents), (self.batch_size,), generator=generator)
-        clean = self._crop(picks, progress, generator)
-        draw = torch.rand(len(picks), generator=generator)
-        rows = torch.where(draw < _CAPTION_DROPOUT + _BRIEF, picks + len(self.latents), picks)
-        rows = torch.where(draw < _CAPTION_DROPOUT, torch.tensor(len(self.ids) - 1), rows)
-        ids = self.ids[rows]
-        device = self.unet.device
-        dtype = self.unet.dtype
-        with torch.no_grad():
-            text = self.text_encoder(ids.to(device)).last_hidden_state.to(dtype)  # [B, L, D]
-        noise = torch.randn(clean.shape, generator=generator)
-        t = self._draw_timesteps(len(picks), generator)
-        noisy = self.scheduler.add_noise(clean, noise, t).to(device, dtype)
-        predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).sample.float()
-        error = ((predicted - noise.to(device)) ** 2).mean((1, 2, 3))  # [B]
-        snr = compute_snr(self.scheduler, t)
-        weight = snr.clamp(max=_MAX_SNR) / snr * (1 + 1 / snr)
-        return (error * weight.to(device)).mean()
-
-    def _draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw timesteps [count], each uniform, spread evenly over the schedule: the loss of a batch varies less.
-
-        Source: Kingma et al., Variational Diffusion Models, NeurIPS 2021, appendix I.1.
-        """
-        spread = (torch.arange(count) + torch.rand((), generator=generator)) / count
-        return (spread * self.scheduler.config.num_train_timesteps).long()
-
-    def _crop(self, picks: Tensor, progress: float, generator: torch.Generator) -> Tensor:
-        """Crop latents [B, 4, h, w]: 96 px first, which is cheap, then the native 128 px and other shapes."""
-        full = self.latents.shape[-1]
-        native = NATIVE_PX * full // 144
-        draw = torch.rand((), generator=generator).item()
-        height = width = 3 * native // 4 if progress < self.native_from else native
-        if progress >= self.native_from and draw < 0.2:
-            height, width = ((full, 3 * native // 4), (3 * native // 4, full))[draw < 0.1]
-        top = int(torch.randint(full - height + 1, (), generator=generator))
-        left = int(torch.randint(full - width + 1, (), generator=generator))
-        return self.latents[picks, :, top : top + height, left : left + width].float()
-
-
-@torch.no_grad()
-def encode_corpus(vae: AutoencoderKL, corpus: Corpus, batch_size: int = 8) -> Iterator[Tensor]:
-    """Yield the scaled latent means of the corpus, fp16 [<= batch_size, 4, h, w] on CPU, in order."""
-    for picks in torch.arange(len(corpus)).split(batch_size):
-        images = _whole(corpus, picks).to(vae.device, vae.dtype).contiguous(memory_format=torch.channels_last)
-        yield (vae.encode(images).latent_dist.mean.float() * vae.config.scaling_factor).half().cpu()

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from artbank.mini.drawing.painters import TRAINED, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.mini.pretraining.corpus import HELD_OUT_SEEDS, Example, draw_examples, write_caption
+from artbank.mini.pretraining.corpus import HELD_OUT_SEEDS, Example, draw_examples, name_painter, write_caption
 from artbank.mini.pretraining.networks import NATIVE_PX
 
 _SEEDS_PER_TRIAL = 10_000
@@ -83,15 +83,15 @@ def write_prompts(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
     for number, scene_seed in enumerate(held_out_seeds("prompts", count, seed)):
         subject, painter = pairs[order[number % len(pairs)]]
         brief = draw_scene(scene_seed, subject, width_px=32, height_px=32).brief
-        prompts.append((write_caption(brief, painter), subject, painter))
+        prompts.append((write_caption(brief, name_painter(painter)), subject, painter))
     return prompts
 
 
-def read_photos(folder: Path) -> np.ndarray:
-    """Read every picture in a folder upright, short side resized to the native size, centre-cropped, [n, S, S, 3]."""
-    return np.stack([_crop_square(Image.open(path)) for path in sorted(folder.iterdir())])
+def read_photos(folder: Path, *, side_px: int = NATIVE_PX) -> np.ndarray:
+    """Read every picture in a folder upright, short side resized to `side_px`, centre-cropped, [n, S, S, 3]."""
+    return np.stack([_crop_square(Image.open(path), side_px) for path in sorted(folder.iterdir())])
 
 
-def _crop_square(image: Image.Image) -> np.ndarray:
+def _crop_square(image: Image.Image, side_px: int) -> np.ndarray:
     upright = ImageOps.exif_transpose(image).convert("RGB")
-    return np.asarray(ImageOps.fit(upright, (NATIVE_PX, NATIVE_PX), Image.Resampling.LANCZOS))
+    return np.asarray(ImageOps.fit(upright, (side_px, side_px), Image.Resampling.LANCZOS))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
-from artbank.mini.drawing.painters import HELD_OUT, TRAINED
+from artbank.mini.drawing.painters import HELD_OUT, SAMPLED, TRAINED
 from artbank.mini.pretraining.corpus import Corpus
 from artbank.mini.pretraining.networks import VOCABULARY, train_tokenizer
 
@@ -46,9 +46,9 @@ def test_any_word_of_any_script_comes_back(learned: CLIPTokenizer, text: str) ->
     assert _squeeze(_there_and_back(learned, text)) == _squeeze(expected)
 
 
-def test_words_of_the_corpus_are_single_tokens(learned: CLIPTokenizer, corpus: Corpus) -> None:
+def test_words_of_the_corpus_but_rare_names_are_single_tokens(learned: CLIPTokenizer, corpus: Corpus) -> None:
     captions = " ".join(fact["caption"] for fact in corpus.facts)
-    words = sorted(set(captions.replace(",", " ").split()))
+    words = sorted(set(captions.replace(",", " ").split()) - set(SAMPLED))
     split = [word for word in words if len(learned(word).input_ids) != 3]
     assert not split, f"{len(split)} of {len(words)} words are split"
 

@@ -24,15 +24,15 @@ HELD_OUT_SEEDS = tuple(range(1_000_000, 1_000_012))
 """Manners that no network is trained on."""
 
 _SIZES_PX = {
-    "ribbons": (2.4, 9.0),
-    "dabs": (2.6, 8.0),
-    "dots": (2.6, 6.0),
+    "ribbons": (2.0, 6.5),
+    "dabs": (2.2, 6.0),
+    "dots": (2.2, 4.5),
     "hatching": (1.0, 2.2),
-    "slabs": (5.0, 16.0),
-    "facets": (14.0, 40.0),
-    "cells": (5.0, 16.0),
-    "wash": (2.5, 7.0),
-    "dry brush": (5.0, 13.0),
+    "slabs": (4.0, 10.0),
+    "facets": (10.0, 28.0),
+    "cells": (4.5, 11.0),
+    "wash": (2.2, 6.0),
+    "dry brush": (4.0, 9.0),
 }
 """Smallest and largest stroke, dot, cell or facet of an engine."""
 
@@ -70,7 +70,7 @@ class MannerSettings:
         size_px: Width of a stroke, or the size of a dot, cell or facet.
         length: Length of a stroke in widths, 1.5..7.
         layers: Layers of paint, each finer than the one below, 1..3.
-        coverage: Share of the ground that each layer covers, 0.55..1.1: above 1 the strokes overlap.
+        coverage: Share of the ground that each layer covers, 0.7..1.1: above 1 the strokes overlap.
         palette: One of `PALETTES`.
         hue: Hue of the palette's first ink, of a single ink, or of the tint, 0..2 pi.
         num_inks: Inks of a limited palette, 3..8.
@@ -130,7 +130,7 @@ def sample_manner(seed: int) -> MannerSettings:
         size_px=float(low_px * (high_px / low_px) ** rng.random()),
         length=float(rng.uniform(1.5, 7)),
         layers=int(rng.integers(1, 4)),
-        coverage=float(rng.uniform(0.55, 1.1)),
+        coverage=float(rng.uniform(0.7, 1.1)),
         palette=palette,
         hue=float(rng.uniform(0, 2 * pi)),
         num_inks=int(rng.integers(3, 9)),
@@ -178,7 +178,7 @@ def describe_manner(manner: MannerSettings) -> str:
     extras = []
     if manner.outline:
         extras.append("dark outlines")
-    if manner.ground != "paint" and manner.coverage < 0.75:
+    if manner.ground != "paint" and manner.coverage < 0.8:
         extras.append(f"{'dark' if manner.ground_light < 50 else 'light'} {manner.ground} between")
     if manner.impasto > 0.18 and manner.engine in ("ribbons", "dabs", "slabs", "dry brush"):
         extras.append("thick paint")
