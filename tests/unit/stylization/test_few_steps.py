@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from diffusers import (
     EulerDiscreteScheduler,
     LCMScheduler,
     StableDiffusionImg2ImgPipeline,
+    StableDiffusionXLImg2ImgPipeline,
 )
 from torch import Tensor
 
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.family import SDXL
 from artbank.images.similarity import ssim_luma
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
@@ -42,10 +45,13 @@ FAMILIES: dict[str, tuple[dict[str, Any], type, dict[str, Any], dict[str, Any]]]
 
 def run_pipeline(model: BaseModel, scheduler: Any, clean: Tensor, recipe: StylizeRecipe, **options: Any) -> Tensor:
     """Return the latents that diffusers draws from clean ones, each with a generator of its own."""
-    parts = {"vae": model.vae, "unet": model.unet, "text_encoder": model.text_encoder, "tokenizer": model.tokenizer}
-    pipeline = StableDiffusionImg2ImgPipeline(
-        **parts, scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
+    parts = {name: getattr(model, name) for name in model.family.parts if name != "scheduler"}
+    if model.family is SDXL:
+        pipeline = StableDiffusionXLImg2ImgPipeline(**parts, scheduler=scheduler)
+    else:
+        pipeline = StableDiffusionImg2ImgPipeline(
+            **parts, scheduler=scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline(
         [recipe.prompt] * len(SEEDS),
@@ -77,6 +83,16 @@ def test_a_family_is_drawn_as_diffusers_draws_it(large_shape: Path, family: str,
     settings, kind, own, options = FAMILIES[family]
     model = BaseModel.load(str(large_shape), device="cpu", dtype="float32")
     recipe = StylizeRecipe(preset="turbo", inversion="gaussian", strength=strength, **settings)
+    clean = clean_latents()
+    wanted = run_pipeline(model, kind.from_config(model.scheduler.config, **own), clean, recipe, **options)
+    torch.testing.assert_close(draw(model, recipe, clean), wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_sdxl_of_a_family_is_drawn_as_diffusers_draws_it(sdxl: BaseModel, family: str) -> None:
+    settings, kind, own, options = FAMILIES[family]
+    model = replace(sdxl, scheduler=DDIMScheduler.from_config(sdxl.scheduler.config, clip_sample=False))
+    recipe = StylizeRecipe(preset="turbo", inversion="gaussian", **settings)
     clean = clean_latents()
     wanted = run_pipeline(model, kind.from_config(model.scheduler.config, **own), clean, recipe, **options)
     torch.testing.assert_close(draw(model, recipe, clean), wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
