@@ -34,7 +34,7 @@ env:
 docs: $(READY)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
-# The fast tier: lint, types, and every test without a clock, a killed process or a long wait. 6 to 12 minutes on 2 cores.
+# The fast tier: lint, types, and every test without a clock, a killed process or a long wait. 6 to 15 minutes on 2 cores.
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 -m "not faults and not slow" $(PYTEST)
 

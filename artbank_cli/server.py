@@ -192,10 +192,10 @@ def _check_deployed(client: Any) -> Iterator[CheckResult]:
 
 
 def _check_automations(client: Any) -> Iterator[CheckResult]:
-    """Check that the automations are there, and that somebody is told when an alarm triggers."""
+    """Check that the automations exist, and that alarms notify someone."""
     notifier = find_notifier(client.read_automations())
     if notifier is None:
-        text = "nobody is told of failed runs and other alarms: no automation notifies people"
+        text = "no one is notified of failed runs and other alarms: no automation sends a notification"
         yield CheckResult("warning", text, "run make deploy NOTIFY=URL, with the address of a webhook")
     else:
         yield CheckResult("OK", f"automation {notifier} tells people of alarms")

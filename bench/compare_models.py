@@ -3,8 +3,9 @@
     python -m bench.compare_models mini FOLDER --galleries FOLDER
 
 For each of the sixteen held-out painters of `artbank.mini` and each folder of real artworks, each model learns a bank
-by the default recipe and stylizes drawn photographs by the default preset. Banks and marks are kept in `--out`, and
-what is there is not computed again. The table has a row for each model, with means over collections:
+by the default recipe and stylizes drawn photographs by the default preset. Marks and sheets of pictures are kept in
+`--out`, and a collection with marks there is not drawn again. The table has a row for each model, with means over
+collections:
 
     SSIM, edges   structure, as in `bench.compare_recipes`
     style gain    by features of an independent network; 0 is the photo, 1 is held-out artworks
@@ -23,7 +24,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
 from bench.galleries import middle_square, open_collections, split
-from bench.measuring import Measuring, StyleJudge
+from bench.measuring import Measuring, StyleJudge, mean_cells
 
 _PHOTO_SEED = 60_000_000
 _SHOWN_PHOTOS = 3
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=12, help="photographs to draw")
     parser.add_argument("--side", type=int, default=128, help="working size, px")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("build/models"), help="receives banks, marks and sheets")
+    parser.add_argument("--out", type=Path, default=Path("build/models"), help="receives marks and sheets of pictures")
     options = parser.parse_args()
     painters = (*HELD_OUT, *HELD_OUT_SAMPLED)[: options.painters]
     collections = open_collections(options.galleries, painters)
@@ -165,9 +165,7 @@ def make_table(marks: Mapping[str, Sequence[ModelMarks]]) -> str:
         "|---|" + "---:|" * len(_COLUMNS),
     ]
     for source, own in marks.items():
-        known = [[value for one in own if (value := getattr(one, column)) is not None] for column in _COLUMNS]
-        cells = " | ".join(f"{fmean(values):.3f}" if values else "" for values in known)
-        lines.append(f"| {source} | {cells} |")
+        lines.append(f"| {source} | {mean_cells(own, _COLUMNS, digits=3)} |")
     return "\n".join(lines)
 
 

@@ -29,7 +29,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -49,7 +48,7 @@ from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
 from artbank.stylization.colours import match_palette
 from bench.galleries import middle_square, open_collections, read_photos, split
-from bench.measuring import Marks, Measuring, StyleJudge
+from bench.measuring import Marks, Measuring, StyleJudge, mean_cells
 
 RECOLOURED = "photo in its colours"
 _VERSION_0_1 = {
@@ -204,9 +203,7 @@ def make_table(contenders: Mapping[str, Contender], marks: Mapping[str, Mapping[
         own = [of_collection[name] for of_collection in marks.values()]
         facts = contenders[name].stylize if name in contenders else None
         cost = 0 if facts is None else count_evaluations(StylizeRecipe.model_validate(facts))
-        known = [[value for one in own if (value := getattr(one, column)) is not None] for column in columns]
-        cells = " | ".join(f"{fmean(values):.2f}" if values else "" for values in known)
-        lines.append(f"| {name} | {cost} | {cells} |")
+        lines.append(f"| {name} | {cost} | {mean_cells(own, columns)} |")
     return "\n".join(lines)
 
 

@@ -141,6 +141,12 @@ class Measuring:
         return bounds.gain(-fmean(own))
 
 
+def mean_cells(marks: Sequence[object], columns: Sequence[str], digits: int = 2) -> str:
+    """Return the means of columns of marks as cells of a Markdown row; marks that are None are left out."""
+    known = [[value for one in marks if (value := getattr(one, column)) is not None] for column in columns]
+    return " | ".join(f"{fmean(values):.{digits}f}" if values else "" for values in known)
+
+
 def correlate_edges(picture: np.ndarray, photo: np.ndarray) -> float:
     """Return the correlation, -1..1, of the edge strengths of two pictures of one size, blurred by 1 px."""
     return float(np.corrcoef(*(_edges(one).ravel() for one in (picture, photo)))[0, 1])

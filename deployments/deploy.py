@@ -142,7 +142,7 @@ def save_notification(url: str) -> dict[str, Any]:
 
 
 def put_automations(client: SyncPrefectClient, url: str | None) -> None:
-    """Create the automations of the files, and warn if nobody is told of alarms.
+    """Create the automations of the files, and warn if alarms notify no one.
 
     Args:
         url: The webhook that alarms are sent to; None leaves existing automations as they are.
@@ -152,13 +152,13 @@ def put_automations(client: SyncPrefectClient, url: str | None) -> None:
     for path in sorted((HERE / "automations").glob("*.yaml")):
         put_automation(client, yaml.safe_load(path.read_text()), action, is_told=notifier is not None)
     if action is None and notifier is None:
-        print("warning: nobody is told of failed runs and other alarms; deploy with --notify URL (make: NOTIFY=URL)")
+        print("warning: no one is notified of failed runs and other alarms; deploy with --notify URL, make: NOTIFY=URL")
 
 
 def put_automation(
     client: SyncPrefectClient, told: dict[str, Any], action: dict[str, Any] | None, *, is_told: bool
 ) -> None:
-    """Create an automation, unless one of that name exists; an alarm only if somebody is told of it.
+    """Create an automation, unless one of that name exists. An alarm is created only if it notifies someone.
 
     Args:
         client: Of the server.
@@ -176,7 +176,7 @@ def put_automation(
     elif found:
         print(f"automation {name}: is there")
     elif is_alarm and action is None and not is_told:
-        print(f"automation {name}: left out, since nobody would be told")
+        print(f"automation {name}: left out, because it would notify no one")
     else:
         client.create_automation(AutomationCore.model_validate(told))
         print(f"automation {name}: created")

@@ -107,7 +107,7 @@ def _body(done: pa.Table, title: str) -> str:
         f"## Columns\n\n{_list_columns(_COLUMNS)}",
         f"## Origin and licence\n\nA trained model drew these pictures. {marked:,} of {len(done):,} files say so "
         "themselves, by IPTC's DigitalSourceType. A picture depends on its photo, on the artworks of its style and on "
-        "the base model; whoever publishes it needs the right to all three.",
+        "the base model. To publish it you need the rights to all three.",
     ]
     return "\n\n".join(sections) + "\n"
 

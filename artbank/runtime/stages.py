@@ -1,6 +1,6 @@
 """The stage that a run of this process is at, for people who watch it: `reading 21 paintings`, `step 42 of 60`.
 
-The core names its stages by `show_stage`; whoever shows them listens. Without a listener nothing happens.
+The core reports each stage with `show_stage`. Displays register with `listening`; without one, nothing is shown.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_an_empty_server_lacks_what_deploying_puts_there(prefect_server: str) ->
     assert set(found.values()) <= {"OK", "warning"}
     for name in (*server.POOLS, *server.DEPLOYMENTS, "artbank-lost-runs"):
         assert any(name in text for text in found)
-    assert level(found, "nobody is told of failed runs and other alarms") == "warning"
+    assert level(found, "no one is notified of failed runs and other alarms") == "warning"
 
 
 def test_a_pool_without_workers_is_told(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:

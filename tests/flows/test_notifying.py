@@ -1,4 +1,4 @@
-"""`make deploy NOTIFY=URL`: alarms reach people, and no alarm exists of which nobody is told."""
+"""`make deploy NOTIFY=URL`: alarms reach people, and no alarm exists that notifies no one."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def test_without_a_webhook_there_is_no_alarm_and_deploying_and_the_doctor_warn(
     client: SyncPrefectClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_automations(client, None)
-    assert "warning: nobody is told of failed runs" in capsys.readouterr().out
+    assert "warning: no one is notified of failed runs" in capsys.readouterr().out
     assert actions_of(client) == {"artbank-lost-runs": ["change-flow-run-state"]}
     found = {result.text: result.level for result in server.check_server(10)}
-    assert any("nobody is told" in text and level == "warning" for text, level in found.items())
+    assert any("no one is notified" in text and level == "warning" for text, level in found.items())
 
 
 def test_with_a_webhook_every_alarm_reaches_people(
