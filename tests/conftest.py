@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -21,7 +22,6 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import postgres, rgw
 from tests.support.signals import restored_handlers
-from tests.support.waiting import slowness
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -41,7 +41,7 @@ settings.load_profile("artbank")
 BACKENDS = ("local", "memory", "rgw", "moto")
 FAULTS = Path(__file__).parent / "faults"
 FAULTS_TIMEOUT_SECONDS = 900  # with fixtures; `timeout` in pyproject.toml is for the fast tier
-FAST_CPU_SECONDS = 20  # on a machine that `slowness` calls 1; the longest take 10
+FAST_CPU_SECONDS = 20  # the longest take 10 on a free machine
 WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs")
 LONGEST_FOLDER = "tests/faults/flows"
 LONGEST_GROUPS = ("prefect", "tests/unit/mini", "tests/unit/bank", "tests/unit/archive")
@@ -94,17 +94,19 @@ def pytest_runtest_protocol() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fail a test of the fast tier that is too expensive for it, by its CPU time and the machine's speed just now."""
+    """Warn of a test of the fast tier that is too expensive for it.
+
+    A warning and not a failure: the CPU time of the same test differs by a factor of two between busy machines.
+    """
     before = _cpu_seconds()
     result = yield
     seconds = _cpu_seconds() - before
     if seconds > FAST_CPU_SECONDS and not item.get_closest_marker("faults"):
-        most_seconds = FAST_CPU_SECONDS * slowness()
-        if seconds > most_seconds:
-            pytest.fail(
-                f"took {seconds:.0f} s of CPU, more than the {most_seconds:.0f} s of the fast tier: "
-                "make it smaller, or mark it `faults`"
-            )
+        warnings.warn(
+            f"{item.nodeid} took {seconds:.0f} s of CPU, more than the {FAST_CPU_SECONDS} s of the fast tier: "
+            "make it smaller, or mark it `faults`",
+            stacklevel=1,
+        )
     return result
 
 

@@ -246,6 +246,6 @@ class Ledger(RuleBasedStateMachine):
         assert found == [row for (key, _), row in sorted(wanted.items()) if key in ("a", "b")]
 
 
-Ledger.TestCase.settings = settings(max_examples=15, stateful_step_count=15)
+Ledger.TestCase.settings = settings(max_examples=12, stateful_step_count=12)
 TestLedger = Ledger.TestCase
 TestLedger.pytestmark = [pytest.mark.usefixtures("_small")]
