@@ -243,6 +243,8 @@ class Result(_Row, schema="result/1"):
         seed: The seed of this photo's noise.
         clip_style: Cosine of the picture and the collection's artworks: how similar is the style?
         clip_style_floor: Cosine of the untouched photo and the collection's artworks.
+        clip_style_recoloured: The same of the photo in the collection's colours, which shows how much of `clip_style`
+            colours alone explain; None in rows of older versions.
         clip_text: Cosine of the picture and the words for its style.
         clip_content: Cosine of the picture and the photo: is its content still there?
         clip_direction: Cosine of the change from photo to picture and the change from photos to artworks.
@@ -307,6 +309,7 @@ class Result(_Row, schema="result/1"):
     seed: int | None = None
     clip_style: float | None = None
     clip_style_floor: float | None = None
+    clip_style_recoloured: float | None = None
     clip_text: float | None = None
     clip_content: float | None = None
     clip_direction: float | None = None

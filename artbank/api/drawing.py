@@ -117,6 +117,7 @@ class PhotoDrawer:
                 flags=tuple(scored.list_flags(sanity_flags(job.rgb))),
             ),
             gain=ScoreBounds(scored.cosines.clip_style_floor, ceiling).gain(scored.cosines.clip_style),
+            gain_beyond_colours=ScoreBounds(scored.recoloured, ceiling).gain(scored.cosines.clip_style),
             found_settings=scored.found_settings,
             notes=tuple(scored.notes),
             seconds=scored.seconds,

@@ -36,6 +36,7 @@ class DrawnPicture:
         seed: Seed of the photo's noise, made from the recipe's seed and the key; None if it was not drawn.
         scores: CLIP scores -1..1, `ssim` and flags, as in the rows of an output; None if it was not drawn.
         gain: Position of `clip_style` between the photo (0) and held-out artworks (1); None if it cannot be measured.
+        gain_beyond_colours: The same with the photo in the collection's colours at 0: what is more than recolouring.
         found_settings: The settings that `keep_structure` or `reach_style` found for the photo, by name.
         notes: Sentences that the photo's owner should know.
         seconds: Its share of the time of its batch, s.
@@ -48,6 +49,7 @@ class DrawnPicture:
     seed: int | None = None
     scores: Scores | None = None
     gain: float | None = None
+    gain_beyond_colours: float | None = None
     found_settings: Mapping[str, float | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -9,23 +9,28 @@ Shape legend: n pictures, C dimensions of CLIP's space.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from artbank.archive.drawing_resources import DrawingResources
 from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture, keep_best, keep_first_reached, measure_reach
 from artbank.archive.photo_reader import DecodedPhoto
 from artbank.diffusion.tensors import upload
 from artbank.images.framing import Photo
+from artbank.images.palette import Palette
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import batch_by
 from artbank.scoring.optional_measures import PhotoView
 from artbank.scoring.scores import measure_cosines
+from artbank.stylization.colours import match_palette
 from artbank.stylization.stylizer import Stylized
+
+_RECOLOURED_PX = 256  # shorter side of a photo whose colours are changed for a score; CLIP sees 224 or less
 
 
 class BatchDrawer:
@@ -66,13 +71,15 @@ class BatchDrawer:
         Each photo is embedded once for all its styles. Pictures that do not reach `reach_style` are drawn again.
         """
         with telemetry.time_stage("score"):
-            before, views = self._look_at_photos(list(batch.photos.values()))
+            images = self._upload_photos(batch.photos)
+            before = dict(zip(images, self._embed(list(images.values())), strict=True))
+            views = dict(zip(images, self._resources.measures.view(list(images.values())), strict=True))
         for style in batch.styles:
             pictures = [one for one in batch.pictures if one.style == style]
             if pictures:
                 first = {one.key: one for one in self._keep(batch, 0, pictures, before, batch.seconds)}
                 kept = self._draw_further(batch, style, first, before)
-                yield self._add_optional_scores(style, list(kept.values()), views)
+                yield self._finish_scores(style, list(kept.values()), images, views)
 
     def _draw_further(
         self, batch: DrawnBatch, style: str, kept: dict[str, ScoredPicture], before: dict[str, Tensor]
@@ -134,24 +141,25 @@ class BatchDrawer:
             scored.append(ScoredPicture(batch.photos[one.key], one, own, seconds, reach))
         return keep_best(scored)
 
-    def _add_optional_scores(
-        self, style: str, kept: Sequence[ScoredPicture], views: dict[str, PhotoView]
+    def _finish_scores(
+        self, style: str, kept: Sequence[ScoredPicture], photos: Mapping[str, Tensor], views: Mapping[str, PhotoView]
     ) -> list[ScoredPicture]:
-        """Return the pictures that are kept in one style with the scores of the optional models."""
+        """Return the pictures that are kept in one style with the scores on which no choice hangs."""
         resources = self._resources
+        reference = resources.references[style]
         with telemetry.time_stage("score"):
+            recoloured = self._embed([_recolour(photos[one.key], reference.palette) for one in kept])  # [n, C]
+            recoloured_style = (recoloured * reference.centroid).sum(1).tolist()
             pictures = [_as_tensor(one.picture) for one in kept]
-            scores = resources.measures.score(resources.references[style], [views[one.key] for one in kept], pictures)
-        return [one.finish_scores(own) for one, own in zip(kept, scores, strict=True)]
+            scores = resources.measures.score(reference, [views[one.key] for one in kept], pictures)
+        return [one.finish_scores(*own) for one, *own in zip(kept, scores, recoloured_style, strict=True)]
 
-    def _look_at_photos(self, photos: Sequence[DecodedPhoto]) -> tuple[dict[str, Tensor], dict[str, PhotoView]]:
-        """Return the CLIP embeddings of photos of equal size, and what the optional models see in them, by key."""
-        if not photos:
-            return {}, {}
-        images = _upload_photos(photos, self._resources.scorer.device)
-        keys = [one.photo.key for one in photos]
-        embedded = dict(zip(keys, self._embed(images), strict=True))
-        return embedded, dict(zip(keys, self._resources.measures.view(images), strict=True))
+    def _upload_photos(self, photos: Mapping[str, DecodedPhoto]) -> dict[str, Tensor]:
+        """Return photos of equal size as uint8 [3, h, w] on the scorer's device, without their padding, by key."""
+        padded = upload([one.photo.padded for one in photos.values()], self._resources.scorer.device) if photos else []
+        frames = [one.photo.frame for one in photos.values()]
+        images = [image[:, : own.height_px, : own.width_px] for image, own in zip(padded, frames, strict=True)]
+        return dict(zip(photos, images, strict=True))
 
     def _embed(self, images: Sequence[Tensor]) -> Tensor:
         """Return the CLIP embeddings of pictures uint8 [3, h, w], [n, C].
@@ -183,11 +191,13 @@ def _keep_only(photos: Sequence[Photo], keys: Collection[str]) -> list[Photo]:
     return [one if one.key in keys else replace(one, padded=np.zeros_like(one.padded)) for one in photos]
 
 
-def _upload_photos(photos: Sequence[DecodedPhoto], device: torch.device) -> list[Tensor]:
-    """Return photos as uint8 [3, h, w] on a device, without their padding."""
-    frames = [one.photo.frame for one in photos]
-    images = upload([one.photo.padded for one in photos], device)
-    return [image[:, : frame.height_px, : frame.width_px] for image, frame in zip(images, frames, strict=True)]
+def _recolour(photo: Tensor, palette: Palette) -> Tensor:
+    """Return a photo uint8 [3, h, w] in the colours of a collection, made smaller, since only CLIP sees it."""
+    factor = _RECOLOURED_PX / min(photo.shape[1:])
+    if factor < 1:
+        smaller = interpolate(photo[None].float(), scale_factor=factor, mode="area")[0]
+        photo = smaller.round().to(torch.uint8)
+    return match_palette(photo, palette)
 
 
 def _as_tensor(picture: Stylized) -> Tensor:

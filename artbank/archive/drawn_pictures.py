@@ -69,7 +69,8 @@ class ScoredPicture:
     """A picture with its photo and its scores.
 
     `candidates` has the scores of all pictures that were drawn of the photo with the same settings; it is empty if that
-    was only one. `reach` is None without `reach_style` in the recipe.
+    was only one. `reach` is None without `reach_style` in the recipe. `recoloured` is the `clip_style` of the photo in
+    the collection's colours.
     """
 
     photo: DecodedPhoto
@@ -79,6 +80,7 @@ class ScoredPicture:
     reach: StyleReach | None = None
     candidates: tuple[float, ...] = ()
     more_scores: OptionalScores = OptionalScores()
+    recoloured: float | None = None
 
     @property
     def key(self) -> str:
@@ -96,9 +98,9 @@ class ScoredPicture:
         assert self.picture.rgb is not None
         return self.picture.rgb
 
-    def finish_scores(self, scores: OptionalScores) -> ScoredPicture:
+    def finish_scores(self, scores: OptionalScores, recoloured: float) -> ScoredPicture:
         """Return the picture with its last scores; its pixels leave the device."""
-        return replace(self, picture=replace(self.picture, on_device=None), more_scores=scores)
+        return replace(self, picture=replace(self.picture, on_device=None), more_scores=scores, recoloured=recoloured)
 
     def size_px(self, output_size: str) -> tuple[int, int]:
         """Return width and height of the output: the photo's for `original`, else the working size."""

@@ -104,6 +104,7 @@ class RowWriter:
                 seed=drawn.seed,
                 **vars(scored.cosines),
                 **vars(scored.more_scores),
+                clip_style_recoloured=scored.recoloured,
                 ssim=picture.ssim,
                 flags=scored.list_flags(picture.flags),
                 scorer=self._run.drawing.scorer.id,

@@ -14,7 +14,7 @@ from artbank.report.markdown import escape, number_text, score_text, share_text,
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import RunCost
 from artbank.runtime.durations import seconds_text
-from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, summarize
+from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, Spread, summarize
 from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
@@ -28,6 +28,7 @@ SUMMARY_COLUMNS = (
     *("mark", "metadata", "photo_marks"),
     *("structure_model", "style_model"),
     *MEASURES,
+    "clip_style_recoloured",
     *OPTIONAL_MEASURES,
 )
 """Columns of the results that a summary reads."""
@@ -118,14 +119,24 @@ def _style(results: pa.Table, style: str, bounds: Mapping[str, Bounds]) -> dict[
         spread = summarize(done[measure].to_numpy(), bounds.get(measure, {}).get(style, NO_BOUNDS))
         if spread.n or measure in MEASURES:
             spreads[measure] = spread
+    recoloured = pc.mean(done["clip_style_recoloured"]).as_py()
     return {
         "style": style,
         "done": len(done),
         "failed": len(rows) - len(done),
         "seconds_per_photo": pc.mean(done["seconds"]).as_py(),
         "scores": {measure: asdict(spread) for measure, spread in spreads.items()},
+        "recoloured": {
+            "clip_style": recoloured,
+            "gain": _gain_over(recoloured, spreads["clip_style"], bounds["clip_style"].get(style, NO_BOUNDS)),
+        },
         "num_without_csd": len(done.filter(pc.is_valid(pc.field("style_model")) & pc.is_null(pc.field("csd_style")))),
     }
+
+
+def _gain_over(recoloured: float | None, clip_style: Spread, bounds: ScoreBounds) -> float | None:
+    """Return the style gain with photos in the collection's colours as its floor; None where there is none."""
+    return None if clip_style.mean is None else ScoreBounds(recoloured, bounds.ceiling).gain(clip_style.mean)
 
 
 def _tally(values: pa.ChunkedArray, name: str) -> list[dict[str, Any]]:
@@ -200,8 +211,21 @@ def _scores(summary: Mapping[str, Any]) -> str:
         + "\n\nThe floor is what untouched photos score, the ceiling what held-out artworks score; gain is the share "
         "of the way between them that the mean has come. It is left out where the ceiling is not clearly above the "
         "floor: there the scorer cannot tell the collection from photos. "
-        f"Raw cosines of the scorer {scorers}; `ssim` is of lumas." + _optional_scores(summary)
+        f"Raw cosines of the scorer {scorers}; `ssim` is of lumas." + _recoloured(summary) + _optional_scores(summary)
     )
+
+
+def _recoloured(summary: Mapping[str, Any]) -> str:
+    """Return what photos score whose colours alone are those of the collections."""
+    texts = []
+    for entry in summary["styles"]:
+        score, gain = entry["recoloured"]["clip_style"], entry["recoloured"]["gain"]
+        if score is not None:
+            beyond = "" if gain is None else f", so the gain beyond colours is {share_text(gain)}"
+            texts.append(f"{escape(entry['style'])} {score_text(score)}{beyond}")
+    if not texts:
+        return ""
+    return f" `clip_style` of the same photos in the collection's colours, not painted: {'; '.join(texts)}."
 
 
 def _optional_scores(summary: Mapping[str, Any]) -> str:

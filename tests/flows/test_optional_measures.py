@@ -14,9 +14,12 @@ from artbank.catalog.bank_files import load_reference
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.images.codec import decode, resize
+from artbank.report.markdown import score_text
+from artbank.scoring.clip import load_scorer
 from artbank.scoring.structure_model import StructureModel
 from artbank.scoring.style_model import StyleModel
 from artbank.store.objects import Store
+from artbank.stylization.colours import match_palette
 from flows.stylize_archive import stylize_archive
 from flows.train_banks import train_banks
 from tests.support.flow_runs import run
@@ -98,6 +101,23 @@ def test_they_change_no_picture_and_without_them_there_is_no_score(root: Path, m
     for key, row in rows_of(measured).items():
         assert (row["file_sha256"], row["recipe_id"]) == (bare[key]["file_sha256"], bare[key]["recipe_id"])
     assert run(stylize_archive, plain.model_copy(update=models)).result().num_new == 0, "earlier rows stay"
+
+
+def test_rows_tell_what_the_photo_scores_in_the_collections_colours(root: Path) -> None:
+    config = asked(root, "colours")
+    text = run(stylize_archive, config).result().text
+    store = Store.open(config.store_uri)
+    reference = load_reference(store, Catalog(store).find("novak"))
+    scorer = load_scorer(config)
+    rows = rows_of(config)
+    for key, row in rows.items():
+        whole = decode((root / "photos" / key).read_bytes(), max_pixels=10**6).rgb
+        photo = torch.tensor(resize(whole, row["width_px"], row["height_px"])).permute(2, 0, 1)
+        [embedded] = scorer.embed_tensors([match_palette(photo, reference.palette)])
+        assert row["clip_style_recoloured"] == pytest.approx(float(embedded @ reference.centroid), abs=1e-4)
+        assert row["clip_style_recoloured"] != pytest.approx(row["clip_style_floor"], abs=1e-3)
+    mean = sum(row["clip_style_recoloured"] for row in rows.values()) / len(rows)
+    assert f"in the collection's colours, not painted: novak {score_text(mean)}" in text
 
 
 def test_a_bank_that_the_style_model_has_not_measured_is_told(

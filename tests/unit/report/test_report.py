@@ -62,6 +62,19 @@ def summarized(rows: Sequence, **bounds: tuple[float, float]) -> dict:
     return results_summary(Result.to_table(rows), own)
 
 
+def test_a_style_is_compared_with_photos_in_its_colours():
+    rows = [
+        result(key=f"{n}.jpg", clip_style=0.6, clip_style_recoloured=recoloured)
+        for n, recoloured in enumerate((0.4, 0.6))
+    ]
+    summary = summarized(rows, monet=(0.2, 0.7))
+    assert summary["styles"][0]["recoloured"] == {"clip_style": pytest.approx(0.5), "gain": pytest.approx(0.5)}
+    text = summary_markdown(summary, title="t", places={})
+    assert "colours, not painted: monet 0.500, so the gain beyond colours is 50" in text
+    older = summarized([result(clip_style_recoloured=None)], monet=(0.2, 0.7))
+    assert "not painted" not in summary_markdown(older, title="t", places={})
+
+
 def test_skipped_files_are_counted_apart_from_failures_and_named():
     kinds = (
         SkippedKind("name", 1, ("full/",)),
