@@ -17,7 +17,7 @@ def as_nobody() -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
-    "".encode("utf-16-be")  # nobody may not be allowed to read Python's own folder, where this codec is; colours need it
+    "".encode("utf-16-be")  # nobody may not be allowed to read Python's own folder, where this codec is
     os.setegid(NOBODY)
     os.seteuid(NOBODY)
     try:
