@@ -30,7 +30,7 @@ class BankRecipe(Recipe):
         default="tokens",
         description=(
             "`tokens`: vectors that take the place of words in the prompt. `lora`: low-rank changes of the weights of "
-            "the UNet's attention layers, a larger file; see docs/howto/lora-banks.md."
+            "the UNet's attention layers."
         ),
     )
     rank: int = Field(
