@@ -51,8 +51,8 @@ def from_tensors(tensors: Mapping[str, Values]) -> dict[str, tuple[Values, Value
     Raises:
         ValueError: A tensor has no plain name of an attention layer, or has no counterpart.
     """
-    layers = {}
-    for name in tensors:
+    layers: dict[str, tuple[Values, Values]] = {}
+    for name in sorted(tensors):
         layer = name.removeprefix("unet.").removesuffix(_DOWN).removesuffix(_UP)
         if name not in (f"unet.{layer}{_DOWN}", f"unet.{layer}{_UP}") or not _LAYER.fullmatch(layer):
             raise ValueError(f"expected factors of attention layers, found {name[:120]!r}")
