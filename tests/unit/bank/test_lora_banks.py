@@ -156,7 +156,7 @@ def test_a_killed_training_resumes_to_the_bits_of_one_that_was_not_and_of_one_be
     assert whole.history.best[0] > 0 and all(tensor.abs().max() > 0 for tensor in trained), "every layer learns"
 
 
-def test_a_training_lowers_the_loss_stops_early_and_starts_from_an_older_bank(model: BaseModel) -> None:
+def test_a_training_lowers_the_loss_and_another_one_starts_from_its_bank(model: BaseModel) -> None:
     views = draw_views(model)[0]
     recipe = RECIPE.model_copy(update={"max_steps": 30, "validate_every": 5, "patience": 1, "learning_rate": 1.0})
     end = train_one(TrainState(model, views, views, recipe, "a bank", num_milestones=3, word="monet"))
@@ -167,6 +167,22 @@ def test_a_training_lowers_the_loss_stops_early_and_starts_from_an_older_bank(mo
     assert train_one(state).history.validation[0][1] == pytest.approx(end.history.best[1], rel=1e-6)
     with pytest.raises(BankError, match="expected a bank of kind lora with these layers and this rank"):
         open_training(model, rank=8).start_from(older)
+
+
+def test_patience_ends_a_training_and_the_best_step_is_kept(model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = open_training(model, max_steps=50, validate_every=1, patience=2)
+    losses, states, note = iter([3.0, 2.0, 1.0, 5.0, 5.0, 0.0]), [], training.record_validation
+
+    def validate(_: float) -> None:
+        states.append({name: tensor.clone() for name, tensor in training.bank.state_dict().items()})
+        note(next(losses))
+
+    monkeypatch.setattr(training, "record_validation", validate)
+    end = train_one(training)
+    assert len(end.history.train) == 4 and isinstance(training.bank, TrainableLora)
+    best = training.bank.name_tensors(states[2])
+    assert all(torch.equal(end.state[name], best[name]) for name in best)
+    assert not all(torch.equal(states[4][name], states[2][name]) for name in states[2])
 
 
 def test_styles_in_one_run_have_their_own_lora_only_and_the_base_model_stays_as_it_is(
