@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,13 @@ from artbank.parameter_groups import TRAIN_GROUPS
 from artbank.recipe_model import Recipe
 
 Attention = Literal["ssam", "self", "released", "none"]
+BankKind = Literal["tokens", "lora"]
+
+_OF_KIND: dict[BankKind, frozenset[str]] = {
+    "tokens": frozenset({"num_tokens", "attention", "init_word"}),
+    "lora": frozenset({"rank"}),
+}
+"""The fields that only banks of one kind have a use for."""
 
 
 class BankRecipe(Recipe):
@@ -17,7 +24,21 @@ class BankRecipe(Recipe):
 
     VERSION = 2
     GROUPS = TRAIN_GROUPS
+    ADDED_LATER: ClassVar[dict[str, Any]] = {"kind": "tokens"}
 
+    kind: BankKind = Field(
+        default="tokens",
+        description=(
+            "`tokens`: vectors that take the place of words in the prompt. `lora`: low-rank changes of the weights of "
+            "the UNet's attention layers."
+        ),
+    )
+    rank: int = Field(
+        default=16,
+        ge=4,
+        le=32,
+        description="Rank of the change of each layer, for banks of kind `lora` only.",
+    )
     num_tokens: int = Field(
         default=8,
         ge=1,
@@ -41,7 +62,7 @@ class BankRecipe(Recipe):
         le=1,
         description=(
             "AdamW's learning rate of the vectors after a warm-up of 3 steps, in units of the text encoder's first "
-            "layer. The attention's gates take a third of it, its matrices a fiftieth."
+            "layer. The attention's gates take a third of it, its matrices a fiftieth, those of a LoRA a thirtieth."
         ),
     )
     weight_decay: float = Field(
@@ -100,3 +121,12 @@ class BankRecipe(Recipe):
         ge=0,
         description="Seed of crops, captions, noise and initial vectors.",
     )
+
+    @property
+    def without_effect(self) -> frozenset[str]:
+        """The fields that only banks of other kinds have a use for."""
+        return frozenset().union(*(names for kind, names in _OF_KIND.items() if kind != self.kind))
+
+    def to_json(self) -> str:
+        """Return the recipe as banks and rows keep it; that of a token bank has the fields of older versions only."""
+        return self.model_dump_json(exclude={"kind", "rank"} if self.kind == "tokens" else None)

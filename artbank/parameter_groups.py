@@ -18,7 +18,7 @@ _WORKERS = ("device", "dtype", "compiling", "runner", "num_workers")
 TRAIN_GROUPS: Groups = {
     "What to train": ("gallery_uri", "store_uri", "collections", "force", "dry_run"),
     "Bank": (
-        *("recipe", "num_tokens", "attention", "init_word", "warm_start", "seed"),
+        *("recipe", "kind", "rank", "num_tokens", "attention", "init_word", "warm_start", "seed"),
         *("resolution_px", "num_crops", "caption_dropout", "holdout"),
     ),
     "Training": (

@@ -81,9 +81,9 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         num_artworks: Artworks that could be read.
         base_model: The base model as the run named it.
         base_model_hash: SHA-256 of the base model's files.
-        num_tokens: Vectors in the bank.
+        num_tokens: Vectors in the bank; 0 for kind lora, as is the width.
         width: Length of each vector; with several text encoders, of those for all of them together.
-        attention: The kind of attention that shaped the vectors.
+        attention: The kind of attention that shaped the vectors; `none` for kind lora.
         recipe: The whole recipe, as JSON.
         attempt: 0, or the number of times the bank was trained again although nothing had changed.
         steps: Optimiser steps.
@@ -107,10 +107,10 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         sample_px: Side length of that sample.
         display_name: Name of the collection's folder in the gallery; None in rows of older
             versions, whose `collection` is that name.
-        kind: `tokens`: vectors that take the place of words in a prompt; None in rows of older versions, which know no
-            other kind, as are the next two.
+        kind: `tokens`: vectors that take the place of words in a prompt; `lora`: changes of the UNet's attention
+            layers. None in rows of older versions, which know tokens only, as are the next two.
         base_family: Family of the base model: `sd` (Stable Diffusion 1.x and 2.x, the embedded model) or `sdxl`.
-        encoder_widths: Length of each vector for each text encoder of the base model.
+        encoder_widths: Length of each vector for each text encoder of the base model; None for kind lora.
     """
 
     bank_id: str

@@ -25,7 +25,10 @@ def export(
     store: StoreOption = None,
     token: Annotated[
         str | None,
-        typer.Option("--token", help="Word for the style in prompts of diffusers; by default the collection's name."),
+        typer.Option(
+            "--token",
+            help="Word for the style in prompts of diffusers; by default the collection's name. Not for a LoRA.",
+        ),
     ] = None,
     licence: Annotated[
         str | None,
@@ -33,8 +36,8 @@ def export(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a bank as a textual-inversion file, and print how diffusers, A1111 and ComfyUI use it."""
-    from artbank.catalog.bank_export import check_token, default_token, describe_export, export_bank
+    """Write a bank as a textual-inversion or LoRA file, and print how diffusers, A1111 and ComfyUI use it."""
+    from artbank.catalog.bank_export import describe_export, export_bank, name_style
     from artbank.catalog.bank_files import load_bank_file
     from artbank.store.objects import Store
 
@@ -46,9 +49,10 @@ def export(
     if opened.contains(target):
         raise ConfigError(f"{file} lies in the store {opened.uri}, whose files it could replace; name a place outside")
     record = open_catalog(opened).find(name)
-    word = default_token(record) if token is None else check_token(token)
-    facts = describe_export(record, word, _find_licence(record.base_model) if licence is None else licence)
-    target.write(last, export_bank(load_bank_file(opened, record), record, facts))
+    bank = load_bank_file(opened, record)
+    word = name_style(bank, record, token)
+    facts = describe_export(bank, record, word, _find_licence(record.base_model) if licence is None else licence)
+    target.write(last, export_bank(bank, record, facts))
     if as_json:
         say_json({"file": file, **asdict(facts)})
         return
@@ -58,19 +62,31 @@ def export(
 
 def _describe(facts: BankExport) -> list[str]:
     """Return the lines about a file."""
+    model = [
+        f"base model: {facts.base_model} ({facts.base_model_hash[:12]})",
+        f"licence:    {facts.licence or 'unknown; name one with --licence'}",
+    ]
+    if facts.kind == "lora":
+        return [f"word:       {facts.token}", f"LoRA:       rank {facts.rank}; fits only {facts.base_model}", *model]
     fits = _FITS.get(facts.widths, f"only {facts.base_model}")
     widths = " and ".join(map(str, facts.widths))
     return [
         f"token:      {facts.token}",
         f"width:      {widths}, {facts.num_vectors} vectors; fits {fits}",
-        f"base model: {facts.base_model} ({facts.base_model_hash[:12]})",
-        f"licence:    {facts.licence or 'unknown; name one with --licence'}",
+        *model,
     ]
 
 
 def _explain_use(file: str, facts: BankExport) -> list[str]:
     """Return a line for each program; A1111 and ComfyUI take the file's name as the word."""
     path = PurePosixPath(file)
+    if facts.kind == "lora":
+        prompt = f'prompt "..., in the style of {facts.token}"'
+        return [
+            f'diffusers:  pipeline.load_lora_weights("{file}"), {prompt}',
+            f'A1111:      put it into models/Lora/, prompt "..., in the style of {facts.token} <lora:{path.stem}:1>"',
+            f"ComfyUI:    put it into models/loras/, a node Load LoRA, {prompt}",
+        ]
     spaced = any(character.isspace() for character in path.stem)
     word = "-".join(path.stem.split())
     renamed = f"rename it to {word}{path.suffix}, " if spaced else ""

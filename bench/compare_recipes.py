@@ -3,9 +3,11 @@
     python -m bench.compare_recipes presets --photos FOLDER --galleries FOLDER
     python -m bench.compare_recipes structure ...      structure 0 to 1
     python -m bench.compare_recipes ablations ...      the default without one of its parts
+    python -m bench.compare_recipes kinds ...          token banks and LoRA banks
     python -m bench.compare_recipes pictures --only NAME NAME ...      the sheets of docs/pictures.md
 
 The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
+Of each bank that it trains it prints the steps, the seconds of the processor and the bytes of its file.
 A bank of each is trained by the default recipe, with every fifth artwork held out. Every second photo is used; the
 other half (`--first 1`) is for trying settings out. Banks, sheets of pictures and marks are kept in `--out`, and a
 collection with marks there is not drawn again. The table has means over photos and collections:
@@ -26,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +38,8 @@ import torch
 
 from artbank.bank.bank import Bank
 from artbank.bank.dataset import encode_dataset
+from artbank.bank.lora_bank import AnyBank, LoraBank, read_bank
+from artbank.bank.lora_tensors import from_tensors, style_word
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
@@ -90,6 +95,11 @@ TABLES: dict[str, dict[str, Contender]] = {
         "without SSAM": Contender({}, {"attention": "none"}),
         "without stochastic inversion": Contender({"inversion": "gaussian"}),
         "without structure": Contender({"structure": 0.0}),
+    },
+    "kinds": {
+        f"{kind}, {preset}": Contender({"preset": preset}, {"kind": kind})
+        for preset in ("balanced", "bold")
+        for kind in ("tokens", "lora")
     },
 }
 
@@ -157,17 +167,26 @@ def open_bank(
     learned: Sequence[np.ndarray],
     held_out: Sequence[np.ndarray],
     recipe: BankRecipe,
-) -> Bank:
+) -> AnyBank:
     """Return a bank of a collection from a folder; train it if it is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{recipe.digest()}.safetensors"
     if not path.exists():
         crops = [encode_dataset(base, part, [None] * len(part), recipe) for part in (learned, held_out)]
-        [end] = train([TrainState(base, crops[0], crops[1], recipe, "comparison")])
+        start = time.process_time()
+        [end] = train([TrainState(base, crops[0], crops[1], recipe, "comparison", word=style_word(name))])
+        seconds = time.process_time() - start
         if isinstance(end, TrainingError):
             raise end
-        path.write_bytes(Bank("comparison", name, base.id, base.hash, "", recipe, end.vectors).to_bytes())
-    return Bank.from_bytes(path.read_bytes())
+        facts = ("comparison", name, base.id, base.hash, "", recipe)
+        if recipe.kind == "lora":
+            bank = LoraBank(*facts, style_word(name), from_tensors(end.state))
+        else:
+            bank = Bank(*facts, end.vectors)
+        path.write_bytes(bank.to_bytes())
+        steps = f"{len(end.history.train)} steps, the best {end.history.best[0]}"
+        print(f"{path.name}: {steps}, {seconds:.0f} s, {path.stat().st_size:,} bytes", flush=True)
+    return read_bank(path.read_bytes())
 
 
 def recolour(photo: np.ndarray, palette: Palette) -> np.ndarray:

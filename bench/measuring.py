@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import Bank
+from artbank.bank.lora_bank import AnyBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import to_images, upload
 from artbank.images.similarity import ssim_luma
@@ -97,7 +97,7 @@ class Measuring:
     def measure(
         self,
         base: BaseModel,
-        bank: Bank,
+        bank: AnyBank,
         held_out: Sequence[np.ndarray],
         reference: StyleReference,
         recipe: StylizeRecipe,
@@ -105,7 +105,9 @@ class Measuring:
         """Stylize the photos with a bank, and measure the pictures."""
         return self.mark(self.draw(base, bank, reference, recipe), held_out, reference)
 
-    def draw(self, base: BaseModel, bank: Bank, reference: StyleReference, recipe: StylizeRecipe) -> list[np.ndarray]:
+    def draw(
+        self, base: BaseModel, bank: AnyBank, reference: StyleReference, recipe: StylizeRecipe
+    ) -> list[np.ndarray]:
         """Stylize the photos; returns their pictures in the same order."""
         side_px = next(iter(self.photos.values())).shape[0]
         style = Style(reference.collection, ((bank, 1.0),), reference.palette)

@@ -1,4 +1,4 @@
-"""Put a bank into a pipeline of diffusers, as a textual inversion.
+"""Put a bank into a pipeline of diffusers, as a textual inversion or as a LoRA.
 
 Shape legend: N vectors of a bank, D_e width of a text encoder.
 """
@@ -10,21 +10,44 @@ from collections.abc import Iterable
 from typing import Any
 
 from artbank.bank.bank import Bank
+from artbank.bank.lora_bank import AnyBank, LoraBank
+from artbank.bank.lora_tensors import to_tensors
+from artbank.diffusion.lora_layers import list_attention_layers
 from artbank.errors import BankError
 
 
-def add_style(pipeline: Any, bank: Bank, token: str, name: str) -> str:
-    """Load a bank into a pipeline, in place of an earlier one of the same token; returns the token.
+def add_style(pipeline: Any, bank: AnyBank, token: str, name: str) -> str:
+    """Load a bank into a pipeline, in place of an earlier one of the same token; returns the word for prompts.
 
     Args:
         pipeline: A pipeline of diffusers for Stable Diffusion 1.x, 2.x or SDXL.
         bank: The bank.
-        token: Stands for the style in prompts.
+        token: Stands for the style in prompts, if the bank has vectors.
         name: The bank's name, for the error.
 
     Raises:
-        BankError: The text encoder has another width.
+        BankError: The pipeline is one for another base model.
     """
+    if isinstance(bank, LoraBank):
+        return _add_lora(pipeline, bank, name)
+    return _add_vectors(pipeline, bank, token, name)
+
+
+def _add_lora(pipeline: Any, bank: LoraBank, name: str) -> str:
+    expected = {one: tuple(layer.weight.shape) for one, layer in list_attention_layers(pipeline.unet).items()}
+    if expected != {layer: (len(up), down.shape[1]) for layer, (down, up) in bank.layers.items()}:
+        raise BankError(
+            f"bank {name} changes the attention layers of {bank.base_model}, which are not those of this pipeline; "
+            "train it on the pipeline's model: base_model=..."
+        )
+    adapter = re.sub(r"[^a-z0-9_]", "_", bank.collection.lower())
+    if adapter in getattr(pipeline.unet, "peft_config", {}):
+        pipeline.delete_adapters(adapter)
+    pipeline.load_lora_weights(to_tensors(bank.layers), adapter_name=adapter)
+    return bank.word
+
+
+def _add_vectors(pipeline: Any, bank: Bank, token: str, name: str) -> str:
     encoders = dict.fromkeys(list(bank.tensors)[:1], (pipeline.text_encoder, pipeline.tokenizer))
     if len(bank.tensors) > 1 and hasattr(pipeline, "text_encoder_2"):
         second = list(bank.tensors)[1]

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from artbank.bank_recipe import Attention
+from artbank.bank_recipe import Attention, BankKind
 from artbank.errors import ConfigError
 from artbank.recipes import Alpha, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver, Spacing
 from artbank.run_config import Compiling, Device, Dtype, RunConfig, Uri
@@ -37,6 +37,8 @@ class ModelSettings(TypedDict, total=False):
 class TrainSettings(ModelSettings, total=False):
     """The settings of a training; see `artbank.recipes.BankRecipe` and `artbank.config.TrainConfig`."""
 
+    kind: BankKind
+    rank: int
     num_tokens: int
     attention: Attention
     init_word: str

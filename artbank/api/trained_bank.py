@@ -11,18 +11,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from artbank.api import notebook_html
+from artbank.api.bank_facts import list_facts
 from artbank.api.bank_file import open_folder, pack_bank
 from artbank.api.settings import StylizeSettings, read_settings
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.registration import register_files
-from artbank.errors import CatalogError
+from artbank.errors import BankError, CatalogError
 from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
-from artbank.report.markdown import score_text
 from artbank.run_config import RunConfig
-from artbank.runtime.durations import seconds_text
 from artbank.store.objects import Store
 
 if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store does without
@@ -32,7 +31,7 @@ if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store do
     from artbank.api.drawing import PhotoDrawer, Progress
     from artbank.api.drawn_picture import DrawnPicture
     from artbank.api.photo_inputs import PhotoInput
-    from artbank.bank.bank import Bank
+    from artbank.bank.lora_bank import AnyBank
     from artbank.scoring.style_reference import StyleReference
 
 
@@ -62,7 +61,15 @@ class TrainedBank:
 
     @property
     def vectors(self) -> np.ndarray:
-        """What was learned, float32 [N, D]: N vectors of the text encoder's width D."""
+        """What was learned, float32 [N, D]: N vectors of the text encoder's width D.
+
+        Raises:
+            BankError: The bank is of kind lora, which has none.
+        """
+        from artbank.bank.lora_bank import LoraBank
+
+        if isinstance(self.bank, LoraBank):
+            raise BankError(f"bank {self.name} is of kind lora and has no vectors; its factors are in bank.layers")
         return self.bank.vectors.numpy()
 
     @property
@@ -74,15 +81,15 @@ class TrainedBank:
         return None if data is None else Image.open(io.BytesIO(data))
 
     @cached_property
-    def bank(self) -> Bank:
+    def bank(self) -> AnyBank:
         """The bank as the core uses it.
 
         Raises:
             BankError: Its weights are damaged.
         """
-        from artbank.bank.bank import Bank
+        from artbank.bank.lora_bank import read_bank
 
-        return Bank.from_bytes(self.files[BANK])
+        return read_bank(self.files[BANK])
 
     @cached_property
     def reference(self) -> StyleReference:
@@ -197,16 +204,16 @@ class TrainedBank:
         return (picture for _, picture in drawn)
 
     def to_diffusers(self, pipeline: Any) -> str:
-        """Load the vectors into a pipeline of diffusers, in place of an earlier bank of the same collection.
+        """Load the vectors, or the LoRA, into a pipeline of diffusers, in place of an earlier bank of the collection.
 
         Args:
             pipeline: A pipeline for Stable Diffusion or SDXL whose text encoders have the widths of this bank.
 
         Returns:
-            The token that stands for the style in prompts, such as `<monet>`.
+            The token that stands for the style in prompts, such as `<monet>`; the word of a bank of kind lora.
 
         Raises:
-            BankError: The text encoder has another width.
+            BankError: The pipeline is one for another base model.
         """
         from artbank.api.pipelines import add_style
         from artbank.catalog.bank_export import default_token
@@ -277,24 +284,11 @@ class TrainedBank:
 
     def __repr__(self) -> str:
         """Return its name and its main facts in one line."""
-        return f"<TrainedBank {self.name}: {', '.join(f'{k} {v}' for k, v in self._list_facts().items())}>"
-
-    def _list_facts(self) -> dict[str, str]:
-        record = self.record
-        gain = {} if record.clip_style_gain is None else {"style gain": f"{record.clip_style_gain:.2f}"}
-        return {
-            "artworks": str(record.num_artworks),
-            "vectors": f"{record.num_tokens} x {record.width}",
-            "steps": str(record.steps),
-            "validation loss": score_text(record.validation_loss),
-            **gain,
-            "trained in": seconds_text(record.seconds),
-            "base model": record.base_model,
-        }
+        return f"<TrainedBank {self.name}: {', '.join(f'{k} {v}' for k, v in list_facts(self.record).items())}>"
 
     def _repr_html_(self) -> str:
         title = f"{self.record.title}, version {self.record.version}"
-        return notebook_html.facts(title, self._list_facts(), self.files.get(PREVIEW))
+        return notebook_html.facts(title, list_facts(self.record), self.files.get(PREVIEW))
 
 
 def _read_recipe(settings: StylizeSettings) -> StylizeRecipe:

@@ -9,9 +9,9 @@ Source: ArtBank, Zhang et al., AAAI 2024, section "Implicit Style Prompt Bank".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import safetensors.torch
 import torch
@@ -21,11 +21,12 @@ from artbank.bank.bank_file import (
     INSERT,
     ONE_ENCODER,
     SCHEMA,
-    Kind,
+    BankFile,
     describe_widths,
     read_bank_file,
     to_textual_inversion,
 )
+from artbank.bank_recipe import BankKind
 from artbank.diffusion.family import FamilyName
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bank:
-    """A trained bank, as stylization uses it.
+    """A trained bank of kind `tokens`, as stylization uses it; `lora_bank` has the other kind.
 
     Attributes:
         bank_id: Its id in the catalog.
@@ -67,7 +68,7 @@ class Bank:
     units: tuple[float, ...] = ()
     family: FamilyName = "sd"
     encoders: Mapping[str, int] = field(default_factory=dict)
-    kind: Kind = "tokens"
+    kind: BankKind = "tokens"
 
     @property
     def widths(self) -> dict[str, int]:
@@ -93,7 +94,7 @@ class Bank:
             "base_model": self.base_model,
             "base_model_hash": self.base_model_hash,
             "fingerprint": self.fingerprint,
-            "recipe": self.recipe.model_dump_json(),
+            "recipe": self.recipe.to_json(),
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
             **({"unit": ",".join(map(repr, self.units))} if self.units else {}),
         }
@@ -103,12 +104,22 @@ class Bank:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Bank:
-        """Read a bank file, trusting nothing in it.
+        """Read the file of a bank of this kind, trusting nothing in it; `lora_bank.read_bank` reads both kinds.
 
         Raises:
             BankError: The file is no bank, has another schema or kind, is damaged, or has values that are not finite.
         """
-        file = read_bank_file(data)
+        return cls.from_file(read_bank_file(data))
+
+    @classmethod
+    def from_file(cls, file: BankFile) -> Bank:
+        """Take a bank from the checked content of its file.
+
+        Raises:
+            BankError: It is of another kind.
+        """
+        if file.kind != "tokens":
+            raise BankError(f"bank {file.header['collection']}: expected kind tokens, found kind {file.kind}")
         vectors = torch.cat([torch.from_numpy(part) for part in file.tensors.values()], dim=1)
         widths = {name: part.shape[1] for name, part in file.tensors.items()}
         return cls(
@@ -132,17 +143,41 @@ class Bank:
         Raises:
             BankError: The bank was trained on another one.
         """
-        if self.base_model_hash != base.hash:
-            raise BankError(
-                f"bank {self.collection} was trained on {self.base_model} ({self.base_model_hash[:12]}), this run uses "
-                f"{base.id} ({base.hash[:12]}); train it again or pass base_model={self.base_model}"
-            )
+        check_base_model(self, base)
         if self.widths != base.text_widths:
             raise BankError(
                 f"bank {self.collection}: expected vectors of width {describe_widths(base.text_widths)} for {base.id}, "
                 f"found {describe_widths(self.widths)}; train it again"
             )
 
+    def encode_prompts(self, base: BaseModel, prompts: Sequence[str]) -> Tensor:
+        """Encode prompts with the vectors in place of `{style}`, [B, L, D]."""
+        return base.encode_prompts(prompts, self.vectors)
+
     def to_textual_inversion(self, token: str, metadata: Mapping[str, str] | None = None) -> bytes:
         """Return the vectors as a textual-inversion file; see `bank_file.to_textual_inversion`."""
         return to_textual_inversion(token, {name: part.numpy() for name, part in self.tensors.items()}, metadata)
+
+
+class TrainedOn(Protocol):
+    """The facts of a bank that tell its base model."""
+
+    @property
+    def collection(self) -> str: ...
+    @property
+    def base_model(self) -> str: ...
+    @property
+    def base_model_hash(self) -> str: ...
+
+
+def check_base_model(bank: TrainedOn, base: BaseModel) -> None:
+    """Check that a bank was trained on a base model.
+
+    Raises:
+        BankError: It was trained on another one.
+    """
+    if bank.base_model_hash != base.hash:
+        raise BankError(
+            f"bank {bank.collection} was trained on {bank.base_model} ({bank.base_model_hash[:12]}), this run uses "
+            f"{base.id} ({base.hash[:12]}); train it again or pass base_model={bank.base_model}"
+        )

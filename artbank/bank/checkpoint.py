@@ -146,8 +146,8 @@ class TrainResult:
     """The result of a training.
 
     Attributes:
-        vectors: [N, D] float32 at the best step, as the text encoder takes them.
-        state: The bank's weights at the best step, under `train.`.
+        vectors: [N, D] float32 at the best step, as the text encoder takes them; [0, 0] for kind lora.
+        state: The bank's weights at the best step, under `train.`; for kind lora the tensors of its file.
         history: The losses.
         milestones: The vectors [N, D] at a few of the validations, by step.
         units: The units of the unshaped vectors in `state`, see `TrainableBank`.

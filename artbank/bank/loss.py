@@ -3,6 +3,8 @@
 Shape legend: S banks, N vectors in a bank, D their width; B examples of all banks together, b examples in one
 micro-batch, P prompts, L tokens of a prompt; C x h x w latents.
 
+Banks of kind `lora` change the UNet, so no two of them can go through it in one call: they go one after the other.
+
 Losses of different banks are independent and the model is frozen, so joint training equals separate training up to
 rounding, and a NaN stays in its own bank.
 
@@ -20,11 +22,14 @@ from torch import Tensor
 
 from artbank.bank.batches import Batch
 from artbank.bank.trainable_bank import TrainableBank, forward_banks
+from artbank.bank.trainable_lora import TrainableLora
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import copy_to_device
 
 MICRO_BATCH_SIZES = {"cuda": 32}
 """The most examples in a call of the UNet, by kind of device."""
+
+Trainable = TrainableBank | TrainableLora
 
 _DEFAULT_MICRO_BATCH_SIZE = 8  # on a CPU an example takes 54 ms at 24, 48 ms at 8 and 80 ms at 1
 
@@ -83,7 +88,7 @@ def diffusion_loss(
 
 
 def backward_losses(
-    base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch], gamma: float | None = None
+    base: BaseModel, banks: Sequence[Trainable], batches: Sequence[Batch], gamma: float | None = None
 ) -> Tensor:
     """Return every bank's mean loss, and add its gradients to the bank's parameters.
 
@@ -92,14 +97,16 @@ def backward_losses(
 
     Args:
         base: The frozen model.
-        banks: S banks of one shape.
+        banks: S banks of one kind and shape.
         batches: The examples of each bank.
         gamma: See `diffusion_loss`.
 
     Returns:
         [S] float32 on the model's device, not synchronised.
     """
-    encoded, rows = _encode_prompts(base, banks, batches)
+    if loras := _find_loras(banks):
+        return torch.cat([_backward_lora(bank, batch, gamma) for bank, batch in zip(loras, batches, strict=True)])
+    encoded, rows = _encode_prompts(base, _forward(banks), batches)
     prompts = encoded.detach().float().requires_grad_()  # float32, because the gradients of many examples add up in it
     losses = []
     for micro_batch in _split(base, batches, rows):
@@ -112,19 +119,55 @@ def backward_losses(
 
 
 @torch.no_grad()
-def validation_losses(base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch]) -> Tensor:
+def validation_losses(base: BaseModel, banks: Sequence[Trainable], batches: Sequence[Batch]) -> Tensor:
     """Return every bank's validation loss, [S] float32, without gradients; see `backward_losses`.
 
     It is the geometric mean over the noise levels of the mean loss at each level, and unweighted. So every level counts
     alike; in a plain mean the losses at little noise, which are the largest, would count most.
     """
-    prompts, rows = _encode_prompts(base, banks, batches)
+    if loras := _find_loras(banks):
+        parts = [
+            _validation_losses(bank.model, bank.word[None], [batch]) for bank, batch in zip(loras, batches, strict=True)
+        ]
+        return torch.cat(parts)
+    return _validation_losses(base, _forward(banks), batches)
+
+
+def _validation_losses(base: BaseModel, vectors: Tensor, batches: Sequence[Batch]) -> Tensor:
+    prompts, rows = _encode_prompts(base, vectors, batches)
     losses = [_example_losses(base, micro_batch, prompts, None) for micro_batch in _split(base, batches, rows)]
     return torch.stack([_geometric_mean(own, batch.timesteps) for own, batch in _of_each_bank(losses, batches)])
 
 
-def _encode_prompts(base: BaseModel, banks: Sequence[TrainableBank], batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-    """Encode each bank's distinct prompts once; returns [P, L, D], and the row of each example's prompt, [B]."""
+def _backward_lora(bank: TrainableLora, batch: Batch, gamma: float | None) -> Tensor:
+    """Return the mean loss of one bank of kind lora, [1], and add its gradients to the bank's parameters."""
+    with torch.no_grad():
+        prompts, rows = _encode_prompts(bank.model, bank.word[None], [batch])
+    losses = []
+    for micro_batch in _split(bank.model, [batch], rows):
+        loss = _example_losses(bank.model, micro_batch, prompts, gamma)
+        (loss * micro_batch.weights).sum().backward()
+        losses.append(loss.detach())
+    return _mean_losses(losses, [batch])
+
+
+def _find_loras(banks: Sequence[Trainable]) -> list[TrainableLora]:
+    return [bank for bank in banks if isinstance(bank, TrainableLora)]
+
+
+def _forward(banks: Sequence[Trainable]) -> Tensor:
+    """Return the vectors of token banks, [S, N, D]."""
+    return forward_banks([bank for bank in banks if isinstance(bank, TrainableBank)])
+
+
+def _encode_prompts(base: BaseModel, vectors: Tensor, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+    """Encode each bank's distinct prompts once; returns [P, L, D], and the row of each example's prompt, [B].
+
+    Args:
+        base: The frozen model.
+        vectors: What takes the place of `{style}` for each bank, [S, N, D].
+        batches: The examples of each bank.
+    """
     texts: list[str] = []
     owners: list[int] = []  # the number of the bank in each text
     rows: list[int] = []
@@ -133,7 +176,7 @@ def _encode_prompts(base: BaseModel, banks: Sequence[TrainableBank], batches: Se
         texts += row_of
         owners += [number] * len(row_of)
         rows += [row_of[text] for text in batch.prompts]
-    return base.encode_prompts(texts, forward_banks(banks), owners), torch.tensor(rows)
+    return base.encode_prompts(texts, vectors, owners), torch.tensor(rows)
 
 
 def _split(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterator[_MicroBatch]:

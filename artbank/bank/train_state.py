@@ -1,6 +1,6 @@
 """The training of one bank with the base model frozen: its state between two steps; `trainer` runs the steps.
 
-Shape legend: N vectors in a bank, D their width.
+Shape legend: N vectors in a bank, D their width. A bank of kind `lora` has no vectors; its tensors are in the state.
 
 A step draws all its random numbers from the recipe's seed and the step's number. So a checkpoint needs no generator
 state, and on CPU a training that was killed and resumed ends with the same bits as one that was not.
@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import Bank
 from artbank.bank.batches import Batch, draw_batch, make_validation_batch
 from artbank.bank.checkpoint import Checkpoint, TrainResult, choose_milestones, report_damage
 from artbank.bank.dataset import LatentDataset
 from artbank.bank.history import History
+from artbank.bank.lora_bank import AnyBank
 from artbank.bank.trainable_bank import TrainableBank
+from artbank.bank.trainable_lora import TrainableLora
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.recipes import BankRecipe
@@ -33,6 +34,8 @@ _WARMUP_STEPS = 3
 _BETAS = (0.9, 0.99)
 _GATE_RATE = 1 / 3  # of the attention's gates, as a share of the vectors' learning rate
 _MATRIX_RATE = 0.02  # of its matrices and norms
+_LORA_RATE = 1 / 30  # of the factors of a LoRA; of 1/300 to 1/10 the best after 20 steps were 1/30 and 1/20
+_NO_VECTORS = torch.empty(0, 0)
 
 
 class TrainState:
@@ -47,6 +50,7 @@ class TrainState:
         bank_id: str,
         *,
         num_milestones: int = 0,
+        word: str = "style",
     ):
         """Start a training at step 0.
 
@@ -57,13 +61,14 @@ class TrainState:
             recipe: How to train.
             bank_id: The bank's id; only checkpoints of this bank can be restored.
             num_milestones: The most validations whose vectors are kept; they do not change the training.
+            word: Stands for the style in the prompts of a bank of kind lora, see `lora_tensors.style_word`.
         """
         self.base = base
         self.learned = learned
         self.recipe = recipe
         self.bank_id = bank_id
-        self.num_milestones = num_milestones
-        self.bank = TrainableBank.start(recipe, base)
+        self.num_milestones = num_milestones if recipe.kind == "tokens" else 0
+        self.bank = TrainableLora(recipe, base, word) if recipe.kind == "lora" else TrainableBank.start(recipe, base)
         self.optimizer = torch.optim.AdamW(
             _group_parameters(self.bank),
             lr=recipe.learning_rate,
@@ -90,11 +95,11 @@ class TrainState:
         is_validation_step = self.step % self.recipe.validate_every == 0 or self.step == self.recipe.max_steps
         return is_validation_step and last_validated < self.step
 
-    def start_from(self, bank: Bank) -> None:
-        """Start with an older bank's vectors, and its attention where it fits.
+    def start_from(self, bank: AnyBank) -> None:
+        """Start with an older bank's vectors, and its attention where it fits, or with its LoRA.
 
         Raises:
-            BankError: The bank does not fit, see `TrainableBank.continue_from`.
+            BankError: The bank does not fit, see `continue_from` of either kind.
         """
         self.bank.continue_from(bank)
         self.best_weights = _copy(self.bank.state_dict())
@@ -139,17 +144,23 @@ class TrainState:
         )
 
     def finish(self) -> TrainResult:
-        """Return the vectors of the best step, with the attention applied to them.
+        """Return the vectors of the best step, with the attention applied to them, or its LoRA.
 
         Raises:
-            TrainingError: The vectors are not finite.
+            TrainingError: They are not finite.
         """
         self.bank.load_state_dict(self.best_weights)
         vectors = self._shape_vectors()
-        if not vectors.isfinite().all():
+        if isinstance(self.bank, TrainableLora):
+            weights = self.bank.name_tensors(self.best_weights)
+            units = ()
+        else:
+            weights = {f"train.{name}": tensor.cpu() for name, tensor in self.best_weights.items()}
+            units = self.bank.units
+        trained = weights.values() if self.recipe.kind == "lora" else [vectors]
+        if not all(tensor.isfinite().all() for tensor in trained):
             raise self._diverged("the trained vectors are not finite")
-        weights = {f"train.{name}": tensor.cpu() for name, tensor in self.best_weights.items()}
-        return TrainResult(vectors, weights, self.history, self.milestones, self.bank.units)
+        return TrainResult(vectors, weights, self.history, self.milestones, units)
 
     def checkpoint(self) -> bytes:
         """Return everything that the next step depends on, as a safetensors file.
@@ -179,7 +190,7 @@ class TrainState:
             checkpoint = Checkpoint.from_bytes(data, self.bank_id)
             parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
             checkpoint.check_moments([parameter.shape for parameter in parameters])
-            checkpoint.check_milestones(self.bank.vectors.shape)
+            checkpoint.check_milestones(self._shape_vectors().shape)
             self.bank.load_state_dict(checkpoint.best)
             self.best_weights = _copy(self.bank.state_dict())
             self.bank.load_state_dict(checkpoint.bank)
@@ -199,7 +210,9 @@ class TrainState:
 
     @torch.no_grad()
     def _shape_vectors(self) -> Tensor:
-        """Return the vectors [N, D] as the text encoder takes them, float32 on CPU."""
+        """Return the vectors [N, D] as the text encoder takes them, float32 on CPU; [0, 0] for kind lora."""
+        if isinstance(self.bank, TrainableLora):
+            return _NO_VECTORS
         return self.bank().float().cpu()
 
     def _learning_rate(self) -> float:
@@ -215,11 +228,13 @@ class TrainState:
         return TrainingError(f"{reason} at step {step}; lower learning_rate (now {rate}) or use dtype=float32")
 
 
-def _group_parameters(bank: TrainableBank) -> list[dict[str, Any]]:
+def _group_parameters(bank: TrainableBank | TrainableLora) -> list[dict[str, Any]]:
     """Return the optimiser's groups, each with its `share` of the learning rate: vectors, gates, all the rest.
 
     Gates are single numbers that start at 0; a matrix acts on all vectors at once, so a small step of it goes far.
     """
+    if isinstance(bank, TrainableLora):
+        return [{"params": list(bank.parameters()), "share": _LORA_RATE}]
     named = dict(bank.named_parameters())
     vectors = [named.pop("vectors")]
     gates = [parameter for parameter in named.values() if parameter.ndim == 0]

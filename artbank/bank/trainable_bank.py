@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from artbank.bank.attention import build_attention
+from artbank.bank.bank import Bank
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
 
 if TYPE_CHECKING:
-    from artbank.bank.bank import Bank
+    from artbank.bank.lora_bank import AnyBank
     from artbank.diffusion.base_model import BaseModel
 
 _INITIAL_SIZE = 0.3  # of the vectors, in their unit; two painters' CLIP gain was higher than from 1 or a word's size
@@ -87,15 +88,20 @@ class TrainableBank(nn.Module):
         """Return the vectors [N, D] as the text encoders take them."""
         return self._scale(self.attention(self.vectors))
 
-    def continue_from(self, bank: Bank) -> None:
+    def continue_from(self, bank: AnyBank) -> None:
         """Go on with an older bank.
 
         Its vectors and attention are loaded if they have this bank's shapes and units. Otherwise its vectors, as its
         attention shaped them, are where the vectors start; the attention stays as it is and does not change them yet.
 
         Raises:
-            BankError: The bank has another number or width of vectors, or this attention changes them from the start.
+            BankError: The bank is of another kind, has another number or width of vectors, or this attention changes
+                them from the start.
         """
+        if not isinstance(bank, Bank):
+            raise BankError(
+                f"bank {bank.collection}: expected a bank of kind tokens to start from, found kind {bank.kind}"
+            )
         state = {name.removeprefix("train."): tensor for name, tensor in bank.training_state.items()}
         if bank.units == self.units and _shapes(state) == _shapes(self.state_dict()):
             self.load_state_dict(state)

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from artbank.bank.checkpoint import CheckpointIO, TrainResult
-from artbank.bank.loss import backward_losses, validation_losses
+from artbank.bank.loss import Trainable, backward_losses, validation_losses
 from artbank.bank.train_state import TrainState
-from artbank.bank.trainable_bank import TrainableBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import StopRequested, TrainingError
 from artbank.runtime.stages import record_stop
@@ -121,7 +120,9 @@ class Trainer:
     ):
         """Take banks at the step that they are at; see `train`."""
         recipes = [state.recipe for state in states]
-        shapes = {(recipe.num_tokens, recipe.attention, recipe.min_snr_gamma) for recipe in recipes}
+        shapes = {
+            (recipe.kind, recipe.num_tokens, recipe.attention, recipe.rank, recipe.min_snr_gamma) for recipe in recipes
+        }
         assert len(shapes) <= 1, f"banks trained together need one shape and one loss, found {shapes}"
         self.checkpoint_every = checkpoint_every
         self.on_step = on_step
@@ -278,7 +279,7 @@ def _guard(run: _Run) -> Iterator[None]:
         run.stop(error)
 
 
-def _of_model(runs: Sequence[_Run]) -> tuple[BaseModel, list[TrainableBank]]:
+def _of_model(runs: Sequence[_Run]) -> tuple[BaseModel, list[Trainable]]:
     return runs[0].state.base, [run.state.bank for run in runs]
 
 

@@ -31,8 +31,8 @@ from artbank.store.objects import Store
 from artbank.store.tensor_files import parse_header
 
 if TYPE_CHECKING:  # two of them load torch, which cards and pages do without
-    from artbank.bank.bank import Bank
     from artbank.bank.bank_file import BankFile
+    from artbank.bank.lora_bank import AnyBank
     from artbank.scoring.style_reference import StyleReference
 
 BANKS = "banks"
@@ -102,16 +102,16 @@ def is_kept_file(name: str) -> bool:
     return name in (BANK, REFERENCE, HISTORY, PREVIEW, ALBUM) or _ALBUM_PICTURE.fullmatch(name) is not None
 
 
-def load_bank(store: Store, record: BankRecord) -> Bank:
+def load_bank(store: Store, record: BankRecord) -> AnyBank:
     """Fetch a registered bank, and check that its bytes are those that were registered.
 
     Raises:
         BankError: The bank's file is missing or damaged, or is not the one that was registered.
         OSError: The store failed.
     """
-    from artbank.bank.bank import Bank
+    from artbank.bank.lora_bank import read_bank
 
-    return Bank.from_bytes(_read_bank(store, record))
+    return read_bank(_read_bank(store, record))
 
 
 def load_bank_file(store: Store, record: BankRecord) -> BankFile:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
 from artbank import __version__
 from artbank.bank.bank import Bank
 from artbank.bank.checkpoint import TrainResult
+from artbank.bank.lora_bank import AnyBank, LoraBank
+from artbank.bank.lora_tensors import from_tensors, style_word
 from artbank.bank.nearest_tokens import find_nearest_words
 from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample, Thumbnail
 from artbank.catalog.bank_files import BANK, HISTORY, PREVIEW, REFERENCE
@@ -47,7 +50,7 @@ class _FinishedBank:
     job: TrainJob
     profile: CollectionProfile
     result: TrainResult
-    bank: Bank
+    bank: AnyBank
     samples: SampleSet
     milestones: Mapping[int, SampleSet]
     clip_style: Spread
@@ -108,25 +111,37 @@ def _draw(
     """Make the bank of a training, and draw its samples and milestones."""
     best_step, best_loss = result.history.best
     metrics = {"steps": len(result.history.train), "best_step": best_step, "validation_loss": best_loss}
-    bank = Bank(
-        bank_id=job.bank_id,
-        collection=job.collection.name,
-        base_model=drawer.base.id,
-        base_model_hash=drawer.base.hash,
-        fingerprint=job.collection.fingerprint,
-        recipe=config.recipe,
-        vectors=result.vectors,
-        training_state=result.state,
-        metrics=metrics,
-        units=result.units,
-        family=drawer.base.family.name,
-        encoders=drawer.base.text_widths if len(drawer.base.text_widths) > 1 else {},
-    )
+    bank = _make_bank(config, job, drawer.base, result, metrics)
     [samples] = drawer.draw_samples([bank], profile.reference, config.num_samples)
     milestones = drawer.draw_milestones(bank, profile.reference, result.milestones)
     clip_style = samples.spread(profile.reference)
     bank = replace(bank, metrics={**metrics, "clip_style": clip_style.mean})
     return _FinishedBank(job, profile, result, bank, samples, milestones, clip_style)
+
+
+def _make_bank(
+    config: TrainConfig, job: TrainJob, base: BaseModel, result: TrainResult, metrics: Mapping[str, float | None]
+) -> AnyBank:
+    facts: dict[str, Any] = {
+        "bank_id": job.bank_id,
+        "collection": job.collection.name,
+        "base_model": base.id,
+        "base_model_hash": base.hash,
+        "fingerprint": job.collection.fingerprint,
+        "recipe": config.recipe,
+        "metrics": metrics,
+        "family": base.family.name,
+    }
+    if config.recipe.kind == "lora":
+        word = style_word(job.collection.display_name)
+        return LoraBank(**facts, word=word, layers=from_tensors(result.state))
+    return Bank(
+        **facts,
+        vectors=result.vectors,
+        training_state=result.state,
+        units=result.units,
+        encoders=base.text_widths if len(base.text_widths) > 1 else {},
+    )
 
 
 def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedBank) -> BankRecord:
@@ -145,10 +160,10 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         num_artworks=profile.num_artworks,
         base_model=bank.base_model,
         base_model_hash=bank.base_model_hash,
-        num_tokens=bank.vectors.shape[0],
-        width=bank.vectors.shape[1],
-        attention=config.recipe.attention,
-        recipe=config.recipe.model_dump_json(),
+        num_tokens=finished.result.vectors.shape[0],
+        width=finished.result.vectors.shape[1],
+        attention="none" if isinstance(bank, LoraBank) else config.recipe.attention,
+        recipe=config.recipe.to_json(),
         attempt=finished.job.attempt,
         steps=len(history.train),
         train_loss=fmean(recent_losses) if recent_losses else None,
@@ -171,7 +186,7 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         display_name=finished.job.collection.display_name,
         kind=bank.kind,
         base_family=bank.family,
-        encoder_widths=list(bank.widths.values()),
+        encoder_widths=list(bank.widths.values()) if isinstance(bank, Bank) else None,
     )
 
 
@@ -180,8 +195,10 @@ def _make_album(base: BaseModel, finished: _FinishedBank) -> dict[str, bytes]:
     profile = finished.profile
     writer = profile.album_writer
     writer.add_cover(profile.previewed[0], finished.samples.pictures[0])
-    vectors = next(iter(finished.bank.tensors.values()))  # both text encoders of SDXL have the same words
-    words = find_nearest_words(base.prompt_encoder.vocabulary, base.tokenizer, vectors)
+    words = []
+    if isinstance(finished.bank, Bank):
+        vectors = next(iter(finished.bank.tensors.values()))  # both text encoders of SDXL have the same words
+        words = find_nearest_words(base.prompt_encoder.vocabulary, base.tokenizer, vectors)
     album = Album(
         artworks=profile.shown_artworks,
         num_held_out=profile.num_held_out,

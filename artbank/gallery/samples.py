@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from artbank.bank.bank import Bank
+from artbank.bank.lora_bank import AnyBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.framing import Photo
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
@@ -76,7 +77,7 @@ class SampleDrawer:
         self._is_warm = False
 
     def draw_samples(
-        self, banks: Sequence[Bank], reference: StyleReference, count: int, recipe: StylizeRecipe | None = None
+        self, banks: Sequence[AnyBank], reference: StyleReference, count: int, recipe: StylizeRecipe | None = None
     ) -> list[SampleSet]:
         """Stylize drawn photographs with each of some banks of one collection.
 
@@ -106,19 +107,19 @@ class SampleDrawer:
         return sample_sets
 
     def draw_milestones(
-        self, bank: Bank, reference: StyleReference, milestones: Mapping[int, Tensor]
+        self, bank: AnyBank, reference: StyleReference, milestones: Mapping[int, Tensor]
     ) -> dict[int, SampleSet]:
         """Stylize a few drawn photographs with the vectors that a bank had at some steps, by a fast recipe.
 
         Args:
             bank: The finished bank, which is the milestone of its best step.
             reference: The style reference of its collection.
-            milestones: Its vectors [N, D] by step.
+            milestones: Its vectors [N, D] by step; a bank of kind lora has none.
 
         Returns:
             Samples by step; empty if there are no milestones.
         """
-        if not milestones:
+        if not milestones or not isinstance(bank, Bank):
             return {}
         best_step = int(bank.metrics.get("best_step") or 0)
         vectors = dict(sorted({**milestones, best_step: bank.vectors}.items()))

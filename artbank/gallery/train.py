@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.lora_tensors import style_word
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import StepCallback, train
 from artbank.catalog.bank_files import load_bank
@@ -198,6 +199,7 @@ def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleMo
         config.recipe,
         job.bank_id,
         num_milestones=config.num_milestones,
+        word=style_word(job.collection.display_name),
     )
     logger.info("%s: training bank %s", job.collection.name, job.bank_id)
     if config.recipe.warm_start:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 from artbank.records import BankRecord
 from artbank.report.markdown import escape, fence, score_text, share_text, table
 from artbank.runtime.durations import seconds_text
+
+LORA = "lora"
+"""The kind of banks that change the UNet; see `records.BankRecord`."""
 
 _PYTHON = """
 import artbank
@@ -41,10 +45,33 @@ def bank_card(record: BankRecord, status: str, preview_name: str | None) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def describe_content(record: BankRecord) -> str:
+    """Return what a bank holds: `8 vectors of 768 numbers`, or `a LoRA of rank 16`."""
+    if record.kind != LORA:
+        return f"{record.num_tokens} vectors of {record.widths} numbers"
+    rank = read_recipe(record).get("rank")
+    return f"a LoRA of rank {rank}" if isinstance(rank, int) else "a LoRA"
+
+
+def read_recipe(record: BankRecord) -> dict[str, Any]:
+    """Return a bank's recipe as registered; empty if it cannot be parsed."""
+    try:
+        recipe = json.loads(record.recipe)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
+
+
 def _facts(record: BankRecord, status: str) -> str:
+    model = escape(record.base_model)
+    use = (
+        f"that changes the attention layers of {model}"
+        if record.kind == LORA
+        else (f"that stand for words in the prompt of {model}")
+    )
     return (
-        f"A style learned from {record.num_artworks} artworks: {record.num_tokens} vectors of {record.widths} numbers "
-        f"that stand for words in the prompt of {escape(record.base_model)}. It works with that base model only.\n\n"
+        f"A style learned from {record.num_artworks} artworks: {describe_content(record)} {use}. "
+        "It works with that base model only.\n\n"
         f"Status: **{escape(status)}**. Trained on {record.created_at:%d %B %Y} in {seconds_text(record.seconds)} "
         f"on {escape(record.device)}."
     )
@@ -81,11 +108,8 @@ def _usage(record: BankRecord) -> str:
 
 
 def _recipe(record: BankRecord) -> str:
-    try:
-        recipe = json.loads(record.recipe)
-    except ValueError:
-        recipe = None
-    if not isinstance(recipe, dict):
+    recipe = read_recipe(record)
+    if not recipe:
         return fence(record.recipe)
     return table(["setting", "value"], ((name, "none" if v is None else v) for name, v in recipe.items()))
 

@@ -32,20 +32,23 @@ class _Prompts:
     """The prompts of a batch in a style, cached for the UNet: one that all photos share, or one for each.
 
     Attributes:
-        neutral: Without a style, G is 1 or B.
+        model: The base model that draws the style, see `Style.adapt`.
+        neutral: Without a style, for the base model itself, G is 1 or B.
         styled: In the style, G is 1 or B.
         guided: The negative prompts and the styled ones, G is 2 or 2 B.
     """
 
+    model: BaseModel
     neutral: PromptCache
     styled: PromptCache
     guided: PromptCache
 
     @classmethod
-    def cache(cls, base: BaseModel, neutral: Tensor, styled: Tensor, negative: Tensor) -> Self:
+    def cache(cls, base: BaseModel, model: BaseModel, neutral: Tensor, styled: Tensor, negative: Tensor) -> Self:
         """Cache encoded prompts [B, L, D], or [1, L, D] that all photos share; the negative one is [1, L, D]."""
         guided = torch.cat([negative.expand(len(styled), -1, -1), styled])
-        return cls(*map(base.denoiser.cache_prompts, (neutral, styled, guided)))
+        of_style = map(model.denoiser.cache_prompts, (styled, guided))
+        return cls(model, base.denoiser.cache_prompts(neutral), *of_style)
 
 
 class LatentStylizer:
@@ -66,8 +69,10 @@ class LatentStylizer:
         self._negative = base.text_encoders.encode_negative(negative, recipe.negative_prompt)
         encoded = (encode_style(base, [recipe.prompt], style, self.neutral, recipe.style_weight) for style in styles)
         self.prompts = dict(zip(self._styles, encoded, strict=True))
+        self._models = {style.name: style.adapt(base, recipe.style_weight) for style in styles}
         self._shared = {
-            name: _Prompts.cache(base, self.neutral, prompt, self._negative) for name, prompt in self.prompts.items()
+            name: _Prompts.cache(base, self._models[name], self.neutral, prompt, self._negative)
+            for name, prompt in self.prompts.items()
         }
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
@@ -123,14 +128,14 @@ class LatentStylizer:
         texts = [without_placeholder(caption).strip() or self.recipe.prompt for caption in captions]
         neutral = self.base.encode_prompts(texts)  # [B, L, D]
         styled = encode_style(self.base, texts, self._styles[style], neutral, self.recipe.style_weight)
-        return _Prompts.cache(self.base, neutral, styled, self._negative)
+        return _Prompts.cache(self.base, self._models[style], neutral, styled, self._negative)
 
     def _invert(self, clean: Tensor, noise: Tensor, prompts: _Prompts) -> Tensor:
         first = self._solver.timesteps[0]
         if not self.recipe.aligned:
             first = round(self.recipe.strength * self.base.num_train_timesteps)
         if self.recipe.inversion == "stochastic":
-            return invert_stochastically(self.base, clean, noise, first, prompts.styled)
+            return invert_stochastically(prompts.model, clean, noise, first, prompts.styled)
         if self.recipe.inversion == "ddim":
             return invert_ddim(self.base, clean, self._solver.timesteps, prompts.neutral)
         return add_noise(self.base, clean, noise, first)
@@ -138,6 +143,6 @@ class LatentStylizer:
     def _predict(self, latents: Tensor, step: int, timestep: int, prompts: _Prompts) -> Tensor:
         """Predict the noise, with classifier-free guidance in the steps that the recipe guides."""
         if not is_guided(self.recipe, step):
-            return self.base.predict(latents, timestep, prompts.styled)
-        without, within = self.base.predict(latents, timestep, prompts.guided, num_prompts=2).chunk(2)
+            return prompts.model.predict(latents, timestep, prompts.styled)
+        without, within = prompts.model.predict(latents, timestep, prompts.guided, num_prompts=2).chunk(2)
         return torch.lerp(without, within, self.recipe.guidance)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import Bank
 from artbank.bank.dataset import STYLE_ALONE
+from artbank.bank.lora_bank import AnyBank, LoraBank
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.lora_layers import add_low_rank, mix_layers
 from artbank.errors import ConfigError
 from artbank.images.palette import Palette
 from artbank.recipes import StylizeRecipe
@@ -30,7 +31,7 @@ class Style:
     """
 
     name: str
-    banks: tuple[tuple[Bank, float], ...] = ()
+    banks: tuple[tuple[AnyBank, float], ...] = ()
     palette: Palette | None = None
 
     def check_usable(self, base: BaseModel, recipe: StylizeRecipe) -> None:
@@ -44,6 +45,22 @@ class Style:
             bank.check_fits(base)
         if recipe.colour == "collection" and self.palette is None:
             raise ConfigError(f"style {self.name} has no colours of a collection; pass colour=free or keep")
+
+    def adapt(self, base: BaseModel, style_weight: float) -> BaseModel:
+        """Return the base model that draws this style: with the LoRAs of its banks beside its weights, if it has any.
+
+        The base model itself stays as it is, and goes on drawing other styles.
+
+        Args:
+            base: The frozen model.
+            style_weight: See `StylizeRecipe.style_weight`; it and the bank's weight are factors of a LoRA.
+        """
+        loras = [
+            (bank.place_layers(base), weight * style_weight)
+            for bank, weight in self.banks
+            if isinstance(bank, LoraBank)
+        ]
+        return add_low_rank(base, mix_layers(loras)) if loras and style_weight else base
 
 
 def encode_style(base: BaseModel, texts: Sequence[str], style: Style, neutral: Tensor, style_weight: float) -> Tensor:
@@ -62,5 +79,5 @@ def encode_style(base: BaseModel, texts: Sequence[str], style: Style, neutral: T
     if not style.banks:
         return neutral
     prompts = [f"{text}, {STYLE_ALONE}" for text in texts]
-    parts = [weight * base.encode_prompts(prompts, bank.vectors) for bank, weight in style.banks]
+    parts = [weight * bank.encode_prompts(base, prompts) for bank, weight in style.banks]
     return torch.lerp(neutral, torch.stack(parts).sum(0), style_weight)

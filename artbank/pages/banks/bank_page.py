@@ -12,11 +12,13 @@ from urllib.parse import quote
 
 from artbank.bank.history import History
 from artbank.catalog.bank_files import PREVIEW
-from artbank.pages.banks.entries import BankDetails, Entry, read_recipe
+from artbank.pages.banks.entries import BankDetails, Entry
 from artbank.pages.banks.lineage import trace_lineage
 from artbank.pages.charts import Chart, line_chart
 from artbank.pages.publishing import assets
 from artbank.pages.rendering import render
+from artbank.records import BankRecord
+from artbank.report.bank_card import LORA, describe_content, read_recipe
 from artbank.report.markdown import visible
 
 STYLES = ("style.css", "status.css", "bank.css")
@@ -154,12 +156,18 @@ def list_provenance(entry: Entry) -> list[tuple[str, Any]]:
         ("SHA-256 of the base model", bank.base_model_hash),
         ("weights", bank.weights_uri),
         ("SHA-256 of the weights", bank.weights_sha256),
-        ("vectors", f"{bank.num_tokens} of {bank.widths} numbers, shaped by {bank.attention}"),
+        _content(bank),
         ("scorer", bank.scorer),
         ("device", bank.device),
         ("attempt", None if not bank.attempt else str(bank.attempt)),
         ("version of artbank", bank.code_version),
     ]
+
+
+def _content(bank: BankRecord) -> tuple[str, str]:
+    if bank.kind == LORA:
+        return "content", describe_content(bank)
+    return "vectors", f"{bank.num_tokens} of {bank.widths} numbers, shaped by {bank.attention}"
 
 
 def _draw_line(losses: Mapping[int, float], title: str, gist: str, marks: Mapping[str, float]) -> Chart:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from artbank.bank.history import History
 from artbank.catalog.album import ALBUM, COVER, Album
@@ -102,15 +100,6 @@ def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetail
         )
         for entry in entries
     }
-
-
-def read_recipe(record: BankRecord) -> dict[str, Any]:
-    """Return a bank's recipe as registered; empty if it cannot be parsed."""
-    try:
-        recipe = json.loads(record.recipe)
-    except (ValueError, TypeError, RecursionError):
-        return {}
-    return recipe if isinstance(recipe, dict) else {}
 
 
 def _etags(record: BankRecord, listed: Mapping[str, StoredObject]) -> dict[str, str]:

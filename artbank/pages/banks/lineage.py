@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from artbank.catalog.album import count_changes
-from artbank.pages.banks.entries import BankDetails, Entry, read_recipe
+from artbank.pages.banks.entries import BankDetails, Entry
+from artbank.report.bank_card import read_recipe
 from artbank.report.markdown import plain
 
 _MAX_SHOWN = 50

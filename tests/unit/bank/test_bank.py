@@ -117,7 +117,13 @@ def with_metadata(**values: str) -> bytes:
         (with_header(lambda header: header | {"__metadata__": None}), "expected metadata of texts"),
         ((200_000).to_bytes(8, "little") + b"[" * 200_000, "no bank file.* nested too deeply"),
         (with_metadata(schema="artbank.bank/9"), "expected schema artbank.bank/2, found artbank.bank/9"),
-        (with_metadata(kind="lora"), "bank monet: expected kind tokens.* found kind lora, .* upgrade artbank"),
+        (with_metadata(kind="lora"), "its header has no word; train the bank again"),
+        (with_metadata(kind="lora", word="monet"), "bank monet: expected kind tokens.* found kind lora, .* upgrade"),
+        (
+            with_metadata(kind="lora", word="monet", insert="attention"),
+            "expected a recipe of kind lora, found .* tokens",
+        ),
+        (with_metadata(kind="soft_prompt"), "found kind soft_prompt, .* upgrade artbank"),
         (with_metadata(insert="append"), "whose insert is append; upgrade artbank"),
         (with_metadata(family="flux"), "expected family sd or sdxl, found flux"),
         (with_metadata(encoders="7"), "header cannot be read"),
@@ -140,7 +146,7 @@ def with_metadata(**values: str) -> bytes:
         (with_header(lambda h: h | {"vectors": h["vectors"] | {"shape": [2**40, 2**40]}}), "damaged"),
         (with_header(lambda h: h | {"vectors": h["vectors"] | {"dtype": "F4"}}), "damaged"),
     ],
-    ids=range(22),
+    ids=range(25),
 )
 def test_a_header_that_lies_is_refused_with_a_reason(data: bytes, said: str) -> None:
     with pytest.raises(BankError, match=said):

@@ -1,0 +1,25 @@
+"""The main facts of a bank, for one line of text and for notebooks."""
+
+from __future__ import annotations
+
+from artbank.records import BankRecord
+from artbank.report.bank_card import LORA, describe_content
+from artbank.report.markdown import score_text
+from artbank.runtime.durations import seconds_text
+
+
+def list_facts(record: BankRecord) -> dict[str, str]:
+    """Return the main facts of a bank by their names."""
+    content = {"vectors": f"{record.num_tokens} x {record.width}"}
+    if record.kind == LORA:
+        content = {"content": describe_content(record)}
+    gain = {} if record.clip_style_gain is None else {"style gain": f"{record.clip_style_gain:.2f}"}
+    return {
+        "artworks": str(record.num_artworks),
+        **content,
+        "steps": str(record.steps),
+        "validation loss": score_text(record.validation_loss),
+        **gain,
+        "trained in": seconds_text(record.seconds),
+        "base model": record.base_model,
+    }
