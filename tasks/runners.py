@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.run_config import RunConfig
+from artbank.runtime.cores import CODEC_VARIABLE, count_cores
 from artbank.runtime.processes import shield_children_from_signals
 from tasks import dask_worker
 from tasks.cancellation import stop_on_error
@@ -142,7 +143,7 @@ def _start(config: RunConfig) -> Callable[..., Any]:
     """Return a function that starts a cluster on this machine: one GPU per worker, or an equal share of the cores."""
     gpus = _visible_gpus()
     count = config.num_workers or max(len(gpus), 1)
-    cores = str(max((os.cpu_count() or 1) // count, 1))
+    cores = str(max(count_cores() // count, 1))
     with get_client(sync_client=True) as client:
         server = str(client.api_url).rstrip("/")  # may be temporary: a worker must not start its own
 
@@ -155,7 +156,8 @@ def _start(config: RunConfig) -> Callable[..., Any]:
 
         workers = {}
         for number in range(count):
-            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, "TQDM_DISABLE": "1", "PREFECT_API_URL": server}
+            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, CODEC_VARIABLE: cores}
+            env |= {"TQDM_DISABLE": "1", "PREFECT_API_URL": server}
             if gpus:
                 env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
             options = {"nthreads": 1, "resources": _SLOT, "env": env, "dashboard_address": None}
