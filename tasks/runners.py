@@ -145,7 +145,7 @@ def count_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _start(config: RunConfig, num_threads: int) -> Callable[..., Any]:
+def _start(config: RunConfig, num_threads: int = 1) -> Callable[..., Any]:
     """Return a function that starts a cluster on this machine: one GPU per worker, or an equal share of the cores."""
     gpus = _visible_gpus()
     count = config.num_workers or max(len(gpus), 1)
