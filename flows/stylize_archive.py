@@ -14,7 +14,7 @@ from artbank.errors import ResultsError
 from artbank.runs.gather import Future, format_failures, gather
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
-from artbank.runs.rounds import MAX_ROUNDS, run_rounds
+from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_rounds
 from tasks.alarms import raise_alarms
 from tasks.artifacts import describe_pictures, show_forecast, show_outcome
 from tasks.assets import emit_archive
@@ -119,7 +119,7 @@ def _open_runner(
 ) -> Iterator[tuple[int, Callable[[Sequence[Shard]], Future]]]:
     """Open the runner of a run; yields how many shards one call takes at most, and a function that starts them."""
     if config.deployment is None:
-        with open_runner(config) as submit:
+        with open_runner(config, SHARDS_AT_ONCE) as submit:
             progress.num_workers = submit.num_workers
             yield 1, lambda shards: submit(stylize_shard, config=config, plan=plan, shard=shards[0])
         return

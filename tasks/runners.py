@@ -1,8 +1,8 @@
 """Runs the tasks of a flow: in this process, in worker processes of this machine, or on a Dask cluster.
 
-A worker is one process with one thread and one device. Start the workers of your own cluster like
-that too, one per GPU:
-`DASK_DISTRIBUTED__WORKER__DAEMON=False dask worker ADDRESS --nthreads 1 --nworkers 1 --resources GPU=1`.
+A worker is one process with one device. It has two threads, so that the photos of the next shard are read and decoded
+while the model draws one. Start the workers of your own cluster like that too, one per GPU:
+`DASK_DISTRIBUTED__WORKER__DAEMON=False dask worker ADDRESS --nthreads 2 --nworkers 1 --resources GPU=1`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.run_config import RunConfig
+from artbank.runtime.cores import CODEC_VARIABLE, count_cores
 from artbank.runtime.processes import shield_children_from_signals
 from tasks import dask_worker
 from tasks.cancellation import stop_on_error
@@ -55,7 +56,7 @@ class Runner:
 
     Attributes:
         submit: Submits one task.
-        num_workers: Tasks that run at the same time, one per device.
+        num_workers: Workers, one per device.
     """
 
     submit: Callable[..., PrefectFuture[Any]]
@@ -66,7 +67,7 @@ class Runner:
         return SubmittedTask(self.submit(task, **parameters))
 
 
-_SLOT = {"GPU": 1}  # reserves a whole worker, even one with several threads
+_GPU = "GPU"  # the resource of a worker; its tasks share it, so that a worker with many threads does not do too many
 # Time for a closing worker to finish its batch and release its shard; Dask kills it after 80 % of it.
 _CLOSE_SECONDS = 30.0
 _DASK_LEVEL = "DASK_LOGGING__DISTRIBUTED"  # otherwise Dask logs every connection and every worker that joins or leaves
@@ -81,14 +82,18 @@ _DASK = {
 
 
 @contextmanager
-def open_runner(config: RunConfig) -> Iterator[Runner]:
-    """Open the runner of a run inside a flow run."""
+def open_runner(config: RunConfig, at_once: int = 1) -> Iterator[Runner]:
+    """Open the runner of a run inside a flow run.
+
+    Args:
+        config: The run's configuration.
+        at_once: Tasks that a worker does at the same time, if it has the threads. Only one of them may use the device.
+    """
     kind = config.runner
     if kind == "auto":
         kind = "dask" if count_gpus() > 1 else "threads"
     if kind == "threads":
-        # One shard, or one group of trainings, uses the whole device.
-        with ThreadPoolTaskRunner(max_workers=1) as threads, stop_on_error():
+        with ThreadPoolTaskRunner(max_workers=at_once) as threads, stop_on_error():
             yield Runner(lambda task, **parameters: threads.submit(task, parameters), 1)
         return
     import dask
@@ -100,15 +105,17 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     hide_dask_cancel_race()
     dask_worker.log_lost_connections_in_a_line()
     with dask.config.set(_DASK):
-        runner = DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config))
+        runner = (
+            DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config, at_once))
+        )
         with runner, stop_on_error():
             subscribe(runner.client)
             workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
             # Dask sends a task with a resource limit at once, even to a busy worker, and counts that worker's death
-            # against it. So tasks reserve the resource only where a worker has several threads.
-            is_shared = any(worker["nthreads"] > 1 for worker in workers)
-            with_gpu = [worker for worker in workers if "GPU" in worker["resources"]]
-            slots = {"resources": _SLOT} if is_shared and with_gpu else {}
+            # against it. So tasks reserve the resource only where a worker has more threads than it needs.
+            is_shared = any(worker["nthreads"] > at_once for worker in workers)
+            with_gpu = [worker for worker in workers if _GPU in worker["resources"]]
+            slots = {"resources": {_GPU: 1 / at_once}} if is_shared and with_gpu else {}
 
             def submit(task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
                 with dask.annotate(**slots):
@@ -138,11 +145,11 @@ def count_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _start(config: RunConfig) -> Callable[..., Any]:
+def _start(config: RunConfig, num_threads: int = 1) -> Callable[..., Any]:
     """Return a function that starts a cluster on this machine: one GPU per worker, or an equal share of the cores."""
     gpus = _visible_gpus()
     count = config.num_workers or max(len(gpus), 1)
-    cores = str(max((os.cpu_count() or 1) // count, 1))
+    cores = str(max(count_cores() // count, 1))
     with get_client(sync_client=True) as client:
         server = str(client.api_url).rstrip("/")  # may be temporary: a worker must not start its own
 
@@ -155,10 +162,11 @@ def _start(config: RunConfig) -> Callable[..., Any]:
 
         workers = {}
         for number in range(count):
-            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, "TQDM_DISABLE": "1", "PREFECT_API_URL": server}
+            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, CODEC_VARIABLE: cores}
+            env |= {"TQDM_DISABLE": "1", "PREFECT_API_URL": server}
             if gpus:
                 env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-            options = {"nthreads": 1, "resources": _SLOT, "env": env, "dashboard_address": None}
+            options = {"nthreads": num_threads, "resources": {_GPU: 1}, "env": env, "dashboard_address": None}
             workers[number] = {"cls": PatientNanny, "options": options}
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
         # The thread of the cluster inherits the blocked signals, and so do the workers, which all start from it.

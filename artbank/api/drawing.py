@@ -20,12 +20,13 @@ from artbank.archive.drawn_pictures import ScoredPicture
 from artbank.archive.photo_reader import DecodedPhoto, too_large_error
 from artbank.diffusion.base_model import load_base_model
 from artbank.errors import ImageError
-from artbank.images.pool import DecodeOptions, count_cores, decode_photo
+from artbank.images.pool import DecodeOptions, decode_photo
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import StylizeRecipe
 from artbank.records import PhotoTask
 from artbank.results.filenames import output_name
 from artbank.run_config import RunConfig
+from artbank.runtime.cores import count_cores
 from artbank.runtime.prefetch import prefetch
 from artbank.scoring.scores import Scores
 from artbank.scoring.spread import ScoreBounds

@@ -20,7 +20,7 @@ from artbank.runs.gather import format_failures, gather
 from artbank.runs.local_runner import LocalRunner
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
-from artbank.runs.rounds import run_rounds
+from artbank.runs.rounds import SHARDS_AT_ONCE, run_rounds
 from artbank.runtime.stages import show_stage
 from artbank.store.objects import Store
 from artbank.store.retries import retry_transient
@@ -39,7 +39,7 @@ def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
 
 
 def stylize_archive(config: StylizeConfig) -> Outcome:
-    """Stylize every photo that lacks a picture, one shard after the other; run it again to resume.
+    """Stylize every photo that lacks a picture, shard by shard; run it again to resume.
 
     Failed shards are done again in further rounds. An error of a store is retried.
 
@@ -76,7 +76,7 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
         if isinstance(end, Tally):
             progress.record_tallies({name: end})
 
-    with LocalRunner() as runner:
+    with LocalRunner(SHARDS_AT_ONCE) as runner:
 
         def run_all(left: Collection[Shard]) -> dict[str, Exception]:
             work = partial(_stylize_shard, config, plan, runner, progress)
@@ -94,7 +94,7 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
 def _stylize_shard(
     config: StylizeConfig, plan: StylizePlan, runner: LocalRunner, progress: RunProgress, shard: Shard
 ) -> Tally:
-    """Stylize the photos of one shard in the runner's thread, then commit its part."""
+    """Stylize the photos of one shard in a thread of the runner, then commit its part."""
     from artbank.archive.shard import stylize_shard  # which loads PyTorch
 
     def show(done: int, total: int) -> None:

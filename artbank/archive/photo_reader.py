@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from artbank.archive.photo_captions import PhotoCaption, choose_caption
+from artbank.archive.shard_turns import SharedWindow
 from artbank.errors import ImageError
 from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
@@ -111,13 +112,14 @@ class PhotoReader:
             codecs: The decoder processes.
             options: How to decode.
             max_bytes: Larger files are rejected without reading them.
-            count: Photos that are read ahead, and as many that are decoded ahead.
+            count: Photos that are read ahead, and as many that are decoded ahead, by all calls of `read` together.
         """
         self._archive = archive
         self._codecs = codecs
         self._options = options
         self._max_bytes = max_bytes
         self._count = count
+        self._decoded = SharedWindow(count + 1, _BYTES_AHEAD)
 
     def read(
         self,
@@ -125,7 +127,8 @@ class PhotoReader:
         known: Known,
         attempt: Attempt,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> Iterator[PhotoRead]:
+        on_all_started: Callable[[], None] = lambda: None,
+    ) -> Generator[PhotoRead, None, None]:
         """Yield each photo, decoded, rejected or unchanged, in order. Files that the store cannot deliver come last.
 
         Args:
@@ -133,6 +136,7 @@ class PhotoReader:
             known: Rows of photos whose content may be unchanged, from `Manifest.known_rows`.
             attempt: The attempt at this shard. From the fourth on, files that the store cannot deliver are rejected.
             should_stop: Asked while a file is waited for.
+            on_all_started: Called when the last photo is being decoded.
 
         Raises:
             OSError: The store failed.
@@ -140,15 +144,19 @@ class PhotoReader:
         """
         limits: dict[str, Any] = {"depth": self._count, "max_weight": _BYTES_AHEAD}
         undelivered: list[_File] = []
-        with self._open_readers(should_stop) as read:
+        with self._open_readers(should_stop) as read, self._decoded.open(should_stop) as start_decoding:
 
             def start(task: PhotoTask) -> GetResult[_File]:
                 return partial(result_or_stop, read(task), should_stop)
 
             files = prefetch(tasks, start, weigh=_weigh_task, queue="read", **limits)
             delivered = _drop_undelivered(files, undelivered, may_retry=attempt.mark.number < _LAST_ATTEMPT)
-            decode = partial(self._decode, known, attempt)
-            yield from prefetch(delivered, decode, weigh=_weigh_file, queue="decode", **limits)
+
+            def decode(file: _File) -> GetResult[PhotoRead]:
+                return start_decoding(_weigh_file(file), partial(self._decode, known, attempt, file))
+
+            files = _then(delivered, on_all_started)
+            yield from prefetch(files, decode, weigh=_weigh_file, queue="decode", **limits)
         for file in undelivered:
             yield RejectedPhoto(file.task, None, _explain(file.data))
 
@@ -220,6 +228,12 @@ def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_r
     if undelivered and not num_delivered:
         assert isinstance(undelivered[0].data, Exception)
         raise undelivered[0].data
+
+
+def _then(files: Iterable[_File], call: Callable[[], None]) -> Iterator[_File]:
+    """Yield the files, then make a call."""
+    yield from files
+    call()
 
 
 def _explain(error: bytes | Exception) -> ImageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from artbank.archive.drawing_resources import DrawingResources, make_decode_options
 from artbank.archive.photo_reader import PhotoReader
 from artbank.archive.plan import StylizePlan
+from artbank.archive.shard_turns import ShardTurns
 from artbank.archive.stores import RunStores
 from artbank.archive.style_leases import WriteGuard
 from artbank.archive.styles import load_style
@@ -56,6 +57,7 @@ class RunResources:
             max_bytes=config.max_bytes,
             count=2 * self.batch_size,
         )
+        self.turns = ShardTurns()
         self._manifest: Manifest | None = None
         self._guard = WriteGuard(self.stores.output, plan.run_id, [style.name for style in plan.styles])
 

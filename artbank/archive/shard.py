@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 
 from artbank.archive.picture_rows import FinishedRow
 from artbank.archive.plan import StylizePlan
@@ -41,6 +42,7 @@ def stylize_shard(
     """Stylize, score and write the photos of one shard, then commit its part.
 
     Running it twice writes the same objects, so a retry needs no clean-up. A committed shard is skipped.
+    A second thread may call it for the next shard, whose photos are then decoded while the model draws this one.
 
     Args:
         config: The run's configuration.
@@ -72,8 +74,8 @@ def stylize_shard(
     pipeline = ShardPipeline(run, shard.id, attempt, should_stop)
     total = sum(len(task.styles) for task in tasks)
     try:
-        batches = pipeline.run(tasks, manifest.known_rows(shard))
-        finished = [one for batch in _reported(batches, shard.id, total, progress) for one in batch]
+        with closing(pipeline.run(tasks, manifest.known_rows(shard))) as batches:
+            finished = [one for batch in _reported(batches, shard.id, total, progress) for one in batch]
         run.check_lease()
     except (ArtbankError, StopRequested) as error:
         logger.info("shard %s released for another worker: %s", shard.id, error)

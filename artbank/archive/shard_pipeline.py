@@ -1,13 +1,15 @@
 """The pipeline of a shard: read -> decode -> draw -> score -> encode -> write.
 
 The stages are generators, and they overlap: while the model draws one batch, the photos of the next are
-read and decoded, and the pictures of the last are encoded and written.
+read and decoded, and the pictures of the last are encoded and written. Two shards overlap too, see `shard_turns`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import chain
 
 from artbank.archive.batch_drawing import BatchDrawer, cut_batches
 from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture
@@ -51,7 +53,7 @@ class ShardPipeline:
         self._without_picture: list[FinishedRow] = []  # unchanged, rejected and failed photos, in order
         self._packed: list[PackedPicture] = []  # pictures for the containers
 
-    def run(self, tasks: Sequence[PhotoTask], known: Known) -> Iterator[list[FinishedRow]]:
+    def run(self, tasks: Sequence[PhotoTask], known: Known) -> Generator[list[FinishedRow], None, None]:
         """Stylize the photos of a shard; yield their rows as they are finished, one per photo and style.
 
         Rows of photos that get no new picture come last.
@@ -64,11 +66,18 @@ class ShardPipeline:
             OSError: The store failed.
             StopRequested: `should_stop` returned True.
         """
-        photos = self._run.reader.read(tasks, known, self._attempt, self._should_stop)  # reads and decodes
-        drawn = self._draw(self._decoded(photos))
-        scored = self._score(drawn)
-        encoded = self._encode(scored)
-        yield from self._write(encoded)
+        reader, stop = self._run.reader, self._should_stop
+        with (
+            self._run.turns.open(stop) as turn,
+            closing(reader.read(tasks, known, self._attempt, stop, turn.end_reading)) as photos,
+        ):
+            batches = cut_batches(self._decoded(photos), self._run.batch_size)
+            first = next(batches, [])  # the shard before may still use the model
+            turn.wait_for_model()
+            drawn = self._draw(chain([first] if first else [], batches))
+            scored = self._score(drawn, turn.end)
+            encoded = self._encode(scored)
+            yield from self._write(encoded)
         self._attempt.clear_current()
         self._write_containers()
         if self._without_picture:
@@ -84,9 +93,9 @@ class ShardPipeline:
             else:
                 self._without_picture += self._rows.failed(one.task, one.task.styles, one.digest, one.error)
 
-    def _draw(self, photos: Iterable[DecodedPhoto]) -> Iterator[DrawnBatch]:
-        """Draw photos in batches of equal size and styles; poison photos are drawn alone or quarantined."""
-        for batch in cut_batches(photos, self._run.batch_size):
+    def _draw(self, batches: Iterable[list[DecodedPhoto]]) -> Iterator[DrawnBatch]:
+        """Draw batches of equal size and styles; poison photos are drawn alone or quarantined."""
+        for batch in batches:
             self._quarantine(batch)
             for keys in self._attempt.groups([one.photo.key for one in batch]):
                 if self._should_stop():
@@ -109,10 +118,11 @@ class ShardPipeline:
             self._without_picture += self._rows.failed(photo.task, [style], photo.digest, error)
         return drawn
 
-    def _score(self, batches: Iterable[DrawnBatch]) -> Iterator[list[ScoredPicture]]:
-        """Score pictures, style by style, and draw those again that do not reach the recipe's goal."""
+    def _score(self, batches: Iterable[DrawnBatch], on_end: Callable[[], None]) -> Iterator[list[ScoredPicture]]:
+        """Score pictures, style by style, and draw those again that do not reach the recipe's goal; then call back."""
         for batch in batches:
             yield from self._drawer.score(batch)
+        on_end()
 
     def _encode(
         self, scored: Iterable[list[ScoredPicture]]

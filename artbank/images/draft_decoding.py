@@ -34,12 +34,15 @@ class _Rule:
     any_chroma: bool
 
 
-# Measured on 69 photos at 8 qualities and 11 sizes: 4,532 of them were scaled, none gave less than 50 dB.
+# The first four: measured on 69 photos at 8 qualities and 11 sizes; 4,532 were scaled, none gave less than 50 dB. The
+# last two: measured on 25 photos at 4 qualities and 3 kinds of chroma; 170 were scaled, none gave less than 51 dB.
 _RULES = (
     _Rule(scale=4, min_ratio=4.0, max_detail=2.0, any_chroma=False),
     _Rule(scale=2, min_ratio=6.0, max_detail=4.0, any_chroma=True),
     _Rule(scale=2, min_ratio=4.0, max_detail=2.0, any_chroma=True),
     _Rule(scale=2, min_ratio=2.75, max_detail=0.6, any_chroma=False),
+    _Rule(scale=2, min_ratio=2.25, max_detail=0.3, any_chroma=False),
+    _Rule(scale=2, min_ratio=1.9, max_detail=0.1, any_chroma=True),
 )
 
 

@@ -17,6 +17,10 @@ LEVELS = np.array([10.0, 30.0, 50.0, 70.0, 90.0])  # of L, at which a collection
 NUM_TONES = len(LEVELS)
 NUM_SHARES = len(SHARES)
 PRIOR = 0.02  # share of all pixels that a level without pixels borrows from the whole collection
+_STRIP_PIXELS = 2**15
+_NUM_BINS = 16_001  # of lightness, with 0 and 100 in the middle of the first and the last
+_BIN_WIDTH = 100 / (_NUM_BINS - 1)
+_BIN_RANGE = (-_BIN_WIDTH / 2, 100 + _BIN_WIDTH / 2)
 
 Three = tuple[float, float, float]
 
@@ -49,13 +53,13 @@ class Palette:
     @classmethod
     def measure(cls, images: list[np.ndarray]) -> Self:
         """Measure images, with equal weights; the standard deviation is that of all images together."""
-        labs = [_to_lab(image) for image in images]
-        moments = [_moments(lab) for lab in labs]
-        mean = np.mean([own_mean for own_mean, _ in moments], 0)
-        variance = np.mean([own_variance + (own_mean - mean) ** 2 for own_mean, own_variance in moments], 0)
-        sums = np.mean([_sum_by_level(lab) for lab in labs], 0)
+        own = [_Colours.count(image) for image in images]
+        mean = np.mean([colours.mean for colours in own], 0)
+        variance = np.mean([colours.variance + (colours.mean - mean) ** 2 for colours in own], 0)
+        sums = np.mean([colours.levels for colours in own], 0)
+        lightness = np.mean([colours.quantiles(SHARES) for colours in own], 0)
         whole = np.array([1.0, mean[1], mean[2], variance[1:].sum() + mean[1] ** 2 + mean[2] ** 2])
-        return cls(_three(mean), _three(np.sqrt(variance)), _tones(sums + PRIOR * whole), _quantiles(labs))
+        return cls(_three(mean), _three(np.sqrt(variance)), _tones(sums + PRIOR * whole), tuple(map(float, lightness)))
 
     @classmethod
     def mix(cls, palettes: list[tuple[Self, float]]) -> Self:
@@ -95,18 +99,64 @@ def _unity(chroma: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return chroma**2 / np.maximum(chroma**2 + spread**2, _MIN_STD)
 
 
-def _sum_by_level(lab: np.ndarray) -> np.ndarray:
-    """Return for each level the shares of pixels, their a, b and squared chroma, [levels, 4]; all shares sum to 1."""
-    flat = lab.reshape(-1, 3).astype(np.float64)
-    distance = np.abs(np.clip(flat[:, :1], LEVELS[0], LEVELS[-1]) - LEVELS) / (LEVELS[1] - LEVELS[0])
-    shares = np.clip(1 - distance, 0, None)  # [pixels, levels]
-    facts = np.column_stack([np.ones(len(flat)), flat[:, 1], flat[:, 2], (flat[:, 1:] ** 2).sum(1)])
-    return shares.T @ facts / len(flat)
+@dataclass(frozen=True)
+class _Colours:
+    """The colours of one image, as means over its pixels.
+
+    Attributes:
+        mean: [3] of L, a and b.
+        variance: [3] of L, a and b.
+        levels: [levels, 4] for each level the shares of pixels, their a, b and squared chroma; all shares sum to 1.
+        histogram: [_NUM_BINS] pixels by lightness.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    levels: np.ndarray
+    histogram: np.ndarray
+
+    @classmethod
+    def count(cls, image: np.ndarray) -> Self:
+        """Count the pixels of an image in strips, which stay in the processor's cache."""
+        pivot = _to_lab(image[:1]).mean((0, 1), keepdims=True)[0].T  # [3, 1]; near the mean, so that little cancels
+        sums, squares, levels = np.zeros(3), np.zeros(3), np.zeros((NUM_TONES, 4))
+        histogram = np.zeros(_NUM_BINS)
+        num_rows = max(_STRIP_PIXELS // image.shape[1], 1)
+        for top in range(0, image.shape[0], num_rows):
+            lab = _to_lab(image[top : top + num_rows]).reshape(-1, 3)
+            lightness, a, b = planes = np.ascontiguousarray(lab.T)
+            levels += _sum_by_level(lightness, a, b)
+            histogram += cv2.calcHist([lightness], [0], None, [_NUM_BINS], [*_BIN_RANGE]).ravel()
+            planes -= pivot
+            sums += planes.sum(1)
+            squares += np.square(planes, out=planes).sum(1)
+        num_pixels = image.shape[0] * image.shape[1]
+        mean = sums / num_pixels
+        variance = np.maximum(squares / num_pixels - mean**2, 0)
+        return cls(mean + pivot[:, 0], variance, levels / num_pixels, histogram)
+
+    def quantiles(self, shares: np.ndarray) -> np.ndarray:
+        """Return the lightness at each share of the pixels, to half of `_BIN_WIDTH`."""
+        last_ranks = np.cumsum(self.histogram)
+        positions = shares * (last_ranks[-1] - 1)
+        below, above = (np.searchsorted(last_ranks, edge(positions), side="right") for edge in (np.floor, np.ceil))
+        return _BIN_WIDTH * (below + (above - below) * (positions - np.floor(positions)))
 
 
-def _quantiles(labs: list[np.ndarray]) -> tuple[float, ...]:
-    """Return the lightness at each share of the pixels, averaged over images."""
-    return tuple(map(float, np.mean([np.quantile(lab[..., 0], SHARES) for lab in labs], 0)))
+def _sum_by_level(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return for each level the pixels, their a, b and squared chroma, [levels, 4]; a pixel counts for its nearest two.
+
+    All arguments are float32 [pixels].
+    """
+    facts = np.stack([np.ones_like(a), a, b, a * a + b * b])
+    place = (np.clip(lightness, LEVELS[0], LEVELS[-1]) - LEVELS[0]) / (LEVELS[1] - LEVELS[0])  # 0..levels - 1
+    sums = []
+    for number in range(NUM_TONES):
+        share = np.abs(place - number)
+        np.subtract(1, share, out=share)
+        np.maximum(share, 0, out=share)
+        sums.append(facts @ share)
+    return np.array(sums, np.float64)
 
 
 def _tones(sums: np.ndarray) -> tuple[Tone, ...]:
@@ -118,11 +168,6 @@ def _tones(sums: np.ndarray) -> tuple[Tone, ...]:
 
 def _to_lab(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-
-
-def _moments(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    flat = lab.reshape(-1, 3).astype(np.float64)
-    return flat.mean(0), flat.var(0)
 
 
 def _three(values: np.ndarray) -> Three:

@@ -7,7 +7,6 @@ one worker only and is returned at its working size.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -19,6 +18,7 @@ from functools import partial
 from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
@@ -31,6 +31,7 @@ from artbank.images.photo_detail import enlarge, extract_detail
 from artbank.images.photo_metadata import read_photo_metadata
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import Alpha, Mark, Metadata, OutputSize
+from artbank.runtime.cores import count_codec_processes
 from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.prefetch import GetResult
 from artbank.runtime.processes import TERMINAL_SIGNALS, ChildRegister, shield_children_from_signals
@@ -38,7 +39,6 @@ from artbank.runtime.telemetry import Stage, record_stage
 
 T = TypeVar("T")
 
-_MAX_PROCESSES = 8
 CONSTS.term_timeout = 0.0  # kill workers at once: they ignore SIGTERM, and hold nothing
 _ENCODE_SECONDS = 600.0  # far above the time for the largest picture; stops only what would never end
 
@@ -138,17 +138,18 @@ class CodecPool:
         """Create the pool; starts no process yet.
 
         Args:
-            num_processes: Number of workers; by default one per core that this process may use, at most 8.
+            num_processes: Number of workers; see `count_codec_processes` for the default.
 
         Raises:
-            ConfigError: This process is a daemon, which cannot have child processes.
+            ConfigError: This process is a daemon, which cannot have child processes; or the number in the environment
+                is none.
         """
         if multiprocessing.current_process().daemon:
             raise ConfigError(
                 "expected a process that can start others, found a daemonic one; "
                 "start Dask's workers with DASK_DISTRIBUTED__WORKER__DAEMON=False"
             )
-        self._num_processes = num_processes or count_cores()
+        self._num_processes = num_processes or count_codec_processes()
         self._lock = threading.Lock()
         self._pool = self._make_pool()
 
@@ -216,7 +217,7 @@ class CodecPool:
     def _make_pool(self) -> ProcessPool:
         self._workers = ChildRegister()
         context: Any = self._workers  # the type hint asks for the module
-        return ProcessPool(max_workers=self._num_processes, context=context, initializer=_ignore_stops)
+        return ProcessPool(max_workers=self._num_processes, context=context, initializer=_prepare_worker)
 
 
 @LoadOnce
@@ -279,20 +280,12 @@ def finish_picture(job: EncodeJob) -> Picture:
     return Picture(enlarge(job.rgb, job.photo, job.size, job.detail, job.detail_weight), alpha)
 
 
-def count_cores() -> int:
-    """Return the number of cores that this process may use, 1..8; OMP_NUM_THREADS overrides it."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given):
-        cores = int(given)
-    elif hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return min(cores, _MAX_PROCESSES)
+def _prepare_worker() -> None:
+    """Set up a worker process: it uses one core, and ignores a SIGTERM to all processes at once.
 
-
-def _ignore_stops() -> None:
-    """Ignore a SIGTERM to all processes at once: a decoder that it ends looks as if its photo had crashed it."""
+    A decoder that such a signal ends looks as if its photo had crashed it.
+    """
+    cv2.setNumThreads(1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 

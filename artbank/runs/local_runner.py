@@ -1,4 +1,4 @@
-"""Runs the work of a run in one thread of this process, so that Ctrl-C stops it between two steps."""
+"""Runs the work of a run in threads of this process, so that Ctrl-C stops it between two steps."""
 
 from __future__ import annotations
 
@@ -24,16 +24,20 @@ class LocalWork:
 
 
 class LocalRunner:
-    """Does one piece of work after the other in a thread; open it as a context.
+    """Does the work in threads, in the order in which it is submitted; open it as a context.
 
     Attributes:
         is_stopping: Whether the work should stop, because an exception such as Ctrl-C has left the block.
     """
 
-    def __init__(self) -> None:
-        """Start the thread with the first work."""
+    def __init__(self, num_threads: int = 1) -> None:
+        """Start a thread with the first work.
+
+        Args:
+            num_threads: Pieces of work that are under way at the same time, at most.
+        """
         self.is_stopping = False
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="artbank-run")
+        self._threads = ThreadPoolExecutor(max_workers=num_threads, thread_name_prefix="artbank-run")
 
     def __enter__(self) -> LocalRunner:
         return self

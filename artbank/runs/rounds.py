@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 MAX_ROUNDS = 6
 """A poison photo is identified in the fourth attempt at its shard, see `artbank.results.attempts`."""
 
+SHARDS_AT_ONCE = 2
+"""Shards that a worker has begun: one is drawn, the next is read and decoded meanwhile."""
+
 _MAX_RETRIED = 16  # shards; if more than these fail twice, the cause is not a photo, so further rounds will not help
 
 

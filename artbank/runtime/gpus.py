@@ -23,17 +23,10 @@ def guess_device_type() -> str:
         return "mps" if platform.machine() == "arm64" else "cpu"
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1") or _is_built_for_cpu():
         return "cpu"
-    return "cuda" if _ROCM.exists() or _count_nvidia_gpus() else "cpu"
+    return "cuda" if _ROCM.exists() or count_nvidia_gpus() else "cpu"
 
 
-def _is_built_for_cpu() -> bool:
-    try:
-        return version("torch").endswith("+cpu")
-    except PackageNotFoundError:
-        return False
-
-
-def _count_nvidia_gpus() -> int:
+def count_nvidia_gpus() -> int:
     """Return the number of GPUs that NVIDIA's driver has; 0 without a driver."""
     try:
         driver = ctypes.CDLL(_DRIVER)
@@ -46,3 +39,10 @@ def _count_nvidia_gpus() -> int:
         return count.value if driver.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0 else 0
     finally:
         driver.nvmlShutdown()
+
+
+def _is_built_for_cpu() -> bool:
+    try:
+        return version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False

@@ -41,11 +41,22 @@ def fail_on(function: Callable[..., Any], error: Exception, *numbers: int) -> Ca
     return spy
 
 
+def fail_for(shard: str, error: Exception, *numbers: int) -> Callable[..., Any]:
+    """Return `ledger.commit`, which fails in some of the attempts at a shard, counted from 1; two are under way."""
+    commit = ledger.commit
+    fail = fail_on(commit, error, *numbers)
+
+    def spy(output: Store, shard_id: str, *args: Any) -> Any:
+        return (fail if shard_id.endswith(shard) else commit)(output, shard_id, *args)
+
+    return spy
+
+
 def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(archive.output)
-    cut = fail_on(ledger.commit, RuntimeError("a power cut"), 1, *range(3, 8))  # the first shard, in every round
+    cut = fail_for("-00000", RuntimeError("a power cut"), *range(1, 7))  # in every round
     monkeypatch.setattr(ledger, "commit", cut)
     broken = run(stylize_archive, archive.config(shard_size=2))
     with pytest.raises(ResultsError, match=r"1 of 2 shards failed: \w+-00000 \(RuntimeError: a power cut\); run it"):
@@ -59,7 +70,7 @@ def test_a_run_that_broke_off_before_its_part_is_completed_by_the_next(
 
 def test_a_shard_whose_worker_was_lost_gets_a_second_round(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(archive.output)
-    monkeypatch.setattr(ledger, "commit", fail_on(ledger.commit, RuntimeError("the worker died"), 1))
+    monkeypatch.setattr(ledger, "commit", fail_for("-00000", RuntimeError("the worker died"), 1))
     state = run(stylize_archive, archive.config(shard_size=2))
     assert (state.result().num_done, state.result().num_failed) == (3, 1)
     assert any(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from artbank.archive.plan import plan_archive
+from artbank.archive.run_resources import load_resources
 from artbank.archive.shard import stylize_shard
 from artbank.archive.styles import load_style
 from artbank.errors import StopRequested
@@ -126,7 +128,7 @@ def test_pictures_at_the_photos_own_size_say_so(photos: Store, shelf: str) -> No
 
 
 def test_a_shard_that_is_asked_to_stop_is_given_back_before_its_next_batch(photos: Store, shelf: str) -> None:
-    config, asks = asked(photos, shelf), iter([False, True])
+    config, asks = asked(photos, shelf), chain([False], repeat(True))
     plan, [shard], _ = plan_archive(config)
     with pytest.raises(StopRequested):
         stylize_shard(config, plan, shard, should_stop=lambda: next(asks))
@@ -175,6 +177,7 @@ def test_another_worker_may_be_at_the_same_shard(photos: Store, shelf: str) -> N
     def interfere(done: int, total: int) -> None:
         if not again:
             again.append(0)
+            load_resources.clear()  # the other worker has its own
             again[0] = stylize_shard(config, plan, shard)
 
     assert stylize_shard(config, plan, shard, interfere) == 6 and again == [6]
@@ -191,6 +194,7 @@ def test_who_comes_late_leaves_the_containers_of_a_shard_alone(photos: Store, sh
     def interfere(done: int, total: int) -> None:
         if not trimmed:
             trimmed.append(Path())
+            load_resources.clear()  # who comes late is another worker
             assert stylize_shard(config, plan, shard) == 6
             [trimmed[0]] = (Path(config.output_uri) / "novak").iterdir()
             trimmed[0].write_bytes(b"trimmed")
@@ -200,7 +204,7 @@ def test_who_comes_late_leaves_the_containers_of_a_shard_alone(photos: Store, sh
 
 
 def test_no_container_is_written_before_all_its_pictures_are_there(photos: Store, shelf: str) -> None:
-    config, asks = asked(photos, shelf, format="webdataset"), iter([False, True])
+    config, asks = asked(photos, shelf, format="webdataset"), chain([False], repeat(True))
     plan, [shard], _ = plan_archive(config)
     with pytest.raises(StopRequested):
         stylize_shard(config, plan, shard, should_stop=lambda: next(asks))

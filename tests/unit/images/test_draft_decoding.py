@@ -116,6 +116,15 @@ def test_no_more_is_decoded_than_shows(
     assert (photo.width_px, photo.height_px) == (4000, 3000)
 
 
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0"])
+def test_a_photo_of_little_detail_4_times_as_large_is_decoded_at_half_its_size(
+    decoded: list[tuple[int, int]], subsampling: str
+) -> None:
+    data = save(draw(2000, 1500, grain=0.0), quality=60, subsampling=subsampling)
+    assert check(data, 375) >= LEAST_DB
+    assert (1000, 750) in decoded
+
+
 def test_fine_detail_close_to_the_working_size_is_decoded_whole(decoded: list[tuple[int, int]]) -> None:
     open_alone(save(draw(grain=40.0), quality=95), 512)
     assert decoded == [(4000, 3000)]

@@ -24,7 +24,7 @@ def test_a_gpu_counts_if_it_is_visible_and_torch_is_built_for_it(
 ) -> None:
     monkeypatch.setattr(gpus.sys, "platform", "linux")
     monkeypatch.setattr(gpus, "_is_built_for_cpu", lambda: is_for_cpu)
-    monkeypatch.setattr(gpus, "_count_nvidia_gpus", lambda: count)
+    monkeypatch.setattr(gpus, "count_nvidia_gpus", lambda: count)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
