@@ -31,8 +31,8 @@ def run_demo(folder: Path) -> str:
     _say("3 to 5 minutes on 2 CPU cores: 3 banks together, then 36 pictures")
     lay_out(root)
     _say(f"gallery and photos are in {root.uri}")
-    from flows.stylize_archive import stylize_archive
-    from flows.train_banks import train_banks
+    from artbank_prefect.flows.stylize_archive import stylize_archive
+    from artbank_prefect.flows.train_banks import train_banks
 
     start_server()
     train_banks(TrainConfig(gallery_uri=root.uri_of("gallery"), store_uri=root.uri_of("store")))

@@ -35,7 +35,7 @@ def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | Train
     if is_local or (_uses_private_server() and not local_run.forecast_training(config).collections):
         _log_to_console()
         return local_run.train_banks(config)
-    from flows.train_banks import train_banks
+    from artbank_prefect.flows.train_banks import train_banks
 
     start_server()
     return train_banks(config)
@@ -57,7 +57,7 @@ def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | Stylize
     if is_local or (_uses_private_server() and not local_run.forecast_stylizing(config).num_tasks):
         _log_to_console()
         return local_run.stylize_archive(config)
-    from flows.stylize_archive import stylize_archive
+    from artbank_prefect.flows.stylize_archive import stylize_archive
 
     start_server()
     return stylize_archive(config)

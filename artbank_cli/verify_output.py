@@ -70,7 +70,7 @@ def repair_output(report: Report) -> RepairSummary:
     _show_what_the_output_names(repair)
     left = []
     if repair.configs:
-        from flows.stylize_archive import stylize_archive
+        from artbank_prefect.flows.stylize_archive import stylize_archive
 
         start_server()
         for config in repair.configs:

@@ -22,9 +22,9 @@ from prefect.tasks import Task
 
 from artbank.run_config import RunConfig
 from artbank.runtime.processes import shield_children_from_signals
-from tasks import dask_worker
-from tasks.cancellation import stop_on_error
-from tasks.progress import subscribe
+from artbank_prefect.tasks import dask_worker
+from artbank_prefect.tasks.cancellation import stop_on_error
+from artbank_prefect.tasks.progress import subscribe
 
 _WAKE_SECONDS = 1.0
 
