@@ -69,7 +69,7 @@ mini-sheets: $(READY)
 lock: $(READY)
 	$(BIN)/uv lock -q
 	$(BIN)/uv export $(EXPORT) -o requirements.txt
-	$(BIN)/uv export $(EXPORT) --no-dev -o requirements-runtime.txt
+	$(BIN)/uv export $(EXPORT) --no-dev --no-extra docs -o requirements-runtime.txt
 	rm uv.lock
 
 clean:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from artbank.errors import ConfigError
+from artbank.runtime.extras import require_extra
 from artbank_cli.environment import quiet_prefect
 from artbank_cli.options import StoreOption
 from artbank_cli.place_options import GalleryOption, OutputOption, PhotosOption
@@ -70,6 +71,7 @@ def deploy(
     """
     _check_choices("--pools", [pools], _KINDS)
     _check_choices("--only", only or [], _STORIES)
+    require_extra("prefect", "prefect", "artbank deploy")
     quiet_prefect()
     from artbank_cli.deployment.deploy import make_deployment
 

@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from artbank.run_config import RunConfig
+from artbank.runtime.extras import is_installed, require_extra
 from artbank.runtime.processes import shield_children_from_signals
 from artbank_prefect.tasks import dask_worker
 from artbank_prefect.tasks.cancellation import stop_on_error
@@ -86,11 +87,15 @@ def open_runner(config: RunConfig) -> Iterator[Runner]:
     kind = config.runner
     if kind == "auto":
         kind = "dask" if count_gpus() > 1 else "threads"
+        if kind == "dask" and not is_installed("prefect_dask"):
+            kind = "threads"
+            logging.getLogger("artbank").warning("uses one GPU of several; pip install 'artbank[dask]' to use all")
     if kind == "threads":
         # One shard, or one group of trainings, uses the whole device.
         with ThreadPoolTaskRunner(max_workers=1) as threads, stop_on_error():
             yield Runner(lambda task, **parameters: threads.submit(task, parameters), 1)
         return
+    require_extra("prefect_dask", "dask", f"runner {kind}")
     import dask
     from prefect_dask import DaskTaskRunner
 
