@@ -37,6 +37,7 @@ RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
 COPY pyproject.toml README.md LICENSE /opt/artbank/
 COPY artbank /opt/artbank/artbank
 COPY artbank_cli /opt/artbank/artbank_cli
+COPY artbank_prefect /opt/artbank/artbank_prefect
 COPY flows /opt/artbank/flows
 COPY tasks /opt/artbank/tasks
 COPY deployments /opt/artbank/deployments

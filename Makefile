@@ -21,10 +21,10 @@ $(READY): pyproject.toml requirements.txt
 demo: $(READY)
 	$(BIN)/artbank demo build/demo
 
-# Put work pools, automations and the flows on the Prefect server at PREFECT_API_URL; docs/deploy.md says how to choose.
+# `artbank deploy`: work pools, automations and flows go to the Prefect server at PREFECT_API_URL; see docs/deploy.md.
 POOLS ?= process
 deploy: $(READY)
-	$(BIN)/python deployments/deploy.py --pools $(POOLS) $(if $(GPUS),--gpus $(GPUS)) $(if $(NOTIFY),--notify '$(NOTIFY)')
+	$(BIN)/artbank deploy --pools $(POOLS) $(if $(GPUS),--gpus $(GPUS)) $(if $(NOTIFY),--notify '$(NOTIFY)')
 
 # Secrets for compose.yaml, in .env.
 env:
@@ -69,7 +69,7 @@ mini-sheets: $(READY)
 lock: $(READY)
 	$(BIN)/uv lock -q
 	$(BIN)/uv export $(EXPORT) -o requirements.txt
-	$(BIN)/uv export $(EXPORT) --no-dev -o requirements-runtime.txt
+	$(BIN)/uv export $(EXPORT) --no-dev --no-extra docs -o requirements-runtime.txt
 	rm uv.lock
 
 clean:

@@ -15,7 +15,7 @@ from artbank.recipes import StylizeRecipe
 from artbank.runs.outcome import Outcome
 from artbank.store.objects import Store
 from artbank_cli.output import say
-from artbank_cli.server import start_server
+from artbank_cli.runs import run_stylizing, run_training
 
 NUM_ARTWORKS = 16
 PAINTERS = HELD_OUT[:3]
@@ -31,19 +31,16 @@ def run_demo(folder: Path) -> str:
     _say("3 to 5 minutes on 2 CPU cores: 3 banks together, then 36 pictures")
     lay_out(root)
     _say(f"gallery and photos are in {root.uri}")
-    from flows.stylize_archive import stylize_archive
-    from flows.train_banks import train_banks
-
-    start_server()
-    train_banks(TrainConfig(gallery_uri=root.uri_of("gallery"), store_uri=root.uri_of("store")))
-    outcome = stylize_archive(
+    run_training(TrainConfig(gallery_uri=root.uri_of("gallery"), store_uri=root.uri_of("store")), is_local=False)
+    outcome = run_stylizing(
         StylizeConfig(
             archive_uri=root.uri_of("photos"),
             output_uri=root.uri_of("output"),
             store_uri=root.uri_of("store"),
             styles=PAINTERS,
             recipe=StylizeRecipe(resolution_px=SIDE_PX),
-        )
+        ),
+        is_local=False,
     )
     assert isinstance(outcome, Outcome)
     outcome.check_made(root.uri_of("output"))

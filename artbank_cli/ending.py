@@ -28,7 +28,7 @@ from artbank_cli.output import say
 
 DONE, FAILED, WRONG_PARAMETER, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _BROKEN_PIPE = 141  # as if SIGPIPE had ended it
-_OWN_FOLDERS = ("artbank", "artbank_cli", "flows", "tasks")
+_OWN_FOLDERS = ("artbank", "artbank_cli", "artbank_prefect")
 _GO_ON = "run the same command again to go on"
 
 

@@ -24,6 +24,7 @@ from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.compare import compare
 from artbank_cli.dataset import dataset
+from artbank_cli.deploy import deploy
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
@@ -31,6 +32,7 @@ from artbank_cli.exporting import export
 from artbank_cli.help_pages import HelpedCommand, HelpedGroup
 from artbank_cli.options import SHORT, JsonOption, LocalOption, ParametersOption, StoreOption, add_options, build_config
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
+from artbank_cli.place_options import GalleryOption, OutputOption, PhotosOption
 from artbank_cli.runs import run_stylizing, run_training
 from artbank_cli.sign import sign
 from artbank_cli.stage_display import show_stages
@@ -139,16 +141,11 @@ def _field(name: str) -> Any:
     return typer.Option(*short, f"--{name.replace('_', '-')}", help=text, rich_help_panel="Models and device")
 
 
-def _place(use: str, variable: str) -> Any:
-    """Return an option for a place that is checked."""
-    return typer.Option(help=f"Folder or prefix to {use}.", envvar=variable, rich_help_panel="Places")
-
-
 def doctor(
     store: StoreOption = None,
-    gallery: Annotated[str | None, _place("read", "ARTBANK_GALLERY")] = None,
-    photos: Annotated[str | None, _place("read", "ARTBANK_PHOTOS")] = None,
-    output: Annotated[str | None, _place("write", "ARTBANK_OUTPUT")] = None,
+    gallery: GalleryOption = None,
+    photos: PhotosOption = None,
+    output: OutputOption = None,
     base_model: Annotated[str | None, _field("base_model")] = None,
     revision: Annotated[str | None, _field("revision")] = None,
     scorer: Annotated[str | None, _field("scorer")] = None,
@@ -199,6 +196,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Banks": {"export": export, "site": banks.site},
     "Outputs": {"verify": verify, "compare": compare, "votes": votes, "sign": sign, "dataset": dataset},
     "This machine": {"doctor": doctor, "demo": demo},
+    "A Prefect server": {"deploy": deploy},
 }
 """The commands by the title of their panel in `--help`."""
 

@@ -12,11 +12,17 @@ import sys
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast, TrainSummary
+from artbank.runtime.extras import is_installed, require_extra
 from artbank.runtime.stages import show_stage
 from artbank_cli.environment import quiet_prefect
+from artbank_cli.output import say
 from artbank_cli.server import needs_private_server, start_server
 
 _HERE = ("auto", "threads")
+_WITHOUT_PREFECT = (
+    "Prefect is not installed: this command works in its own process, on one device; "
+    "pip install 'artbank[prefect]' for a server, or 'artbank[dask]' for several GPUs"
+)
 
 
 def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | TrainForecast:
@@ -29,13 +35,13 @@ def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | Train
     show_stage("loading artbank")
     from artbank.gallery import local_run
 
-    _check_runner(config, is_local)
+    is_local = _choose_place(config, is_local)
     if config.dry_run:
         return local_run.forecast_training(config)
     if is_local or (_uses_private_server() and not local_run.forecast_training(config).collections):
         _log_to_console()
         return local_run.train_banks(config)
-    from flows.train_banks import train_banks
+    from artbank_prefect.flows.train_banks import train_banks
 
     start_server()
     return train_banks(config)
@@ -51,21 +57,29 @@ def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | Stylize
     show_stage("loading artbank")
     from artbank.archive import local_run
 
-    _check_runner(config, is_local)
+    is_local = _choose_place(config, is_local)
     if config.dry_run:
         return local_run.forecast_stylizing(config)
     if is_local or (_uses_private_server() and not local_run.forecast_stylizing(config).num_tasks):
         _log_to_console()
         return local_run.stylize_archive(config)
-    from flows.stylize_archive import stylize_archive
+    from artbank_prefect.flows.stylize_archive import stylize_archive
 
     start_server()
     return stylize_archive(config)
 
 
-def _check_runner(config: RunConfig, is_local: bool) -> None:
+def _choose_place(config: RunConfig, is_local: bool) -> bool:
+    """Tell whether to work in this process alone: if that was asked for, or without Prefect."""
     if is_local and config.runner not in _HERE:
         raise ConfigError(f"--local works in this process, but --runner names {config.runner}; leave one of them out")
+    if is_local or is_installed("prefect"):
+        return is_local
+    if config.runner not in _HERE:
+        require_extra("prefect", "prefect", f"--runner {config.runner}")
+    if not config.dry_run:
+        say(f"artbank: {_WITHOUT_PREFECT}", to_stderr=True)
+    return True
 
 
 def _uses_private_server() -> bool:

@@ -13,6 +13,7 @@ from artbank.credentials import redact
 from artbank.doctor.checks import CheckResult
 from artbank.errors import ServerError
 from artbank.report.markdown import shorten
+from artbank.runtime.extras import is_installed
 from artbank.runtime.stages import show_stage
 from artbank_cli.alarm_hearers import ALARM, find_notifier
 from artbank_cli.console_log import shorten_console_log
@@ -109,6 +110,10 @@ def check_server(seconds: float) -> Iterator[CheckResult]:
     Args:
         seconds: Time limit for one answer.
     """
+    if not is_installed("prefect"):
+        text = "Prefect is not installed: commands work in their own process, on one device"
+        yield CheckResult("OK", f"{text}; pip install 'artbank[prefect]' for servers, schedules and work pools")
+        return
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 

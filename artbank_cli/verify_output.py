@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from artbank.errors import ArtbankError
+from artbank.runtime.extras import is_installed
 from artbank.store.explanations import explain
 from artbank_cli.output import say, say_json
 from artbank_cli.server import start_server
 
 if TYPE_CHECKING:
+    from artbank.config import StylizeConfig
     from artbank.results.recorded_runs import Operator
     from artbank.results.verification.repair import Repair
     from artbank.results.verification.verify import Report
@@ -70,9 +72,7 @@ def repair_output(report: Report) -> RepairSummary:
     _show_what_the_output_names(repair)
     left = []
     if repair.configs:
-        from flows.stylize_archive import stylize_archive
-
-        start_server()
+        stylize_archive = _load_stylizing()
         for config in repair.configs:
             try:
                 stylize_archive(config)
@@ -81,6 +81,18 @@ def repair_output(report: Report) -> RepairSummary:
     left += repairs.finish(report, repair)
     undone, removed = repairs.find_undone(report, repair)
     return RepairSummary(len(repair.wanted), [*left, *undone], removed)
+
+
+def _load_stylizing() -> Callable[[StylizeConfig], Any]:
+    """Return the function that stylizes an archive: the flow, or without Prefect the same work in this process."""
+    if not is_installed("prefect"):
+        from artbank.archive import local_run
+
+        return local_run.stylize_archive
+    from artbank_prefect.flows.stylize_archive import stylize_archive
+
+    start_server()
+    return stylize_archive
 
 
 def _show_what_the_output_names(repair: Repair) -> None:

@@ -15,13 +15,13 @@ from artbank.runs.gather import Future, format_failures, gather
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
 from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_rounds
-from tasks.alarms import raise_alarms
-from tasks.artifacts import describe_pictures, show_forecast, show_outcome
-from tasks.assets import emit_archive
-from tasks.progress import open_progress
-from tasks.runners import open_runner
-from tasks.shard_ranges import cut_ranges, open_deployment
-from tasks.stylize_archive import (
+from artbank_prefect.tasks.alarms import raise_alarms
+from artbank_prefect.tasks.artifacts import describe_pictures, show_forecast, show_outcome
+from artbank_prefect.tasks.assets import emit_archive
+from artbank_prefect.tasks.progress import open_progress
+from artbank_prefect.tasks.runners import open_runner
+from artbank_prefect.tasks.shard_ranges import cut_ranges, open_deployment
+from artbank_prefect.tasks.stylize_archive import (
     find_uncommitted,
     finish_archive,
     forecast_archive,
@@ -33,10 +33,10 @@ from tasks.stylize_archive import (
     stylize_shard,
     sum_cost,
 )
-from tasks.tags import make_tags, tag_run
+from artbank_prefect.tasks.tags import make_tags, tag_run
 
 if TYPE_CHECKING:
-    from tasks.stylize_archive import Shard, StyleLeases, StylizePlan
+    from artbank_prefect.tasks.stylize_archive import Shard, StyleLeases, StylizePlan
 
 
 @flow(name="stylize-archive", flow_run_name="{config.title}")

@@ -12,10 +12,10 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.runs.gather import format_failures
 from artbank.runs.progress import RunProgress
-from flows.stylize_archive import run_shards
-from tasks.progress import open_progress
-from tasks.shard_ranges import is_abandoned
-from tasks.stylize_archive import load_range
+from artbank_prefect.flows.stylize_archive import run_shards
+from artbank_prefect.tasks.progress import open_progress
+from artbank_prefect.tasks.shard_ranges import is_abandoned
+from artbank_prefect.tasks.stylize_archive import load_range
 
 Number = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -13,15 +13,15 @@ from artbank.runs.gather import Future, format_error
 from artbank.runs.group_training import GroupTraining, name_group, raise_failures
 from artbank.runs.outcome import TrainForecast, TrainSummary
 from artbank.runs.progress import RunProgress
-from tasks.artifacts import describe_training, show_banks, show_forecast
-from tasks.assets import emit_banks
-from tasks.progress import open_progress
-from tasks.runners import open_runner
-from tasks.tags import make_tags, tag_run
-from tasks.train_banks import build_site, plan_training, train_collections, wait_and_train
+from artbank_prefect.tasks.artifacts import describe_training, show_banks, show_forecast
+from artbank_prefect.tasks.assets import emit_banks
+from artbank_prefect.tasks.progress import open_progress
+from artbank_prefect.tasks.runners import open_runner
+from artbank_prefect.tasks.tags import make_tags, tag_run
+from artbank_prefect.tasks.train_banks import build_site, plan_training, train_collections, wait_and_train
 
 if TYPE_CHECKING:
-    from tasks.train_banks import TrainJob, TrainPlan
+    from artbank_prefect.tasks.train_banks import TrainJob, TrainPlan
 
 
 @flow(name="train-banks", flow_run_name="{config.title}")

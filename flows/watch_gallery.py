@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 
 from artbank.config import WatchConfig
-from tasks.watch_gallery import await_changes, report_changes
+from artbank_prefect.tasks.watch_gallery import await_changes, report_changes
 
 
 @flow(name="watch-gallery", flow_run_name="watch-gallery {config.gallery_uri}")

@@ -9,7 +9,7 @@ from prefect import get_run_logger
 
 from artbank.config import StylizeConfig
 from artbank.runs.outcome import Outcome
-from tasks.events import send_event
+from artbank_prefect.tasks.events import send_event
 
 EVENT = "artbank.quality-alarm"
 

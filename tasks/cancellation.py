@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.run_progress import find_progress
+from artbank_prefect.tasks.run_progress import find_progress
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from prefect.client.schemas.actions import ArtifactUpdate
 
 from artbank.errors import StopRequested
 from artbank.runs.progress import RunProgress
-from tasks.cancellation import should_stop
-from tasks.run_progress import current_run_id, find_progress, registered
+from artbank_prefect.tasks.cancellation import should_stop
+from artbank_prefect.tasks.run_progress import current_run_id, find_progress, registered
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,11 @@ from prefect.tasks import Task
 
 from artbank.run_config import RunConfig
 from artbank.runtime.cores import CODEC_VARIABLE, count_cores
+from artbank.runtime.extras import is_installed, require_extra
 from artbank.runtime.processes import shield_children_from_signals
-from tasks import dask_worker
-from tasks.cancellation import stop_on_error
-from tasks.progress import subscribe
+from artbank_prefect.tasks import dask_worker
+from artbank_prefect.tasks.cancellation import stop_on_error
+from artbank_prefect.tasks.progress import subscribe
 
 _WAKE_SECONDS = 1.0
 
@@ -92,10 +93,14 @@ def open_runner(config: RunConfig, at_once: int = 1) -> Iterator[Runner]:
     kind = config.runner
     if kind == "auto":
         kind = "dask" if count_gpus() > 1 else "threads"
+        if kind == "dask" and not is_installed("prefect_dask"):
+            kind = "threads"
+            logging.getLogger("artbank").warning("uses one GPU of several; pip install 'artbank[dask]' to use all")
     if kind == "threads":
         with ThreadPoolTaskRunner(max_workers=at_once) as threads, stop_on_error():
             yield Runner(lambda task, **parameters: threads.submit(task, parameters), 1)
         return
+    require_extra("prefect_dask", "dask", f"runner {kind}")
     import dask
     from prefect_dask import DaskTaskRunner
 

@@ -13,9 +13,9 @@ from prefect.cache_policies import NO_CACHE
 
 from artbank.config import TrainConfig
 from artbank.records import BankRecord
-from tasks.cancellation import should_stop
-from tasks.progress import report_progress
-from tasks.retries import STORE_RETRIES
+from artbank_prefect.tasks.cancellation import should_stop
+from artbank_prefect.tasks.progress import report_progress
+from artbank_prefect.tasks.retries import STORE_RETRIES
 
 if TYPE_CHECKING:
     from artbank.gallery.plan import TrainJob, TrainPlan

@@ -8,9 +8,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import WatchConfig
-from tasks.cancellation import should_stop
-from tasks.events import send_event
-from tasks.retries import STORE_RETRIES
+from artbank_prefect.tasks.cancellation import should_stop
+from artbank_prefect.tasks.events import send_event
+from artbank_prefect.tasks.retries import STORE_RETRIES
 
 if TYPE_CHECKING:
     from artbank.gallery.changes import Changes

@@ -14,9 +14,10 @@ import pytest
 import artbank
 
 ROOT = Path(artbank.__file__).parent.parent
-PACKAGES = ("artbank", "tasks", "flows", "artbank_cli", "bench/peers")
+PACKAGES = ("artbank", "artbank_prefect", "tasks", "flows", "artbank_cli", "bench/peers")
 FORBIDDEN = {
     "artbank": ("prefect", "tasks", "flows", "artbank_cli", "bench"),
+    "artbank_prefect": ("artbank", "prefect", "artbank_cli", "bench"),
     "tasks": ("flows", "artbank_cli", "bench"),
     "flows": ("torch", "diffusers", "transformers", "pyarrow", "fsspec", "s3fs", "artbank_cli", "bench"),
     "artbank_cli": ("bench",),
@@ -59,7 +60,7 @@ def _is_hint(node: ast.AST) -> bool:
 
 
 def top(name: str) -> str:
-    return name.split(".")[0]
+    return name.removeprefix("artbank_prefect.").split(".")[0]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -143,7 +144,7 @@ def test_the_core_is_imported_without_prefect() -> None:
 
 def test_flows_are_imported_without_torch() -> None:
     code = (
-        "import flows.train_banks, flows.stylize_archive, sys\n"
+        "import artbank_prefect.flows.train_banks, artbank_prefect.flows.stylize_archive, sys\n"
         "print([name for name in ('torch', 'diffusers', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
@@ -170,7 +171,10 @@ TABLES_AND_IMAGES = ("pyarrow", "PIL", "cv2", "scipy", "skimage", "numpy", "s3fs
         ("artbank.bank.bank", ("diffusers", "transformers", "prefect")),
         ("artbank.archive.local_run, artbank.gallery.local_run", MODELS),
         ("artbank.bank.bank_file", MODELS),
-        ("artbank_cli.private_server, flows.stylize_archive", ("prefect.server", "fastapi", "sqlalchemy", "torch")),
+        (
+            "artbank_cli.private_server, artbank_prefect.flows.stylize_archive",
+            ("prefect.server", "fastapi", "sqlalchemy", "torch"),
+        ),
     ],
 )
 def test_what_needs_no_model_loads_none(names: str, unwanted: tuple[str, ...]) -> None:

@@ -12,9 +12,12 @@ from packaging.specifiers import SpecifierSet
 
 from artbank import __version__
 from artbank.doctor.checks import CheckResult
+from artbank.runtime.extras import is_installed
 
 _ALWAYS_SHOWN = ("torch", "diffusers", "transformers", "prefect", "s3fs", "pyarrow")
 _IMPORTED = ("torch", "diffusers", "transformers", "s3fs", "pyarrow", "cv2")  # those that have compiled parts
+
+_OPTIONAL = ("s3fs",)  # of an extra
 
 
 def check_packages() -> Iterator[CheckResult]:
@@ -49,7 +52,7 @@ def assess_packages(requirements: Iterable[Requirement]) -> Iterator[CheckResult
     """Compare the installed packages with requirements; the main ones and the wrong ones get a line of their own."""
     num_others = 0
     for requirement in requirements:
-        if requirement.marker is not None and not requirement.marker.evaluate():
+        if not _is_needed(requirement):
             continue
         result = _assess_package(requirement)
         if result.level != "OK" or requirement.name in _ALWAYS_SHOWN:
@@ -57,6 +60,17 @@ def assess_packages(requirements: Iterable[Requirement]) -> Iterator[CheckResult
         else:
             num_others += 1
     yield CheckResult("OK", f"{num_others} other packages are as artbank requires them")
+
+
+def _is_needed(requirement: Requirement) -> bool:
+    """Tell whether a requirement holds here; that of an extra does where its package is installed."""
+    if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        return True
+    try:
+        version(requirement.name)
+    except PackageNotFoundError:
+        return False
+    return "extra ==" in str(requirement.marker)
 
 
 def _assess_package(requirement: Requirement) -> CheckResult:
@@ -73,6 +87,8 @@ def _assess_package(requirement: Requirement) -> CheckResult:
 
 def _import_packages() -> Iterator[CheckResult]:
     for name in _IMPORTED:
+        if name in _OPTIONAL and not is_installed(name):
+            continue
         try:
             importlib.import_module(name)
         except Exception as error:  # a missing system library, or two packages that do not fit together

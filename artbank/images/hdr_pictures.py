@@ -5,16 +5,14 @@ Shape legend: H, W height and width, px. Values of 10 and 12 bits are scaled to 
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import cv2
 import numpy as np
-import pillow_heif
 from PIL import Image
 
 from artbank.images.color_spaces import ColorSpace
-from artbank.images.heif_files import read_header
+from artbank.images.heif_files import open_container, read_header
 from artbank.images.tone_mapping import tone_map
 
 
@@ -57,8 +55,7 @@ def _read_codes(image: Image.Image, data: bytes) -> np.ndarray | None:
 
 
 def _read_heif(data: bytes) -> np.ndarray | None:
-    file: Any = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-    codes = np.asarray(file)
+    codes = np.asarray(open_container(data, is_deep=True))
     return codes[..., :3] if codes.dtype == np.uint16 and codes.ndim == 3 else None
 
 

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from artbank.errors import ImageError
 from artbank.images.deep_files import DeepTiffFile, is_deep_gray, open_psd
-from artbank.images.heif_files import is_heif
+from artbank.images.heif_files import is_heif, require_heif
 from artbank.images.raw_files import name_raw_format, open_raw
 from artbank.images.tiff_pages import TiffPages
 
@@ -45,7 +45,11 @@ def open_image(data: bytes, file_name: str = "") -> Image.Image:
     if (raw := name_raw_format(data, file_name)) is not None:
         return _open_as(raw, data)
     Image.init()  # Image.open would reject an image above Pillow's own limit without reporting its size
+    if is_heif(data):
+        require_heif("HEIC")
     for name in FORMATS:
+        if name not in Image.OPEN:  # HEIF without its extra
+            continue
         accept = Image.OPEN[name][1]
         if accept is None:
             return _open_unmarked(name, data)

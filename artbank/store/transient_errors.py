@@ -6,6 +6,7 @@ import errno
 from http.client import HTTPException
 
 from artbank.errors import ArtbankError
+from artbank.runtime.extras import is_installed
 
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 _LASTING_NUMBERS = (
@@ -56,6 +57,8 @@ def error_code(error: BaseException) -> str | None:
 
 
 def _is_client_error(error: BaseException) -> bool:
+    if not is_installed("aiobotocore"):  # no error can be of a client that is not there
+        return False
     from aiohttp import ClientError as ConnectionFailure
     from botocore import exceptions
     from botocore.parsers import ResponseParserError

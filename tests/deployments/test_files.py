@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prefect.utilities.templating import apply_values, find_placeholders
 
-from deployments.deploy import fill_variables, read_templates
+from artbank_cli.deployment.files import fill_variables, read_templates
 from tests.support.compose import ROOT, image_env, read_compose, read_env
 
 FOLDER = ROOT / "deployments/kubernetes"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from artbank.archive.plan import survey_archive
 from artbank.archive.stores import RunStores
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.stylize_archive import stylize_archive
 from tests.support.flow_runs import run
 from tests.support.small_inputs import draw_photo, listing, stylizing
 

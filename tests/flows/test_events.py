@@ -24,9 +24,9 @@ from s3fs import S3FileSystem
 
 from artbank.config import WatchConfig
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
-from flows.watch_gallery import watch_gallery
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
+from artbank_prefect.flows.watch_gallery import watch_gallery
 from tests.support import rgw
 from tests.support.flow_runs import id_of, log_of, run
 from tests.support.prefect_yaml import PLACES, ROOT, call_prefect

@@ -20,7 +20,7 @@ from PIL import Image
 from artbank.archive.plan import plan_archive
 from artbank.store.objects import Store
 from artbank_cli.main import main
-from flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.stylize_archive import stylize_archive
 from tests.support.flow_runs import run
 from tests.support.paths import ROOT
 from tests.support.small_inputs import draw_photo, stylizing

@@ -22,8 +22,8 @@ from artbank.gallery.local_run import train_banks as train_here
 from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.commands import call
 from tests.support.flow_runs import run
 from tests.support.small_inputs import STYLIZE, TRAIN, add_collection, draw_photo, stylizing, training

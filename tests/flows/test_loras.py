@@ -14,8 +14,8 @@ from artbank.archive.plan import load_range
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BaseModelError
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.flow_runs import run
 from tests.support.lora_files import draw_factors, list_layers, save_diffusers
 from tests.support.small_inputs import add_collection, draw_photo, stylizing, training

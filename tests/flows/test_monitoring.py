@@ -23,12 +23,12 @@ from artbank.run_config import RunConfig
 from artbank.runs.outcome import Outcome
 from artbank.runs.progress import RunProgress
 from artbank.runtime import telemetry
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
-from tasks import assets, progress
-from tasks.artifacts import link_of, list_places, show_outcome
-from tasks.runners import _DASK, _start
-from tasks.tags import MAX_TAGS, make_tags
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
+from artbank_prefect.tasks import assets, progress
+from artbank_prefect.tasks.artifacts import link_of, list_places, show_outcome
+from artbank_prefect.tasks.runners import _DASK, _start
+from artbank_prefect.tasks.tags import MAX_TAGS, make_tags
 from tests.support import rgw
 from tests.support.flow_runs import artifacts, id_of, log_of, read_run, run, task_runs
 from tests.support.interrupted_runs import NUM_PHOTOS

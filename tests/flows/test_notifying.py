@@ -18,7 +18,8 @@ from prefect.events.schemas.automations import AutomationCore
 
 from artbank_cli import server
 from artbank_cli.alarm_hearers import ALARM, find_notifier
-from deployments.deploy import BLOCK, HERE, put_automations
+from artbank_cli.deployment.automations import BLOCK, put_automations
+from artbank_cli.deployment.files import FOLDER
 from tests.support.waiting import wait_for
 
 
@@ -106,7 +107,7 @@ def test_the_address_of_the_webhook_is_secret(client: SyncPrefectClient, webhook
 def test_an_alarm_that_did_nothing_tells_people_once_there_is_a_webhook(
     client: SyncPrefectClient, webhook: tuple[str, list[str]]
 ) -> None:
-    older = yaml.safe_load((HERE / "automations/failed-runs.yaml").read_text())
+    older = yaml.safe_load((FOLDER / "automations/failed-runs.yaml").read_text())
     client.create_automation(AutomationCore.model_validate(older))
     assert find_notifier(client.read_automations()) is None
     put_automations(client, webhook[0])

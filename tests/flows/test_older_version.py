@@ -26,8 +26,8 @@ from safetensors.numpy import load_file
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.images.file_metadata import is_marked
 from artbank_cli.main import main
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 
 DATA = Path(__file__).parents[1] / "data" / "version-0.1"
 CHANGED = 1767225600  # when gallery and photos were changed last, by the rows

@@ -20,8 +20,8 @@ from artbank.scoring.structure_model import StructureModel
 from artbank.scoring.style_model import StyleModel
 from artbank.store.objects import Store
 from artbank.stylization.colours import match_palette
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.flow_runs import run
 from tests.support.scoring_models import save_csd, save_dinov2
 from tests.support.small_inputs import STYLIZE, add_collection, draw_photo, stylizing, training

@@ -14,9 +14,9 @@ from artbank.config import StylizeConfig, TrainConfig
 from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS, find_group
 from artbank.presets import GOVERNED, PRESETS
 from artbank.recipes import BankRecipe, StylizeRecipe
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
-from flows.watch_gallery import watch_gallery
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
+from artbank_prefect.flows.watch_gallery import watch_gallery
 from tests.support.paths import ROOT
 from tests.support.prefect_form import fill_form, list_fields
 

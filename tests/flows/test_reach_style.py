@@ -11,8 +11,8 @@ import pytest
 
 from artbank.recipes import StylizeRecipe
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.flow_fixtures import Place
 from tests.support.flow_runs import run
 from tests.support.small_inputs import (

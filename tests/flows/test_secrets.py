@@ -21,11 +21,11 @@ from prefect.exceptions import ParameterTypeError
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 from s3fs import S3FileSystem
 
-import flows.train_banks
+import artbank_prefect.flows.train_banks as train_banks_module
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support import rgw
 from tests.support.flow_runs import id_of, log_of, run
 from tests.support.small_inputs import add_collection, draw_photo, stylizing, training
@@ -134,8 +134,8 @@ def test_an_endpoint_that_cannot_be_reached_tells_no_secret(
     bucket: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{rgw.free_port()}")
-    impatient = flows.train_banks.plan_training.with_options(retries=0)
-    monkeypatch.setattr(flows.train_banks, "plan_training", impatient)
+    impatient = train_banks_module.plan_training.with_options(retries=0)
+    monkeypatch.setattr(train_banks_module, "plan_training", impatient)
     state = run(train_banks, configs(bucket)[0])
     assert state.is_failed()
     with pytest.raises(Exception, match="connect") as caught:

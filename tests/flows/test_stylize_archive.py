@@ -19,8 +19,8 @@ from artbank.diffusion import base_model
 from artbank.results import ledger
 from artbank.runs.outcome import Tally
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.flow_runs import artifacts, id_of, read_run, run, task_runs
 from tests.support.small_inputs import STYLIZE, TRAIN, add_collection, draw_photo, listing, stylizing, training
 from tests.support.stylized_archive import BROKEN, PHOTOS, Archive

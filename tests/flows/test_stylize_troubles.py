@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from prefect.exceptions import ParameterTypeError
 
-import flows.stylize_archive
+import artbank_prefect.flows.stylize_archive as stylize_archive_module
 from artbank.errors import CatalogError, ConfigError, ResultsError
 from artbank.results import ledger
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.stylize_archive import stylize_archive
 from tests.support.flow_runs import id_of, log_of, run, task_runs
 from tests.support.small_inputs import listing
 from tests.support.stylized_archive import PHOTOS, Archive
@@ -24,9 +24,9 @@ from tests.support.stylized_archive import PHOTOS, Archive
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let shards be tried again without a wait."""
-    task = flows.stylize_archive.stylize_shard
+    task = stylize_archive_module.stylize_shard
     patient = task.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
-    monkeypatch.setattr(flows.stylize_archive, "stylize_shard", patient)
+    monkeypatch.setattr(stylize_archive_module, "stylize_shard", patient)
 
 
 def fail_on(function: Callable[..., Any], error: Exception, *numbers: int) -> Callable[..., Any]:

@@ -29,7 +29,7 @@ from artbank.pages.banks import build as bank_pages
 from artbank.records import BankRecord
 from artbank.runs.group_training import cut_groups
 from artbank.store.objects import Store
-from flows.train_banks import train_banks
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.flow_runs import artifacts, id_of, log_of, read_run, run, task_runs
 from tests.support.small_inputs import add_collection, draw_artwork, listing, training
 

@@ -26,8 +26,8 @@ from artbank.results.verification import repair
 from artbank.results.verification import verify as verification
 from artbank.store.objects import Store
 from artbank_cli.main import main
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.flow_runs import run
 from tests.support.small_inputs import draw_photo, listing, training
 from tests.support.status_times import no_status_times

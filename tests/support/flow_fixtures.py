@@ -49,7 +49,7 @@ def shared_path() -> Iterator[Path]:
 def trained(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Two collections, `ferrante` and `novak`, and version 1 of their banks; tests leave them as they are."""
     from artbank.store.objects import Store
-    from flows.train_banks import train_banks
+    from artbank_prefect.flows.train_banks import train_banks
     from tests.support.flow_runs import run
     from tests.support.small_inputs import add_collection, training
 
@@ -82,7 +82,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def undisturbed(trained: Place, photos: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The pictures of an undisturbed run over `photos`, by name."""
-    from flows.stylize_archive import stylize_archive
+    from artbank_prefect.flows.stylize_archive import stylize_archive
     from tests.support.flow_runs import run
     from tests.support.interrupted_runs import asked, pictures
 
@@ -111,7 +111,7 @@ def deployed(prefect_server: str) -> dict[str, Any]:
 def stylized(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """Three photos and a torn one in two styles, one of them by its version; tests leave them as they are."""
     from artbank.store.objects import Store
-    from flows.stylize_archive import stylize_archive
+    from artbank_prefect.flows.stylize_archive import stylize_archive
     from tests.support.flow_runs import run
     from tests.support.small_inputs import draw_photo
     from tests.support.status_times import no_status_times

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from artbank.credentials import has_credentials, redact
 from artbank.errors import ConfigError
+from artbank.runtime.extras import require_extra
 from artbank.store.backends.backend import Backend
 from artbank.store.backends.fsspec import FsspecBackend
 from artbank.store.backends.local import LocalBackend
@@ -48,6 +49,7 @@ def _open_s3(path: str) -> tuple[str, Backend]:
     bucket, _, prefix = path.strip("/").partition("/")
     if not bucket:
         raise ConfigError("expected s3://bucket/folder, found no bucket; name one")
+    require_extra("s3fs", "s3", f"s3://{bucket}")
     if prefix:
         check_key(prefix)
     return f"s3://{bucket}/{prefix}".rstrip("/"), S3Backend(bucket, prefix, _find_endpoint())

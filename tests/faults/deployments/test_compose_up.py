@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from s3fs import S3FileSystem
 
-from deployments.deploy import read_templates
+from artbank_cli.deployment.files import read_templates
 from tests.support import postgres, rgw
 from tests.support.compose import ROOT, Stack, compose_up, read_env
 from tests.support.small_inputs import STYLIZE, TRAIN, draw_artwork, draw_photo
@@ -77,7 +77,7 @@ def run_deployment(stack: Stack, api: httpx.Client, name: str, recipe: dict[str,
 
 def deploy(stack: Stack, kind: str) -> str:
     """Put everything on the server anew, with pools of another kind and no Dask cluster; gives what that says."""
-    command = [sys.executable, str(ROOT / "deployments/deploy.py"), "--pools", kind, "--gpus", "3"]
+    command = [sys.executable, "-m", "artbank_cli.main", "deploy", "--pools", kind, "--gpus", "3"]
     without = ("ARTBANK_DASK", "ARTBANK_HOME")
     env = {name: value for name, value in stack.environment("init").items() if name not in without}
     done = subprocess.run(command, env=env, cwd=stack.folder, capture_output=True, text=True)

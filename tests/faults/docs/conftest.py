@@ -13,8 +13,8 @@ from s3fs import S3FileSystem
 
 from artbank.mini import WEIGHTS
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support import rgw
 from tests.support.document_blocks import ROOT
 from tests.support.small_inputs import TRAIN, draw_artwork, draw_photo, stylizing, training

@@ -23,7 +23,7 @@ from artbank.config import TrainConfig
 from artbank.gallery import plan, train
 from artbank.gallery.train import wait_and_train
 from artbank.store.objects import Store
-from flows.train_banks import train_banks
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.flow_runs import id_of, log_of, run, task_runs
 from tests.support.small_inputs import training
 from tests.support.waiting import wait_for

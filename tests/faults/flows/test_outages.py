@@ -19,7 +19,7 @@ import pytest
 from artbank.mini import WEIGHTS
 from artbank.results import attempts, ledger
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.stylize_archive import stylize_archive
 from tests.support import rgw
 from tests.support.flaky import run_flaky
 from tests.support.flow_runs import run

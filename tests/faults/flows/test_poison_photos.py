@@ -11,8 +11,8 @@ import distributed  # noqa: F401 - before its settings are set for a while: else
 from artbank.results import ledger
 from artbank.run_config import RunConfig
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from tasks.runners import _DASK, _start
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.tasks.runners import _DASK, _start
 from tests.support.flow_runs import run
 from tests.support.interrupted_runs import check_whole, pictures
 from tests.support.small_inputs import draw_photo, stylizing

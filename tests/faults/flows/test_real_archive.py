@@ -11,8 +11,8 @@ import pytest
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
 from tests.support.paths import REAL_FILES as DATA
 
 pytestmark = [

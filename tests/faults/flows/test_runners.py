@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from artbank.results import attempts, ledger
 from artbank.run_config import RunConfig
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.train_banks import train_banks
-from tasks.runners import _DASK, _start
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.train_banks import train_banks
+from artbank_prefect.tasks.runners import _DASK, _start
 from tests.support.blocked_signals import TERMINAL_SIGNALS, hidden_signals
 from tests.support.flow_runs import id_of, log_of, run, task_runs
 from tests.support.interrupted_runs import NUM_PHOTOS, pictures

@@ -14,7 +14,7 @@ import pytest
 from artbank.results import ledger
 from artbank.store.backends import s3
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.stylize_archive import stylize_archive
 from tests.support import rgw
 from tests.support.flaky import FAULTS, run_flaky
 from tests.support.flow_runs import run

@@ -34,9 +34,9 @@ from artbank.config import StylizeConfig
 from artbank.errors import BaseModelError, ConfigError, ResultsError
 from artbank.results import attempts, ledger
 from artbank.store.objects import Store
-from flows.stylize_archive import stylize_archive
-from flows.stylize_shards import stylize_shards
-from tasks import shard_ranges
+from artbank_prefect.flows.stylize_archive import stylize_archive
+from artbank_prefect.flows.stylize_shards import stylize_shards
+from artbank_prefect.tasks import shard_ranges
 from tests.support.flow_runs import artifacts, id_of, log_of, read_run, run
 from tests.support.interrupted_runs import NUM_PHOTOS, asked, heed_interrupts, pictures
 from tests.support.small_inputs import listing, training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.artifacts import _link, list_places
+from artbank_prefect.tasks.artifacts import _link, list_places
 
 OUTPUT, SERVED = "s3://museum/out put", "https://museum.example/art/"
 

@@ -8,9 +8,9 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from prefect import flow, task
 
 from artbank.errors import BankError, ConfigError
-from tasks.retries import STORE_RETRIES
-from tasks.stylize_archive import finish_archive, plan_archive, stylize_shard
-from tasks.train_banks import plan_training, train_collections
+from artbank_prefect.tasks.retries import STORE_RETRIES
+from artbank_prefect.tasks.stylize_archive import finish_archive, plan_archive, stylize_shard
+from artbank_prefect.tasks.train_banks import plan_training, train_collections
 
 AT_ONCE = {**STORE_RETRIES, "retry_delay_seconds": 0, "retry_jitter_factor": 0}
 TASKS = (plan_training, train_collections, plan_archive, stylize_shard, finish_archive)

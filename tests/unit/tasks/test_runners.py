@@ -16,8 +16,8 @@ from typing import Any, cast
 import pytest
 from distributed.comm import CommClosedError
 
-from tasks.dask_worker import log_lost_connections_in_a_line
-from tasks.runners import SubmittedTask, hide_dask_cancel_race
+from artbank_prefect.tasks.dask_worker import log_lost_connections_in_a_line
+from artbank_prefect.tasks.runners import SubmittedTask, hide_dask_cancel_race
 from tests.support.waiting import PATIENCE_SECONDS, wait_for
 
 

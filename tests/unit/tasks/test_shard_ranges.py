@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from artbank.results.manifest import Shard
-from tasks.shard_ranges import cut_ranges
+from artbank_prefect.tasks.shard_ranges import cut_ranges
 
 
 def numbers(size: int, *shards: int) -> list[list[int]]:

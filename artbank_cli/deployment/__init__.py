@@ -1,0 +1,1 @@
+"""`artbank deploy`: work pools, automations and deployments on a Prefect server."""
