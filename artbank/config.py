@@ -43,7 +43,7 @@ class TrainConfig(RunConfig):
     )
     force: bool = Field(
         default=False,
-        description="Train again although nothing changed; adds a version.",
+        description="Train even if nothing changed; adds a version.",
     )
     dry_run: bool = Field(
         default=False,
@@ -172,7 +172,7 @@ class StylizeConfig(RunConfig):
         default=(),
         description=(
             "LoRA files to merge into the base model: FILE.safetensors or FILE.safetensors:WEIGHT (-4 to 4, 1 by "
-            "default), a file or a store URI. Banks of the base model go on fitting."
+            "default), a file or a store URI. Banks of the base model still fit."
         ),
     )
     structure_model: Uri | None = Field(

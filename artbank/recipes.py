@@ -57,8 +57,8 @@ class StylizeRecipe(Recipe):
         description=(
             "Default values for the other options: `balanced` (19 UNet evaluations per picture), `faithful` (more of "
             "the photo), `bold` (more of the style), `fast` (15 evaluations), `turbo` (4 evaluations, for few-step "
-            "models only), `paper` (exactly as published, 71 evaluations), or `exact` (the same, but denoising starts "
-            "at the noise level where noising ended)."
+            "models only), `paper` (exactly as published, 71 evaluations at strength 0.7), or `exact` (the same, but "
+            "denoising starts at the noise level where noising ended)."
         ),
     )
     strength: float = Field(
@@ -126,8 +126,8 @@ class StylizeRecipe(Recipe):
         gt=0,
         le=1,
         description=(
-            "Structural similarity (SSIM) to its photo that every picture must reach at the working size. "
-            "The structure that this takes is found for each photo, by up to two more drawings of it."
+            "Smallest structural similarity (SSIM) of each picture to its photo, at the working size. artbank finds "
+            "the structure that each photo needs for it, by up to two more drawings."
         ),
     )
     reach_style: float | None = Field(
@@ -135,9 +135,9 @@ class StylizeRecipe(Recipe):
         gt=0,
         le=1,
         description=(
-            "Style gain that every picture must reach: 0 is as like the artworks as its photo, 1 as like them as "
-            "other works of the collection. A photo whose picture stays below is drawn up to two more times, with "
-            "less structure and more strength. Not together with `keep_structure`."
+            "Smallest style gain of each picture: 0 is as near to the artworks as its photo, 1 as near as other works "
+            "of the collection. A photo whose picture stays below is drawn up to two more times, with less structure "
+            "and more strength. Not together with `keep_structure`."
         ),
     )
     candidates: int = Field(
@@ -146,7 +146,7 @@ class StylizeRecipe(Recipe):
         le=16,
         description=(
             "Pictures to draw of each photo, with this seed and the next ones. The picture with the highest mean of "
-            "style and content score is kept, with `reach_style` of those that reach it."
+            "style and content score is kept; with `reach_style`, among those that reach it."
         ),
     )
     style_weight: float = Field(
@@ -177,7 +177,7 @@ class StylizeRecipe(Recipe):
         le=1,
         description=(
             "How far the colours `keep` and `collection` replace those that were drawn: 0 not at all. "
-            "It is 1 where `colour` is given and this is not."
+            "It is 1 if you give `colour` but not this."
         ),
     )
     size: OutputSize = Field(

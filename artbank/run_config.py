@@ -34,9 +34,9 @@ SkipGlobs = Annotated[
     tuple[str, ...],
     Field(
         description=(
-            "More globs of files that are no photos; one with `/` at its end matches a folder and all in it, "
-            "`!` before one takes it back, the last that matches decides. Built-in rules, which `!default` takes back, "
-            f"leave out {'; '.join(DEFAULT_RULES)}."
+            "More globs of files that are no photos, beside the built-in rules. `name/` matches "
+            "a folder and all in it, `!glob` keeps what it matches, and the last match decides. `!default` disables "
+            f"the built-in rules, which leave out {'; '.join(DEFAULT_RULES)}."
         )
     ),
 ]
@@ -118,7 +118,7 @@ class RunConfig(PlacesConfig):
         min_length=1,
         description=(
             "CSD model for the score csd_style: a folder, a store URI or a hub id; none by default. Banks must be "
-            "trained with it, too, since it measures the artworks then."
+            "trained with it too, because training measures the artworks."
         ),
     )
     max_megapixels: float = Field(
@@ -143,7 +143,7 @@ class RunConfig(PlacesConfig):
     )
     allow_missing: bool = Field(
         default=False,
-        description="Go on although more than max_missing_share is missing: it was removed on purpose.",
+        description="Go on even if more than max_missing_share is missing, because it was removed on purpose.",
     )
     runner: Runner = Field(
         default="auto",

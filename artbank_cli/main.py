@@ -102,7 +102,7 @@ def stylize(
     is_local: LocalOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Stylize every photo of an archive that lacks a picture."""
+    """Redraw every photo of an archive that has no picture yet."""
     config = build_config(StylizeConfig, given, parameters)
     with show_stages():
         outcome = run_stylizing(config, is_local=is_local)

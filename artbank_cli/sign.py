@@ -41,7 +41,7 @@ def sign(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign copies of an output's pictures with C2PA, those that are not signed yet; needs the extra artbank[c2pa].
+    """Sign copies of an output's pictures with C2PA, unless they are signed already; needs the extra artbank[c2pa].
 
     The output stays as it is. Signatures differ each time, so copies are not compared byte for byte.
     """

@@ -24,15 +24,16 @@ def verify(
         str | None,
         typer.Option(
             "--store",
-            help="Alone: check this store of banks, its catalog, its files, what killed runs left. With OUTPUT_URI: "
-            "the banks that --repair draws with.",
+            help="Without OUTPUT_URI: check the catalog and banks of this store, and find files that killed runs left. "
+            "With OUTPUT_URI: the banks that --repair draws with.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Compare names and sizes; read no picture or bank.")] = False,
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Draw the wrong pictures again, and nothing else; of a store, delete what runs left."
+            "--repair",
+            help="Draw missing and damaged pictures again, no others; in a store, delete files that killed runs left.",
         ),
     ] = False,
     photos: Annotated[
@@ -55,7 +56,9 @@ def verify(
     ] = None,
     runner: Annotated[
         str | None,
-        typer.Option("--runner", help="Where --repair works, as for `stylize`; never where the output says."),
+        typer.Option(
+            "--runner", help="Where --repair draws, as for `stylize`; the setting in the output is never used."
+        ),
     ] = None,
     trust_output: Annotated[
         bool,

@@ -1,56 +1,103 @@
-"""Draw the picture that README begins with: photos in the style of several collections, by the default recipe.
+"""Make the picture that README begins with: a photo in the styles of some collections, by artbank's own two commands.
 
-    python -m bench.overview --photos FOLDER --galleries FOLDER --only kodak_19.png ... --collections hiroshige van_gogh
+    python -m bench.overview --gallery FOLDER --photo FILE       some CPU minutes for each collection
 
-Each column is a collection: one of its artworks that its bank did not learn from, then the photos in its style. Banks
-are trained as in `compare_recipes`, and kept in `--out`.
+It calls `artbank train` and `artbank stylize`, prints both commands, and lays out a painting of each collection above
+the picture in its style. Store and output are kept in `--work`, so a second call draws only what is missing; with other
+embedded weights it makes banks and pictures anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from artbank.diffusion.base_model import BaseModel
-from artbank.mini.pretraining.sheets import draw_grid
-from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.scoring.clip import Scorer
-from artbank.scoring.style_reference import measure_reference
-from bench.compare_recipes import open_bank
-from bench.galleries import middle_square, open_collections, read_photos, split
-from bench.measuring import Measuring, StyleJudge
+from artbank.gallery.collections import list_collections
+from artbank.images.codec import decode
+from artbank.mini.pretraining.sheets import save_sheet
+from artbank.store.objects import Store
+from bench.captioned import Captioned, lay_out
+
+_LIMIT_BYTES = 600_000
+_MAX_PIXELS = 10**8
 
 
-def main() -> None:
-    """Draw the picture."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, stylize, and write the strip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
-    parser.add_argument("--galleries", type=Path, required=True, help="folder of folders of artworks")
-    parser.add_argument("--only", nargs="+", metavar="NAME", required=True, help="file names of the photos")
-    parser.add_argument("--collections", nargs="+", metavar="NAME", required=True)
-    parser.add_argument("--artwork", type=int, default=0, help="number of the held-out artwork to show")
-    parser.add_argument("--side", type=int, default=192, help="working size, px")
-    parser.add_argument("--out", type=Path, default=Path("build/recipes"), help="receives banks and overview.jpg")
-    options = parser.parse_args()
-    found = read_photos(options.photos, options.side)
-    photos = {name: found[name] for name in options.only}
-    base = BaseModel.load()
-    measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
-    collections = open_collections(options.galleries)
-    artworks, columns = [], []
-    for name in options.collections:
-        learned, held_out = split(collections[name])
-        bank = open_bank(options.out, base, name, learned, held_out, BankRecipe())
-        reference = measure_reference(measuring.scorer, name, learned, held_out)
-        artworks.append(middle_square(held_out[options.artwork % len(held_out)], options.side))
-        columns.append(measuring.draw(base, bank, reference, StylizeRecipe()))
-    nothing = np.full_like(artworks[0], 255)
-    rows = [("a painting", [nothing, *artworks])]
-    for number, (name, photo) in enumerate(photos.items()):
-        rows.append((Path(name).stem, [photo, *(column[number] for column in columns)]))
-    draw_grid(rows, ("photo", *options.collections), options.side).save(options.out / "overview.jpg", quality=90)
+    parser.add_argument("--gallery", type=Path, required=True, help="folder of folders of paintings")
+    parser.add_argument("--photo", type=Path, required=True, help="photo to redraw")
+    parser.add_argument("--collections", nargs="+", metavar="NAME", help="collections to show; all by default")
+    parser.add_argument("--paintings", nargs="*", metavar="FILE", default=[], help="names of the paintings to show")
+    parser.add_argument("--side", type=int, default=192, help="short side at which the model draws, px")
+    parser.add_argument("--width", type=int, default=400, help="width of each picture of the strip, px")
+    parser.add_argument("--work", type=Path, default=Path("build/overview"), help="receives store and output")
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures/overview.jpg"))
+    options = parser.parse_args(arguments)
+    names = options.collections or [one.name for one in list_collections(Store.open(str(options.gallery)))]
+    drawn = draw(options.gallery, options.photo, names, options.side, options.work)
+    paintings = {name: find_painting(options.gallery / name, options.paintings) for name in names}
+    photo = read(options.photo)
+    height_px = round(options.width * photo.shape[0] / photo.shape[1])
+    save_sheet(lay_out(arrange(photo, paintings, drawn), options.width, height_px), options.out, _LIMIT_BYTES)
+
+
+def draw(gallery: Path, photo: Path, names: Sequence[str], side_px: int, work: Path) -> dict[str, np.ndarray]:
+    """Train a bank of each collection and draw the photo with each; returns the pictures by collection."""
+    photos, store, output = work / "photos", work / "store", work / f"art-{side_px}"
+    photos.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(photo, photos / photo.name)
+    collections = [word for name in names for word in ("--collection", name)]
+    styles = [word for name in names for word in ("--style", name)]
+    call("train", str(gallery), "--store", str(store), *collections, "--local")
+    settings = ["--resolution-px", str(side_px), "--size", "original", "--include", photo.name]
+    call("stylize", str(photos), str(output), "--store", str(store), *styles, *settings, "--local")
+    return {name: read(output / name / photo.name) for name in names}
+
+
+def call(*words: str) -> None:
+    """Print a command of artbank and run it.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+    """
+    print(shlex.join(("artbank", *words)), flush=True)
+    subprocess.run([sys.executable, "-m", "artbank_cli.main", *words], check=True)
+
+
+def find_painting(folder: Path, wanted: Sequence[str]) -> np.ndarray:
+    """Return the painting of a collection that is in `wanted`, or the first one by name, as uint8 [H, W, 3]."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    chosen = [path for path in paths if path.name in wanted]
+    return read((chosen or paths)[0])
+
+
+def read(path: Path) -> np.ndarray:
+    """Read an image, uint8 [H, W, 3] sRGB."""
+    return decode(path.read_bytes(), max_pixels=_MAX_PIXELS, file_name=path.name).rgb
+
+
+def arrange(
+    photo: np.ndarray, paintings: Mapping[str, np.ndarray], drawn: Mapping[str, np.ndarray]
+) -> list[list[Captioned | None]]:
+    """Return the rows of the strip: a painting of each collection, then the photo and its pictures.
+
+    Args:
+        photo: The photo; all are uint8 [H, W, 3].
+        paintings: A painting of each collection.
+        drawn: The picture in the style of each collection.
+    """
+    return [
+        [None, *((f"from {name}", paintings[name]) for name in drawn)],
+        [("the photo", photo), *((f"--style {name}", picture) for name, picture in drawn.items())],
+    ]
 
 
 if __name__ == "__main__":

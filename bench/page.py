@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import tables, targets
+from bench.peers.kit import STRENGTH
 from bench.rounds import Row, Table
 from bench.scaling import Curve, plot
 
@@ -78,6 +79,8 @@ class Report:
             "## A. As shipped",
             *self._table("training", tables.SHIPPED_TRAINING, "sample", "Training, each with its own defaults:"),
             *self._table("files", tables.SHIPPED_FILES, "image", files),
+            f"The other programs draw at strength {STRENGTH:g}. Evaluations compare at the same strength only:",
+            tables.evaluations_by_strength(),
         ]
 
     def _equal(self) -> list[str]:

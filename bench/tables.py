@@ -8,10 +8,11 @@ from statistics import fmean
 
 import numpy as np
 
+from artbank.recipes import StylizeRecipe, count_evaluations
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import score
 from artbank.scoring.spread import ScoreBounds
-from bench.peers.kit import Kit
+from bench.peers.kit import STRENGTH, Kit
 from bench.rounds import Row, Table, ratio
 
 
@@ -119,3 +120,13 @@ def _line(table: Table, line: Line) -> str:
     times = "1" if row is own else str(ratio(row, own))
     cells = f"{row.unet:.3g} | {row.batch} | {row.dtype} | {row.seconds:.3g} | {row.rate:.3g}"
     return f"| {row.name} | {cells} | {compared} | {times} |"
+
+
+def evaluations_by_strength(presets: Sequence[str] = ("balanced", "fast", "exact")) -> str:
+    """Return the table of UNet evaluations a picture, at each preset's own strength and at that of the peers."""
+    lines = [f"| preset | its strength | evaluations | at strength {STRENGTH:g} |", "|---|---:|---:|---:|"]
+    for name in presets:
+        own = StylizeRecipe.model_validate({"preset": name})
+        same = own.model_copy(update={"strength": STRENGTH})
+        lines.append(f"| `{name}` | {own.strength:g} | {count_evaluations(own)} | {count_evaluations(same)} |")
+    return "\n".join(lines)

@@ -19,7 +19,7 @@ _CGROUP_FILES = (  # limit and use of a container's memory, in versions 2 and 1
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
-_DECODING_BYTES = 25  # a pixel, of the accepted images that need most memory, see docs/design.md
+_DECODING_BYTES = 25  # a pixel, of the accepted images that need most memory, see docs/explanation/untrusted-input.md
 _NOT_YET_KNOWN = "what the models need is reported once they are on this machine"
 
 

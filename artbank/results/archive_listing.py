@@ -35,7 +35,7 @@ def list_archive(
     """List the photos of an archive: `key`, `size` and `etag`, sorted by key.
 
     A folder or file that may not be listed is no error.
-    docs/design.md has the time and memory for a million files.
+    docs/explanation/scale.md has the time and memory for a million files.
 
     Args:
         archive: The archive.

@@ -26,7 +26,8 @@ from tests.support.paths import ROOT
 from tests.support.small_inputs import draw_photo, stylizing
 
 KEYS = ("a.jpg", "roll 1/b.png", "roll 2/b.png", "été.webp", "torn.jpg")
-README = ROOT / "README.md"
+GUIDE = ROOT / "docs/howto/datasets.md"
+FOLDERS = {"webdataset": "tars", "parquet": "tables"}
 SUFFIXES = {"webdataset": "tar", "parquet": "parquet"}
 
 
@@ -42,17 +43,17 @@ def see(output: Store, form: str, folder: Path) -> list[tuple[str, bytes]]:
     copies.write_many({name: output.read(name) for name in names})
     told = {"pictures": None}
     with patch.object(datasets.config, "HF_DATASETS_CACHE", str(folder / "cache")):
-        exec(how_to_load(form).replace("OUTPUT/monet", f"{copies.uri}/novak"), told)
+        exec(how_to_load(form).replace(f"{FOLDERS[form]}/monet", f"{copies.uri}/novak"), told)
     if form == "parquet":
         return [(one["key"], one["image"].convert("RGB").tobytes()) for one in told["pictures"] or ()]
     return [(one["json"]["key"], one["image"].tobytes()) for one in told["pictures"] or ()]
 
 
 def how_to_load(form: str) -> str:
-    """Return what README says of it."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    [block] = [block for block in blocks if f"/*.{SUFFIXES[form]}" in block and "OUTPUT/" in block]
-    return block
+    """Return what the guide to datasets says of it, without what it prints."""
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    [block] = [block for block in blocks if f"{FOLDERS[form]}/monet/*.{SUFFIXES[form]}" in block]
+    return "".join(line for line in block.splitlines(keepends=True) if not line.startswith("print("))
 
 
 def rows(output: Store) -> dict[str, dict[str, Any]]:

@@ -32,6 +32,7 @@ def test_it_runs_where_there_is_neither_prefect_nor_an_installed_artbank(tmp_pat
     text, facts = page.read_text(), json.loads(page.with_suffix(".json").read_text())
     for heading in ("## A. As shipped", "## B. Equal work", "## Targets", "## Scaling", "## Notes"):
         assert heading in text and heading in done.stdout
+    assert "| `balanced` | 0.9 | 19 | 15 |" in text
     measured = {name: set(suite) for name, suite in facts["suites"].items()}
     assert {name for suite in measured.values() for name in suite} >= {"released", "ours-exact", "kohya-16", "folder"}
     assert facts["suites"]["pictures"]["released"]["unet"] == 71

@@ -13,11 +13,10 @@ from s3fs import S3FileSystem
 
 from artbank.mini import WEIGHTS
 from artbank.store.objects import Store
-from artbank_prefect.flows.stylize_archive import stylize_archive
 from artbank_prefect.flows.train_banks import train_banks
 from tests.support import rgw
 from tests.support.document_blocks import ROOT
-from tests.support.small_inputs import TRAIN, draw_artwork, draw_photo, stylizing, training
+from tests.support.small_inputs import TRAIN, draw_artwork, draw_photo, training
 
 Scenario = Callable[[Path], dict[str, str]]
 
@@ -79,15 +78,9 @@ def scenarios(
 
 
 def name_as_readme(folder: Path) -> None:
-    """Rename everything as in the README, and add an output with pictures in both kinds of containers."""
+    """Rename everything as in the README."""
     for own, shown in {"paintings": "GALLERY_URI", "photos": "PHOTOS_URI", "store": "STORE_URI"}.items():
         (folder / own).rename(folder / shown)
-    photos, output, store = (str(folder / name) for name in ("PHOTOS_URI", "OUTPUT_URI", "STORE_URI"))
-    for form, name in {"webdataset": "0", "parquet": "[12]"}.items():
-        stylize_archive(stylizing(photos, output, store, "monet", format=form, include=[f"2024/{name}.jpg"]))
-    (folder / "OUTPUT").symlink_to(folder / "OUTPUT_URI")
-    (folder / "build/demo").mkdir(parents=True)
-    (folder / "build/demo/store").symlink_to(folder / "STORE_URI")
 
 
 def lay_out(root: Path, only: str | None = None) -> None:
