@@ -152,7 +152,8 @@ class BatchDrawer:
             recoloured_style = (recoloured * reference.centroid).sum(1).tolist()
             pictures = [_as_tensor(one.picture) for one in kept]
             scores = resources.measures.score(reference, [views[one.key] for one in kept], pictures)
-        return [one.finish_scores(*own) for one, *own in zip(kept, scores, recoloured_style, strict=True)]
+        found = zip(kept, scores, recoloured_style, strict=True)
+        return [one.finish_scores(own, colours_alone) for one, own, colours_alone in found]
 
     def _upload_photos(self, photos: Mapping[str, DecodedPhoto]) -> dict[str, Tensor]:
         """Return photos of equal size as uint8 [3, h, w] on the scorer's device, without their padding, by key."""
