@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.controlnet import ControlImages
 from artbank.diffusion.prompt_encoder import without_placeholder
-from artbank.diffusion.unet import PromptCache
+from artbank.diffusion.prompted_network import PromptCache
 from artbank.recipes import StylizeRecipe, is_guided
+from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
 from artbank.stylization.structure import pull_to_photo, pull_weight
@@ -29,23 +31,28 @@ from artbank.stylization.style import Style, encode_style
 
 @dataclass(frozen=True)
 class _Prompts:
-    """The prompts of a batch in a style, cached for the UNet: one that all photos share, or one for each.
+    """The prompts of a batch in a style, cached for the networks: one that all photos share, or one for each.
 
     Attributes:
         neutral: Without a style, G is 1 or B.
         styled: In the style, G is 1 or B.
         guided: The negative prompts and the styled ones, G is 2 or 2 B.
+        control_styled: The styled prompts for each ControlNet.
+        control_guided: The guided ones for each ControlNet.
     """
 
     neutral: PromptCache
     styled: PromptCache
     guided: PromptCache
+    control_styled: tuple[PromptCache, ...] = ()
+    control_guided: tuple[PromptCache, ...] = ()
 
     @classmethod
-    def cache(cls, base: BaseModel, neutral: Tensor, styled: Tensor, negative: Tensor) -> Self:
+    def cache(cls, base: BaseModel, controls: Controls, neutral: Tensor, styled: Tensor, negative: Tensor) -> Self:
         """Cache encoded prompts [B, L, D], or [1, L, D] that all photos share; the negative one is [1, L, D]."""
         guided = torch.cat([negative.expand(len(styled), -1, -1), styled])
-        return cls(*map(base.denoiser.cache_prompts, (neutral, styled, guided)))
+        own = map(base.denoiser.cache_prompts, (neutral, styled, guided))
+        return cls(*own, *map(controls.cache_prompts, (styled, guided)))
 
 
 class LatentStylizer:
@@ -57,9 +64,12 @@ class LatentStylizer:
     """
 
     @torch.no_grad()
-    def __init__(self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe):
-        """Encode every prompt once, and cache what the UNet computes from it."""
+    def __init__(
+        self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe, controls: Controls = NO_CONTROLS
+    ):
+        """Encode every prompt once, and cache what the networks compute from it."""
         self.base = base
+        self._controls = controls
         self.recipe = recipe
         self._styles = {style.name: style for style in styles}
         self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
@@ -67,7 +77,8 @@ class LatentStylizer:
         encoded = (encode_style(base, [recipe.prompt], style, self.neutral, recipe.style_weight) for style in styles)
         self.prompts = dict(zip(self._styles, encoded, strict=True))
         self._shared = {
-            name: _Prompts.cache(base, self.neutral, prompt, self._negative) for name, prompt in self.prompts.items()
+            name: _Prompts.cache(base, controls, self.neutral, prompt, self._negative)
+            for name, prompt in self.prompts.items()
         }
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
@@ -94,6 +105,7 @@ class LatentStylizer:
         *,
         step_noise: Tensor | None = None,
         captions: Sequence[str] | None = None,
+        control_images: Sequence[ControlImages] = (),
     ) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
 
@@ -104,6 +116,7 @@ class LatentStylizer:
             structure: 0..1, see `StylizeRecipe.structure`.
             step_noise: Noise of the steps, [`num_step_noises`, B, C, h, w]; None if they take none.
             captions: A caption for each photo, empty to take the recipe's prompt; None if all take that.
+            control_images: What each ControlNet sees of the photos, see `Controls.see`.
 
         Returns:
             [B, C, h, w] float32.
@@ -113,7 +126,7 @@ class LatentStylizer:
         latents = self._invert(clean, noise, prompts)
         history = self._solver.begin(latents, step_noise)
         for step, timestep in enumerate(self._solver.timesteps):
-            predicted = self._predict(latents, step, timestep, prompts)
+            predicted = self._predict(latents, step, timestep, prompts, control_images)
             if weight:
                 predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
             latents = self._solver.advance(history, step, predicted)
@@ -123,7 +136,7 @@ class LatentStylizer:
         texts = [without_placeholder(caption).strip() or self.recipe.prompt for caption in captions]
         neutral = self.base.encode_prompts(texts)  # [B, L, D]
         styled = encode_style(self.base, texts, self._styles[style], neutral, self.recipe.style_weight)
-        return _Prompts.cache(self.base, neutral, styled, self._negative)
+        return _Prompts.cache(self.base, self._controls, neutral, styled, self._negative)
 
     def _invert(self, clean: Tensor, noise: Tensor, prompts: _Prompts) -> Tensor:
         first = self._solver.timesteps[0]
@@ -135,9 +148,19 @@ class LatentStylizer:
             return invert_ddim(self.base, clean, self._solver.timesteps, prompts.neutral)
         return add_noise(self.base, clean, noise, first)
 
-    def _predict(self, latents: Tensor, step: int, timestep: int, prompts: _Prompts) -> Tensor:
+    def _predict(
+        self, latents: Tensor, step: int, timestep: int, prompts: _Prompts, control_images: Sequence[ControlImages]
+    ) -> Tensor:
         """Predict the noise, with classifier-free guidance in the steps that the recipe guides."""
-        if not is_guided(self.recipe, step):
-            return self.base.predict(latents, timestep, prompts.styled)
-        without, within = self.base.predict(latents, timestep, prompts.guided, num_prompts=2).chunk(2)
+        guided = is_guided(self.recipe, step)
+        own, of_controls = prompts.styled, prompts.control_styled
+        if guided:
+            own, of_controls = prompts.guided, prompts.control_guided
+        count = 1 + guided
+        place = (step, len(self._solver.timesteps))
+        added = self._controls.predict(latents, timestep, place, of_controls, control_images, num_prompts=count)
+        predicted = self.base.predict(latents, timestep, own, num_prompts=count, residuals=added)
+        if not guided:
+            return predicted
+        without, within = predicted.chunk(2)
         return torch.lerp(without, within, self.recipe.guidance)
