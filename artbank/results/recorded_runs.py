@@ -43,6 +43,9 @@ _DRAWING = ("styles", "recipe", "format")  # given ones are meant for the given 
 _TAKEN = (*_DRAWING, "skip", "checksum", "dtype")
 _OWN_RUNNERS = ("auto", "threads")
 
+_UNCHECKED: dict[str, Any] = {"_check_controls": model_validator(mode="after")(lambda self: self)}
+"""The check that takes the recipe of the run, which is not known yet."""
+
 OperatorParameters: type[StylizeConfig] = create_model(
     "OperatorParameters",
     __base__=StylizeConfig,
@@ -50,7 +53,7 @@ OperatorParameters: type[StylizeConfig] = create_model(
     output_uri=(Uri | None, None),
     store_uri=(Uri | None, None),
     styles=(tuple[str, ...], ()),
-    __validators__={"_check_controls": model_validator(mode="after")(lambda self: self)},  # needs the run's recipe
+    __validators__=_UNCHECKED,
 )
 """The parameters of `stylize_archive`, none of them required."""
 

@@ -51,8 +51,11 @@ class _Prompts:
     def cache(cls, base: BaseModel, controls: Controls, neutral: Tensor, styled: Tensor, negative: Tensor) -> Self:
         """Cache encoded prompts [B, L, D], or [1, L, D] that all photos share; the negative one is [1, L, D]."""
         guided = torch.cat([negative.expand(len(styled), -1, -1), styled])
-        own = map(base.denoiser.cache_prompts, (neutral, styled, guided))
-        return cls(*own, *map(controls.cache_prompts, (styled, guided)))
+        return cls(
+            *map(base.denoiser.cache_prompts, (neutral, styled, guided)),
+            control_styled=controls.cache_prompts(styled),
+            control_guided=controls.cache_prompts(guided),
+        )
 
 
 class LatentStylizer:
