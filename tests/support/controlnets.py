@@ -42,8 +42,9 @@ def save_control(
         settings |= {"num_control_type": union_types, **parts}
     torch.manual_seed(seed)
     network = kind(**settings | options)
-    for parameter in network.parameters():  # also those that are zero before training
-        parameter.data += 0.1 * torch.randn_like(parameter)
+    for name, parameter in network.named_parameters():  # also those that are zero before training
+        amount = 0.5 if "controlnet_cond_embedding" in name else 0.1  # so that the images count
+        parameter.data += amount * torch.randn_like(parameter)
     network.save_pretrained(folder)
     return folder
 

@@ -180,7 +180,7 @@ def test_a_picture_does_not_depend_on_its_batch(
 ) -> None:
     depth_model = save_depth_model(tmp_path / "depth-model")
     kinds = ("canny", "depth", "tile")
-    given = [f"{kind}={save_control(tmp_path / kind, base, seed=n)}:0.4" for n, kind in enumerate(kinds)]
+    given = [f"{kind}={save_control(tmp_path / kind, base, seed=n)}" for n, kind in enumerate(kinds)]
     controls = load(base, *given, depth_model=depth_model, num_steps=2)
     facts = {"steps": 4, "strength": 0.5, "guidance": 2.0, "resolution_px": 32, "solver": "lcm", "structure": 0.4}
     style = Style("novak", ((make_bank(), 1.0),))
