@@ -38,11 +38,11 @@ class DepthModel:
             BaseModelError: A part is missing or damaged, it is another kind of model, or it estimates meters.
         """
         check_depth_model(folder)
-        options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+        options: dict[str, Any] = {**_LOCAL, "dtype": torch.float32, "output_loading_info": True}
         try:
             # The other backend imports torchvision, which may not be installed.
             self._processor: Any = AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil")
-            network, info = AutoModelForDepthEstimation.from_pretrained(folder, **_LOCAL, **options)
+            network, info = AutoModelForDepthEstimation.from_pretrained(folder, use_safetensors=True, **options)
         except Exception as error:  # on damaged files the library raises exceptions of every kind
             text = " ".join(str(error).split())[:300]
             raise BaseModelError(f"depth model folder {folder} cannot be read: {text}; fetch it again") from error
