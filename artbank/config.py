@@ -8,15 +8,16 @@ in `artbank/parameter_groups.py`, which puts fields in order for people.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from artbank.control_specs import ControlSpec, read_controls
 from artbank.credentials import redact
 from artbank.errors import Failure
 from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS
 from artbank.recipe_model import Model
-from artbank.recipes import BankRecipe, StylizeRecipe
+from artbank.recipes import BankRecipe, StylizeRecipe, count_steps
 from artbank.run_config import CollectionNames, PlacesConfig, RunConfig, ShardRunner, SkipGlobs, Uri, WebAddress
 
 OutputFormat = Literal["images", "webdataset", "parquet"]
@@ -175,6 +176,19 @@ class StylizeConfig(RunConfig):
             "default), a file or a store URI. Banks of the base model still fit."
         ),
     )
+    controls: tuple[Uri, ...] = Field(
+        default=(),
+        description=(
+            "ControlNets: canny|depth|gray|tile=SOURCE, =SOURCE:WEIGHT or =SOURCE:WEIGHT:FROM-UNTIL, such as "
+            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI or a hub id; WEIGHT is above 0, up to 2 (1 "
+            "by default); FROM and UNTIL are fractions of the executed steps."
+        ),
+    )
+    depth_model: Uri | None = Field(
+        default=None,
+        min_length=1,
+        description="Depth Anything or DPT for control depth: a folder, a store URI or a hub id; none by default.",
+    )
     structure_model: Uri | None = Field(
         default=None,
         min_length=1,
@@ -280,6 +294,16 @@ class StylizeConfig(RunConfig):
         if len(set(styles)) < len(styles):
             raise ValueError(f"a style is named twice in {', '.join(styles)}; name each once")
         return styles
+
+    @model_validator(mode="after")
+    def _check_controls(self) -> Self:
+        read_controls(self.controls, self.depth_model, count_steps(self.recipe))
+        return self
+
+    @property
+    def control_specs(self) -> tuple[ControlSpec, ...]:
+        """The ControlNets of the run."""
+        return read_controls(self.controls, self.depth_model, count_steps(self.recipe))
 
     @field_validator("failures")
     @classmethod

@@ -4,7 +4,7 @@
     ├── ConfigError             a parameter is wrong, or two parameters contradict each other
     ├── ImageError              one image cannot be used; its result row has `failure` and `reason`
     ├── CollectionError         a collection cannot be trained on
-    ├── BaseModelError          a base model or a LoRA is incomplete, damaged, or does not have the expected hash
+    ├── BaseModelError          a base model, LoRA or ControlNet is incomplete, damaged, or has another hash
     ├── BankError               a bank is missing, damaged, or was trained on another base model
     ├── CatalogError            the catalog has no such collection or version, or a row that cannot be read
     ├── TrainingError           a training cannot continue: a loss is not finite, or a checkpoint is of another run
@@ -81,7 +81,7 @@ class CollectionError(ArtbankError):
 
 
 class BaseModelError(ArtbankError):
-    """A base model or a LoRA is incomplete, damaged, or does not have the expected hash."""
+    """A base model, LoRA or ControlNet is incomplete, damaged, or does not have the expected hash."""
 
 
 class BankError(ArtbankError):

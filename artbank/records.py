@@ -230,8 +230,8 @@ class Result(_Row, schema="result/1"):
         etag: The store's etag of the photo.
         sha256: SHA-256 of the photo; None if it could not be read.
         style: The style's folder: its name, with `_` for `:`.
-        recipe_id: 16 hex digits of a hash of recipe, base model, LoRA and bank files: the same id gives the same
-            picture.
+        recipe_id: 16 hex digits of a hash of recipe, base model, LoRA, ControlNet and bank files: the same id gives the
+            same picture.
         status: `done` or `failed`.
         failure: The kind of failure, one word that can be counted.
         reason: The failure in a sentence, for people.
@@ -290,6 +290,8 @@ class Result(_Row, schema="result/1"):
             IPTC record or Exif).
         loras: The LoRAs that were merged into the base model, each as its file's name, 12 hex digits of its SHA-256 and
             its weight, such as `ink.safetensors@0123456789ab:0.8`; None in rows of older versions, which had none.
+        controls: The ControlNets that it was drawn with, each as kind, name, 12 hex digits of its SHA-256, weight and
+            interval, such as `canny=sd15-canny@0123456789ab:0.8:0-1`; None in rows of older versions, which had none.
     """
 
     key: str
@@ -341,6 +343,7 @@ class Result(_Row, schema="result/1"):
     prompt: str | None = None
     caption_source: Literal["file", "photo"] | None = None
     loras: list[str] | None = None
+    controls: list[str] | None = None
 
     @property
     def given_caption(self) -> str | None:

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from artbank.control_specs import parse_control
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
 from artbank.lora_specs import parse_lora
 from artbank.recipe_model import Model
@@ -54,7 +55,7 @@ class PlacesConfig(Model):
 
     @field_validator(
         *("gallery_uri", "store_uri", "archive_uri", "output_uri", "base_model", "scorer", "public_url"),
-        *("style_model", "structure_model"),
+        *("style_model", "structure_model", "depth_model"),
         check_fields=False,
     )
     @classmethod
@@ -70,6 +71,13 @@ class PlacesConfig(Model):
         if len(set(uris)) < len(uris):
             raise ValueError(f"a LoRA is named twice in {', '.join(uris)}; name each once")
         return loras
+
+    @field_validator("controls", check_fields=False)
+    @classmethod
+    def _only_controls(cls, controls: tuple[str, ...]) -> tuple[str, ...]:
+        for control in controls:
+            cls._no_secret(parse_control(control).source)
+        return controls
 
     @model_validator(mode="wrap")
     @classmethod

@@ -15,6 +15,7 @@ from artbank.run_config import RunConfig
 from artbank_cli.output import say_lines
 
 if TYPE_CHECKING:
+    from artbank.control_specs import ControlSpec
     from artbank.doctor.checks import Check, CheckResult
 
 SECONDS = 15.0  # a distant server answers in one or two; S3's client gives up a connection after ten
@@ -30,6 +31,8 @@ def examine(
     seconds: float,
     as_json: bool,
     structure_model: str | None = None,
+    controls: Sequence[ControlSpec] = (),
+    depth_model: str | None = None,
 ) -> int:
     """Run all checks and print the results of each as it ends; returns 1 if there is a problem, else 0.
 
@@ -39,10 +42,12 @@ def examine(
         seconds: Time limit for checks that may hang.
         as_json: Print JSON.
         structure_model: Source of the structure model; None for none.
+        controls: The ControlNets.
+        depth_model: Source of the model that estimates depth; None for none.
     """
     from artbank.doctor.checks import run_checks
 
-    checks = list_checks(config, uris, seconds, structure_model)
+    checks = list_checks(config, uris, seconds, structure_model, controls, depth_model)
     if as_json:
         found = run_checks(checks, seconds)
         say_lines(to_json(found))
@@ -58,12 +63,17 @@ def examine(
 
 
 def list_checks(
-    config: RunConfig, uris: Mapping[str, str], seconds: float, structure_model: str | None
+    config: RunConfig,
+    uris: Mapping[str, str],
+    seconds: float,
+    structure_model: str | None,
+    control_specs: Sequence[ControlSpec] = (),
+    depth_model: str | None = None,
 ) -> Sequence[Check]:
     """Return the checks of an installation, in the order in which they are shown."""
-    from artbank.doctor import devices, disk_space, packages, scoring_models, stores, weights
+    from artbank.diffusion.model_files import DEPTH_MODEL, STRUCTURE_MODEL, STYLE_MODEL
+    from artbank.doctor import controls, devices, disk_space, packages, scoring_models, stores, weights
     from artbank.doctor.checks import Check
-    from artbank.scoring.model_files import STRUCTURE_MODEL, STYLE_MODEL
     from artbank_cli import server
 
     local = {name: uris[name] for name in _OUTPUTS if name in uris}
@@ -77,13 +87,21 @@ def list_checks(
         Check(kind.name, partial(scoring_models.check_optional_model, kind, source, seconds), may_hang=True)
         for kind, source in optional
     ]
+    of_run = [
+        (f"control {spec.kind}", partial(controls.check_control_net, config, spec, seconds)) for spec in control_specs
+    ]
+    if depth_model is not None:
+        of_run.append((DEPTH_MODEL.name, partial(controls.check_depth, depth_model, seconds)))
+        optional.append((DEPTH_MODEL, depth_model))
+    models += [Check(subject, check, may_hang=True) for subject, check in of_run]
+    sources = [spec.source for spec in control_specs]
     return [
         Check("packages", packages.check_packages),
         Check("device", partial(devices.check_devices, config), may_hang=True),
         Check("base model", partial(weights.check_base, config, seconds), may_hang=True),
         Check("scorer", partial(scoring_models.check_scorer, config, seconds), may_hang=True),
         *models,
-        Check("memory", partial(weights.check_memory, config, optional), may_hang=True),
+        Check("memory", partial(weights.check_memory, config, optional, sources), may_hang=True),
         Check("disks", partial(disk_space.check_disks, config, local), may_hang=True),
         *places,
         *([Check("places", partial(stores.check_apart, uris), may_hang=True)] if len(uris) > 1 else []),

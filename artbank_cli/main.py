@@ -19,6 +19,8 @@ import typer
 
 from artbank import __version__
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
+from artbank.control_specs import ControlSpec, read_controls
+from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
@@ -40,6 +42,7 @@ from artbank_cli.verify import verify
 from artbank_cli.votes import votes
 
 _DEMO = Path("build/demo")
+_MANY_STEPS = 1000  # so that every interval has a step
 
 app = typer.Typer(
     cls=HelpedGroup,
@@ -134,11 +137,13 @@ def _print_outcome(outcome: Outcome) -> None:
         say(f"{what}: {where}")
 
 
-def _field(name: str) -> Any:
+def _field(name: str, spelled: str = "") -> Any:
     """Return an option with the help text of a config's field."""
     short = [SHORT[name]] if name in SHORT else []
     text = StylizeConfig.model_fields[name].description
-    return typer.Option(*short, f"--{name.replace('_', '-')}", help=text, rich_help_panel="Models and device")
+    return typer.Option(
+        *short, spelled or f"--{name.replace('_', '-')}", help=text, rich_help_panel="Models and device"
+    )
 
 
 def doctor(
@@ -151,6 +156,8 @@ def doctor(
     scorer: Annotated[str | None, _field("scorer")] = None,
     structure_model: Annotated[str | None, _field("structure_model")] = None,
     style_model: Annotated[str | None, _field("style_model")] = None,
+    control: Annotated[list[str] | None, _field("controls", "--control")] = None,
+    depth_model: Annotated[str | None, _field("depth_model")] = None,
     device: Annotated[str | None, _field("device")] = None,
     dtype: Annotated[str | None, _field("dtype")] = None,
     seconds: Annotated[
@@ -172,8 +179,17 @@ def doctor(
             seconds=seconds,
             as_json=as_json,
             structure_model=structure_model,
+            controls=_read_controls(control or (), depth_model),
+            depth_model=depth_model,
         )
     )
+
+
+def _read_controls(texts: Sequence[str], depth_model: str | None) -> tuple[ControlSpec, ...]:
+    try:
+        return read_controls(texts, depth_model, _MANY_STEPS)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def demo(

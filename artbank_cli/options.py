@@ -42,6 +42,7 @@ _SPELLED = {
     "styles": "--style",
     "failures": "--failure",
     "loras": "--lora",
+    "controls": "--control",
 }
 _SHOWN = {"gallery_uri": "GALLERY_URI", "archive_uri": "PHOTOS_URI", "output_uri": "OUTPUT_URI"}  # no options
 SHORT = {

@@ -45,6 +45,12 @@ def verify(
     lora: Annotated[
         list[str] | None, typer.Option("--lora", help=StylizeConfig.model_fields["loras"].description)
     ] = None,
+    control: Annotated[
+        list[str] | None, typer.Option("--control", help=StylizeConfig.model_fields["controls"].description)
+    ] = None,
+    depth_model: Annotated[
+        str | None, typer.Option("--depth-model", help=StylizeConfig.model_fields["depth_model"].description)
+    ] = None,
     scorer: Annotated[
         str | None, typer.Option("--scorer", help=StylizeConfig.model_fields["scorer"].description)
     ] = None,
@@ -94,7 +100,8 @@ def verify(
 
         places = {"store_uri": store, "archive_uri": photos}
         models = {"base_model": base_model, "loras": tuple(lora or ()) or None, "scorer": scorer}
-        optional = {"structure_model": structure_model, "style_model": style_model}
+        optional = {"structure_model": structure_model, "style_model": style_model, "depth_model": depth_model}
+        models["controls"] = tuple(control or ()) or None
         operator = _read_operator({**places, **models, **optional, "runner": runner}, parameters, trust_output)
         if repair:
             quiet_prefect()

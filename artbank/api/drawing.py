@@ -18,6 +18,7 @@ from artbank.archive.batch_drawing import BatchDrawer, cut_batches
 from artbank.archive.drawing_resources import DrawingResources, make_decode_options
 from artbank.archive.drawn_pictures import ScoredPicture
 from artbank.archive.photo_reader import DecodedPhoto, too_large_error
+from artbank.control_specs import ControlSpec
 from artbank.diffusion.base_model import load_base_model
 from artbank.errors import ImageError
 from artbank.images.pool import DecodeOptions, decode_photo
@@ -32,6 +33,7 @@ from artbank.scoring.scores import Scores
 from artbank.scoring.spread import ScoreBounds
 from artbank.scoring.style_reference import StyleReference
 from artbank.store.explanations import explain
+from artbank.stylization.controls import load_controls
 from artbank.stylization.style import Style
 
 _NO_LIMIT = float("inf")
@@ -43,18 +45,36 @@ Progress = Callable[[int, int], object]
 class PhotoDrawer:
     """Draws photos in one style by one recipe."""
 
-    def __init__(self, config: RunConfig, style: Style, reference: StyleReference, recipe: StylizeRecipe):
+    def __init__(
+        self,
+        config: RunConfig,
+        style: Style,
+        reference: StyleReference,
+        recipe: StylizeRecipe,
+        controls: Sequence[ControlSpec] = (),
+        depth_model: str | None = None,
+    ):
         """Load the models, unless this process has them, and encode the prompts.
+
+        Args:
+            config: Names the models and the device.
+            style: The style.
+            reference: The reference of its collection.
+            recipe: How to draw.
+            controls: The ControlNets.
+            depth_model: Source of the model that estimates depth; None for none.
 
         Raises:
             BankError: The bank was trained on another base model.
-            BaseModelError: The base model or the scorer is missing or damaged.
+            BaseModelError: A model is missing or damaged, or a ControlNet is for another base model.
             OSError: A store or the hub failed.
         """
         self._config = config
         self._style = style.name
         self._recipe = recipe
-        self._resources = DrawingResources.load(config, load_base_model(config), [(style, reference)], recipe)
+        base = load_base_model(config)
+        loaded = load_controls(controls, depth_model, base)
+        self._resources = DrawingResources.load(config, base, [(style, reference)], recipe, controls=loaded)
 
     def draw(
         self, photos: Sequence[NamedPhoto], batch_size: int | None = None, progress: Progress | None = None

@@ -6,15 +6,28 @@ test keeps them equal. The models check the values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from artbank.bank_recipe import Attention, BankKind
+from artbank.control_specs import ControlSpec, read_controls
 from artbank.errors import ConfigError
-from artbank.recipes import Alpha, Colour, Inversion, Mark, Metadata, OutputSize, Preset, Solver, Spacing
+from artbank.recipes import (
+    Alpha,
+    Colour,
+    Inversion,
+    Mark,
+    Metadata,
+    OutputSize,
+    Preset,
+    Solver,
+    Spacing,
+    StylizeRecipe,
+    count_steps,
+)
 from artbank.run_config import Compiling, Device, Dtype, RunConfig, Uri
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -116,6 +129,27 @@ def read_settings(model: type[Settings], given: Mapping[str, Any], owner: Owner,
     except ValidationError as error:
         told = [_explain(entry, owner, names) for entry in error.errors(include_url=False)]
         raise ConfigError("; ".join(told)) from None
+
+
+def read_drawing(
+    settings: Mapping[str, Any], control: str | Sequence[str], depth_model: str | None
+) -> tuple[StylizeRecipe, tuple[ControlSpec, ...], str | None]:
+    """Return how to draw: recipe, ControlNets, and the source of the model that estimates depth.
+
+    Args:
+        settings: Those of the recipe.
+        control: A ControlNet, or several.
+        depth_model: Source of the model that estimates depth; None for none.
+
+    Raises:
+        ConfigError: A setting or a ControlNet is unknown or wrong.
+    """
+    recipe = read_settings(StylizeRecipe, settings, "stylize", StylizeSettings.__annotations__)
+    texts = (control,) if isinstance(control, str) else tuple(control)
+    try:
+        return recipe, read_controls(texts, depth_model, count_steps(recipe)), depth_model
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def read_models(settings: Mapping[str, Any], owner: Owner, base_model: str | None = None) -> RunConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from artbank.api import notebook_html
 from artbank.api.bank_facts import list_facts
 from artbank.api.bank_file import open_folder, pack_bank
-from artbank.api.settings import StylizeSettings, read_settings
+from artbank.api.settings import StylizeSettings, read_drawing
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.registration import register_files
+from artbank.control_specs import ControlSpec
 from artbank.errors import BankError, CatalogError
 from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe, StylizeRecipe
@@ -110,6 +111,8 @@ class TrainedBank:
         root: str | os.PathLike[str] | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
+        control: str | Sequence[str] = (),
+        depth_model: str | None = None,
         **settings: Unpack[StylizeSettings],
     ) -> DrawnPicture: ...
 
@@ -121,6 +124,8 @@ class TrainedBank:
         root: str | os.PathLike[str] | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
+        control: str | Sequence[str] = (),
+        depth_model: str | None = None,
         **settings: Unpack[StylizeSettings],
     ) -> list[DrawnPicture]: ...
 
@@ -131,6 +136,8 @@ class TrainedBank:
         root: str | os.PathLike[str] | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
+        control: str | Sequence[str] = (),
+        depth_model: str | None = None,
         **settings: Unpack[StylizeSettings],
     ) -> DrawnPicture | list[DrawnPicture]:
         """Draw one photo, or a list of photos, in the style of this bank.
@@ -146,6 +153,8 @@ class TrainedBank:
                 and its key, which is the name of its file by default; images and arrays have a hash of their pixels.
             batch_size: Photos that go through the model at once; by default 8, and 16 on CUDA.
             progress: Called with the number of pictures that are done, and their total.
+            control: A ControlNet such as `canny=models/canny:0.8`, or several; as `--control` of `artbank stylize`.
+            depth_model: Folder, store URI or hub id of the model that estimates depth, for control `depth`.
             settings: Those of `StylizeRecipe`: preset, strength, seed, size, resolution_px and so on.
 
         Returns:
@@ -156,17 +165,17 @@ class TrainedBank:
             ConfigError: A setting is unknown or wrong, or a photo is not there; nothing is drawn.
             ImageError: The one photo cannot be drawn.
             BankError: The bank was trained on another base model.
-            BaseModelError: The base model or the scorer is missing or damaged.
+            BaseModelError: A model is missing or damaged, or a ControlNet is for another base model.
         """
         from artbank.api.photo_inputs import find_photo, find_photos, is_photo
 
-        recipe = _read_recipe(settings)
+        drawing = read_drawing(settings, control, depth_model)
         if not is_photo(photos):
             found = find_photos(photos, root)
-            drawn = dict(self._open_drawer(recipe).draw(found, batch_size, progress))
+            drawn = dict(self._open_drawer(*drawing).draw(found, batch_size, progress))
             return [drawn[number] for number in range(len(found))]
         photo = find_photo(photos, root)
-        [(_, picture)] = self._open_drawer(recipe).draw([photo], batch_size, progress)
+        [(_, picture)] = self._open_drawer(*drawing).draw([photo], batch_size, progress)
         if picture.error is not None:
             raise picture.error
         return picture
@@ -178,6 +187,8 @@ class TrainedBank:
         root: str | os.PathLike[str] | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
+        control: str | Sequence[str] = (),
+        depth_model: str | None = None,
         **settings: Unpack[StylizeSettings],
     ) -> Iterator[DrawnPicture]:
         """Yield pictures of many photos as they are finished, so that they are never in memory together.
@@ -187,6 +198,8 @@ class TrainedBank:
             root: See `stylize`.
             batch_size: See `stylize`.
             progress: See `stylize`.
+            control: See `stylize`.
+            depth_model: See `stylize`.
             settings: See `stylize`.
 
         Returns:
@@ -198,9 +211,9 @@ class TrainedBank:
         """
         from artbank.api.photo_inputs import find_photos
 
-        recipe = _read_recipe(settings)
+        drawing = read_drawing(settings, control, depth_model)
         found = find_photos(photos, root)
-        drawn = self._open_drawer(recipe).draw(found, batch_size, progress)
+        drawn = self._open_drawer(*drawing).draw(found, batch_size, progress)
         return (picture for _, picture in drawn)
 
     def to_diffusers(self, pipeline: Any) -> str:
@@ -275,12 +288,14 @@ class TrainedBank:
             raise CatalogError(f"{store.uri} has lost bank {self.record.bank_id} while it was registered; try it again")
         return found
 
-    def _open_drawer(self, recipe: StylizeRecipe) -> PhotoDrawer:
+    def _open_drawer(
+        self, recipe: StylizeRecipe, controls: Sequence[ControlSpec], depth_model: str | None
+    ) -> PhotoDrawer:
         from artbank.api.drawing import PhotoDrawer
         from artbank.stylization.style import Style
 
         style = Style(self.name, ((self.bank, 1.0),), self.reference.palette)
-        return PhotoDrawer(self.config, style, self.reference, recipe)
+        return PhotoDrawer(self.config, style, self.reference, recipe, controls, depth_model)
 
     def __repr__(self) -> str:
         """Return its name and its main facts in one line."""
@@ -289,7 +304,3 @@ class TrainedBank:
     def _repr_html_(self) -> str:
         title = f"{self.record.title}, version {self.record.version}"
         return notebook_html.facts(title, list_facts(self.record), self.files.get(PREVIEW))
-
-
-def _read_recipe(settings: StylizeSettings) -> StylizeRecipe:
-    return read_settings(StylizeRecipe, settings, "stylize", StylizeSettings.__annotations__)

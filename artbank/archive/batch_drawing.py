@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -189,7 +188,7 @@ def _batch_key(photo: DecodedPhoto) -> tuple[tuple[str, ...], tuple[int, int]]:
 
 def _keep_only(photos: Sequence[Photo], keys: Collection[str]) -> list[Photo]:
     """Return the photos with blank ones in place of those without a key among `keys`."""
-    return [one if one.key in keys else replace(one, padded=np.zeros_like(one.padded)) for one in photos]
+    return [one if one.key in keys else one.blank for one in photos]
 
 
 def _recolour(photo: Tensor, palette: Palette) -> Tensor:

@@ -15,6 +15,7 @@ from artbank.scoring.optional_measures import OptionalMeasures
 from artbank.scoring.structure_model import StructureModel
 from artbank.scoring.style_model import load_style_model
 from artbank.scoring.style_reference import StyleReference
+from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.further_drawings import list_stronger
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
@@ -52,6 +53,7 @@ class DrawingResources:
         styles: Sequence[tuple[Style, StyleReference]],
         recipe: StylizeRecipe,
         structure_model: StructureModel | None = None,
+        controls: Controls = NO_CONTROLS,
     ) -> DrawingResources:
         """Encode the prompts of some styles, and load the models that score pictures.
 
@@ -61,6 +63,7 @@ class DrawingResources:
             styles: With the references of their collections.
             recipe: How to draw.
             structure_model: Scores `dino_structure`; None for none.
+            controls: ControlNets for the base model.
 
         Raises:
             BankError: A bank was trained on another base model.
@@ -69,7 +72,7 @@ class DrawingResources:
             OSError: The store or the hub failed.
         """
         references = {style.name: reference for style, reference in styles}
-        stylizer = Stylizer(base, [style for style, _ in styles], recipe)
+        stylizer = Stylizer(base, [style for style, _ in styles], recipe, controls)
         base.warn_of_size(stylizer.short_px)
         if recipe.reach_style is not None:
             _warn_of_missing_ceilings(references)
@@ -109,6 +112,7 @@ def make_decode_options(config: RunConfig, recipe: StylizeRecipe, stylizer: Styl
         detail=recipe.adds_detail,
         description=recipe.photo_captions,
         max_aspect=stylizer.max_aspect,
+        control_kinds=stylizer.controls.drawn_kinds,
     )
 
 

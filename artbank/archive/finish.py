@@ -214,6 +214,7 @@ def _describe_run(
     )
     models = (("Structure model", config.structure_model), ("Style model", config.style_model))
     facts += tuple(("LoRA", lora.title) for lora in plan.loras)
+    facts += tuple(("ControlNet", control.title) for control in plan.controls)
     facts += tuple((term, source) for term, source in models if source is not None)
     styles = [
         StyleFacts(style.name, _describe_banks(style), *bounds[style.name].lines, *csd_bounds[style.name].lines)

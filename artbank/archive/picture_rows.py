@@ -138,6 +138,7 @@ class RowWriter:
             base_model=self._run.config.base_model,
             base_model_hash=self._run.plan.base_model_hash,
             loras=[lora.title for lora in self._run.plan.loras],
+            controls=[control.title for control in self._run.plan.controls],
             recipe=self._recipe(task).model_dump_json(),
             seconds=0.0,
             created_at=self._attempt.now(),

@@ -16,6 +16,8 @@ from artbank.archive.style_leases import StyleLeases
 from artbank.archive.styles import StyleChoice, hash_recipe, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
+from artbank.control_specs import UsedControl
+from artbank.diffusion.control_files import fetch_controls
 from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.lora_files import fetch_loras
@@ -55,6 +57,7 @@ class StylizePlan:
         is_leased: Whether workers must check the leases of the styles; see `style_leases`.
         skipped: The files of the archive that are no photos or cannot be listed; empty in plans of older versions.
         loras: The LoRAs that are merged into the base model.
+        controls: The ControlNets.
     """
 
     run_id: str
@@ -68,6 +71,7 @@ class StylizePlan:
     is_leased: bool = False
     skipped: tuple[SkippedKind, ...] = ()
     loras: tuple[MergedLora, ...] = ()
+    controls: tuple[UsedControl, ...] = ()
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
@@ -89,6 +93,7 @@ class Survey:
         pace: Forecast for one picture; None if unknown.
         skipped: The files of the archive that are no photos or cannot be listed.
         loras: The LoRAs that are merged into the base model.
+        controls: The ControlNets.
     """
 
     styles: tuple[StyleChoice, ...]
@@ -102,6 +107,7 @@ class Survey:
     pace: Pace | None
     skipped: tuple[SkippedKind, ...]
     loras: tuple[MergedLora, ...]
+    controls: tuple[UsedControl, ...]
 
     @property
     def num_pictures(self) -> int:
@@ -125,7 +131,7 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         CatalogError: A style is not in the catalog.
         ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store;
             output or store and archive overlap; or too many photos of the last run are missing.
-        BaseModelError: The base model or a LoRA was not found.
+        BaseModelError: The base model, a LoRA or a ControlNet was not found.
         OSError: The store failed.
     """
     output = stores.output
@@ -133,7 +139,8 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
     catalog = Catalog(stores.banks)
     loras = tuple(lora.merged for lora in fetch_loras(config.loras))
-    styles = resolve_styles(catalog, config.styles, config.recipe, base_hash, loras)
+    controls = tuple(found.used for found in fetch_controls(config.control_specs, config.depth_model))
+    styles = resolve_styles(catalog, config.styles, config.recipe, base_hash, loras, controls)
     inputs.check_outside_galleries(output, styles)
     recipes = {style.name: style.recipe_id for style in styles}
     skipped = SkippedFiles()
@@ -171,6 +178,7 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         pace=pace,
         skipped=skipped.kinds(),
         loras=loras,
+        controls=controls,
     )
 
 
@@ -219,6 +227,7 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
         is_leased=leases is not None,
         skipped=found.skipped,
         loras=found.loras,
+        controls=found.controls,
     )
     if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
         output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
@@ -257,7 +266,8 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
             f"run {run_id} has {len(shards)} shards, but shards {first} to {first + count - 1} were asked for"
         )
     for style in plan.styles:
-        if style.recipe_id != hash_recipe(config.recipe, plan.base_model_hash, style.banks, plan.loras):
+        planned = hash_recipe(config.recipe, plan.base_model_hash, style.banks, plan.loras, plan.controls)
+        if style.recipe_id != planned:
             raise ConfigError(
                 f"run {run_id} was planned with another recipe for style {style.name}; pass the recipe of the run"
             )

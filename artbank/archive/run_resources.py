@@ -16,6 +16,7 @@ from artbank.images.pool import open_codec_pool
 from artbank.results.manifest import Manifest
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.structure_model import load_structure_model
+from artbank.stylization.controls import load_controls
 
 
 class RunResources:
@@ -26,7 +27,7 @@ class RunResources:
 
         Raises:
             BankError: A bank is missing, damaged, or was trained on another base model.
-            BaseModelError: The base model is missing, or differs from the one that the run was planned with.
+            BaseModelError: A model is missing, or differs from the one that the run was planned with.
             OSError: The store failed.
         """
         self.config = config
@@ -46,8 +47,15 @@ class RunResources:
                 f"expected the LoRAs that this run was planned with, {planned}, found {found}; give all machines the "
                 "same files"
             )
+        controls = load_controls(config.control_specs, config.depth_model, base)
+        if controls.used != plan.controls:
+            found, planned = (", ".join(one.title for one in used) for used in (controls.used, plan.controls))
+            raise BaseModelError(
+                f"expected the ControlNets that this run was planned with, {planned or 'none'}, found "
+                f"{found or 'none'}; give all machines the same files"
+            )
         structure_model = load_structure_model(config)
-        self.drawing = DrawingResources.load(config, base, loaded, config.recipe, structure_model)
+        self.drawing = DrawingResources.load(config, base, loaded, config.recipe, structure_model, controls)
         self.codecs = open_codec_pool()
         self.batch_size = self.drawing.choose_batch_size(config.batch_size)
         self.reader = PhotoReader(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from artbank.catalog.bank_files import load_bank, load_reference
 from artbank.catalog.catalog import Catalog
+from artbank.control_specs import UsedControl
 from artbank.errors import ConfigError
 from artbank.lora_specs import MergedLora
 from artbank.recipes import StylizeRecipe
@@ -55,6 +56,7 @@ def resolve_styles(
     recipe: StylizeRecipe,
     base_model_hash: str,
     loras: Sequence[MergedLora] = (),
+    controls: Sequence[UsedControl] = (),
 ) -> tuple[StyleChoice, ...]:
     """Look up styles in the catalog.
 
@@ -62,7 +64,7 @@ def resolve_styles(
         CatalogError: There is no such bank.
         ConfigError: A style is malformed, two styles share a folder, or a bank was trained on another base model.
     """
-    choices = tuple(_resolve(catalog, spec, recipe, base_model_hash, loras) for spec in specs)
+    choices = tuple(_resolve(catalog, spec, recipe, base_model_hash, loras, controls) for spec in specs)
     folders = [choice.name.lower() for choice in choices]
     for choice in choices:
         if folders.count(choice.name.lower()) > 1 or choice.name.lower() in RESERVED:
@@ -78,11 +80,13 @@ def hash_recipe(
     base_model_hash: str,
     banks: Sequence[tuple[BankRecord, float]],
     loras: Sequence[MergedLora] = (),
+    controls: Sequence[UsedControl] = (),
 ) -> str:
-    """Return the recipe id of a style, see `StyleChoice`; LoRAs count by their files' content and their weights."""
+    """Return the recipe id of a style, see `StyleChoice`; LoRAs and ControlNets count by content and weight."""
     facts: list[Any] = [recipe.digest(), base_model_hash]
     facts += [[bank.weights_sha256, round(weight, 6)] for bank, weight in banks]
     facts += [["lora", lora.sha256, round(lora.weight, 6)] for lora in loras]
+    facts += [control.facts for control in controls]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -103,7 +107,12 @@ def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference
 
 
 def _resolve(
-    catalog: Catalog, spec: str, recipe: StylizeRecipe, base_model_hash: str, loras: Sequence[MergedLora]
+    catalog: Catalog,
+    spec: str,
+    recipe: StylizeRecipe,
+    base_model_hash: str,
+    loras: Sequence[MergedLora],
+    controls: Sequence[UsedControl],
 ) -> StyleChoice:
     names = [(spec, 1.0)] if _is_one_name(catalog, spec) else parse_style(spec)
     banks = tuple((catalog.find(name), weight) for name, weight in names)
@@ -114,7 +123,7 @@ def _resolve(
                 f"({bank.base_model_hash[:12]}), this run uses ({base_model_hash[:12]}); "
                 f"train it again or pass base_model={bank.base_model}"
             )
-    return StyleChoice(style_folder(spec), banks, hash_recipe(recipe, base_model_hash, banks, loras))
+    return StyleChoice(style_folder(spec), banks, hash_recipe(recipe, base_model_hash, banks, loras, controls))
 
 
 def _is_one_name(catalog: Catalog, spec: str) -> bool:

@@ -9,7 +9,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from artbank.diffusion.family import find_family
 from artbank.diffusion.prompt_encoder import ClipText
-from artbank.diffusion.unet import NUM_SIZES, count_pooled, find_unsupported
+from artbank.diffusion.prompted_network import NUM_SIZES, count_pooled
+from artbank.diffusion.unet import find_unsupported
 from artbank.errors import BaseModelError
 
 

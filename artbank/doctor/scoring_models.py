@@ -7,6 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from artbank.diffusion.fetch import LocalCopy, find_local
+from artbank.diffusion.model_files import (
+    SCORER,
+    ModelKind,
+    check_model,
+    find_model,
+    list_weights,
+    plan_store_copy,
+    split_hub_id,
+)
 from artbank.diffusion.model_limits import check_header
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import assess_free_space
@@ -15,15 +24,6 @@ from artbank.doctor.licences import find_licence
 from artbank.errors import BaseModelError
 from artbank.run_config import RunConfig
 from artbank.scoring.clip import choose_scorer
-from artbank.scoring.model_files import (
-    HUB_PATTERNS,
-    SCORER,
-    ModelKind,
-    check_model,
-    find_model,
-    plan_store_copy,
-    split_hub_id,
-)
 
 _EMPTY = (2).to_bytes(8, "little") + b"{}"  # safetensors without tensors
 
@@ -32,7 +32,7 @@ def check_scorer(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
     """Check the CLIP that scores; the hub is asked for one that is not on this machine."""
     try:
         source = choose_scorer(config, find_local(config.base_model, config.revision))
-        yield from _check_model(SCORER, source, seconds)
+        yield from check_files(SCORER, source, seconds)
     except BaseModelError as error:
         yield CheckResult("problem", str(error), "pass --scorer mini, a folder, a store URI or a hub id")
 
@@ -46,7 +46,7 @@ def check_optional_model(kind: ModelKind, source: str, seconds: float) -> Iterat
         seconds: Time limit for the hub's answer.
     """
     try:
-        yield from _check_model(kind, source, seconds)
+        yield from check_files(kind, source, seconds)
         if folder := find_model(kind, source):
             yield find_licence(source, folder)
     except BaseModelError as error:
@@ -62,7 +62,7 @@ def count_model_weights(kind: ModelKind, source: str) -> int | None:
         OSError: The store failed.
     """
     folder = find_model(kind, source)
-    return None if folder is None else sum(_count_weights(path) for path in sorted(folder.glob("model*.safetensors")))
+    return None if folder is None else sum(check_header(path).num_values for path in list_weights(kind, folder))
 
 
 def fill_in_weights(copy: LocalCopy, folder: Path) -> None:
@@ -80,7 +80,17 @@ def assess_copy(uri: str, copy: LocalCopy) -> CheckResult:
     return assess_free_space(text, copy.folder, needed)
 
 
-def _check_model(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+def check_files(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+    """Check the files of a model; the hub is asked for one that is not on this machine.
+
+    Args:
+        kind: The kind of model.
+        source: A folder, a store URI or a hub id.
+        seconds: Time limit for the hub's answer.
+
+    Raises:
+        BaseModelError: There is no such model, or a part is missing or damaged.
+    """
     folder = find_model(kind, source)
     if folder is not None:
         check_model(kind, folder)
@@ -93,8 +103,4 @@ def _check_model(kind: ModelKind, source: str, seconds: float) -> Iterator[Check
             copy.check(Path(name), lambda own: check_model(kind, own))
         yield assess_copy(source, copy)
     else:
-        yield from check_hub_model(*split_hub_id(source), HUB_PATTERNS, seconds)
-
-
-def _count_weights(path: Path) -> int:
-    return check_header(path).num_values
+        yield from check_hub_model(*split_hub_id(source), kind.files, seconds)

@@ -14,6 +14,7 @@ from artbank.diffusion.cache import cache_folder
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import find_local, plan_file_copy, plan_local_copy
 from artbank.diffusion.loading import load_shapes
+from artbank.diffusion.model_files import CONTROL, SCORER, ModelKind
 from artbank.diffusion.model_limits import check_header
 from artbank.diffusion.single_file import find_kind, is_single_file
 from artbank.diffusion.weights import HUB_PATTERNS, check_base_model, list_weights
@@ -31,7 +32,6 @@ from artbank.doctor.scoring_models import assess_copy, count_model_weights, fill
 from artbank.errors import BaseModelError
 from artbank.run_config import RunConfig
 from artbank.scoring.clip import choose_scorer
-from artbank.scoring.model_files import SCORER, ModelKind
 
 _OLDER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -57,16 +57,19 @@ def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
         yield CheckResult("problem", str(error))
 
 
-def check_memory(config: RunConfig, optional: Sequence[tuple[ModelKind, str]] = ()) -> Iterator[CheckResult]:
+def check_memory(
+    config: RunConfig, optional: Sequence[tuple[ModelKind, str]] = (), controls: Sequence[str] = ()
+) -> Iterator[CheckResult]:
     """Compare the memory of machine and device with the size of the models' weights; a batch needs more on top.
 
     Args:
         config: Names base model, scorer, device and precision.
         optional: Kinds and sources of the optional models.
+        controls: Sources of the ControlNets.
     """
     device = pick_device(config.device)
     weight_bytes = pick_dtype(config.dtype, device).itemsize
-    counts = count_weights(config, optional)
+    counts = count_weights(config, optional, controls)
     needed = None
     if counts is not None:
         num_base, num_scoring = counts
@@ -78,8 +81,10 @@ def check_memory(config: RunConfig, optional: Sequence[tuple[ModelKind, str]] = 
         yield assess_gpu_memory(str(device), free, total, needed)
 
 
-def count_weights(config: RunConfig, optional: Sequence[tuple[ModelKind, str]] = ()) -> tuple[int, int] | None:
-    """Return the number of weights of the base model, and of all models that score; None if one is not here."""
+def count_weights(
+    config: RunConfig, optional: Sequence[tuple[ModelKind, str]] = (), controls: Sequence[str] = ()
+) -> tuple[int, int] | None:
+    """Return the number of weights of base model and ControlNets, and of all other models; None if one is not here."""
     try:
         folder = _find_base(config)
         if folder is None:
@@ -87,8 +92,10 @@ def count_weights(config: RunConfig, optional: Sequence[tuple[ModelKind, str]] =
         scoring = [(SCORER, choose_scorer(config, folder)), *optional]
         counts = [count_model_weights(kind, source) for kind, source in scoring]
         num_base = sum(check_header(path).num_values for paths in list_weights(folder).values() for path in paths)
-        known = [count for count in counts if count is not None]
-        return (num_base, sum(known)) if len(known) == len(counts) else None
+        of_controls = [count_model_weights(CONTROL, source) for source in controls]
+        if None in (*counts, *of_controls):
+            return None
+        return num_base + sum(filter(None, of_controls)), sum(filter(None, counts))
     except (BaseModelError, OSError):
         return None
 
@@ -100,14 +107,14 @@ def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
     base.check_supported(folder)
     for part, network in base.networks.items():
         shapes = {name: shape for path in files[part] for name, shape in check_header(path).shapes.items()}
-        _check_tensors(folder / part, network, shapes)
+        check_tensors(folder / part, network, shapes)
     size = sum(path.stat().st_size for paths in files.values() for path in paths)
     yield CheckResult("OK", f"{source}: {size_text(size)} of safetensors, complete ({folder})")
     yield _report_settings(base)
     yield find_licence(source, folder)
 
 
-def _check_tensors(folder: Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
+def check_tensors(folder: Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
     """Check that all weights of a network are among the tensors of its files, in their shapes."""
     known = {_today(name): shape for name, shape in found.items()}
     expected = {_today(name): tuple(value.shape) for name, value in network.named_parameters()}

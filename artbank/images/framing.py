@@ -5,10 +5,12 @@ Shape legend: H x W the photo, h x w the working image, H' x W' the working imag
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from artbank.control_specs import ControlKind
 from artbank.images.codec import resize
 
 MAX_ASPECT = 3.0
@@ -73,6 +75,7 @@ class Photo:
         width_px: Width of the photo itself.
         height_px: Height of the photo itself.
         caption: Stands in the prompt in place of the recipe's text; empty to follow the recipe.
+        control_images: What ControlNets see of it, uint8 [H', W'], where it was computed with the photo; by kind.
     """
 
     key: str
@@ -81,6 +84,7 @@ class Photo:
     width_px: int
     height_px: int
     caption: str = ""
+    control_images: Mapping[ControlKind, np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def prepare(
@@ -111,6 +115,11 @@ class Photo:
     def working(self) -> np.ndarray:
         """The working image, uint8 [h, w, 3]."""
         return self.frame.cut(self.padded)
+
+    @property
+    def blank(self) -> Photo:
+        """A black photo in its place."""
+        return replace(self, padded=np.zeros_like(self.padded), control_images={})
 
     @property
     def bucket(self) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.util import Finalize
 from typing import Any, TypeVar
@@ -22,8 +22,10 @@ import cv2
 import numpy as np
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
+from artbank.control_specs import ControlKind
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode, resize
+from artbank.images.control_images import draw_control_image
 from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
 from artbank.images.framing import MAX_ASPECT, Frame, Photo
 from artbank.images.photo_description import find_description
@@ -59,6 +61,7 @@ class DecodeOptions:
         detail: Whether pictures get the photo's detail; it is decoded whole for that.
         description: Whether the photo's own description is read.
         max_aspect: Photos that are longer get a smaller short side, see `Frame.for_photo`.
+        control_kinds: What ControlNets see of the photos is computed for these kinds.
     """
 
     max_pixels: int
@@ -72,6 +75,7 @@ class DecodeOptions:
     detail: bool = False
     description: bool = False
     max_aspect: float = MAX_ASPECT
+    control_kinds: tuple[ControlKind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -253,6 +257,8 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
         with_luma=options.detail,
     )
     photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
+    seen = {kind: draw_control_image(kind, photo.padded) for kind in options.control_kinds}
+    photo = replace(photo, control_images=seen)
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError, create_model
+from pydantic import ValidationError, create_model, model_validator
 
 from artbank.config import StylizeConfig, Uri
 from artbank.errors import ConfigError
@@ -31,6 +31,8 @@ PLACES = {
     "store_uri": ("banks", "--store"),
     "base_model": ("base model", "--base-model"),
     "loras": ("LoRA", "--lora"),
+    "controls": ("ControlNet", "--control"),
+    "depth_model": ("depth model", "--depth-model"),
     "scorer": ("scorer", "--scorer"),
     "structure_model": ("structure model", "--structure-model"),
     "style_model": ("style model", "--style-model"),
@@ -41,6 +43,9 @@ _DRAWING = ("styles", "recipe", "format")  # given ones are meant for the given 
 _TAKEN = (*_DRAWING, "skip", "checksum", "dtype")
 _OWN_RUNNERS = ("auto", "threads")
 
+_UNCHECKED: dict[str, Any] = {"_check_controls": model_validator(mode="after")(lambda self: self)}
+"""The check that takes the recipe of the run, which is not known yet."""
+
 OperatorParameters: type[StylizeConfig] = create_model(
     "OperatorParameters",
     __base__=StylizeConfig,
@@ -48,6 +53,7 @@ OperatorParameters: type[StylizeConfig] = create_model(
     output_uri=(Uri | None, None),
     store_uri=(Uri | None, None),
     styles=(tuple[str, ...], ()),
+    __validators__=_UNCHECKED,
 )
 """The parameters of `stylize_archive`, none of them required."""
 

@@ -18,10 +18,10 @@ from transformers import AutoTokenizer, CLIPModel
 
 from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.model_files import SCORER
 from artbank.diffusion.weights import MINI
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
-from artbank.scoring.model_files import SCORER
 from artbank.scoring.networks import (
     BATCH_SIZE,
     LOCAL,
@@ -59,7 +59,7 @@ class Scorer:
         self._clip, self._preprocessor = load_network(SCORER, folder, CLIPModel, device)
         with explained_damage(SCORER, folder):
             self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-        self.id = model_id(name, folder)
+        self.id = model_id(SCORER, name, folder)
         self.device = device
         self._width = self._clip.visual_projection.out_features
 

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
 
 from artbank.diffusion.loading import no_progress_bars
+from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, hash_model, name_model
 from artbank.errors import BaseModelError
 from artbank.scoring.clip_preprocess import ClipPreprocessor
-from artbank.scoring.model_files import ModelKind, check_model, fetch_model, hash_model, name_model
 
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """Options of every loader of transformers: no request to the hub, and no code from beside the weights."""
@@ -39,9 +39,9 @@ def locate(kind: ModelKind, source: str) -> tuple[Path, str]:
     return folder, name_model(kind, source, folder)
 
 
-def model_id(name: str, folder: Path) -> str:
+def model_id(kind: ModelKind, name: str, folder: Path) -> str:
     """Return the id of a model, `NAME@` and 12 digits of its hash: scores of two ids cannot be compared."""
-    return f"{name}@{hash_model(folder)[:12]}"
+    return f"{name}@{hash_model(kind, folder)[:12]}"
 
 
 def load_network(

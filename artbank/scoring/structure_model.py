@@ -31,8 +31,8 @@ from transformers import AutoModel
 
 from artbank.config import StylizeConfig
 from artbank.diffusion.base_model import load_base_model
+from artbank.diffusion.model_files import STRUCTURE_MODEL
 from artbank.runtime.load_once import LoadOnce
-from artbank.scoring.model_files import STRUCTURE_MODEL
 from artbank.scoring.networks import BATCH_SIZE, explained_damage, load_network, locate, model_id, preprocessing_device
 
 Grid = tuple[int, int]
@@ -72,7 +72,7 @@ class StructureModel:
             BaseModelError: A part is missing or damaged, or this is another kind of model.
         """
         self._network, self._preprocessor = load_network(STRUCTURE_MODEL, folder, AutoModel, device)
-        self.id = model_id(name, folder)
+        self.id = model_id(STRUCTURE_MODEL, name, folder)
         self.device = device
         with explained_damage(STRUCTURE_MODEL, folder):
             self._patch_px = int(self._network.config.patch_size)

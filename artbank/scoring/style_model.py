@@ -23,9 +23,9 @@ from torch.nn.functional import normalize
 from transformers import CLIPVisionModelWithProjection
 
 from artbank.diffusion.base_model import load_base_model
+from artbank.diffusion.model_files import STYLE_MODEL
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
-from artbank.scoring.model_files import STYLE_MODEL
 from artbank.scoring.networks import BATCH_SIZE, load_network, locate, model_id, preprocessing_device
 
 
@@ -50,7 +50,7 @@ class StyleModel:
         """
         self._network, self._preprocessor = load_network(STYLE_MODEL, folder, CLIPVisionModelWithProjection, device)
         self._width = self._network.visual_projection.out_features
-        self.id = model_id(name, folder)
+        self.id = model_id(STYLE_MODEL, name, folder)
         self.device = device
 
     @classmethod

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.unet import PromptCache
+from artbank.diffusion.prompted_network import PromptCache
 from artbank.runtime.hashing import short_hash
 
 

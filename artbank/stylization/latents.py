@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.controlnet import ControlImages
 from artbank.diffusion.prompt_encoder import without_placeholder
-from artbank.diffusion.unet import PromptCache
+from artbank.diffusion.prompted_network import PromptCache
 from artbank.recipes import StylizeRecipe, is_guided
+from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
 from artbank.stylization.structure import pull_to_photo, pull_weight
@@ -29,26 +31,44 @@ from artbank.stylization.style import Style, encode_style
 
 @dataclass(frozen=True)
 class _Prompts:
-    """The prompts of a batch in a style, cached for the UNet: one that all photos share, or one for each.
+    """The prompts of a batch in a style, cached for the networks: one that all photos share, or one for each.
 
     Attributes:
         model: The base model that draws the style, see `Style.adapt`.
         neutral: Without a style, for the base model itself, G is 1 or B.
         styled: In the style, G is 1 or B.
         guided: The negative prompts and the styled ones, G is 2 or 2 B.
+        control_styled: The styled prompts for each ControlNet.
+        control_guided: The guided ones for each ControlNet.
     """
 
     model: BaseModel
     neutral: PromptCache
     styled: PromptCache
     guided: PromptCache
+    control_styled: tuple[PromptCache, ...] = ()
+    control_guided: tuple[PromptCache, ...] = ()
 
     @classmethod
-    def cache(cls, base: BaseModel, model: BaseModel, neutral: Tensor, styled: Tensor, negative: Tensor) -> Self:
+    def cache(
+        cls,
+        base: BaseModel,
+        model: BaseModel,
+        controls: Controls,
+        *,
+        neutral: Tensor,
+        styled: Tensor,
+        negative: Tensor,
+    ) -> Self:
         """Cache encoded prompts [B, L, D], or [1, L, D] that all photos share; the negative one is [1, L, D]."""
         guided = torch.cat([negative.expand(len(styled), -1, -1), styled])
-        of_style = map(model.denoiser.cache_prompts, (styled, guided))
-        return cls(model, base.denoiser.cache_prompts(neutral), *of_style)
+        return cls(
+            model,
+            base.denoiser.cache_prompts(neutral),
+            *map(model.denoiser.cache_prompts, (styled, guided)),
+            control_styled=controls.cache_prompts(styled),
+            control_guided=controls.cache_prompts(guided),
+        )
 
 
 class LatentStylizer:
@@ -60,9 +80,12 @@ class LatentStylizer:
     """
 
     @torch.no_grad()
-    def __init__(self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe):
-        """Encode every prompt once, and cache what the UNet computes from it."""
+    def __init__(
+        self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe, controls: Controls = NO_CONTROLS
+    ):
+        """Encode every prompt once, and cache what the networks compute from it."""
         self.base = base
+        self._controls = controls
         self.recipe = recipe
         self._styles = {style.name: style for style in styles}
         self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
@@ -70,10 +93,7 @@ class LatentStylizer:
         encoded = (encode_style(base, [recipe.prompt], style, self.neutral, recipe.style_weight) for style in styles)
         self.prompts = dict(zip(self._styles, encoded, strict=True))
         self._models = {style.name: style.adapt(base, recipe.style_weight) for style in styles}
-        self._shared = {
-            name: _Prompts.cache(base, self._models[name], self.neutral, prompt, self._negative)
-            for name, prompt in self.prompts.items()
-        }
+        self._shared = {name: self._cache(name, self.neutral, prompt) for name, prompt in self.prompts.items()}
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
     def with_recipe(self, recipe: StylizeRecipe) -> LatentStylizer:
@@ -99,6 +119,7 @@ class LatentStylizer:
         *,
         step_noise: Tensor | None = None,
         captions: Sequence[str] | None = None,
+        control_images: Sequence[ControlImages] = (),
     ) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
 
@@ -109,6 +130,7 @@ class LatentStylizer:
             structure: 0..1, see `StylizeRecipe.structure`.
             step_noise: Noise of the steps, [`num_step_noises`, B, C, h, w]; None if they take none.
             captions: A caption for each photo, empty to take the recipe's prompt; None if all take that.
+            control_images: What each ControlNet sees of the photos, see `Controls.see`.
 
         Returns:
             [B, C, h, w] float32.
@@ -118,7 +140,7 @@ class LatentStylizer:
         latents = self._invert(clean, noise, prompts)
         history = self._solver.begin(latents, step_noise)
         for step, timestep in enumerate(self._solver.timesteps):
-            predicted = self._predict(latents, step, timestep, prompts)
+            predicted = self._predict(latents, step, timestep, prompts, control_images)
             if weight:
                 predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
             latents = self._solver.advance(history, step, predicted)
@@ -128,7 +150,17 @@ class LatentStylizer:
         texts = [without_placeholder(caption).strip() or self.recipe.prompt for caption in captions]
         neutral = self.base.encode_prompts(texts)  # [B, L, D]
         styled = encode_style(self.base, texts, self._styles[style], neutral, self.recipe.style_weight)
-        return _Prompts.cache(self.base, self._models[style], neutral, styled, self._negative)
+        return self._cache(style, neutral, styled)
+
+    def _cache(self, style: str, neutral: Tensor, styled: Tensor) -> _Prompts:
+        return _Prompts.cache(
+            self.base,
+            self._models[style],
+            self._controls,
+            neutral=neutral,
+            styled=styled,
+            negative=self._negative,
+        )
 
     def _invert(self, clean: Tensor, noise: Tensor, prompts: _Prompts) -> Tensor:
         first = self._solver.timesteps[0]
@@ -140,9 +172,19 @@ class LatentStylizer:
             return invert_ddim(self.base, clean, self._solver.timesteps, prompts.neutral)
         return add_noise(self.base, clean, noise, first)
 
-    def _predict(self, latents: Tensor, step: int, timestep: int, prompts: _Prompts) -> Tensor:
+    def _predict(
+        self, latents: Tensor, step: int, timestep: int, prompts: _Prompts, control_images: Sequence[ControlImages]
+    ) -> Tensor:
         """Predict the noise, with classifier-free guidance in the steps that the recipe guides."""
-        if not is_guided(self.recipe, step):
-            return prompts.model.predict(latents, timestep, prompts.styled)
-        without, within = prompts.model.predict(latents, timestep, prompts.guided, num_prompts=2).chunk(2)
+        guided = is_guided(self.recipe, step)
+        own, of_controls = prompts.styled, prompts.control_styled
+        if guided:
+            own, of_controls = prompts.guided, prompts.control_guided
+        count = 1 + guided
+        place = (step, len(self._solver.timesteps))
+        added = self._controls.predict(latents, timestep, place, of_controls, control_images, num_prompts=count)
+        predicted = prompts.model.predict(latents, timestep, own, num_prompts=count, residuals=added)
+        if not guided:
+            return predicted
+        without, within = predicted.chunk(2)
         return torch.lerp(without, within, self.recipe.guidance)

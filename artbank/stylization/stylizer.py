@@ -20,12 +20,14 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.controlnet import ControlImages
 from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
 from artbank.errors import ImageError
 from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.colours import keep_colours, match_palette
+from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.inversion import draw_noise, draw_step_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.structure import (
@@ -81,6 +83,7 @@ class _Inputs:
         clean: Their latents [B, C, h, w].
         noise: Noise of that shape.
         step_noise: Noise of the solver's steps, [S, B, C, h, w]; None with a solver that adds none.
+        control_images: What each ControlNet sees of them.
     """
 
     photos: Sequence[Photo]
@@ -88,12 +91,14 @@ class _Inputs:
     clean: Tensor
     noise: Tensor
     step_noise: Tensor | None = None
+    control_images: tuple[ControlImages, ...] = ()
 
     def only(self, number: int) -> _Inputs:
         """Return the batch of one photo, counted from 0."""
         one = slice(number, number + 1)
         step_noise = None if self.step_noise is None else self.step_noise[:, one]
-        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one], step_noise)
+        seen = tuple(images.only(number) for images in self.control_images)
+        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one], step_noise, seen)
 
 
 class Stylizer:
@@ -102,8 +107,16 @@ class Stylizer:
     It draws no `candidates` and does not see to `reach_style`, which need scores: `archive.batch_drawing` does.
     """
 
-    def __init__(self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe):
+    def __init__(
+        self, base: BaseModel, styles: Sequence[Style], recipe: StylizeRecipe, controls: Controls = NO_CONTROLS
+    ):
         """Check the styles, and encode every prompt once; captions of photos are encoded with their batch.
+
+        Args:
+            base: The base model.
+            styles: The styles.
+            recipe: How to draw.
+            controls: ControlNets for the base model.
 
         Raises:
             BankError: A bank was trained on another base model.
@@ -114,7 +127,8 @@ class Stylizer:
         self.base = base
         self.styles = tuple(styles)
         self.recipe = recipe
-        self._latents = LatentStylizer(base, styles, recipe)
+        self.controls = controls
+        self._latents = LatentStylizer(base, styles, recipe, controls)
 
     def with_settings(self, **settings: int | float) -> Stylizer:
         """Return the same stylizer with another seed, structure or strength; nothing is encoded again."""
@@ -192,7 +206,7 @@ class Stylizer:
         noise = draw_noise(seeds, shape).to(clean)
         num_steps = self._latents.num_step_noises
         step_noise = draw_step_noise(seeds, shape, num_steps).to(clean) if num_steps else None
-        inputs = _Inputs(batch, images, clean, noise, step_noise)
+        inputs = _Inputs(batch, images, clean, noise, step_noise, self.controls.see(batch, images))
         for style in styles:
             drawn = self._draw(inputs, style, self.recipe.structure)
             yield [self._draw_firmer(inputs.only(i), style, one) for i, one in enumerate(drawn)]
@@ -210,9 +224,8 @@ class Stylizer:
     def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
         """Draw a batch in one style."""
         captions = [photo.caption for photo in inputs.photos] if self.recipe.photo_captions else None
-        latents = self._latents.stylize(
-            inputs.clean, inputs.noise, style.name, structure, step_noise=inputs.step_noise, captions=captions
-        )
+        further = {"step_noise": inputs.step_noise, "captions": captions, "control_images": inputs.control_images}
+        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure, **further)
         decoded = [self.base.decode_latents(part) for part in latents.split(self.base.family.vae_batch)]
         return self._finish(inputs, style, structure, decoded)
 
@@ -263,7 +276,7 @@ class Stylizer:
 
     @cached_property
     def _in_float32(self) -> Stylizer:
-        return Stylizer(self.base.float32_copy, self.styles, self.recipe)
+        return Stylizer(self.base.float32_copy, self.styles, self.recipe, self.controls.float32_copy)
 
     def _fail(self, photo: Photo, style: Style, error: ImageError) -> Stylized:
         return Stylized(photo.key, style.name, photo_seed(self.recipe.seed, photo.key), None, error)

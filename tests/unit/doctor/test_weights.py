@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.model_files import STRUCTURE_MODEL, STYLE_MODEL
 from artbank.doctor.checks import CheckResult
 from artbank.doctor.licences import read_licence
 from artbank.doctor.scoring_models import check_optional_model, check_scorer
@@ -23,7 +24,6 @@ from artbank.doctor.weights import check_base, check_memory, count_weights
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.run_config import RunConfig
-from artbank.scoring.model_files import STRUCTURE_MODEL, STYLE_MODEL
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.scoring_models import save_csd, save_dinov2

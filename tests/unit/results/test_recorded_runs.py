@@ -6,7 +6,7 @@ import pytest
 
 from artbank.errors import ConfigError
 from artbank.results.recorded_runs import Operator, OperatorParameters
-from tests.support.small_inputs import stylizing
+from tests.support.small_inputs import STYLIZE, stylizing
 
 
 def test_optional_models_that_only_the_output_names_are_refused_and_null_does_without_them() -> None:
@@ -31,6 +31,16 @@ def test_a_lora_that_only_the_output_names_is_refused_and_a_given_one_is_taken()
     operator = Operator(OperatorParameters.model_validate({**places, "loras": ("own/ink.safetensors:0.8",)}))
     operator.check_named([recorded])
     assert operator.settle(recorded).loras == ("own/ink.safetensors:0.8",)
+
+
+def test_controls_are_checked_with_the_recipe_of_their_run() -> None:
+    recipe = STYLIZE.model_copy(update={"steps": 40})
+    recorded = stylizing("photos", "art", "store", "novak", controls=("tile=their/tile:1:0.5-0.55",), recipe=recipe)
+    with pytest.raises(ConfigError, match=r"ControlNet tile=their/tile.* with .*--control"):
+        Operator().check_named([recorded])
+    places = {name: getattr(recorded, name) for name in ("archive_uri", "store_uri")}
+    operator = Operator(OperatorParameters.model_validate({**places, "controls": ("tile=own/tile:1:0.5-0.55",)}))
+    assert operator.settle(recorded).controls == ("tile=own/tile:1:0.5-0.55",)
 
 
 @pytest.mark.parametrize(

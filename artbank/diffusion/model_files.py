@@ -1,4 +1,7 @@
-"""The files of a model that scores pictures: where they are, whether all are there, and their hash."""
+"""The files of a model beside the base model, in one folder: where they are, whether all are there, and their hash.
+
+These are the models that score pictures, ControlNets, and the model that estimates depth.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,8 +22,8 @@ from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.store.objects import Store
 
-HUB_PATTERNS = [f"*{suffix}" for suffix in SUFFIXES]
-"""Patterns of the files that are fetched from a repository on the hub: never pickles, never code."""
+ALL_FILES = tuple(f"*{suffix}" for suffix in SUFFIXES)
+"""Patterns of all files that are fetched and read unless a kind names fewer: never pickles, never code."""
 
 _NETWORK_PARTS: dict[str, tuple[str, ...]] = {
     "config.json": ("config.json",),
@@ -29,15 +34,18 @@ _NETWORK_PARTS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class ModelKind:
-    """A kind of model that scores pictures.
+    """A kind of model.
 
     Attributes:
         name: What messages call it, and its option: `--` and this name, with `-` for a space.
         network: The class of transformers that its folder is for.
-        model_types: The values of `model_type` in its config.json that are accepted.
+        model_types: The values of `type_setting` in its config.json that are accepted.
         advice: What to do about a folder of another type.
         parts: The files that it needs by their names in messages, each as patterns of which one must match.
         embedded: Folder of the model that `mini` stands for; None if there is none.
+        type_setting: The setting in its config.json that names its type.
+        weights: Pattern of its files of weights.
+        files: Patterns of the files that are fetched and read.
     """
 
     name: str
@@ -46,6 +54,9 @@ class ModelKind:
     advice: str
     parts: Mapping[str, tuple[str, ...]]
     embedded: Path | None = None
+    type_setting: str = "model_type"
+    weights: str = "model*.safetensors"
+    files: tuple[str, ...] = ALL_FILES
 
 
 SCORER = ModelKind(
@@ -68,6 +79,34 @@ STYLE_MODEL = ModelKind(
     network="CLIPVisionModelWithProjection",
     model_types=("clip_vision_model",),
     advice="convert CSD as docs/howto/measures.md says",
+    parts=_NETWORK_PARTS,
+)
+CONTROL = ModelKind(
+    name="control",
+    network="ControlNetModel",
+    model_types=("ControlNetModel", "ControlNetUnionModel"),
+    advice="pass a ControlNet of Stable Diffusion 1.x, 2.x or SDXL",
+    parts={
+        "config.json": ("config.json",),
+        "diffusion_pytorch_model.safetensors": (
+            "diffusion_pytorch_model.safetensors",
+            "diffusion_pytorch_model-*.safetensors",
+        ),
+    },
+    type_setting="_class_name",
+    weights="diffusion_pytorch_model*.safetensors",
+    files=(
+        "config.json",
+        "diffusion_pytorch_model.safetensors",  # beside it may be variants, such as fp16 or a Union's ProMax
+        "diffusion_pytorch_model-*.safetensors",
+        "diffusion_pytorch_model.safetensors.index.json",
+    ),
+)
+DEPTH_MODEL = ModelKind(
+    name="depth model",
+    network="DepthAnythingForDepthEstimation",
+    model_types=("depth_anything", "dpt"),
+    advice="pass a Depth Anything or a DPT",
     parts=_NETWORK_PARTS,
 )
 
@@ -118,10 +157,11 @@ def plan_store_copy(kind: ModelKind, uri: str) -> LocalCopy:
         OSError: The store failed.
     """
     store = Store.open(uri)
-    objects = [found for found in store.list() if "/" not in found.key and Path(found.key).suffix in SUFFIXES]
+    objects = [found for found in store.list() if any(map(partial(fnmatchcase, found.key), kind.files))]
+    objects = [found for found in objects if "/" not in found.key]
     if not objects:
         raise BaseModelError(f"{kind.name} {uri}: expected a {kind.network}, found no model there; correct the URI")
-    return plan_copy(store, objects, hash_model)
+    return plan_copy(store, objects, partial(hash_model, kind))
 
 
 def name_model(kind: ModelKind, source: str, folder: Path) -> str:
@@ -158,7 +198,7 @@ def check_model(kind: ModelKind, folder: Path) -> None:
         )
     try:
         check_settings(folder / "config.json")
-        found = json.loads(read_text(folder / "config.json")).get("model_type")
+        found = json.loads(read_text(folder / "config.json")).get(kind.type_setting)
     except (ValueError, AttributeError) as error:
         raise BaseModelError(
             f"{kind.name} folder {folder}: its config.json cannot be read: {error}; fetch it again"
@@ -168,19 +208,28 @@ def check_model(kind: ModelKind, folder: Path) -> None:
         raise BaseModelError(
             f"{kind.name} folder {folder}: expected a model of type {expected}, found {found!r}; {kind.advice}"
         )
-    for path in folder.glob("model*.safetensors"):
+    for path in list_weights(kind, folder):
         check_header(path)
 
 
-def hash_model(folder: Path) -> str:
-    """Return the SHA-256, hex, over all files that shape a score: weights, settings, tokenizer."""
+def list_weights(kind: ModelKind, folder: Path) -> list[Path]:
+    """Return the files of weights in the folder of a model."""
+    files = _list_files(kind, folder)
+    return [path for path in files if fnmatchcase(path.name, kind.weights) and path.suffix == ".safetensors"]
+
+
+def hash_model(kind: ModelKind, folder: Path) -> str:
+    """Return the SHA-256, hex, over all files that shape a result: weights, settings, tokenizer."""
     total = hashlib.sha256()
-    paths = {path for pattern in HUB_PATTERNS for path in folder.glob(pattern)}
-    for path in sorted(paths):
+    for path in _list_files(kind, folder):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.name} {digest}\n".encode())
     return total.hexdigest()
+
+
+def _list_files(kind: ModelKind, folder: Path) -> list[Path]:
+    return sorted({path for pattern in kind.files for path in folder.glob(pattern)})
 
 
 def _find_folder(kind: ModelKind, source: str) -> Path | None:
@@ -203,7 +252,7 @@ def _download_from_hub(kind: ModelKind, name: str, revision: str | None, *, loca
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    options: Any = {"allow_patterns": HUB_PATTERNS, "local_files_only": local_files_only}
+    options: Any = {"allow_patterns": list(kind.files), "local_files_only": local_files_only}
     try:
         return Path(snapshot_download(name, revision=revision, **options))
     except LocalEntryNotFoundError as error:

@@ -1,0 +1,68 @@
+"""ControlNets on this machine: fetch them, with the model that estimates depth, and name them by content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from artbank.control_specs import ControlSpec, UsedControl
+from artbank.diffusion.model_files import CONTROL, DEPTH_MODEL, check_model, fetch_model, hash_model, name_model
+
+
+@dataclass(frozen=True)
+class ControlFolder:
+    """The folder of a ControlNet on this machine, whole but not checked against a base model.
+
+    Attributes:
+        spec: How it was asked for.
+        folder: Its settings and weights.
+        used: By what determines the pictures.
+        depth_folder: The folder of the model that estimates depth; None for other kinds.
+    """
+
+    spec: ControlSpec
+    folder: Path
+    used: UsedControl
+    depth_folder: Path | None = None
+
+    @property
+    def at_full_weight(self) -> ControlFolder:
+        """The same at weight 1 in all steps, which takes the same networks."""
+        whole: dict[str, Any] = {"weight": 1.0, "start": 0.0, "end": 1.0}
+        return replace(self, spec=replace(self.spec, **whole), used=replace(self.used, **whole))
+
+
+def fetch_controls(specs: Sequence[ControlSpec], depth_model: str | None) -> tuple[ControlFolder, ...]:
+    """Return the folders of ControlNets; fetches those that are in a store or on the hub.
+
+    Args:
+        specs: Checked together by `read_controls`.
+        depth_model: Source of the model that estimates depth; None for none.
+
+    Raises:
+        BaseModelError: One is missing, damaged, or of another kind.
+        OSError: A store or the hub failed.
+    """
+    return tuple(_fetch(spec, depth_model if spec.kind == "depth" else None) for spec in specs)
+
+
+def _fetch(spec: ControlSpec, depth_model: str | None) -> ControlFolder:
+    folder = fetch_model(CONTROL, spec.source)
+    check_model(CONTROL, folder)
+    depth_folder, depth_sha256 = None, ""
+    if depth_model is not None:
+        depth_folder = fetch_model(DEPTH_MODEL, depth_model)
+        check_model(DEPTH_MODEL, depth_folder)
+        depth_sha256 = hash_model(DEPTH_MODEL, depth_folder)
+    used = UsedControl(
+        spec.kind,
+        name_model(CONTROL, spec.source, folder),
+        hash_model(CONTROL, folder),
+        spec.weight,
+        spec.start,
+        spec.end,
+        depth_sha256,
+    )
+    return ControlFolder(spec, folder, used, depth_folder)

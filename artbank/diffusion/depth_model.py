@@ -1,0 +1,82 @@
+"""A network that estimates the depth of photos, for ControlNets that see it.
+
+Shape legend: H x W a photo, uint8 [3, H, W] sRGB; its depth uint8 [H, W], 255 for the nearest point.
+
+The network, the size that it sees and the size of its answer are those of transformers' depth estimation.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+from artbank.diffusion.loading import no_progress_bars
+from artbank.diffusion.model_files import DEPTH_MODEL, check_model
+from artbank.diffusion.model_limits import read_text
+from artbank.errors import BaseModelError
+
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+class DepthModel:
+    """A frozen Depth Anything or DPT, in float32 on every device."""
+
+    @no_progress_bars()
+    def __init__(self, folder: Path, device: torch.device):
+        """Load a model from a folder.
+
+        Args:
+            folder: The model.
+            device: Device of the network.
+
+        Raises:
+            BaseModelError: A part is missing or damaged, it is another kind of model, or it estimates meters.
+        """
+        check_depth_model(folder)
+        options: dict[str, Any] = {**_LOCAL, "dtype": torch.float32, "output_loading_info": True}
+        try:
+            # The other backend imports torchvision, which may not be installed.
+            self._processor: Any = AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil")
+            network, info = AutoModelForDepthEstimation.from_pretrained(folder, use_safetensors=True, **options)
+        except Exception as error:  # on damaged files the library raises exceptions of every kind
+            text = " ".join(str(error).split())[:300]
+            raise BaseModelError(f"depth model folder {folder} cannot be read: {text}; fetch it again") from error
+        if missing := sorted(info["missing_keys"]):
+            raise BaseModelError(
+                f"depth model folder {folder}: {len(missing)} tensors are missing in its weights, such as "
+                f"{', '.join(missing[:3])}; fetch it again"
+            )
+        self._network: Any = network.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    @torch.no_grad()
+    def estimate(self, photo: Tensor) -> Tensor:
+        """Return the depth of a photo; of one whose points are all as near, zeros.
+
+        Photos are seen one by one, so that none depends on others.
+        """
+        inputs = self._processor(images=photo.permute(1, 2, 0).cpu().numpy(), return_tensors="pt").to(self._device)
+        outputs = self._network(**inputs)
+        [found] = self._processor.post_process_depth_estimation(outputs, [tuple(photo.shape[1:])])
+        depth = found["predicted_depth"]  # [H, W]
+        low, high = depth.min(), depth.max()
+        return ((depth - low) / (high - low).clamp_min(torch.finfo().tiny) * 255).byte().to(photo.device)
+
+
+def check_depth_model(folder: Path) -> None:
+    """Check that a folder has every part of a model of relative depth, which is larger for nearer points.
+
+    Raises:
+        BaseModelError: See `check_model`; or it estimates meters.
+    """
+    check_model(DEPTH_MODEL, folder)
+    if json.loads(read_text(folder / "config.json")).get("depth_estimation_type") == "metric":
+        raise BaseModelError(
+            f"depth model folder {folder}: expected a model of relative depth, which ControlNets were trained with, "
+            "found one of meters; take the relative one"
+        )

@@ -1,0 +1,119 @@
+"""The blocks of a UNet, run with cached cross-attention keys and values.
+
+Shape legend: B samples, P prompts that each sample is denoised with, G cached prompts; D text width; H heads of d; C' x
+h x w planes of a level, T = h * w its positions; E width of a time embedding.
+
+Samples are repeated for their P prompts only from the first cross-attention on. A ControlNet has the same blocks up to
+the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KeyValue = tuple[Tensor, Tensor]
+"""Keys and values of G prompts at one cross-attention, each [G, H, L, d]."""
+
+
+def run_encoder(
+    network: Any, x: Tensor, times: Tensor, left: Iterator[KeyValue], count: int
+) -> tuple[list[Tensor], Tensor]:
+    """Run the blocks of the way down and the middle.
+
+    Args:
+        network: A UNet or a ControlNet.
+        x: What its first convolution returns, [B, C', h, w], or [P * B, C', h, w].
+        times: Time embeddings, [1, E] or as many as `x` has samples.
+        left: The keys and values that are not used yet.
+        count: P * B.
+
+    Returns:
+        The planes for the way up, each [B, ...] or [P * B, ...], and those of the middle.
+    """
+    skips = [x]
+    for block in network.down_blocks:
+        for resnet, transformer in list_layers(block):
+            x = resnet(x, times)
+            if transformer is not None:
+                x = transform(transformer, x, left, count // len(x))
+            skips.append(x)
+        for downsample in block.downsamplers or ():
+            x = downsample(x)
+            skips.append(x)
+    middle = network.mid_block
+    x = middle.resnets[0](x, times)
+    for transformer, resnet in zip(middle.attentions, middle.resnets[1:], strict=True):
+        x = transform(transformer, x, left, count // len(x))
+        x = resnet(x, times)
+    return skips, x
+
+
+def transform(transformer: Any, x: Tensor, left: Iterator[KeyValue], repeats: int) -> Tensor:
+    """Run a Transformer2DModel on [B, C', h, w]; its first cross-attention repeats the samples `repeats` times."""
+    height, width = x.shape[2:]
+    is_linear = transformer.use_linear_projection
+    y = transformer.norm(x)
+    y = transformer.proj_in(_to_rows(y)) if is_linear else _to_rows(transformer.proj_in(y))  # [B, T, C'']
+    for block in transformer.transformer_blocks:
+        y = y + _self_attention(block.attn1, block.norm1(y))
+        y = repeat_to(y, repeats * len(x))
+        key, value = next(left)
+        y = y + _cross_attention(block.attn2, block.norm2(y), key, value)
+        y = y + block.ff(block.norm3(y))
+    if is_linear:
+        y = _to_planes(transformer.proj_out(y), height, width)
+    else:
+        y = transformer.proj_out(_to_planes(y, height, width))
+    return y + repeat_to(x, len(y))
+
+
+def _self_attention(attention: Any, x: Tensor) -> Tensor:
+    projections = (attention.to_q, attention.to_k, attention.to_v)
+    query, key, value = (split_heads(attention, project(x)) for project in projections)
+    attended = F.scaled_dot_product_attention(query, key, value)  # [B, H, T, d]
+    return attention.to_out[0](attended.transpose(1, 2).flatten(2))
+
+
+def _cross_attention(attention: Any, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Let samples [B, T, C'] attend to G prompts: each B / G samples in a row share one, as one long sample."""
+    query = split_heads(attention, attention.to_q(x).reshape(len(key), -1, x.shape[2]))  # [G, H, B / G * T, d]
+    attended = F.scaled_dot_product_attention(query, key, value)
+    return attention.to_out[0](attended.transpose(1, 2).reshape(x.shape))
+
+
+def split_heads(attention: Any, x: Tensor) -> Tensor:
+    """Return [B, L, D] as heads, [B, H, L, d]."""
+    return x.unflatten(2, (attention.heads, -1)).transpose(1, 2)  # [B, H, T, d]
+
+
+def _to_rows(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).flatten(1, 2)  # [B, T, C']
+
+
+def _to_planes(y: Tensor, height: int, width: int) -> Tensor:
+    return y.unflatten(1, (height, width)).permute(0, 3, 1, 2)  # [B, C', h, w], channels last in memory
+
+
+def repeat_to(x: Tensor, count: int) -> Tensor:
+    """Repeat all samples so that there are `count`."""
+    return x if len(x) == count else torch.cat([x] * (count // len(x)))
+
+
+def list_layers(block: Any) -> Iterator[tuple[Any, Any]]:
+    """Return the pairs of ResNet and transformer of a block; the transformer is None in a block without."""
+    transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
+    return zip(block.resnets, transformers, strict=True)
+
+
+def list_transformers(network: Any) -> list[Any]:
+    """Return the parts with cross-attention, in the order in which they run."""
+    blocks = [*network.down_blocks, network.mid_block, *getattr(network, "up_blocks", ())]
+    transformers: list[Any] = []
+    for block in blocks:
+        transformers += cast("list[nn.Module]", getattr(block, "attentions", None) or [])
+    return transformers
