@@ -27,6 +27,7 @@ from artbank_cli.dataset import dataset
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
+from artbank_cli.export_picks import export_picks
 from artbank_cli.exporting import export
 from artbank_cli.help_pages import HelpedCommand, HelpedGroup
 from artbank_cli.options import SHORT, JsonOption, LocalOption, ParametersOption, StoreOption, add_options, build_config
@@ -197,7 +198,10 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "stylize": add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")),
     },
     "Banks": {"export": export, "site": banks.site},
-    "Outputs": {"verify": verify, "compare": compare, "votes": votes, "sign": sign, "dataset": dataset},
+    "Outputs": {
+        **{"verify": verify, "compare": compare, "votes": votes},
+        **{"export-picks": export_picks, "sign": sign, "dataset": dataset},
+    },
     "This machine": {"doctor": doctor, "demo": demo},
 }
 """The commands by the title of their panel in `--help`."""

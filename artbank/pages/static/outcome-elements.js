@@ -36,5 +36,5 @@
         return photo.caption ? make("p", {className: "caption", dir: "auto"}, captionText(photo.caption)) : null;
     }
 
-    Object.assign(artbank, {byId, make, plain, captionOf, numeral, score, nameOf});
+    Object.assign(artbank, {byId, make, plain, captionText, captionOf, numeral, score, nameOf});
 })();

@@ -65,6 +65,7 @@
     }
 
     function room(scale) {
+        if (!shown) return [0, 0];
         const pane = hasDivider() || mode === SIDE ? panes.picture : stage, box = boxOf(pane);
         return [pane.clientWidth, pane.clientHeight].map((own, side) => Math.max(0, (box[side] * scale - own) / 2));
     }
