@@ -7,7 +7,7 @@
     const MOST = 4;
     const NONE = "No picture of this style was scored, or there was no room for it in the sample.";
 
-    // The first of each style's list, then the second of each, and so on.
+    // The first of each style's list, then the second of each, and so on; each time the most extreme first.
     function found(style, measure, kind) {
         const {lists, measures, photos, styles} = artbank.overview;
         const isWanted = ([column, name, which]) => (
@@ -15,9 +15,10 @@
         );
         const wanted = lists.filter(isWanted), all = [];
         for (let rank = 0; wanted.some((list) => rank < list[3].length); rank++) {
-            for (const list of wanted) {
-                if (rank < list[3].length) all.push({photo: photos[list[3][rank]], column: list[0]});
-            }
+            const entries = wanted.filter((list) => rank < list[3].length);
+            const round = entries.map((list) => ({photo: photos[list[3][rank]], column: list[0]}));
+            const value = ({photo, column}) => scoreOf(photo.cells[column], measure) * (kind === "worst" ? 1 : -1);
+            all.push(...round.sort((a, b) => value(a) - value(b)));
         }
         return all;
     }
