@@ -81,13 +81,9 @@ def line_chart(
     drawn += [draw_ticks(xs, _label_places(places, ticks, xs), _BOTTOM + 16), *_draw_titles(x_label, y_label)]
     known = [dict(zip(own, own_heights, strict=True)) for own, own_heights in series.values()]
     labels = ticks or {}
-    rows = tuple(
-        (labels.get(p, value_text(p)), *(value_text(one.get(p)) for one in known)) for p in thin(places, 60)
-    )
+    rows = tuple((labels.get(p, value_text(p)), *(value_text(one.get(p)) for one in known)) for p in thin(places, 60))
     peaks = "; ".join(f"{plain(name)} up to {value_text(max(h, default=None))}" for name, (_, h) in series.items())
-    return Chart(
-        title, f"{title}: {peaks}.", svg(drawn, _LINE_HEIGHT, title), (x_label, *map(plain, series)), rows
-    )
+    return Chart(title, f"{title}: {peaks}.", svg(drawn, _LINE_HEIGHT, title), (x_label, *map(plain, series)), rows)
 
 
 @dataclass(frozen=True)
@@ -185,9 +181,7 @@ def _draw_grid(ys: Scale) -> Markup:
     for value in ys.ticks:
         y = ys(value)
         lines.append(element("line", x1=_LEFT, x2=_RIGHT, y1=y, y2=y, class_="stroke-rule"))
-        lines.append(
-            element("text", tick_text(value), x=_LEFT - 6, y=y + 4, text_anchor="end", class_="fill-muted")
-        )
+        lines.append(element("text", tick_text(value), x=_LEFT - 6, y=y + 4, text_anchor="end", class_="fill-muted"))
     return Markup("").join(lines)
 
 
@@ -215,9 +209,7 @@ def _draw_places(marks: Mapping[str, float], xs: Scale) -> list[Markup]:
     for name, place in marks.items():
         x = xs(place)
         anchor = "end" if x > (_LEFT + _RIGHT) / 2 else "start"
-        drawn.append(
-            element("line", x1=x, x2=x, y1=_TOP, y2=_BOTTOM, class_="stroke-ink", stroke_dasharray="3 3")
-        )
+        drawn.append(element("line", x1=x, x2=x, y1=_TOP, y2=_BOTTOM, class_="stroke-ink", stroke_dasharray="3 3"))
         drawn.append(element("text", label(name), x=x, y=_TOP - 4, text_anchor=anchor, class_="fill-ink"))
     return drawn
 

@@ -113,9 +113,7 @@ def _draw_marks(marks: Mapping[str, float], scale: Scale, top: float, *, is_name
     for name, value in marks.items():
         x = scale(value)
         colour = MARKS.get(name, "ink")
-        drawn.append(
-            element("line", x1=x, x2=x, y1=top, y2=top + _BARS, class_=f"stroke-{colour}", stroke_width="2")
-        )
+        drawn.append(element("line", x1=x, x2=x, y1=top, y2=top + _BARS, class_=f"stroke-{colour}", stroke_width="2"))
         if is_named:
             at = min(max(x, 20.0), WIDTH - 24)
             drawn.append(element("text", label(name), x=at, y=top - 3, text_anchor="middle", class_=f"fill-{colour}"))
@@ -124,7 +122,11 @@ def _draw_marks(marks: Mapping[str, float], scale: Scale, top: float, *, is_name
 
 def _spread(values: np.ndarray) -> tuple[str, ...]:
     mean = float(values.mean()) if len(values) else None
-    return (f"{len(values):,}", value_text(mean), *(value_text(_quantile(values, share)) for share in (0.05, 0.5, 0.95)))
+    return (
+        f"{len(values):,}",
+        value_text(mean),
+        *(value_text(_quantile(values, share)) for share in (0.05, 0.5, 0.95)),
+    )
 
 
 def _quantile(values: np.ndarray, share: float) -> float | None:

@@ -64,7 +64,10 @@ def cost_markdown(cost: RunCost) -> str:
         ("kept, their photos being the same", f"{tally.kept:,}"),
         ("device seconds", seconds_text(tally.seconds)),
         ("device seconds a photo, in all its styles", seconds_text(cost.seconds_a_photo)),
-        ("forecast of the device seconds", "–" if cost.forecast_seconds is None else rough_seconds_text(cost.forecast_seconds)),
+        (
+            "forecast of the device seconds",
+            "–" if cost.forecast_seconds is None else rough_seconds_text(cost.forecast_seconds),
+        ),
         ("wall seconds", seconds_text(cost.wall_seconds)),
         ("workers", "–" if cost.num_workers is None else cost.num_workers),
         ("utilisation", share_text(cost.utilisation)),

@@ -87,7 +87,9 @@ def find_rows(output: Store, picks: Picks) -> tuple[list[dict[str, Any]], list[s
     try:
         table = read_table(output.read(RESULTS), _COLUMNS)
     except FileNotFoundError as error:
-        raise ResultsError(f"expected an output of `stylize` in {output.uri}, found no {RESULTS}; name its folder") from error
+        raise ResultsError(
+            f"expected an output of `stylize` in {output.uri}, found no {RESULTS}; name its folder"
+        ) from error
     except pa.ArrowException as error:
         raise ResultsError(f"{output.uri_of(RESULTS)} cannot be read; `artbank verify --repair` writes it") from error
     wanted = set(picks)

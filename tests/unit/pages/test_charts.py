@@ -69,7 +69,9 @@ def test_the_limits_of_a_bar_select_the_values_that_it_counts(seed: int) -> None
     numbers = np.random.default_rng(seed)
     values = np.round(numbers.normal(0.5, 10.0 ** numbers.uniform(-4, 0), 200).clip(-1, 1), 4)
     bars = bars_of(values)
-    assert [count for *_, count, _ in bars] == [int(((values >= low) & (values < high)).sum()) for low, high, *_ in bars]
+    assert [count for *_, count, _ in bars] == [
+        int(((values >= low) & (values < high)).sum()) for low, high, *_ in bars
+    ]
     assert sum(count for *_, count, _ in bars) == len(values) and len(choose_edges([values])) <= 42
 
 

@@ -229,8 +229,15 @@ def test_a_summary_tells_no_gain_where_floor_and_ceiling_nearly_meet():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4567, "0.46 s"), (45.67, "46 s"), (133, "2 min 10 s"), (1234, "21 min"), (7623, "2 h 10 min"), (37_400, "10 h"),
-     (400_000, "4 days 14 h")],
+    [
+        (0.4567, "0.46 s"),
+        (45.67, "46 s"),
+        (133, "2 min 10 s"),
+        (1234, "21 min"),
+        (7623, "2 h 10 min"),
+        (37_400, "10 h"),
+        (400_000, "4 days 14 h"),
+    ],
 )
 def test_a_forecast_has_two_digits(seconds: float, text: str):
     assert rough_seconds_text(seconds) == text
