@@ -71,7 +71,7 @@ def test_the_viewer_turns_compares_zooms_and_enlarges_little(made: Path, open_pa
     page.locator("#cards .look").first.click()
     picture = page.locator("#pane-picture img")
     expect(picture).to_be_visible()
-    page.wait_for_function(
+    expect(picture).to_have_css("width", "192px")  # 3 times 64
         "document.querySelector('#pane-picture img').getBoundingClientRect().width === 192"
     )  # 3 * 64
     expect(page.locator("#viewer-facts")).to_contain_text("64 × 48 px")
