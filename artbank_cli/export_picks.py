@@ -23,6 +23,7 @@ def export_picks(
             "--stars",
             min=1,
             max=5,
+            metavar="NUMBER",
             help="Copy what has at least so many stars and is not rejected, in place of what is picked; needs the CSV.",
         ),
     ] = None,
