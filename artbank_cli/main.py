@@ -30,6 +30,7 @@ from artbank_cli.deploy import deploy
 from artbank_cli.doctor import SECONDS, examine
 from artbank_cli.ending import end_children, heed_signals, run
 from artbank_cli.environment import DEBUG, quiet_prefect
+from artbank_cli.export_picks import export_picks
 from artbank_cli.exporting import export
 from artbank_cli.help_pages import HelpedCommand, HelpedGroup
 from artbank_cli.options import SHORT, JsonOption, LocalOption, ParametersOption, StoreOption, add_options, build_config
@@ -210,7 +211,10 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "stylize": add_options(stylize, StylizeConfig, ("archive_uri", "output_uri")),
     },
     "Banks": {"export": export, "site": banks.site},
-    "Outputs": {"verify": verify, "compare": compare, "votes": votes, "sign": sign, "dataset": dataset},
+    "Outputs": {
+        **{"verify": verify, "compare": compare, "votes": votes},
+        **{"export-picks": export_picks, "sign": sign, "dataset": dataset},
+    },
     "This machine": {"doctor": doctor, "demo": demo},
     "A Prefect server": {"deploy": deploy},
 }

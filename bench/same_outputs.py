@@ -37,7 +37,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 CLOCK = {
-    *("created_at", "at", "seconds", "seconds_per_photo", "sample_seconds", "utilisation"),
+    *("created_at", "at", "seconds", "seconds_per_picture", "sample_seconds", "utilisation"),
     *("device_seconds", "device_seconds_per_photo", "wall_seconds"),
 }
 RANDOM = {"weights_sha256"}

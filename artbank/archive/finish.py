@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -67,6 +68,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
     alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
     summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
+    summary["retry_command"] = facts.retry_command
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
     places = _find_places(stores.output, plan.run_id, page_key)
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
@@ -180,7 +182,7 @@ def _count_style(entry: Mapping[str, Any]) -> StyleTotals:
         name=entry["style"],
         num_done=entry["done"],
         num_failed=entry["failed"],
-        seconds_per_picture=entry["seconds_per_photo"],
+        seconds_per_picture=entry["seconds_per_picture"],
         clip_style=clip_style["mean"],
         gain=clip_style["gain"],
     )
@@ -221,7 +223,17 @@ def _describe_run(
         for style in plan.styles
     ]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
-    return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels)
+    return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(config, plan.run_id))
+
+
+def _retry_command(config: StylizeConfig, run_id: str) -> str:
+    """Return the command that tries the failed photos of a run again, with all its options; empty without a run."""
+    if not run_id:
+        return ""
+    recorded = f"{config.output_uri.rstrip('/')}/{layout.run_key(run_id, layout.CONFIG)}"
+    if "://" not in config.output_uri:
+        return f"artbank stylize --parameters {shlex.quote(recorded)} --retry-failed"
+    return f"# save {recorded} as config.json first\nartbank stylize --parameters config.json --retry-failed"
 
 
 def _describe_banks(style: StyleChoice) -> str:

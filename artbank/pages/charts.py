@@ -6,54 +6,26 @@ a strict content security policy. Colours are classes such as `fill-accent`, def
 
 from __future__ import annotations
 
-import io
-import re
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from artbank.report.markdown import plain, shorten
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 SHADES = ("accent", "second", "third", "fourth", "fifth", "sixth")
 """Colours of lines, in order; a seventh line starts over."""
-MARKS = {"floor": "cold", "ceiling": "warm"}
-"""Colours of named marks in a histogram; other marks are drawn in `ink`."""
+WIDTH = 460.0
+"""Width of every chart, in its own units: about pixels."""
 
-_COLOURS = ("ink", "muted", "rule", "wash", "cold", "warm", *SHADES)
-_NUMBERED = {name: f"#0101{number:02x}" for number, name in enumerate(_COLOURS)}  # placeholders in matplotlib
-_NAMED = {number: name for name, number in _NUMBERED.items()}
-_SVG = "{http://www.w3.org/2000/svg}"
-_DROPPED = {f"{_SVG}{name}" for name in ("defs", "metadata", "use")}
-_KEPT = (
-    "fill",
-    "stroke",
-    "stroke-width",
-    "stroke-dasharray",
-    "stroke-linecap",
-    "fill-opacity",
-    "opacity",
-    "text-anchor",
-)
-_PT = 72
-_TEXT_PT = 11.0
-_WIDTH_PT = 460.0
-_ROW_PT = 54.0
-_LABEL_PT = 104.0
-_HEAD_PT = 16.0
-_FOOT_PT = 34.0
-_MOST_ROWS = 24
-_NUM_BINS = 40
+_LINE_HEIGHT = 210.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 452.0, 18.0, 166.0  # the area of a line chart
+_NUM_TICKS = 5
 _LABEL_LETTERS = 17
-_DRAWING = Lock()  # matplotlib's settings are global
+_MISSING = "–"
 
 
 @dataclass(frozen=True)
@@ -66,6 +38,7 @@ class Chart:
         svg: The drawing.
         head: Titles of the table's columns.
         rows: The table's cells; the first cell of a row names it.
+        measure: The score that it shows; None if it shows something else.
     """
 
     title: str
@@ -73,54 +46,7 @@ class Chart:
     svg: Markup
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-
-
-def histogram(
-    series: Mapping[str, np.ndarray],
-    *,
-    title: str,
-    unit: str,
-    limits: tuple[float, float] | None = None,
-    marks: Mapping[str, Mapping[str, float | None]] | None = None,
-) -> Chart:
-    """Draw histograms over one shared axis, one row per series.
-
-    Args:
-        series: Values by name. Values that are not finite are skipped; only the first 24 series are drawn.
-        title: Heading.
-        unit: Label of the axis.
-        limits: Ends of the axis; by default those of the values and marks.
-        marks: Values to mark, by series and name, such as `{"monet": {"floor": 0.4}}`.
-    """
-    kept = {name: values[np.isfinite(values)] for name, values in series.items()}
-    own_marks = {name: _without_none((marks or {}).get(name, {})) for name in kept}
-    low, high = limits or _limits([*kept.values(), *(np.array(list(m.values())) for m in own_marks.values())])
-    drawn = list(kept)[:_MOST_ROWS]
-    figure = _figure(_HEAD_PT + _ROW_PT * max(len(drawn), 1) + _FOOT_PT)
-    for place, name in enumerate(drawn):
-        axes = _row(figure, place, len(drawn), is_last=place == len(drawn) - 1)
-        axes.set_xlim(low, high)
-        _draw_bars(axes, kept[name], (low, high))
-        _draw_marks(
-            axes, own_marks[name], is_named=own_marks[name].keys() != own_marks[drawn[place - 1]].keys() or place == 0
-        )
-        axes.text(
-            -0.02, 0.08, _label(name), transform=axes.transAxes, ha="right", color=_NUMBERED["ink"], parse_math=False
-        )
-        if place == len(drawn) - 1:
-            axes.set_xlabel(unit, color=_NUMBERED["muted"], parse_math=False)
-    names = list(dict.fromkeys(mark for row in own_marks.values() for mark in row))
-    rows = tuple(
-        (plain(name), *_spread(values), *(_text(own_marks[name].get(m)) for m in names))
-        for name, values in kept.items()
-    )
-    middles = "; ".join(
-        f"{plain(name)} {_text(_quantile(values, 0.5))}" for name, values in list(kept.items())[:_MOST_ROWS]
-    )
-    head = ("", "pictures", "mean", "5 %", "median", "95 %", *names)
-    return Chart(
-        title, f"{title}: spread from {low:.2g} to {high:.2g}. Medians: {middles}.", _svg(figure, title), head, rows
-    )
+    measure: str | None = None
 
 
 def line_chart(
@@ -146,168 +72,156 @@ def line_chart(
         is_filled: Fill the area below the lines.
         is_from_zero: Start the y axis at 0, else a little below the lowest value.
     """
-    figure = _figure(210.0)
-    axes = figure.add_axes((0.09, 0.2, 0.89, 0.72))
-    _bare(axes)
-    axes.grid(axis="y", color=_NUMBERED["rule"], linewidth=0.8)
-    for (name, (places, heights)), shade in zip(series.items(), SHADES * len(series), strict=False):
-        colour = _NUMBERED[shade]
-        axes.plot(places, heights, color=colour, linewidth=1.8, clip_on=False, solid_capstyle="round")
-        if is_filled:
-            axes.fill(
-                [*places, *reversed(places)],
-                [*heights, *[0] * len(places)],
-                color=colour,
-                alpha=0.16,
-                linewidth=0,
-                clip_on=False,
-            )
-        if len(series) > 1 and len(places):
-            axes.annotate(
-                _label(name), (places[-1], heights[-1]), ha="right", va="bottom", color=colour, parse_math=False
-            )
-    top = max((max(heights, default=0) for _, heights in series.values()), default=0)
-    low = 0.0 if is_from_zero else _limits([np.asarray(heights) for _, heights in series.values()])[0]
-    axes.set_ylim(low, low + 1.08 * (top - low) or 1)
-    axes.margins(x=0)
-    for name, place in (marks or {}).items():
-        axes.axvline(place, color=_NUMBERED["ink"], linewidth=1.2, linestyle=(0, (3, 3)))
-        is_right = place > 0.5 * sum(axes.get_xlim())
-        at = {"ha": "right" if is_right else "left", "va": "bottom", "transform": axes.get_xaxis_transform()}
-        axes.text(place, 1.01, _label(name), color=_NUMBERED["ink"], parse_math=False, **at)
-    if ticks:
-        shown = _thin(list(ticks), 5)
-        axes.set_xticks(shown, [ticks[place] for place in shown])
-    axes.set_xlabel(x_label, color=_NUMBERED["muted"], parse_math=False)
-    axes.set_ylabel(y_label, color=_NUMBERED["muted"], parse_math=False)
     places = sorted({place for own, _ in series.values() for place in own})
-    known = [dict(zip(own, heights, strict=True)) for own, heights in series.values()]
-    label = ticks or {}
-    rows = tuple((label.get(p, _text(p)), *(_text(one.get(p)) for one in known)) for p in _thin(places, 60))
-    peaks = "; ".join(f"{plain(name)} up to {_text(max(h, default=None))}" for name, (_, h) in series.items())
-    return Chart(title, f"{title}: {peaks}.", _svg(figure, title), (x_label, *map(plain, series)), rows)
+    heights = [height for _, own in series.values() for height in own]
+    xs = Scale(*_ends(places), _LEFT, _RIGHT)
+    low = 0.0 if is_from_zero else min(heights, default=0.0)
+    ys = Scale(low, max([*heights, low + 1e-9]) + 0.05 * (max(heights, default=0.0) - low), _BOTTOM, _TOP)
+    drawn = [_draw_grid(ys), *_draw_lines(series, xs, ys, is_filled=is_filled), *_draw_places(marks or {}, xs)]
+    drawn += [draw_ticks(xs, _label_places(places, ticks, xs), _BOTTOM + 16), *_draw_titles(x_label, y_label)]
+    known = [dict(zip(own, own_heights, strict=True)) for own, own_heights in series.values()]
+    labels = ticks or {}
+    rows = tuple((labels.get(p, value_text(p)), *(value_text(one.get(p)) for one in known)) for p in thin(places, 60))
+    peaks = "; ".join(f"{plain(name)} up to {value_text(max(h, default=None))}" for name, (_, h) in series.items())
+    return Chart(title, f"{title}: {peaks}.", svg(drawn, _LINE_HEIGHT, title), (x_label, *map(plain, series)), rows)
 
 
-def _without_none(marks: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: value for name, value in marks.items() if value is not None}
+@dataclass(frozen=True)
+class Scale:
+    """A linear map of values to units of the drawing.
+
+    Attributes:
+        low: The value at `start`.
+        high: The value at `end`; more than `low`.
+        start: Where the axis begins, in units.
+        end: Where it ends.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Return where a value is, in units."""
+        return self.start + (self.end - self.start) * (value - self.low) / (self.high - self.low)
+
+    @property
+    def ticks(self) -> list[float]:
+        """About five round numbers between the ends."""
+        step = round_step((self.high - self.low) / _NUM_TICKS)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [round(number * step, 10) for number in range(first, last + 1)]
 
 
-def _figure(height_pt: float) -> Figure:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH_PT / _PT, height_pt / _PT), facecolor="none")
-    FigureCanvasSVG(figure)
-    return figure
+def round_step(least: float) -> float:
+    """Return the smallest of 1, 2, 5, 10, ... times a power of ten that is not less than `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(round(factor * power, 12) for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def _row(figure: Figure, place: int, count: int, *, is_last: bool) -> Axes:
-    height = _HEAD_PT + _ROW_PT * count + _FOOT_PT
-    bottom = (_FOOT_PT + _ROW_PT * (count - 1 - place)) / height
-    axes = figure.add_axes((_LABEL_PT / _WIDTH_PT, bottom, 1 - (_LABEL_PT + 14) / _WIDTH_PT, 0.8 * _ROW_PT / height))
-    _bare(axes)
-    axes.set_yticks([])
-    if not is_last:
-        axes.set_xticklabels([])
-    return axes
+def svg(elements: Sequence[Markup], height: float, title: str) -> Markup:
+    """Return a drawing of `WIDTH` units."""
+    head = Markup('<svg viewBox="0 0 {} {}" class="chart" role="img" aria-label="{}">')
+    return head.format(units(WIDTH), units(height), title) + Markup("").join(elements) + Markup("</svg>")
 
 
-def _bare(axes: Axes) -> None:
-    axes.patch.set_visible(False)
-    for side in ("top", "left", "right"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set(color=_NUMBERED["rule"], linewidth=1.0)
-    axes.tick_params(length=0, labelcolor=_NUMBERED["muted"], labelsize=_TEXT_PT, pad=5)
+def element(name: str, text: str | Markup = "", /, **attributes: Any) -> Markup:
+    """Return an element; `class_` is its class, and `_` in other names stands for `-`. Numbers are rounded to 0.1."""
+    named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items()}
+    written = Markup("").join(Markup(' {}="{}"').format(key, units(value)) for key, value in named.items())
+    return Markup("<{}{}>{}</{}>").format(Markup(name), written, text, Markup(name))
 
 
-def _draw_bars(axes: Axes, values: np.ndarray, limits: tuple[float, float]) -> None:
-    counts, edges = np.histogram(np.clip(values, *limits), _NUM_BINS, limits)
-    axes.stairs(counts, edges, fill=True, color=_NUMBERED["accent"], linewidth=0, clip_on=False)
-    axes.set_ylim(0, max(int(counts.max()), 1))
+def draw_ticks(scale: Scale, ticks: Mapping[float, str], y: float) -> Markup:
+    """Return the labels of values below an axis; those at its ends stay within the drawing."""
+    ends = {0: "middle", 1: "end", -1: "start"}
+    labels = []
+    for value, text in ticks.items():
+        x = scale(value)
+        side = 1 if x > WIDTH - 26 else -1 if x < 26 else 0
+        labels.append(element("text", text, x=min(x, WIDTH - 1), y=y, text_anchor=ends[side], class_="fill-muted"))
+    return Markup("").join(labels)
 
 
-def _draw_marks(axes: Axes, marks: Mapping[str, float], *, is_named: bool) -> None:
-    for name, value in marks.items():
-        colour = _NUMBERED[MARKS.get(name, "ink")]
-        axes.axvline(value, color=colour, linewidth=2.0, clip_on=False)
-        if is_named:
-            top = axes.get_ylim()[1] * 1.05
-            axes.text(value, top, _label(name), color=colour, ha="center", va="bottom", parse_math=False)
-
-
-def _limits(all_values: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return axis limits a little beyond the smallest and largest value."""
-    joined = np.concatenate([np.asarray(values, np.float64) for values in all_values]) if all_values else np.empty(0)
-    joined = joined[np.isfinite(joined)]
-    if not len(joined):
-        return 0.0, 1.0
-    low = float(joined.min())
-    high = float(joined.max())
-    room = 0.03 * (high - low) or 0.05
-    return low - room, high + room
-
-
-def _spread(values: np.ndarray) -> tuple[str, ...]:
-    mean = float(values.mean()) if len(values) else None
-    return (f"{len(values):,}", _text(mean), *(_text(_quantile(values, share)) for share in (0.05, 0.5, 0.95)))
-
-
-def _quantile(values: np.ndarray, share: float) -> float | None:
-    return float(np.quantile(values, share)) if len(values) else None
-
-
-def _text(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
-
-
-def _label(name: str) -> str:
+def label(name: str) -> str:
+    """Return a name as the label of a line or a row."""
     return shorten(plain(name), _LABEL_LETTERS)
 
 
-def _thin(values: Sequence[Any], most: int) -> list[Any]:
+def units(value: Any) -> str:
+    """Return a length of a drawing as text; other values as they are."""
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def value_text(value: float | None) -> str:
+    """Return a value of a table as text."""
+    return _MISSING if value is None else f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def tick_text(value: float) -> str:
+    """Return a value at an axis as text, with as many digits as it has."""
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
+def thin(values: Sequence[Any], most: int) -> list[Any]:
     """Return at most `most` evenly spread values, including the first and the last."""
     if len(values) <= most:
         return list(values)
     return [values[place] for place in np.linspace(0, len(values) - 1, most).round().astype(int).tolist()]
 
 
-def _svg(figure: Figure, title: str) -> Markup:
-    from matplotlib import rc_context
-
-    sink = io.StringIO()
-    with _DRAWING, rc_context({"svg.fonttype": "none", "svg.hashsalt": "artbank"}):
-        figure.savefig(sink, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(sink.getvalue())
-    root.attrib = {"viewBox": root.attrib["viewBox"], "class": "chart", "role": "img", "aria-label": title}
-    _clean(root)
-    text = ElementTree.tostring(root, encoding="unicode")
-    return Markup(re.sub(r"(</?)ns\d+:|\sxmlns:ns\d+=\"[^\"]*\"", r"\1", text))  # inline SVG needs no namespaces
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    low, high = (values[0], values[-1]) if values else (0.0, 1.0)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _clean(parent: ElementTree.Element) -> None:
-    """Remove elements that a page does not need, and turn colours into classes."""
-    for child in list(parent):
-        if child.tag in _DROPPED:
-            parent.remove(child)
+def _draw_grid(ys: Scale) -> Markup:
+    lines = []
+    for value in ys.ticks:
+        y = ys(value)
+        lines.append(element("line", x1=_LEFT, x2=_RIGHT, y1=y, y2=y, class_="stroke-rule"))
+        lines.append(element("text", tick_text(value), x=_LEFT - 6, y=y + 4, text_anchor="end", class_="fill-muted"))
+    return Markup("").join(lines)
+
+
+def _draw_lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xs: Scale, ys: Scale, *, is_filled: bool
+) -> list[Markup]:
+    drawn = []
+    for (name, (places, heights)), shade in zip(series.items(), SHADES * len(series), strict=False):
+        points = [(xs(place), ys(height)) for place, height in zip(places, heights, strict=True)]
+        if not points:
             continue
-        child.attrib.pop("id", None)
-        child.attrib.pop("clip-path", None)
-        _restyle(child)
-        _clean(child)
-        if child.tag == f"{_SVG}g" and not len(child) and not (child.text or "").strip():
-            parent.remove(child)
+        path = "M" + " L".join(f"{units(x)} {units(y)}" for x, y in points)
+        if is_filled:
+            area = f"{path} L{units(points[-1][0])} {units(_BOTTOM)} L{units(points[0][0])} {units(_BOTTOM)} Z"
+            drawn.append(element("path", d=area, class_=f"fill-{shade}", fill_opacity="0.16"))
+        drawn.append(element("path", d=path, class_=f"stroke-{shade}", fill="none", stroke_width="1.8"))
+        if len(series) > 1:
+            x, y = points[-1]
+            drawn.append(element("text", label(name), x=x, y=y - 4, text_anchor="end", class_=f"fill-{shade}"))
+    return drawn
 
 
-def _restyle(element: ElementTree.Element) -> None:
-    declared = dict(re.findall(r"([a-z-]+):\s*([^;]+)", element.attrib.pop("style", "")))
-    classes = []
-    for name in _KEPT:
-        value = declared.get(name)
-        if value in _NAMED and name in ("fill", "stroke"):
-            classes.append(f"{name}-{_NAMED[value]}")
-        elif value is not None:
-            element.set(name, value)
-    if classes:
-        element.set("class", " ".join(classes))
-    if "d" in element.attrib:
-        element.set("d", " ".join(element.attrib["d"].split()))
+def _draw_places(marks: Mapping[str, float], xs: Scale) -> list[Markup]:
+    drawn = []
+    for name, place in marks.items():
+        x = xs(place)
+        anchor = "end" if x > (_LEFT + _RIGHT) / 2 else "start"
+        drawn.append(element("line", x1=x, x2=x, y1=_TOP, y2=_BOTTOM, class_="stroke-ink", stroke_dasharray="3 3"))
+        drawn.append(element("text", label(name), x=x, y=_TOP - 4, text_anchor=anchor, class_="fill-ink"))
+    return drawn
+
+
+def _label_places(places: Sequence[float], ticks: Mapping[float, str] | None, xs: Scale) -> dict[float, str]:
+    if ticks:
+        return {place: ticks[place] for place in thin(list(ticks), _NUM_TICKS)}
+    return {value: tick_text(value) for value in xs.ticks} if places else {}
+
+
+def _draw_titles(x_label: str, y_label: str) -> list[Markup]:
+    middle = (_LEFT + _RIGHT) / 2
+    below = element("text", x_label, x=middle, y=_LINE_HEIGHT - 6, text_anchor="middle", class_="fill-muted")
+    above = element("text", y_label, x=2.0, y=_TOP - 6, class_="fill-muted")
+    return [below, above]

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from artbank import __version__
-from artbank.report.markdown import plain, score_text, share_text, visible
+from artbank.report.markdown import caption_text, plain, score_text, share_text, visible
 from artbank.runtime.durations import seconds_text
 
 
@@ -33,6 +33,7 @@ def _templates() -> Environment:
     found.filters |= {
         "plain": plain,
         "visible": visible,
+        "caption": caption_text,
         "score": score_text,
         "share": share_text,
         "duration": seconds_text,

@@ -8,7 +8,7 @@ from typing import Any
 from artbank.report.markdown import escape, number_text, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
-from artbank.runtime.durations import seconds_text
+from artbank.runtime.durations import rough_seconds_text, seconds_text
 
 _MAX_LISTED = 50  # collections in a forecast
 
@@ -63,8 +63,11 @@ def cost_markdown(cost: RunCost) -> str:
         ("failed", f"{tally.failed:,}"),
         ("kept, their photos being the same", f"{tally.kept:,}"),
         ("device seconds", seconds_text(tally.seconds)),
-        ("device seconds a photo", seconds_text(cost.seconds_a_photo)),
-        ("forecast of the device seconds", seconds_text(cost.forecast_seconds)),
+        ("device seconds a photo, in all its styles", seconds_text(cost.seconds_a_photo)),
+        (
+            "forecast of the device seconds",
+            "–" if cost.forecast_seconds is None else rough_seconds_text(cost.forecast_seconds),
+        ),
         ("wall seconds", seconds_text(cost.wall_seconds)),
         ("workers", "–" if cost.num_workers is None else cost.num_workers),
         ("utilisation", share_text(cost.utilisation)),
@@ -94,21 +97,22 @@ def cost_facts(cost: RunCost) -> dict[str, Any]:
 
 
 def device_text(seconds: float, device: str) -> str:
-    """Return device seconds as text, such as `2 h 6 min (2.1 GPU hours)`."""
+    """Return forecast device seconds as text, such as `2 h 10 min (2.1 GPU hours)`."""
     name = {"cuda": "GPU ", "mps": "GPU ", "cpu": "CPU "}.get(device, "device ")
-    return f"{seconds_text(seconds)} ({seconds / 3600:.2g} {name}hours)"
+    return f"{rough_seconds_text(seconds)} ({seconds / 3600:.2g} {name}hours)"
 
 
 def pace_text(pace: Pace, of: str) -> str:
     """Return the pace and the basis of a forecast, such as `0.5 s a picture, by ...`."""
-    return f"{seconds_text(pace.seconds)} a {of}, by {pace.basis}"
+    return f"{rough_seconds_text(pace.seconds)} a {of}, by {pace.basis}"
 
 
 def _picture_cost(forecast: StylizeForecast) -> str:
     if forecast.seconds is None or forecast.pace is None:
         return "How long it takes is not known yet: no picture is there to judge by. Do a few first, with `--limit`."
     total = device_text(forecast.seconds, forecast.pace.device)
-    return f"About **{total}** on one worker: {pace_text(forecast.pace, 'picture')}."
+    pace = pace_text(forecast.pace, "picture")
+    return f"About **{total}** on one worker: {pace}. Loading the models, reading and scoring come on top."
 
 
 def training_cost(forecast: TrainForecast) -> str:
@@ -118,8 +122,8 @@ def training_cost(forecast: TrainForecast) -> str:
     if forecast.seconds is None or forecast.pace is None:
         return f"{steps} How long they take is not known yet: the catalog has no bank on this base model and device."
     low, middle, high = forecast.seconds
-    span = f", {seconds_text(low)} to {seconds_text(high)}" if low < high else ""
+    span = f", {rough_seconds_text(low)} to {rough_seconds_text(high)}" if low < high else ""
     return (
         f"{steps} About **{device_text(middle, forecast.pace.device)}** on one worker{span}: "
-        f"{pace_text(forecast.pace, 'step')}. Reading the artworks and drawing samples comes on top."
+        f"{pace_text(forecast.pace, 'step')}. Loading the models, reading the artworks and drawing samples come on top."
     )

@@ -10,6 +10,7 @@ _MAX_LENGTH = 160  # characters; longer texts lose their middle
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$^])")
 _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MISSING = "–"
+_JOINERS = "\u200c\u200d"
 
 
 def escape(value: object) -> str:
@@ -30,6 +31,11 @@ def visible(value: object) -> str:
     """Return a value as one line of text of any length with invisible characters replaced; see `escape`."""
     line = " ".join(str(value).splitlines())
     return "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in line)
+
+
+def caption_text(value: str) -> str:
+    """Return a caption as one visible line; joiners stay, with which Arabic, Hindi and others are written."""
+    return "".join(c if c in _JOINERS else visible(c) for c in " ".join(value.split()))
 
 
 def shorten(text: str, longest: int = _MAX_LENGTH) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artbank.errors import FAILURES
 from artbank.report.costs import cost_markdown
-from artbank.report.markdown import escape, number_text, score_text, share_text, table
+from artbank.report.markdown import escape, fence, number_text, score_text, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import RunCost
 from artbank.runtime.durations import seconds_text
@@ -70,7 +71,7 @@ def results_summary(
         "structure_models": sorted(pc.unique(done["structure_model"].drop_null()).to_pylist()),
         "style_models": sorted(pc.unique(done["style_model"].drop_null()).to_pylist()),
         "styles": [_style(results, style, bounds) for style in sorted(pc.unique(results["style"]).to_pylist())],
-        "failures": _tally(failed["failure"].fill_null("unreadable"), "failure"),
+        "failures": _failures_by_kind(failed),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
         "notes": _tally(pc.list_flatten(done["notes"]), "note"),
@@ -124,7 +125,7 @@ def _style(results: pa.Table, style: str, bounds: Mapping[str, Bounds]) -> dict[
         "style": style,
         "done": len(done),
         "failed": len(rows) - len(done),
-        "seconds_per_photo": pc.mean(done["seconds"]).as_py(),
+        "seconds_per_picture": pc.mean(done["seconds"]).as_py(),
         "scores": {measure: asdict(spread) for measure, spread in spreads.items()},
         "recoloured": {
             "clip_style": recoloured,
@@ -137,6 +138,17 @@ def _style(results: pa.Table, style: str, bounds: Mapping[str, Bounds]) -> dict[
 def _gain_over(recoloured: float | None, clip_style: Spread, bounds: ScoreBounds) -> float | None:
     """Return the style gain with photos in the collection's colours as its floor; None where there is none."""
     return None if clip_style.mean is None else ScoreBounds(recoloured, bounds.ceiling).gain(clip_style.mean)
+
+
+def _failures_by_kind(failed: pa.Table) -> list[dict[str, Any]]:
+    """Return each kind of failure with its count, its meaning and its first photos by name; the most frequent first."""
+    kinds = failed["failure"].fill_null("unreadable")
+    entries = []
+    for entry in _tally(kinds, "failure"):
+        own = failed.filter(pc.equal(kinds, entry["failure"]))
+        rows = _first(own, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"])
+        entries.append({**entry, "meaning": FAILURES[entry["failure"]], "rows": rows})
+    return entries
 
 
 def _tally(values: pa.ChunkedArray, name: str) -> list[dict[str, Any]]:
@@ -159,7 +171,7 @@ def _counts(summary: Mapping[str, Any]) -> str:
     counts = summary["counts"]
     seconds = summary["seconds"]
     rows = [
-        (entry["style"], entry["done"], entry["failed"], seconds_text(entry["seconds_per_photo"]))
+        (entry["style"], entry["done"], entry["failed"], seconds_text(entry["seconds_per_picture"]))
         for entry in summary["styles"]
     ]
     rows.append(("all", counts["done"], counts["failed"], seconds_text(seconds["mean"])))
@@ -169,8 +181,8 @@ def _counts(summary: Mapping[str, Any]) -> str:
         f"{number_text(summary['num_photos'], 'photo')}, {number_text(summary['num_pictures'], 'picture')} asked for: "
         f"**{counts['done']} done, {counts['failed']} failed**; "
         f"{number_text(counts['skipped'], 'file')} skipped. "
-        f"{seconds_text(seconds['total'])} in all.\n\n"
-        + table(["style", "done", "failed", "seconds a photo"], rows)
+        f"{seconds_text(seconds['total'])} of device time for all pictures.\n\n"
+        + table(["style", "done", "failed", "device seconds a picture"], rows)
         + (f"\n\nPictures that look wrong at first sight: {flags}." if flags else "")
         + (f"\n\nNotes on photos: {notes}." if notes else "")
     )
@@ -247,18 +259,30 @@ def _optional_scores(summary: Mapping[str, Any]) -> str:
 def _failures(summary: Mapping[str, Any]) -> str:
     if not summary["failed"]:
         return ""
-    reasons = summary["reasons"]
-    listed = summary["failed"]
-    counts = ", ".join(f"{entry['count']:,} {entry['failure']}" for entry in summary["failures"])
-    more = len(reasons) - NUM_LISTED
-    shown = [(entry["reason"], entry["count"]) for entry in reasons[:NUM_LISTED]]
-    rows = [(row["key"], row["style"], row["reason"] or "no reason was kept") for row in listed]
+    num_failed = summary["counts"]["failed"]
+    more = len(summary["reasons"]) - NUM_LISTED
+    shown = [(entry["reason"], entry["count"]) for entry in summary["reasons"][:NUM_LISTED]]
+    command = summary.get("retry_command")
     return (
-        f"## Failed\n\n{escape(counts)}\n\n"
+        f"## Failed\n\n{number_text(num_failed, 'picture')} could not be made."
+        + (f" To try again:\n\n{fence(command, 'sh')}" if command else "")
+        + "".join(_failures_of(entry, has_others=len(summary["failures"]) > 1) for entry in summary["failures"])
+        + "\n\n### Reasons\n\n"
         + table(["reason", "pictures"], shown)
         + (f"\n\nAnd {number_text(more, 'other reason')}." if more > 0 else "")
-        + f"\n\nThe first {len(listed)} of {summary['counts']['failed']}, by name:\n\n"
+    )
+
+
+def _failures_of(entry: Mapping[str, Any], *, has_others: bool) -> str:
+    """Return the failures of one kind, with the first photos by name."""
+    rows = [(row["key"], row["style"], row["reason"] or "no reason was kept") for row in entry["rows"]]
+    more = entry["count"] - len(rows)
+    return (
+        f"\n\n### {escape(entry['failure'])}: {number_text(entry['count'], 'picture')}\n\n{entry['meaning']}"
+        + (f" Only these again: add `--failure {entry['failure']}`." if has_others else "")
+        + "\n\n"
         + table(["photo", "style", "reason"], rows, numbers_from=3)
+        + (f"\n\nAnd {more:,} more." if more > 0 else "")
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+_CLEARLY_APART = 0.01  # cosines between floor and ceiling below which a summary tells no gain
 _ERRORS = 2.0  # standard errors of the ceiling that must lie between it and the floor
 
 
@@ -76,7 +77,7 @@ class Spread:
         p95: 95th percentile.
         floor: Score of untouched photos; None if not measured.
         ceiling: Score of held-out artworks; None if not measured.
-        gain: See `ScoreBounds.gain`, of the mean.
+        gain: See `ScoreBounds.gain`, of the mean; None too where floor and ceiling are less than 0.01 apart.
     """
 
     n: int
@@ -98,4 +99,5 @@ def summarize(values: Sequence[float | None] | np.ndarray, bounds: ScoreBounds =
         return Spread(0, None, None, None, None, floor, ceiling, None)
     mean = float(finite.mean())
     p5, median, p95 = np.percentile(finite, (5, 50, 95)).tolist()
-    return Spread(len(finite), mean, median, p5, p95, floor, ceiling, bounds.gain(mean))
+    is_apart = floor is not None and ceiling is not None and ceiling - floor >= _CLEARLY_APART
+    return Spread(len(finite), mean, median, p5, p95, floor, ceiling, bounds.gain(mean) if is_apart else None)

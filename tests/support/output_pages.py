@@ -20,6 +20,8 @@ from tests.support.rows import START, result
 STYLES = ("monet", "hokusai")
 HOSTILE = "x</script><script>alert(1)</script>/50% off? #1 für <b>.jpg"
 NUM_PHOTOS = 40
+CAPTIONS = {7: "غروب الشمس فوق الميناء", 8: "古い港の夕暮れ <b>"}
+RETRY = "artbank stylize --parameters out/runs/r/config.json --retry-failed"
 
 
 def plain(red: int, green: int, blue: int) -> bytes:
@@ -37,7 +39,7 @@ def refresh_page(output: Store, archive: Store, run_id: str = "") -> None:
     keys = ledger.read_ledger(output, ["key"])
     found = tables.update_tables_and_vacuum(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *SUMMARY_COLUMNS))))
     styles = [StyleFacts("monet", "monet, version 3", 0.3, 0.8), StyleFacts("hokusai", "hokusai, version 1")]
-    run = RunFacts("photos", run_id, [("Strength", "0.5")], styles, 1_000_000)
+    run = RunFacts("photos", run_id, [("Strength", "0.5")], styles, 1_000_000, RETRY)
     write_outcome(output, archive, found, results_summary(found, {}), run)
 
 
@@ -54,7 +56,7 @@ def rows_of(output: Store, archive: Store) -> list[Result]:
                 facts = {"status": "failed", "failure": "unreadable", "reason": reason, "file_name": None}
             else:
                 facts = {"file_name": name, "clip_style": i / NUM_PHOTOS, "ssim": 1 - i / NUM_PHOTOS, "width_px": 64}
-                facts |= {"height_px": 48, "flags": ["flat"] if i == 5 else []}
+                facts |= {"height_px": 48, "flags": ["flat"] if i == 5 else [], "caption": CAPTIONS.get(i)}
                 output.write(name, plain(30, 60 + 100 * place, 200))
             created_at = START + timedelta(seconds=10 * i + place)
             rows.append(result(key, style, **{**facts, "created_at": created_at}))

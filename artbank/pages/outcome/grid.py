@@ -1,7 +1,7 @@
 """The rows of an output as a grid of photos and styles, split into chunks that the page loads on demand.
 
 A page opened from a disk must not fetch other files, but it may load scripts. So a chunk is a script that
-passes one object to `artbank.receive`. Each chunk of some thousand photos has two scripts: the names, for
+passes one object to `artbank.receive`. Each chunk of some thousand photos has two scripts: names and captions, for
 the search, and the facts, one column per style and score. The overview counts the photos of each state in
 a chunk, so that filters can skip whole chunks.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -26,6 +26,7 @@ from artbank.results.containers import is_container
 
 GRID_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "flags", "file_name", "width_px", "height_px", "created_at"),
+    "caption",
     *MEASURES,
     *OPTIONAL_MEASURES,
 )
@@ -38,6 +39,7 @@ _MAX_CELLS = 32_768
 _MIN_PHOTOS = 256
 _SCALE = 10_000  # scores are stored as 16-bit integers: cosines with four decimals
 _NO_SCORE = -32_768
+_CAPTION_LETTERS = 600  # of a caption that is shown and searched
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Chunk:
 
     Attributes:
         number: Counted from 0.
-        names: The script with their names.
+        names: The script with their names and captions.
         facts: The script with their states and scores.
         first: Key of the first photo.
         counts: Number of photos in each of `STATES`: first for any style, then per style.
@@ -145,6 +147,8 @@ class Grid:
             facts["styles"].append(column_facts)
         counts = [states.any(axis=0).sum(axis=1).tolist(), *states.sum(axis=2).tolist()]
         names = {"folders": _folders(keys), "names": [key.rpartition("/")[2] for key in keys]}
+        if captions := _captions(rows, photos):
+            names["captions"] = captions
         return Chunk(number, script(f"names-{number}", names), script(f"facts-{number}", facts), keys[0], counts)
 
 
@@ -163,8 +167,14 @@ def describe(row: dict[str, Any], measures: Sequence[str]) -> dict[str, Any]:
         "failure": row["failure"],
         "reason": row["reason"] and shorten(row["reason"]),
         "flags": row["flags"],
+        "size": [row["width_px"], row["height_px"]] if row["width_px"] and row["height_px"] else None,
     }
     return {key: value for key, value in told.items() if value}
+
+
+def caption_of(rows: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the caption of a photo as its rows have it; None without one."""
+    return next((shorten(row["caption"], _CAPTION_LETTERS) for row in rows if row["caption"]), None)
 
 
 def _state(row: dict[str, Any]) -> tuple[str, str | None]:
@@ -212,6 +222,17 @@ def _column(
     facts = {"states": "".join(letters.tolist()), **{name: value for name, value in told.items() if value}}
     facts["scores"] = [_packed(_spread_out(rows[measure].to_numpy(), photos, count)) for measure in measures]
     return facts, np.stack([is_done, is_there & ~is_done, shown & is_done, ~is_there])
+
+
+def _captions(rows: pa.Table, photos: np.ndarray) -> dict[int, str]:
+    """Return the captions of the photos of a chunk that have one."""
+    lengths = pc.utf8_length(rows["caption"]).fill_null(0).to_numpy()
+    [places] = (lengths > 0).nonzero()
+    texts = rows["caption"].take(pa.array(places)).to_pylist()
+    captions: dict[int, str] = {}
+    for photo, text in zip(photos[places].tolist(), texts, strict=True):
+        captions.setdefault(photo, shorten(text, _CAPTION_LETTERS))
+    return captions
 
 
 def _spread_out(scores: np.ndarray, photos: np.ndarray, count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from artbank import __version__
 from artbank.pages.links import relative_url
-from artbank.pages.outcome.grid import GRID_COLUMNS, STATES, Chunk, Grid, describe, script
+from artbank.pages.outcome.grid import GRID_COLUMNS, STATES, Chunk, Grid, caption_of, describe, script
 from artbank.pages.outcome.score_charts import draw_scores, draw_throughput, measure_throughput
 from artbank.pages.outcome.selection import Selection, select
 from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_name, picture_name
@@ -43,12 +43,18 @@ LABELS = {
 """Titles of the scores."""
 _SCRIPTS = (
     "outcome-data.js",
-    "outcome-search.js",
     "outcome-elements.js",
+    "outcome-marks.js",
+    "outcome-query.js",
+    "outcome-view.js",
     "outcome-pictures.js",
+    "outcome-zoom.js",
+    "outcome-stage.js",
+    "outcome-viewer.js",
     "outcome-tiles.js",
     "outcome-best.js",
     "outcome-grid.js",
+    "outcome-bars.js",
     "outcome.js",
 )  # in load order: each script uses what earlier ones define
 _MARK = '<meta name="artbank-content" content="{}">'
@@ -85,6 +91,7 @@ class RunFacts:
         facts: Parameters of the run, as pairs of term and text.
         styles: The run's styles.
         max_pixels: Larger photos and pictures get no thumbnail.
+        retry_command: The command that tries failed photos again; empty if the run had nothing to do.
     """
 
     heading: str
@@ -92,6 +99,7 @@ class RunFacts:
     facts: Sequence[tuple[str, str]]
     styles: Sequence[StyleFacts]
     max_pixels: int
+    retry_command: str = ""
 
 
 def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mapping[str, Any], run: RunFacts) -> str:
@@ -158,7 +166,9 @@ class _Draft:
             entry, scripts = _chunk_files(chunk)
             chunks.append(entry)
             yield from scripts.items()
-        self.overview = _overview(self.grid, self.selection, self.shown, self.known, chunks, self.archive_url)
+        self.overview = _overview(
+            self.grid, self.selection, self.shown, self.known, chunks, self.archive_url, self.run.heading
+        )
         overview = script("overview", self.overview)
         self.linked[content_name("rows", "overview.js", overview)] = overview
         yield from self.linked.items()
@@ -176,6 +186,7 @@ class _Draft:
             times=measure_throughput(self.grid),
             throughput=draw_throughput(self.grid),
             scores=draw_scores(self.grid, styles, LABELS),
+            photo_url=self.archive_url,
             spread=[self.overview["photos"][place] for place in self.overview["spread"]],
         )
 
@@ -187,17 +198,22 @@ def _overview(
     known: set[str],
     chunks: Sequence[Any],
     archive_url: str | None,
+    heading: str,
 ) -> dict[str, Any]:
     places = {photo: place for place, photo in enumerate(shown)}
     lists = [
         [column, measure, kind, [places[photo] for photo in photos]]
         for (column, measure, kind), photos in selection.listed.items()
     ]
+    failed = grid.rows.filter(pa.array(~grid.is_done))["failure"].fill_null("unreadable")
+    failures = sorted(pc.unique(failed).to_pylist())
     return {
         "styles": grid.styles,
         "measures": [[measure, LABELS[measure]] for measure in grid.measures],
         "states": STATES,
+        "heading": heading,
         "numPhotos": grid.num_photos,
+        "failures": failures,
         "photosInAChunk": grid.photos_in_a_chunk,
         "archive": archive_url,
         "chunks": chunks,
@@ -222,6 +238,7 @@ def _photo(cells: Mapping[int, Mapping[str, Any]], grid: Grid, known: set[str]) 
         "key": first["key"],
         "small": small if small in known else None,
         "shape": round(sized["width_px"] / sized["height_px"], 3) if sized else None,
+        "caption": caption_of(cells.values()),
         "cells": described,
     }
 
@@ -251,7 +268,7 @@ def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]
 
 
 def _assets() -> dict[str, bytes]:
-    return assets("style.css", "outcome.css", *_SCRIPTS)
+    return assets("style.css", "outcome.css", "outcome-viewer.css", *_SCRIPTS)
 
 
 def _is_written(page: Store, mark: str) -> bool:

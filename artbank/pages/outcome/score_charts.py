@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from artbank.pages.charts import Chart, histogram, line_chart
+from artbank.pages.charts import Chart, line_chart
+from artbank.pages.histograms import histogram
 from artbank.pages.outcome.grid import Grid
 
 _PAUSE_US = 30 * 60 * 1_000_000  # a longer pause separates two work periods

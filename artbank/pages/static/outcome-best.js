@@ -1,24 +1,63 @@
-// The best, the middling and the worst pictures of a style by a score.
+// The best, the middling and the worst pictures by a score, large and with their photos.
 "use strict";
 
 (() => {
-    const {byId, make, pictureTile} = artbank;
-    const KINDS = [["best", "Best"], ["median", "In the middle"], ["worst", "Worst"]];
+    const {byId, make, plain, captionOf, score, nameOf, scoreOf, showFirst, limitSize} = artbank;
+    const {pictureUrls, photoUrls, photoWords, openViewer} = artbank;
+    const MOST = 4;
     const NONE = "No picture of this style was scored, or there was no room for it in the sample.";
 
-    function showBest() {
-        const column = Number(byId("best-style").value), measure = Number(byId("best-score").value);
-        const groups = KINDS.map(([kind, title]) => makeGroup(column, measure, kind, title)).filter(Boolean);
-        byId("best-lists").replaceChildren(...(groups.length ? groups : [make("p", {className: "muted"}, NONE)]));
+    // The first of each style's list, then the second of each, and so on; each time the most extreme first.
+    function found(style, measure, kind) {
+        const {lists, measures, photos, styles} = artbank.overview;
+        const isWanted = ([column, name, which]) => (
+            name === measures[measure][0] && which === kind && (style === "" || styles[column] === style)
+        );
+        const wanted = lists.filter(isWanted), all = [];
+        for (let rank = 0; wanted.some((list) => rank < list[3].length); rank++) {
+            const entries = wanted.filter((list) => rank < list[3].length);
+            const round = entries.map((list) => ({photo: photos[list[3][rank]], column: list[0]}));
+            const value = ({photo, column}) => scoreOf(photo.cells[column], measure) * (kind === "worst" ? 1 : -1);
+            all.push(...round.sort((a, b) => value(a) - value(b)));
+        }
+        return all;
     }
 
-    function makeGroup(column, measure, kind, title) {
-        const {lists, measures, photos} = artbank.overview;
-        const isWanted = (list) => list[0] === column && list[1] === measures[measure][0] && list[2] === kind;
-        const found = lists.find(isWanted);
-        if (!found) return null;
-        const tiles = found[3].map((place) => pictureTile(photos[place], column, measure, true));
-        return make("div", {className: "group"}, make("h3", {}, title), make("div", {className: "tiles"}, ...tiles));
+    function showBest() {
+        const measure = Number(byId("best-score").value);
+        const all = found(byId("best-style").value, measure, byId("best-kind").value);
+        const deck = {total: () => all.length, at: async (place) => all[place] || null};
+        const pairs = all.slice(0, MOST).map((entry, place) => makePair(entry, measure, () => openViewer(deck, place)));
+        byId("best-pairs").replaceChildren(...(pairs.length ? pairs : [make("p", {className: "muted"}, NONE)]));
+    }
+
+    function makePair({photo, column}, measure, open) {
+        const style = artbank.overview.styles[column], cell = photo.cells[column];
+        const label = `${plain(photo.key)} in the style ${plain(style)}`;
+        const picture = image(pictureUrls(photo, cell, style).reverse(), label, "picture not found here");
+        const own = image(photoUrls(photo).reverse(), `Photo ${plain(photo.key)}`, photoWords(photo));
+        const button = make("button", {type: "button", className: "pair"}, own, picture);
+        button.style.setProperty("--shape", String(Math.min(Math.max(photo.shape || 1.333, 0.5), 3)));
+        button.addEventListener("click", open);
+        const told = [
+            make("span", {className: "name"}, nameOf(photo.key)),
+            make("span", {className: "style"}, plain(style)),
+            make("span", {className: "score"}, score(scoreOf(cell, measure))),
+        ];
+        return make("figure", {className: "best"}, button, make("figcaption", {}, ...told), captionOf(photo));
+    }
+
+    function image(urls, alt, words) {
+        const missing = () => make("span", {className: "blank"}, words);
+        const holder = make("span", {className: "half"});
+        if (!urls.length) {
+            holder.append(missing());
+            return holder;
+        }
+        const shown = make("img", {alt, draggable: false});
+        showFirst(limitSize(shown, shown), urls, () => holder.replaceChildren(missing()));
+        holder.append(shown);
+        return holder;
     }
 
     Object.assign(artbank, {showBest});

@@ -8,7 +8,7 @@ window.artbank = {overview: null};
 
 (() => {
     const SCALE = 10000, NOTHING = -32768;
-    const KEPT_NAMES = 512, KEPT_FACTS = 24;  // chunks in memory
+    const KEPT_NAMES = 512, KEPT_FACTS = 128;  // chunks in memory
 
     const waiting = new Map();
     const sample = new Map();  // photos of the overview, by key
@@ -66,7 +66,7 @@ window.artbank = {overview: null};
             const start = folder ? `${folder}/` : "";
             for (const end = place + count; place < end; place++) keys.push(start + told.names[place]);
         }
-        return {keys, text: null, lines: null};
+        return {keys, captions: told.captions || {}, text: null, lines: null};
     }
 
     function readFacts(told) {
@@ -96,14 +96,15 @@ window.artbank = {overview: null};
         const key = names.keys[place], known = sample.get(key);
         const cells = facts.styles.map((style) => cellOf(style, place));
         if (known) addSmall(cells, known.cells);
-        return {key, small: known ? known.small : null, shape: facts.shape[place] / 1000 || null, cells};
+        const caption = names.captions[place] || null;
+        return {key, caption, small: known ? known.small : null, shape: facts.shape[place] / 1000 || null, cells};
     }
 
     function addSmall(cells, known) {
         cells.forEach((cell, column) => {
-            if (cell && known[column]) cell.small = known[column].small;
+            if (cell && known[column]) Object.assign(cell, {small: known[column].small, size: known[column].size});
         });
     }
 
-    Object.assign(artbank, {receive, namesOf, factsOf, photoAt});
+    Object.assign(artbank, {SCALE, NOTHING, receive, namesOf, factsOf, photoAt});
 })();

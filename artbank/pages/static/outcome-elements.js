@@ -20,6 +20,8 @@
     }
 
     const plain = (text) => String(text).replace(HIDDEN_SIGNS, "\ufffd");
+    // A caption keeps the joiners that scripts such as Arabic and Hindi are written with.
+    const captionText = (text) => String(text).replace(HIDDEN_SIGNS, (sign) => (/[\u200c\u200d]/.test(sign) ? sign : "\ufffd"));
     const numeral = (value) => value.toLocaleString("en");
     const score = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
 
@@ -29,5 +31,10 @@
         return make("bdi", {}, ...(cut ? parts : parts.slice(1)));
     }
 
-    Object.assign(artbank, {byId, make, plain, numeral, score, nameOf});
+    // A caption in its own direction; nothing for a photo without one.
+    function captionOf(photo) {
+        return photo.caption ? make("p", {className: "caption", dir: "auto"}, captionText(photo.caption)) : null;
+    }
+
+    Object.assign(artbank, {byId, make, plain, captionText, captionOf, numeral, score, nameOf});
 })();

@@ -50,43 +50,65 @@
         return blank(`failed: ${plain(cell.reason || cell.failure || "no reason was kept")}`, shape, " bad");
     }
 
-    // A picture with the photo over it, as far as the slider shows it; `full` takes the files before the small ones.
-    function compare(photo, cell, style, {full, start}) {
-        const own = pictureUrl(cell, photo.key, style);
-        const urls = (full ? [own, cell.small] : [cell.small, own]).filter(Boolean);
+    // Small pictures get larger than this no more: that many pixels of the screen for one of theirs.
+    const MOST_ENLARGED = 3;
+
+    function limitSize(image, element) {
+        const limit = () => {
+            if (image.naturalWidth) element.style.maxWidth = `${MOST_ENLARGED * image.naturalWidth}px`;
+        };
+        image.addEventListener("load", limit);
+        limit();
+        return image;
+    }
+
+    const pictureUrls = (photo, cell, style) => [pictureUrl(cell, photo.key, style), cell.small].filter(Boolean);
+    const photoUrls = (photo) => [isShown(photo.key) ? photoUrl(photo.key) : null, photo.small].filter(Boolean);
+
+    function photoWords(photo) {
+        const suffix = (/\.([a-z0-9]{1,5})$/i.exec(photo.key) || ["", ""])[1].toUpperCase();
+        return suffix && !isShown(photo.key) ? `a browser does not show ${suffix} files` : "photo not kept here";
+    }
+
+    // A small picture with its photo over it, as far as the slider shows it.
+    function compare(photo, cell, style) {
+        const urls = pictureUrls(photo, cell, style).reverse();
         const missing = (words) => missingPicture(cell, photo.shape) || blank(words, photo.shape);
         if (!urls.length) return missing("not to be shown here");
         const box = shaped(make("div", {className: "compare"}), photo.shape);
         const label = `${plain(photo.key)} in the style ${plain(style)}`;
         const picture = make("img", {className: "picture", alt: label, loading: "lazy", draggable: false});
+        limitSize(picture, box);
         showFirst(picture, urls, () => box.replaceWith(missing("picture not found here")));
         box.append(picture);
-        addPhoto(box, photo, label, {full, start});
+        addPhoto(box, photo, label);
         return box;
     }
 
-    function addPhoto(box, photo, label, {full, start}) {
-        const there = isShown(photo.key) ? photoUrl(photo.key) : null;
-        const urls = (full ? [there, photo.small] : [photo.small, there]).filter(Boolean);
+    function addPhoto(box, photo, label) {
+        const urls = photoUrls(photo).reverse();
         if (!urls.length) return;
         const over = make("img", {className: "photo", alt: "", loading: "lazy", draggable: false});
-        const added = [over, make("div", {className: "edge"}), makeSlider(box, label, start)];
+        const added = [over, make("div", {className: "edge"}), makeSlider(box, label)];
         showFirst(over, urls, () => added.forEach((element) => element.remove()));
         box.append(...added);
     }
 
-    function makeSlider(box, label, start) {
+    function makeSlider(box, label) {
         const words = `How much of the photo shows over ${label}`;
         const slider = make("input", {type: "range", min: 0, max: 100, step: 1, "aria-label": words});
         const move = () => {
             box.style.setProperty("--cut", `${slider.value}%`);
             slider.setAttribute("aria-valuetext", `${slider.value} % photo`);
         };
-        slider.value = start;
+        slider.value = 0;
         slider.addEventListener("input", move);
         move();
         return slider;
     }
 
-    Object.assign(artbank, {isShown, photoUrl, pictureUrl, shaped, blank, showFirst, compare});
+    Object.assign(artbank, {
+        MOST_ENLARGED, isShown, photoUrl, pictureUrl, pictureUrls, photoUrls, photoWords, missingPicture,
+        shaped, blank, showFirst, limitSize, compare,
+    });
 })();

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from artbank.pages.charts import Chart, histogram, line_chart
+from artbank.pages.charts import Chart, line_chart
+from artbank.pages.histograms import choose_edges, histogram
 
 HOSTILE = "</svg><script>alert(1)</script>$x^2$\u202e"
 
@@ -31,9 +32,9 @@ def test_a_chart_has_neither_ids_nor_styles_and_is_the_same_each_time(make) -> N
 
 
 @pytest.mark.parametrize("make", [spread, lines])
-def test_no_colour_of_matplotlib_is_left_in_a_chart(make) -> None:
+def test_colours_are_classes_of_the_page(make) -> None:
     svg = make().svg
-    assert re.findall(r"#[0-9a-f]{6}", svg) == [] and "fill-accent" in svg
+    assert re.findall(r"#[0-9a-f]{6}", svg) == [] and "-accent" in svg
 
 
 @pytest.mark.parametrize("make", [spread, lines])
@@ -51,12 +52,27 @@ def test_a_spread_tells_its_numbers_and_marks() -> None:
     assert "floor" in chart.svg and "stroke-cold" in chart.svg
 
 
+def bars_of(values: np.ndarray) -> list[tuple[float, float, int, float]]:
+    """Return the lower and upper limit, the count and the height of each bar."""
+    root = ElementTree.fromstring(histogram({"monet": values}, title="t", unit="u").svg)
+    found = [e.attrib for e in root.iter() if "bar" in e.get("class", "").split()]
+    return [(float(e["data-low"]), float(e["data-high"]), int(e["data-count"]), float(e["height"])) for e in found]
+
+
 def test_the_bars_of_a_spread_are_as_high_as_their_counts() -> None:
-    values = np.repeat([0.1, 0.9], [10, 5])
-    svg = histogram({"monet": values}, title="t", unit="u", limits=(0, 1)).svg
-    [bars] = [e.get("d", "") for e in ElementTree.fromstring(svg).iter() if e.get("class") == "fill-accent"]
-    heights = sorted({float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", bars)})
-    assert (heights[2] - heights[1]) / (heights[2] - heights[0]) == pytest.approx(0.5, abs=0.01)
+    tall, low = bars_of(np.repeat([0.1, 0.9], [10, 5]))
+    assert (tall[2], low[2]) == (10, 5) and tall[3] == 2 * low[3]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_limits_of_a_bar_select_the_values_that_it_counts(seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    values = np.round(numbers.normal(0.5, 10.0 ** numbers.uniform(-4, 0), 200).clip(-1, 1), 4)
+    bars = bars_of(values)
+    assert [count for *_, count, _ in bars] == [
+        int(((values >= low) & (values < high)).sum()) for low, high, *_ in bars
+    ]
+    assert sum(count for *_, count, _ in bars) == len(values) and len(choose_edges([values])) <= 42
 
 
 def test_a_line_tells_its_numbers() -> None:

@@ -20,7 +20,7 @@ from artbank.report.fonts import fit_end, letter, width
 from artbank.report.markdown import escape, fence, shorten
 from artbank.report.skipped import skipped_lines
 from artbank.report.summaries import results_summary, summary_markdown
-from artbank.runtime.durations import seconds_text
+from artbank.runtime.durations import rough_seconds_text, seconds_text
 from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.store.skipped import SkippedKind
 from tests.support.rows import bank_record, result
@@ -223,10 +223,37 @@ def test_a_summary_lists_the_commonest_reasons_and_the_worst_pictures_first():
     assert [row["key"] for row in summary["failed"]] == [f"x{i:02}.jpg" for i in range(20)]
     assert summary["reasons"][0] == {"reason": "reason 0", "count": 2} and len(summary["reasons"]) == 25
     assert summary["flags"] == [{"flag": "flat", "count": 2}]
-    assert summary["failures"] == [{"failure": "unreadable", "count": 37}, {"failure": "too_large", "count": 3}]
-    text = summary_markdown(summary, title="t", places={})
-    assert "And 5 other reasons." in text and "The first 20 of 40" in text and "2 flat" in text
-    assert "37 unreadable, 3 too\\_large" in text
+    unreadable, too_large = summary["failures"]
+    assert (unreadable["failure"], unreadable["count"], too_large["count"]) == ("unreadable", 37, 3)
+    assert [row["key"] for row in too_large["rows"]] == ["x00.jpg", "x01.jpg", "x02.jpg"]
+    command = "artbank stylize --parameters out/runs/r/config.json --retry-failed"
+    text = summary_markdown({**summary, "retry_command": command}, title="t", places={})
+    assert "And 5 other reasons." in text and "And 17 more." in text and "2 flat" in text
+    assert table_of(text, "### too\\_large: 3 pictures")[2] == ["x00.jpg", "monet", "reason 0"]
+    assert f"```sh\n{command}\n```" in text and "`--failure too_large`" in text
+
+
+def test_a_summary_tells_no_gain_where_floor_and_ceiling_nearly_meet():
+    rows = [result(f"{i}.jpg", "monet", clip_style=0.52) for i in range(3)]
+    apart, close = (summarized(rows, monet=(0.5, ceiling)) for ceiling in (0.511, 0.509))
+    assert apart["styles"][0]["scores"]["clip_style"]["gain"] == pytest.approx(0.02 / 0.011)
+    assert close["styles"][0]["scores"]["clip_style"]["gain"] is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4567, "0.46 s"),
+        (45.67, "46 s"),
+        (133, "2 min 10 s"),
+        (1234, "21 min"),
+        (7623, "2 h 10 min"),
+        (37_400, "10 h"),
+        (400_000, "4 days 14 h"),
+    ],
+)
+def test_a_forecast_has_two_digits(seconds: float, text: str):
+    assert rough_seconds_text(seconds) == text
 
 
 def test_a_report_has_a_line_for_each_style_and_measure():
@@ -243,7 +270,7 @@ def test_a_report_has_a_line_for_each_style_and_measure():
 def test_a_hostile_file_name_stays_in_its_cell():
     rows = [result(HOSTILE, status="failed", reason=HOSTILE), result(HOSTILE, "b|c")]
     text = summary_markdown(summarized(rows), title=HOSTILE, places={"pictures": HOSTILE})
-    for heading in ("# a", "## Scores", "by name:", "## Least like", "## Where things"):
+    for heading in ("# a", "## Scores", "### unreadable", "## Least like", "## Where things"):
         table = table_of(text, heading)
         assert {len(line) for line in table} == {len(table[0])}
     assert "<img" not in text and "\u202e" not in text and "\n# [" not in text
