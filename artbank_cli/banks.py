@@ -47,19 +47,26 @@ def list_banks(
         )
 
 
+def _choose_store(context: typer.Context, store: str | None) -> str | None:
+    """Return the store of a command, or else of `banks`, whose option wins over the environment and `artbank.toml`."""
+    source = context.get_parameter_source("store")
+    is_given = source is not None and source.name == "COMMANDLINE"
+    return store if is_given else context.obj or store
+
+
 @app.command(cls=HelpedCommand)
 def show(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Print the card of a bank, named NAME or NAME@VERSION."""
     from artbank.catalog.bank_files import load_card
 
-    opened = open_store(store or context.obj)
+    opened = open_store(_choose_store(context, store))
     say_lines(load_card(opened, open_catalog(opened).find(name)))
 
 
 @app.command(cls=HelpedCommand)
 def promote(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Make NAME@VERSION the default version of NAME."""
-    opened = open_store(store or context.obj)
+    opened = open_store(_choose_store(context, store))
     event = open_catalog(opened).promote(name)
     say(f"{event.collection}@{event.version} is the default version")
     _refresh_site(opened)
@@ -68,7 +75,7 @@ def promote(context: typer.Context, name: str, store: StoreOption = None) -> Non
 @app.command(cls=HelpedCommand)
 def retire(context: typer.Context, name: str, store: StoreOption = None) -> None:
     """Retire NAME@VERSION: it is no longer a default version, but can still be named by its number."""
-    opened = open_store(store or context.obj)
+    opened = open_store(_choose_store(context, store))
     event = open_catalog(opened).retire(name)
     say(f"{event.collection}@{event.version} is retired")
     _refresh_site(opened)

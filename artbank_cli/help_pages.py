@@ -10,6 +10,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from artbank_cli.settings_file import find_defaults
+
 REQUIRED = "(required)"
 """Ends the description of an option or argument that the parser does not demand, since a file may hold it."""
 _LAST_PANEL = "Options"
@@ -19,6 +21,11 @@ _MOST_COLUMNS = 100
 class HelpedCommand(TyperCommand):
     """A command whose help is written by this module."""
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse a command line, with the places of `artbank.toml` as defaults."""
+        defaults = find_defaults(self.params)
+        return super().make_context(info_name, args, parent, **{"default_map": defaults, **extra})
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help of the command."""
         _print_help(self, ctx)
@@ -26,6 +33,11 @@ class HelpedCommand(TyperCommand):
 
 class HelpedGroup(TyperGroup):
     """A group of commands whose help is written by this module."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse a command line, with the places of `artbank.toml` as defaults."""
+        defaults = find_defaults(self.params)
+        return super().make_context(info_name, args, parent, **{"default_map": defaults, **extra})
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help of the group: its options, then its commands."""

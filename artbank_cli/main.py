@@ -37,6 +37,7 @@ from artbank_cli.options import SHORT, JsonOption, LocalOption, ParametersOption
 from artbank_cli.output import accept_all_characters, say, say_json, say_lines
 from artbank_cli.place_options import GalleryOption, OutputOption, PhotosOption
 from artbank_cli.runs import run_stylizing, run_training
+from artbank_cli.settings import settings
 from artbank_cli.sign import sign
 from artbank_cli.stage_display import show_stages
 from artbank_cli.verify import verify
@@ -215,7 +216,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         **{"verify": verify, "compare": compare, "votes": votes},
         **{"export-picks": export_picks, "sign": sign, "dataset": dataset},
     },
-    "This machine": {"doctor": doctor, "demo": demo},
+    "This machine": {"doctor": doctor, "settings": settings, "demo": demo},
     "A Prefect server": {"deploy": deploy},
 }
 """The commands by the title of their panel in `--help`."""

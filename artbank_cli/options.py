@@ -20,6 +20,7 @@ from artbank_cli.help_pages import REQUIRED
 from artbank_cli.parameter_errors import explain_errors
 from artbank_cli.parameter_fields import find_owner, flatten
 from artbank_cli.parameter_file import read_parameters
+from artbank_cli.settings_file import merge_fields, read_settings
 
 StoreOption = Annotated[
     str | None, typer.Option("--store", "-S", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
@@ -88,13 +89,15 @@ def add_options(
 
 
 def build_config(model: type[Config], given: Mapping[str, Any], parameters: Path | None) -> Config:
-    """Build a config from the command line, a parameter file and the environment; the first that has a field wins.
+    """Build a config from the command line, a parameter file, the environment and `artbank.toml`; the first wins.
 
     Raises:
-        ConfigError: Names each wrong option, its value and what is allowed; of the file, field and line.
+        ConfigError: Names each wrong option, its value and what is allowed; of a file, field and line.
     """
     file = read_parameters(parameters) if parameters else None
-    values = {**_read_environment(model), **(file.values if file else {})}
+    set_fields = read_settings().find_fields(model)
+    values = merge_fields(model, {name: value for name, (value, _) in set_fields.items()})
+    values = _lay_over(values, {**_read_environment(model), **(file.values if file else {})})
     for name, value in given.items():
         where = values
         for owner in find_owner(model, name):
@@ -105,7 +108,19 @@ def build_config(model: type[Config], given: Mapping[str, Any], parameters: Path
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain_errors(model, error, given, file, _spell)) from error
+        places = {
+            name: place for name, (_, place) in set_fields.items() if not os.environ.get(ENVIRONMENT.get(name, ""))
+        }
+        raise ConfigError(explain_errors(model, error, given, file, _spell, places)) from error
+
+
+def _lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested parameters of which `above` wins, field by field."""
+    both = dict(below)
+    for name, value in above.items():
+        old = below.get(name)
+        both[name] = _lay_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both
 
 
 def _read_environment(model: type[BaseModel]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ def explain_errors(
     given: Collection[str],
     file: ParameterFile | None,
     spell: Callable[[str], str],
+    places: Mapping[str, str] | None = None,
 ) -> str:
     """Return one clause for each wrong parameter.
 
@@ -27,9 +28,10 @@ def explain_errors(
         given: Names of the fields that options gave, which win over the file.
         file: The parameter file, if there is one.
         spell: Returns the option or argument of a field, as a person types it.
+        places: Where `artbank.toml` sets a field, such as `artbank.toml: stylize.preset (line 4)`.
     """
     entries: Sequence[Any] = error.errors()
-    return "; ".join(_explain(model, entry, given, file, spell) for entry in entries)
+    return "; ".join(_explain(model, entry, given, file, spell, places or {}) for entry in entries)
 
 
 def _explain(
@@ -38,6 +40,7 @@ def _explain(
     given: Collection[str],
     file: ParameterFile | None,
     spell: Callable[[str], str],
+    places: Mapping[str, str],
 ) -> str:
     names = [part for part in entry["loc"] if isinstance(part, str)]
     path = names[: _field_depth(model, names)]
@@ -52,6 +55,8 @@ def _explain(
         if entry["type"] == "extra_forbidden":
             return f"{field}: unknown{_advise(model, path)}"
         return f"{field}{shown}: {reason}"
+    if path and path[-1] in places and not is_option:
+        return f"{places[path[-1]]}{shown}: {reason}"
     if not path or find_nested(model, path):
         return f"{path[-1] if path else 'options'}: {reason}"
     return f"{spell(path[-1])}{shown}: {reason}"

@@ -16,7 +16,9 @@ import pytest
 import yaml
 from prefect.utilities.templating import apply_values, find_placeholders
 
-from artbank_cli.deployment.files import fill_variables, read_templates
+from artbank.errors import ConfigError
+from artbank_cli.deployment.deploy import make_deployment
+from artbank_cli.deployment.files import fill_variables, read_prefect_file, read_templates
 from tests.support.compose import ROOT, image_env, read_compose, read_env
 
 FOLDER = ROOT / "deployments/kubernetes"
@@ -249,3 +251,27 @@ def test_what_is_not_set_follows_from_where_the_work_is_done(
     filled = fill_variables(given, kind)
     names = ("ARTBANK_HOME", "ARTBANK_TRAIN_POOL", "ARTBANK_TRAIN_RUNNER", "ARTBANK_STYLIZE_RUNNER")
     assert tuple(filled[name] for name in names) == expected
+
+
+def test_the_environment_names_several_styles_and_switches_the_schedule_on() -> None:
+    def stylizing(**given: str) -> dict[str, Any]:
+        variables = {"ARTBANK_STYLE": "monet, monet:0.7+hokusai:0.3", **given}
+        [entry] = [one for one in read_prefect_file(variables, ["stylizing"])["deployments"] if one["name"] != "gpu"]
+        return entry
+
+    assert stylizing()["parameters"]["config"]["styles"] == ["monet", "monet:0.7+hokusai:0.3"]
+    assert stylizing()["schedules"][0]["active"] is False
+    nightly = stylizing(ARTBANK_STYLIZE_CRON="30 4 * * *")["schedules"][0]
+    assert (nightly["cron"], nightly["active"], nightly["slug"]) == ("30 4 * * *", True, "nightly")
+
+
+def test_training_alone_needs_no_photos_and_deploys_no_stylizing() -> None:
+    places = {"ARTBANK_GALLERY": "gallery", "ARTBANK_STORE": "store"}
+    make_deployment("process", places, ["training"], None, None).check()
+    content = read_prefect_file(places, ["training"])
+    assert [entry["name"] for entry in content["deployments"]] == ["train-banks", "watch-gallery"]
+    with pytest.raises(ConfigError, match="found no ARTBANK_PHOTOS.*or add --only training"):
+        make_deployment("process", places, [], None, None).check()
+    with pytest.raises(ConfigError, match="found no ARTBANK_GALLERY") as caught:
+        make_deployment("process", {}, ["training"], None, None).check()
+    assert "--only" not in str(caught.value)
