@@ -71,7 +71,6 @@ ENV PATH=/opt/venv/bin:$PATH \
     HF_HOME=/cache/huggingface \
     TORCHINDUCTOR_CACHE_DIR=/cache/inductor \
     TRITON_CACHE_DIR=/cache/triton \
-    MPLCONFIGDIR=/tmp/matplotlib \
     PREFECT_HOME=/tmp/prefect \
     PREFECT_LOGGING_EXTRA_LOGGERS=artbank \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
