@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import safetensors.torch
 import torch
@@ -83,24 +83,10 @@ class Bank:
 
     def to_bytes(self) -> bytes:
         """Return the bank as a safetensors file; all but the tensors is in its header. Equal banks have equal bytes."""
-        header = {
-            "schema": SCHEMA,
-            "kind": self.kind,
-            "insert": INSERT[self.kind],
-            "family": self.family,
-            "encoders": json.dumps(self.widths),
-            "bank_id": self.bank_id,
-            "collection": self.collection,
-            "base_model": self.base_model,
-            "base_model_hash": self.base_model_hash,
-            "fingerprint": self.fingerprint,
-            "recipe": self.recipe.to_json(),
-            "metrics": json.dumps(dict(self.metrics), sort_keys=True),
-            **({"unit": ",".join(map(repr, self.units))} if self.units else {}),
-        }
-        tensors = {**self.tensors, **self.training_state}
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        return sort_metadata(safetensors.torch.save(whole, metadata=header))
+        own = {"encoders": json.dumps(self.widths)}
+        if self.units:
+            own["unit"] = ",".join(map(repr, self.units))
+        return pack(self, {**self.tensors, **self.training_state}, own)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Bank:
@@ -123,17 +109,10 @@ class Bank:
         vectors = torch.cat([torch.from_numpy(part) for part in file.tensors.values()], dim=1)
         widths = {name: part.shape[1] for name, part in file.tensors.items()}
         return cls(
-            bank_id=file.header["bank_id"],
-            collection=file.header["collection"],
-            base_model=file.header["base_model"],
-            base_model_hash=file.header["base_model_hash"],
-            fingerprint=file.header["fingerprint"],
-            recipe=file.recipe,
+            **read_facts(file),
             vectors=vectors,
             training_state={name: torch.from_numpy(values) for name, values in file.training_state.items()},
-            metrics=file.metrics,
             units=file.units,
-            family=file.family,
             encoders={} if list(widths) == [ONE_ENCODER] else widths,
         )
 
@@ -159,18 +138,63 @@ class Bank:
         return to_textual_inversion(token, {name: part.numpy() for name, part in self.tensors.items()}, metadata)
 
 
-class TrainedOn(Protocol):
-    """The facts of a bank that tell its base model."""
+class BankFacts(Protocol):
+    """The facts that banks of every kind have, named as in `Bank`."""
 
+    @property
+    def bank_id(self) -> str: ...
     @property
     def collection(self) -> str: ...
     @property
     def base_model(self) -> str: ...
     @property
     def base_model_hash(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def recipe(self) -> BankRecipe: ...
+    @property
+    def metrics(self) -> Mapping[str, float | None]: ...
+    @property
+    def family(self) -> FamilyName: ...
+    @property
+    def kind(self) -> BankKind: ...
 
 
-def check_base_model(bank: TrainedOn, base: BaseModel) -> None:
+def pack(bank: BankFacts, tensors: Mapping[str, Tensor], own: Mapping[str, str]) -> bytes:
+    """Return a bank of any kind as a safetensors file; equal banks have equal bytes.
+
+    Args:
+        bank: Its facts go to the header.
+        tensors: By name, on any device.
+        own: What the header of its kind has besides.
+    """
+    header = {
+        "schema": SCHEMA,
+        "kind": bank.kind,
+        "insert": INSERT[bank.kind],
+        "family": bank.family,
+        "bank_id": bank.bank_id,
+        "collection": bank.collection,
+        "base_model": bank.base_model,
+        "base_model_hash": bank.base_model_hash,
+        "fingerprint": bank.fingerprint,
+        "recipe": bank.recipe.to_json(),
+        "metrics": json.dumps(dict(bank.metrics), sort_keys=True),
+        **own,
+    }
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return sort_metadata(safetensors.torch.save(whole, metadata=header))
+
+
+def read_facts(file: BankFile) -> dict[str, Any]:
+    """Return the facts that banks of every kind have, by attribute, from the checked content of a bank's file."""
+    named = ("bank_id", "collection", "base_model", "base_model_hash", "fingerprint")
+    facts = {name: file.header[name] for name in named}
+    return {**facts, "recipe": file.recipe, "metrics": file.metrics, "family": file.family}
+
+
+def check_base_model(bank: BankFacts, base: BaseModel) -> None:
     """Check that a bank was trained on a base model.
 
     Raises:

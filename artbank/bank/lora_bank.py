@@ -10,24 +10,21 @@ Source: LoRA, Hu et al., ICLR 2022. ArtBank has no such bank; it is here to be c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import Bank, check_base_model
-from artbank.bank.bank_file import INSERT, SCHEMA, BankFile, read_bank_file
+from artbank.bank.bank import Bank, check_base_model, pack, read_facts
+from artbank.bank.bank_file import BankFile, read_bank_file
 from artbank.bank.lora_tensors import from_tensors, to_tensors
 from artbank.bank_recipe import BankKind
 from artbank.diffusion.family import FamilyName
 from artbank.diffusion.lora_layers import Factors, list_attention_layers
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
-from artbank.store.tensor_files import sort_metadata
 
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
@@ -68,39 +65,13 @@ class LoraBank:
 
     def to_bytes(self) -> bytes:
         """Return the bank as a safetensors file, which is a LoRA file of diffusers' layout too."""
-        header = {
-            "schema": SCHEMA,
-            "kind": self.kind,
-            "insert": INSERT[self.kind],
-            "family": self.family,
-            "word": self.word,
-            "bank_id": self.bank_id,
-            "collection": self.collection,
-            "base_model": self.base_model,
-            "base_model_hash": self.base_model_hash,
-            "fingerprint": self.fingerprint,
-            "recipe": self.recipe.to_json(),
-            "metrics": json.dumps(dict(self.metrics), sort_keys=True),
-        }
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in to_tensors(self.layers).items()}
-        return sort_metadata(safetensors.torch.save(whole, metadata=header))
+        return pack(self, to_tensors(self.layers), {"word": self.word})
 
     @classmethod
     def from_file(cls, file: BankFile) -> LoraBank:
         """Take a bank from the checked content of its file."""
         tensors = {name: torch.from_numpy(values) for name, values in file.tensors.items()}
-        return cls(
-            bank_id=file.header["bank_id"],
-            collection=file.header["collection"],
-            base_model=file.header["base_model"],
-            base_model_hash=file.header["base_model_hash"],
-            fingerprint=file.header["fingerprint"],
-            recipe=file.recipe,
-            word=file.word,
-            layers=from_tensors(tensors),
-            metrics=file.metrics,
-            family=file.family,
-        )
+        return cls(**read_facts(file), word=file.word, layers=from_tensors(tensors))
 
     def check_fits(self, base: BaseModel) -> None:
         """Check that the bank was trained on a base model, and changes its layers.

@@ -21,15 +21,14 @@ from typing import Any
 import pyarrow as pa
 from more_itertools import sliced
 
-from artbank.errors import ConfigError, ResultsError
+from artbank.errors import ConfigError
 from artbank.results.containers import is_container, read_pictures
 from artbank.results.filenames import output_name
-from artbank.results.layout import RESULTS
+from artbank.results.tables import read_finished
 from artbank.runtime.hashing import short_hash
 from artbank.store.explanations import explain
 from artbank.store.keys import find_fault
 from artbank.store.objects import Store
-from artbank.store.parquet import read_table
 
 MOST_BYTES = 64_000_000
 """Size of the largest file of picks that is read."""
@@ -84,14 +83,7 @@ def find_rows(output: Store, picks: Picks) -> tuple[list[dict[str, Any]], list[s
     Raises:
         ResultsError: The output has no `results.parquet` that can be read.
     """
-    try:
-        table = read_table(output.read(RESULTS), _COLUMNS)
-    except FileNotFoundError as error:
-        raise ResultsError(
-            f"expected an output of `stylize` in {output.uri}, found no {RESULTS}; name its folder"
-        ) from error
-    except pa.ArrowException as error:
-        raise ResultsError(f"{output.uri_of(RESULTS)} cannot be read; `artbank verify --repair` writes it") from error
+    table = read_finished(output, _COLUMNS)
     wanted = set(picks)
     names = zip(table["style"].to_pylist(), table["key"].to_pylist(), strict=True)
     places = {name: place for place, name in enumerate(names) if name in wanted}

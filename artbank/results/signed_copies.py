@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from more_itertools import sliced
 
-from artbank.errors import ConfigError, ImageError, ResultsError
+from artbank.errors import ConfigError, ImageError
 from artbank.images.content_credentials import CredentialSigner
 from artbank.results.containers import is_container, read_pictures
 from artbank.results.filenames import output_name
-from artbank.results.layout import RESULTS
+from artbank.results.tables import read_finished
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
@@ -88,14 +88,7 @@ def sign_output(
 
 
 def _read_rows(output: Store) -> list[dict[str, Any]]:
-    try:
-        table = read_table(output.read(RESULTS), _COLUMNS)
-    except FileNotFoundError as error:
-        raise ResultsError(
-            f"expected an output of `stylize` in {output.uri}, found no {RESULTS}; name its folder"
-        ) from error
-    except pa.ArrowException as error:
-        raise ResultsError(f"{output.uri_of(RESULTS)} cannot be read; `artbank verify --repair` writes it") from error
+    table = read_finished(output, _COLUMNS)
     return table.filter(pc.field("status") == "done").sort_by("file_name").to_pylist()
 
 

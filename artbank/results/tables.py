@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from more_itertools import sliced
 
+from artbank.errors import ResultsError
 from artbank.records import Result
 from artbank.results import containers, known_parts, snapshots, vacuum
 from artbank.results.archive_listing import is_unseen, unseen_places
@@ -92,6 +93,23 @@ def make_metadata(rows: pa.Table) -> pa.Table:
     """Return the rows of `metadata.parquet`, in `METADATA_COLUMNS`, from those of `results.parquet`."""
     done = rows.filter(pc.field("status") == "done")
     return done.filter(containers.are_images(done["file_name"])).select(METADATA_COLUMNS)
+
+
+def read_finished(output: Store, columns: pa.Schema) -> pa.Table:
+    """Read columns of the `results.parquet` of an output, for a command that uses what runs have written.
+
+    Raises:
+        ResultsError: There is none, or it cannot be read.
+        OSError: The store failed.
+    """
+    try:
+        return read_table(output.read(RESULTS), columns)
+    except FileNotFoundError as error:
+        raise ResultsError(
+            f"expected an output of `stylize` in {output.uri}, found no {RESULTS}; name its folder"
+        ) from error
+    except pa.ArrowException as error:
+        raise ResultsError(f"{output.uri_of(RESULTS)} cannot be read; `artbank verify --repair` writes it") from error
 
 
 def _hash_sources(listing: snapshots.PartListing, photos: pa.Table) -> bytes:
