@@ -72,10 +72,10 @@ def list_checks(
         check = stores.check_input if name in _INPUTS else stores.check_output
         places.append(Check(name, partial(check, uri), may_hang=True))
     given = ((STRUCTURE_MODEL, structure_model), (STYLE_MODEL, config.style_model))
+    check_optional = partial(scoring_models.check_optional_model, is_offline=config.offline)
     optional = [(kind, source) for kind, source in given if source is not None]
     models = [
-        Check(kind.name, partial(scoring_models.check_optional_model, kind, source, seconds), may_hang=True)
-        for kind, source in optional
+        Check(kind.name, partial(check_optional, kind, source, seconds), may_hang=True) for kind, source in optional
     ]
     return [
         Check("packages", packages.check_packages),

@@ -130,7 +130,7 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     """
     output = stores.output
     inputs.check_places(stores)
-    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
+    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision, is_offline=config.offline))
     catalog = Catalog(stores.banks)
     loras = tuple(lora.merged for lora in fetch_loras(config.loras))
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash, loras)

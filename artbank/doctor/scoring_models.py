@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from artbank.diffusion.fetch import LocalCopy, find_local
+from artbank.diffusion.fetch import find_local
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.store_copies import LocalCopy
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import assess_free_space
 from artbank.doctor.hub import check_hub_model
@@ -16,13 +17,12 @@ from artbank.errors import BaseModelError
 from artbank.run_config import RunConfig
 from artbank.scoring.clip import choose_scorer
 from artbank.scoring.model_files import (
-    HUB_PATTERNS,
     SCORER,
     ModelKind,
     check_model,
+    describe_hub_model,
     find_model,
     plan_store_copy,
-    split_hub_id,
 )
 
 _EMPTY = (2).to_bytes(8, "little") + b"{}"  # safetensors without tensors
@@ -32,21 +32,24 @@ def check_scorer(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
     """Check the CLIP that scores; the hub is asked for one that is not on this machine."""
     try:
         source = choose_scorer(config, find_local(config.base_model, config.revision))
-        yield from _check_model(SCORER, source, seconds)
+        yield from _check_model(SCORER, source, seconds, is_offline=config.offline)
     except BaseModelError as error:
         yield CheckResult("problem", str(error), "pass --scorer mini, a folder, a store URI or a hub id")
 
 
-def check_optional_model(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+def check_optional_model(
+    kind: ModelKind, source: str, seconds: float, *, is_offline: bool = False
+) -> Iterator[CheckResult]:
     """Check an optional model and find its licence; the hub is asked for one that is not on this machine.
 
     Args:
         kind: The kind of model.
         source: A folder, a store URI or a hub id.
         seconds: Time limit for the hub's answer.
+        is_offline: Make no request to the hub.
     """
     try:
-        yield from _check_model(kind, source, seconds)
+        yield from _check_model(kind, source, seconds, is_offline=is_offline)
         if folder := find_model(kind, source):
             yield find_licence(source, folder)
     except BaseModelError as error:
@@ -80,7 +83,7 @@ def assess_copy(uri: str, copy: LocalCopy) -> CheckResult:
     return assess_free_space(text, copy.folder, needed)
 
 
-def _check_model(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+def _check_model(kind: ModelKind, source: str, seconds: float, *, is_offline: bool) -> Iterator[CheckResult]:
     folder = find_model(kind, source)
     if folder is not None:
         check_model(kind, folder)
@@ -93,7 +96,7 @@ def _check_model(kind: ModelKind, source: str, seconds: float) -> Iterator[Check
             copy.check(Path(name), lambda own: check_model(kind, own))
         yield assess_copy(source, copy)
     else:
-        yield from check_hub_model(*split_hub_id(source), HUB_PATTERNS, seconds)
+        yield from check_hub_model(describe_hub_model(kind, source), seconds, is_offline=is_offline)
 
 
 def _count_weights(path: Path) -> int:

@@ -172,6 +172,7 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         kind=bank.kind,
         base_family=bank.family,
         encoder_widths=list(bank.widths.values()),
+        base_model_licence=drawer.base.licence,
     )
 
 
