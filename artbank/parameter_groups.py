@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 Groups = Mapping[str, tuple[str, ...]]
 
-_MODELS = ("base_model", "revision", "scorer", "style_model")
+_MODELS = ("base_model", "revision", "offline", "scorer", "style_model")
 _INPUT_LIMITS = ("max_megapixels", "max_megabytes", "max_missing_share", "allow_missing")
 _WORKERS = ("device", "dtype", "compiling", "runner", "num_workers")
 

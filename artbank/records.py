@@ -111,6 +111,8 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
             layers. None in rows of older versions, which know tokens only, as are the next two.
         base_family: Family of the base model: `sd` (Stable Diffusion 1.x and 2.x, the embedded model) or `sdxl`.
         encoder_widths: Length of each vector for each text encoder of the base model; None for kind lora.
+        base_model_licence: Licence of the base model by the files beside its weights; empty if they name none, None in
+            rows of older versions.
     """
 
     bank_id: str
@@ -149,6 +151,7 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
     kind: str | None = None
     base_family: str | None = None
     encoder_widths: list[int] | None = None
+    base_model_licence: str | None = None
 
     @property
     def title(self) -> str:

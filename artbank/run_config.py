@@ -96,11 +96,18 @@ class RunConfig(PlacesConfig):
     base_model: Uri = Field(
         default="mini",
         min_length=1,
-        description="`mini` (the embedded one), a folder, a single .safetensors file, a store URI or a hub id.",
+        description=(
+            "`mini` (the embedded one), a folder, a single .safetensors file, a store URI or a hub id; `ID@REVISION` "
+            "pins a revision, `@sha256:HEX` at the end of any the hash of its files."
+        ),
     )
     revision: str | None = Field(
         default=None,
-        description="Revision of a hub id: a commit, tag or branch.",
+        description="Revision of a hub id: a commit, tag or branch; the same as `ID@REVISION`.",
+    )
+    offline: bool = Field(
+        default=False,
+        description="Make no request to the hub, as HF_HUB_OFFLINE=1 does: models must be here or in a store.",
     )
     device: Device = Field(default="auto", description="auto, cpu, mps, cuda or cuda:N.")
     dtype: Dtype = Field(

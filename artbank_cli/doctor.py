@@ -82,16 +82,18 @@ def list_checks(
         check = stores.check_input if name in _INPUTS else stores.check_output
         places.append(Check(name, partial(check, uri), may_hang=True))
     given = ((STRUCTURE_MODEL, structure_model), (STYLE_MODEL, config.style_model))
+    check_optional = partial(scoring_models.check_optional_model, is_offline=config.offline)
     optional = [(kind, source) for kind, source in given if source is not None]
     models = [
-        Check(kind.name, partial(scoring_models.check_optional_model, kind, source, seconds), may_hang=True)
-        for kind, source in optional
+        Check(kind.name, partial(check_optional, kind, source, seconds), may_hang=True) for kind, source in optional
     ]
     of_run = [
         (f"control {spec.kind}", partial(controls.check_control_net, config, spec, seconds)) for spec in control_specs
     ]
     if depth_model is not None:
-        of_run.append((DEPTH_MODEL.name, partial(controls.check_depth, depth_model, seconds)))
+        of_run.append(
+            (DEPTH_MODEL.name, partial(controls.check_depth, depth_model, seconds, is_offline=config.offline))
+        )
         optional.append((DEPTH_MODEL, depth_model))
     models += [Check(subject, check, may_hang=True) for subject, check in of_run]
     sources = [spec.source for spec in control_specs]

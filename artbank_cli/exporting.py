@@ -103,7 +103,7 @@ def _explain_use(file: str, facts: BankExport) -> list[str]:
 def _find_licence(base_model: str) -> str:
     """Return the licence of a base model by its files on this machine; empty if they do not tell it."""
     from artbank.diffusion.fetch import find_local
-    from artbank.doctor.licences import name_licence
+    from artbank.diffusion.licences import name_licence
 
     try:
         return name_licence(base_model, find_local(base_model))

@@ -73,7 +73,7 @@ class PhotoDrawer:
         self._style = style.name
         self._recipe = recipe
         base = load_base_model(config)
-        loaded = load_controls(controls, depth_model, base)
+        loaded = load_controls(controls, depth_model, base, is_offline=config.offline)
         self._resources = DrawingResources.load(config, base, [(style, reference)], recipe, controls=loaded)
 
     def draw(

@@ -38,6 +38,7 @@ class ModelSettings(TypedDict, total=False):
 
     base_model: Uri
     revision: str | None
+    offline: bool
     device: Device
     dtype: Dtype
     compiling: Compiling

@@ -136,10 +136,12 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     """
     output = stores.output
     inputs.check_places(stores)
-    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
+    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision, is_offline=config.offline))
     catalog = Catalog(stores.banks)
     loras = tuple(lora.merged for lora in fetch_loras(config.loras))
-    controls = tuple(found.used for found in fetch_controls(config.control_specs, config.depth_model))
+    controls = tuple(
+        found.used for found in fetch_controls(config.control_specs, config.depth_model, is_offline=config.offline)
+    )
     styles = resolve_styles(catalog, config.styles, config.recipe, base_hash, loras, controls)
     inputs.check_outside_galleries(output, styles)
     recipes = {style.name: style.recipe_id for style in styles}

@@ -47,7 +47,7 @@ class RunResources:
                 f"expected the LoRAs that this run was planned with, {planned}, found {found}; give all machines the "
                 "same files"
             )
-        controls = load_controls(config.control_specs, config.depth_model, base)
+        controls = load_controls(config.control_specs, config.depth_model, base, is_offline=config.offline)
         if controls.used != plan.controls:
             found, planned = (", ".join(one.title for one in used) for used in (controls.used, plan.controls))
             raise BaseModelError(

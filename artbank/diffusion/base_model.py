@@ -27,6 +27,7 @@ from artbank.credentials import redact
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.family import Family, find_family
 from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.licences import name_licence
 from artbank.diffusion.loading import load_parts
 from artbank.diffusion.lora import merge_loras
 from artbank.diffusion.lora_files import LoraFile, fetch_loras
@@ -58,6 +59,7 @@ class BaseModel:
         text_encoder_2: The second text encoder of an SDXL, and below it its tokenizer.
         compile_after: Calls with one shape after which the UNet is compiled for it; see `unet.Denoiser`.
         loras: The LoRAs that are merged into it; they do not change its hash, so that its banks go on fitting.
+        licence: Its licence by the files beside its weights; empty if they name none.
     """
 
     id: str
@@ -71,6 +73,7 @@ class BaseModel:
     tokenizer_2: CLIPTokenizer | None = None
     compile_after: int | None = None
     loras: tuple[MergedLora, ...] = ()
+    licence: str = ""
 
     @classmethod
     def load(
@@ -82,6 +85,7 @@ class BaseModel:
         dtype: str = "auto",
         compiling: str = "auto",
         loras: Sequence[LoraFile] = (),
+        is_offline: bool = False,
     ) -> BaseModel:
         """Load a base model and freeze it.
 
@@ -92,19 +96,22 @@ class BaseModel:
             dtype: See `pick_dtype`.
             compiling: `on`: compile the UNet for every image size; `off`; `auto`: on CUDA, for the common sizes.
             loras: LoRA files to merge into it, from `lora_files.fetch_loras`.
+            is_offline: Make no request to the hub.
 
         Raises:
             BaseModelError: There is no such model, a part is missing, or parts and LoRAs do not fit together.
             ConfigError: There is no such device.
             OSError: The store or the hub failed.
         """
-        folder = fetch_base_model(source, revision)
+        folder = fetch_base_model(source, revision, is_offline=is_offline)
         target = pick_device(device)
         precision = pick_dtype(dtype, target)
         compile_after = _choose_compile_after(compiling, target)
         parts = load_parts(folder, precision)
         merged = tuple(lora.merged for lora in loras)
-        model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after, loras=merged)
+        licence = name_licence(source, folder)
+        facts: dict[str, Any] = {"compile_after": compile_after, "loras": merged, "licence": licence}
+        model = cls(source, hash_base_model(folder), *parts, **facts)
         model.check_supported(folder)
         merge_loras(
             model.unet, {part.folder: getattr(model, part.folder) for part in model.family.text_encoders}, loras
@@ -308,12 +315,20 @@ def load_base_model(config: RunConfig) -> BaseModel:
         OSError: The store or the hub failed.
     """
     loras = fetch_loras(config.loras) if isinstance(config, StylizeConfig) else ()  # anew: a file may have changed
-    return _load_base_model(config.base_model, config.revision, config.device, config.dtype, config.compiling, loras)
+    place = (config.base_model, config.revision, config.offline)
+    return _load_base_model(*place, config.device, config.dtype, config.compiling, loras)
 
 
 @LoadOnce
 def _load_base_model(
-    source: str, revision: str | None, device: str, dtype: str, compiling: str, loras: tuple[LoraFile, ...]
+    source: str,
+    revision: str | None,
+    is_offline: bool,
+    device: str,
+    dtype: str,
+    compiling: str,
+    loras: tuple[LoraFile, ...],
 ) -> BaseModel:
     show_stage(f"loading {'the embedded model' if source == MINI else f'the base model {redact(source)}'}")
-    return BaseModel.load(source, revision=revision, device=device, dtype=dtype, compiling=compiling, loras=loras)
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "compiling": compiling, "loras": loras}
+    return BaseModel.load(source, revision=revision, is_offline=is_offline, **options)

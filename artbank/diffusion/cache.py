@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -24,13 +23,3 @@ def read_hash(folder: Path) -> str | None:
     """Return the hash of what a folder was converted from; None for a folder that artbank did not convert."""
     path = folder / HASH_FILE
     return path.read_text() if folder.parent == converted_folder() and path.is_file() else None
-
-
-def hash_files(folder: Path) -> str:
-    """Return the SHA-256, hex, over the names and contents of all files below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
-    return total.hexdigest()

@@ -34,26 +34,29 @@ class ControlFolder:
         return replace(self, spec=replace(self.spec, **whole), used=replace(self.used, **whole))
 
 
-def fetch_controls(specs: Sequence[ControlSpec], depth_model: str | None) -> tuple[ControlFolder, ...]:
+def fetch_controls(
+    specs: Sequence[ControlSpec], depth_model: str | None, *, is_offline: bool = False
+) -> tuple[ControlFolder, ...]:
     """Return the folders of ControlNets; fetches those that are in a store or on the hub.
 
     Args:
         specs: Checked together by `read_controls`.
         depth_model: Source of the model that estimates depth; None for none.
+        is_offline: Make no request to the hub.
 
     Raises:
         BaseModelError: One is missing, damaged, or of another kind.
         OSError: A store or the hub failed.
     """
-    return tuple(_fetch(spec, depth_model if spec.kind == "depth" else None) for spec in specs)
+    return tuple(_fetch(spec, depth_model if spec.kind == "depth" else None, is_offline=is_offline) for spec in specs)
 
 
-def _fetch(spec: ControlSpec, depth_model: str | None) -> ControlFolder:
-    folder = fetch_model(CONTROL, spec.source)
+def _fetch(spec: ControlSpec, depth_model: str | None, *, is_offline: bool) -> ControlFolder:
+    folder = fetch_model(CONTROL, spec.source, is_offline=is_offline)
     check_model(CONTROL, folder)
     depth_folder, depth_sha256 = None, ""
     if depth_model is not None:
-        depth_folder = fetch_model(DEPTH_MODEL, depth_model)
+        depth_folder = fetch_model(DEPTH_MODEL, depth_model, is_offline=is_offline)
         check_model(DEPTH_MODEL, depth_folder)
         depth_sha256 = hash_model(DEPTH_MODEL, depth_folder)
     used = UsedControl(

@@ -6,14 +6,14 @@ are plain names, since the libraries take some of them as patterns.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artbank.diffusion.fetch import plan_copy
+from artbank.diffusion.file_hashes import hash_file
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.store_copies import plan_copy
 from artbank.errors import BaseModelError
 from artbank.lora_specs import LoraSpec, MergedLora, parse_lora
 from artbank.store.objects import Store
@@ -96,7 +96,7 @@ def _fetch(spec: LoraSpec) -> LoraFile:
     if not path.is_file():
         raise BaseModelError(f"expected a LoRA at {spec.uri}, found no file; correct its name")
     check_lora(path)
-    return LoraFile(spec, path, _hash_file(path))
+    return LoraFile(spec, path, hash_file(path))
 
 
 def _fetch_from_store(spec: LoraSpec) -> Path:
@@ -110,14 +110,9 @@ def _fetch_from_store(spec: LoraSpec) -> Path:
         raise BaseModelError(
             f"LoRA {spec.uri}: expected at most {_LARGEST_BYTES:,} bytes, found {objects[0].size:,}; take another one"
         )
-    copy = plan_copy(store, objects, lambda folder: _hash_file(folder / name))
+    copy = plan_copy(store, objects, lambda folder: hash_file(folder / name))
     return copy.fetch(lambda folder: _check_in(folder, name)) / name
 
 
 def _check_in(folder: Path, name: str) -> None:
     check_lora(folder / name)
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,18 +5,18 @@ These are the models that score pictures, ControlNets, and the model that estima
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from artbank.diffusion.fetch import LocalCopy, plan_copy
+from artbank.diffusion import hub
+from artbank.diffusion.file_hashes import hash_folder
+from artbank.diffusion.hub import CARD_FILES, HubModel
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
+from artbank.diffusion.store_copies import LocalCopy, plan_copy
 from artbank.diffusion.weights import MINI, SUFFIXES, check_indices
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
@@ -111,13 +111,14 @@ DEPTH_MODEL = ModelKind(
 )
 
 
-def fetch_model(kind: ModelKind, source: str) -> Path:
+def fetch_model(kind: ModelKind, source: str, *, is_offline: bool = False) -> Path:
     """Return the folder of a model, unchecked; fetches it from a store or the hub if it is not here.
 
     Args:
         kind: The kind of model.
         source: A local folder, a store URI, a hub id `owner/name` or `owner/name@revision`, or `mini` for the embedded
             one, if the kind has one.
+        is_offline: Make no request to the hub.
 
     Raises:
         BaseModelError: There is no such model.
@@ -127,7 +128,7 @@ def fetch_model(kind: ModelKind, source: str) -> Path:
         return folder
     if "://" in source:
         return plan_store_copy(kind, source).fetch(lambda folder: check_model(kind, folder))
-    return _download_from_hub(kind, *split_hub_id(source), local_files_only=False)
+    return hub.fetch(describe_hub_model(kind, source), lambda folder: check_model(kind, folder), is_offline=is_offline)
 
 
 def find_model(kind: ModelKind, source: str) -> Path | None:
@@ -144,9 +145,7 @@ def find_model(kind: ModelKind, source: str) -> Path | None:
     if "://" in source:
         copy = plan_store_copy(kind, source)
         return copy.folder if copy.is_intact() else None
-    with contextlib.suppress(BaseModelError):
-        return _download_from_hub(kind, *split_hub_id(source), local_files_only=True)
-    return None
+    return hub.find_cached(describe_hub_model(kind, source))
 
 
 def plan_store_copy(kind: ModelKind, uri: str) -> LocalCopy:
@@ -157,11 +156,25 @@ def plan_store_copy(kind: ModelKind, uri: str) -> LocalCopy:
         OSError: The store failed.
     """
     store = Store.open(uri)
-    objects = [found for found in store.list() if any(map(partial(fnmatchcase, found.key), kind.files))]
-    objects = [found for found in objects if "/" not in found.key]
+    objects = [found for found in store.list() if "/" not in found.key and _is_file_of(kind, found.key)]
     if not objects:
         raise BaseModelError(f"{kind.name} {uri}: expected a {kind.network}, found no model there; correct the URI")
     return plan_copy(store, objects, partial(hash_model, kind))
+
+
+def describe_hub_model(kind: ModelKind, source: str) -> HubModel:
+    """Return what is fetched of a model on the hub."""
+    advice = "pass a folder or 'mini'" if kind.embedded is not None else "pass a folder"
+    return HubModel(kind.name, *split_hub_id(source), "config.json", partial(select_files, kind), advice)
+
+
+def select_files(kind: ModelKind, names: Sequence[str]) -> list[str]:
+    """Return the files of a model that are fetched, of the names of all its files: never pickles, never code."""
+    return [name for name in names if "/" not in name and (_is_file_of(kind, name) or name in CARD_FILES)]
+
+
+def _is_file_of(kind: ModelKind, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in kind.files)
 
 
 def name_model(kind: ModelKind, source: str, folder: Path) -> str:
@@ -220,12 +233,7 @@ def list_weights(kind: ModelKind, folder: Path) -> list[Path]:
 
 def hash_model(kind: ModelKind, folder: Path) -> str:
     """Return the SHA-256, hex, over all files that shape a result: weights, settings, tokenizer."""
-    total = hashlib.sha256()
-    for path in _list_files(kind, folder):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.name} {digest}\n".encode())
-    return total.hexdigest()
+    return hash_folder(folder, _list_files(kind, folder))
 
 
 def _list_files(kind: ModelKind, folder: Path) -> list[Path]:
@@ -246,21 +254,3 @@ def _find_folder(kind: ModelKind, source: str) -> Path | None:
             f"{kind.name} {source!r} is no folder; expected {embedded}a folder, a store URI or a hub id owner/name"
         )
     return None
-
-
-def _download_from_hub(kind: ModelKind, name: str, revision: str | None, *, local_files_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    options: Any = {"allow_patterns": list(kind.files), "local_files_only": local_files_only}
-    try:
-        return Path(snapshot_download(name, revision=revision, **options))
-    except LocalEntryNotFoundError as error:
-        other = "pass a folder or 'mini'" if kind.embedded is not None else "pass a folder"
-        raise BaseModelError(
-            f"{kind.name} {name!r} is no folder here, and the hub cannot be reached; {other}"
-        ) from error
-    except HfHubHTTPError as error:
-        raise BaseModelError(
-            f"the hub has no {kind.name} {name!r} at revision {revision or 'main'}; correct the id or the revision"
-        ) from error

@@ -13,13 +13,15 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from artbank.diffusion import hub
 from artbank.diffusion.cache import HASH_FILE, converted_folder
 from artbank.diffusion.family import SD, SDXL, Family, read_family
+from artbank.diffusion.file_hashes import hash_file
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
 from artbank.errors import BaseModelError
 from artbank.runtime.hashing import short_hash
@@ -96,21 +98,25 @@ def find_converted(path: Path) -> Path | None:
     """
     kind, _ = find_kind(path)
     try:
-        folder = _plan(path, _find_settings(path, kind, local_files_only=True))[0]
+        folder = _plan(path, _find_settings(path, kind, is_offline=True))[0]
     except BaseModelError:  # without its settings it was not converted
         return None
     return folder if folder.is_dir() else None
 
 
-def convert(path: Path) -> Path:
+def convert(path: Path, *, is_offline: bool = False) -> Path:
     """Return the folder of a single file in diffusers' layout; the file is converted once.
+
+    Args:
+        path: The file.
+        is_offline: Make no request to the hub.
 
     Raises:
         BaseModelError: The file is damaged or of a kind that is not supported, or its settings cannot be had.
         OSError: The disk is full, or the hub failed.
     """
     kind, header = find_kind(path)
-    settings = _find_settings(path, kind, local_files_only=False)
+    settings = _find_settings(path, kind, is_offline=is_offline)
     folder, digest = _plan(path, settings)
     if folder.is_dir():
         return folder
@@ -133,8 +139,7 @@ def convert(path: Path) -> Path:
 
 def _plan(path: Path, settings: Path) -> tuple[Path, str]:
     """Return the folder that a file becomes with some settings, and the hash of both."""
-    with path.open("rb") as file:
-        total = hashlib.sha256(hashlib.file_digest(file, "sha256").digest())
+    total = hashlib.sha256(bytes.fromhex(hash_file(path)))
     for name, text in sorted(_read_settings(settings).items()):
         total.update(f"\n{name} {hashlib.sha256(text.encode()).hexdigest()}".encode())
     digest = total.hexdigest()
@@ -152,11 +157,11 @@ def _is_settings(path: Path) -> bool:
     return path.suffix in _SETTINGS and ".safetensors." not in path.name  # an index of weights is none
 
 
-def _find_settings(path: Path, kind: CheckpointKind, *, local_files_only: bool) -> Path:
+def _find_settings(path: Path, kind: CheckpointKind, *, is_offline: bool) -> Path:
     """Return the folder with the settings and tokenizers for a file."""
     beside = path.with_suffix("")
     if not beside.is_dir():
-        return _fetch_settings(path, kind, local_files_only=local_files_only)
+        return _fetch_settings(path, kind, is_offline=is_offline)
     if missing := [part for part in kind.family.parts if not any(map(_is_settings, (beside / part).glob("*")))]:
         raise BaseModelError(
             f"{beside}: expected the settings and tokenizers for {path.name}, found none in {', '.join(missing)}; copy "
@@ -170,14 +175,18 @@ def _find_settings(path: Path, kind: CheckpointKind, *, local_files_only: bool) 
     return beside
 
 
-def _fetch_settings(path: Path, kind: CheckpointKind, *, local_files_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def _fetch_settings(path: Path, kind: CheckpointKind, *, is_offline: bool) -> Path:
+    def select(names: Sequence[str]) -> list[str]:
+        return [name for name in names if name.split("/")[0] in kind.family.parts and _is_settings(Path(name))]
 
-    patterns = [f"{part}/*{suffix}" for part in kind.family.parts for suffix in _SETTINGS]
+    def check(folder: Path) -> None:
+        if missing := [part for part in kind.family.parts if not (folder / part).is_dir()]:
+            raise BaseModelError(f"{folder}: found no {', '.join(missing)}")
+
+    model = hub.HubModel("base model", kind.settings, None, "unet/config.json", select)
     try:
-        return Path(snapshot_download(kind.settings, allow_patterns=patterns, local_files_only=local_files_only))
-    except (LocalEntryNotFoundError, HfHubHTTPError) as error:
+        return hub.fetch(model, check, is_offline=is_offline)
+    except BaseModelError as error:
         raise BaseModelError(
             f"{path} needs the settings and tokenizers of {kind.settings} (3 MB), which are not on this machine, and "
             f"the hub cannot be reached; put them into a folder {path.with_suffix('').name} beside it"

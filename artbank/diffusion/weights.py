@@ -6,13 +6,16 @@ may lie in several files with an index, and may be a variant such as fp16.
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
 from artbank.diffusion.cache import read_hash
-from artbank.diffusion.family import SDXL, Family, read_family
+from artbank.diffusion.family import SD, SDXL, Family, read_family
+from artbank.diffusion.file_hashes import hash_folder
+from artbank.diffusion.hub import CARD_FILES
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
 from artbank.errors import BaseModelError
 
@@ -24,8 +27,8 @@ PARTS = SDXL.parts
 
 SUFFIXES = (".json", ".txt", ".safetensors")
 """The only files that are fetched and read: never pickles, never code."""
-HUB_PATTERNS = [f"{part}/*{suffix}" for part in PARTS for suffix in SUFFIXES]
-"""Patterns of the files that are fetched from a repository on the hub."""
+PROBE = "unet/config.json"
+"""A file that every base model has."""
 
 _SETTINGS = {"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"}
 _STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
@@ -46,20 +49,55 @@ def check_base_model(folder: Path) -> None:
         check_indices(folder / part)
     settings = [f"{part}/{_settings_name(part)}" for part in family.parts]
     missing = [name for name in settings if not (folder / name).is_file()]
-    for part, stem in _stems(family).items():
-        if not _list_variants(folder / part, stem):
-            missing.append(f"{part}/{stem}.safetensors")
+    missing += _missing_weights(family, _list_names(folder))
     missing += _missing_shards(folder)
     if missing:
-        raise BaseModelError(
-            f"{folder}: expected {_A[family.name]} in diffusers' layout, found no {', '.join(missing)}; "
-            f"{_advise(folder)}"
-        )
+        raise _missing_error(str(folder), family, missing, _list_names(folder))
     for name in settings:
         if not name.startswith("tokenizer/"):  # which may name 10^30 as its longest text
             check_settings(folder / name)
     for path in chain.from_iterable(list_weights(folder).values()):
         check_header(path)
+
+
+def check_before_fetching(folder: Path, names: Sequence[str]) -> None:
+    """Check that a model is worth fetching, by its settings and the names of all its files.
+
+    Args:
+        folder: Its settings.
+        names: Its files, such as `unet/config.json`.
+
+    Raises:
+        BaseModelError: Weights are missing, or are no safetensors, or the model is a refiner.
+    """
+    family = read_family(folder)
+    _refuse_refiner(folder, family)
+    if missing := _missing_weights(family, names):
+        raise _missing_error(folder.parent.parent.name, family, missing, names)
+
+
+def select_files(names: Iterable[str]) -> list[str]:
+    """Return the files of a model that are loaded, of the names of all its files, such as `unet/config.json`.
+
+    These are the settings of all parts, and of the weights only safetensors of one variant, see `find_variants`: no
+    second precision, no pickles, no other formats, and no parts that artbank does not use.
+    """
+    own = [name for name in names if name.count("/") == 1 and name.split("/")[0] in PARTS]
+    settings = [name for name in own if Path(name).suffix in SUFFIXES and Path(name).suffix != ".safetensors"]
+    family = SDXL if any(name.startswith("text_encoder_2/") for name in own) else SD
+    variants = _choose_variants(family, own)
+    weights = [
+        f"{part}/{name}"
+        for part, stem in _stems(family).items()
+        for name in _find_weights(_names_in(part, own), stem, variants[part])
+    ]
+    return sorted([*settings, *weights])
+
+
+def select_hub_files(names: Iterable[str]) -> list[str]:
+    """Return the files that are fetched from the hub: see `select_files`; and those that name the licence."""
+    names = list(names)
+    return select_files(names) + [name for name in names if name in ("model_index.json", *CARD_FILES)]
 
 
 def check_indices(folder: Path) -> None:
@@ -86,12 +124,7 @@ def hash_base_model(folder: Path) -> str:
     """
     if converted_from := read_hash(folder):
         return converted_from
-    total = hashlib.sha256()
-    for path in _loaded_files(folder):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
-    return total.hexdigest()
+    return hash_folder(folder, _loaded_files(folder))
 
 
 def find_variants(folder: Path) -> dict[str, str | None]:
@@ -99,7 +132,22 @@ def find_variants(folder: Path) -> dict[str, str | None]:
 
     All parts have the same one if they can. Else each has its own: without a name, or the first by name.
     """
-    found = {part: _list_variants(folder / part, stem) for part, stem in _stems(read_family(folder)).items()}
+    return _choose_variants(read_family(folder), _list_names(folder))
+
+
+def list_weights(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of weights that are loaded from a folder, by part."""
+    variants = find_variants(folder)
+    stems = _stems(read_family(folder))
+    names = _list_names(folder)
+    return {
+        part: [folder / part / name for name in sorted(_find_weights(_names_in(part, names), stem, variants[part]))]
+        for part, stem in stems.items()
+    }
+
+
+def _choose_variants(family: Family, names: Iterable[str]) -> dict[str, str | None]:
+    found = {part: _list_variants(_names_in(part, names), stem) for part, stem in _stems(family).items()}
     common = set.intersection(*map(set, found.values()))
     if None in common:
         return dict.fromkeys(found)
@@ -107,18 +155,22 @@ def find_variants(folder: Path) -> dict[str, str | None]:
     return {part: shared or next(iter(variants), None) for part, variants in found.items()}
 
 
-def list_weights(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of weights that are loaded from a folder, by part."""
-    variants = find_variants(folder)
-    stems = _stems(read_family(folder))
-    return {part: sorted(_find_weights(folder / part, stem, variants[part])) for part, stem in stems.items()}
+def _list_names(folder: Path) -> list[str]:
+    """Return the names of the files in a folder and one level below it, such as `unet/config.json`."""
+    paths = sorted([*folder.glob("*"), *folder.glob("*/*")])
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def _names_in(part: str, names: Iterable[str]) -> list[str]:
+    """Return the names of the files in a part, without the part."""
+    return [name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")]
 
 
 def _loaded_files(folder: Path) -> list[Path]:
     parts = read_family(folder).parts
     settings = [path for part in parts for path in (folder / part).glob("*") if path.suffix in (".json", ".txt")]
     weights = [path for paths in list_weights(folder).values() for path in paths]
-    return sorted([*settings, *weights])
+    return [*settings, *weights]
 
 
 def _stems(family: Family) -> dict[str, str]:
@@ -143,17 +195,30 @@ def _refuse_refiner(folder: Path, family: Family) -> None:
         raise BaseModelError(f"{folder}: expected a base model, found the refiner of SDXL; take the base of SDXL")
 
 
-def _find_weights(part: Path, stem: str, variant: str | None) -> list[Path]:
+def _find_weights(names: Iterable[str], stem: str, variant: str | None) -> list[str]:
+    """Return the files with the weights of a part in a variant, of the names of its files."""
     name = f"{stem}.{variant}" if variant else stem
-    return [*part.glob(f"{name}.safetensors"), *part.glob(f"{name}-*.safetensors")]
+    return [own for own in names if own == f"{name}.safetensors" or fnmatchcase(own, f"{name}-*.safetensors")]
 
 
-def _list_variants(part: Path, stem: str) -> list[str | None]:
+def _list_variants(names: Sequence[str], stem: str) -> list[str | None]:
     """Return the variants of a part's weights, None first if there are weights without one."""
-    names = sorted(path.name for path in part.glob(f"{stem}.*.safetensors"))
-    variants = [name.split(".")[1].split("-")[0] for name in names]  # stem.fp16-00001-of-00002.safetensors
-    plain: list[str | None] = [None] if _find_weights(part, stem, None) else []
+    named = sorted(name for name in names if fnmatchcase(name, f"{stem}.*.safetensors"))
+    variants = [name.split(".")[1].split("-")[0] for name in named]  # stem.fp16-00001-of-00002.safetensors
+    plain: list[str | None] = [None] if _find_weights(names, stem, None) else []
     return [*plain, *dict.fromkeys(variants)]
+
+
+def _missing_weights(family: Family, names: Sequence[str]) -> list[str]:
+    """Return the weights that are missing in the parts of which there are none."""
+    stems = _stems(family).items()
+    return [f"{part}/{stem}.safetensors" for part, stem in stems if not _list_variants(_names_in(part, names), stem)]
+
+
+def _missing_error(place: str, family: Family, missing: Sequence[str], names: Sequence[str]) -> BaseModelError:
+    return BaseModelError(
+        f"{place}: expected {_A[family.name]} in diffusers' layout, found no {', '.join(missing)}; {_advise(names)}"
+    )
 
 
 def _missing_shards(folder: Path) -> list[str]:
@@ -180,9 +245,9 @@ def _read_index(index: Path) -> set[str]:
         ) from error
 
 
-def _advise(folder: Path) -> str:
-    if any(folder.glob("*/*.bin")) or any(folder.glob("*.ckpt")):
+def _advise(names: Sequence[str]) -> str:
+    if any(name.endswith((".bin", ".ckpt")) for name in names):
         return "its weights are pickles, which are never loaded: convert them to safetensors"
-    if (folder / "transformer").is_dir():
+    if _names_in("transformer", names):
         return "it has a transformer: only Stable Diffusion 1.x, 2.x and SDXL are supported"
     return "fetch it again, or take another model"

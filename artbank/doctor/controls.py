@@ -36,7 +36,7 @@ def check_control_net(config: RunConfig, spec: ControlSpec, seconds: float) -> I
         seconds: Time limit for the hub's answer.
     """
     try:
-        yield from check_files(CONTROL, spec.source, seconds)
+        yield from check_files(CONTROL, spec.source, seconds, is_offline=config.offline)
         base_folder = find_local(config.base_model, config.revision)
         if base_folder is not None:
             base = BaseModel(config.base_model, "", *load_shapes(base_folder))
@@ -48,14 +48,15 @@ def check_control_net(config: RunConfig, spec: ControlSpec, seconds: float) -> I
         yield CheckResult("problem", str(error), advice)
 
 
-def check_depth(source: str, seconds: float) -> Iterator[CheckResult]:
+def check_depth(source: str, seconds: float, *, is_offline: bool = False) -> Iterator[CheckResult]:
     """Check the model that estimates depth.
 
     Args:
         source: A folder, a store URI or a hub id.
         seconds: Time limit for the hub's answer.
+        is_offline: Make no request to the hub.
     """
-    yield from check_optional_model(DEPTH_MODEL, source, seconds)
+    yield from check_optional_model(DEPTH_MODEL, source, seconds, is_offline=is_offline)
     try:
         if folder := find_model(DEPTH_MODEL, source):
             check_depth_model(folder)

@@ -1,20 +1,12 @@
-"""Find the licence of a model in the files beside it."""
+"""Report the licence of a model."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
-from artbank.diffusion.weights import MINI
+from artbank.diffusion.licences import read_card, read_licence, read_licence_files
+from artbank.diffusion.model_source import is_hub_id
 from artbank.doctor.checks import CheckResult
-from artbank.mini import LICENCE
-
-_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?\n)---\s*\n", re.DOTALL)
-_SECTION = re.compile(r"^#+\s*licen[cs]e\s*\n+(.+?)(?:\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL | re.MULTILINE)
-_MAX_CHARACTERS = 200  # of a licence's name, or of the card's section about it
 
 
 def find_licence(source: str, folder: Path | None, card: str = "") -> CheckResult:
@@ -26,51 +18,11 @@ def find_licence(source: str, folder: Path | None, card: str = "") -> CheckResul
         card: Its README; used only without a folder.
     """
     if folder is not None:
-        card = _read_card(source, folder)
+        card = read_card(source, folder)
     if licence := read_licence(card):
         return CheckResult("OK", f"licence, by its card: {licence}")
-    for name, licence in _read_licence_files(folder):
+    for name, licence in read_licence_files(folder):
         return CheckResult("OK", f"licence, by {name}: {licence}")
-    is_hub_id = "://" not in source and source.count("/") == 1 and not Path(source).is_dir()
-    place = f"https://huggingface.co/{source}" if is_hub_id else "where it was fetched from"
+    is_on_hub = is_hub_id(source) and not Path(source).is_dir()
+    place = f"https://huggingface.co/{source}" if is_on_hub else "where it was fetched from"
     return CheckResult("warning", "licence unknown: no card or licence file beside the model", f"look at {place}")
-
-
-def name_licence(source: str, folder: Path | None) -> str:
-    """Return the licence of a model by the files in its folder; empty if they name none, or there is none."""
-    if source == MINI:
-        return LICENCE
-    if folder is None:
-        return ""
-    found = [read_licence(_read_card(source, folder)), *(licence for _, licence in _read_licence_files(folder))]
-    return next(filter(None, found), "")
-
-
-def read_licence(card: str) -> str:
-    """Return the licence that a model card names, in its front matter or in a section; empty if it names none."""
-    if found := _FRONT_MATTER.search(card):
-        try:
-            facts = yaml.safe_load(found[1])
-        except yaml.YAMLError:
-            facts = None
-        licence = facts.get("license") if isinstance(facts, dict) else None
-        if isinstance(licence, str) and licence:
-            return licence[:_MAX_CHARACTERS]
-    section = _SECTION.search(card)
-    return " ".join(section[1].split())[:_MAX_CHARACTERS] if section else ""
-
-
-def _read_card(source: str, folder: Path) -> str:
-    card_folder = folder.parent if source == MINI else folder  # the embedded model's card is beside its weights
-    return _read(card_folder / "README.md")
-
-
-def _read_licence_files(folder: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield the name and the first line of each licence file of a model."""
-    for path in sorted(folder.glob("LICEN[CS]E*")) if folder is not None else ():
-        if lines := _read(path).strip().splitlines():
-            yield path.name, lines[0][:_MAX_CHARACTERS]
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8", errors="replace") if path.is_file() else ""

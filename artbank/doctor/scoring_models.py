@@ -6,17 +6,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from artbank.diffusion.fetch import LocalCopy, find_local
+from artbank.diffusion.fetch import find_local
 from artbank.diffusion.model_files import (
     SCORER,
     ModelKind,
     check_model,
+    describe_hub_model,
     find_model,
     list_weights,
     plan_store_copy,
-    split_hub_id,
 )
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.store_copies import LocalCopy
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import assess_free_space
 from artbank.doctor.hub import check_hub_model
@@ -32,21 +33,24 @@ def check_scorer(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
     """Check the CLIP that scores; the hub is asked for one that is not on this machine."""
     try:
         source = choose_scorer(config, find_local(config.base_model, config.revision))
-        yield from check_files(SCORER, source, seconds)
+        yield from check_files(SCORER, source, seconds, is_offline=config.offline)
     except BaseModelError as error:
         yield CheckResult("problem", str(error), "pass --scorer mini, a folder, a store URI or a hub id")
 
 
-def check_optional_model(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+def check_optional_model(
+    kind: ModelKind, source: str, seconds: float, *, is_offline: bool = False
+) -> Iterator[CheckResult]:
     """Check an optional model and find its licence; the hub is asked for one that is not on this machine.
 
     Args:
         kind: The kind of model.
         source: A folder, a store URI or a hub id.
         seconds: Time limit for the hub's answer.
+        is_offline: Make no request to the hub.
     """
     try:
-        yield from check_files(kind, source, seconds)
+        yield from check_files(kind, source, seconds, is_offline=is_offline)
         if folder := find_model(kind, source):
             yield find_licence(source, folder)
     except BaseModelError as error:
@@ -80,13 +84,14 @@ def assess_copy(uri: str, copy: LocalCopy) -> CheckResult:
     return assess_free_space(text, copy.folder, needed)
 
 
-def check_files(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckResult]:
+def check_files(kind: ModelKind, source: str, seconds: float, *, is_offline: bool) -> Iterator[CheckResult]:
     """Check the files of a model; the hub is asked for one that is not on this machine.
 
     Args:
         kind: The kind of model.
         source: A folder, a store URI or a hub id.
         seconds: Time limit for the hub's answer.
+        is_offline: Make no request to the hub.
 
     Raises:
         BaseModelError: There is no such model, or a part is missing or damaged.
@@ -103,4 +108,4 @@ def check_files(kind: ModelKind, source: str, seconds: float) -> Iterator[CheckR
             copy.check(Path(name), lambda own: check_model(kind, own))
         yield assess_copy(source, copy)
     else:
-        yield from check_hub_model(*split_hub_id(source), kind.files, seconds)
+        yield from check_hub_model(describe_hub_model(kind, source), seconds, is_offline=is_offline)

@@ -12,12 +12,14 @@ from torch import nn
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.cache import cache_folder
 from artbank.diffusion.devices import pick_device, pick_dtype
-from artbank.diffusion.fetch import find_local, plan_file_copy, plan_local_copy
+from artbank.diffusion.fetch import check_pin, describe_hub_model, find_local
 from artbank.diffusion.loading import load_shapes
 from artbank.diffusion.model_files import CONTROL, SCORER, ModelKind
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.model_source import parse_source
 from artbank.diffusion.single_file import find_kind, is_single_file
-from artbank.diffusion.weights import HUB_PATTERNS, check_base_model, list_weights
+from artbank.diffusion.store_copies import plan_file_copy, plan_local_copy
+from artbank.diffusion.weights import check_base_model, list_weights
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import (
     assess_free_space,
@@ -44,15 +46,17 @@ def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
         seconds: Time limit for the hub's answer.
     """
     try:
+        source = parse_source(config.base_model, config.revision)
         folder = _find_base(config)
         if folder is not None:
-            yield from _check_folder(config.base_model, folder)
-        elif is_single_file(config.base_model):
-            yield _check_single_file(config.base_model)
-        elif "://" in config.base_model:
-            yield from _check_in_store(config.base_model)
+            yield from _check_folder(source.place, folder)
+            check_pin(source, folder)
+        elif is_single_file(source.place):
+            yield _check_single_file(source.place)
+        elif "://" in source.place:
+            yield from _check_in_store(source.place)
         else:
-            yield from check_hub_model(config.base_model, config.revision, HUB_PATTERNS, seconds)
+            yield from check_hub_model(describe_hub_model(source), seconds, is_offline=config.offline)
     except BaseModelError as error:
         yield CheckResult("problem", str(error))
 

@@ -96,7 +96,7 @@ def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> Train
     skipped = SkippedFiles()
     collections = list_collections(gallery, config.collections, config.skip, skipped)
     warn_of_skipped(gallery.uri, skipped.kinds())
-    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision))
+    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision, is_offline=config.offline))
     catalog = Catalog(store)
     banks = catalog.banks()
     if not config.dry_run:

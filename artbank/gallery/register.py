@@ -187,6 +187,7 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         kind=bank.kind,
         base_family=bank.family,
         encoder_widths=list(bank.widths.values()) if isinstance(bank, Bank) else None,
+        base_model_licence=drawer.base.licence,
     )
 
 

@@ -122,6 +122,7 @@ def _provenance(record: BankRecord) -> str:
         "fingerprint of the artworks": record.fingerprint,
         "base model": record.base_model,
         "its SHA-256": record.base_model_hash,
+        "its licence": record.base_model_licence or "unknown: the files beside it name none",
         "weights": record.weights_uri,
         "their SHA-256": record.weights_sha256,
         "replaces": replaces,

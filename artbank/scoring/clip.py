@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, CLIPModel
 from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.model_files import SCORER
+from artbank.diffusion.model_source import parse_source
 from artbank.diffusion.weights import MINI
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
@@ -64,19 +65,20 @@ class Scorer:
         self._width = self._clip.visual_projection.out_features
 
     @classmethod
-    def load(cls, source: str, device: torch.device) -> Scorer:
+    def load(cls, source: str, device: torch.device, *, is_offline: bool = False) -> Scorer:
         """Load a scorer.
 
         Args:
             source: `mini` for the embedded one, a local folder, a store URI, or a hub id `owner/name` or
                 `owner/name@revision`.
             device: Device of the network.
+            is_offline: Make no request to the hub.
 
         Raises:
             BaseModelError: There is no such model, a part is missing, or it is no CLIP.
             OSError: The store or the hub failed.
         """
-        return cls(*locate(SCORER, source), device)
+        return cls(*locate(SCORER, source, is_offline=is_offline), device)
 
     def embed_images(self, images: Sequence[np.ndarray]) -> Tensor:
         """Return unit embeddings of pictures of any sizes, float32 [n, C] on CPU; none depends on the others."""
@@ -114,8 +116,10 @@ def load_scorer(config: RunConfig) -> Scorer:
         OSError: The store or the hub failed.
     """
     device = load_base_model(config).device
-    base_folder = fetch_base_model(config.base_model, config.revision) if config.scorer == "auto" else None
-    return _load_scorer(choose_scorer(config, base_folder), device)
+    base_folder = None
+    if config.scorer == "auto":
+        base_folder = fetch_base_model(config.base_model, config.revision, is_offline=config.offline)
+    return _load_scorer(choose_scorer(config, base_folder), device, config.offline)
 
 
 def choose_scorer(config: RunConfig, base_folder: Path | None) -> str:
@@ -127,7 +131,7 @@ def choose_scorer(config: RunConfig, base_folder: Path | None) -> str:
     """
     if config.scorer != "auto":
         return config.scorer
-    if config.base_model == MINI:
+    if parse_source(config.base_model).place == MINI:
         return MINI
     if base_folder and (base_folder / "clip").is_dir():
         return str(base_folder / "clip")
@@ -135,5 +139,5 @@ def choose_scorer(config: RunConfig, base_folder: Path | None) -> str:
 
 
 @LoadOnce
-def _load_scorer(source: str, device: torch.device) -> Scorer:
-    return Scorer.load(source, device)
+def _load_scorer(source: str, device: torch.device, is_offline: bool) -> Scorer:
+    return Scorer.load(source, device, is_offline=is_offline)

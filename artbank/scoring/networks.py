@@ -28,14 +28,14 @@ _NONSENSE = (
 )
 
 
-def locate(kind: ModelKind, source: str) -> tuple[Path, str]:
+def locate(kind: ModelKind, source: str, *, is_offline: bool = False) -> tuple[Path, str]:
     """Return the folder of a model, fetched if it is not here, and the name of its id.
 
     Raises:
         BaseModelError: There is no such model.
         OSError: The store or the hub failed.
     """
-    folder = fetch_model(kind, source)
+    folder = fetch_model(kind, source, is_offline=is_offline)
     return folder, name_model(kind, source, folder)
 
 

@@ -80,18 +80,19 @@ class StructureModel:
             self._norm, self._keys = _find_key_projection(self._network)
 
     @classmethod
-    def load(cls, source: str, device: torch.device) -> StructureModel:
+    def load(cls, source: str, device: torch.device, *, is_offline: bool = False) -> StructureModel:
         """Load a structure model.
 
         Args:
             source: A local folder, a store URI, or a hub id `owner/name` or `owner/name@revision`.
             device: Device of the network.
+            is_offline: Make no request to the hub.
 
         Raises:
             BaseModelError: There is no such model, a part is missing, or it is no DINOv2.
             OSError: The store or the hub failed.
         """
-        return cls(*locate(STRUCTURE_MODEL, source), device)
+        return cls(*locate(STRUCTURE_MODEL, source, is_offline=is_offline), device)
 
     def describe(self, pictures: Sequence[Tensor]) -> list[SelfSimilarity]:
         """Return the structure of pictures uint8 [3, h, w] on any device; none depends on the others."""
@@ -146,12 +147,12 @@ def load_structure_model(config: StylizeConfig) -> StructureModel | None:
     """
     if config.structure_model is None:
         return None
-    return _load_structure_model(config.structure_model, load_base_model(config).device)
+    return _load_structure_model(config.structure_model, load_base_model(config).device, config.offline)
 
 
 @LoadOnce
-def _load_structure_model(source: str, device: torch.device) -> StructureModel:
-    return StructureModel.load(source, device)
+def _load_structure_model(source: str, device: torch.device, is_offline: bool) -> StructureModel:
+    return StructureModel.load(source, device, is_offline=is_offline)
 
 
 def _find_key_projection(network: nn.Module) -> tuple[nn.Module, nn.Module]:

@@ -54,18 +54,19 @@ class StyleModel:
         self.device = device
 
     @classmethod
-    def load(cls, source: str, device: torch.device) -> StyleModel:
+    def load(cls, source: str, device: torch.device, *, is_offline: bool = False) -> StyleModel:
         """Load a style model.
 
         Args:
             source: A local folder, a store URI, or a hub id `owner/name` or `owner/name@revision`.
             device: Device of the network.
+            is_offline: Make no request to the hub.
 
         Raises:
             BaseModelError: There is no such model, a part is missing, or it has another form.
             OSError: The store or the hub failed.
         """
-        return cls(*locate(STYLE_MODEL, source), device)
+        return cls(*locate(STYLE_MODEL, source, is_offline=is_offline), device)
 
     def embed_images(self, images: Sequence[np.ndarray]) -> Tensor:
         """Return unit embeddings of pictures [h, w, 3] of any sizes, float32 [n, C] on CPU."""
@@ -91,9 +92,9 @@ def load_style_model(config: RunConfig) -> StyleModel | None:
     """
     if config.style_model is None:
         return None
-    return _load_style_model(config.style_model, load_base_model(config).device)
+    return _load_style_model(config.style_model, load_base_model(config).device, config.offline)
 
 
 @LoadOnce
-def _load_style_model(source: str, device: torch.device) -> StyleModel:
-    return StyleModel.load(source, device)
+def _load_style_model(source: str, device: torch.device, is_offline: bool) -> StyleModel:
+    return StyleModel.load(source, device, is_offline=is_offline)

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from more_itertools import chunked
 
@@ -210,6 +211,24 @@ class Store:
             raise result
         return result
 
+    def download(self, stored: StoredObject, path: Path) -> None:
+        """Copy a listed object to a file on this machine, in pieces: it never lies in memory as a whole.
+
+        Args:
+            stored: The object as it was listed.
+            path: The file, which is replaced if it exists; its folder must exist.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+            WrongSizeError: It has another size than was listed.
+            OSError: The store or the disk failed.
+        """
+        key = check_key(stored.key)
+        with counting_objects("read"), path.open("wb") as file:
+            size = self._backend.copy(key, file)
+        if size != stored.size:
+            raise _wrong_size(self.uri_of(key), stored.size, size)
+
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """Read several objects at once; where `read` would raise an error, the error takes the place of the bytes."""
         valid = [key for key in dict.fromkeys(keys) if find_fault(key) is None]
@@ -229,8 +248,7 @@ class Store:
         for key in doubtful:
             data = found[key]
             if isinstance(data, bytes) and len(data) != sizes[key]:
-                text = f"{sizes[key]:,} bytes are listed, {len(data):,} were delivered"
-                found[key] = WrongSizeError(errno.EIO, text, self.uri_of(key))
+                found[key] = _wrong_size(self.uri_of(key), sizes[key], len(data))
         return found
 
     def hash_many(self, keys: Sequence[str]) -> dict[str, str | None]:
@@ -348,6 +366,10 @@ class Store:
 def _contradicts(data: bytes | Exception, size: int) -> bool:
     """Tell whether the answer to a read contradicts a listing that has the object with this size."""
     return isinstance(data, FileNotFoundError) or (isinstance(data, bytes) and len(data) != size)
+
+
+def _wrong_size(uri: str, listed: int, delivered: int) -> WrongSizeError:
+    return WrongSizeError(errno.EIO, f"{listed:,} bytes are listed, {delivered:,} were delivered", uri)
 
 
 def _check_prefix(prefix: str) -> str:

@@ -126,19 +126,22 @@ class Controls:
 NO_CONTROLS = Controls()
 
 
-def load_controls(specs: Sequence[ControlSpec], depth_model: str | None, base: BaseModel) -> Controls:
+def load_controls(
+    specs: Sequence[ControlSpec], depth_model: str | None, base: BaseModel, *, is_offline: bool = False
+) -> Controls:
     """Return the ControlNets of a run, with the model that estimates depth; the process loads them once.
 
     Args:
         specs: Checked together by `read_controls`.
         depth_model: Source of the model that estimates depth; None for none.
         base: The base model, which they must fit.
+        is_offline: Make no request to the hub.
 
     Raises:
         BaseModelError: One is missing or damaged, or does not fit the base model.
         OSError: A store or the hub failed.
     """
-    folders = fetch_controls(specs, depth_model)
+    folders = fetch_controls(specs, depth_model, is_offline=is_offline)
     for found in folders:
         check_control(found.spec, read_control_settings(found.folder), base.unet, base.latent_factor)
     networks, depth = _load_networks(tuple(found.at_full_weight for found in folders), base.device, base.dtype)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from artbank.store.skipped import SkippedFiles
 
@@ -33,7 +33,7 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
 }
-_HASHED_AT_ONCE = 2**20  # bytes
+_READ_AT_ONCE = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,14 @@ class Backend(Protocol):
         """Read several objects at once; an object that cannot be read yields its error."""
         ...
 
+    def copy(self, key: str, target: BinaryIO) -> int:
+        """Copy an object to an open file in pieces; returns its size in bytes.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+        """
+        ...
+
     def abandon_reads(self) -> None:
         """End the reads of other threads in this folder with errors, where a read may last long."""
         ...
@@ -154,10 +162,19 @@ def hash_file(file: Any) -> ContentHash:
     """Read a file to its end and hash it; counts the bytes, since not every file knows its size or its position."""
     digest = hashlib.sha256()
     size = 0
-    while piece := file.read(_HASHED_AT_ONCE):
+    while piece := file.read(_READ_AT_ONCE):
         digest.update(piece)
         size += len(piece)
     return ContentHash(digest.hexdigest(), size)
+
+
+def copy_file(file: Any, target: BinaryIO) -> int:
+    """Read a file to its end and write it to another in pieces; returns the number of bytes."""
+    size = 0
+    while piece := file.read(_READ_AT_ONCE):
+        target.write(piece)
+        size += len(piece)
+    return size
 
 
 def media_type(key: str) -> str | None:

@@ -6,9 +6,17 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
-from artbank.store.backends.backend import Backend, ContentHash, ListedObject, hash_file, to_nanoseconds, try_read
+from artbank.store.backends.backend import (
+    Backend,
+    ContentHash,
+    ListedObject,
+    copy_file,
+    hash_file,
+    to_nanoseconds,
+    try_read,
+)
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import concerns_one_object
 
@@ -65,6 +73,11 @@ class FsspecBackend:
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """See `Backend.read_many`."""
         return {key: try_read(self._read, key) for key in keys}
+
+    def copy(self, key: str, target: BinaryIO) -> int:
+        """See `Backend.copy`."""
+        with self._fs.open(self._path(key), "rb") as file:
+            return copy_file(file, target)
 
     def abandon_reads(self) -> None:
         """See `Backend.abandon_reads`; does nothing."""

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from artbank.runtime.processes import PID_SPACE, is_dead
-from artbank.store.backends.backend import Backend, ContentHash, ListedObject, hash_file, try_read
+from artbank.store.backends.backend import Backend, ContentHash, ListedObject, copy_file, hash_file, try_read
 from artbank.store.backends.exclusive_rename import publish
 from artbank.store.backends.flushing import flush_folder, write_file
 from artbank.store.skipped import SkippedFiles
@@ -112,6 +112,11 @@ class LocalBackend:
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """See `Backend.read_many`."""
         return dict(zip(keys, _in_threads(lambda key: try_read(self._read, key), keys), strict=True))
+
+    def copy(self, key: str, target: BinaryIO) -> int:
+        """See `Backend.copy`."""
+        with self._open(key) as file:
+            return copy_file(file, target)
 
     def abandon_reads(self) -> None:
         """See `Backend.abandon_reads`; does nothing."""

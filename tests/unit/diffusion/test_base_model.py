@@ -203,8 +203,10 @@ def test_a_model_in_a_store_is_fetched_once_and_again_where_its_copy_was_damaged
 ) -> None:
     store = upload(tiny, "memory://models/tiny")
     reads: list[str] = []
-    read = Store.read
-    monkeypatch.setattr(Store, "read", lambda self, key: reads.append(key) or read(self, key))
+    download = Store.download
+    monkeypatch.setattr(
+        Store, "download", lambda self, stored, path: reads.append(stored.key) or download(self, stored, path)
+    )
     folder = fetch_base_model(store.uri)
     assert folder.parent == cache
     count = len(reads)
@@ -214,6 +216,8 @@ def test_a_model_in_a_store_is_fetched_once_and_again_where_its_copy_was_damaged
     assert fetch_base_model(store.uri) == folder and len(reads) == 2 * count
     shutil.rmtree(folder / "vae")
     assert fetch_base_model(store.uri) == folder and len(reads) == 3 * count
+    store.write_many({"unet/diffusion_pytorch_model.fp16.safetensors": b"", "safety_checker/config.json": b"{}"})
+    assert fetch_base_model(store.uri) == folder, "what is not used is not copied"
     assert BaseModel.load(store.uri, device="cpu").hash == BaseModel.load(str(tiny), device="cpu").hash
     assert {path.name for path in cache.iterdir()} == {folder.name, f"{folder.name}.sha256"}
 

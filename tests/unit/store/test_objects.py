@@ -7,13 +7,17 @@ import os
 import pickle
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
 from artbank.store.objects import Store
+from artbank.store.transient_errors import WrongSizeError
 
 
 def keys_of(store: Store, prefix: str = "") -> list[str]:
@@ -35,6 +39,26 @@ def test_what_is_written_is_listed_and_read_back(store_uri: str):
     assert store.exists("b/two")
     assert not store.exists("b")
     assert not store.exists("b/two/below")
+
+
+def test_an_object_is_downloaded_in_pieces_and_one_of_another_size_is_refused(
+    store_uri: str, tmp_path: Path, request: pytest.FixtureRequest
+):
+    store = Store.open(store_uri)
+    store.write("weights", bytes(64_000_000))
+    [stored] = store.list()
+    tracemalloc.start()
+    store.download(stored, tmp_path / "weights")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "weights").read_bytes() == store.read("weights")
+    if "memory" not in store_uri and request.node.callspec.params["store_uri"] != "moto":  # moto is in this process
+        assert most < 32_000_000
+    store.write("weights", b"replaced")
+    with pytest.raises(WrongSizeError, match="64,000,000 bytes are listed, 8 were delivered"):
+        store.download(stored, tmp_path / "weights")
+    with pytest.raises(FileNotFoundError):
+        store.download(replace(stored, key="gone"), tmp_path / "gone")
 
 
 def test_a_folder_that_is_not_there_is_empty(store_uri: str):

@@ -1,0 +1,148 @@
+"""Models in a store, and their copies on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from artbank.diffusion.cache import cache_folder
+from artbank.diffusion.file_hashes import hash_all_files
+from artbank.diffusion.hub import CARD_FILES
+from artbank.diffusion.single_file import find_kind
+from artbank.diffusion.weights import hash_base_model, select_files
+from artbank.errors import BaseModelError
+from artbank.runtime.hashing import short_hash
+from artbank.store.objects import Store, StoredObject
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LocalCopy:
+    """A model in a store, and its copy on this machine.
+
+    Attributes:
+        store: The model's place.
+        objects: Those that are copied.
+        folder: Where the copy is, or will be.
+        hash_folder: Returns the hash of a copy's files.
+    """
+
+    store: Store
+    objects: Sequence[StoredObject]
+    folder: Path
+    hash_folder: Callable[[Path], str]
+
+    @property
+    def checksum_file(self) -> Path:
+        """The file with the hash of the copy, beside its folder."""
+        return self.folder.with_name(f"{self.folder.name}.sha256")
+
+    def is_intact(self) -> bool:
+        """Tell whether the copy is there and has the bytes that were fetched; reads only files that changed."""
+        if not self.folder.is_dir() or not self.checksum_file.is_file():
+            return False
+        return self.checksum_file.read_text() == self.hash_folder(self.folder)
+
+    def fetch(self, check: Callable[[Path], None]) -> Path:
+        """Copy the model, once, and return the folder; a copy whose bytes have changed since is fetched again.
+
+        Args:
+            check: Raises a `BaseModelError` if the copied files are not a whole model.
+
+        Raises:
+            BaseModelError: See `check`; names the model's place in the store.
+            OSError: The store failed.
+        """
+        if self.is_intact():
+            return self.folder
+        logger.info("fetching model %s to %s", self.store.uri, self.folder)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}-") as scratch:
+            partial = Path(scratch) / self.folder.name
+            for stored in self.objects:
+                path = partial / stored.key
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.store.download(stored, path)
+            self.check(partial, check)
+            checksum = self.hash_folder(partial)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process put the same files there first
+                partial.replace(self.folder)
+        self.checksum_file.write_text(checksum)
+        return self.folder
+
+    def fetch_file(self) -> Path:
+        """Copy a single file with its settings, once, and return its path.
+
+        Raises:
+            BaseModelError: See `single_file.find_kind`; names the file's place in the store.
+            OSError: The store failed.
+        """
+        name = self.objects[0].key
+
+        def check(folder: Path) -> None:
+            find_kind(folder / name)
+
+        return self.fetch(check) / name
+
+    def check(self, folder: Path, check: Callable[[Path], None]) -> None:
+        """Check files that are a copy of the model; an error names the model's place instead of their folder.
+
+        Raises:
+            BaseModelError: See `fetch`.
+        """
+        try:
+            check(folder)
+        except BaseModelError as error:
+            raise BaseModelError(str(error).replace(str(folder), self.store.uri)) from error
+
+
+def plan_copy(store: Store, objects: Sequence[StoredObject], hash_folder: Callable[[Path], str]) -> LocalCopy:
+    """Name the folder of the copy of a model after the listing of its files; see `LocalCopy`."""
+    listing = json.dumps([(o.key, o.size, o.etag) for o in objects])
+    folder = cache_folder() / "models" / short_hash(f"{store.uri} {listing}")
+    return LocalCopy(store, objects, folder, hash_folder)
+
+
+def plan_local_copy(uri: str) -> LocalCopy:
+    """List a base model in a store, and name the folder of its copy after the files that are loaded.
+
+    Raises:
+        BaseModelError: There is no base model at that URI.
+        OSError: The store failed.
+    """
+    store = Store.open(uri)
+    listed = store.list()
+    selected = set(select_files([stored.key for stored in listed]))
+    objects = [stored for stored in listed if stored.key in selected]
+    if not objects:
+        raise BaseModelError(
+            f"{uri}: expected a Stable Diffusion in diffusers' layout, found no base model; correct the URI"
+        )
+    copy = plan_copy(store, objects, hash_base_model)
+    cards = [stored for stored in listed if stored.key in CARD_FILES]
+    return replace(copy, objects=[*objects, *cards])
+
+
+def plan_file_copy(uri: str) -> LocalCopy:
+    """List a single file of a base model in a store, and the settings in a folder of its name beside it.
+
+    Raises:
+        BaseModelError: There is no such file.
+        OSError: The store failed.
+    """
+    parent, _, name = uri.rpartition("/")
+    store = Store.open(parent)
+    stem = name.removesuffix(Path(name).suffix)
+    beside = [o for o in store.list(stem + "/") if Path(o.key).suffix in (".json", ".txt")]
+    file = [o for o in store.list_files() if o.key == name]
+    if not file:
+        raise BaseModelError(f"{uri}: expected a safetensors file of a base model, found none; correct the URI")
+    return plan_copy(store, [*file, *beside], hash_all_files)
