@@ -15,7 +15,7 @@ OPTIONAL += ("pillow_heif", "rawpy", "c2pa")
 _BLOCK = f"import sys\nfor name in {OPTIONAL}:\n    sys.modules[name] = None\n"
 _API = """
 import artbank
-bank = artbank.train("paintings", max_steps=1, resolution_px=64, num_samples=0)
+bank = artbank.train("paintings", max_steps=1, resolution_px=64, num_samples=1)
 bank.stylize("photo.jpg", preset="fast", resolution_px=64).save("art.png")
 """
 _COMMAND = "import sys\nfrom artbank_cli.main import main\nsys.argv = ['artbank', *{words!r}]\nmain()\n"
@@ -42,6 +42,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_the_core_and_the_command_line_are_imported_without_any_extra(folder: Path) -> None:
+    names = "artbank.api.training, artbank.api.drawing, artbank.gallery.local_run, artbank.archive.local_run"
+    done = run_without_extras(folder, f"import {names}, artbank.images.codec, artbank_cli.main\n")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.faults  # takes some 20 CPU seconds
 def test_the_api_trains_and_draws_without_any_extra(folder: Path) -> None:
     done = run_without_extras(folder, _API)
     assert done.returncode == 0, done.stderr
