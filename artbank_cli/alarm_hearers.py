@@ -1,6 +1,6 @@
 """Find an automation that tells people of alarms.
 
-Either an automation `artbank-alarm-...` sends a notification itself, as `make deploy NOTIFY=URL` makes it, or another
+Either an automation `artbank-alarm-...` sends a notification itself, as `artbank deploy --notify URL` makes it, or another
 automation does when one of them has triggered.
 """
 

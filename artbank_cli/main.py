@@ -155,6 +155,7 @@ def doctor(
     output: OutputOption = None,
     base_model: Annotated[str | None, _field("base_model")] = None,
     revision: Annotated[str | None, _field("revision")] = None,
+    offline: Annotated[bool | None, _field("offline")] = None,
     scorer: Annotated[str | None, _field("scorer")] = None,
     structure_model: Annotated[str | None, _field("structure_model")] = None,
     style_model: Annotated[str | None, _field("style_model")] = None,
@@ -170,7 +171,7 @@ def doctor(
 ) -> None:
     """Check this installation: packages, device, models, free space, stores and Prefect server; say what to do."""
     models = {"base_model": base_model, "revision": revision, "scorer": scorer, "style_model": style_model}
-    chosen = {**models, "device": device, "dtype": dtype}
+    chosen = {**models, "offline": offline, "device": device, "dtype": dtype}
     given = {name: value for name, value in chosen.items() if value is not None}
     places = {"gallery": gallery, "store": store, "photos": photos, "output": output}
     quiet_prefect()

@@ -1,6 +1,6 @@
 """Start a private Prefect server for a command, and check the one at PREFECT_API_URL.
 
-The check compares its version with this client's, and looks for everything that `make deploy` creates.
+The check compares its version with this client's, and looks for everything that `artbank deploy` creates.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AUTOMATIONS = (
     *("artbank-lost-runs", "artbank-alarm-failed-run", "artbank-alarm-late-run", "artbank-alarm-stuck-run"),
     *("artbank-alarm-stuck-archive", "artbank-alarm-quality"),
 )
-"""What `make deploy` creates on a server."""
+"""What `artbank deploy` creates on a server."""
 _START_ADVICE = "start it (prefect server start), or correct or unset PREFECT_API_URL"
 _STATUS_ADVICE = "the address ends in /api, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY holds what it asks for"
 _ANSWER_SECONDS = 10.0
@@ -105,7 +105,7 @@ def _find_fault_patiently(url: str) -> str | None:
 
 
 def check_server(seconds: float) -> Iterator[CheckResult]:
-    """Check the server, and what `make deploy` creates on it.
+    """Check the server, and what `artbank deploy` creates on it.
 
     Args:
         seconds: Time limit for one answer.
@@ -166,7 +166,7 @@ def _check_pools(client: Any) -> Iterator[CheckResult]:
     there = {pool.name: pool for pool in client.read_work_pools(limit=200)}
     for name in POOLS:
         if name not in there:
-            yield CheckResult("warning", f"there is no work pool {name}", "run make deploy")
+            yield CheckResult("warning", f"there is no work pool {name}", "run artbank deploy")
             continue
         workers = [w for w in client.read_workers_for_work_pool(name, limit=200) if w.status == WorkerStatus.ONLINE]
         if workers:
@@ -187,7 +187,7 @@ def _check_deployed(client: Any) -> Iterator[CheckResult]:
         try:
             deployment = client.read_deployment_by_name(name)
         except ObjectNotFound:
-            yield CheckResult("warning", f"there is no deployment {name}", "run make deploy")
+            yield CheckResult("warning", f"there is no deployment {name}", "run artbank deploy")
             continue
         if deployment.paused:
             yield CheckResult("warning", f"deployment {name} is paused", f"prefect deployment resume {name}")
@@ -201,13 +201,13 @@ def _check_automations(client: Any) -> Iterator[CheckResult]:
     notifier = find_notifier(client.read_automations())
     if notifier is None:
         text = "no one is notified of failed runs and other alarms: no automation sends a notification"
-        yield CheckResult("warning", text, "run make deploy NOTIFY=URL, with the address of a webhook")
+        yield CheckResult("warning", text, "run artbank deploy --notify URL, with the address of a webhook")
     else:
         yield CheckResult("OK", f"automation {notifier} tells people of alarms")
     for name in AUTOMATIONS:
         found = client.read_automations_by_name(name)
         if not found and not (notifier is None and name.startswith(ALARM)):  # deployed with a notifier alone
-            yield CheckResult("warning", f"there is no automation {name}", "run make deploy")
+            yield CheckResult("warning", f"there is no automation {name}", "run artbank deploy")
         elif found and not any(one.enabled for one in found):
             yield CheckResult("warning", f"automation {name} is switched off", f"prefect automation resume {name}")
         elif found:

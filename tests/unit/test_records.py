@@ -11,7 +11,7 @@ import pytest
 from artbank.records import BankEvent, BankRecord, PhotoTask, Result, _Row
 
 STORED = {
-    BankRecord: ("bank/1", 36, "f213c755"),
+    BankRecord: ("bank/1", 37, "815c671b"),
     BankEvent: ("bank-event/1", 5, "9345c416"),
     PhotoTask: ("manifest/1", 10, "fe3ce241"),
     Result: ("result/1", 49, "d07d51f0"),

@@ -187,6 +187,8 @@ def test_a_card_lists_warnings_and_escapes_them():
     card = bank_card(bank_record(warnings=["3 are nearly equal: a|b", "small <b>"]), "current", None)
     assert "- 3 are nearly equal: a\\|b\n- small &lt;b&gt;" in card
     assert "Nothing was found" in bank_card(bank_record(), "current", None)
+    assert "| its licence | openrail |" in bank_card(bank_record(base_model_licence="openrail"), "current", None)
+    assert "| its licence | unknown: the files beside it name none |" in bank_card(bank_record(), "current", None)
 
 
 def test_the_python_of_a_card_compiles_and_finds_what_it_imports():
