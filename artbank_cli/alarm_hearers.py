@@ -1,7 +1,7 @@
 """Find an automation that tells people of alarms.
 
-Either an automation `artbank-alarm-...` sends a notification itself, as `artbank deploy --notify URL` makes it, or another
-automation does when one of them has triggered.
+Either an automation `artbank-alarm-...` sends a notification itself, as `artbank deploy --notify URL` makes it, or
+another automation does when one of them has triggered.
 """
 
 from __future__ import annotations
