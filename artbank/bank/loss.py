@@ -21,17 +21,13 @@ import torch
 from torch import Tensor
 
 from artbank.bank.batches import Batch
+from artbank.bank.call_size import fit_in_memory
 from artbank.bank.trainable_bank import TrainableBank, forward_banks
 from artbank.bank.trainable_lora import TrainableLora
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import copy_to_device
 
-MICRO_BATCH_SIZES = {"cuda": 32}
-"""The most examples in a call of the UNet, by kind of device."""
-
 Trainable = TrainableBank | TrainableLora
-
-_DEFAULT_MICRO_BATCH_SIZE = 8  # on a CPU an example takes 54 ms at 24, 48 ms at 8 and 80 ms at 1
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,8 @@ def backward_losses(
     """Return every bank's mean loss, and add its gradients to the bank's parameters.
 
     Micro-batches go through the UNet one after the other, forward and backward; only the gradients of the prompts are
-    accumulated. So the memory is that of one micro-batch, however many banks there are.
+    accumulated. So the memory is that of one micro-batch, however many banks there are. A micro-batch that does not fit
+    is halved, see `call_size`; then the whole step is computed anew.
 
     Args:
         base: The frozen model.
@@ -103,13 +100,25 @@ def backward_losses(
 
     Returns:
         [S] float32 on the model's device, not synchronised.
+
+    Raises:
+        TrainingError: Not even one example fits in the device's memory.
     """
     if loras := _find_loras(banks):
-        return torch.cat([_backward_lora(bank, batch, gamma) for bank, batch in zip(loras, batches, strict=True)])
+        return torch.cat([_fit_lora(bank, batch, gamma) for bank, batch in zip(loras, batches, strict=True)])
+    return fit_in_memory(
+        base, lambda size: _backward_tokens(base, banks, batches, gamma, size), lambda: _drop_gradients(banks)
+    )
+
+
+def _backward_tokens(
+    base: BaseModel, banks: Sequence[Trainable], batches: Sequence[Batch], gamma: float | None, size: int
+) -> Tensor:
+    """Do what `backward_losses` does for token banks, in micro-batches of at most `size` examples."""
     encoded, rows = _encode_prompts(base, _forward(banks), batches)
     prompts = encoded.detach().float().requires_grad_()  # float32, because the gradients of many examples add up in it
     losses = []
-    for micro_batch in _split(base, batches, rows):
+    for micro_batch in _split(base, batches, rows, size):
         loss = _example_losses(base, micro_batch, prompts, gamma)
         (loss * micro_batch.weights).sum().backward()
         losses.append(loss.detach())
@@ -124,6 +133,9 @@ def validation_losses(base: BaseModel, banks: Sequence[Trainable], batches: Sequ
 
     It is the geometric mean over the noise levels of the mean loss at each level, and unweighted. So every level counts
     alike; in a plain mean the losses at little noise, which are the largest, would count most.
+
+    Raises:
+        TrainingError: Not even one example fits in the device's memory.
     """
     if loras := _find_loras(banks):
         parts = [
@@ -135,16 +147,31 @@ def validation_losses(base: BaseModel, banks: Sequence[Trainable], batches: Sequ
 
 def _validation_losses(base: BaseModel, vectors: Tensor, batches: Sequence[Batch]) -> Tensor:
     prompts, rows = _encode_prompts(base, vectors, batches)
-    losses = [_example_losses(base, micro_batch, prompts, None) for micro_batch in _split(base, batches, rows)]
+
+    def compute(size: int) -> list[Tensor]:
+        return [_example_losses(base, part, prompts, None) for part in _split(base, batches, rows, size)]
+
+    losses = fit_in_memory(base, compute, lambda: None)
     return torch.stack([_geometric_mean(own, batch.timesteps) for own, batch in _of_each_bank(losses, batches)])
 
 
-def _backward_lora(bank: TrainableLora, batch: Batch, gamma: float | None) -> Tensor:
+def _fit_lora(bank: TrainableLora, batch: Batch, gamma: float | None) -> Tensor:
     """Return the mean loss of one bank of kind lora, [1], and add its gradients to the bank's parameters."""
+    return fit_in_memory(
+        bank.model, lambda size: _backward_lora(bank, batch, gamma, size), lambda: _drop_gradients([bank])
+    )
+
+
+def _drop_gradients(banks: Sequence[Trainable]) -> None:
+    for bank in banks:
+        bank.zero_grad(set_to_none=True)
+
+
+def _backward_lora(bank: TrainableLora, batch: Batch, gamma: float | None, size: int) -> Tensor:
     with torch.no_grad():
         prompts, rows = _encode_prompts(bank.model, bank.word[None], [batch])
     losses = []
-    for micro_batch in _split(bank.model, [batch], rows):
+    for micro_batch in _split(bank.model, [batch], rows, size):
         loss = _example_losses(bank.model, micro_batch, prompts, gamma)
         (loss * micro_batch.weights).sum().backward()
         losses.append(loss.detach())
@@ -179,14 +206,13 @@ def _encode_prompts(base: BaseModel, vectors: Tensor, batches: Sequence[Batch]) 
     return base.encode_prompts(texts, vectors, owners), torch.tensor(rows)
 
 
-def _split(base: BaseModel, batches: Sequence[Batch], rows: Tensor) -> Iterator[_MicroBatch]:
-    """Split the examples of all banks into as few micro-batches of nearly equal size as the device allows.
+def _split(base: BaseModel, batches: Sequence[Batch], rows: Tensor, size: int) -> Iterator[_MicroBatch]:
+    """Split the examples of all banks into as few micro-batches of nearly equal size, at most `size`, as possible.
 
     A compiled model is compiled anew for each size. So its sizes are powers of two at most, and the last micro-batch
     is padded with the last example.
     """
     total = len(rows)
-    size = min(MICRO_BATCH_SIZES.get(base.device.type, _DEFAULT_MICRO_BATCH_SIZE), base.family.micro_batch)
     if base.is_compiled:
         size = min(size, 1 << (total - 1).bit_length())
     count = -(-total // size)

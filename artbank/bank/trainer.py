@@ -15,13 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 
-import torch
-from torch import Tensor
-
 from artbank.bank.checkpoint import CheckpointIO, TrainResult
 from artbank.bank.loss import Trainable, backward_losses, validation_losses
 from artbank.bank.train_state import TrainState
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.tensors import start_reading
 from artbank.errors import StopRequested, TrainingError
 from artbank.runtime.stages import record_stop
 from artbank.runtime.telemetry import count_steps
@@ -57,8 +55,8 @@ def train(
         is_lost: Asked before every step, by bank id, whether another process has taken over a bank.
 
     Returns:
-        The result of each bank, or an error if its loss was not finite, its checkpoint was damaged, or another process
-        took it over.
+        The result of each bank, or an error if its loss was not finite, its checkpoint was damaged, another process
+        took it over, or the device's memory is too small for a single example.
 
     Raises:
         OSError: The store failed.
@@ -157,12 +155,18 @@ class Trainer:
             return
         batches = [run.state.draw_batch() for run in runs]
         gamma = runs[0].state.recipe.min_snr_gamma
-        losses = backward_losses(*_of_model(runs), batches, gamma)
+        try:
+            losses = backward_losses(*_of_model(runs), batches, gamma)
+        except TrainingError as error:  # of no bank by itself: the device's memory is too small
+            self.flush_losses()
+            for run in runs:
+                run.stop(error)
+            return
         for run in runs:
             run.state.optimizer_step()
         count_steps(len(runs))
         previous = self._pending
-        self._pending = _PendingLosses(runs, _fetch(losses))
+        self._pending = _PendingLosses(runs, start_reading(losses))
         self._record_losses(previous)
         if any(self._is_due(run) for run in self.active):
             self.flush_losses()
@@ -230,10 +234,16 @@ class Trainer:
 
     def _validate(self, runs: Sequence[_Run]) -> None:
         """Validate several banks with the same forward passes."""
-        if runs:
+        if not runs:
+            return
+        try:
             losses = validation_losses(*_of_model(runs), [run.state.validation_batch for run in runs])
-            for run, loss in zip(runs, losses.tolist(), strict=True):
-                run.state.record_validation(loss)
+        except TrainingError as error:
+            for run in runs:
+                run.stop(error)
+            return
+        for run, loss in zip(runs, losses.tolist(), strict=True):
+            run.state.record_validation(loss)
 
     def _finish(self, runs: Sequence[_Run]) -> None:
         for run in runs:
@@ -281,18 +291,3 @@ def _guard(run: _Run) -> Iterator[None]:
 
 def _of_model(runs: Sequence[_Run]) -> tuple[BaseModel, list[Trainable]]:
     return runs[0].state.base, [run.state.bank for run in runs]
-
-
-def _fetch(losses: Tensor) -> Callable[[], list[float]]:
-    """Start to copy losses [S] from their device; the returned function waits for the copy."""
-    if losses.device.type != "cuda":
-        return losses.tolist
-    copy = torch.empty(losses.shape, pin_memory=True)
-    copy.copy_(losses, non_blocking=True)
-    arrived = torch.cuda.current_stream(losses.device).record_event()
-
-    def wait() -> list[float]:
-        arrived.synchronize()
-        return copy.tolist()
-
-    return wait

@@ -7,7 +7,7 @@ Shape legend: B pictures of one size; uint8 [B, H, W, 3] on the host, uint8 [B, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -42,3 +42,18 @@ def download(pictures: Tensor) -> np.ndarray:
     if rows.device.type != "cuda":
         return rows.cpu().numpy()
     return torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True).copy_(rows).numpy()
+
+
+def start_reading(values: Tensor) -> Callable[[], list[float]]:
+    """Start to copy values [n] from their device; the returned function waits for the copy and returns them."""
+    if values.device.type != "cuda":
+        return values.tolist
+    copy = torch.empty(values.shape, pin_memory=True)
+    copy.copy_(values, non_blocking=True)
+    arrived = torch.cuda.current_stream(values.device).record_event()
+
+    def wait() -> list[float]:
+        arrived.synchronize()
+        return copy.tolist()
+
+    return wait

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from artbank.bank import trainer
+from artbank.bank.call_size import MICRO_BATCH_SIZES
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
-from artbank.bank.loss import MICRO_BATCH_SIZES, backward_losses, diffusion_loss
+from artbank.bank.loss import backward_losses, diffusion_loss
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainable_bank import forward_banks
 from artbank.bank.trainer import train

@@ -1,0 +1,143 @@
+"""A training fits the memory of its device: calls of the UNet are halved until they do, and the bank is the same."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import pytest
+import torch
+from torch import Tensor
+
+from artbank.bank import call_size
+from artbank.bank.checkpoint import TrainResult
+from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.train_state import TrainState
+from artbank.bank.trainer import train
+from artbank.diffusion.base_model import BaseModel
+from artbank.errors import TrainingError
+from artbank.mini.drawing.scenes import draw_scene
+from artbank.recipes import BankRecipe
+from tests.support.bank_training import train_one
+
+RECIPE = BankRecipe(num_tokens=2, max_steps=4, batch_size=6, num_crops=1, resolution_px=32, validate_every=2)
+Place = Literal["forward", "backward", "validation"]
+
+
+@pytest.fixture(scope="module")
+def views(base: BaseModel) -> tuple[LatentDataset, LatentDataset]:
+    pictures = [draw_scene(81_000_000 + i, width_px=48, height_px=40).image for i in range(4)]
+    return encode_dataset(base, pictures[:3], [None] * 3, RECIPE), encode_dataset(base, pictures[3:], [None], RECIPE)
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_size, "_found", WeakKeyDictionary())
+
+
+def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int, place: Place | None = None) -> list[int]:
+    """Let memory run out in calls of the UNet with more examples, at one place or all; returns all calls' sizes."""
+    sizes: list[int] = []
+    predict = BaseModel.predict
+
+    def run_out(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore about it")
+
+    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
+        sizes.append(len(latents))
+        is_validation = not torch.is_grad_enabled()
+        is_too_large = len(latents) > most
+        if is_too_large and (place is None or place == ("validation" if is_validation else "forward")):
+            run_out()
+        predicted = predict(self, latents, timesteps, prompts, **named)
+        if is_too_large and place == "backward" and predicted.requires_grad:
+            predicted.register_hook(run_out)
+        return predicted
+
+    monkeypatch.setattr(BaseModel, "predict", watch)
+    return sizes
+
+
+def assert_same(found: TrainResult, expected: TrainResult) -> None:
+    assert found.history.train == pytest.approx(expected.history.train, rel=1e-5)
+    assert [loss for _, loss in found.history.validation] == pytest.approx(
+        [loss for _, loss in expected.history.validation], rel=1e-5
+    )
+    difference = (found.vectors - expected.vectors).square().mean().sqrt()
+    assert difference < 1e-3 * expected.vectors.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("place", ["forward", "backward", "validation", None])
+def test_a_bank_is_the_same_where_memory_runs_out(
+    base: BaseModel,
+    views: tuple[LatentDataset, LatentDataset],
+    place: Place | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = train_one(TrainState(base, *views, RECIPE, "bank"))
+    sizes = limit_memory(monkeypatch, 2, place)
+    assert_same(train_one(TrainState(base, *views, RECIPE, "bank")), expected)
+    assert max(sizes) > 2, "memory never ran out"
+    assert max(sizes[-9:]) <= 2, "the smaller size was not kept"
+    assert sizes.count(max(sizes)) == 1, "a size that did not fit was tried twice"
+
+
+@pytest.mark.parametrize("place", ["forward", "backward"])
+def test_a_lora_is_the_same_where_memory_runs_out(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPE.model_copy(update={"kind": "lora", "rank": 4})
+
+    def learn() -> dict[str, Tensor]:
+        state = TrainState(base, *views, recipe, "bank")
+        train_one(state)
+        return {name: values.detach().clone() for name, values in state.bank.state_dict().items()}
+
+    expected = learn()
+    sizes = limit_memory(monkeypatch, 2, place)
+    found = learn()
+    assert max(sizes) > 2 and max(sizes[-5:]) <= 2
+    for name, values in expected.items():
+        assert torch.allclose(found[name], values, rtol=1e-3, atol=1e-3 * float(values.abs().max())), name
+
+
+@pytest.mark.parametrize("kind", ["tokens", "lora"])
+def test_nothing_of_a_step_that_broke_off_stays(
+    base: BaseModel,
+    views: tuple[LatentDataset, LatentDataset],
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory runs out in the second call of a step, when the first has left its gradients."""
+    recipe = RECIPE.model_copy(update={"kind": kind, "rank": 4})
+    one, other = (TrainState(base, *views, recipe, "bank") for _ in range(2))
+    train([one])
+    monkeypatch.setitem(call_size.MICRO_BATCH_SIZES, "cpu", 3)
+    calls: list[int] = []
+    predict = BaseModel.predict
+
+    def fail_once(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
+        if torch.is_grad_enabled():
+            calls.append(len(latents))
+            if len(calls) == 2:
+                raise torch.OutOfMemoryError
+        return predict(self, latents, timesteps, prompts, **named)
+
+    monkeypatch.setattr(BaseModel, "predict", fail_once)
+    [found] = train([other])
+    assert isinstance(found, TrainResult) and calls[:4] == [3, 3, 1, 1]
+    assert found.history.train == pytest.approx(one.history.train, rel=1e-5)
+
+
+def test_where_not_one_example_fits_the_training_ends_with_advice(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = limit_memory(monkeypatch, 0)
+    ends = train([TrainState(base, *views, RECIPE, f"bank {number}") for number in range(2)])
+    assert sizes == [8, 4, 2, 1]
+    for end in ends:
+        assert isinstance(end, TrainingError)
+        assert str(end) == (
+            "not even one example fits in the memory of the device (CUDA out of memory. Tried to allocate 2.00 GiB.); "
+            "train with a smaller --resolution-px, or on another device"
+        )
