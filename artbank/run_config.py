@@ -112,7 +112,7 @@ class RunConfig(PlacesConfig):
     device: Device = Field(default="auto", description="auto, cpu, mps, cuda or cuda:N.")
     dtype: Dtype = Field(
         default="auto",
-        description="Precision of the frozen model; auto is bfloat16 on CUDA, else float32.",
+        description="Precision of the frozen model; auto is bfloat16 on CUDA, float16 on older cards, else float32.",
     )
     compiling: Compiling = Field(
         default="auto",

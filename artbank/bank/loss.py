@@ -29,6 +29,8 @@ from artbank.diffusion.tensors import copy_to_device
 
 Trainable = TrainableBank | TrainableLora
 
+_FLOAT16_SCALE = 256.0  # of the loss: most of a prompt's gradients would be 0, or nearly, in float16
+
 
 @dataclass(frozen=True)
 class _MicroBatch:
@@ -120,10 +122,11 @@ def _backward_tokens(
     losses = []
     for micro_batch in _split(base, batches, rows, size):
         loss = _example_losses(base, micro_batch, prompts, gamma)
-        (loss * micro_batch.weights).sum().backward()
+        _backward(base, loss, micro_batch)
         losses.append(loss.detach())
     assert prompts.grad is not None
     encoded.backward(prompts.grad.to(encoded.dtype))
+    _unscale(base, banks)
     return _mean_losses(losses, batches)
 
 
@@ -173,9 +176,26 @@ def _backward_lora(bank: TrainableLora, batch: Batch, gamma: float | None, size:
     losses = []
     for micro_batch in _split(bank.model, [batch], rows, size):
         loss = _example_losses(bank.model, micro_batch, prompts, gamma)
-        (loss * micro_batch.weights).sum().backward()
+        _backward(bank.model, loss, micro_batch)
         losses.append(loss.detach())
+    _unscale(bank.model, [bank])
     return _mean_losses(losses, [batch])
+
+
+def _backward(base: BaseModel, loss: Tensor, micro_batch: _MicroBatch) -> None:
+    """Send the losses of examples back; in float16 all gradients are `_FLOAT16_SCALE` times as large."""
+    total = (loss * micro_batch.weights).sum()
+    (total * _FLOAT16_SCALE if base.dtype == torch.float16 else total).backward()
+
+
+def _unscale(base: BaseModel, banks: Sequence[Trainable]) -> None:
+    """Give the gradients of banks, which are float32, their own size."""
+    if base.dtype != torch.float16:
+        return
+    for bank in banks:
+        for parameter in bank.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= _FLOAT16_SCALE
 
 
 def _find_loras(banks: Sequence[Trainable]) -> list[TrainableLora]:

@@ -1,0 +1,29 @@
+"""The precision that a run gets by itself."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from artbank.diffusion.devices import pick_dtype
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_card_without_bfloat16_in_hardware_computes_in_float16(
+    has_bfloat16: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_supported(including_emulation: bool = True) -> bool:
+        return including_emulation or has_bfloat16
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    assert pick_dtype("auto", CUDA) == expected
+    assert pick_dtype("float32", CUDA) == torch.float32
+
+
+def test_other_devices_compute_in_float32() -> None:
+    assert pick_dtype("auto", torch.device("cpu")) == torch.float32
