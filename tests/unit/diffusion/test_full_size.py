@@ -63,7 +63,7 @@ class _Launches(TorchDispatchMode):
 def denoiser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Denoiser:
     monkeypatch.setattr(functional, "scaled_dot_product_attention", _OneAttention.apply)
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**MODELS[request.param])
+        unet: Any = UNet2DConditionModel(**MODELS[request.param])
         return Denoiser(unet.to(torch.bfloat16).requires_grad_(False).eval())
 
 
