@@ -33,6 +33,7 @@ def quiet_prefect(home: Path | None = None) -> None:
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     settings = {
         "PREFECT_LOGGING_EXTRA_LOGGERS": "artbank",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # never pickles
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_LOGGING_LEVEL": level,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
