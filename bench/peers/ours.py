@@ -236,11 +236,14 @@ class Run:
 
 
 def archive_run(kit: Kit, name: str, recipe: StylizeRecipe, *, batch: int, count: int) -> Contender:
-    """Return a run from files to files, `count` photos a unit; each photo and each picture is scored."""
+    """Return a run from files to files, `count` photos a unit.
+
+    Each photo, each picture, and each photo in the collection's colours is scored.
+    """
     run = Run(kit, name, recipe, batch=batch, count=count)
     base = run.resources.drawing.stylizer.base
     expected = expect(run.resources.drawing.stylizer.base, recipe, batch)
-    expected = Expected(**{**vars(expected), "clip": 2})
+    expected = Expected(**{**vars(expected), "clip": 3})
     clip = run.resources.drawing.scorer._clip.vision_model  # the only network without a public name
     watched = {**watch(base), "clip": clip}
     return Contender(name, run.work, watched, expected, batch)

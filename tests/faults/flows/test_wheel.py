@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from artbank.catalog.catalog import Catalog
 from artbank.store.objects import Store
+from artbank_cli import server_process
 from tests.support.flow_runs import read_run
 from tests.support.small_inputs import TRAIN, add_collection, training
 from tests.support.wheel import build_wheel, call_installed, make_user_project, unpack
@@ -26,14 +29,28 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpack(build_wheel(folder), folder / "installed")
 
 
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[str]:
+    """The API of a server without anything on it; the one of other tests may have work pools of the same names."""
+    env = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_UI_ENABLED": "0"}
+    command = [sys.executable, "-P", server_process.__file__]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        port = process.stdout.readline().strip()
+        assert port.isdecimal(), "the server did not start"
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+            yield f"http://127.0.0.1:{port}/api"
+        process.stdin.close()  # so it ends
+
+
 def test_a_wheel_deploys_and_a_worker_trains_in_the_folder_of_a_project_with_flows_of_its_own(
-    prefect_server: str, installed: Path, tmp_path: Path
+    own_server: str, installed: Path, tmp_path: Path
 ) -> None:
     project = make_user_project(tmp_path / "project")
     add_collection(Store.open(str(project / "gallery")), "novak", count=3)
     (project / "artbank.toml").write_text('gallery = "gallery"\nstore = "store"\n')
     done = call_installed(
-        installed, project, "-P", "-c", _COMMAND, "deploy", "--only", "training", PREFECT_API_URL=prefect_server
+        installed, project, "-P", "-c", _COMMAND, "deploy", "--only", "training", PREFECT_API_URL=own_server
     )
     assert done.returncode == 0, done.stdout + done.stderr
     with get_client(sync_client=True) as client:
@@ -45,7 +62,7 @@ def test_a_wheel_deploys_and_a_worker_trains_in_the_folder_of_a_project_with_flo
             found.id, parameters={"config": config.model_dump(mode="json")}, job_variables={}
         )
     worker = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", "gpu", "--run-once"]
-    env = os.environ | {"PYTHONPATH": str(installed), "PREFECT_API_URL": prefect_server}
+    env = os.environ | {"PYTHONPATH": str(installed), "PREFECT_API_URL": own_server}
     ended = subprocess.run(worker, cwd=project, env=env, capture_output=True, text=True)
     state = read_run(run.id).state
     assert state and state.is_completed(), f"{state}\n{ended.stdout}{ended.stderr}"
