@@ -15,7 +15,7 @@ from artbank_cli.options import StoreOption
 from artbank_cli.place_options import GalleryOption, OutputOption, PhotosOption
 
 _KINDS = ("process", "docker", "kubernetes")
-_STORIES = ("training", "stylizing")
+_PARTS = ("training", "stylizing")
 
 
 def deploy(
@@ -70,7 +70,7 @@ def deploy(
     `prefect worker start --pool gpu --limit 1` for each GPU.
     """
     _check_choices("--pools", [pools], _KINDS)
-    _check_choices("--only", only or [], _STORIES)
+    _check_choices("--only", only or [], _PARTS)
     require_extra("prefect", "prefect", "artbank deploy")
     quiet_prefect()
     from artbank_cli.deployment.deploy import make_deployment

@@ -135,7 +135,12 @@ def _try_each(
                 f"the hub asks for consent to the licence of {name!r}; give it at https://huggingface.co/{name} "
                 "and set HF_TOKEN"
             ) from error
-        except (RepositoryNotFoundError, RevisionNotFoundError):
+        except RevisionNotFoundError as error:  # the model is there, so no mirror takes its place
+            raise BaseModelError(
+                f"the hub has no {model.title} {name!r} at revision {model.revision or 'main'}; correct the id or the "
+                "revision"
+            ) from error
+        except RepositoryNotFoundError:
             continue
         except (LocalEntryNotFoundError, HfHubHTTPError) as error:
             raise BaseModelError(

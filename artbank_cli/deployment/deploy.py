@@ -39,14 +39,14 @@ class Deployment:
     Attributes:
         pools: Kind of the work pools: process, docker or kubernetes.
         variables: Variables of the environment that the files refer to, such as ARTBANK_STORE.
-        stories: `training`, `stylizing`, or both.
+        parts: `training`, `stylizing`, or both.
         gpus: Concurrent flow runs of the pool `gpu`; None leaves the limit as it is, or sets 1.
         notify: Address of the webhook for alarms.
     """
 
     pools: str
     variables: Mapping[str, str]
-    stories: Sequence[str] = field(default_factory=lambda: list(DEPLOYMENTS))
+    parts: Sequence[str] = field(default_factory=lambda: list(DEPLOYMENTS))
     gpus: int | None = None
     notify: str | None = None
 
@@ -56,7 +56,7 @@ class Deployment:
         Raises:
             ConfigError: One is missing; names its variable.
         """
-        needed = dict.fromkeys(name for story in self.stories for name in NEEDED[story])
+        needed = dict.fromkeys(name for part in self.parts for name in NEEDED[part])
         missing = [name for name in needed if not self.variables.get(name)]
         if missing:
             alone = "" if set(missing) & set(NEEDED["training"]) else ", or add --only training"
@@ -91,26 +91,26 @@ class Deployment:
         """Run Prefect's own command; `-P` keeps modules of the current folder from being imported."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "prefect.yaml"
-            path.write_text(yaml.safe_dump(read_prefect_file(self.variables, self.stories), sort_keys=False))
+            path.write_text(yaml.safe_dump(read_prefect_file(self.variables, self.parts), sort_keys=False))
             words = ["--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
             command = [sys.executable, "-P", "-m", "prefect", *words]
             return subprocess.run(command, env={**os.environ, **self.variables}).returncode
 
 
 def make_deployment(
-    pools: str, given: Mapping[str, str], stories: Sequence[str], gpus: int | None, notify: str | None
+    pools: str, given: Mapping[str, str], parts: Sequence[str], gpus: int | None, notify: str | None
 ) -> Deployment:
     """Return a deployment with all variables filled in.
 
     Args:
         pools: Kind of the work pools.
         given: Variables of the environment.
-        stories: `training`, `stylizing`, or both; empty for both.
+        parts: `training`, `stylizing`, or both; empty for both.
         gpus: Limit of the pool `gpu`.
         notify: Address of the webhook.
     """
     variables = fill_variables(given, pools)
-    chosen = list(dict.fromkeys(stories)) or list(DEPLOYMENTS)
+    chosen = list(dict.fromkeys(parts)) or list(DEPLOYMENTS)
     return Deployment(pools, variables, chosen, gpus, notify)
 
 

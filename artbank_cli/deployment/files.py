@@ -16,9 +16,9 @@ KINDS = ("process", "docker", "kubernetes")
 PLACES = ("ARTBANK_GALLERY", "ARTBANK_STORE", "ARTBANK_PHOTOS", "ARTBANK_OUTPUT", "ARTBANK_STYLE")
 POOLS = ("artbank", "gpu")
 DEPLOYMENTS = {"training": ("train-banks", "watch-gallery"), "stylizing": ("stylize-archive", "gpu")}
-"""The deployments of each story. Training alone needs no photos, output or style."""
+"""The deployments of each part of the work. Training alone needs no photos, output or style."""
 NEEDED = {"training": PLACES[:2], "stylizing": PLACES[1:]}
-"""The variables that a story cannot do without."""
+"""The variables that a part cannot do without."""
 _VARIABLE = re.compile(r"\{\{ \$(\w+) \}\}")  # as in Prefect's own file
 
 
@@ -48,14 +48,14 @@ def read_templates(kind: str, variables: Mapping[str, str]) -> dict[str, dict[st
     return yaml.safe_load(_VARIABLE.sub(lambda found: variables[found[1]], path.read_text()))
 
 
-def read_prefect_file(variables: Mapping[str, str], stories: Iterable[str]) -> dict[str, Any]:
-    """Return `prefect.yaml` with the deployments of some stories, for Prefect's own command.
+def read_prefect_file(variables: Mapping[str, str], parts: Iterable[str]) -> dict[str, Any]:
+    """Return `prefect.yaml` with the deployments of some parts, for Prefect's own command.
 
     Prefect can put a variable into a text alone. So the list of styles, of which ARTBANK_STYLE may name several between
     commas, and the schedule of ARTBANK_STYLIZE_CRON are filled in here.
     """
     content = yaml.safe_load((FOLDER / "prefect.yaml").read_text())
-    wanted = {name for story in stories for name in DEPLOYMENTS[story]}
+    wanted = {name for part in parts for name in DEPLOYMENTS[part]}
     content["deployments"] = [entry for entry in content["deployments"] if entry["name"] in wanted]
     for entry in content["deployments"]:
         if entry["name"] == "stylize-archive":

