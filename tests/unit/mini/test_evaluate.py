@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from artbank.mini.pretraining.trials import draw_pairs, held_out_seeds, write_pr
 
 @pytest.fixture(scope="module")
 def evaluation(weights: Path) -> Evaluation:
-    return Evaluation(weights, REDUCED)
+    return Evaluation(weights, replace(REDUCED, prompts=8))
 
 
 def test_the_autoencoder_reconstructs_rendered_pictures(evaluation: Evaluation) -> None:
