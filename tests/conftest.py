@@ -34,7 +34,7 @@ os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = "artbank"  # as a deployment has i
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
-pytest_plugins = ["tests.support.model_fixtures", "tests.support.flow_fixtures"]
+pytest_plugins = ["tests.support.model_fixtures", "tests.support.flow_fixtures", "tests.support.quick_samples"]
 settings.register_profile("artbank", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no clocks
 settings.load_profile("artbank")
 
