@@ -1,4 +1,4 @@
-"""Trainings of tests draw the samples of their banks in a few evaluations: most of a small training's time is theirs."""
+"""Trainings of tests draw the samples of their banks in one evaluation: most of a small training is spent on them."""
 
 from __future__ import annotations
 
