@@ -106,6 +106,8 @@ def test_a_worker_is_given_a_shard_when_it_is_free_and_not_before(
     assert 1 <= max(held) <= 2  # Dask sends two of a kind before it sees that there are many
 
 
+# The harder case is above, a worker that is killed; `tests/unit/archive/test_shard.py` gives a shard back.
+@pytest.mark.slow
 def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
     trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:

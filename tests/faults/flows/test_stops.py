@@ -66,6 +66,8 @@ def test_a_stop_of_all_processes_gives_the_shard_back_and_the_next_run_completes
     check_whole(output.uri, undisturbed)
 
 
+# Such stores are rare; `tests/unit/archive/test_photo_reader.py` stops a wait for photos.
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_a_store_that_drips(
     trained: Any,
     photos: str,
@@ -86,7 +88,9 @@ def test_a_stop_does_not_wait_for_a_store_that_drips(
     assert all(mark.is_given_back for mark in attempts.find_unfinished(output).values())
 
 
-@pytest.mark.parametrize("runner", [pytest.param("threads", marks=pytest.mark.slow), "dask"])
+# Both runners stop in the same way as with photos, which the test above runs.
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["threads", "dask"])
 def test_a_stop_of_all_processes_ends_a_training_and_gives_its_collection_back(
     trained: Any, prefect_server: str, tmp_path: Path, runner: str
 ) -> None:
