@@ -9,15 +9,19 @@ import pytest
 
 from artbank.recipes import StylizeRecipe
 
+TRAINING = ("tests/flows", "tests/cli", "tests/faults", "tests/unit/api", "tests/unit/archive", "tests/unit/gallery")
 QUICK = StylizeRecipe(steps=2, strength=0.5, guidance=1.0)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_samples() -> Iterator[Any]:
+def quick_samples(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Draws samples and milestones in one evaluation and without a warm-up; gives the method that draws them in full.
 
-    Processes that a test starts draw in full.
+    Processes that a test starts draw in full. Where no test of a folder that trains is run, nothing is imported.
     """
+    if not any(item.nodeid.startswith(TRAINING) for item in request.session.items):
+        yield None
+        return
     from artbank.gallery.samples import SampleDrawer
 
     draw = SampleDrawer.draw_samples
