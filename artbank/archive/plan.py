@@ -24,7 +24,7 @@ from artbank.diffusion.lora_files import fetch_loras
 from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.lora_specs import MergedLora
-from artbank.recipes import count_evaluations
+from artbank.recipe_costs import count_evaluations
 from artbank.report.costs import forecast_markdown
 from artbank.results import attempts, known_parts, layout, ledger, pending
 from artbank.results.attempts import Mark

@@ -18,7 +18,8 @@ from artbank.bank.lora_bank import AnyBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.framing import Photo
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.recipes import StylizeRecipe, count_evaluations
+from artbank.recipe_costs import count_evaluations
+from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import Scores, score
 from artbank.scoring.spread import ScoreBounds, Spread, summarize

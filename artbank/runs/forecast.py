@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.recipe_costs import count_evaluations
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
 from artbank.runs.outcome import Pace
 
