@@ -1,0 +1,202 @@
+"""Measure what recipes with `reuse` cost, and how far their pictures are from those without it.
+
+    python -m bench.reuse --photos FOLDER --galleries FOLDER --collections hiroshige van_gogh Ferrante
+
+The photos are every second one of `--photos` and as many drawn ones as `--number` leaves; `--first 1` takes others, for
+trying settings out. The collections and their banks are those of `bench.compare_recipes`. Recipes take turns with every
+batch of photos, so that a busy machine slows all of them alike. The table has, for each recipe:
+
+    evaluations   of the UNet for one picture, and how many of them reuse features
+    CPU           seconds of the processor, relative to the same recipe without `reuse`
+    SSIM          similarity of lumas to the picture of the same recipe without `reuse`
+    style gain, CLIP gain    see `bench.compare_recipes`; behind each, its share of the gain without `reuse`
+    of exact      the CLIP gain as a share of that of preset `exact`
+
+Means are over photos and collections. A sheet of the first photos of each collection is saved in `--out`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from artbank.bank.lora_bank import AnyBank
+from artbank.diffusion.base_model import BaseModel
+from artbank.images.framing import Photo
+from artbank.images.similarity import ssim_luma
+from artbank.mini.drawing.scenes import draw_scene
+from artbank.mini.pretraining.sheets import draw_grid
+from artbank.recipe_costs import count_cached_evaluations, count_evaluations
+from artbank.recipes import BankRecipe, StylizeRecipe
+from artbank.scoring.clip import Scorer
+from artbank.scoring.style_reference import StyleReference, measure_reference
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
+from bench.compare_recipes import open_bank
+from bench.galleries import open_collections, read_photos, split
+from bench.measuring import Marks, Measuring, StyleJudge
+
+_PHOTO_SEEDS = (90_400_000, 90_500_000)  # of drawn photos that the embedded model never saw, by `--first`
+_BATCH = 8
+_SHOWN_PHOTOS = 6
+
+RECIPES: dict[str, tuple[str, int]] = {
+    "exact": ("exact", 1),
+    "exact, reuse 5": ("exact", 5),
+    "balanced": ("balanced", 1),
+    "balanced, reuse 2": ("balanced", 2),
+    "fast": ("fast", 1),
+    "fast, reuse 2": ("fast", 2),
+}
+"""Preset and `reuse` of each row; a preset without reuse comes before those with it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe on one collection.
+
+    Attributes:
+        marks: Of its pictures.
+        cpu_seconds: Of all photos.
+        ssim: Mean similarity to the pictures without `reuse`.
+    """
+
+    marks: Marks
+    cpu_seconds: float
+    ssim: float
+
+
+def main() -> None:
+    """Draw the photos by all recipes in turn, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
+    parser.add_argument("--collections", nargs="+", metavar="NAME", help="all by default")
+    parser.add_argument("--first", type=int, default=0, choices=(0, 1), help="of the photos, by file name")
+    parser.add_argument("--number", type=int, default=56, help="of photos")
+    parser.add_argument("--side", type=int, default=128, help="working size, px")
+    parser.add_argument("--out", type=Path, default=Path("build/recipes"), help="receives banks and sheets of pictures")
+    options = parser.parse_args()
+    photos = gather_photos(options.photos, options.first, options.number, options.side)
+    base = BaseModel.load()
+    measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
+    table: dict[str, list[Row]] = {name: [] for name in RECIPES}
+    for name, artworks in open_collections(options.galleries).items():
+        if options.collections and name not in options.collections:
+            continue
+        learned, held_out = split(artworks)
+        reference = measure_reference(measuring.scorer, name, learned, held_out)
+        bank = open_bank(options.out, base, name, learned, held_out, BankRecipe())
+        drawn, seconds = draw_in_turn(base, bank, reference, photos, options.side)
+        for recipe, row in measure(measuring, held_out, reference, drawn, seconds).items():
+            table[recipe].append(row)
+            print(name, recipe, json.dumps(asdict(row)), flush=True)
+        save_sheet(options.out / f"reuse-{name}-{options.first}.png", photos, drawn, name)
+    print(f"{len(photos)} photos, {len(table['exact'])} collections")
+    print(make_table(table))
+
+
+def gather_photos(folder: Path, first: int, number: int, side_px: int) -> dict[str, np.ndarray]:
+    """Return every second photo of a folder, and drawn photos up to a number, each [side, side, 3], by name."""
+    photos = dict(list(read_photos(folder, side_px).items())[first::2][:number])
+    for seed in range(_PHOTO_SEEDS[first], _PHOTO_SEEDS[first] + number - len(photos)):
+        photos[f"drawn {seed}"] = draw_scene(seed, width_px=side_px, height_px=side_px).image
+    return photos
+
+
+def draw_in_turn(
+    base: BaseModel, bank: AnyBank, reference: StyleReference, photos: Mapping[str, np.ndarray], side_px: int
+) -> tuple[dict[str, list[np.ndarray]], dict[str, float]]:
+    """Return the pictures of each recipe, in the order of the photos, and its CPU seconds."""
+    style = Style(reference.collection, ((bank, 1.0),), reference.palette)
+    stylizers = {name: Stylizer(base, [style], _read(name, side_px)) for name in RECIPES}
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in RECIPES}
+    seconds = dict.fromkeys(RECIPES, 0.0)
+    any_stylizer = next(iter(stylizers.values()))
+    prepared = [any_stylizer.prepare(key, photo) for key, photo in photos.items()]
+    for turn, start in enumerate(range(0, len(prepared), _BATCH)):
+        batch = prepared[start : start + _BATCH]
+        shift = turn % len(RECIPES)
+        for name in [*RECIPES][shift:] + [*RECIPES][:shift]:
+            before = time.process_time()
+            drawn[name] += _draw(stylizers[name], batch)
+            seconds[name] += time.process_time() - before
+    return drawn, seconds
+
+
+def measure(
+    measuring: Measuring,
+    held_out: Sequence[np.ndarray],
+    reference: StyleReference,
+    drawn: Mapping[str, Sequence[np.ndarray]],
+    seconds: Mapping[str, float],
+) -> dict[str, Row]:
+    """Return the rows of one collection."""
+    rows = {}
+    for name, pictures in drawn.items():
+        pairs = zip(pictures, drawn[RECIPES[name][0]], strict=True)
+        ssim = fmean(ssim_luma(*pair) for pair in pairs)
+        rows[name] = Row(measuring.mark(pictures, held_out, reference), seconds[name], ssim)
+    return rows
+
+
+def save_sheet(
+    path: Path, photos: Mapping[str, np.ndarray], drawn: Mapping[str, Sequence[np.ndarray]], note: str
+) -> None:
+    """Save a sheet of some photos, real and drawn: the photo, and its picture by each recipe."""
+    step = max(len(photos) // _SHOWN_PHOTOS, 1)
+    names = list(photos)
+    rows = [
+        (Path(names[place]).stem, [photos[names[place]], *(pictures[place] for pictures in drawn.values())])
+        for place in range(0, len(names), step)
+    ]
+    draw_grid(rows, ("photo", *drawn), 2 * len(next(iter(photos.values()))), note=note).save(path)
+
+
+def make_table(table: Mapping[str, Sequence[Row]]) -> str:
+    """Return the table: a row for each recipe."""
+    lines = [
+        "| recipe | evaluations | of them reuse | CPU | SSIM | style gain | CLIP gain | of exact |",
+        "|---|" + "---:|" * 7,
+    ]
+    for name, rows in table.items():
+        parents = table[RECIPES[name][0]]
+        recipe = _read(name)
+        cost = sum(row.cpu_seconds for row in rows) / sum(row.cpu_seconds for row in parents)
+        gains = [f"{own:.3f} ({own / of:.2f})" for own, of in zip(_gains(rows), _gains(parents), strict=True)]
+        of_exact = _gains(rows)[1] / _gains(table["exact"])[1]
+        cells = (
+            *(f"{count_evaluations(recipe)}", f"{count_cached_evaluations(recipe)}", f"{cost:.2f}"),
+            *(f"{fmean(row.ssim for row in rows):.3f}", *gains, f"{of_exact:.2f}"),
+        )
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _gains(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return the mean style gain and CLIP gain; those that cannot be measured are left out."""
+    style = [row.marks.style for row in rows if row.marks.style is not None]
+    clip = [row.marks.clip for row in rows if row.marks.clip is not None]
+    return fmean(style), fmean(clip)
+
+
+def _read(name: str, side_px: int | None = None) -> StylizeRecipe:
+    preset, reuse = RECIPES[name]
+    return StylizeRecipe.model_validate({"preset": preset, "reuse": reuse, "resolution_px": side_px})
+
+
+def _draw(stylizer: Stylizer, photos: Sequence[Photo]) -> Iterator[np.ndarray]:
+    for one in stylizer.stylize_batch(photos):
+        assert one.rgb is not None, "a photo gave no picture"
+        yield one.rgb
+
+
+if __name__ == "__main__":
+    main()
