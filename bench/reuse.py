@@ -12,7 +12,8 @@ batch of photos, so that a busy machine slows all of them alike. The table has, 
     style gain, CLIP gain    see `bench.compare_recipes`; behind each, its share of the gain without `reuse`
     of exact      the CLIP gain as a share of that of preset `exact`
 
-Means are over photos and collections. A sheet of the first photos of each collection is saved in `--out`.
+Means are over photos and collections. Banks, rows and a sheet of some photos of each collection are kept in `--out`; a
+collection with rows there is not drawn again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -35,6 +36,7 @@ from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.pretraining.sheets import draw_grid
 from artbank.recipe_costs import count_cached_evaluations, count_evaluations
 from artbank.recipes import BankRecipe, StylizeRecipe
+from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import StyleReference, measure_reference
 from artbank.stylization.style import Style
@@ -91,16 +93,33 @@ def main() -> None:
     for name, artworks in open_collections(options.galleries).items():
         if options.collections and name not in options.collections:
             continue
+        for recipe, row in measure_once(measuring, base, name, artworks, options).items():
+            table[recipe].append(row)
+    print(f"{len(photos)} photos, {len(next(iter(table.values())))} collections")
+    print(make_table(table))
+
+
+def measure_once(
+    measuring: Measuring, base: BaseModel, name: str, artworks: Sequence[np.ndarray], options: argparse.Namespace
+) -> dict[str, Row]:
+    """Return the rows of a collection; those that an earlier run measured are read from `--out`."""
+    path = options.out / f"reuse-{name}-{identify(measuring.photos, options.side)}"
+    if not path.with_suffix(".json").exists():
         learned, held_out = split(artworks)
         reference = measure_reference(measuring.scorer, name, learned, held_out)
         bank = open_bank(options.out, base, name, learned, held_out, BankRecipe())
-        drawn, seconds = draw_in_turn(base, bank, reference, photos, options.side)
-        for recipe, row in measure(measuring, held_out, reference, drawn, seconds).items():
-            table[recipe].append(row)
-            print(name, recipe, json.dumps(asdict(row)), flush=True)
-        save_sheet(options.out / f"reuse-{name}-{options.first}.png", photos, drawn, name)
-    print(f"{len(photos)} photos, {len(table['exact'])} collections")
-    print(make_table(table))
+        drawn, seconds = draw_in_turn(base, bank, reference, measuring.photos, options.side)
+        rows = measure(measuring, held_out, reference, drawn, seconds)
+        save_sheet(path.with_suffix(".png"), measuring.photos, drawn, name)
+        path.with_suffix(".json").write_text(json.dumps({recipe: asdict(row) for recipe, row in rows.items()}))
+    saved = json.loads(path.with_suffix(".json").read_text())
+    return {recipe: Row(**{**row, "marks": Marks(**row["marks"])}) for recipe, row in saved.items()}
+
+
+def identify(photos: Iterable[str], side_px: int) -> str:
+    """Return 8 hex digits that differ for other recipes, photos and sizes."""
+    facts = [*photos, *(_read(name, side_px).digest() for name in RECIPES)]
+    return short_hash(json.dumps(facts).encode(), 8)
 
 
 def gather_photos(folder: Path, first: int, number: int, side_px: int) -> dict[str, np.ndarray]:
