@@ -119,8 +119,8 @@ class StylizeRecipe(Recipe):
         ge=1,
         le=16,
         description=(
-            "Every how manyth step runs the whole UNet. The steps between run its first and last block alone, with the "
-            "deep features of the last whole step. 1 runs the whole UNet in all steps; more is faster and less exact."
+            "Run the whole UNet in every N-th step only; the steps between run its first and last block, with the deep "
+            "features of the last whole step. 1 runs it whole in all steps; more is faster and less exact."
         ),
     )
     structure: float = Field(
