@@ -12,8 +12,8 @@ batch of photos, so that a busy machine slows all of them alike. The table has, 
     style gain, CLIP gain    see `bench.compare_recipes`; behind each, its share of the gain without `reuse`
     of exact      the CLIP gain as a share of that of preset `exact`
 
-Means are over photos and collections. Banks, rows and a sheet of some photos of each collection are kept in `--out`; a
-collection with rows there is not drawn again.
+Means are over photos and collections. Banks, the pictures of each batch and a sheet of some photos are kept in
+`--out`; a batch that is there is not drawn again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -93,33 +93,22 @@ def main() -> None:
     for name, artworks in open_collections(options.galleries).items():
         if options.collections and name not in options.collections:
             continue
-        for recipe, row in measure_once(measuring, base, name, artworks, options).items():
+        for recipe, row in measure_collection(measuring, base, name, artworks, options).items():
             table[recipe].append(row)
     print(f"{len(photos)} photos, {len(next(iter(table.values())))} collections")
     print(make_table(table))
 
 
-def measure_once(
+def measure_collection(
     measuring: Measuring, base: BaseModel, name: str, artworks: Sequence[np.ndarray], options: argparse.Namespace
 ) -> dict[str, Row]:
-    """Return the rows of a collection; those that an earlier run measured are read from `--out`."""
-    path = options.out / f"reuse-{name}-{identify(measuring.photos, options.side)}"
-    if not path.with_suffix(".json").exists():
-        learned, held_out = split(artworks)
-        reference = measure_reference(measuring.scorer, name, learned, held_out)
-        bank = open_bank(options.out, base, name, learned, held_out, BankRecipe())
-        drawn, seconds = draw_in_turn(base, bank, reference, measuring.photos, options.side)
-        rows = measure(measuring, held_out, reference, drawn, seconds)
-        save_sheet(path.with_suffix(".png"), measuring.photos, drawn, name)
-        path.with_suffix(".json").write_text(json.dumps({recipe: asdict(row) for recipe, row in rows.items()}))
-    saved = json.loads(path.with_suffix(".json").read_text())
-    return {recipe: Row(**{**row, "marks": Marks(**row["marks"])}) for recipe, row in saved.items()}
-
-
-def identify(photos: Iterable[str], side_px: int) -> str:
-    """Return 8 hex digits that differ for other recipes, photos and sizes."""
-    facts = [*photos, *(_read(name, side_px).digest() for name in RECIPES)]
-    return short_hash(json.dumps(facts).encode(), 8)
+    """Draw the photos in the style of a collection by all recipes, and return their rows."""
+    learned, held_out = split(artworks)
+    reference = measure_reference(measuring.scorer, name, learned, held_out)
+    bank = open_bank(options.out, base, name, learned, held_out, BankRecipe())
+    drawn, seconds = draw_in_turn(base, bank, reference, measuring.photos, options)
+    save_sheet(options.out / f"reuse-{name}.png", measuring.photos, drawn, name)
+    return measure(measuring, held_out, reference, drawn, seconds)
 
 
 def gather_photos(folder: Path, first: int, number: int, side_px: int) -> dict[str, np.ndarray]:
@@ -131,23 +120,45 @@ def gather_photos(folder: Path, first: int, number: int, side_px: int) -> dict[s
 
 
 def draw_in_turn(
-    base: BaseModel, bank: AnyBank, reference: StyleReference, photos: Mapping[str, np.ndarray], side_px: int
+    base: BaseModel,
+    bank: AnyBank,
+    reference: StyleReference,
+    photos: Mapping[str, np.ndarray],
+    options: argparse.Namespace,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, float]]:
     """Return the pictures of each recipe, in the order of the photos, and its CPU seconds."""
     style = Style(reference.collection, ((bank, 1.0),), reference.palette)
-    stylizers = {name: Stylizer(base, [style], _read(name, side_px)) for name in RECIPES}
+    stylizers = {name: Stylizer(base, [style], _read(name, options.side)) for name in RECIPES}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in RECIPES}
     seconds = dict.fromkeys(RECIPES, 0.0)
-    any_stylizer = next(iter(stylizers.values()))
-    prepared = [any_stylizer.prepare(key, photo) for key, photo in photos.items()]
-    for turn, start in enumerate(range(0, len(prepared), _BATCH)):
-        batch = prepared[start : start + _BATCH]
-        shift = turn % len(RECIPES)
-        for name in [*RECIPES][shift:] + [*RECIPES][:shift]:
-            before = time.process_time()
-            drawn[name] += _draw(stylizers[name], batch)
-            seconds[name] += time.process_time() - before
+    for turn, start in enumerate(range(0, len(photos), _BATCH)):
+        batch = dict([*photos.items()][start : start + _BATCH])
+        path = options.out / f"reuse-{reference.collection}-{identify(batch, options.side)}.npz"
+        if not path.exists():
+            draw_batch(path, stylizers, batch, turn)
+        with np.load(path) as saved:
+            for name in RECIPES:
+                drawn[name] += list(saved[name])
+                seconds[name] += float(saved[f"{name}, seconds"])
     return drawn, seconds
+
+
+def draw_batch(path: Path, stylizers: Mapping[str, Stylizer], batch: Mapping[str, np.ndarray], turn: int) -> None:
+    """Draw photos by all recipes, each time another one first, and save pictures and CPU seconds."""
+    saved: dict[str, np.ndarray] = {}
+    shift = turn % len(RECIPES)
+    for name in [*RECIPES][shift:] + [*RECIPES][:shift]:
+        photos = [stylizers[name].prepare(key, photo) for key, photo in batch.items()]
+        before = time.process_time()
+        pictures = list(_draw(stylizers[name], photos))
+        saved |= {f"{name}, seconds": np.array(time.process_time() - before), name: np.stack(pictures)}
+    np.savez_compressed(path, **saved)
+
+
+def identify(photos: Iterable[str], side_px: int) -> str:
+    """Return 8 hex digits that differ for other recipes, photos and sizes."""
+    facts = [*photos, *(_read(name, side_px).digest() for name in RECIPES)]
+    return short_hash(json.dumps(facts).encode(), 8)
 
 
 def measure(
