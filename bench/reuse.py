@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
     parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
     parser.add_argument("--collections", nargs="+", metavar="NAME", help="all by default")
+    parser.add_argument("--presets", nargs="+", default=["exact", "balanced", "fast"], help="those of the table")
     parser.add_argument("--first", type=int, default=0, choices=(0, 1), help="of the photos, by file name")
     parser.add_argument("--number", type=int, default=56, help="of photos")
     parser.add_argument("--side", type=int, default=128, help="working size, px")
@@ -89,25 +90,33 @@ def main() -> None:
     photos = gather_photos(options.photos, options.first, options.number, options.side)
     base = BaseModel.load()
     measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
-    table: dict[str, list[Row]] = {name: [] for name in RECIPES}
+    recipes = {name: read_recipe(name, options.side) for name in RECIPES if RECIPES[name][0] in options.presets}
+    table: dict[str, list[Row]] = {name: [] for name in recipes}
     for name, artworks in open_collections(options.galleries).items():
         if options.collections and name not in options.collections:
             continue
-        for recipe, row in measure_collection(measuring, base, name, artworks, options).items():
+        for recipe, row in measure_collection(measuring, base, name, artworks, recipes, options.out).items():
             table[recipe].append(row)
     print(f"{len(photos)} photos, {len(next(iter(table.values())))} collections")
     print(make_table(table))
 
 
 def measure_collection(
-    measuring: Measuring, base: BaseModel, name: str, artworks: Sequence[np.ndarray], options: argparse.Namespace
+    measuring: Measuring,
+    base: BaseModel,
+    name: str,
+    artworks: Sequence[np.ndarray],
+    recipes: Mapping[str, StylizeRecipe],
+    out: Path,
 ) -> dict[str, Row]:
     """Draw the photos in the style of a collection by all recipes, and return their rows."""
     learned, held_out = split(artworks)
     reference = measure_reference(measuring.scorer, name, learned, held_out)
-    bank = open_bank(options.out, base, name, learned, held_out, BankRecipe())
-    drawn, seconds = draw_in_turn(base, bank, reference, measuring.photos, options)
-    save_sheet(options.out / f"reuse-{name}.png", measuring.photos, drawn, name)
+    bank = open_bank(out, base, name, learned, held_out, BankRecipe())
+    style = Style(name, ((bank, 1.0),), reference.palette)
+    stylizers = {key: Stylizer(base, [style], recipe) for key, recipe in recipes.items()}
+    drawn, seconds = draw_in_turn(stylizers, measuring.photos, name, out)
+    save_sheet(out / f"reuse-{name}-{identify(measuring.photos, stylizers)}.png", measuring.photos, drawn, name)
     return measure(measuring, held_out, reference, drawn, seconds)
 
 
@@ -120,24 +129,18 @@ def gather_photos(folder: Path, first: int, number: int, side_px: int) -> dict[s
 
 
 def draw_in_turn(
-    base: BaseModel,
-    bank: AnyBank,
-    reference: StyleReference,
-    photos: Mapping[str, np.ndarray],
-    options: argparse.Namespace,
+    stylizers: Mapping[str, Stylizer], photos: Mapping[str, np.ndarray], collection: str, out: Path
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, float]]:
     """Return the pictures of each recipe, in the order of the photos, and its CPU seconds."""
-    style = Style(reference.collection, ((bank, 1.0),), reference.palette)
-    stylizers = {name: Stylizer(base, [style], _read(name, options.side)) for name in RECIPES}
-    drawn: dict[str, list[np.ndarray]] = {name: [] for name in RECIPES}
-    seconds = dict.fromkeys(RECIPES, 0.0)
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in stylizers}
+    seconds = dict.fromkeys(stylizers, 0.0)
     for turn, start in enumerate(range(0, len(photos), _BATCH)):
         batch = dict([*photos.items()][start : start + _BATCH])
-        path = options.out / f"reuse-{reference.collection}-{identify(batch, options.side)}.npz"
+        path = out / f"reuse-{collection}-{identify(batch, stylizers)}.npz"
         if not path.exists():
             draw_batch(path, stylizers, batch, turn)
         with np.load(path) as saved:
-            for name in RECIPES:
+            for name in stylizers:
                 drawn[name] += list(saved[name])
                 seconds[name] += float(saved[f"{name}, seconds"])
     return drawn, seconds
@@ -146,8 +149,8 @@ def draw_in_turn(
 def draw_batch(path: Path, stylizers: Mapping[str, Stylizer], batch: Mapping[str, np.ndarray], turn: int) -> None:
     """Draw photos by all recipes, each time another one first, and save pictures and CPU seconds."""
     saved: dict[str, np.ndarray] = {}
-    shift = turn % len(RECIPES)
-    for name in [*RECIPES][shift:] + [*RECIPES][:shift]:
+    shift = turn % len(stylizers)
+    for name in [*stylizers][shift:] + [*stylizers][:shift]:
         photos = [stylizers[name].prepare(key, photo) for key, photo in batch.items()]
         before = time.process_time()
         pictures = list(_draw(stylizers[name], photos))
@@ -155,9 +158,9 @@ def draw_batch(path: Path, stylizers: Mapping[str, Stylizer], batch: Mapping[str
     np.savez_compressed(path, **saved)
 
 
-def identify(photos: Iterable[str], side_px: int) -> str:
-    """Return 8 hex digits that differ for other recipes, photos and sizes."""
-    facts = [*photos, *(_read(name, side_px).digest() for name in RECIPES)]
+def identify(photos: Iterable[str], stylizers: Mapping[str, Stylizer]) -> str:
+    """Return 8 hex digits that differ for other photos and recipes."""
+    facts = [*photos, *(stylizer.recipe.digest() for stylizer in stylizers.values())]
     return short_hash(json.dumps(facts).encode(), 8)
 
 
@@ -192,19 +195,20 @@ def save_sheet(
 
 def make_table(table: Mapping[str, Sequence[Row]]) -> str:
     """Return the table: a row for each recipe."""
+    exact = _gains(table["exact"])[1] if "exact" in table else None
     lines = [
         "| recipe | evaluations | of them reuse | CPU | SSIM | style gain | CLIP gain | of exact |",
         "|---|" + "---:|" * 7,
     ]
     for name, rows in table.items():
         parents = table[RECIPES[name][0]]
-        recipe = _read(name)
+        recipe = read_recipe(name)
         cost = sum(row.cpu_seconds for row in rows) / sum(row.cpu_seconds for row in parents)
         gains = [f"{own:.3f} ({own / of:.2f})" for own, of in zip(_gains(rows), _gains(parents), strict=True)]
-        of_exact = _gains(rows)[1] / _gains(table["exact"])[1]
+        of_exact = f"{_gains(rows)[1] / exact:.2f}" if exact else ""
         cells = (
             *(f"{count_evaluations(recipe)}", f"{count_cached_evaluations(recipe)}", f"{cost:.2f}"),
-            *(f"{fmean(row.ssim for row in rows):.3f}", *gains, f"{of_exact:.2f}"),
+            *(f"{fmean(row.ssim for row in rows):.3f}", *gains, of_exact),
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -217,7 +221,8 @@ def _gains(rows: Sequence[Row]) -> tuple[float, float]:
     return fmean(style), fmean(clip)
 
 
-def _read(name: str, side_px: int | None = None) -> StylizeRecipe:
+def read_recipe(name: str, side_px: int | None = None) -> StylizeRecipe:
+    """Return the recipe of a row at a working size, px."""
     preset, reuse = RECIPES[name]
     return StylizeRecipe.model_validate({"preset": preset, "reuse": reuse, "resolution_px": side_px})
 
