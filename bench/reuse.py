@@ -28,7 +28,6 @@ from statistics import fmean
 
 import numpy as np
 
-from artbank.bank.lora_bank import AnyBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.framing import Photo
 from artbank.images.similarity import ssim_luma
