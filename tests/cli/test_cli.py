@@ -190,6 +190,8 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
         "UNet evaluations: 3",
         "shard 1: 1 photo, roll 1/b.png to roll 1/b.png",
     ]
+    reusing = call(*words, *FAST, "--reuse", "2").out.splitlines()
+    assert "UNet evaluations: 6, of which 2 reuse features" in reusing
     file = tmp_path / "parameters.yaml"
     file.write_text(yaml.safe_dump({"config": {"recipe": {"reach_style": 0.5}}}))
     again = "UNet evaluations for pictures that are drawn again: up to 20"
