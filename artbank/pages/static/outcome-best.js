@@ -5,6 +5,7 @@
     const {byId, make, plain, captionOf, score, nameOf, scoreOf, showFirst, limitSize} = artbank;
     const {pictureUrls, photoUrls, photoWords, openViewer} = artbank;
     const MOST = 4;
+    let shown = null;  // which strip is there
     const NONE = "No picture of this style was scored, or there was no room for it in the sample.";
 
     // The first of each style's list, then the second of each, and so on; each time the most extreme first.
@@ -23,12 +24,38 @@
         return all;
     }
 
+    function askedFor() {
+        const [kind, name, style] = ["best-kind", "best-score", "best-style"].map((id) => byId(id).value);
+        const measure = artbank.overview.measures.findIndex(([own]) => own === name);
+        return {measure, all: found(style, measure, kind), key: [kind, name, style].join()};
+    }
+
+    // What the viewer turns over: all of the strip, also those that it has no room for.
+    function deckOf(all) {
+        return {
+            name: "best",
+            total: () => all.length,
+            at: async (place) => all[place] || null,
+            focus: (place) => {
+                const own = byId("best-pairs").querySelectorAll(".pair")[place];
+                if (own) own.focus();
+            },
+        };
+    }
+
+    // Shows the strip that the form asks for, unless it is there.
     function showBest() {
-        const measure = Number(byId("best-score").value);
-        const all = found(byId("best-style").value, measure, byId("best-kind").value);
-        const deck = {total: () => all.length, at: async (place) => all[place] || null};
+        const {measure, all, key} = askedFor();
+        if (key === shown) return;
+        shown = key;
+        const deck = deckOf(all);
         const pairs = all.slice(0, MOST).map((entry, place) => makePair(entry, measure, () => openViewer(deck, place)));
         byId("best-pairs").replaceChildren(...(pairs.length ? pairs : [make("p", {className: "muted"}, NONE)]));
+    }
+
+    function openBestAt(place) {
+        const {all} = askedFor();
+        return all.length ? openViewer(deckOf(all), Math.min(place, all.length - 1), null, {isNew: false}) : null;
     }
 
     function makePair({photo, column}, measure, open) {
@@ -60,5 +87,5 @@
         return holder;
     }
 
-    Object.assign(artbank, {showBest});
+    Object.assign(artbank, {showBest, openBestAt});
 })();
