@@ -50,6 +50,8 @@
         shown = key;
         const deck = deckOf(all);
         const pairs = all.slice(0, MOST).map((entry, place) => makePair(entry, measure, () => openViewer(deck, place)));
+        const isTall = pairs.length > 1 && shapeOf(all[0].photo) < 1;
+        byId("best-pairs").classList.toggle("beside", isTall);
         byId("best-pairs").replaceChildren(...(pairs.length ? pairs : [make("p", {className: "muted"}, NONE)]));
     }
 
@@ -58,13 +60,15 @@
         return all.length ? openViewer(deckOf(all), Math.min(place, all.length - 1), null, {isNew: false}) : null;
     }
 
+    const shapeOf = (photo) => Math.min(Math.max(photo.shape || 1.333, 0.5), 3);
+
     function makePair({photo, column}, measure, open) {
         const style = artbank.overview.styles[column], cell = photo.cells[column];
         const label = `${plain(photo.key)} in the style ${plain(style)}`;
         const picture = image(pictureUrls(photo, cell, style).reverse(), label, "picture not found here");
         const own = image(photoUrls(photo).reverse(), `Photo ${plain(photo.key)}`, photoWords(photo));
         const button = make("button", {type: "button", className: "pair"}, own, picture);
-        button.style.setProperty("--shape", String(Math.min(Math.max(photo.shape || 1.333, 0.5), 3)));
+        button.style.setProperty("--shape", String(shapeOf(photo)));
         button.addEventListener("click", open);
         const told = [
             make("span", {className: "name"}, nameOf(photo.key)),
