@@ -76,7 +76,7 @@ def read_contact_sheet(output: Store, run_id: str) -> bytes | None:
 def _spread(keys: Sequence[str]) -> list[str]:
     """Return some keys, evenly spread."""
     places = np.linspace(0, len(keys) - 1, min(len(keys), _MOST_PHOTOS)).round().astype(int)
-    return [keys[place] for place in places.tolist()]
+    return [keys[int(place)] for place in places]
 
 
 def _name(row: Mapping[str, Any] | None) -> str:
