@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ def _open_bar(unit: str) -> Iterator[Progress]:
         bar.total = total
         bar.update(done - bar.n)
 
-    with tqdm(unit=f" {unit}s", leave=False) as bar, listening(show_stage):
+    room = shutil.get_terminal_size()  # tqdm shows nothing where a terminal has no size, as in some containers
+    with tqdm(unit=f" {unit}s", leave=False, ncols=room.columns - 1, nrows=room.lines) as bar, listening(show_stage):
         yield report
 
 
