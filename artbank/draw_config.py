@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from artbank.control_specs import ControlSpec, read_controls
 from artbank.parameter_groups import STYLIZE_GROUPS
-from artbank.recipes import StylizeRecipe, count_steps
+from artbank.recipe_costs import count_steps
+from artbank.recipes import StylizeRecipe
 from artbank.run_config import RunConfig, Uri
 
 

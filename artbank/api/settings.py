@@ -89,6 +89,7 @@ class StylizeSettings(TypedDict, total=False):
     solver: Solver
     spacing: Spacing
     aligned: bool
+    reuse: int
     structure: float
     keep_structure: float | None
     reach_style: float | None
