@@ -194,6 +194,13 @@ class StylizeConfig(RunConfig):
         min_length=1,
         description="DINOv2 model for the score dino_structure: a folder, a store URI or a hub id; none by default.",
     )
+    texture: bool = Field(
+        default=False,
+        description=(
+            "Also score how much the pictures' strokes, lines and grain are like the artworks', without colours "
+            "(clip_texture): CLIP looks at 8 or more patches of each picture."
+        ),
+    )
     lease_seconds: float = Field(
         default=90.0,
         gt=0,

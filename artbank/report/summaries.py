@@ -19,8 +19,8 @@ from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, Spread, summarize
 from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
-OPTIONAL_MEASURES = ("dino_structure", "csd_style")
-"""Scores of optional models, which most outputs do not have."""
+OPTIONAL_MEASURES = ("dino_structure", "csd_style", "clip_texture")
+"""Optional scores, which most outputs do not have."""
 Bounds = Mapping[str, ScoreBounds]
 """Floor and ceiling of a score by style; missing styles have neither."""
 

@@ -39,6 +39,7 @@ LABELS = {
     "ssim": "Structure kept of the photo",
     "dino_structure": "Structure kept, by a DINOv2",
     "csd_style": "Likeness to the style, by a CSD",
+    "clip_texture": "Likeness to the style’s texture, colours apart",
 }
 """Titles of the scores."""
 _SCRIPTS = (
