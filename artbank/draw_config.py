@@ -44,6 +44,13 @@ class DrawConfig(RunConfig):
         min_length=1,
         description="DINOv2 model for the score dino_structure: a folder, a store URI or a hub id; none by default.",
     )
+    texture: bool = Field(
+        default=False,
+        description=(
+            "Also score how much the pictures' strokes, lines and grain are like the artworks', without colours "
+            "(clip_texture): CLIP looks at 8 or more patches of each picture."
+        ),
+    )
 
     @model_validator(mode="after")
     def _check_controls(self) -> Self:

@@ -47,7 +47,7 @@ STYLIZE_GROUPS: Groups = {
         *("decode_seconds", *_INPUT_LIMITS),
     ),
     "Output": (*("size", "resolution_px", "detail", "format", "quality", "alpha", "mark", "metadata", "public_url"),),
-    "Models": (*_MODELS, "loras", "controls", "depth_model", "structure_model"),
+    "Models": (*_MODELS, "loras", "controls", "depth_model", "structure_model", "texture"),
     "Machine": (*_WORKERS, "batch_size", "shard_size", "shards_per_run", "lease_seconds", "durability"),
     "Alarms": ("alarms", "max_failed_share", "max_gain_drop", "least_photos"),
 }

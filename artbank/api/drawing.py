@@ -61,7 +61,9 @@ class PhotoDrawer:
         controls = load_controls(config.control_specs, config.depth_model, base, is_offline=config.offline)
         structure_model = load_structure_model(config)
         styles = [(style, reference)]
-        self._resources = DrawingResources.load(config, base, styles, config.recipe, structure_model, controls)
+        self._resources = DrawingResources.load(
+            config, base, styles, config.recipe, structure_model, controls, with_texture=config.texture
+        )
 
     def draw(
         self, photos: Sequence[NamedPhoto], batch_size: int | None = None, progress: Progress | None = None

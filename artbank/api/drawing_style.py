@@ -86,7 +86,8 @@ class DrawingStyle(ABC):
                 error, False nothing; by default there is a bar at a terminal and in a notebook.
             settings: Those of `StylizeRecipe` (preset, strength, seed, candidates, photo_captions and so on);
                 `control` and `lora`, each one text or several, as `--control` and `--lora` of `artbank stylize`;
-                `depth_model` and `structure_model`, each a folder, store URI or hub id.
+                `depth_model` and `structure_model`, each a folder, store URI or hub id; `texture`, to score
+                `clip_texture`.
 
         Returns:
             One picture for one photo. For a list, one for each photo in order; those that could not be drawn have an

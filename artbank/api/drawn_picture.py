@@ -38,7 +38,8 @@ class DrawnPicture:
         scores: CLIP scores -1..1, `ssim` and flags, as in the rows of an output; None if it was not drawn.
         gain: Position of `clip_style` between the photo (0) and held-out artworks (1); None if it cannot be measured.
         gain_beyond_colours: The same with the photo in the collection's colours at 0: what is more than recolouring.
-        more_scores: `dino_structure` and `csd_style`, as far as there was a model for them; None if it was not drawn.
+        more_scores: `dino_structure`, `csd_style` and `clip_texture`, as far as they were asked for; None if it was not
+            drawn.
         candidates: The mean of style and content score of each candidate, if there were several.
         caption: The photo's own caption that took the place of the prompt, if there was one.
         found_settings: The settings that `keep_structure` or `reach_style` found for the photo, by name.

@@ -117,9 +117,13 @@ class DrawSettings(StylizeSettings, total=False):
     lora: str | Sequence[str]
     depth_model: Uri | None
     structure_model: Uri | None
+    texture: bool
 
 
-_FIELDS = {"control": "controls", "lora": "loras", "depth_model": "depth_model", "structure_model": "structure_model"}
+_FIELDS = {
+    **{"control": "controls", "lora": "loras"},
+    **{name: name for name in ("depth_model", "structure_model", "texture")},
+}
 """Fields of `DrawConfig` by the names that the API has for them."""
 _NAMES = {field: name for name, field in _FIELDS.items()}
 

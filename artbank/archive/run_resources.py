@@ -55,7 +55,9 @@ class RunResources:
                 f"{found or 'none'}; give all machines the same files"
             )
         structure_model = load_structure_model(config)
-        self.drawing = DrawingResources.load(config, base, loaded, config.recipe, structure_model, controls)
+        self.drawing = DrawingResources.load(
+            config, base, loaded, config.recipe, structure_model, controls, with_texture=config.texture
+        )
         self.codecs = open_codec_pool()
         self.batch_size = self.drawing.choose_batch_size(config.batch_size)
         self.reader = PhotoReader(

@@ -204,7 +204,9 @@ def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleMo
     logger.info("%s: training bank %s", job.collection.name, job.bank_id)
     if config.recipe.warm_start:
         _warm_start(run, state, job.collection.name)
-    profile = make_profile(drawer.scorer, job.collection, artworks, learned, held_out, findings, style_model)
+    profile = make_profile(
+        drawer.scorer, job.collection, artworks, learned, held_out, findings, style_model, texture_px=smallest_px
+    )
     return _Training(claim, state, profile)
 
 

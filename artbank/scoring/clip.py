@@ -44,6 +44,7 @@ class Scorer:
     Attributes:
         id: Name and version, e.g. `mini/clip@0a1b2c3d4e5f`; scores of two ids cannot be compared.
         device: Device of the network.
+        width: C.
     """
 
     def __init__(self, folder: Path, name: str, device: torch.device):
@@ -62,7 +63,7 @@ class Scorer:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
         self.id = model_id(SCORER, name, folder)
         self.device = device
-        self._width = self._clip.visual_projection.out_features
+        self.width = self._clip.visual_projection.out_features
 
     @classmethod
     def load(cls, source: str, device: torch.device, *, is_offline: bool = False) -> Scorer:
@@ -90,7 +91,7 @@ class Scorer:
 
         Pictures that are on the scorer's CUDA device are preprocessed there.
         """
-        embedded = [torch.empty(0, self._width)]
+        embedded = [torch.empty(0, self.width)]
         device = preprocessing_device(self.device)
         for batch in chunked(images, BATCH_SIZE):
             pixels = self._preprocessor.preprocess([image.to(device) for image in batch])
@@ -100,7 +101,7 @@ class Scorer:
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Return unit embeddings of texts, float32 [n, C] on CPU; texts that are too long for the model are cut."""
-        embedded = [torch.empty(0, self._width)]
+        embedded = [torch.empty(0, self.width)]
         max_tokens = self._clip.config.text_config.max_position_embeddings
         for batch in chunked(texts, BATCH_SIZE):
             tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")

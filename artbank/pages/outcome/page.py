@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -35,12 +35,13 @@ from artbank.pages.outcome.selection import Selection, select
 from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_name, picture_name
 from artbank.pages.publishing import INDEX, assets, content_name, publish, stamp
 from artbank.pages.rendering import render
+from artbank.report.summaries import FLOORS, Bounds
 from artbank.results.tables import source_hash
-from artbank.scoring.spread import Ceiling
+from artbank.scoring.spread import NO_BOUNDS, Ceiling, ScoreBounds
 from artbank.store.objects import Store
 
 REPORT = "report"
-COLUMNS = (*GRID_COLUMNS, "clip_style_floor", "csd_style_floor")
+COLUMNS = (*GRID_COLUMNS, *FLOORS.values())
 """Columns of the results that the page reads."""
 LABELS = {
     "clip_style": "Likeness to the style",
@@ -50,6 +51,7 @@ LABELS = {
     "ssim": "Structure kept of the photo",
     "dino_structure": "Structure kept, by a DINOv2",
     "csd_style": "Likeness to the style, by a CSD",
+    "clip_texture": "Likeness to the style’s texture, colours apart",
     RECOLOURED: "Likeness of the photo in the style’s colours",
     BEYOND_COLOURS: "Style beyond colours",
 }
@@ -80,20 +82,16 @@ class StyleFacts:
     Attributes:
         name: Name of its folder and in its rows.
         banks: Its banks and their versions, as text.
-        floor: Mean `clip_style` of the untouched photos.
-        ceiling: Mean `clip_style` of held-out artworks; None if unknown.
-        csd_floor: Mean `csd_style` of the untouched photos; None if not measured.
-        csd_ceiling: Mean `csd_style` of held-out artworks; None if not measured.
-        ceiling_error: Standard error of `ceiling`.
+        bounds: Floor and ceiling by score: the means of untouched photos and of held-out artworks.
     """
 
     name: str
     banks: str
-    floor: float | None = None
-    ceiling: float | None = None
-    csd_floor: float | None = None
-    csd_ceiling: float | None = None
-    ceiling_error: float = 0.0
+    bounds: Bounds = field(default_factory=dict)
+
+    def lines(self, score: str) -> tuple[float | None, float | None]:
+        """Return the floor and the mean of the ceiling of a score; None for what is not known."""
+        return self.bounds.get(score, NO_BOUNDS).lines
 
 
 @dataclass(frozen=True)
@@ -279,13 +277,14 @@ def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]
     earlier = []
     for name in others:
         own = rows.filter(pc.equal(rows["style"], name))
-        floors = [pc.mean(own[column]).as_py() for column in ("clip_style_floor", "csd_style_floor")]
-        earlier.append(StyleFacts(name, "of an earlier run", floor=floors[0], csd_floor=floors[1]))
+        bounds = {score: ScoreBounds(pc.mean(own[column]).as_py()) for score, column in FLOORS.items()}
+        earlier.append(StyleFacts(name, "of an earlier run", bounds))
     return [*(style for style in asked if style.name in there), *earlier]
 
 
 def _ceilings(styles: Sequence[StyleFacts]) -> dict[str, Ceiling]:
-    return {style.name: Ceiling(style.ceiling, style.ceiling_error) for style in styles if style.ceiling is not None}
+    found = {style.name: style.bounds.get("clip_style", NO_BOUNDS).ceiling for style in styles}
+    return {name: ceiling for name, ceiling in found.items() if ceiling is not None}
 
 
 def _assets() -> dict[str, bytes]:
