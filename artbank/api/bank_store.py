@@ -47,7 +47,10 @@ class BankStore:
         return TrainedBank.fetch(self._store, record, config)
 
     def mix(self, style: str) -> StyleMix:
-        """Read the banks of a mix, such as `monet:0.7+hokusai:0.3`, as `--style` of `artbank stylize` names it.
+        """Read the banks of a mix.
+
+        Args:
+            style: Names with weights, such as `monet:0.7+hokusai:0.3`, as for `--style` of `artbank stylize`.
 
         Raises:
             ConfigError: It is malformed.

@@ -47,6 +47,8 @@ def _open_bar(unit: str) -> Iterator[Progress]:
         bar.set_description_str("", refresh=False)
         bar.total = total
         bar.update(done - bar.n)
+        if done == total:
+            bar.refresh()  # else an end that follows soon is not shown
 
     room = shutil.get_terminal_size()  # tqdm shows nothing where a terminal has no size, as in some containers
     with tqdm(unit=f" {unit}s", leave=False, ncols=room.columns - 1, nrows=room.lines) as bar, listening(show_stage):

@@ -101,8 +101,8 @@ def test_run_and_task_names_tell_archive_and_shard(stylized: Archive) -> None:
     assert stylized.state
     run_id, [manifest] = id_of(stylized.state), (stylized.output / "manifests").iterdir()
     assert read_run(run_id).name == f"{stylized.root.name}/photos in novak, ferrante@1"
-    names = [one.name for one in task_runs(run_id, at_least=4)]
-    assert names[2:] == [f"stylize-{manifest.stem}-00000", f"stylize-{manifest.stem}-00001"]
+    names = [one.name for one in task_runs(run_id, at_least=5)]
+    assert names[3:] == [f"stylize-{manifest.stem}-00000", f"stylize-{manifest.stem}-00001"]
 
 
 def test_the_output_loads_as_an_image_folder(
