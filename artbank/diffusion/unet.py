@@ -19,7 +19,14 @@ from torch import Tensor
 
 from artbank.diffusion.compilation import Compiled
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
-from artbank.diffusion.unet_blocks import KeyValue, list_layers, repeat_to, run_encoder, transform
+from artbank.diffusion.unet_blocks import (
+    KeyValue,
+    list_layers,
+    repeat_to,
+    run_encoder,
+    run_resnet,
+    run_transformer,
+)
 
 Residuals = tuple[Tensor, ...]
 """What ControlNets add to the planes for the way up and, last, to those of the middle; each [B or P * B, C', h, w]."""
@@ -35,6 +42,7 @@ _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
     "only_cross_attention",
     "mid_block_only_cross_attention",
 )
+_PLAIN_SETTINGS = {"resnet_time_scale_shift": "default", "resnet_skip_time_act": False}  # see `run_resnet`
 
 
 class Denoiser(PromptedNetwork):
@@ -73,7 +81,7 @@ class Denoiser(PromptedNetwork):
             sizes: Embeddings of the images' sizes, [1, F] or [B, F], for a UNet that takes them.
             residuals: What ControlNets add to its planes; None without any.
         """
-        times = self._add_pooled(times, prompts, sizes, num_prompts * len(latents))
+        times = self._activate_times(times, prompts, sizes, num_prompts * len(latents))
         sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
         added = () if residuals is None else (residuals,)  # no argument more for the common call
         # Always a copy: a CUDA graph returns every result in the same memory.
@@ -89,6 +97,9 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
     addition = unet.config.get("addition_embed_type")
     if addition not in (None, "text_time"):
         settings.append(f"addition_embed_type {addition}")
+    for name, plain in _PLAIN_SETTINGS.items():
+        if unet.config.get(name, plain) != plain:
+            settings.append(f"{name} {unet.config[name]}")
     return ", ".join([*unknown, *settings]) or None
 
 
@@ -125,9 +136,9 @@ def _forward(
     for block in unet.up_blocks:
         for resnet, transformer in list_layers(block):
             skip = repeat_to(skips.pop(), len(x))
-            x = resnet(torch.cat([x, skip], dim=1), times)
+            x = run_resnet(block, resnet, torch.cat([x, skip], dim=1), times)
             if transformer is not None:
-                x = transform(transformer, x, left, count // len(x))
+                x = run_transformer(block, transformer, x, left, count // len(x))
         for upsample in block.upsamplers or ():
             x = upsample(x)
     return unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
