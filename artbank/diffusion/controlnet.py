@@ -28,7 +28,7 @@ from artbank.diffusion.control_files import ControlFolder
 from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
 from artbank.diffusion.unet import Residuals
-from artbank.diffusion.unet_blocks import repeat_to, run_encoder
+from artbank.diffusion.unet_blocks import repeat_to, run_encoder, run_outer_encoder
 from artbank.errors import BaseModelError
 
 
@@ -78,7 +78,14 @@ class ControlNet(PromptedNetwork):
 
     @torch.no_grad()
     def __call__(
-        self, latents: Tensor, timestep: int, prompts: PromptCache, images: ControlImages, *, num_prompts: int = 1
+        self,
+        latents: Tensor,
+        timestep: int,
+        prompts: PromptCache,
+        images: ControlImages,
+        *,
+        num_prompts: int = 1,
+        is_outer: bool = False,
     ) -> Residuals:
         """Return what the network adds to the planes of the UNet, at weight 1.
 
@@ -88,6 +95,7 @@ class ControlNet(PromptedNetwork):
             prompts: The cache of G prompts from this network: G = P, or G = P * B.
             images: See `embed_images`.
             num_prompts: P.
+            is_outer: Run the first block alone, for a UNet that takes deep features again.
         """
         network, count = self._network, num_prompts * len(latents)
         sizes = self.embed_size(*images.size_px) if prompts.pooled is not None else None
@@ -99,7 +107,11 @@ class ControlNet(PromptedNetwork):
         x = x + images.planes if self._union_type is None else self._fuse(x, images.planes)
         if len(times) > len(x):  # prompts differ in the time embedding already
             x = repeat_to(x, len(times))
-        skips, middle = run_encoder(network, x, times, iter(prompts.pairs), count)
+        left = iter(prompts.pairs)
+        if is_outer:
+            skips = run_outer_encoder(network, x, times, left, count)
+            return tuple(convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=False))
+        skips, middle = run_encoder(network, x, times, left, count)
         added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=True)]
         return (*added, network.controlnet_mid_block(middle))
 

@@ -78,6 +78,10 @@ class Controls:
         """Return what each ControlNet computes once from encoded prompts [B, L, D]."""
         return tuple(control.network.cache_prompts(prompts) for control in self.controls)
 
+    def acting(self, place: tuple[int, int]) -> list[bool]:
+        """Return which ControlNets act in a step; see `predict`."""
+        return [control.spec.acts_in(*place) for control in self.controls]
+
     def predict(
         self,
         latents: Tensor,
@@ -87,6 +91,7 @@ class Controls:
         images: Sequence[ControlImages],
         *,
         num_prompts: int = 1,
+        is_outer: bool = False,
     ) -> Residuals | None:
         """Return what the ControlNets that act in a step add together to the planes of the UNet; None if none acts.
 
@@ -97,12 +102,13 @@ class Controls:
             caches: See `cache_prompts`.
             images: See `see`.
             num_prompts: The prompts that every sample is denoised with.
+            is_outer: See `ControlNet`.
         """
         total: Residuals | None = None
         for control, cache, own in zip(self.controls, caches, images, strict=True):
             if not control.spec.acts_in(*place):
                 continue
-            found = control.network(latents, timestep, cache, own, num_prompts=num_prompts)
+            found = control.network(latents, timestep, cache, own, num_prompts=num_prompts, is_outer=is_outer)
             found = scale_residuals(found, control.spec.weight)
             total = found if total is None else tuple(map(add_planes, total, found))
         return total
