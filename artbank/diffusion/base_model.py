@@ -22,7 +22,6 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from artbank.config import StylizeConfig
 from artbank.credentials import redact
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.family import Family, find_family
@@ -37,6 +36,7 @@ from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.text_encoders import TextEncoders
 from artbank.diffusion.unet import DeepFeatures, Denoiser, Residuals
 from artbank.diffusion.weights import MINI, hash_base_model
+from artbank.draw_config import DrawConfig
 from artbank.lora_specs import MergedLora
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
@@ -317,7 +317,7 @@ def load_base_model(config: RunConfig) -> BaseModel:
         ConfigError: There is no such device.
         OSError: The store or the hub failed.
     """
-    loras = fetch_loras(config.loras) if isinstance(config, StylizeConfig) else ()  # anew: a file may have changed
+    loras = fetch_loras(config.loras) if isinstance(config, DrawConfig) else ()  # anew: a file may have changed
     place = (config.base_model, config.revision, config.offline)
     return _load_base_model(*place, config.device, config.dtype, config.compiling, loras)
 
