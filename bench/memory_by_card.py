@@ -28,7 +28,8 @@ from artbank.bank.call_size import MICRO_BATCH_SIZES, count_fitting
 from artbank.diffusion.family import SD
 from artbank.diffusion.memory_count import count_bytes
 from artbank.diffusion.unet import Denoiser
-from artbank.recipes import StylizeRecipe, count_steps, is_guided
+from artbank.recipe_costs import count_steps, is_guided
+from artbank.recipes import StylizeRecipe
 
 GIB = 2**30
 CARDS_GB = (8, 12, 16, 24, 40, 80)

@@ -92,7 +92,7 @@ class PromptedNetwork:
 
         The embeddings of pooled prompts and sizes are added, then the activation is applied.
         """
-        return self._network.mid_block.resnets[0].nonlinearity(self._add_pooled(times, prompts, sizes, count))
+        return self._network.down_blocks[0].resnets[0].nonlinearity(self._add_pooled(times, prompts, sizes, count))
 
     def _add_pooled(self, times: Tensor, prompts: PromptCache, sizes: Tensor | None, count: int) -> Tensor:
         if prompts.pooled is None or sizes is None:
