@@ -173,7 +173,8 @@ def make_table() -> str:
 def make_figures() -> str:
     """Return the counted bytes that the table follows from, GiB."""
     lines = [
-        "| model, GiB | short side, px | weights | an example | with checkpointing | guided call, 16 photos | decoding 4 |",
+        "| model, GiB | short side, px | weights | an example | with checkpointing "
+        "| guided call, 16 photos | decoding 4 |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, side_px in ROWS:
