@@ -42,6 +42,7 @@ _PLAIN: dict[str, Any] = {  # settings, and the values of every ControlNet of th
     "num_class_embeds": None,
     "encoder_hid_dim": None,
     "encoder_hid_dim_type": None,
+    "resnet_time_scale_shift": "default",
 }
 
 

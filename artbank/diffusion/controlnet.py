@@ -102,7 +102,7 @@ class ControlNet(PromptedNetwork):
         times = self.embed_time(timestep)
         if self._of_kind is not None:
             times = times + self._of_kind
-        times = self._add_pooled(times, prompts, sizes, count)
+        times = self._activate_times(times, prompts, sizes, count)
         x = network.conv_in(latents.to(self._dtype).contiguous(memory_format=torch.channels_last))  # [B, C', h, w]
         x = x + images.planes if self._union_type is None else self._fuse(x, images.planes)
         if len(times) > len(x):  # prompts differ in the time embedding already

@@ -46,6 +46,7 @@ _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
     "only_cross_attention",
     "mid_block_only_cross_attention",
 )
+_PLAIN_SETTINGS = {"resnet_time_scale_shift": "default", "resnet_skip_time_act": False}  # see `run_resnet`
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Denoiser(PromptedNetwork):
                 predict alone; if they are empty, they are filled with those of this step. None neither takes nor keeps
                 any.
         """
-        times = self._add_pooled(times, prompts, sizes, num_prompts * len(latents))
+        times = self._activate_times(times, prompts, sizes, num_prompts * len(latents))
         sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
         given = (self.unet, sample, times, prompts.pairs, num_prompts)
         added = () if residuals is None else (residuals,)  # no argument more for the common call
@@ -129,6 +130,9 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
     addition = unet.config.get("addition_embed_type")
     if addition not in (None, "text_time"):
         settings.append(f"addition_embed_type {addition}")
+    for name, plain in _PLAIN_SETTINGS.items():
+        if unet.config.get(name, plain) != plain:
+            settings.append(f"{name} {unet.config[name]}")
     return ", ".join([*unknown, *settings]) or None
 
 
