@@ -12,6 +12,7 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
+_CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes of compiling then pay off
 _MAX_SHAPES = 8  # torch.compile keeps no more versions of a function
 
 
@@ -64,3 +65,12 @@ class Compiled:
         logger.info("compiling the UNet for %s", shape)
         self.shapes.add(shape)
         return True
+
+
+def choose_compile_after(compiling: str, device: torch.device) -> int | None:
+    """Return after how many calls with one shape the UNet is compiled; None for never."""
+    if compiling == "on":
+        return 0
+    if compiling == "auto" and device.type == "cuda":
+        return _CALLS_BEFORE_COMPILING
+    return None

@@ -11,7 +11,7 @@ prompt are computed once instead of at every step and for every sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -35,6 +35,24 @@ _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
     "only_cross_attention",
     "mid_block_only_cross_attention",
 )
+
+
+class UnetCall(NamedTuple):
+    """The inputs of the UNet in one call; a tuple, which `torch.compile` takes apart.
+
+    Attributes:
+        sample: [B, C, h, w] in the precision of the UNet.
+        times: [1, E], [B, E] or [P * B, E].
+        pairs: Keys and values of the prompts at each cross-attention.
+        num_prompts: P.
+        residuals: What ControlNets add to its planes; None without any.
+    """
+
+    sample: Tensor
+    times: Tensor
+    pairs: tuple[KeyValue, ...]
+    num_prompts: int
+    residuals: Residuals | None = None
 
 
 class Denoiser(PromptedNetwork):
@@ -75,9 +93,8 @@ class Denoiser(PromptedNetwork):
         """
         times = self._add_pooled(times, prompts, sizes, num_prompts * len(latents))
         sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        added = () if residuals is None else (residuals,)  # no argument more for the common call
         # Always a copy: a CUDA graph returns every result in the same memory.
-        predicted = self._forward(self.unet, sample, times, prompts.pairs, num_prompts, *added)
+        predicted = self._forward(self.unet, UnetCall(sample, times, prompts.pairs, num_prompts, residuals))
         return predicted.to(torch.float32, copy=True)
 
 
@@ -92,27 +109,15 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
     return ", ".join([*unknown, *settings]) or None
 
 
-def _shape_of_call(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None = None,
-) -> Hashable:
-    added = residuals and tuple(len(one) for one in residuals)
-    return tuple(sample.shape), len(times), num_prompts, len(pairs[0][0]), torch.is_grad_enabled(), added
+def _shape_of_call(unet: Any, call: UnetCall) -> Hashable:
+    added = call.residuals and tuple(len(one) for one in call.residuals)
+    num_cached = len(call.pairs[0][0])
+    return tuple(call.sample.shape), len(call.times), call.num_prompts, num_cached, torch.is_grad_enabled(), added
 
 
-def _forward(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None = None,
-) -> Tensor:
+def _forward(unet: Any, call: UnetCall) -> Tensor:
     """Return the prediction [P * B, C, h, w] of the UNet in its own precision."""
+    sample, times, pairs, num_prompts, residuals = call
     count = num_prompts * len(sample)
     x = unet.conv_in(sample)  # [B, C', h, w]; [P * B, ...] from the first cross-attention on
     if len(times) > len(x):  # prompts differ in the time embedding already

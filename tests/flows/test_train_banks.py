@@ -20,7 +20,7 @@ from artbank.bank.train_state import TrainState
 from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.diffusion import base_model
+from artbank.diffusion import shared_base_model
 from artbank.errors import ConfigError, TrainBanksError
 from artbank.gallery import train
 from artbank.gallery.collections import Collection, read_artworks
@@ -123,7 +123,7 @@ def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
 
 def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(trained.root)
-    monkeypatch.setattr(base_model, "_load_base_model", no_model)
+    monkeypatch.setattr(shared_base_model, "_load_base_model", no_model)
     state = run(train_banks, training(trained.gallery, trained.store))
     assert (state.result().trained, state.result().current) == ({}, ("ferrante", "novak"))
     assert listing(trained.root) == before
