@@ -62,6 +62,7 @@ class UsedControl:
         start: See `ControlSpec`.
         end: See `ControlSpec`.
         depth_sha256: SHA-256 of the model that estimates depth, hex; empty for other kinds.
+        is_joint: Whether a Union sees the image together with those of other kinds.
     """
 
     kind: ControlKind
@@ -71,6 +72,7 @@ class UsedControl:
     start: float
     end: float
     depth_sha256: str = ""
+    is_joint: bool = False
 
     @property
     def title(self) -> str:
@@ -81,7 +83,8 @@ class UsedControl:
     def facts(self) -> list[Any]:
         """What decides whether a picture is current."""
         numbers = [round(number, 6) for number in (self.weight, self.start, self.end)]
-        return ["control", self.kind, CONDITIONING[self.kind], self.sha256, *numbers, self.depth_sha256]
+        joint = ["joint"] if self.is_joint else []
+        return ["control", self.kind, CONDITIONING[self.kind], self.sha256, *numbers, self.depth_sha256, *joint]
 
 
 def parse_control(text: str) -> ControlSpec:
@@ -113,14 +116,12 @@ def read_controls(texts: Sequence[str], depth_model: str | None, num_steps: int)
         num_steps: Steps that the recipe executes.
 
     Raises:
-        ValueError: One is malformed, a kind or a source is named twice, one acts in no step, or kind depth has no model
-            that estimates depth.
+        ValueError: One is malformed, a kind is named twice, one acts in no step, or kind depth has no model that
+            estimates depth.
     """
     specs = sorted(map(parse_control, texts), key=lambda spec: spec.kind)
-    for name in ("kind", "source"):
-        values = [getattr(spec, name) for spec in specs]
-        if len(set(values)) < len(values):
-            raise ValueError(f"a {name} of control is named twice in {', '.join(texts)}; name each once")
+    if len({spec.kind for spec in specs}) < len(specs):
+        raise ValueError(f"a kind of control is named twice in {', '.join(texts)}; name each once")
     for spec in specs:
         if not any(spec.acts_in(step, num_steps) for step in range(num_steps)):
             raise ValueError(
