@@ -16,6 +16,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     few_steps      the limits of drawing with few-step models
     presets        settings of pictures that belong together
     recipes        what shapes a picture; programs import both recipes from it
+    model_pins     pinned hashes in the names of models and LoRAs
     lora_specs     how options name LoRA files
     control_specs  how options name ControlNets
     skip_rules     which files are no photos

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from artbank.model_pins import PIN, split_pin
+
 ControlKind = Literal["canny", "depth", "gray", "tile"]
 
 MOST_WEIGHT = 2.0
@@ -33,7 +35,7 @@ class ControlSpec:
 
     Attributes:
         kind: The image of the photo that it sees.
-        source: A folder, a store URI or a hub id of its weights.
+        source: A folder, a store URI or a hub id of its weights, which may pin their hash.
         weight: Factor of what it adds to the UNet, above 0, at most 2; 1 as it was trained.
         start: Fraction of the executed steps after which it begins to act, 0..1.
         end: Fraction of the executed steps after which it no longer acts, 0..1, above `start`.
@@ -91,16 +93,19 @@ def parse_control(text: str) -> ControlSpec:
     """Read a ControlNet with its weight and interval, such as `canny=models/canny:0.8:0-0.6`.
 
     Raises:
-        ValueError: The kind is unknown, or weight or interval are outside their ranges.
+        ValueError: The kind is unknown, weight or interval are outside their ranges, or a pinned hash is no SHA-256.
     """
     kind, _, rest = text.partition("=")
     if kind not in get_args(ControlKind) or not rest:
         raise ValueError(f"{_SHAPE} with KIND {', '.join(get_args(ControlKind))}, found {text}")
     tails: list[str] = []
-    while len(tails) < 2 and ":" in rest and _TAIL.fullmatch(rest.rpartition(":")[2]):
-        rest, _, tail = rest.rpartition(":")
+    while len(tails) < 2 and ":" in rest:
+        before, _, tail = rest.rpartition(":")
+        if not _TAIL.fullmatch(tail) or f"{before}:".endswith(PIN):
+            break
+        rest = before
         tails.insert(0, tail)
-    if not rest:
+    if not split_pin(rest)[0]:
         raise ValueError(f"{_SHAPE}, found no source in {text}")
     weight = _read_weight(tails[0], text) if tails else 1.0
     start, end = _read_interval(tails[1], text) if len(tails) > 1 else (0.0, 1.0)

@@ -15,10 +15,11 @@ from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionMode
 
 from artbank.control_specs import ControlKind, ControlSpec
 from artbank.diffusion.family import find_family
+from artbank.diffusion.model_files import UNION
 from artbank.diffusion.model_limits import read_text
 from artbank.errors import BaseModelError
 
-KINDS: dict[str, Any] = {"ControlNetModel": ControlNetModel, "ControlNetUnionModel": ControlNetUnionModel}
+KINDS: dict[str, Any] = {"ControlNetModel": ControlNetModel, UNION: ControlNetUnionModel}
 """The classes of the networks by the setting `_class_name`."""
 
 UNION_TYPES: dict[ControlKind, int] = {"depth": 1, "canny": 3, "tile": 6}
@@ -86,13 +87,8 @@ def check_control(spec: ControlSpec, settings: Mapping[str, Any], unet: UNet2DCo
             f"{where}: expected images that are reduced {factor} times, as by the base model's VAE, found {reduction} "
             "times; take one for this base model"
         )
-    if is_union(settings):
+    if settings["_class_name"] == UNION:
         _check_kind(spec, settings)
-
-
-def is_union(settings: Mapping[str, Any]) -> bool:
-    """Return whether settings are those of a Union, which knows several kinds of images."""
-    return settings["_class_name"] == "ControlNetUnionModel"
 
 
 def _check_kind(spec: ControlSpec, settings: Mapping[str, Any]) -> None:

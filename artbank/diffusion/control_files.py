@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from artbank.control_specs import ControlSpec, UsedControl
-from artbank.diffusion.control_checks import is_union, read_control_settings
-from artbank.diffusion.model_files import CONTROL, DEPTH_MODEL, check_model, fetch_model, hash_model, name_model
+from artbank.diffusion.model_files import CONTROL, DEPTH_MODEL, UNION, check_model, fetch_model, hash_model, name_model
+from artbank.diffusion.model_limits import read_text
 from artbank.errors import BaseModelError
 
 
@@ -33,7 +34,7 @@ class ControlFolder:
     @property
     def is_union(self) -> bool:
         """Whether it knows several kinds of images."""
-        return is_union(read_control_settings(self.folder))
+        return json.loads(read_text(self.folder / "config.json"))["_class_name"] == UNION
 
     @property
     def joined(self) -> ControlFolder:

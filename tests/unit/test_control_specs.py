@@ -12,6 +12,8 @@ from artbank.control_specs import ControlSpec, UsedControl, parse_control, read_
     [
         ("canny=models/canny", ControlSpec("canny", "models/canny")),
         ("tile=owner/name@abc:0.8", ControlSpec("tile", "owner/name@abc", 0.8)),
+        (f"tile=owner/name@abc@sha256:{'0' * 64}:0.8", ControlSpec("tile", f"owner/name@abc@sha256:{'0' * 64}", 0.8)),
+        (f"canny=models/canny@sha256:{'0' * 64}", ControlSpec("canny", f"models/canny@sha256:{'0' * 64}")),
         ("gray=s3://museum/gray:1.5:0.2-0.6", ControlSpec("gray", "s3://museum/gray", 1.5, 0.2, 0.6)),
         ("depth=http://host:9000/depth", ControlSpec("depth", "http://host:9000/depth")),
     ],
@@ -31,6 +33,7 @@ def test_source_weight_and_interval_are_read(text: str, expected: ControlSpec) -
         (["canny=a:1:0.6-0.2"], "found 0.6-0.2 in"),
         (["canny=a", "canny=b"], "a kind of control is named twice"),
         (["canny=a:1:0.5-0.55"], "expected a step in 0.5-0.55 of the 9 executed steps, found none; widen the interval"),
+        (["canny=a@sha256:0"], "expected 64 hex digits after @sha256:, found '0'"),
         (["depth=a"], "control depth needs a model that estimates depth"),
     ],
 )
