@@ -35,11 +35,11 @@ class Offloader:
         An error must leave the block without frames that hold memory of the device, or the return may not fit.
         """
         homes = [(tensor, tensor.device) for network in self._networks[:count] for tensor in _list_tensors(network)]
-        for tensor, _ in homes:
-            tensor.data = self._copy(tensor)
-        if any(device.type == "cuda" for _, device in homes):
-            torch.cuda.empty_cache()  # so that large blocks fit where many small ones were
         try:
+            for tensor, _ in homes:
+                tensor.data = self._copy(tensor)
+            if any(device.type == "cuda" for _, device in homes):
+                torch.cuda.empty_cache()  # so that large blocks fit where many small ones were
             yield
         finally:
             for tensor, device in homes:
