@@ -40,6 +40,7 @@ STYLIZE_GROUPS: Groups = {
     ),
     "Sampling": (
         *("strength", "steps", "guidance", "guidance_from", "guidance_to", "solver", "spacing", "inversion", "aligned"),
+        "reuse",
     ),
     "Which photos": (
         *("include", "exclude", "skip", "limit", "retry_failed", "failures", "checksum"),

@@ -103,7 +103,7 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         warnings: Findings of the collection doctor, and artworks that could not be read.
         sample_seconds: Seconds for one of the bank's samples with a warm model; None in rows of
             older versions, as are the next two.
-        sample_evaluations: UNet evaluations for that sample.
+        sample_evaluations: UNet evaluations for that sample, those that reuse features counted by their cost.
         sample_px: Side length of that sample.
         display_name: Name of the collection's folder in the gallery; None in rows of older
             versions, whose `collection` is that name.

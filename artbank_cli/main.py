@@ -248,13 +248,13 @@ def _take_debug_option() -> None:
 
 
 def _print_forecast(forecast: StylizeForecast) -> None:
-    from artbank.report.costs import device_text, pace_text
+    from artbank.report.costs import device_text, pace_text, reuse_text
     from artbank.report.markdown import number_text
 
     say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}, skipped: {forecast.num_skipped:,}")
     _print_skipped(forecast.skipped)
     say(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
-    say(f"UNet evaluations: {forecast.num_evaluations:,}")
+    say(f"UNet evaluations: {forecast.num_evaluations:,}{reuse_text(forecast)}")
     if forecast.num_further_evaluations:
         say(f"UNet evaluations for pictures that are drawn again: up to {forecast.num_further_evaluations:,}")
     if forecast.seconds is not None and forecast.pace is not None:

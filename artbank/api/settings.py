@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from artbank.bank_recipe import Attention, BankKind
 from artbank.control_specs import ControlSpec, read_controls
 from artbank.errors import ConfigError
+from artbank.recipe_costs import count_steps
 from artbank.recipes import (
     Alpha,
     Colour,
@@ -26,7 +27,6 @@ from artbank.recipes import (
     Solver,
     Spacing,
     StylizeRecipe,
-    count_steps,
 )
 from artbank.run_config import Compiling, Device, Dtype, Offload, RunConfig, Uri
 
@@ -91,6 +91,7 @@ class StylizeSettings(TypedDict, total=False):
     solver: Solver
     spacing: Spacing
     aligned: bool
+    reuse: int
     structure: float
     keep_structure: float | None
     reach_style: float | None

@@ -35,7 +35,7 @@ from artbank.diffusion.model_checks import check_parts
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.text_encoders import TextEncoders
-from artbank.diffusion.unet import Denoiser, Residuals
+from artbank.diffusion.unet import DeepFeatures, Denoiser, Residuals
 from artbank.diffusion.weights import hash_base_model
 from artbank.lora_specs import MergedLora
 from artbank.run_config import Offload
@@ -109,14 +109,12 @@ class BaseModel:
         # The compiled code keeps the addresses of the weights, which change when they leave the device and return.
         compile_after = None if offload == "on" else choose_compile_after(compiling, target)
         parts = load_parts(folder, precision)
-        merged = tuple(lora.merged for lora in loras)
-        licence = name_licence(source, folder)
-        facts: dict[str, Any] = {"loras": merged, "licence": licence, "offload": offload}
-        model = cls(source, hash_base_model(folder), *parts, compile_after=compile_after, **facts)
+        facts: dict[str, Any] = {"loras": tuple(lora.merged for lora in loras), "licence": name_licence(source, folder)}
+        options: dict[str, Any] = {"compile_after": compile_after, "offload": offload}
+        model = cls(source, hash_base_model(folder), *parts, **facts, **options)
         model.check_supported(folder)
-        merge_loras(
-            model.unet, {part.folder: getattr(model, part.folder) for part in model.family.text_encoders}, loras
-        )
+        encoders = {part.folder: model.networks[part.folder] for part in model.family.text_encoders}
+        merge_loras(model.unet, encoders, loras)
         for network in model.networks.values():
             nn.Module.to(network.requires_grad_(False).eval(), target)
         for network in (model.unet, model.vae):
@@ -260,6 +258,7 @@ class BaseModel:
         num_prompts: int = 1,
         sizes: Tensor | None = None,
         residuals: Residuals | None = None,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """Run the UNet on samples; returns its predictions, float32 [P * B, C, h, w], prompt by prompt.
 
@@ -270,6 +269,7 @@ class BaseModel:
             num_prompts: P, the prompts that every sample is denoised with; 1 if each sample has its own.
             sizes: For SDXL, the sizes [B, 6] of each image, see `unet`; by default those of a whole image of this size.
             residuals: What ControlNets add to the planes of the UNet, see `controlnet`; None without any.
+            deep: Features of an earlier step that are used again, or empty; see `unet.Denoiser`.
         """
         cache = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
         if isinstance(timesteps, int):
@@ -277,7 +277,8 @@ class BaseModel:
         else:
             times = self.denoiser.embed_times(timesteps)
         embedded = self._embed_sizes(latents, sizes) if self.family.takes_pooled_text else None
-        return self.denoiser(latents, times, cache, num_prompts=num_prompts, sizes=embedded, residuals=residuals)
+        options: dict[str, Any] = {"sizes": embedded, "residuals": residuals, "deep": deep}
+        return self.denoiser(latents, times, cache, num_prompts=num_prompts, **options)
 
     def _embed_sizes(self, latents: Tensor, sizes: Tensor | None) -> Tensor:
         if sizes is not None:

@@ -30,7 +30,7 @@ from artbank.diffusion.control_files import ControlFolder
 from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
 from artbank.diffusion.unet import Residuals
-from artbank.diffusion.unet_blocks import repeat_to, run_encoder
+from artbank.diffusion.unet_blocks import repeat_to, run_encoder, run_outer_encoder
 from artbank.errors import BaseModelError
 
 
@@ -82,7 +82,14 @@ class ControlNet(PromptedNetwork):
 
     @torch.no_grad()
     def __call__(
-        self, latents: Tensor, timestep: int, prompts: PromptCache, images: WeightedImages, *, num_prompts: int = 1
+        self,
+        latents: Tensor,
+        timestep: int,
+        prompts: PromptCache,
+        images: WeightedImages,
+        *,
+        num_prompts: int = 1,
+        is_outer: bool = False,
     ) -> Residuals:
         """Return what the network adds to the planes of the UNet.
 
@@ -92,6 +99,7 @@ class ControlNet(PromptedNetwork):
             prompts: The cache of G prompts from this network: G = P, or G = P * B.
             images: See `embed_images`; a plain ControlNet takes one kind.
             num_prompts: P.
+            is_outer: Run the first block alone, for a UNet that takes deep features again.
         """
         network, count = self._network, num_prompts * len(latents)
         first, weight = images[0]
@@ -104,10 +112,15 @@ class ControlNet(PromptedNetwork):
         x = self._fuse(x, images) if self._is_union else x + first.planes
         if len(times) > len(x):  # prompts differ in the time embedding already
             x = repeat_to(x, len(times))
-        skips, middle = run_encoder(network, x, times, iter(prompts.pairs), count)
-        added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=True)]
-        residuals = (*added, network.controlnet_mid_block(middle))
-        return residuals if len(images) > 1 else tuple(one * weight for one in residuals)
+        left = iter(prompts.pairs)
+        if is_outer:
+            skips = run_outer_encoder(network, x, times, left, count)
+            last = []
+        else:
+            skips, middle = run_encoder(network, x, times, left, count)
+            last = [network.controlnet_mid_block(middle)]
+        added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=not is_outer)]
+        return tuple(one if len(images) > 1 else one * weight for one in (*added, *last))
 
     def _embed_kinds(self, images: WeightedImages) -> Tensor:
         """Return what a Union adds to time embeddings for the kinds that it sees, [1, E]; it is computed once."""

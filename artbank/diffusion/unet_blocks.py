@@ -9,7 +9,7 @@ the middle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import torch
@@ -37,20 +37,49 @@ def run_encoder(
     """
     skips = [x]
     for block in network.down_blocks:
-        for resnet, transformer in list_layers(block):
-            x = resnet(x, times)
-            if transformer is not None:
-                x = transform(transformer, x, left, count // len(x))
-            skips.append(x)
-        for downsample in block.downsamplers or ():
-            x = downsample(x)
-            skips.append(x)
+        skips += _run_layers(block, skips[-1], times, left, count)
+        skips += [downsample(skips[-1]) for downsample in block.downsamplers or ()]
     middle = network.mid_block
-    x = middle.resnets[0](x, times)
+    x = middle.resnets[0](skips[-1], times)
     for transformer, resnet in zip(middle.attentions, middle.resnets[1:], strict=True):
         x = transform(transformer, x, left, count // len(x))
         x = resnet(x, times)
     return skips, x
+
+
+def run_outer_encoder(network: Any, x: Tensor, times: Tensor, left: Iterator[KeyValue], count: int) -> list[Tensor]:
+    """Run the first block of the way down, without its downsampling; see `run_encoder`.
+
+    Returns:
+        The planes for the last block of the way up, each [B, ...] or [P * B, ...].
+    """
+    return [x, *_run_layers(network.down_blocks[0], x, times, left, count)]
+
+
+def run_decoder(
+    blocks: Iterable[Any], x: Tensor, skips: list[Tensor], times: Tensor, left: Iterator[KeyValue], count: int
+) -> Tensor:
+    """Run blocks of the way up, which take their planes from the end of `skips`; see `run_encoder`."""
+    for block in blocks:
+        for resnet, transformer in list_layers(block):
+            skip = repeat_to(skips.pop(), len(x))
+            x = resnet(torch.cat([x, skip], dim=1), times)
+            if transformer is not None:
+                x = transform(transformer, x, left, count // len(x))
+        for upsample in block.upsamplers or ():
+            x = upsample(x)
+    return x
+
+
+def _run_layers(block: Any, x: Tensor, times: Tensor, left: Iterator[KeyValue], count: int) -> list[Tensor]:
+    """Run the layers of a block of the way down; returns the planes after each."""
+    found = []
+    for resnet, transformer in list_layers(block):
+        x = resnet(x, times)
+        if transformer is not None:
+            x = transform(transformer, x, left, count // len(x))
+        found.append(x)
+    return found
 
 
 def transform(transformer: Any, x: Tensor, left: Iterator[KeyValue], repeats: int) -> Tensor:
@@ -108,6 +137,16 @@ def list_layers(block: Any) -> Iterator[tuple[Any, Any]]:
     """Return the pairs of ResNet and transformer of a block; the transformer is None in a block without."""
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
     return zip(block.resnets, transformers, strict=True)
+
+
+def split_outer_pairs(network: Any, pairs: tuple[KeyValue, ...]) -> tuple[tuple[KeyValue, ...], tuple[KeyValue, ...]]:
+    """Return the keys and values of a UNet's first block and of its last one."""
+    first, last = (_count_cross_attentions(block) for block in (network.down_blocks[0], network.up_blocks[-1]))
+    return pairs[:first], pairs[len(pairs) - last :]
+
+
+def _count_cross_attentions(block: Any) -> int:
+    return sum(len(transformer.transformer_blocks) for _, transformer in list_layers(block) if transformer is not None)
 
 
 def list_transformers(network: Any) -> list[Any]:

@@ -31,10 +31,16 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
 
 def evaluations_text(forecast: StylizeForecast) -> str:
     """Return the UNet evaluations of a forecast as text, such as `190 evaluations of the UNet`."""
-    text = f"{number_text(forecast.num_evaluations, 'evaluation')} of the UNet"
+    text = f"{number_text(forecast.num_evaluations, 'evaluation')} of the UNet{reuse_text(forecast)}"
     if not forecast.num_further_evaluations:
         return text
     return f"{text}, and up to {forecast.num_further_evaluations:,} more for pictures that are drawn again"
+
+
+def reuse_text(forecast: StylizeForecast) -> str:
+    """Return how many of the evaluations reuse features, such as `, of which 80 reuse features`; empty if none do."""
+    cached = forecast.num_cached_evaluations
+    return f", of which {cached:,} reuse features" if cached else ""
 
 
 def training_markdown(forecast: TrainForecast, *, title: str) -> str:

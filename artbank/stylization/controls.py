@@ -85,6 +85,10 @@ class Controls:
         """Return what each ControlNet computes once from encoded prompts [B, L, D]."""
         return tuple(control.network.cache_prompts(prompts) for control in self.controls)
 
+    def acting(self, place: tuple[int, int]) -> list[bool]:
+        """Return which kinds of images act in a step; see `predict`."""
+        return [spec.acts_in(*place) for control in self.controls for spec in control.specs]
+
     def predict(
         self,
         latents: Tensor,
@@ -94,6 +98,7 @@ class Controls:
         images: Sequence[ControlImages],
         *,
         num_prompts: int = 1,
+        is_outer: bool = False,
     ) -> Residuals | None:
         """Return what the ControlNets that act in a step add together to the planes of the UNet; None if none acts.
 
@@ -104,6 +109,7 @@ class Controls:
             caches: See `cache_prompts`.
             images: See `see`.
             num_prompts: The prompts that every sample is denoised with.
+            is_outer: See `ControlNet`.
         """
         total: Residuals | None = None
         left = iter(images)
@@ -112,7 +118,7 @@ class Controls:
             acting = [(own, spec.weight) for own, spec in seen if spec.acts_in(*place)]
             if not acting:
                 continue
-            found = control.network(latents, timestep, cache, acting, num_prompts=num_prompts)
+            found = control.network(latents, timestep, cache, acting, num_prompts=num_prompts, is_outer=is_outer)
             total = found if total is None else tuple(map(add_planes, total, found))
         return total
 

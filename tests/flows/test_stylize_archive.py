@@ -177,6 +177,23 @@ def test_globs_and_a_limit_choose_what_is_worked_on_and_leave_the_other_rows(arc
     assert run(stylize_archive, archive.config(recipe=another)).result().num_new == 1
 
 
+def test_a_run_with_reused_features_that_goes_on_later_writes_the_bytes_of_one_run(
+    archive: Archive, tmp_path: Path
+) -> None:
+    recipe = STYLIZE.model_copy(update={"steps": 8, "guidance": 2.0, "reuse": 2})
+    config = archive.config(recipe=recipe, shard_size=1)
+    outputs = [tmp_path / name for name in ("stopped", "whole")]
+    configs = [config.model_copy(update={"output_uri": str(output)}) for output in outputs]
+    assert run(stylize_archive, configs[0].model_copy(update={"limit": 2})).result().num_new == 2
+    assert run(stylize_archive, configs[0]).result().num_new == 2
+    assert run(stylize_archive, configs[1]).result().num_new == 4
+    stopped, whole = ({key: (output / "novak" / key).read_bytes() for key in PHOTOS} for output in outputs)
+    assert stopped == whole
+    exactly = config.model_copy(update={"recipe": recipe.model_copy(update={"reuse": 1})})
+    assert run(stylize_archive, exactly).result().num_new == 4
+    assert all((archive.output / "novak" / key).read_bytes() != whole[key] for key in PHOTOS)
+
+
 def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

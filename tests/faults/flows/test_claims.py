@@ -168,6 +168,8 @@ def test_a_process_that_stood_still_for_too_long_is_superseded_and_gives_up(
     assert not any(tmp_path.glob("checkpoints/*/*"))
 
 
+# One instant of a registration; `tests/unit/gallery/test_registering.py` has what a process finds that comes late.
+@pytest.mark.slow
 def test_a_process_that_stood_still_before_it_registered_changes_nothing_that_another_registered(
     trained: Any, tmp_path: Path
 ) -> None:

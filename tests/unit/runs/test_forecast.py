@@ -68,6 +68,8 @@ def test_a_picture_takes_what_samples_took_by_evaluations_and_pixels() -> None:
     assert paper is not None and paper.seconds == pytest.approx(0.6 * 71 / 21)
     small = estimate_picture_pace(sampled, StylizeRecipe(resolution_px=256), BASE, "cuda")
     assert small is not None and small.seconds == pytest.approx(0.6 * 19 / 21 / 4)
+    reusing = estimate_picture_pace(sampled, StylizeRecipe(reuse=2), BASE, "cuda")  # 4 of 9 guided steps reuse features
+    assert reusing is not None and reusing.seconds == pytest.approx(0.6 * (19 - 8 + 8 * 0.36) / 21)
 
 
 def test_the_device_of_other_machines_is_not_known() -> None:
