@@ -7,20 +7,18 @@ in `artbank/parameter_groups.py`, which puts fields in order for people.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from artbank.control_specs import ControlSpec, read_controls
+from artbank.draw_config import DrawConfig
 from artbank.errors import Failure
 from artbank.gallery_config import TrainConfig, WatchConfig
 from artbank.parameter_groups import STYLIZE_GROUPS
-from artbank.recipe_costs import count_steps
 from artbank.recipe_model import Model
-from artbank.recipes import StylizeRecipe
 from artbank.run_config import RunConfig, ShardRunner, Uri, WebAddress, write_title
 
-__all__ = ["AlarmLimits", "OutputFormat", "StylizeConfig", "TrainConfig", "WatchConfig"]
+__all__ = ["AlarmLimits", "OutputFormat", "RunConfig", "StylizeConfig", "TrainConfig", "WatchConfig"]
 
 OutputFormat = Literal["images", "webdataset", "parquet"]
 
@@ -53,7 +51,7 @@ class AlarmLimits(Model):
         return None if value == "off" else value
 
 
-class StylizeConfig(RunConfig):
+class StylizeConfig(DrawConfig):
     """Parameters of `stylize_archive`, which draws every photo in every style once."""
 
     GROUPS = STYLIZE_GROUPS
@@ -70,34 +68,6 @@ class StylizeConfig(RunConfig):
     styles: tuple[str, ...] = Field(
         min_length=1,
         description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",
-    )
-    recipe: StylizeRecipe = Field(default_factory=StylizeRecipe)
-    loras: tuple[Uri, ...] = Field(
-        default=(),
-        description=(
-            "LoRA files to merge into the base model: FILE.safetensors or FILE.safetensors:WEIGHT (-4 to 4, 1 by "
-            "default), a file or a store URI; `@sha256:HEX` behind FILE pins its hash. Banks of the base model still "
-            "fit."
-        ),
-    )
-    controls: tuple[Uri, ...] = Field(
-        default=(),
-        description=(
-            "ControlNets: canny|depth|gray|tile=SOURCE, =SOURCE:WEIGHT or =SOURCE:WEIGHT:FROM-UNTIL, such as "
-            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI or a hub id, and one source for several "
-            "kinds is a Union; WEIGHT is above 0, up to 2 (1 by default); FROM and UNTIL are fractions of the executed "
-            "steps."
-        ),
-    )
-    depth_model: Uri | None = Field(
-        default=None,
-        min_length=1,
-        description="Depth Anything or DPT for control depth: a folder, a store URI or a hub id; none by default.",
-    )
-    structure_model: Uri | None = Field(
-        default=None,
-        min_length=1,
-        description="DINOv2 model for the score dino_structure: a folder, a store URI or a hub id; none by default.",
     )
     lease_seconds: float = Field(
         default=90.0,
@@ -199,16 +169,6 @@ class StylizeConfig(RunConfig):
         if len(set(styles)) < len(styles):
             raise ValueError(f"a style is named twice in {', '.join(styles)}; name each once")
         return styles
-
-    @model_validator(mode="after")
-    def _check_controls(self) -> Self:
-        read_controls(self.controls, self.depth_model, count_steps(self.recipe))
-        return self
-
-    @property
-    def control_specs(self) -> tuple[ControlSpec, ...]:
-        """The ControlNets of the run."""
-        return read_controls(self.controls, self.depth_model, count_steps(self.recipe))
 
     @field_validator("failures")
     @classmethod

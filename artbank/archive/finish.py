@@ -3,6 +3,7 @@
 <output>/results.parquet, metadata.parquet           the latest rows, see `results.tables`
 <output>/report/index.html                           the page of the whole output, see `pages.outcome`
 <output>/runs/<run_id>/summary.md, summary.json      the report of this run
+<output>/runs/<run_id>/contact-sheet.jpg             some of its pictures, see `archive.contact_sheet`
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artbank.archive.contact_sheet import write_contact_sheet
 from artbank.archive.plan import StylizePlan
 from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice
@@ -66,11 +68,13 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped, csd_bounds)
     facts = _describe_run(config, plan, stores, bounds, csd_bounds)
     page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
-    alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
+    drawn = _rows_of_run(plan, stores.output, asked) if plan.run_id else asked.slice(0, 0)
+    alarms = _find_alarms(config, plan, drawn, bounds)
     summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
     summary["retry_command"] = facts.retry_command
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
-    places = _find_places(stores.output, plan.run_id, page_key)
+    sheet_key = _write_contact_sheet(config, plan, stores, drawn)
+    places = _find_places(stores.output, plan.run_id, page_key, sheet_key)
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
     if plan.run_id:
         _write_summary(config, plan, stores.output, text, {"places": places, **summary}, cost)
@@ -122,14 +126,22 @@ def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> tuple[Scor
     return clip, csd_bounds
 
 
+def _rows_of_run(plan: StylizePlan, output: Store, rows: pa.Table) -> pa.Table:
+    """Keep the rows of what this run drew."""
+    after = Manifest.open(output, plan.run_id).after
+    return rows if after is None else rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
+
+
+def _write_contact_sheet(config: StylizeConfig, plan: StylizePlan, stores: RunStores, drawn: pa.Table) -> str | None:
+    """Write the contact sheet of this run; returns its key, None if it drew nothing that can be shown."""
+    styles = [style.name for style in plan.styles]
+    return write_contact_sheet(stores, plan.run_id, drawn, styles, config.title, config.max_pixels)
+
+
 def _find_alarms(
-    config: StylizeConfig, plan: StylizePlan, output: Store, rows: pa.Table, bounds: Mapping[str, ScoreBounds]
+    config: StylizeConfig, plan: StylizePlan, drawn: pa.Table, bounds: Mapping[str, ScoreBounds]
 ) -> list[Alarm]:
     """Check only the pictures that this run drew, so that no alarm is raised again by every later run."""
-    after = Manifest.open(output, plan.run_id).after
-    drawn = rows
-    if after is not None:
-        drawn = rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
     if not len(drawn):
         return []
     return find_alarms(
@@ -149,7 +161,7 @@ def _measure_gains(style: StyleChoice, rows: pa.Table, bounds: ScoreBounds) -> S
     return StyleGains(style.name, [gain for gain in gains if gain is not None], expected)
 
 
-def _find_places(output: Store, run_id: str, page_key: str) -> dict[str, str]:
+def _find_places(output: Store, run_id: str, page_key: str, sheet_key: str | None) -> dict[str, str]:
     places = {
         "pictures": output.uri,
         "page": output.uri_of(page_key),
@@ -157,6 +169,8 @@ def _find_places(output: Store, run_id: str, page_key: str) -> dict[str, str]:
     }
     if run_id:
         places["summary"] = output.uri_of(layout.run_key(run_id, "summary.md"))
+    if sheet_key:
+        places["contact sheet"] = output.uri_of(sheet_key)
     return places
 
 
@@ -218,10 +232,7 @@ def _describe_run(
     facts += tuple(("LoRA", lora.title) for lora in plan.loras)
     facts += tuple(("ControlNet", control.title) for control in plan.controls)
     facts += tuple((term, source) for term, source in models if source is not None)
-    styles = [
-        StyleFacts(style.name, _describe_banks(style), *bounds[style.name].lines, *csd_bounds[style.name].lines)
-        for style in plan.styles
-    ]
+    styles = [_describe_style(style, bounds[style.name], csd_bounds[style.name]) for style in plan.styles]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
     return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(config, plan.run_id))
 
@@ -234,6 +245,11 @@ def _retry_command(config: StylizeConfig, run_id: str) -> str:
     if "://" not in config.output_uri:
         return f"artbank stylize --parameters {shlex.quote(recorded)} --retry-failed"
     return f"# save {recorded} as config.json first\nartbank stylize --parameters config.json --retry-failed"
+
+
+def _describe_style(style: StyleChoice, bounds: ScoreBounds, csd_bounds: ScoreBounds) -> StyleFacts:
+    error = bounds.ceiling.error if bounds.ceiling else 0.0
+    return StyleFacts(style.name, _describe_banks(style), *bounds.lines, *csd_bounds.lines, ceiling_error=error)
 
 
 def _describe_banks(style: StyleChoice) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from artbank.config import StylizeConfig
 from artbank.credentials import redact
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.lora_files import LoraFile, fetch_loras
 from artbank.diffusion.weights import MINI
+from artbank.draw_config import DrawConfig
 from artbank.run_config import Offload, RunConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.stages import show_stage
@@ -22,7 +22,7 @@ def load_base_model(config: RunConfig) -> BaseModel:
         ConfigError: There is no such device.
         OSError: The store or the hub failed.
     """
-    loras = fetch_loras(config.loras) if isinstance(config, StylizeConfig) else ()  # anew: a file may have changed
+    loras = fetch_loras(config.loras) if isinstance(config, DrawConfig) else ()  # anew: a file may have changed
     place = (config.base_model, config.revision, config.offline)
     return _load_base_model(*place, config.device, config.dtype, config.compiling, config.offload, loras)
 

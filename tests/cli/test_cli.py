@@ -62,7 +62,7 @@ def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -
     words = ("train", world / "gallery", "--store", world / "store", *TINY, "--force", "--dry-run")
     lines = call(*words).out.splitlines()
     assert lines[:2] == ["left-out: 1 artwork, to train", "novak: 4 artworks, to train"]
-    assert re.fullmatch(r"6 steps\. About .* CPU hours\) on one worker: .* a step, by 1 .*", lines[2])
+    assert re.fullmatch(r"6 steps\. About .* s of CPU time on one worker: .* a step, by 1 .*", lines[2])
     facts = json.loads(call(*words, "--json").out)
     assert facts["num_steps"] == [6, 6, 6] and facts["pace"]["seconds"] * 6 == pytest.approx(facts["seconds"][1])
 
@@ -182,7 +182,7 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
     assert ended.code == 0
     lines = ended.out.splitlines()
     assert re.fullmatch(
-        r"about .* CPU hours\) on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
+        r"about .* s of CPU time on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
     )
     assert lines == [
         "photos: 2, to stylize: 1, skipped: 0",

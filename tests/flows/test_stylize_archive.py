@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import datasets
 import pytest
@@ -66,7 +67,13 @@ def test_a_run_leaves_a_summary_and_artifacts(stylized: Archive) -> None:
     assert [entry["style"] for entry in facts["styles"]] == ["ferrante@1", "novak"]
     report = (folder / "summary.md").read_text()
     assert report == outcome.text and "6 done, 2 failed" in report
-    page, places, styles, text, progress = artifacts(run_id)
+    sheet, page, places, styles, text, progress = artifacts(run_id)
+    with urlopen(str(sheet.data)) as opened:  # of the data in the URL
+        assert opened.read() == (folder / "contact-sheet.jpg").read_bytes()
+    assert (sheet.type, sheet.key, outcome.places["contact sheet"]) == (
+        *("image", "contact-sheet"),
+        str(folder / "contact-sheet.jpg"),
+    )
     assert (text.key, text.data) == ("stylized", report)
     assert (page.key, Path(outcome.places["page"]).as_uri() in str(page.data)) == ("page", True)
     assert "ferrante@1" in Path(outcome.places["page"]).read_text()

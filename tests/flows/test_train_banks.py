@@ -48,7 +48,9 @@ def test_run_and_task_names_tell_gallery_and_collection(trained: Any) -> None:
 
 
 def test_a_run_leaves_a_table_of_its_banks(trained: Any) -> None:
-    files, table, progress = artifacts(id_of(trained.state))
+    files, table, sheet, progress = artifacts(id_of(trained.state))
+    assert (sheet.type, sheet.key, str(sheet.data)[:23]) == ("image", "contact-sheet", "data:image/jpeg;base64,")
+    assert len(str(sheet.data)) <= 128_100
     assert (files.key, progress.key, progress.data) == ("bank-files", "training-progress", 100.0)
     assert f"file://{trained.store}/banks/novak/" in str(files.data)
     rows = json.loads(str(table.data))
@@ -58,7 +60,7 @@ def test_a_run_leaves_a_table_of_its_banks(trained: Any) -> None:
 
 
 def test_a_run_leaves_a_page_of_each_bank_and_links_to_them(trained: Any) -> None:
-    links, _, _ = artifacts(id_of(trained.state))
+    links, *_ = artifacts(id_of(trained.state))
     pages = [unquote(link) for link in re.findall(r"\]\(file://([^)]+/index\.html)\)", str(links.data))]
     told = [Path(page).read_text() for page in pages]
     assert [re.findall("<h1>(.*)</h1>", html) for html in told] == [
@@ -153,7 +155,7 @@ def test_a_failing_collection_is_named_and_spares_the_others(tmp_path: Path) -> 
     with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: bad \(CollectionError: 1 artworks can be"):
         state.result()
     assert versions(store) == [("good", 1, None)]
-    files, table, progress = artifacts(id_of(state))
+    files, table, _, progress = artifacts(id_of(state))
     assert "bad" not in str(files.data) and "1 failed" in str(progress.description) and progress.data == 100.0
     assert [row["outcome"].split(":")[0] for row in json.loads(str(table.data))] == ["version 1", "failed"]
     [both] = [one for one in task_runs(id_of(state), at_least=2) if one.name == "train-bad, good"]

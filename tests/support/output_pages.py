@@ -57,6 +57,7 @@ def rows_of(output: Store, archive: Store) -> list[Result]:
             else:
                 facts = {"file_name": name, "clip_style": i / NUM_PHOTOS, "ssim": 1 - i / NUM_PHOTOS, "width_px": 64}
                 facts |= {"height_px": 48, "flags": ["flat"] if i == 5 else [], "caption": CAPTIONS.get(i)}
+                facts["clip_style_recoloured"] = i / NUM_PHOTOS / 2
                 output.write(name, plain(30, 60 + 100 * place, 200))
             created_at = START + timedelta(seconds=10 * i + place)
             rows.append(result(key, style, **{**facts, "created_at": created_at}))

@@ -19,13 +19,24 @@ import pyarrow.compute as pc
 
 from artbank import __version__
 from artbank.pages.links import relative_url
-from artbank.pages.outcome.grid import GRID_COLUMNS, STATES, Chunk, Grid, caption_of, describe, script
+from artbank.pages.outcome.grid import (
+    BEYOND_COLOURS,
+    GRID_COLUMNS,
+    RECOLOURED,
+    STATES,
+    Chunk,
+    Grid,
+    caption_of,
+    describe,
+    script,
+)
 from artbank.pages.outcome.score_charts import draw_scores, draw_throughput, measure_throughput
 from artbank.pages.outcome.selection import Selection, select
 from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_name, picture_name
 from artbank.pages.publishing import INDEX, assets, content_name, publish, stamp
 from artbank.pages.rendering import render
 from artbank.results.tables import source_hash
+from artbank.scoring.spread import Ceiling
 from artbank.store.objects import Store
 
 REPORT = "report"
@@ -39,6 +50,8 @@ LABELS = {
     "ssim": "Structure kept of the photo",
     "dino_structure": "Structure kept, by a DINOv2",
     "csd_style": "Likeness to the style, by a CSD",
+    RECOLOURED: "Likeness of the photo in the style’s colours",
+    BEYOND_COLOURS: "Style beyond colours",
 }
 """Titles of the scores."""
 _SCRIPTS = (
@@ -71,6 +84,7 @@ class StyleFacts:
         ceiling: Mean `clip_style` of held-out artworks; None if unknown.
         csd_floor: Mean `csd_style` of the untouched photos; None if not measured.
         csd_ceiling: Mean `csd_style` of held-out artworks; None if not measured.
+        ceiling_error: Standard error of `ceiling`.
     """
 
     name: str
@@ -79,6 +93,7 @@ class StyleFacts:
     ceiling: float | None = None
     csd_floor: float | None = None
     csd_ceiling: float | None = None
+    ceiling_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +144,8 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
     ]
     mark = _MARK.format(stamp(made_from))
     if not _is_written(page, mark):
-        draft = _Draft(output, archive, Grid(rows, tuple(style.name for style in styles)), run, page)
+        grid = Grid(rows, tuple(style.name for style in styles), _ceilings(styles))
+        draft = _Draft(output, archive, grid, run, page)
         publish(page, draft.write_files(), lambda: draft.write_html(styles, summary, mark), kept=draft.known)
     return f"{REPORT}/{INDEX}"
 
@@ -186,6 +202,7 @@ class _Draft:
             times=measure_throughput(self.grid),
             throughput=draw_throughput(self.grid),
             scores=draw_scores(self.grid, styles, LABELS),
+            has_recoloured=BEYOND_COLOURS in self.grid.measures,
             photo_url=self.archive_url,
             spread=[self.overview["photos"][place] for place in self.overview["spread"]],
         )
@@ -265,6 +282,10 @@ def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]
         floors = [pc.mean(own[column]).as_py() for column in ("clip_style_floor", "csd_style_floor")]
         earlier.append(StyleFacts(name, "of an earlier run", floor=floors[0], csd_floor=floors[1]))
     return [*(style for style in asked if style.name in there), *earlier]
+
+
+def _ceilings(styles: Sequence[StyleFacts]) -> dict[str, Ceiling]:
+    return {style.name: Ceiling(style.ceiling, style.ceiling_error) for style in styles if style.ceiling is not None}
 
 
 def _assets() -> dict[str, bytes]:

@@ -86,5 +86,5 @@ def test_a_plan_tells_what_it_may_take_by_the_banks_of_its_catalog(tmp_path: Any
     register(Catalog(Store.open(config.store_uri)), bank_record(seconds=6.0, steps=3, device="cpu", **facts))
     forecast = plan_training(config).forecast
     assert (forecast.collections, forecast.num_steps, forecast.seconds) == ((("novak", 4),), (3, 3, 3), (6.0, 6.0, 6.0))
-    assert "6 s (0.0017 CPU hours)" in forecast.text
+    assert "6 s of CPU time" in forecast.text
     assert forecast.text == training_markdown(forecast, title=f"To train on {config.gallery_uri}")
