@@ -17,6 +17,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     presets        settings of pictures that belong together
     recipes        what shapes a picture; programs import both recipes from it
     recipe_costs   the steps and evaluations that a recipe takes
+    model_pins     pinned hashes in the names of models and LoRAs
     lora_specs     how options name LoRA files
     control_specs  how options name ControlNets
     skip_rules     which files are no photos

@@ -23,15 +23,17 @@ class DrawConfig(RunConfig):
         default=(),
         description=(
             "LoRA files to merge into the base model: FILE.safetensors or FILE.safetensors:WEIGHT (-4 to 4, 1 by "
-            "default), a file or a store URI. Banks of the base model still fit."
+            "default), a file or a store URI; `@sha256:HEX` behind FILE pins its hash. Banks of the base model still "
+            "fit."
         ),
     )
     controls: tuple[Uri, ...] = Field(
         default=(),
         description=(
             "ControlNets: canny|depth|gray|tile=SOURCE, =SOURCE:WEIGHT or =SOURCE:WEIGHT:FROM-UNTIL, such as "
-            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI or a hub id; WEIGHT is above 0, up to 2 (1 "
-            "by default); FROM and UNTIL are fractions of the executed steps."
+            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI or a hub id, and one source for several "
+            "kinds is a Union; WEIGHT is above 0, up to 2 (1 by default); FROM and UNTIL are fractions of the executed "
+            "steps."
         ),
     )
     depth_model: Uri | None = Field(

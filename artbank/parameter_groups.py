@@ -13,7 +13,7 @@ Groups = Mapping[str, tuple[str, ...]]
 
 _MODELS = ("base_model", "revision", "offline", "scorer", "style_model")
 _INPUT_LIMITS = ("max_megapixels", "max_megabytes", "max_missing_share", "allow_missing")
-_WORKERS = ("device", "dtype", "compiling", "runner", "num_workers")
+_WORKERS = ("device", "dtype", "compiling", "offload", "runner", "num_workers")
 
 TRAIN_GROUPS: Groups = {
     "What to train": ("gallery_uri", "store_uri", "collections", "force", "dry_run"),

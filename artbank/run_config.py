@@ -30,6 +30,7 @@ ShardRunner = Annotated[
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Compiling = Literal["auto", "on", "off"]
+Offload = Literal["auto", "on", "off"]
 Durability = Literal["full", "fast"]
 
 SkipGlobs = Annotated[
@@ -122,6 +123,13 @@ class RunConfig(PlacesConfig):
         description=(
             "torch.compile the UNet: on, off, or auto (CUDA only, for image sizes seen 1,000 "
             "times). Takes minutes per size."
+        ),
+    )
+    offload: Offload = Field(
+        default="auto",
+        description=(
+            "Let the UNet and the text encoders wait in main memory while the VAE encodes or decodes, for GPUs with "
+            "little memory: on, off, or auto (where the VAE does not fit beside them). Same pictures, slower."
         ),
     )
     scorer: Uri = Field(

@@ -19,7 +19,7 @@ from artbank.archive.batch_drawing import BatchDrawer, cut_batches
 from artbank.archive.drawing_resources import DrawingResources, make_decode_options
 from artbank.archive.drawn_pictures import ScoredPicture
 from artbank.archive.photo_reader import DecodedPhoto, too_large_error
-from artbank.diffusion.base_model import load_base_model
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.draw_config import DrawConfig
 from artbank.errors import ImageError
 from artbank.images.pool import DecodeOptions, decode_photo

@@ -27,7 +27,7 @@ from artbank.recipes import (
     Spacing,
     StylizeRecipe,
 )
-from artbank.run_config import Compiling, Device, Dtype, RunConfig, Uri
+from artbank.run_config import Compiling, Device, Dtype, Offload, RunConfig, Uri
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -41,6 +41,7 @@ class ModelSettings(TypedDict, total=False):
     device: Device
     dtype: Dtype
     compiling: Compiling
+    offload: Offload
     scorer: Uri
     style_model: Uri | None
     max_megapixels: float

@@ -10,7 +10,7 @@ from artbank.archive.stores import RunStores
 from artbank.archive.style_leases import WriteGuard
 from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
-from artbank.diffusion.base_model import load_base_model
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.errors import BaseModelError
 from artbank.images.pool import open_codec_pool
 from artbank.results.manifest import Manifest

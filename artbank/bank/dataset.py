@@ -21,7 +21,6 @@ from artbank.recipes import BankRecipe
 STYLE_ALONE = f"in the style of {STYLE_PLACEHOLDER}"
 TEMPLATES = ("a painting", "a picture", "an artwork", "a scene", "a detail of a painting", "a drawing", "a print")
 _ZOOM = 1.25  # the largest crop shows the whole short side, the smallest 1 / 1.25 of it
-_ENCODE_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,9 @@ def encode_dataset(
             crop, place = _crop(picture, side, rng if i else None)
             crops += [crop, crop[:, ::-1]]
             sizes += [(*picture.shape[:2], *place, side, side)] * 2  # SDXL learned mirrored images with these too
-        for part in upload(crops, base.device).split(_ENCODE_BATCH):
-            mean, std = base.encode_images(to_images(part))
-            means.append(mean.cpu())
-            stds.append(std.cpu())
+        mean, std = base.encode_images(to_images(upload(crops, base.device)))
+        means.append(mean.cpu())
+        stds.append(std.cpu())
         owners += [number] * len(crops)
     texts = tuple(None if caption is None else without_placeholder(caption) for caption in captions)
     return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), texts, torch.tensor(sizes))

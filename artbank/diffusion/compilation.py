@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 Output = TypeVar("Output")
 
+_CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes of compiling then pay off
 _MAX_SHAPES = 8  # torch.compile keeps no more versions of a function
 
 
@@ -65,3 +66,12 @@ class Compiled(Generic[Output]):
         logger.info("compiling the UNet for %s", shape)
         self.shapes.add(shape)
         return True
+
+
+def choose_compile_after(compiling: str, device: torch.device) -> int | None:
+    """Return after how many calls with one shape the UNet is compiled; None for never."""
+    if compiling == "on":
+        return 0
+    if compiling == "auto" and device.type == "cuda":
+        return _CALLS_BEFORE_COMPILING
+    return None

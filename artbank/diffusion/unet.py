@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -47,6 +47,26 @@ _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
     "mid_block_only_cross_attention",
 )
 _PLAIN_SETTINGS = {"resnet_time_scale_shift": "default", "resnet_skip_time_act": False}  # see `run_resnet`
+
+
+class UnetCall(NamedTuple):
+    """The inputs of the UNet in one call; a tuple, which `torch.compile` takes apart.
+
+    Attributes:
+        sample: [B, C, h, w] in the precision of the UNet.
+        times: [1, E], [B, E] or [P * B, E].
+        pairs: Keys and values of the prompts at each cross-attention.
+        num_prompts: P.
+        residuals: What ControlNets add to its planes; None without any.
+        deep: What all blocks but the first and the last gave in an earlier step, see `DeepFeatures`; None to run them.
+    """
+
+    sample: Tensor
+    times: Tensor
+    pairs: tuple[KeyValue, ...]
+    num_prompts: int
+    residuals: Residuals | None = None
+    deep: Tensor | None = None
 
 
 @dataclass
@@ -109,16 +129,15 @@ class Denoiser(PromptedNetwork):
         """
         times = self._activate_times(times, prompts, sizes, num_prompts * len(latents))
         sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        given = (self.unet, sample, times, prompts.pairs, num_prompts)
-        added = () if residuals is None else (residuals,)  # no argument more for the common call
+        call = UnetCall(sample, times, prompts.pairs, num_prompts, residuals, None if deep is None else deep.planes)
         # Always copies: a CUDA graph returns every result in the same memory.
         if deep is None:
-            predicted = self._forward(*given, *added)
+            predicted = self._forward(self.unet, call)
         elif deep.planes is None:
-            predicted, planes = self._forward_keeping(*given, *added)
+            predicted, planes = self._forward_keeping(self.unet, call)
             deep.planes = planes.clone()
         else:
-            predicted = self._forward_outer(*given, residuals, deep.planes)
+            predicted = self._forward_outer(self.unet, call)
         return predicted.to(torch.float32, copy=True)
 
 
@@ -136,81 +155,53 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
     return ", ".join([*unknown, *settings]) or None
 
 
-def _shape_of_call(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None = None,
-    deep: Tensor | None = None,
-) -> Hashable:
-    added = residuals and tuple(len(one) for one in residuals)
-    return tuple(sample.shape), len(times), num_prompts, len(pairs[0][0]), torch.is_grad_enabled(), added
+def _shape_of_call(unet: Any, call: UnetCall) -> Hashable:
+    added = call.residuals and tuple(len(one) for one in call.residuals)
+    num_cached = len(call.pairs[0][0])
+    return tuple(call.sample.shape), len(call.times), call.num_prompts, num_cached, torch.is_grad_enabled(), added
 
 
-def _forward(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None = None,
-) -> Tensor:
+def _forward(unet: Any, call: UnetCall) -> Tensor:
     """Return the prediction [P * B, C, h, w] of the UNet in its own precision."""
-    left, count = iter(pairs), num_prompts * len(sample)
-    x, skips = _run_down(unet, sample, times, left, count, residuals)
-    return _run_out(unet, run_decoder(unet.up_blocks, x, skips, times, left, count))
+    left, count = iter(call.pairs), call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, left)
+    return _run_out(unet, run_decoder(unet.up_blocks, x, skips, call.times, left, count))
 
 
-def _forward_keeping(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None = None,
-) -> tuple[Tensor, Tensor]:
+def _forward_keeping(unet: Any, call: UnetCall) -> tuple[Tensor, Tensor]:
     """Return the prediction of `_forward`, and what its last block took: [P * B, C', h, w]."""
-    left, count = iter(pairs), num_prompts * len(sample)
-    x, skips = _run_down(unet, sample, times, left, count, residuals)
+    left, count = iter(call.pairs), call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, left)
     *inner, last = unet.up_blocks
-    deep = run_decoder(inner, x, skips, times, left, count)
-    return _run_out(unet, run_decoder([last], deep, skips, times, left, count)), deep
+    deep = run_decoder(inner, x, skips, call.times, left, count)
+    return _run_out(unet, run_decoder([last], deep, skips, call.times, left, count)), deep
 
 
-def _forward_outer(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None,
-    deep: Tensor,
-) -> Tensor:
-    """Return the prediction of the first and the last block alone, the last of which takes `deep` [P * B, C', h, w]."""
-    count = num_prompts * len(sample)
-    first_pairs, last_pairs = split_outer_pairs(unet, pairs)
-    skips = run_outer_encoder(unet, _run_in(unet, sample, times), times, iter(first_pairs), count)
-    if residuals is not None:
-        skips = [add_planes(skip, own) for skip, own in zip(skips, residuals, strict=True)]
-    return _run_out(unet, run_decoder([unet.up_blocks[-1]], deep, skips, times, iter(last_pairs), count))
+def _forward_outer(unet: Any, call: UnetCall) -> Tensor:
+    """Return the prediction of the first and the last block alone, the last of which takes the deep features."""
+    count = call.num_prompts * len(call.sample)
+    assert call.deep is not None, "no features are kept"
+    first_pairs, last_pairs = split_outer_pairs(unet, call.pairs)
+    x = _run_in(unet, call)
+    skips = run_outer_encoder(unet, x, call.times, iter(first_pairs), count)
+    if call.residuals is not None:
+        skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals, strict=True)]
+    return _run_out(unet, run_decoder([unet.up_blocks[-1]], call.deep, skips, call.times, iter(last_pairs), count))
 
 
-def _run_in(unet: Any, sample: Tensor, times: Tensor) -> Tensor:
+def _run_in(unet: Any, call: UnetCall) -> Tensor:
     """Return the first planes [B, C', h, w]; [P * B, ...] if prompts differ in the time embedding already."""
-    x = unet.conv_in(sample)
-    return repeat_to(x, len(times)) if len(times) > len(x) else x
+    x = unet.conv_in(call.sample)
+    return repeat_to(x, len(call.times)) if len(call.times) > len(x) else x
 
 
-def _run_down(
-    unet: Any, sample: Tensor, times: Tensor, left: Iterator[KeyValue], count: int, residuals: Residuals | None
-) -> tuple[Tensor, list[Tensor]]:
+def _run_down(unet: Any, call: UnetCall, left: Iterator[KeyValue]) -> tuple[Tensor, list[Tensor]]:
     """Return the planes of the middle and those for the way up; [P * B, ...] from the first cross-attention on."""
-    skips, x = run_encoder(unet, _run_in(unet, sample, times), times, left, count)
-    if residuals is not None:
-        skips = [add_planes(skip, own) for skip, own in zip(skips, residuals[:-1], strict=True)]
-        x = add_planes(x, residuals[-1])
+    count = call.num_prompts * len(call.sample)
+    skips, x = run_encoder(unet, _run_in(unet, call), call.times, left, count)
+    if call.residuals is not None:
+        skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals[:-1], strict=True)]
+        x = add_planes(x, call.residuals[-1])
     return x, skips
 
 

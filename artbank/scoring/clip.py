@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel
 
-from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.model_files import SCORER
 from artbank.diffusion.model_source import parse_source
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.diffusion.weights import MINI
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce

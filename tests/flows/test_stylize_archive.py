@@ -16,7 +16,7 @@ from PIL import Image
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.catalog.catalog import Catalog
-from artbank.diffusion import base_model
+from artbank.diffusion import shared_base_model
 from artbank.results import ledger
 from artbank.runs.outcome import Tally
 from artbank.store.objects import Store
@@ -118,7 +118,7 @@ def test_the_output_loads_as_an_image_folder(
 
 def test_a_second_run_writes_nothing_and_loads_no_model(stylized: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(stylized.root)
-    monkeypatch.setattr(base_model, "_load_base_model", no_model)
+    monkeypatch.setattr(shared_base_model, "_load_base_model", no_model)
     outcome = run(stylize_archive, stylized.config("novak", "ferrante@1")).result()
     assert (outcome.num_done, outcome.num_failed, outcome.num_new) == (6, 2, 0)
     assert listing(stylized.root) == before
@@ -204,7 +204,7 @@ def test_a_run_with_reused_features_that_goes_on_later_writes_the_bytes_of_one_r
 def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_model, "_load_base_model", no_model)
+    monkeypatch.setattr(shared_base_model, "_load_base_model", no_model)
     before = listing(archive.root)
     config = archive.config("novak", "ferrante", recipe=STYLIZE.model_copy(update={"seed": 6}), shard_size=3)
     state = run(stylize_archive, config.model_copy(update={"dry_run": True}))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.diffusion import base_model
+from artbank.diffusion import shared_base_model
 from artbank.errors import ConfigError, TrainBanksError
 from artbank.gallery.plan import plan_training
 from artbank.pages.banks import build as bank_pages
@@ -96,7 +96,7 @@ def test_what_the_core_logs_is_in_the_log_of_the_run(trained: Any) -> None:
 
 def test_a_second_run_finds_nothing_to_do(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(trained.root)
-    monkeypatch.setattr(base_model, "_load_base_model", no_model)
+    monkeypatch.setattr(shared_base_model, "_load_base_model", no_model)
     state = run(train_banks, training(trained.gallery, trained.store))
     assert (state.result().trained, state.result().current) == ({}, ("ferrante", "novak"))
     assert listing(trained.root) == before
