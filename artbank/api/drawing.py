@@ -21,7 +21,7 @@ from artbank.archive.photo_reader import DecodedPhoto, too_large_error
 from artbank.control_specs import ControlSpec
 from artbank.diffusion.base_model import load_base_model
 from artbank.errors import ImageError
-from artbank.images.pool import DecodeOptions, decode_photo
+from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.recipes import StylizeRecipe
 from artbank.records import PhotoTask

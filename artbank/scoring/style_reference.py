@@ -169,6 +169,7 @@ def measure_reference(
     *,
     display_name: str | None = None,
     style_model: StyleModel | None = None,
+    palette: Palette | None = None,
 ) -> StyleReference:
     """Measure the reference of a collection.
 
@@ -179,6 +180,7 @@ def measure_reference(
         held_out: Those that are not trained on, for the ceiling. If empty, each artwork is compared with all others.
         display_name: The name that `STYLE_TEXT` gets; the id when None.
         style_model: Embeds the artworks for `csd_style`; None for none.
+        palette: The artworks' colours if they are known; else they are measured.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
     return StyleReference(
@@ -187,7 +189,7 @@ def measure_reference(
         mean=embedded.mean(0),
         text=scorer.embed_texts([STYLE_TEXT.format(display_name or collection)])[0],
         ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
-        palette=Palette.measure(list(artworks)),
+        palette=palette or Palette.measure(list(artworks)),
         csd=None if style_model is None else _measure_csd(style_model, artworks, held_out),
     )
 
