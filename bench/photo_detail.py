@@ -27,9 +27,9 @@ from PIL import Image
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.codec import Picture, decode, encode, resize
+from artbank.images.codec_jobs import DecodeOptions, EncodeJob, decode_photo, encode_picture
 from artbank.images.framing import Photo
 from artbank.images.photo_detail import enlarge, extract_detail
-from artbank.images.pool import DecodeOptions, EncodeJob, decode_photo, encode_picture
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference

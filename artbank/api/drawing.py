@@ -22,7 +22,7 @@ from artbank.archive.photo_reader import DecodedPhoto, too_large_error
 from artbank.diffusion.shared_base_model import load_base_model
 from artbank.draw_config import DrawConfig
 from artbank.errors import ImageError
-from artbank.images.pool import DecodeOptions, decode_photo
+from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.records import PhotoTask
 from artbank.results.filenames import output_name

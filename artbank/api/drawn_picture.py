@@ -17,7 +17,7 @@ from PIL import Image
 from artbank.api import notebook_html
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture
-from artbank.images.pool import EncodeJob, encode_picture, finish_picture
+from artbank.images.codec_jobs import EncodeJob, encode_picture, finish_picture
 from artbank.images.suffixes import WRITTEN_SUFFIXES
 from artbank.recipes import StylizeRecipe
 from artbank.results.filenames import output_name

@@ -153,7 +153,9 @@ def _train_job(config: TrainConfig, job: TrainJob, store: Store, progress: Progr
     def on_step(done: int, most: int, _: float) -> None:
         progress(done, most)
 
-    ends = train_collections(config, [job], on_step) or wait_and_train(config, [job], on_step)
+    # Processes would import the caller's script again, which then needs a guard of its main part.
+    ends = train_collections(config, [job], on_step, may_start_processes=False)
+    ends = ends or wait_and_train(config, [job], on_step, may_start_processes=False)
     for end in ends.values():
         if isinstance(end, Exception):
             raise end

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.images.pool import DecodeOptions
+from artbank.images.codec_jobs import DecodeOptions
 from artbank.recipes import StylizeRecipe
 from artbank.run_config import RunConfig
 from artbank.scoring.clip import Scorer, load_scorer

@@ -12,8 +12,8 @@ import numpy as np
 
 from artbank.archive.photo_reader import DecodedPhoto
 from artbank.errors import ImageError
+from artbank.images.codec_jobs import EncodeJob
 from artbank.images.framing import Photo
-from artbank.images.pool import EncodeJob
 from artbank.recipes import StylizeRecipe
 from artbank.scoring.optional_measures import OptionalScores
 from artbank.scoring.scores import Cosines, rate_candidate

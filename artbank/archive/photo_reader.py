@@ -16,9 +16,10 @@ import numpy as np
 from artbank.archive.photo_captions import PhotoCaption, choose_caption
 from artbank.archive.shard_turns import SharedWindow
 from artbank.errors import ImageError
+from artbank.images.codec_jobs import DecodeOptions, PhotoWithAlpha
 from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
-from artbank.images.pool import CodecPool, DecodeOptions, PhotoWithAlpha
+from artbank.images.pool import CodecPool
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry

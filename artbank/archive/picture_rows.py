@@ -12,7 +12,7 @@ from artbank.archive.run_resources import RunResources
 from artbank.archive.styles import StyleChoice
 from artbank.diffusion.prompt_encoder import without_placeholder
 from artbank.errors import ImageError
-from artbank.images.pool import EncodedPicture
+from artbank.images.codec_jobs import EncodedPicture
 from artbank.recipes import StylizeRecipe
 from artbank.records import PhotoTask, Result
 from artbank.results.attempts import Attempt

@@ -17,7 +17,7 @@ from artbank.archive.photo_reader import DecodedPhoto, Known, PhotoRead, Unchang
 from artbank.archive.picture_rows import FinishedRow, RowWriter
 from artbank.archive.run_resources import RunResources
 from artbank.errors import ImageError, StopRequested
-from artbank.images.pool import EncodedPicture
+from artbank.images.codec_jobs import EncodedPicture
 from artbank.records import PhotoTask
 from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import Attempt

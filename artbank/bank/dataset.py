@@ -6,6 +6,7 @@ Shape legend: A artworks, V crops (each also mirrored), C x h x w latents; pictu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,13 @@ from torch import Tensor
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, without_placeholder
 from artbank.diffusion.tensors import to_images, upload
+from artbank.images.artwork_pictures import LARGEST_ZOOM
 from artbank.images.codec import resize
 from artbank.recipes import BankRecipe
+from artbank.runtime.prefetch import prefetch
 
 STYLE_ALONE = f"in the style of {STYLE_PLACEHOLDER}"
 TEMPLATES = ("a painting", "a picture", "an artwork", "a scene", "a detail of a painting", "a drawing", "a print")
-_ZOOM = 1.25  # the largest crop shows the whole short side, the smallest 1 / 1.25 of it
 
 
 @dataclass(frozen=True)
@@ -63,44 +65,86 @@ class LatentDataset:
 
 
 def encode_dataset(
-    base: BaseModel, pictures: Sequence[np.ndarray], captions: Sequence[str | None], recipe: BankRecipe
+    base: BaseModel,
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str | None],
+    recipe: BankRecipe,
+    *,
+    whole_px: Sequence[tuple[int, int] | None] | None = None,
 ) -> LatentDataset:
     """Crop artworks, and encode each crop and its mirror image once.
 
     Crops keep the aspect ratio. The first crop of an artwork is centred and shows the whole short side; the others are
-    drawn from `recipe.seed`.
+    drawn from `recipe.seed`. The next artwork is cropped in a thread while one is encoded.
+
+    Args:
+        base: The base model.
+        pictures: The artworks.
+        captions: Their captions; None for an artwork without one.
+        recipe: Size and number of the crops, and their seed.
+        whole_px: Width and height of artworks whose pictures are reduced by a whole number; None for the others.
     """
-    side = recipe.resolution_px or base.native_px
-    side = max(side // base.size_multiple_px, 1) * base.size_multiple_px
+    side = choose_crop_px(base, recipe)
+    plans = [
+        _plan_crops(size or (picture.shape[1], picture.shape[0]), side, recipe.num_crops, [recipe.seed, number])
+        for number, (picture, size) in enumerate(zip(pictures, whole_px or [None] * len(pictures), strict=True))
+    ]
     means = []
     stds = []
-    owners = []
-    sizes = []
-    for number, picture in enumerate(pictures):
-        rng = np.random.default_rng([recipe.seed, number])
-        crops = []
-        for i in range(recipe.num_crops):
-            crop, place = _crop(picture, side, rng if i else None)
-            crops += [crop, crop[:, ::-1]]
-            sizes += [(*picture.shape[:2], *place, side, side)] * 2  # SDXL learned mirrored images with these too
-        mean, std = base.encode_images(to_images(upload(crops, base.device)))
-        means.append(mean.cpu())
-        stds.append(std.cpu())
-        owners += [number] * len(crops)
+    with ThreadPoolExecutor(1) as pool:
+        work = zip(pictures, plans, strict=True)
+        for crops in prefetch(work, lambda pair: pool.submit(_cut_all, *pair, side).result, depth=1):
+            mean, std = base.encode_images(to_images(upload(crops, base.device)))
+            means.append(mean.cpu())
+            stds.append(std.cpu())
+    owners = [number for number, plan in enumerate(plans) for _ in plan for _ in range(2)]
+    sizes = [crop.facts(side) for plan in plans for crop in plan for _ in range(2)]
     texts = tuple(None if caption is None else without_placeholder(caption) for caption in captions)
     return LatentDataset(torch.cat(means), torch.cat(stds), torch.tensor(owners), texts, torch.tensor(sizes))
 
 
-def _crop(picture: np.ndarray, side: int, rng: np.random.Generator | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """Cut a square of `side` px out of a picture scaled to cover it, at the centre without an `rng`.
+def choose_crop_px(base: BaseModel, recipe: BankRecipe) -> int:
+    """Return the side of the crops, px."""
+    side = recipe.resolution_px or base.native_px
+    return max(side // base.size_multiple_px, 1) * base.size_multiple_px
 
-    Returns:
-        The square, and its top and left in the scaled picture, px.
-    """
-    zoom = 1.0 if rng is None else rng.uniform(1.0, _ZOOM)
-    height, width = picture.shape[:2]
-    scale = zoom * side / min(height, width)
-    scaled = resize(picture, max(round(width * scale), side), max(round(height * scale), side))
-    spare = np.array(scaled.shape[:2]) - side
-    top, left = spare // 2 if rng is None else rng.integers(0, spare + 1)
-    return np.ascontiguousarray(scaled[top : top + side, left : left + side]), (int(top), int(left))
+
+@dataclass(frozen=True)
+class _Crop:
+    """The place of a crop in an artwork that is scaled to cover it, px."""
+
+    whole_px: tuple[int, int]
+    scaled_px: tuple[int, int]
+    left: int
+    top: int
+
+    def facts(self, side: int) -> tuple[int, ...]:
+        """Return a row of `LatentDataset.sizes`; SDXL learned mirrored images with the same."""
+        width, height = self.whole_px
+        return height, width, self.top, self.left, side, side
+
+    def cut(self, picture: np.ndarray, side: int) -> np.ndarray:
+        """Cut the crop out of the artwork's picture; returns uint8 [side, side, 3]."""
+        factor = round(self.whole_px[0] / picture.shape[1])
+        x, y = (whole / factor / scaled for whole, scaled in zip(self.whole_px, self.scaled_px, strict=True))
+        box = (self.left * x, self.top * y, (self.left + side) * x, (self.top + side) * y)
+        return resize(picture, side, side, box)
+
+
+def _plan_crops(whole_px: tuple[int, int], side: int, count: int, seed: Sequence[int]) -> list[_Crop]:
+    """Choose the crops of an artwork: the first at the centre, the others by the seed."""
+    rng = np.random.default_rng(seed)
+    crops = []
+    for number in range(count):
+        scale = (rng.uniform(1.0, LARGEST_ZOOM) if number else 1.0) * side / min(whole_px)
+        width, height = (max(round(length * scale), side) for length in whole_px)
+        spare = np.array([height, width]) - side
+        top, left = rng.integers(0, spare + 1) if number else spare // 2
+        crops.append(_Crop(whole_px, (width, height), int(left), int(top)))
+    return crops
+
+
+def _cut_all(picture: np.ndarray, plan: Sequence[_Crop], side: int) -> list[np.ndarray]:
+    """Return each crop and its mirror image."""
+    crops = [crop.cut(picture, side) for crop in plan]
+    return [one for crop in crops for one in (crop, crop[:, ::-1])]

@@ -12,6 +12,7 @@ from artbank.gallery.album_pictures import AlbumWriter, describe_contents
 from artbank.gallery.collections import Artwork, Collection
 from artbank.gallery.findings import Finding
 from artbank.images.codec import resize
+from artbank.images.palette import Palette
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_model import StyleModel
 from artbank.scoring.style_reference import StyleReference, measure_reference
@@ -84,6 +85,7 @@ def make_profile(
             display_name=collection.display_name,
             style_model=style_model,
             texture_px=texture_px,
+            palette=Palette.average([artwork.colours for artwork in learned]),
         ),
         previewed=[_shrink(artwork.picture) for artwork in learned[:_NUM_PREVIEWED]],
         findings=findings,

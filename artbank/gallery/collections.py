@@ -9,9 +9,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -20,7 +19,8 @@ from artbank.errors import CollectionError, ImageError
 from artbank.gallery.captions import CaptionSources, SharedTables, find_sources, read_captions
 from artbank.gallery.findings import Finding
 from artbank.gallery.listed_files import read_files
-from artbank.images.codec import decode, read_camera, resize
+from artbank.gallery.preparation import ArtworkFile, prepare_artworks
+from artbank.images.palette import Colours
 from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.runtime.collection_ids import collection_id, normalize_name
 from artbank.skip_rules import SkipRules
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 _READ_AT_ONCE = 32  # artworks whose files are in memory together
 _BYTES_AT_ONCE = 256 * 2**20  # bytes of files in memory together; the last file may go beyond
-_DECODED_AT_ONCE = 4  # artworks; each may need a few bytes for every one of `max_pixels`
-_SHORT_SIDE_PX = 2560  # short side for the largest crop that a recipe can ask for, at its largest zoom
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,28 @@ class Collection:
 
 @dataclass(frozen=True)
 class Artwork:
-    """One artwork: key, pixels uint8 [H, W, 3] sRGB, caption if any, and the camera that took it if known."""
+    """One artwork.
+
+    Attributes:
+        key: Its key in the gallery.
+        picture: uint8 [H, W, 3], sRGB.
+        caption: Its caption, if any.
+        camera: The camera that took it, if known.
+        whole_px: Its width and height, px, where `picture` is reduced; else None. See `PreparedArtwork`.
+        known_colours: Its colours, if they are measured.
+    """
 
     key: str
     picture: np.ndarray = field(repr=False)
     caption: str | None = None
     camera: str | None = None
+    whole_px: tuple[int, int] | None = None
+    known_colours: Colours | None = field(default=None, repr=False)
+
+    @property
+    def colours(self) -> Colours:
+        """Its colours, of the pixels before its picture was reduced if they are known."""
+        return self.known_colours or Colours.count(self.picture)
 
 
 def check_places(gallery: Store, store: Store) -> None:
@@ -131,17 +145,26 @@ def list_collections(
 
 
 def read_artworks(
-    gallery: Store, collection: Collection, *, max_pixels: int, max_bytes: int = 10**9
+    gallery: Store,
+    collection: Collection,
+    *,
+    max_pixels: int,
+    max_bytes: int = 10**9,
+    crop_px: int | None = None,
+    may_start_processes: bool = False,
 ) -> tuple[list[Artwork], list[Finding]]:
-    """Read and decode the artworks of a collection; files that cannot be read become findings.
+    """Read and prepare the artworks of a collection; files that cannot be read become findings.
 
-    Artworks with a short side above 2560 px are shrunk to it, so that a gallery of large scans fits in memory.
+    Artworks with a short side above 2560 px are shrunk to it, and their pictures reduced further as far as the crops of
+    the training allow, so that a gallery of large scans fits in memory.
 
     Args:
         gallery: The gallery.
         collection: One of its collections.
         max_pixels: Images with more pixels are not decoded.
         max_bytes: Files with more bytes are not read.
+        crop_px: Side of the crops that are cut out of them. None: pictures are not reduced.
+        may_start_processes: Whether large collections are prepared in processes of their own, else in threads.
 
     Raises:
         CollectionError: A file is not as it was listed.
@@ -150,17 +173,36 @@ def read_artworks(
     captions, findings = read_captions(gallery, collection.captions, collection.artworks, max_bytes)
     findings += _find_skipped(collection)
     findings += [_too_large(stored, max_bytes) for stored in collection.artworks if stored.size > max_bytes]
+    wanted = [stored for stored in collection.artworks if stored.size <= max_bytes]
+    prepared = prepare_artworks(
+        _read_contents(gallery, wanted),
+        num_bytes=sum(stored.size for stored in wanted),
+        max_pixels=max_pixels,
+        crop_px=crop_px,
+        may_start_processes=may_start_processes,
+    )
     artworks = []
-    for batch in _batch(stored for stored in collection.artworks if stored.size <= max_bytes):
-        data = read_files(gallery, batch)
-        with ThreadPoolExecutor(_DECODED_AT_ONCE) as pool:
-            decoded = pool.map(_decode, data, data.values(), repeat(max_pixels))
-        for key, picture in zip(data, decoded, strict=True):
-            if isinstance(picture, Finding):
-                findings.append(picture)
-            else:
-                artworks.append(Artwork(key, picture, captions.get(key), read_camera(_content(data[key]))))
+    with closing(prepared):
+        for key, found in prepared:
+            if isinstance(found, ImageError):
+                findings.append(_unreadable(key, found))
+                continue
+            if found.note:
+                logger.warning("%s: %s", key, found.note)
+            caption = captions.get(key)
+            artworks.append(Artwork(key, found.picture, caption, found.camera, found.whole_px, found.colours))
     return artworks, findings
+
+
+def _read_contents(gallery: Store, artworks: Iterable[StoredObject]) -> Iterator[ArtworkFile]:
+    """Yield the files of artworks, read a batch at a time.
+
+    Raises:
+        CollectionError, OSError: See `read_artworks`.
+    """
+    for batch in _batch(artworks):
+        for key, data in read_files(gallery, batch).items():
+            yield key, _content(data)
 
 
 def _find_skipped(collection: Collection) -> Iterator[Finding]:
@@ -242,27 +284,15 @@ def _is_artwork(key: str) -> bool:
     return PurePosixPath(key).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _decode(key: str, data: bytes | Exception, max_pixels: int) -> np.ndarray | Finding:
-    try:
-        picture = decode(_content(data), max_pixels=max_pixels, file_name=key)
-        if picture.note:
-            logger.warning("%s: %s", key, picture.note)
-        return _shrink(picture.rgb)
-    except ImageError as error:
-        message = f"{key} cannot be read ({error.reason}); it is left out: replace or remove it"
-        return Finding("unreadable", message, (key,))
+def _unreadable(key: str, error: ImageError) -> Finding:
+    message = f"{key} cannot be read ({error.reason}); it is left out: replace or remove it"
+    return Finding("unreadable", message, (key,))
 
 
-def _shrink(rgb: np.ndarray) -> np.ndarray:
-    height, width = rgb.shape[:2]
-    scale = _SHORT_SIDE_PX / min(height, width)
-    return rgb if scale >= 1 else resize(rgb, round(width * scale), round(height * scale))
-
-
-def _content(data: bytes | Exception) -> bytes:
-    """Return the content of a file that was read, or raise the error of one that was not."""
+def _content(data: bytes | Exception) -> bytes | ImageError:
+    """Return the content of a file that was read, or the error of one that was not; raises one that concerns others."""
     if isinstance(data, Exception) and concerns_one_object(data):
-        raise ImageError(f"the store does not deliver it: {explain(data)}", "store_error")
+        return ImageError(f"the store does not deliver it: {explain(data)}", "store_error")
     if isinstance(data, Exception):
         raise data
     return data

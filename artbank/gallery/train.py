@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from artbank.bank.checkpoint import TrainResult
-from artbank.bank.dataset import LatentDataset, encode_dataset
+from artbank.bank.dataset import LatentDataset, choose_crop_px, encode_dataset
 from artbank.bank.lora_tensors import style_word
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import StepCallback, train
@@ -43,16 +43,17 @@ _WAIT_SECONDS = 5.0  # between two checks of a collection that another run train
 
 @dataclass(frozen=True)
 class _Run:
-    """A run's configuration, and its stores, which are opened once."""
+    """A run's configuration, its stores, which are opened once, and whether it may start processes."""
 
     config: TrainConfig
     gallery: Store
     store: Store
+    may_start_processes: bool
 
     @classmethod
-    def open(cls, config: TrainConfig) -> _Run:
+    def open(cls, config: TrainConfig, may_start_processes: bool) -> _Run:
         store = Store.open(config.store_uri, is_durable=config.is_durable)
-        return cls(config, Store.open(config.gallery_uri), store)
+        return cls(config, Store.open(config.gallery_uri), store, may_start_processes)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,12 @@ class _Training:
 
 
 def train_collections(
-    config: TrainConfig, jobs: Sequence[TrainJob], on_step: StepCallback | None = None, *, is_retry: bool = True
+    config: TrainConfig,
+    jobs: Sequence[TrainJob],
+    on_step: StepCallback | None = None,
+    *,
+    is_retry: bool = True,
+    may_start_processes: bool = True,
 ) -> dict[str, BankRecord | Exception]:
     """Train the banks of several collections in the same batches, then score and register each.
 
@@ -80,6 +86,8 @@ def train_collections(
         jobs: Jobs of different collections.
         on_step: See `trainer.StepCallback`.
         is_retry: Whether an earlier try of this run may have registered some of the banks; else another run did.
+        may_start_processes: Whether artworks may be prepared in processes of their own. Each imports the main script
+            again, which not every script bears.
 
     Returns:
         The row of each trained bank by collection, or an error if the collection cannot be read or trained.
@@ -89,7 +97,7 @@ def train_collections(
         BaseModelError: There is no such base model or scorer.
         OSError: The store failed.
     """
-    run = _Run.open(config)
+    run = _Run.open(config, may_start_processes)
     with renew_in_background(config.lease_seconds) as leases:
         wanted = [(job, contender(run.store, job, config.lease_seconds)) for job in jobs]
         results, registered = _train_claimed(run, acquire(wanted, leases), on_step)
@@ -103,6 +111,8 @@ def wait_and_train(
     jobs: Sequence[TrainJob],
     on_step: StepCallback | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    *,
+    may_start_processes: bool = True,
 ) -> dict[str, BankRecord | Exception]:
     """Wait for collections that other runs train, and train those whose runs give up.
 
@@ -111,6 +121,7 @@ def wait_and_train(
         jobs: Jobs that `train_collections` left out.
         on_step: See `trainer.StepCallback`.
         should_stop: Asked while waiting.
+        may_start_processes: See `train_collections`.
 
     Returns:
         The row or the error of each collection that this run trained, by name; the others are registered.
@@ -119,7 +130,7 @@ def wait_and_train(
         StopRequested: `should_stop` returned True.
         BaseModelError, OSError: See `train_collections`.
     """
-    run = _Run.open(config)
+    run = _Run.open(config, may_start_processes)
     waiting = [(job, contender(run.store, job, config.lease_seconds)) for job in jobs]
     results: dict[str, BankRecord | Exception] = {}
     while waiting := [pair for pair in waiting if not _is_settled(run, pair[0], results)]:
@@ -184,7 +195,12 @@ def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleMo
     base = drawer.base
     show_stage(f"reading {number_text(len(job.collection.artworks), 'painting')} of {job.collection.display_name}")
     artworks, findings = read_artworks(
-        run.gallery, job.collection, max_pixels=config.max_pixels, max_bytes=config.max_bytes
+        run.gallery,
+        job.collection,
+        max_pixels=config.max_pixels,
+        max_bytes=config.max_bytes,
+        crop_px=choose_crop_px(base, config.recipe),
+        may_start_processes=run.may_start_processes,
     )
     smallest_px = config.recipe.resolution_px or base.native_px
     base.warn_of_size(smallest_px)
@@ -214,7 +230,8 @@ def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleMo
 def _encode(base: BaseModel, artworks: Sequence[Artwork], config: TrainConfig) -> LatentDataset:
     pictures = [artwork.picture for artwork in artworks]
     captions = [artwork.caption for artwork in artworks]
-    return encode_dataset(base, pictures, captions, config.recipe)
+    sizes = [artwork.whole_px for artwork in artworks]
+    return encode_dataset(base, pictures, captions, config.recipe, whole_px=sizes)
 
 
 def _warm_start(run: _Run, state: TrainState, collection: str) -> None:

@@ -168,11 +168,11 @@ def _save_options(metadata: FileMetadata, kind: str) -> dict[str, Any]:
     return options
 
 
-def resize(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
-    """Resize a picture uint8 [H, W, 3] with an antialiasing Lanczos filter."""
-    if rgb.shape[:2] == (height_px, width_px):
+def resize(rgb: np.ndarray, width_px: int, height_px: int, box: Box | None = None) -> np.ndarray:
+    """Resize a picture uint8 [H, W, 3], or a box of it, with an antialiasing Lanczos filter."""
+    if box is None and rgb.shape[:2] == (height_px, width_px):
         return rgb
-    return np.asarray(_resize(Image.fromarray(rgb), (width_px, height_px)))
+    return np.asarray(Image.fromarray(rgb).resize((width_px, height_px), Image.Resampling.LANCZOS, box))
 
 
 def read_camera(data: bytes) -> str | None:

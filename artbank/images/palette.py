@@ -5,6 +5,7 @@ Images are uint8 [H, W, 3] sRGB; Lab is CIE L*a*b* (L 0..100).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Self
 
@@ -20,7 +21,6 @@ PRIOR = 0.02  # share of all pixels that a level without pixels borrows from the
 _STRIP_PIXELS = 2**15
 _NUM_BINS = 16_001  # of lightness, with 0 and 100 in the middle of the first and the last
 _BIN_WIDTH = 100 / (_NUM_BINS - 1)
-_BIN_RANGE = (-_BIN_WIDTH / 2, 100 + _BIN_WIDTH / 2)
 
 Three = tuple[float, float, float]
 
@@ -53,11 +53,15 @@ class Palette:
     @classmethod
     def measure(cls, images: list[np.ndarray]) -> Self:
         """Measure images, with equal weights; the standard deviation is that of all images together."""
-        own = [_Colours.count(image) for image in images]
-        mean = np.mean([colours.mean for colours in own], 0)
-        variance = np.mean([colours.variance + (colours.mean - mean) ** 2 for colours in own], 0)
-        sums = np.mean([colours.levels for colours in own], 0)
-        lightness = np.mean([colours.quantiles(SHARES) for colours in own], 0)
+        return cls.average([Colours.count(image) for image in images])
+
+    @classmethod
+    def average(cls, images: Sequence[Colours]) -> Self:
+        """Return the palette of images whose pixels are counted; see `measure`."""
+        mean = np.mean([colours.mean for colours in images], 0)
+        variance = np.mean([colours.variance + (colours.mean - mean) ** 2 for colours in images], 0)
+        sums = np.mean([colours.levels for colours in images], 0)
+        lightness = np.mean([colours.lightness for colours in images], 0)
         whole = np.array([1.0, mean[1], mean[2], variance[1:].sum() + mean[1] ** 2 + mean[2] ** 2])
         return cls(_three(mean), _three(np.sqrt(variance)), _tones(sums + PRIOR * whole), tuple(map(float, lightness)))
 
@@ -100,55 +104,79 @@ def _unity(chroma: np.ndarray, spread: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Colours:
+class Colours:
     """The colours of one image, as means over its pixels.
 
     Attributes:
         mean: [3] of L, a and b.
         variance: [3] of L, a and b.
         levels: [levels, 4] for each level the shares of pixels, their a, b and squared chroma; all shares sum to 1.
-        histogram: [_NUM_BINS] pixels by lightness.
+        lightness: [shares] of L, to half of `_BIN_WIDTH`; see `Palette.lightness`.
     """
 
     mean: np.ndarray
     variance: np.ndarray
     levels: np.ndarray
-    histogram: np.ndarray
+    lightness: np.ndarray
 
     @classmethod
     def count(cls, image: np.ndarray) -> Self:
-        """Count the pixels of an image in strips, which stay in the processor's cache."""
-        pivot = _to_lab(image[:1]).mean((0, 1), keepdims=True)[0].T  # [3, 1]; near the mean, so that little cancels
+        """Count the pixels of an image, equal ones at once, in strips that stay in the processor's cache."""
+        pivot = _to_lab(image[:1]).mean((0, 1))[:, None]  # [3, 1]; near the mean, so that little cancels
         sums, squares, levels = np.zeros(3), np.zeros(3), np.zeros((NUM_TONES, 4))
         histogram = np.zeros(_NUM_BINS)
-        num_rows = max(_STRIP_PIXELS // image.shape[1], 1)
-        for top in range(0, image.shape[0], num_rows):
-            lab = _to_lab(image[top : top + num_rows]).reshape(-1, 3)
-            lightness, a, b = planes = np.ascontiguousarray(lab.T)
-            levels += _sum_by_level(lightness, a, b)
-            histogram += cv2.calcHist([lightness], [0], None, [_NUM_BINS], [*_BIN_RANGE]).ravel()
+        for pixels, counts in _cut_strips(image):
+            lightness, a, b = planes = np.ascontiguousarray(_to_lab(pixels[None])[0].T)
+            levels += _sum_by_level(lightness, a, b, counts)
+            bins = np.clip(np.rint(lightness / _BIN_WIDTH), 0, _NUM_BINS - 1).astype(np.int32)
+            histogram += np.bincount(bins, counts, _NUM_BINS)
             planes -= pivot
-            sums += planes.sum(1)
-            squares += np.square(planes, out=planes).sum(1)
+            sums += planes @ counts
+            squares += np.square(planes, out=planes) @ counts
         num_pixels = image.shape[0] * image.shape[1]
         mean = sums / num_pixels
         variance = np.maximum(squares / num_pixels - mean**2, 0)
-        return cls(mean + pivot[:, 0], variance, levels / num_pixels, histogram)
-
-    def quantiles(self, shares: np.ndarray) -> np.ndarray:
-        """Return the lightness at each share of the pixels, to half of `_BIN_WIDTH`."""
-        last_ranks = np.cumsum(self.histogram)
-        positions = shares * (last_ranks[-1] - 1)
-        below, above = (np.searchsorted(last_ranks, edge(positions), side="right") for edge in (np.floor, np.ceil))
-        return _BIN_WIDTH * (below + (above - below) * (positions - np.floor(positions)))
+        return cls(mean + pivot[:, 0], variance, levels / num_pixels, _find_quantiles(histogram, SHARES))
 
 
-def _sum_by_level(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _cut_strips(image: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the pixels of an image in strips: uint8 [n, 3], and float32 [n] how often each occurs.
+
+    Pixels of a large image are sorted, and each colour is yielded once: a painting of 9 megapixels has one million.
+    """
+    num_pixels = image.shape[0] * image.shape[1]
+    if num_pixels > _STRIP_PIXELS:
+        pixels, counts = _count_equal(image)
+    else:
+        pixels, counts = image.reshape(-1, 3), np.ones(num_pixels, np.float32)
+    for start in range(0, len(pixels), _STRIP_PIXELS):
+        strip = slice(start, start + _STRIP_PIXELS)
+        yield pixels[strip], counts[strip]
+
+
+def _count_equal(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different pixels of an image, uint8 [n, 3], and their numbers, float32 [n]."""
+    packed = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).view(np.uint32).ravel()
+    packed.sort()
+    lasts = np.append(np.flatnonzero(packed[1:] != packed[:-1]), len(packed) - 1)
+    counts = np.diff(lasts, prepend=-1).astype(np.float32)
+    return packed[lasts].view(np.uint8).reshape(-1, 4)[:, :3], counts
+
+
+def _find_quantiles(histogram: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return the lightness at each share of the pixels."""
+    last_ranks = np.cumsum(histogram)
+    positions = shares * (last_ranks[-1] - 1)
+    below, above = (np.searchsorted(last_ranks, edge(positions), side="right") for edge in (np.floor, np.ceil))
+    return _BIN_WIDTH * (below + (above - below) * (positions - np.floor(positions)))
+
+
+def _sum_by_level(lightness: np.ndarray, a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return for each level the pixels, their a, b and squared chroma, [levels, 4]; a pixel counts for its nearest two.
 
     All arguments are float32 [pixels].
     """
-    facts = np.stack([np.ones_like(a), a, b, a * a + b * b])
+    facts = np.stack([counts, a * counts, b * counts, (a * a + b * b) * counts])
     place = (np.clip(lightness, LEVELS[0], LEVELS[-1]) - LEVELS[0]) / (LEVELS[1] - LEVELS[0])  # 0..levels - 1
     sums = []
     for number in range(NUM_TONES):

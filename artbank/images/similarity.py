@@ -77,7 +77,7 @@ def _window_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _find_quantiles(samples: np.ndarray, shares: tuple[float, ...]) -> list[float]:
     """Return the values of uint8 samples below which shares of them lie, as `np.quantile` does, from their counts."""
-    last_ranks = np.cumsum(np.bincount(samples.ravel(), minlength=256))
+    last_ranks = np.cumsum(cv2.calcHist([samples.reshape(-1, 1)], [0], None, [256], [0, 256]), dtype=np.int64)
     positions = np.array(shares) * (samples.size - 1)
     below, above = (np.searchsorted(last_ranks, edge(positions), side="right") for edge in (np.floor, np.ceil))
     return [float(value) for value in below + (above - below) * (positions - np.floor(positions))]

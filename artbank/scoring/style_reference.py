@@ -180,6 +180,7 @@ def measure_reference(
     display_name: str | None = None,
     style_model: StyleModel | None = None,
     texture_px: int | None = None,
+    palette: Palette | None = None,
 ) -> StyleReference:
     """Measure the reference of a collection.
 
@@ -191,6 +192,7 @@ def measure_reference(
         display_name: The name that `STYLE_TEXT` gets; the id when None.
         style_model: Embeds the artworks for `csd_style`; None for none.
         texture_px: Short side at which their textures are seen for `clip_texture`, px; None for no textures.
+        palette: The artworks' colours if they are known; else they are measured.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
     return StyleReference(
@@ -199,7 +201,7 @@ def measure_reference(
         mean=embedded.mean(0),
         text=scorer.embed_texts([STYLE_TEXT.format(display_name or collection)])[0],
         ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
-        palette=Palette.measure(list(artworks)),
+        palette=palette or Palette.measure(list(artworks)),
         csd=None if style_model is None else _measure_csd(style_model, artworks, held_out),
         texture=None if texture_px is None else _measure_texture(scorer, artworks, held_out, texture_px),
     )

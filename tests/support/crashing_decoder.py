@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any
 
-from artbank.images.pool import decode_photo
+from artbank.images.codec_jobs import decode_photo
 
 DEADLY_PX = 97
 

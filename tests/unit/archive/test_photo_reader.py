@@ -13,7 +13,8 @@ from s3fs import S3FileSystem
 
 from artbank.archive.photo_reader import DecodedPhoto, PhotoReader, RejectedPhoto
 from artbank.errors import StopRequested
-from artbank.images.pool import DecodeOptions, open_codec_pool
+from artbank.images.codec_jobs import DecodeOptions
+from artbank.images.pool import open_codec_pool
 from artbank.records import PhotoTask
 from artbank.results import attempts, pending
 from artbank.runtime import processes

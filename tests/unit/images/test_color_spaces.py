@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from artbank.images.codec import Picture, decode
+from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.color_spaces import _PRIMARIES
 from artbank.images.icc_profiles import ADOBE_RGB, SRGB, Primaries, gray_profile, rgb_profile, with_srgb_curve
-from artbank.images.pool import DecodeOptions, decode_photo
 from artbank.images.tone_mapping import encode_srgb
 from tests.support.image_files import chunk, deep_heif, heif, save, tiff_of, with_chunks, with_nclx
 

@@ -13,8 +13,8 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from artbank.errors import ImageError
 from artbank.images.codec import decode
+from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.framing import Photo
-from artbank.images.pool import DecodeOptions, decode_photo
 from artbank.mini.drawing.scenes import draw_scene
 from tests.support.paths import REAL_FILES
 

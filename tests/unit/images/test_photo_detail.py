@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from artbank.images.codec import Picture, decode, encode, resize
+from artbank.images.codec_jobs import DecodeOptions, EncodeJob, decode_photo, encode_picture
 from artbank.images.photo_detail import enlarge, extract_detail
-from artbank.images.pool import DecodeOptions, EncodeJob, decode_photo, encode_picture
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
 

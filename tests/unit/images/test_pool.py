@@ -20,7 +20,8 @@ import pytest
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture, decode, encode
-from artbank.images.pool import CodecPool, DecodeOptions, EncodeJob, decode_photo, encode_picture
+from artbank.images.codec_jobs import DecodeOptions, EncodeJob, decode_photo, encode_picture
+from artbank.images.pool import CodecPool
 from artbank.images.similarity import sanity_flags, ssim_luma
 from tests.support.small_inputs import draw_photo
 

@@ -12,7 +12,7 @@ import pytest
 
 from artbank.errors import ImageError
 from artbank.images.codec import decode
-from artbank.images.pool import DecodeOptions, decode_photo
+from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.images.tiff_pages import TiffPages
 from tests.support.image_files import gray_tiff, previewed_tiff, raw, save, tiff_of

@@ -28,9 +28,9 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.depth_model import DepthModel
 from artbank.diffusion.tensors import upload
 from artbank.errors import BaseModelError
+from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.control_images import draw_control_image
 from artbank.images.framing import Photo
-from artbank.images.pool import DecodeOptions, decode_photo
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.controls import Controls
