@@ -8,6 +8,9 @@ EXPORT := -q --frozen --no-hashes --no-emit-project --no-header --no-annotate --
 # Options for pytest, e.g. PYTEST="--durations=25".
 PYTEST ?=
 
+# The tests start some hundred processes that import artbank; it is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo docs test test-faults test-all lint bench deploy env mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
@@ -35,15 +38,20 @@ docs: $(READY)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 # The fast tier: lint, types, and every test without a clock, a killed process or a long wait. 6 to 15 minutes on 2 cores.
+# TESTS and AT_ONCE choose other tests, and how many run at the same time.
+TESTS ?= not faults and not slow
+AT_ONCE ?= 2
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 -m "not faults and not slow" $(PYTEST)
+	$(BIN)/python -m pytest -n $(AT_ONCE) -m "$(TESTS)" $(PYTEST)
 
 # Kills, outages, clusters, work pools, compose, browsers, benches, commands of the documents. These tests wait a fifth of
 # their time, so three of them run at once on 2 cores.
 test-faults: $(READY)
 	$(BIN)/python -m pytest -n 3 -m "faults and not slow" $(PYTEST)
 
-test-all: test test-faults
+# Every test, also those that CI leaves out because they take minutes: before a release.
+test-all:
+	$(MAKE) test TESTS="slow or not slow" AT_ONCE=3
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -16,11 +16,15 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     few_steps      the limits of drawing with few-step models
     presets        settings of pictures that belong together
     recipes        what shapes a picture; programs import both recipes from it
+    recipe_costs   the steps and evaluations that a recipe takes
+    model_pins     pinned hashes in the names of models and LoRAs
     lora_specs     how options name LoRA files
     control_specs  how options name ControlNets
     skip_rules     which files are no photos
     run_config     what every run is asked to do
-    config         what a run is asked to do
+    gallery_config  what a run over galleries is asked to do
+    draw_config    what all that draws photos is asked to do
+    config         what a run is asked to do; programs import all parameters from it
     records        the rows on disk
     store          objects and tables in folders and buckets
     images         bytes to pixels and back
@@ -51,19 +55,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from artbank.api.bank_loading import load_bank
     from artbank.api.bank_store import BankStore, open_store
+    from artbank.api.drawing_style import DrawingStyle
     from artbank.api.drawn_picture import DrawnPicture
+    from artbank.api.style_mix import StyleMix, mix
     from artbank.api.trained_bank import TrainedBank
     from artbank.api.training import train
     from artbank.errors import ArtbankError
 
-__all__ = ["ArtbankError", "BankStore", "DrawnPicture", "TrainedBank", "load_bank", "open_store", "train"]
+__all__ = [
+    "ArtbankError",
+    "BankStore",
+    "DrawingStyle",
+    "DrawnPicture",
+    "StyleMix",
+    "TrainedBank",
+    "load_bank",
+    "mix",
+    "open_store",
+    "train",
+]
 
 _MODULES = {
     "ArtbankError": "errors",
     "BankStore": "api.bank_store",
+    "DrawingStyle": "api.drawing_style",
     "DrawnPicture": "api.drawn_picture",
+    "StyleMix": "api.style_mix",
     "TrainedBank": "api.trained_bank",
     "load_bank": "api.bank_loading",
+    "mix": "api.style_mix",
     "open_store": "api.bank_store",
     "train": "api.training",
 }

@@ -1,4 +1,4 @@
-"""Parameters of the flows, as frozen pydantic models.
+"""Parameters of the flows, as frozen pydantic models; programs import all of them from here.
 
 Each field's `description` is its text in Prefect's form, in the command line's help and in the
 documentation. The models hold URIs and numbers, never secrets and never listings of files. A new field is also named
@@ -7,87 +7,20 @@ in `artbank/parameter_groups.py`, which puts fields in order for people.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from artbank.control_specs import ControlSpec, read_controls
-from artbank.credentials import redact
+from artbank.draw_config import DrawConfig
 from artbank.errors import Failure
-from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS
+from artbank.gallery_config import TrainConfig, WatchConfig
+from artbank.parameter_groups import STYLIZE_GROUPS
 from artbank.recipe_model import Model
-from artbank.recipes import BankRecipe, StylizeRecipe, count_steps
-from artbank.run_config import CollectionNames, PlacesConfig, RunConfig, ShardRunner, SkipGlobs, Uri, WebAddress
+from artbank.run_config import RunConfig, ShardRunner, Uri, WebAddress, write_title
+
+__all__ = ["AlarmLimits", "OutputFormat", "RunConfig", "StylizeConfig", "TrainConfig", "WatchConfig"]
 
 OutputFormat = Literal["images", "webdataset", "parquet"]
-
-_NAMED = 3  # styles or collections named in a title
-
-
-class TrainConfig(RunConfig):
-    """Parameters of `train_banks`, which trains a bank for each collection that needs one."""
-
-    GROUPS = TRAIN_GROUPS
-
-    gallery_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix with one folder per collection.",
-    )
-    store_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix of the catalog and the banks.",
-    )
-    collections: CollectionNames = Field(
-        default=(),
-        description="Only these collections, by name or id; all by default.",
-    )
-    force: bool = Field(
-        default=False,
-        description="Train even if nothing changed; adds a version.",
-    )
-    dry_run: bool = Field(
-        default=False,
-        description="Only report what would be trained and how long it may take.",
-    )
-    recipe: BankRecipe = Field(default_factory=BankRecipe)  # a factory, so that forms hold no copy of it
-    banks_at_once: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="Number of banks trained in the same batches, at most.",
-    )
-    checkpoint_every: int = Field(
-        default=100,
-        ge=1,
-        description="Steps between checkpoints in the store.",
-    )
-    lease_seconds: float = Field(
-        default=90.0,  # longer than a store outage of a minute
-        gt=0,
-        description=(
-            "Take over a collection when the run that trains it has not renewed its lease for this many seconds."
-        ),
-    )
-    num_samples: int = Field(
-        default=4,
-        ge=1,
-        le=64,
-        description="Pictures drawn with each new bank, for its scores and its preview.",
-    )
-    num_milestones: int = Field(
-        default=6,
-        ge=0,
-        le=32,
-        description=(
-            "Number of intermediate banks to keep for the bank's page; 0 keeps none. Does not change the bank."
-        ),
-    )
-
-    @property
-    def title(self) -> str:
-        """The flow run's name."""
-        return _title(self.gallery_uri, "banks of", self.collections, self.dry_run)
 
 
 class AlarmLimits(Model):
@@ -118,39 +51,7 @@ class AlarmLimits(Model):
         return None if value == "off" else value
 
 
-class WatchConfig(PlacesConfig):
-    """Parameters of `watch_gallery`, which reports changed collections once their uploads have ended."""
-
-    gallery_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix with one folder per collection.",
-    )
-    store_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix of the catalog and the banks.",
-    )
-    collections: CollectionNames = Field(
-        default=(),
-        description="Only these collections, by name or id; all by default.",
-    )
-    skip: SkipGlobs = ()
-    quiet_seconds: float = Field(
-        default=60.0,
-        ge=0,
-        description=("Report a change only after the collection has been unchanged for this many seconds."),
-    )
-    longest_seconds: float = Field(
-        default=3600.0,
-        ge=0,
-        description="Report after this many seconds even if uploads continue.",
-    )
-    again: bool = Field(
-        default=False,
-        description="Also report changes that were already reported and still have no bank.",
-    )
-
-
-class StylizeConfig(RunConfig):
+class StylizeConfig(DrawConfig):
     """Parameters of `stylize_archive`, which draws every photo in every style once."""
 
     GROUPS = STYLIZE_GROUPS
@@ -167,32 +68,6 @@ class StylizeConfig(RunConfig):
     styles: tuple[str, ...] = Field(
         min_length=1,
         description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",
-    )
-    recipe: StylizeRecipe = Field(default_factory=StylizeRecipe)
-    loras: tuple[Uri, ...] = Field(
-        default=(),
-        description=(
-            "LoRA files to merge into the base model: FILE.safetensors or FILE.safetensors:WEIGHT (-4 to 4, 1 by "
-            "default), a file or a store URI. Banks of the base model still fit."
-        ),
-    )
-    controls: tuple[Uri, ...] = Field(
-        default=(),
-        description=(
-            "ControlNets: canny|depth|gray|tile=SOURCE, =SOURCE:WEIGHT or =SOURCE:WEIGHT:FROM-UNTIL, such as "
-            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI or a hub id; WEIGHT is above 0, up to 2 (1 "
-            "by default); FROM and UNTIL are fractions of the executed steps."
-        ),
-    )
-    depth_model: Uri | None = Field(
-        default=None,
-        min_length=1,
-        description="Depth Anything or DPT for control depth: a folder, a store URI or a hub id; none by default.",
-    )
-    structure_model: Uri | None = Field(
-        default=None,
-        min_length=1,
-        description="DINOv2 model for the score dino_structure: a folder, a store URI or a hub id; none by default.",
     )
     lease_seconds: float = Field(
         default=90.0,
@@ -280,7 +155,7 @@ class StylizeConfig(RunConfig):
     @property
     def title(self) -> str:
         """The flow run's name."""
-        return _title(self.archive_uri, "in", self.styles, self.dry_run)
+        return write_title(self.archive_uri, "in", self.styles, self.dry_run)
 
     @property
     def deployment(self) -> str | None:
@@ -295,27 +170,9 @@ class StylizeConfig(RunConfig):
             raise ValueError(f"a style is named twice in {', '.join(styles)}; name each once")
         return styles
 
-    @model_validator(mode="after")
-    def _check_controls(self) -> Self:
-        read_controls(self.controls, self.depth_model, count_steps(self.recipe))
-        return self
-
-    @property
-    def control_specs(self) -> tuple[ControlSpec, ...]:
-        """The ControlNets of the run."""
-        return read_controls(self.controls, self.depth_model, count_steps(self.recipe))
-
     @field_validator("failures")
     @classmethod
     def _only_with_retry(cls, failures: tuple[Failure, ...], info: ValidationInfo) -> tuple[Failure, ...]:
         if failures and not info.data.get("retry_failed"):
             raise ValueError("failures only applies with retry_failed; add retry_failed")
         return failures
-
-
-def _title(uri: str, link: str, names: Sequence[str], is_dry: bool) -> str:
-    """Return a short title such as `museum/photos in monet`."""
-    place = "/".join(redact(uri).partition("://")[2 if "://" in uri else 0].strip("/").split("/")[-2:])
-    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    told = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
-    return f"{place}{told}{' (dry run)' if is_dry else ''}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from artbank.model_pins import PIN, split_pin
+
 ControlKind = Literal["canny", "depth", "gray", "tile"]
 
 MOST_WEIGHT = 2.0
@@ -33,7 +35,7 @@ class ControlSpec:
 
     Attributes:
         kind: The image of the photo that it sees.
-        source: A folder, a store URI or a hub id of its weights.
+        source: A folder, a store URI or a hub id of its weights, which may pin their hash.
         weight: Factor of what it adds to the UNet, above 0, at most 2; 1 as it was trained.
         start: Fraction of the executed steps after which it begins to act, 0..1.
         end: Fraction of the executed steps after which it no longer acts, 0..1, above `start`.
@@ -62,6 +64,7 @@ class UsedControl:
         start: See `ControlSpec`.
         end: See `ControlSpec`.
         depth_sha256: SHA-256 of the model that estimates depth, hex; empty for other kinds.
+        is_joint: Whether a Union sees the image together with those of other kinds.
     """
 
     kind: ControlKind
@@ -71,6 +74,7 @@ class UsedControl:
     start: float
     end: float
     depth_sha256: str = ""
+    is_joint: bool = False
 
     @property
     def title(self) -> str:
@@ -81,23 +85,27 @@ class UsedControl:
     def facts(self) -> list[Any]:
         """What decides whether a picture is current."""
         numbers = [round(number, 6) for number in (self.weight, self.start, self.end)]
-        return ["control", self.kind, CONDITIONING[self.kind], self.sha256, *numbers, self.depth_sha256]
+        joint = ["joint"] if self.is_joint else []
+        return ["control", self.kind, CONDITIONING[self.kind], self.sha256, *numbers, self.depth_sha256, *joint]
 
 
 def parse_control(text: str) -> ControlSpec:
     """Read a ControlNet with its weight and interval, such as `canny=models/canny:0.8:0-0.6`.
 
     Raises:
-        ValueError: The kind is unknown, or weight or interval are outside their ranges.
+        ValueError: The kind is unknown, weight or interval are outside their ranges, or a pinned hash is no SHA-256.
     """
     kind, _, rest = text.partition("=")
     if kind not in get_args(ControlKind) or not rest:
         raise ValueError(f"{_SHAPE} with KIND {', '.join(get_args(ControlKind))}, found {text}")
     tails: list[str] = []
-    while len(tails) < 2 and ":" in rest and _TAIL.fullmatch(rest.rpartition(":")[2]):
-        rest, _, tail = rest.rpartition(":")
+    while len(tails) < 2 and ":" in rest:
+        before, _, tail = rest.rpartition(":")
+        if not _TAIL.fullmatch(tail) or f"{before}:".endswith(PIN):
+            break
+        rest = before
         tails.insert(0, tail)
-    if not rest:
+    if not split_pin(rest)[0]:
         raise ValueError(f"{_SHAPE}, found no source in {text}")
     weight = _read_weight(tails[0], text) if tails else 1.0
     start, end = _read_interval(tails[1], text) if len(tails) > 1 else (0.0, 1.0)
@@ -113,14 +121,12 @@ def read_controls(texts: Sequence[str], depth_model: str | None, num_steps: int)
         num_steps: Steps that the recipe executes.
 
     Raises:
-        ValueError: One is malformed, a kind or a source is named twice, one acts in no step, or kind depth has no model
-            that estimates depth.
+        ValueError: One is malformed, a kind is named twice, one acts in no step, or kind depth has no model that
+            estimates depth.
     """
     specs = sorted(map(parse_control, texts), key=lambda spec: spec.kind)
-    for name in ("kind", "source"):
-        values = [getattr(spec, name) for spec in specs]
-        if len(set(values)) < len(values):
-            raise ValueError(f"a {name} of control is named twice in {', '.join(texts)}; name each once")
+    if len({spec.kind for spec in specs}) < len(specs):
+        raise ValueError(f"a kind of control is named twice in {', '.join(texts)}; name each once")
     for spec in specs:
         if not any(spec.acts_in(step, num_steps) for step in range(num_steps)):
             raise ValueError(

@@ -13,7 +13,7 @@ Groups = Mapping[str, tuple[str, ...]]
 
 _MODELS = ("base_model", "revision", "offline", "scorer", "style_model")
 _INPUT_LIMITS = ("max_megapixels", "max_megabytes", "max_missing_share", "allow_missing")
-_WORKERS = ("device", "dtype", "compiling", "runner", "num_workers")
+_WORKERS = ("device", "dtype", "compiling", "offload", "runner", "num_workers")
 
 TRAIN_GROUPS: Groups = {
     "What to train": ("gallery_uri", "store_uri", "collections", "force", "dry_run"),
@@ -40,13 +40,14 @@ STYLIZE_GROUPS: Groups = {
     ),
     "Sampling": (
         *("strength", "steps", "guidance", "guidance_from", "guidance_to", "solver", "spacing", "inversion", "aligned"),
+        "reuse",
     ),
     "Which photos": (
         *("include", "exclude", "skip", "limit", "retry_failed", "failures", "checksum"),
         *("decode_seconds", *_INPUT_LIMITS),
     ),
     "Output": (*("size", "resolution_px", "detail", "format", "quality", "alpha", "mark", "metadata", "public_url"),),
-    "Models": (*_MODELS, "loras", "controls", "depth_model", "structure_model"),
+    "Models": (*_MODELS, "loras", "controls", "depth_model", "structure_model", "texture"),
     "Machine": (*_WORKERS, "batch_size", "shard_size", "shards_per_run", "lease_seconds", "durability"),
     "Alarms": ("alarms", "max_failed_share", "max_gain_drop", "least_photos"),
 }

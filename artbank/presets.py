@@ -7,7 +7,7 @@ from typing import Any
 PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
 """The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
 
-_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None}
+_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None, "reuse": 1}
 _AS_DRAWN = {"colour": "free", "colour_strength": 1.0}
 
 PRESETS: dict[str, dict[str, Any]] = {

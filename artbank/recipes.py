@@ -19,7 +19,7 @@ from artbank.parameter_groups import STYLIZE_GROUPS
 from artbank.presets import GOVERNED, PRESETS, describe_presets, follow_preset
 from artbank.recipe_model import Recipe
 
-__all__ = ["PRESETS", "BankRecipe", "StylizeRecipe", "count_evaluations", "count_steps", "is_guided"]
+__all__ = ["PRESETS", "BankRecipe", "StylizeRecipe"]
 
 Inversion = Literal["stochastic", "gaussian", "ddim"]
 Solver = Literal["ddim", "dpm++2m", "unipc", "euler", "euler_a", "lcm"]
@@ -50,6 +50,7 @@ class StylizeRecipe(Recipe):
         "detail": 0.0,
         "photo_captions": False,
         "spacing": "auto",
+        "reuse": 1,
     }
 
     preset: Preset = Field(
@@ -112,6 +113,15 @@ class StylizeRecipe(Recipe):
     aligned: bool = Field(
         default=True,
         description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
+    )
+    reuse: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description=(
+            "Run the whole UNet in every N-th step only; the steps between run its first and last block, with the deep "
+            "features of the last whole step. 1 runs it whole in all steps; more is faster and less exact."
+        ),
     )
     structure: float = Field(
         default=0.55,
@@ -280,26 +290,3 @@ class StylizeRecipe(Recipe):
         if self.guidance_from > self.guidance_to:
             raise ValueError(f"guidance_from {self.guidance_from} is above guidance_to {self.guidance_to}; swap them")
         return self
-
-
-def count_steps(recipe: StylizeRecipe) -> int:
-    """Return the number of solver steps that run at the recipe's strength."""
-    return min(max(int(recipe.steps * recipe.strength + 1e-9), 1), recipe.steps)
-
-
-def is_guided(recipe: StylizeRecipe, step: int) -> bool:
-    """Return whether an executed step, counted from 0, uses guidance."""
-    share = step / count_steps(recipe)
-    return recipe.guidance > 1 and recipe.guidance_from <= share < recipe.guidance_to
-
-
-def count_evaluations(recipe: StylizeRecipe) -> int:
-    """Return the UNet evaluations for one picture; a guided step takes two.
-
-    All candidates count. The further drawings that `keep_structure` or `reach_style` may need do not, see
-    `stylization.further_drawings`.
-    """
-    count = count_steps(recipe)
-    inversion = {"stochastic": 1, "ddim": count, "gaussian": 0}[recipe.inversion]
-    num_guided = sum(is_guided(recipe, step) for step in range(count))
-    return (count + num_guided + inversion) * recipe.candidates

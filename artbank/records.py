@@ -103,7 +103,7 @@ class BankRecord(_Row, schema="bank/1", collection=_NAMED):
         warnings: Findings of the collection doctor, and artworks that could not be read.
         sample_seconds: Seconds for one of the bank's samples with a warm model; None in rows of
             older versions, as are the next two.
-        sample_evaluations: UNet evaluations for that sample.
+        sample_evaluations: UNet evaluations for that sample, those that reuse features counted by their cost.
         sample_px: Side length of that sample.
         display_name: Name of the collection's folder in the gallery; None in rows of older
             versions, whose `collection` is that name.
@@ -259,6 +259,9 @@ class Result(_Row, schema="result/1"):
             if the style's banks were not measured by it.
         csd_style_floor: The same of the untouched photo.
         style_model: The CSD of the run; None without one. Scores of different models do not compare.
+        clip_texture: Cosine of the textures of picture and the collection's artworks, without colours; None without
+            `texture`, or if the style's banks have no textures.
+        clip_texture_floor: The same of the untouched photo.
         flags: Signs of a failed picture: `black`, `white` or `flat`; `loose` if it has less structure than
             the recipe's `keep_structure`; `faint` if it has less of the style than its `reach_style`.
         structure: The structure that was found for this photo; None without `keep_structure` and `reach_style`.
@@ -324,6 +327,8 @@ class Result(_Row, schema="result/1"):
     csd_style: float | None = None
     csd_style_floor: float | None = None
     style_model: str | None = None
+    clip_texture: float | None = None
+    clip_texture_floor: float | None = None
     flags: list[str] = field(default_factory=list)
     structure: float | None = None
     lightness: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -29,6 +30,7 @@ ShardRunner = Annotated[
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Compiling = Literal["auto", "on", "off"]
+Offload = Literal["auto", "on", "off"]
 Durability = Literal["full", "fast"]
 
 SkipGlobs = Annotated[
@@ -41,6 +43,8 @@ SkipGlobs = Annotated[
         )
     ),
 ]
+_NAMED = 3  # styles or collections named in a title
+
 CollectionNames = tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...]
 
 
@@ -121,6 +125,13 @@ class RunConfig(PlacesConfig):
             "times). Takes minutes per size."
         ),
     )
+    offload: Offload = Field(
+        default="auto",
+        description=(
+            "Let the UNet and the text encoders wait in main memory while the VAE encodes or decodes, for GPUs with "
+            "little memory: on, off, or auto (where the VAE does not fit beside them). Same pictures, slower."
+        ),
+    )
     scorer: Uri = Field(
         default="auto",
         description=(
@@ -197,3 +208,18 @@ class RunConfig(PlacesConfig):
     def max_bytes(self) -> int:
         """The limit of `max_megabytes` in bytes."""
         return round(self.max_megabytes * 1e6)
+
+
+def write_title(uri: str, link: str, names: Sequence[str], is_dry: bool) -> str:
+    """Return the title of a run, such as `museum/photos in monet`.
+
+    Args:
+        uri: What the run reads; its last two names are used.
+        link: The words between it and the names.
+        names: Styles or collections; those after the third are counted.
+        is_dry: Whether the run writes nothing.
+    """
+    place = "/".join(redact(uri).partition("://")[2 if "://" in uri else 0].strip("/").split("/")[-2:])
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    told = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
+    return f"{place}{told}{' (dry run)' if is_dry else ''}"

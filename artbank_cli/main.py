@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from artbank import __version__
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.control_specs import ControlSpec, read_controls
 from artbank.errors import ConfigError
-from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast
+from artbank.runs.outcome import Outcome
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.compare import compare
@@ -34,8 +33,9 @@ from artbank_cli.export_picks import export_picks
 from artbank_cli.exporting import export
 from artbank_cli.help_pages import HelpedCommand, HelpedGroup
 from artbank_cli.options import SHORT, JsonOption, LocalOption, ParametersOption, StoreOption, add_options, build_config
-from artbank_cli.output import accept_all_characters, say, say_json, say_lines
+from artbank_cli.output import accept_all_characters, say, say_lines
 from artbank_cli.place_options import GalleryOption, OutputOption, PhotosOption
+from artbank_cli.run_results import print_stylizing, print_training
 from artbank_cli.runs import run_stylizing, run_training
 from artbank_cli.settings import settings
 from artbank_cli.sign import sign
@@ -81,24 +81,9 @@ def train(
 ) -> None:
     """Train a bank for every collection of a gallery that needs one."""
     config = build_config(TrainConfig, given, parameters)
-    from artbank.runtime.durations import seconds_text
-
     with show_stages():
         summary = run_training(config, is_local=is_local)
-    if isinstance(summary, TrainForecast):
-        _print_training(summary, as_json)
-        return
-    if as_json:
-        facts = {"trained": summary.trained, "current": list(summary.current), "device_seconds": summary.seconds}
-        facts |= {"num_skipped": summary.num_skipped, "skipped": [asdict(kind) for kind in summary.skipped]}
-        say_json({**facts, "display_names": dict(summary.display_names)})
-        return
-    for name, version in summary.trained.items():
-        also = _also(name, summary.display_names)
-        say(f"{name}@{version}{also} trained in {seconds_text(summary.seconds[name])} of device time")
-    for name in summary.current:
-        say(f"{name}{_also(name, summary.display_names)} is up to date")
-    _print_skipped(summary.skipped)
+    print_training(summary, as_json=as_json)
 
 
 def stylize(
@@ -111,32 +96,9 @@ def stylize(
     config = build_config(StylizeConfig, given, parameters)
     with show_stages():
         outcome = run_stylizing(config, is_local=is_local)
-    if as_json:
-        say_json({name: value for name, value in asdict(outcome).items() if name != "text"})
-    elif isinstance(outcome, StylizeForecast):
-        _print_forecast(outcome)
-    else:
-        _print_outcome(outcome)
+    print_stylizing(outcome, as_json=as_json)
     if isinstance(outcome, Outcome):
         outcome.check_made(config.output_uri)
-
-
-def _print_outcome(outcome: Outcome) -> None:
-    from artbank.report.markdown import number_text
-    from artbank.runtime.durations import seconds_text
-
-    skipped = number_text(outcome.num_skipped, "file")
-    say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed, {skipped} skipped")
-    say(f"this run worked on {number_text(outcome.num_new, 'photo')}")
-    _print_skipped(outcome.skipped)
-    for alarm in outcome.alarms:
-        say(f"alarm: {alarm.text}")
-    if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
-        each = seconds_text(outcome.cost.seconds_a_photo)
-        total = seconds_text(outcome.cost.tally.seconds)
-        say(f"{total} of device time, {each} per photo; {seconds_text(outcome.cost.wall_seconds)} in all")
-    for what, where in outcome.places.items():
-        say(f"{what}: {where}")
 
 
 def _field(name: str, spelled: str = "") -> Any:
@@ -245,56 +207,6 @@ def _take_debug_option() -> None:
     if "--debug" in sys.argv[1:]:
         sys.argv = [word for word in sys.argv if word != "--debug"]
         os.environ[DEBUG] = "1"
-
-
-def _print_forecast(forecast: StylizeForecast) -> None:
-    from artbank.report.costs import device_text, pace_text
-    from artbank.report.markdown import number_text
-
-    say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}, skipped: {forecast.num_skipped:,}")
-    _print_skipped(forecast.skipped)
-    say(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
-    say(f"UNet evaluations: {forecast.num_evaluations:,}")
-    if forecast.num_further_evaluations:
-        say(f"UNet evaluations for pictures that are drawn again: up to {forecast.num_further_evaluations:,}")
-    if forecast.seconds is not None and forecast.pace is not None:
-        total = device_text(forecast.seconds, forecast.pace.device)
-        say(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
-    elif forecast.num_pictures:
-        say("time not known yet: stylize a few photos first, with --limit")
-    for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
-        say(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
-
-
-def _print_skipped(kinds: Sequence[SkippedKind]) -> None:
-    from artbank.report.skipped import skipped_lines
-
-    for line in skipped_lines(kinds):
-        say(line)
-
-
-def _also(name: str, display_names: Mapping[str, str]) -> str:
-    """Return the name of a collection in brackets, or nothing if its id is the same."""
-    from artbank.report.markdown import visible
-
-    display_name = display_names.get(name, name)
-    return "" if display_name == name else f" ({visible(display_name)})"
-
-
-def _print_training(forecast: TrainForecast, as_json: bool) -> None:
-    from artbank.report.costs import training_cost
-    from artbank.report.markdown import number_text
-
-    if as_json:
-        say_json({name: value for name, value in asdict(forecast).items() if name != "text"})
-        return
-    for name, num_artworks in forecast.collections:
-        say(f"{name}{_also(name, forecast.display_names)}: {number_text(num_artworks, 'artwork')}, to train")
-    for name in forecast.current:
-        say(f"{name}{_also(name, forecast.display_names)} is up to date")
-    _print_skipped(forecast.skipped)
-    if forecast.collections:
-        say(training_cost(forecast).replace("**", ""))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from artbank.config import RunConfig, StylizeConfig, TrainConfig
+from artbank.config import StylizeConfig, TrainConfig
 from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast, TrainSummary
 from artbank.runtime.extras import is_installed, require_extra
@@ -18,11 +20,32 @@ from artbank_cli.environment import quiet_prefect
 from artbank_cli.output import say
 from artbank_cli.server import needs_private_server, start_server
 
+Config = TypeVar("Config", TrainConfig, StylizeConfig)
+Forecast = TypeVar("Forecast")
+Result = TypeVar("Result")
+
 _HERE = ("auto", "threads")
+_LOADING = "loading artbank"
 _WITHOUT_PREFECT = (
     "Prefect is not installed: this command works in its own process, on one device; "
     "pip install 'artbank[prefect]' for a server, or 'artbank[dask]' for several GPUs"
 )
+
+
+class _Work(NamedTuple, Generic[Config, Forecast, Result]):
+    """A kind of run.
+
+    Attributes:
+        forecast: Plans a run, and returns what it would do.
+        has_work: Whether a run of that forecast would do anything.
+        run_here: Runs in this process, without Prefect.
+        import_flow: Imports the flow that runs through a Prefect server.
+    """
+
+    forecast: Callable[[Config], Forecast]
+    has_work: Callable[[Forecast], bool]
+    run_here: Callable[[Config], Result]
+    import_flow: Callable[[], Callable[[Config], Any]]
 
 
 def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | TrainForecast:
@@ -32,19 +55,16 @@ def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | Train
         ConfigError: A local run was asked for with another runner than this process.
         Exception: As `local_run.train_banks` does; or ServerError, from `start_server`.
     """
-    show_stage("loading artbank")
+    show_stage(_LOADING)
     from artbank.gallery import local_run
 
-    is_local = _choose_place(config, is_local)
-    if config.dry_run:
-        return local_run.forecast_training(config)
-    if is_local or (_uses_private_server() and not local_run.forecast_training(config).collections):
-        _log_to_console()
-        return local_run.train_banks(config)
-    from artbank_prefect.flows.train_banks import train_banks
+    def import_flow() -> Callable[[TrainConfig], Any]:
+        from artbank_prefect.flows.train_banks import train_banks
 
-    start_server()
-    return train_banks(config)
+        return train_banks
+
+    work = _Work(local_run.forecast_training, _needs_banks, local_run.train_banks, import_flow)
+    return _run(work, config, is_local=is_local)
 
 
 def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | StylizeForecast:
@@ -54,22 +74,40 @@ def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | Stylize
         ConfigError: A local run was asked for with another runner than this process.
         Exception: As `local_run.stylize_archive` does; or ServerError, from `start_server`.
     """
-    show_stage("loading artbank")
+    show_stage(_LOADING)
     from artbank.archive import local_run
 
+    def import_flow() -> Callable[[StylizeConfig], Any]:
+        from artbank_prefect.flows.stylize_archive import stylize_archive
+
+        return stylize_archive
+
+    work = _Work(local_run.forecast_stylizing, _needs_pictures, local_run.stylize_archive, import_flow)
+    return _run(work, config, is_local=is_local)
+
+
+def _run(work: _Work[Config, Forecast, Result], config: Config, *, is_local: bool) -> Forecast | Result:
+    """Forecast, run in this process, or run through a Prefect server: the private one only if there is work for it."""
     is_local = _choose_place(config, is_local)
     if config.dry_run:
-        return local_run.forecast_stylizing(config)
-    if is_local or (_uses_private_server() and not local_run.forecast_stylizing(config).num_tasks):
+        return work.forecast(config)
+    if is_local or (_uses_private_server() and not work.has_work(work.forecast(config))):
         _log_to_console()
-        return local_run.stylize_archive(config)
-    from artbank_prefect.flows.stylize_archive import stylize_archive
-
+        return work.run_here(config)
+    flow = work.import_flow()
     start_server()
-    return stylize_archive(config)
+    return flow(config)
 
 
-def _choose_place(config: RunConfig, is_local: bool) -> bool:
+def _needs_banks(forecast: TrainForecast) -> bool:
+    return bool(forecast.collections)
+
+
+def _needs_pictures(forecast: StylizeForecast) -> bool:
+    return forecast.num_tasks > 0
+
+
+def _choose_place(config: TrainConfig | StylizeConfig, is_local: bool) -> bool:
     """Tell whether to work in this process alone: if that was asked for, or without Prefect."""
     if is_local and config.runner not in _HERE:
         raise ConfigError(f"--local works in this process, but --runner names {config.runner}; leave one of them out")

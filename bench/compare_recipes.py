@@ -47,7 +47,8 @@ from artbank.diffusion.tensors import download, upload
 from artbank.errors import TrainingError
 from artbank.images.palette import Palette
 from artbank.mini.pretraining.sheets import draw_grid
-from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.recipe_costs import count_evaluations
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference

@@ -8,7 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from artbank.recipes import StylizeRecipe, count_evaluations
+from artbank.recipe_costs import count_evaluations
+from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import score
 from artbank.scoring.spread import ScoreBounds

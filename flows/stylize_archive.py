@@ -30,6 +30,7 @@ from artbank_prefect.tasks.stylize_archive import (
     open_style_leases,
     plan_archive,
     read_tallies,
+    show_contact_sheet,
     stylize_shard,
     sum_cost,
 )
@@ -69,12 +70,19 @@ def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
     show_outcome(outcome, config.public_url)
+    _show_contact_sheet(config, plan)
     raise_alarms(config, outcome)
     if shards:
         emit_archive(config.archive_uri, config.output_uri, name_banks(plan), outcome)
     if failed:
         raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {format_failures(failed)}; run it again")
     return outcome
+
+
+def _show_contact_sheet(config: StylizeConfig, plan: StylizePlan) -> None:
+    """Show some pictures of the run in Prefect. A failure does not fail the run: the output has the sheet."""
+    if plan.run_id and not show_contact_sheet(config, plan, return_state=True).is_completed():
+        get_run_logger().warning("the contact sheet is not shown; the page of the output has the pictures")
 
 
 def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> tuple[dict[str, Exception], RunCost]:

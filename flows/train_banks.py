@@ -18,10 +18,16 @@ from artbank_prefect.tasks.assets import emit_banks
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import open_runner
 from artbank_prefect.tasks.tags import make_tags, tag_run
-from artbank_prefect.tasks.train_banks import build_site, plan_training, train_collections, wait_and_train
+from artbank_prefect.tasks.train_banks import (
+    build_site,
+    plan_training,
+    show_contact_sheet,
+    train_collections,
+    wait_and_train,
+)
 
 if TYPE_CHECKING:
-    from artbank_prefect.tasks.train_banks import TrainJob, TrainPlan
+    from artbank_prefect.tasks.train_banks import BankRecord, TrainJob, TrainPlan
 
 
 @flow(name="train-banks", flow_run_name="{config.title}")
@@ -67,6 +73,7 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         display_names=plan.display_names,
         num_skipped=plan.forecast.num_skipped,
     )
+    _show_contact_sheet(config, list(trained.values()))
     emit_banks(config.gallery_uri, trained.values())
     _raise_failures(failed, plan)
     return TrainSummary(
@@ -100,6 +107,12 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> tuple[dict[str,
 
         training = GroupTraining(list(jobs), start, start_waiting, progress, config.recipe.max_steps)
         return training.run(config.banks_at_once, runner.num_workers)
+
+
+def _show_contact_sheet(config: TrainConfig, banks: Sequence[BankRecord]) -> None:
+    """Show the previews of the new banks in Prefect. A failure does not fail the run: the banks are registered."""
+    if banks and not show_contact_sheet(config, banks, return_state=True).is_completed():
+        get_run_logger().warning("the contact sheet is not shown; the pages of the banks have their pictures")
 
 
 def _build_site(config: TrainConfig) -> str | None:

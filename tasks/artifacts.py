@@ -1,15 +1,21 @@
-"""Prefect artifacts of a run: tables of banks and styles, reports, links.
+"""Prefect artifacts of a run: tables of banks and styles, reports, links, contact sheets.
 
 Names, reasons and URIs come from a store that others may write to, so they are escaped.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 
 from artbank.credentials import redact
 from artbank.records import BankRecord
@@ -97,6 +103,24 @@ def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
     if page := links.get("page"):
         note = "" if page.startswith(_WEB_SCHEMES) else _NOT_A_WEB_LINK
         create_link_artifact(page, link_text="page", key="page", description=f"{_PAGE}{note}")
+
+
+def show_contact_sheet(sheet: bytes, description: str) -> None:
+    """Create an artifact with a contact sheet in it, which the run's page shows without any other request.
+
+    Args:
+        sheet: A JPEG of at most `MOST_SHEET_BYTES`.
+        description: Of the artifact.
+
+    Raises:
+        ValueError: The sheet is larger: Prefect's server would keep all of it in its database.
+    """
+    from artbank.report.contact_sheet import MOST_SHEET_BYTES
+
+    if len(sheet) > MOST_SHEET_BYTES:
+        raise ValueError(f"expected a contact sheet of at most {MOST_SHEET_BYTES:,} bytes, found {len(sheet):,}")
+    url = f"data:image/jpeg;base64,{b64encode(sheet).decode()}"
+    create_image_artifact(url, key="contact-sheet", description=description)
 
 
 def plain(text: str) -> str:

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from artbank.config import StylizeConfig
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
+from artbank_prefect.tasks import artifacts
 from artbank_prefect.tasks.cancellation import should_stop
 from artbank_prefect.tasks.progress import report_progress
 from artbank_prefect.tasks.retries import STORE_RETRIES
@@ -113,3 +114,13 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     from artbank.archive import finish
 
     return finish.finish_archive(config, plan, photos, cost)
+
+
+@task(**STORE_RETRIES, name="show-contact-sheet", cache_policy=NO_CACHE)
+def show_contact_sheet(config: StylizeConfig, plan: StylizePlan) -> None:
+    """Create an artifact with some of the run's photos and pictures, if it drew any; see `archive.contact_sheet`."""
+    from artbank.archive.contact_sheet import read_contact_sheet
+    from artbank.store.objects import Store
+
+    if sheet := read_contact_sheet(Store.open(config.output_uri), plan.run_id):
+        artifacts.show_contact_sheet(sheet, "Some photos of this run, each beside its pictures")

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from artbank.config import TrainConfig
 from artbank.records import BankRecord
+from artbank_prefect.tasks import artifacts
 from artbank_prefect.tasks.cancellation import should_stop
 from artbank_prefect.tasks.progress import report_progress
 from artbank_prefect.tasks.retries import STORE_RETRIES
@@ -64,3 +65,13 @@ def build_site(config: TrainConfig) -> Built:
     from artbank.store.objects import Store
 
     return build(Store.open(config.store_uri))
+
+
+@task(**STORE_RETRIES, name="show-contact-sheet", cache_policy=NO_CACHE)
+def show_contact_sheet(config: TrainConfig, banks: Sequence[BankRecord]) -> None:
+    """Create an artifact with the previews of new banks; see `gallery.contact_sheet`."""
+    from artbank.gallery.contact_sheet import draw_previews
+    from artbank.store.objects import Store
+
+    if sheet := draw_previews(Store.open(config.store_uri), banks):
+        artifacts.show_contact_sheet(sheet, "Artworks, and photos in the style of the new banks")

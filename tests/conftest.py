@@ -34,7 +34,7 @@ os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = "artbank"  # as a deployment has i
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
-pytest_plugins = ["tests.support.model_fixtures", "tests.support.flow_fixtures"]
+pytest_plugins = ["tests.support.model_fixtures", "tests.support.flow_fixtures", "tests.support.quick_samples"]
 settings.register_profile("artbank", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no clocks
 settings.load_profile("artbank")
 
@@ -42,9 +42,24 @@ BACKENDS = ("local", "memory", "rgw", "moto")
 FAULTS = Path(__file__).parent / "faults"
 FAULTS_TIMEOUT_SECONDS = 900  # with fixtures; `timeout` in pyproject.toml is for the fast tier
 FAST_CPU_SECONDS = 20  # the longest take 10 on a free machine
-WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs")
-LONGEST_FOLDER = "tests/faults/flows"
-LONGEST_GROUPS = ("prefect", "tests/unit/mini", "tests/unit/bank", "tests/unit/archive")
+WITH_PREFECT = ("tests/cli", "tests/flows", "tests/unit/tasks", "tests/faults/docs", "tests/faults/flows")
+SPLIT_FOLDER = "tests/faults/flows"
+LONGEST_GROUPS = (
+    "tests/flows",
+    "tests/faults/flows/test_stops.py",
+    "tests/faults/docs",
+    "tests/cli",
+    "tests/faults/flows/test_runners.py",
+    "tests/faults/flows/test_outages.py",
+    "tests/faults/flows/test_claims.py",
+    "tests/faults/flows",
+    "tests/unit/mini",
+    "tests/unit/archive",
+    "tests/unit/bank",
+    "tests/faults",
+    "tests/unit/gallery",
+    "tests/unit/images",
+)
 _numbers = count(1)
 
 
@@ -56,33 +71,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.faults)
         if item.get_closest_marker("faults") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(FAULTS_TIMEOUT_SECONDS))
-    order = {group: place for place, group in enumerate(LONGEST_GROUPS)}
-    items.sort(key=lambda item: -1 if LONGEST_FOLDER in item.nodeid else order.get(_group(item.nodeid), len(order)))
+    items.sort(key=lambda item: _place(_group(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Under `pytest -n`, run each group of tests in one process, so that its fixtures are made once."""
+    """Under `pytest -n`, run each group of tests in one process, so that its fixtures are made once.
+
+    The last process takes the groups without Prefect first, and the others those with it: each of them starts a server.
+    """
     from xdist.scheduler import LoadScopeScheduling
+    from xdist.workermanage import WorkerController
 
     class Scheduler(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return _group(nodeid)
+
+        def _assign_work_unit(self, node: WorkerController) -> None:
+            has_server = node is not self.nodes[-1]
+            liked = [group for group in self.workqueue if _uses_prefect(group) == has_server]
+            if liked:
+                self.workqueue.move_to_end(liked[0], last=False)
+            super()._assign_work_unit(node)
 
     config.option.loadscopereorder = False
     return Scheduler(config, log)
 
 
 def _group(node_id: str) -> str:
-    """Return the name of a test's group: its folder, or `prefect` if tests there use the Prefect server.
-
-    `tests/faults/flows` uses it too, but takes so long that each of its files is a group.
-    """
+    """Return the name of a test's group: its folder; in the one that takes longest, its file."""
     path = node_id.partition("::")[0]
     folder = path.rpartition("/")[0]
-    if folder == LONGEST_FOLDER:
-        return path
-    return "prefect" if folder in WITH_PREFECT else folder
+    return path if folder == SPLIT_FOLDER else folder
+
+
+def _uses_prefect(group: str) -> bool:
+    """Return whether tests of a group use the Prefect server of their process."""
+    return group.startswith(WITH_PREFECT)
+
+
+def _place(group: str) -> int:
+    """Return the place of a group in the order of `LONGEST_GROUPS`: that of the longest name which begins its own."""
+    found = [name for name in LONGEST_GROUPS if group.startswith(name)]
+    return LONGEST_GROUPS.index(max(found, key=len)) if found else len(LONGEST_GROUPS)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -187,10 +218,13 @@ def prefect_server() -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
+    from tests.support.prefect_database import keep_empty_database
+
     with (
         prefect_test_harness(server_startup_timeout=300),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # its thread would end a second after each run
     ):
+        keep_empty_database()
         yield str(PREFECT_API_URL.value())
 
 

@@ -8,11 +8,13 @@ from typing import Any, Unpack
 
 from artbank.api import notebook_html
 from artbank.api.settings import ModelSettings, read_models
+from artbank.api.style_mix import StyleMix
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.store_check import check_has_banks
 from artbank.errors import CatalogError
 from artbank.report.markdown import share_text
+from artbank.runtime.style_names import parse_style, style_folder
 from artbank.store.objects import Store
 
 
@@ -20,7 +22,7 @@ class BankStore:
     """The registered banks of a store; each access reads its catalog, so banks of other runs appear at once.
 
     `store["monet"]` is the default version of a collection, `store["monet@2"]` another one; the collection is named as
-    its folder was, or by its id. Iterating yields all names with their versions.
+    its folder was, or by its id. `mix` returns a mix of them. Iterating yields all names with their versions.
 
     Attributes:
         uri: The folder or URI of the store.
@@ -43,6 +45,20 @@ class BankStore:
         record = Catalog(self._store).find(name)
         config = read_models(self._settings, "open_store", record.base_model)
         return TrainedBank.fetch(self._store, record, config)
+
+    def mix(self, style: str) -> StyleMix:
+        """Read the banks of a mix.
+
+        Args:
+            style: Names with weights, such as `monet:0.7+hokusai:0.3`, as for `--style` of `artbank stylize`.
+
+        Raises:
+            ConfigError: It is malformed.
+            CatalogError: There is no such bank; the message names those that there are.
+            BankError: The files of a bank are missing or damaged.
+            OSError: The store failed.
+        """
+        return StyleMix(style_folder(style), [(self[name], weight) for name, weight in parse_style(style)])
 
     def __contains__(self, name: object) -> bool:
         """Return whether a bank has a name."""

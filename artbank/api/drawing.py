@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from artbank.api.drawn_picture import DrawnPicture
 from artbank.api.photo_inputs import NamedPhoto
+from artbank.api.progress import Progress
 from artbank.archive.batch_drawing import BatchDrawer, cut_batches
 from artbank.archive.drawing_resources import DrawingResources, make_decode_options
 from artbank.archive.drawn_pictures import ScoredPicture
 from artbank.archive.photo_reader import DecodedPhoto, too_large_error
-from artbank.control_specs import ControlSpec
-from artbank.diffusion.base_model import load_base_model
+from artbank.diffusion.shared_base_model import load_base_model
+from artbank.draw_config import DrawConfig
 from artbank.errors import ImageError
 from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.similarity import sanity_flags, ssim_luma
-from artbank.recipes import StylizeRecipe
 from artbank.records import PhotoTask
 from artbank.results.filenames import output_name
-from artbank.run_config import RunConfig
 from artbank.runtime.cores import count_cores
 from artbank.runtime.prefetch import prefetch
 from artbank.scoring.scores import Scores
 from artbank.scoring.spread import ScoreBounds
+from artbank.scoring.structure_model import load_structure_model
 from artbank.scoring.style_reference import StyleReference
 from artbank.store.explanations import explain
 from artbank.stylization.controls import load_controls
@@ -38,43 +38,32 @@ from artbank.stylization.style import Style
 
 _NO_LIMIT = float("inf")
 
-Progress = Callable[[int, int], object]
-"""Called with the steps or pictures that are done, and their total."""
-
 
 class PhotoDrawer:
     """Draws photos in one style by one recipe."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        style: Style,
-        reference: StyleReference,
-        recipe: StylizeRecipe,
-        controls: Sequence[ControlSpec] = (),
-        depth_model: str | None = None,
-    ):
+    def __init__(self, config: DrawConfig, style: Style, reference: StyleReference):
         """Load the models, unless this process has them, and encode the prompts.
 
         Args:
-            config: Names the models and the device.
+            config: How to draw, and the models and the device.
             style: The style.
-            reference: The reference of its collection.
-            recipe: How to draw.
-            controls: The ControlNets.
-            depth_model: Source of the model that estimates depth; None for none.
+            reference: The reference of its collections.
 
         Raises:
-            BankError: The bank was trained on another base model.
-            BaseModelError: A model is missing or damaged, or a ControlNet is for another base model.
+            BankError: A bank was trained on another base model.
+            BaseModelError: A model is missing or damaged, or a LoRA or ControlNet is for another base model.
             OSError: A store or the hub failed.
         """
         self._config = config
         self._style = style.name
-        self._recipe = recipe
         base = load_base_model(config)
-        loaded = load_controls(controls, depth_model, base, is_offline=config.offline)
-        self._resources = DrawingResources.load(config, base, [(style, reference)], recipe, controls=loaded)
+        controls = load_controls(config.control_specs, config.depth_model, base, is_offline=config.offline)
+        structure_model = load_structure_model(config)
+        styles = [(style, reference)]
+        self._resources = DrawingResources.load(
+            config, base, styles, config.recipe, structure_model, controls, with_texture=config.texture
+        )
 
     def draw(
         self, photos: Sequence[NamedPhoto], batch_size: int | None = None, progress: Progress | None = None
@@ -108,13 +97,13 @@ class PhotoDrawer:
             for scored in drawer.score(drawn):
                 yield from map(self._finish, scored)
         for key, error in failed.items():
-            yield DrawnPicture(key, self._style, self._recipe, error=error)
+            yield DrawnPicture(key, self._style, self._config.recipe, error=error)
 
     def _decode(
         self, photos: Iterable[NamedPhoto], failed: dict[str, ImageError], *, ahead: int
     ) -> Iterator[DecodedPhoto]:
         """Read and decode photos ahead of the model, in order; adds to `failed` those that cannot be used."""
-        options = make_decode_options(self._config, self._recipe, self._resources.stylizer, _NO_LIMIT)
+        options = make_decode_options(self._config, self._config.recipe, self._resources.stylizer, _NO_LIMIT)
         decode = partial(_decode_one, options, self._style, self._config.max_bytes)
         with ThreadPoolExecutor(count_cores()) as pool:
             for photo in prefetch(photos, lambda one: pool.submit(decode, one).result, depth=ahead):
@@ -125,12 +114,12 @@ class PhotoDrawer:
                     failed[key] = error
 
     def _finish(self, scored: ScoredPicture) -> DrawnPicture:
-        job = scored.make_encode_job(self._recipe, output_name(scored.key))
+        job = scored.make_encode_job(self._config.recipe, output_name(scored.key))
         ceiling = self._resources.references[self._style].ceiling
         return DrawnPicture(
             key=scored.key,
             style=self._style,
-            recipe=self._recipe,
+            recipe=self._config.recipe,
             seed=scored.picture.seed,
             scores=Scores(
                 **vars(scored.cosines),
@@ -139,6 +128,9 @@ class PhotoDrawer:
             ),
             gain=ScoreBounds(scored.cosines.clip_style_floor, ceiling).gain(scored.cosines.clip_style),
             gain_beyond_colours=ScoreBounds(scored.recoloured, ceiling).gain(scored.cosines.clip_style),
+            more_scores=scored.more_scores,
+            candidates=scored.candidates,
+            caption=scored.photo.caption and scored.photo.caption.text,
             found_settings=scored.found_settings,
             notes=tuple(scored.notes),
             seconds=scored.seconds,
@@ -167,6 +159,6 @@ def _decode_one(
         return photo.key, error
     except OSError as error:
         return photo.key, ImageError(explain(error), "store_error")
-    task = PhotoTask(key=photo.key, size=len(data), etag="", styles=[style], known_sha256=None)
+    task = PhotoTask(key=photo.key, size=len(data), etag="", styles=[style], known_sha256=None, caption=photo.caption)
     digest = hashlib.sha256(data).hexdigest()
     return DecodedPhoto.of(task, digest, found)

@@ -21,6 +21,7 @@ from artbank.images.codec_jobs import EncodeJob, encode_picture, finish_picture
 from artbank.images.suffixes import WRITTEN_SUFFIXES
 from artbank.recipes import StylizeRecipe
 from artbank.results.filenames import output_name
+from artbank.scoring.optional_measures import OptionalScores
 from artbank.scoring.scores import Scores
 from artbank.store.objects import Store
 
@@ -37,6 +38,10 @@ class DrawnPicture:
         scores: CLIP scores -1..1, `ssim` and flags, as in the rows of an output; None if it was not drawn.
         gain: Position of `clip_style` between the photo (0) and held-out artworks (1); None if it cannot be measured.
         gain_beyond_colours: The same with the photo in the collection's colours at 0: what is more than recolouring.
+        more_scores: `dino_structure`, `csd_style` and `clip_texture`, as far as they were asked for; None if it was not
+            drawn.
+        candidates: The mean of style and content score of each candidate, if there were several.
+        caption: The photo's own caption that took the place of the prompt, if there was one.
         found_settings: The settings that `keep_structure` or `reach_style` found for the photo, by name.
         notes: Sentences that the photo's owner should know.
         seconds: Its share of the time of its batch, s.
@@ -50,6 +55,9 @@ class DrawnPicture:
     scores: Scores | None = None
     gain: float | None = None
     gain_beyond_colours: float | None = None
+    more_scores: OptionalScores | None = None
+    candidates: tuple[float, ...] = ()
+    caption: str | None = None
     found_settings: Mapping[str, float | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -41,10 +41,16 @@ class NamedPhoto:
     Attributes:
         key: Its name; the seed of its noise is derived from it and the recipe's seed.
         read: Returns the content of an image file; raises OSError.
+        folder: Folder or URI in which files with its caption may be; empty for an image or an array.
+        place: Its path in that folder.
+        caption: That of a file; None without one.
     """
 
     key: str
     read: Callable[[], bytes] = field(repr=False)
+    folder: str = ""
+    place: str = ""
+    caption: str | None = None
 
 
 def is_photo(photos: PhotoInput | Iterable[PhotoInput]) -> TypeIs[PhotoInput]:
@@ -81,7 +87,9 @@ def find_photo(photo: PhotoInput, root: str | os.PathLike[str] | None = None) ->
     if path.is_dir():
         raise ConfigError(f"expected a photo, found the folder {uri}; put it into a list: [{uri!r}]")
     if path.is_file():
-        return NamedPhoto(_relative_key(path, root), path.read_bytes)
+        key = _relative_key(path, root)
+        folder = path.parent if root is None else Path(root).expanduser()
+        return NamedPhoto(key, path.read_bytes, str(folder), key)
     if glob.has_magic(uri):
         raise ConfigError(f"expected a photo, found the glob {uri}; put it into a list: [{uri!r}]")
     raise ConfigError(f"there is no photo {uri}; correct its name")
@@ -130,7 +138,8 @@ def _list_folder(folder: Path, root: str | os.PathLike[str] | None) -> Iterator[
     if not keys:
         raise nothing_there(store, "photos")
     for key in keys:
-        yield NamedPhoto(key if root is None else _relative_key(folder / key, root), (folder / key).read_bytes)
+        own = key if root is None else _relative_key(folder / key, root)
+        yield NamedPhoto(own, (folder / key).read_bytes, str(folder), key)
 
 
 def _name_object(uri: str, root: str | os.PathLike[str] | None) -> NamedPhoto:
@@ -139,12 +148,12 @@ def _name_object(uri: str, root: str | os.PathLike[str] | None) -> NamedPhoto:
         raise ConfigError(f"expected the URI of a photo, found {uri}; name each photo, or use `artbank stylize`")
     store = Store.open(folder)
     if root is None:
-        return NamedPhoto(name, partial(store.read, name))
+        return NamedPhoto(name, partial(store.read, name), folder, name)
     whole = f"{Store.open(os.fspath(root)).uri}/"
     key = f"{store.uri}/{name}"
     if not key.startswith(whole):
         raise ConfigError(f"{uri} does not lie in root={os.fspath(root)}; name a folder that holds it")
-    return NamedPhoto(key.removeprefix(whole), partial(store.read, name))
+    return NamedPhoto(key.removeprefix(whole), partial(store.read, name), folder, name)
 
 
 def _relative_key(path: Path, root: str | os.PathLike[str] | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from artbank.bank_recipe import Attention, BankKind
-from artbank.control_specs import ControlSpec, read_controls
+from artbank.draw_config import DrawConfig
 from artbank.errors import ConfigError
 from artbank.recipes import (
     Alpha,
@@ -26,9 +26,8 @@ from artbank.recipes import (
     Solver,
     Spacing,
     StylizeRecipe,
-    count_steps,
 )
-from artbank.run_config import Compiling, Device, Dtype, RunConfig, Uri
+from artbank.run_config import Compiling, Device, Dtype, Offload, RunConfig, Uri
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -42,6 +41,7 @@ class ModelSettings(TypedDict, total=False):
     device: Device
     dtype: Dtype
     compiling: Compiling
+    offload: Offload
     scorer: Uri
     style_model: Uri | None
     max_megapixels: float
@@ -90,6 +90,7 @@ class StylizeSettings(TypedDict, total=False):
     solver: Solver
     spacing: Spacing
     aligned: bool
+    reuse: int
     structure: float
     keep_structure: float | None
     reach_style: float | None
@@ -109,6 +110,23 @@ class StylizeSettings(TypedDict, total=False):
     metadata: Metadata
     seed: int
 
+
+class DrawSettings(StylizeSettings, total=False):
+    """The settings of a picture, and the models that draw and score it; see `artbank.draw_config.DrawConfig`."""
+
+    control: str | Sequence[str]
+    lora: str | Sequence[str]
+    depth_model: Uri | None
+    structure_model: Uri | None
+    texture: bool
+
+
+_FIELDS = {
+    **{"control": "controls", "lora": "loras"},
+    **{name: name for name in ("depth_model", "structure_model", "texture")},
+}
+"""Fields of `DrawConfig` by the names that the API has for them."""
+_NAMES = {field: name for name, field in _FIELDS.items()}
 
 Owner = Literal["train", "stylize", "open_store", "load_bank"]
 
@@ -132,25 +150,24 @@ def read_settings(model: type[Settings], given: Mapping[str, Any], owner: Owner,
         raise ConfigError("; ".join(told)) from None
 
 
-def read_drawing(
-    settings: Mapping[str, Any], control: str | Sequence[str], depth_model: str | None
-) -> tuple[StylizeRecipe, tuple[ControlSpec, ...], str | None]:
-    """Return how to draw: recipe, ControlNets, and the source of the model that estimates depth.
+def read_drawing(settings: Mapping[str, Any], config: RunConfig) -> DrawConfig:
+    """Return how to draw: the recipe, and all models.
 
     Args:
-        settings: Those of the recipe.
-        control: A ControlNet, or several.
-        depth_model: Source of the model that estimates depth; None for none.
+        settings: Those of `DrawSettings`.
+        config: The base model, device and scorer.
 
     Raises:
-        ConfigError: A setting or a ControlNet is unknown or wrong.
+        ConfigError: A setting, a LoRA or a ControlNet is unknown or wrong.
     """
-    recipe = read_settings(StylizeRecipe, settings, "stylize", StylizeSettings.__annotations__)
-    texts = (control,) if isinstance(control, str) else tuple(control)
-    try:
-        return recipe, read_controls(texts, depth_model, count_steps(recipe)), depth_model
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    recipe = {name: value for name, value in settings.items() if name not in _FIELDS}
+    models = {field: settings[name] for name, field in _FIELDS.items() if name in settings}
+    for field in ("controls", "loras"):
+        if isinstance(models.get(field), str):
+            models[field] = (models[field],)
+    names = DrawSettings.__annotations__
+    checked = read_settings(StylizeRecipe, recipe, "stylize", names)
+    return read_settings(DrawConfig, {**config.model_dump(), **models, "recipe": checked}, "stylize", names)
 
 
 def read_models(settings: Mapping[str, Any], owner: Owner, base_model: str | None = None) -> RunConfig:
@@ -173,7 +190,7 @@ def _explain(entry: Any, owner: Owner, names: Mapping[str, Any]) -> str:
     if entry["type"] == "extra_forbidden":
         return f"{owner}() has no setting {name}; {_suggest(name, names)}"
     message = entry["msg"].removeprefix("Value error, ")
-    return message if isinstance(entry["input"], dict) else f"{name}={entry['input']!r}: {message}"
+    return message if isinstance(entry["input"], dict) else f"{_NAMES.get(name, name)}={entry['input']!r}: {message}"
 
 
 def _suggest(name: str, names: Mapping[str, Any]) -> str:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any
 
 from artbank.api import notebook_html
 from artbank.api.bank_facts import list_facts
 from artbank.api.bank_file import open_folder, pack_bank
-from artbank.api.settings import StylizeSettings, read_drawing
+from artbank.api.bank_registration import register_bank
+from artbank.api.drawing_style import DrawingStyle
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
-from artbank.catalog.catalog import Catalog
-from artbank.catalog.registration import register_files
-from artbank.control_specs import ControlSpec
-from artbank.errors import BankError, CatalogError
-from artbank.pages.banks.build import refresh
-from artbank.recipes import BankRecipe, StylizeRecipe
+from artbank.errors import BankError
+from artbank.recipes import BankRecipe
 from artbank.records import BankRecord
 from artbank.run_config import RunConfig
 from artbank.store.objects import Store
@@ -29,16 +25,14 @@ if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store do
     import numpy as np
     from PIL import Image
 
-    from artbank.api.drawing import PhotoDrawer, Progress
-    from artbank.api.drawn_picture import DrawnPicture
-    from artbank.api.photo_inputs import PhotoInput
     from artbank.bank.lora_bank import AnyBank
     from artbank.scoring.style_reference import StyleReference
+    from artbank.stylization.style import Style
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class TrainedBank:
-    """The bank of one collection with its files, all in memory.
+class TrainedBank(DrawingStyle):
+    """The bank of one collection with its files, all in memory; draws with `stylize` and `stylize_each`.
 
     Attributes:
         record: Its row of the catalog: what it was trained on, how, and its scores.
@@ -103,119 +97,6 @@ class TrainedBank:
 
         return StyleReference.from_bytes(self.files[REFERENCE])
 
-    @overload
-    def stylize(
-        self,
-        photos: PhotoInput,
-        *,
-        root: str | os.PathLike[str] | None = None,
-        batch_size: int | None = None,
-        progress: Progress | None = None,
-        control: str | Sequence[str] = (),
-        depth_model: str | None = None,
-        **settings: Unpack[StylizeSettings],
-    ) -> DrawnPicture: ...
-
-    @overload
-    def stylize(
-        self,
-        photos: Iterable[PhotoInput],
-        *,
-        root: str | os.PathLike[str] | None = None,
-        batch_size: int | None = None,
-        progress: Progress | None = None,
-        control: str | Sequence[str] = (),
-        depth_model: str | None = None,
-        **settings: Unpack[StylizeSettings],
-    ) -> list[DrawnPicture]: ...
-
-    def stylize(
-        self,
-        photos: PhotoInput | Iterable[PhotoInput],
-        *,
-        root: str | os.PathLike[str] | None = None,
-        batch_size: int | None = None,
-        progress: Progress | None = None,
-        control: str | Sequence[str] = (),
-        depth_model: str | None = None,
-        **settings: Unpack[StylizeSettings],
-    ) -> DrawnPicture | list[DrawnPicture]:
-        """Draw one photo, or a list of photos, in the style of this bank.
-
-        A photo is the path or URI of a file, a PIL image, or an array uint8 [H, W, 3] sRGB. A list may also hold
-        folders and globs, such as `["photos"]` or `["photos/**/*.jpg"]`.
-
-        Pictures are those that `artbank stylize` writes for the same photo, key, bank, recipe and seed.
-
-        Args:
-            photos: One photo, or a list.
-            root: Folder that keys are relative to, as those of an archive. The noise of a photo depends on the seed
-                and its key, which is the name of its file by default; images and arrays have a hash of their pixels.
-            batch_size: Photos that go through the model at once; by default 8, and 16 on CUDA.
-            progress: Called with the number of pictures that are done, and their total.
-            control: A ControlNet such as `canny=models/canny:0.8`, or several; as `--control` of `artbank stylize`.
-            depth_model: Folder, store URI or hub id of the model that estimates depth, for control `depth`.
-            settings: Those of `StylizeRecipe`: preset, strength, seed, size, resolution_px and so on.
-
-        Returns:
-            One picture for one photo. For a list, one for each photo in order; those that could not be drawn have an
-            `error`.
-
-        Raises:
-            ConfigError: A setting is unknown or wrong, or a photo is not there; nothing is drawn.
-            ImageError: The one photo cannot be drawn.
-            BankError: The bank was trained on another base model.
-            BaseModelError: A model is missing or damaged, or a ControlNet is for another base model.
-        """
-        from artbank.api.photo_inputs import find_photo, find_photos, is_photo
-
-        drawing = read_drawing(settings, control, depth_model)
-        if not is_photo(photos):
-            found = find_photos(photos, root)
-            drawn = dict(self._open_drawer(*drawing).draw(found, batch_size, progress))
-            return [drawn[number] for number in range(len(found))]
-        photo = find_photo(photos, root)
-        [(_, picture)] = self._open_drawer(*drawing).draw([photo], batch_size, progress)
-        if picture.error is not None:
-            raise picture.error
-        return picture
-
-    def stylize_each(
-        self,
-        photos: PhotoInput | Iterable[PhotoInput],
-        *,
-        root: str | os.PathLike[str] | None = None,
-        batch_size: int | None = None,
-        progress: Progress | None = None,
-        control: str | Sequence[str] = (),
-        depth_model: str | None = None,
-        **settings: Unpack[StylizeSettings],
-    ) -> Iterator[DrawnPicture]:
-        """Yield pictures of many photos as they are finished, so that they are never in memory together.
-
-        Args:
-            photos: A folder, a glob, or a list; see `stylize`.
-            root: See `stylize`.
-            batch_size: See `stylize`.
-            progress: See `stylize`.
-            control: See `stylize`.
-            depth_model: See `stylize`.
-            settings: See `stylize`.
-
-        Returns:
-            Pictures in the order in which they are finished; `key` names the photo, and `error` says why a photo
-            could not be drawn.
-
-        Raises:
-            ConfigError, BankError, BaseModelError: See `stylize`.
-        """
-        from artbank.api.photo_inputs import find_photos
-
-        drawing = read_drawing(settings, control, depth_model)
-        found = find_photos(photos, root)
-        drawn = self._open_drawer(*drawing).draw(found, batch_size, progress)
-        return (picture for _, picture in drawn)
-
     def to_diffusers(self, pipeline: Any) -> str:
         """Load the vectors, or the LoRA, into a pipeline of diffusers, in place of an earlier bank of the collection.
 
@@ -263,8 +144,7 @@ class TrainedBank:
             OSError: The store failed.
         """
         target = Store.open(os.fspath(store))
-        record = self._find_in(target) or self._add_to(target)
-        return TrainedBank.fetch(target, record, self.config)
+        return TrainedBank.fetch(target, register_bank(target, self.record, self.files), self.config)
 
     @classmethod
     def fetch(cls, store: Store, record: BankRecord, config: RunConfig) -> TrainedBank:
@@ -276,26 +156,10 @@ class TrainedBank:
         """
         return cls(record, read_files(store, record), config)
 
-    def _find_in(self, store: Store) -> BankRecord | None:
-        banks = Catalog(store).banks(self.record.collection)
-        return next((bank for bank in banks if bank.bank_id == self.record.bank_id), None)
-
-    def _add_to(self, store: Store) -> BankRecord:
-        record = register_files(store, replace(self.record, created_at=datetime.now(UTC)), self.files)
-        refresh(store)
-        found = record or self._find_in(store)
-        if found is None:
-            raise CatalogError(f"{store.uri} has lost bank {self.record.bank_id} while it was registered; try it again")
-        return found
-
-    def _open_drawer(
-        self, recipe: StylizeRecipe, controls: Sequence[ControlSpec], depth_model: str | None
-    ) -> PhotoDrawer:
-        from artbank.api.drawing import PhotoDrawer
+    def _load_style(self) -> tuple[Style, StyleReference]:
         from artbank.stylization.style import Style
 
-        style = Style(self.name, ((self.bank, 1.0),), self.reference.palette)
-        return PhotoDrawer(self.config, style, self.reference, recipe, controls, depth_model)
+        return Style(self.name, ((self.bank, 1.0),), self.reference.palette), self.reference
 
     def __repr__(self) -> str:
         """Return its name and its main facts in one line."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Unpack
 
-from artbank.api.drawing import Progress
 from artbank.api.photo_inputs import NamedPhoto, PhotoInput, find_photos, is_path
+from artbank.api.progress import Progress, ProgressOption, open_progress
 from artbank.api.settings import ModelSettings, TrainSettings, read_models, read_settings
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
@@ -87,7 +87,7 @@ def train(
     *,
     name: str | None = None,
     store: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressOption = None,
     **settings: Unpack[TrainSettings],
 ) -> TrainedBank:
     """Learn a style from artworks; the same artworks, settings and base model give the same bank.
@@ -101,7 +101,8 @@ def train(
         name: Name of the style, if it is not that of the folder.
         store: Folder or URI of a store of banks.
         progress: Called after each step with the steps so far and the most that there can be; training ends earlier
-            where the validation loss no longer falls.
+            where the validation loss no longer falls. True shows a bar on standard error, False nothing; by default
+            there is a bar at a terminal and in a notebook.
         settings: Those of `BankRecipe` (max_steps, num_tokens, seed and so on), of the models (base_model, device,
             dtype and so on), and `num_samples`, `force` and `allow_missing` of `TrainConfig`.
 
@@ -117,7 +118,8 @@ def train(
         target = Store.open(config.store_uri, is_durable=config.is_durable)
         place.fill()
         place.check(target)
-        record = _train(config, place, target, progress)
+        with open_progress(progress, "step") as report:
+            record = _train(config, place, target, report)
         if store is not None:
             refresh(target)
         models = {field: value for field, value in settings.items() if field in ModelSettings.__annotations__}
@@ -134,7 +136,7 @@ def _read_config(settings: TrainSettings, place: _Place, store_uri: str) -> Trai
     return read_settings(TrainConfig, given, "train", TrainSettings.__annotations__)
 
 
-def _train(config: TrainConfig, place: _Place, store: Store, progress: Progress | None) -> BankRecord:
+def _train(config: TrainConfig, place: _Place, store: Store, progress: Progress) -> BankRecord:
     """Train the collection unless its bank is registered; returns the row."""
     gallery = Store.open(config.gallery_uri)
     plan = plan_collections(config, gallery, store)
@@ -147,10 +149,9 @@ def _train(config: TrainConfig, place: _Place, store: Store, progress: Progress 
     return _find(store, name, plan.current_ids[name])
 
 
-def _train_job(config: TrainConfig, job: TrainJob, store: Store, progress: Progress | None) -> BankRecord:
+def _train_job(config: TrainConfig, job: TrainJob, store: Store, progress: Progress) -> BankRecord:
     def on_step(done: int, most: int, _: float) -> None:
-        if progress is not None:
-            progress(done, most)
+        progress(done, most)
 
     # Processes would import the caller's script again, which then needs a guard of its main part.
     ends = train_collections(config, [job], on_step, may_start_processes=False)

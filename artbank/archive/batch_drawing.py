@@ -67,18 +67,22 @@ class BatchDrawer:
     def score(self, batch: DrawnBatch) -> Iterator[list[ScoredPicture]]:
         """Score the pictures of a batch, and yield those that are kept, style by style.
 
-        Each photo is embedded once for all its styles. Pictures that do not reach `reach_style` are drawn again.
+        Each photo is embedded once for all its styles, and the pictures of all styles together. Pictures that do not
+        reach `reach_style` are drawn again.
         """
         with telemetry.time_stage("score"):
             images = self._upload_photos(batch.photos)
             before = dict(zip(images, self._embed(list(images.values())), strict=True))
             views = dict(zip(images, self._resources.measures.view(list(images.values())), strict=True))
+            after = self._embed([_as_tensor(one) for one in batch.pictures])  # [n, C]
+            recoloured = self._embed_recoloured(batch, images)
         for style in batch.styles:
-            pictures = [one for one in batch.pictures if one.style == style]
-            if pictures:
-                first = {one.key: one for one in self._keep(batch, 0, pictures, before, batch.seconds)}
-                kept = self._draw_further(batch, style, first, before)
-                yield self._finish_scores(style, list(kept.values()), images, views)
+            numbers = [number for number, one in enumerate(batch.pictures) if one.style == style]
+            if numbers:
+                pictures = [batch.pictures[number] for number in numbers]
+                first = self._keep(batch, 0, pictures, before, after[numbers], batch.seconds)
+                kept = self._draw_further(batch, style, {one.key: one for one in first}, before)
+                yield self._finish_scores(style, list(kept.values()), recoloured, views)
 
     def _draw_further(
         self, batch: DrawnBatch, style: str, kept: dict[str, ScoredPicture], before: dict[str, Tensor]
@@ -99,7 +103,10 @@ class BatchDrawer:
             with telemetry.time_stage("draw"):
                 made = self._draw_candidates(number, _keep_only(batch.composition, faint), faint, [style])
             seconds = (time.monotonic() - start) / len(faint)
-            again = self._keep(batch, number, [one for one in made if one.error is None], before, 0.0)
+            pictures = [one for one in made if one.error is None]
+            with telemetry.time_stage("score"):
+                after = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
+            again = self._keep(batch, number, pictures, before, after, 0.0)
             better = {one.key: keep_first_reached(kept[one.key], one) for one in again}
             kept |= {
                 key: replace(better.get(key, kept[key]), seconds=kept[key].seconds + seconds) for key in sorted(faint)
@@ -118,16 +125,30 @@ class BatchDrawer:
         ]
 
     def _keep(
-        self, batch: DrawnBatch, number: int, pictures: Sequence[Stylized], before: dict[str, Tensor], seconds: float
+        self,
+        batch: DrawnBatch,
+        number: int,
+        pictures: Sequence[Stylized],
+        before: dict[str, Tensor],
+        after: Tensor,
+        seconds: float,
     ) -> list[ScoredPicture]:
-        """Score the candidates of one drawing in one style; return the best of each photo."""
+        """Score the candidates of one drawing in one style; return the best of each photo.
+
+        Args:
+            batch: The batch.
+            number: Of the drawing.
+            pictures: The candidates, n of them.
+            before: The CLIP embeddings of the photos by key.
+            after: The CLIP embeddings of the candidates, [n, C].
+            seconds: Device seconds for each picture.
+        """
         if not pictures:
             return []
         resources = self._resources
         reference = resources.references[pictures[0].style]
         with telemetry.time_stage("score"):
             photos = torch.stack([before[one.key] for one in pictures])  # [n, C]
-            after = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
             cosines = measure_cosines(resources.scorer, reference, photos, after)
         scored = []
         recipe = resources.drawings[number][0].recipe
@@ -141,18 +162,29 @@ class BatchDrawer:
         return keep_best(scored)
 
     def _finish_scores(
-        self, style: str, kept: Sequence[ScoredPicture], photos: Mapping[str, Tensor], views: Mapping[str, PhotoView]
+        self,
+        style: str,
+        kept: Sequence[ScoredPicture],
+        recoloured: Mapping[tuple[str, str], Tensor],
+        views: Mapping[str, PhotoView],
     ) -> list[ScoredPicture]:
         """Return the pictures that are kept in one style with the scores on which no choice hangs."""
         resources = self._resources
         reference = resources.references[style]
         with telemetry.time_stage("score"):
-            recoloured = self._embed([_recolour(photos[one.key], reference.palette) for one in kept])  # [n, C]
-            recoloured_style = (recoloured * reference.centroid).sum(1).tolist()
+            colours = torch.stack([recoloured[one.key, style] for one in kept])  # [n, C]
+            recoloured_style = (colours * reference.centroid).sum(1).tolist()
             pictures = [_as_tensor(one.picture) for one in kept]
             scores = resources.measures.score(reference, [views[one.key] for one in kept], pictures)
         found = zip(kept, scores, recoloured_style, strict=True)
         return [one.finish_scores(own, colours_alone) for one, own, colours_alone in found]
+
+    def _embed_recoloured(self, batch: DrawnBatch, photos: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
+        """Return the CLIP embeddings of photos in the colours of their styles, each [C], by key and style."""
+        wanted = list(dict.fromkeys((one.key, one.style) for one in batch.pictures))
+        palettes = {style: self._resources.references[style].palette for style in batch.styles}
+        embedded = self._embed([_recolour(photos[key], palettes[style]) for key, style in wanted])
+        return dict(zip(wanted, embedded, strict=True))
 
     def _upload_photos(self, photos: Mapping[str, DecodedPhoto]) -> dict[str, Tensor]:
         """Return photos of equal size as uint8 [3, h, w] on the scorer's device, without their padding, by key."""
@@ -167,7 +199,7 @@ class BatchDrawer:
         Where a choice hangs on them, each is embedded by itself: rounding differs with the size of a batch.
         """
         recipe = self._resources.recipe
-        if recipe.reach_style is None and recipe.candidates == 1:
+        if (recipe.reach_style is None and recipe.candidates == 1) or not images:
             return self._resources.scorer.embed_tensors(images)
         return torch.cat([self._resources.scorer.embed_tensors([one]) for one in images])
 

@@ -3,6 +3,7 @@
 <output>/results.parquet, metadata.parquet           the latest rows, see `results.tables`
 <output>/report/index.html                           the page of the whole output, see `pages.outcome`
 <output>/runs/<run_id>/summary.md, summary.json      the report of this run
+<output>/runs/<run_id>/contact-sheet.jpg             some of its pictures, see `archive.contact_sheet`
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artbank.archive.contact_sheet import write_contact_sheet
 from artbank.archive.plan import StylizePlan
 from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice
@@ -26,13 +28,14 @@ from artbank.recipes import StylizeRecipe
 from artbank.records import BankRecord
 from artbank.report.costs import cost_facts
 from artbank.report.marks import MARK_TEXTS, METADATA_TEXTS
-from artbank.report.summaries import SUMMARY_COLUMNS, results_summary, summary_markdown
+from artbank.report.summaries import FLOORS, SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
 from artbank.scoring.spread import ScoreBounds, mix_ceilings
 from artbank.scoring.style_reference import CsdReference
+from artbank.scoring.texture import TextureReference
 from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
@@ -59,18 +62,18 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     _clean_up(stores.output)
     rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
     asked = _rows_of_styles(rows, plan)
-    found = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
-    bounds = {name: own for name, (own, _) in found.items()}
-    csd_bounds = {name: own for name, (_, own) in found.items()}
-    summary = results_summary(asked, bounds, plan.skipped, csd_bounds)
-    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped, csd_bounds)
-    facts = _describe_run(config, plan, stores, bounds, csd_bounds)
+    bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
+    summary = results_summary(asked, bounds, plan.skipped)
+    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
+    facts = _describe_run(config, plan, stores, bounds)
     page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
-    alarms = _find_alarms(config, plan, stores.output, asked, bounds) if plan.run_id else []
+    drawn = _rows_of_run(plan, stores.output, asked) if plan.run_id else asked.slice(0, 0)
+    alarms = _find_alarms(config, plan, drawn, bounds)
     summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
     summary["retry_command"] = facts.retry_command
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
-    places = _find_places(stores.output, plan.run_id, page_key)
+    sheet_key = _write_contact_sheet(config, plan, stores, drawn)
+    places = _find_places(stores.output, plan.run_id, page_key, sheet_key)
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
     if plan.run_id:
         _write_summary(config, plan, stores.output, text, {"places": places, **summary}, cost)
@@ -111,25 +114,36 @@ def _count_other_metadata(rows: pa.Table, recipe: StylizeRecipe) -> int:
     return len(done) - (pc.sum(is_as_asked).as_py() or 0)
 
 
-def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> tuple[ScoreBounds, ScoreBounds]:
-    """Return the bounds of a style's `clip_style` and `csd_style`."""
+def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> Bounds:
+    """Return the floor and the ceiling of a style by score."""
     own_rows = rows.filter(pc.equal(rows["style"], style.name))
     references = [(load_reference(banks, bank), weight) for bank, weight in style.banks]
     csd = CsdReference.mix([(reference.csd, weight) for reference, weight in references])
-    floors = [pc.mean(own_rows[name]).as_py() for name in ("clip_style_floor", "csd_style_floor")]
-    ceilings = [mix_ceilings([(one.ceiling, weight) for one, weight in references]), csd and csd.ceiling]
-    clip, csd_bounds = (ScoreBounds(*both) for both in zip(floors, ceilings, strict=True))
-    return clip, csd_bounds
+    texture = TextureReference.mix([(reference.texture, weight) for reference, weight in references])
+    ceilings = {
+        "clip_style": mix_ceilings([(reference.ceiling, weight) for reference, weight in references]),
+        "csd_style": csd and csd.ceiling,
+        "clip_texture": texture and texture.ceiling,
+    }
+    return {score: ScoreBounds(pc.mean(own_rows[floor]).as_py(), ceilings[score]) for score, floor in FLOORS.items()}
+
+
+def _rows_of_run(plan: StylizePlan, output: Store, rows: pa.Table) -> pa.Table:
+    """Keep the rows of what this run drew."""
+    after = Manifest.open(output, plan.run_id).after
+    return rows if after is None else rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
+
+
+def _write_contact_sheet(config: StylizeConfig, plan: StylizePlan, stores: RunStores, drawn: pa.Table) -> str | None:
+    """Write the contact sheet of this run; returns its key, None if it drew nothing that can be shown."""
+    styles = [style.name for style in plan.styles]
+    return write_contact_sheet(stores, plan.run_id, drawn, styles, config.title, config.max_pixels)
 
 
 def _find_alarms(
-    config: StylizeConfig, plan: StylizePlan, output: Store, rows: pa.Table, bounds: Mapping[str, ScoreBounds]
+    config: StylizeConfig, plan: StylizePlan, drawn: pa.Table, bounds: Mapping[str, Bounds]
 ) -> list[Alarm]:
     """Check only the pictures that this run drew, so that no alarm is raised again by every later run."""
-    after = Manifest.open(output, plan.run_id).after
-    drawn = rows
-    if after is not None:
-        drawn = rows.filter(pc.field("created_at") > pa.scalar(after, rows["created_at"].type))
     if not len(drawn):
         return []
     return find_alarms(
@@ -137,7 +151,7 @@ def _find_alarms(
         num_photos=pc.count_distinct(drawn["key"]).as_py(),
         num_pictures=len(drawn),
         num_failed=drawn.filter(pc.field("status") == "failed").num_rows,
-        styles=[_measure_gains(style, drawn, bounds[style.name]) for style in plan.styles],
+        styles=[_measure_gains(style, drawn, bounds[style.name]["clip_style"]) for style in plan.styles],
     )
 
 
@@ -149,7 +163,7 @@ def _measure_gains(style: StyleChoice, rows: pa.Table, bounds: ScoreBounds) -> S
     return StyleGains(style.name, [gain for gain in gains if gain is not None], expected)
 
 
-def _find_places(output: Store, run_id: str, page_key: str) -> dict[str, str]:
+def _find_places(output: Store, run_id: str, page_key: str, sheet_key: str | None) -> dict[str, str]:
     places = {
         "pictures": output.uri,
         "page": output.uri_of(page_key),
@@ -157,6 +171,8 @@ def _find_places(output: Store, run_id: str, page_key: str) -> dict[str, str]:
     }
     if run_id:
         places["summary"] = output.uri_of(layout.run_key(run_id, "summary.md"))
+    if sheet_key:
+        places["contact sheet"] = output.uri_of(sheet_key)
     return places
 
 
@@ -192,8 +208,7 @@ def _describe_run(
     config: StylizeConfig,
     plan: StylizePlan,
     stores: RunStores,
-    bounds: Mapping[str, ScoreBounds],
-    csd_bounds: Mapping[str, ScoreBounds],
+    bounds: Mapping[str, Bounds],
 ) -> RunFacts:
     """Return the facts that the page shows about the run."""
     archive_uri = stores.archive.uri
@@ -218,10 +233,7 @@ def _describe_run(
     facts += tuple(("LoRA", lora.title) for lora in plan.loras)
     facts += tuple(("ControlNet", control.title) for control in plan.controls)
     facts += tuple((term, source) for term, source in models if source is not None)
-    styles = [
-        StyleFacts(style.name, _describe_banks(style), *bounds[style.name].lines, *csd_bounds[style.name].lines)
-        for style in plan.styles
-    ]
+    styles = [StyleFacts(style.name, _describe_banks(style), bounds[style.name]) for style in plan.styles]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
     return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(config, plan.run_id))
 

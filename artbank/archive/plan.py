@@ -24,7 +24,7 @@ from artbank.diffusion.lora_files import fetch_loras
 from artbank.diffusion.weights import hash_base_model
 from artbank.errors import ConfigError, ResultsError
 from artbank.lora_specs import MergedLora
-from artbank.recipes import count_evaluations
+from artbank.recipe_costs import count_cached_evaluations, count_evaluations
 from artbank.report.costs import forecast_markdown
 from artbank.results import attempts, known_parts, layout, ledger, pending
 from artbank.results.attempts import Mark
@@ -308,6 +308,7 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         first_shards=[(len(keys), keys[0].as_py(), keys[-1].as_py()) for keys in first_shards],
         text="",
         num_evaluations=count_evaluations(config.recipe) * num_pictures,
+        num_cached_evaluations=count_cached_evaluations(config.recipe) * num_pictures,
         num_further_evaluations=count_further_evaluations(config.recipe) * num_pictures,
         pace=pace,
         num_skipped=count_skipped(found.skipped),

@@ -10,7 +10,7 @@ from artbank.archive.stores import RunStores
 from artbank.archive.style_leases import WriteGuard
 from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
-from artbank.diffusion.base_model import load_base_model
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.errors import BaseModelError
 from artbank.images.pool import open_codec_pool
 from artbank.results.manifest import Manifest
@@ -55,7 +55,9 @@ class RunResources:
                 f"{found or 'none'}; give all machines the same files"
             )
         structure_model = load_structure_model(config)
-        self.drawing = DrawingResources.load(config, base, loaded, config.recipe, structure_model, controls)
+        self.drawing = DrawingResources.load(
+            config, base, loaded, config.recipe, structure_model, controls, with_texture=config.texture
+        )
         self.codecs = open_codec_pool()
         self.batch_size = self.drawing.choose_batch_size(config.batch_size)
         self.reader = PhotoReader(

@@ -23,7 +23,6 @@ from artbank.runtime.prefetch import prefetch
 
 STYLE_ALONE = f"in the style of {STYLE_PLACEHOLDER}"
 TEMPLATES = ("a painting", "a picture", "an artwork", "a scene", "a detail of a painting", "a drawing", "a print")
-_ENCODE_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,9 @@ def encode_dataset(
     with ThreadPoolExecutor(1) as pool:
         work = zip(pictures, plans, strict=True)
         for crops in prefetch(work, lambda pair: pool.submit(_cut_all, *pair, side).result, depth=1):
-            for part in upload(crops, base.device).split(_ENCODE_BATCH):
-                mean, std = base.encode_images(to_images(part))
-                means.append(mean.cpu())
-                stds.append(std.cpu())
+            mean, std = base.encode_images(to_images(upload(crops, base.device)))
+            means.append(mean.cpu())
+            stds.append(std.cpu())
     owners = [number for number, plan in enumerate(plans) for _ in plan for _ in range(2)]
     sizes = [crop.facts(side) for plan in plans for crop in plan for _ in range(2)]
     texts = tuple(None if caption is None else without_placeholder(caption) for caption in captions)

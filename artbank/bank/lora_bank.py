@@ -11,67 +11,46 @@ Source: LoRA, Hu et al., ICLR 2022. ArtBank has no such bank; it is here to be c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from artbank.bank.bank import Bank, check_base_model, pack, read_facts
+from artbank.bank.bank import Bank
+from artbank.bank.bank_facts import BankFacts
 from artbank.bank.bank_file import BankFile, read_bank_file
 from artbank.bank.lora_tensors import from_tensors, to_tensors
-from artbank.bank_recipe import BankKind
-from artbank.diffusion.family import FamilyName
 from artbank.diffusion.lora_layers import Factors, list_attention_layers
 from artbank.errors import BankError
-from artbank.recipes import BankRecipe
 
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
 
 
 @dataclass(frozen=True)
-class LoraBank:
+class LoraBank(BankFacts):
     """A trained bank of kind `lora`, as stylization uses it.
 
     Attributes:
-        bank_id: Its id in the catalog.
-        collection: Id of the collection it learned.
-        base_model: Name, folder or URI by which the training run named its base model.
-        base_model_hash: SHA-256 of that model's files.
-        fingerprint: Fingerprint of the collection it learned.
-        recipe: How it was trained.
         word: Stands for the style in prompts.
         layers: Down and up of each attention layer, float32, by the names of `list_attention_layers`.
-        metrics: Losses, steps and scores, by name.
-        family: The family of its base model.
     """
 
-    bank_id: str
-    collection: str
-    base_model: str
-    base_model_hash: str
-    fingerprint: str
-    recipe: BankRecipe
+    KIND = "lora"
+
     word: str
     layers: Mapping[str, Factors]
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
-    family: FamilyName = "sd"
-
-    @property
-    def kind(self) -> BankKind:
-        """The kind of bank."""
-        return "lora"
 
     def to_bytes(self) -> bytes:
         """Return the bank as a safetensors file, which is a LoRA file of diffusers' layout too."""
-        return pack(self, to_tensors(self.layers), {"word": self.word})
+        return self._pack(to_tensors(self.layers), {"word": self.word})
 
     @classmethod
     def from_file(cls, file: BankFile) -> LoraBank:
         """Take a bank from the checked content of its file."""
         tensors = {name: torch.from_numpy(values) for name, values in file.tensors.items()}
-        return cls(**read_facts(file), word=file.word, layers=from_tensors(tensors))
+        return cls._with_facts(file, word=file.word, layers=from_tensors(tensors))
 
     def check_fits(self, base: BaseModel) -> None:
         """Check that the bank was trained on a base model, and changes its layers.
@@ -79,7 +58,7 @@ class LoraBank:
         Raises:
             BankError: It was trained on another one, or has other layers.
         """
-        check_base_model(self, base)
+        self._check_base_model(base)
         expected = {name: tuple(layer.weight.shape) for name, layer in list_attention_layers(base.unet).items()}
         found = {name: (len(up), down.shape[1]) for name, (down, up) in self.layers.items()}
         wrong = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))

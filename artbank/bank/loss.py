@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from artbank.bank.batches import Batch
-from artbank.bank.call_size import fit_in_memory
+from artbank.bank.call_size import LatentShape, fit_in_memory
 from artbank.bank.trainable_bank import TrainableBank, forward_banks
 from artbank.bank.trainable_lora import TrainableLora
 from artbank.diffusion.base_model import BaseModel
@@ -109,7 +109,10 @@ def backward_losses(
     if loras := _find_loras(banks):
         return torch.cat([_fit_lora(bank, batch, gamma) for bank, batch in zip(loras, batches, strict=True)])
     return fit_in_memory(
-        base, lambda size: _backward_tokens(base, banks, batches, gamma, size), lambda: _drop_gradients(banks)
+        base,
+        _latent_shape(batches[0]),
+        lambda size: _backward_tokens(base, banks, batches, gamma, size),
+        lambda: _drop_gradients(banks),
     )
 
 
@@ -154,15 +157,23 @@ def _validation_losses(base: BaseModel, vectors: Tensor, batches: Sequence[Batch
     def compute(size: int) -> list[Tensor]:
         return [_example_losses(base, part, prompts, None) for part in _split(base, batches, rows, size)]
 
-    losses = fit_in_memory(base, compute, lambda: None)
+    losses = fit_in_memory(base, _latent_shape(batches[0]), compute, lambda: None)
     return torch.stack([_geometric_mean(own, batch.timesteps) for own, batch in _of_each_bank(losses, batches)])
 
 
 def _fit_lora(bank: TrainableLora, batch: Batch, gamma: float | None) -> Tensor:
     """Return the mean loss of one bank of kind lora, [1], and add its gradients to the bank's parameters."""
     return fit_in_memory(
-        bank.model, lambda size: _backward_lora(bank, batch, gamma, size), lambda: _drop_gradients([bank])
+        bank.model,
+        _latent_shape(batch),
+        lambda size: _backward_lora(bank, batch, gamma, size),
+        lambda: _drop_gradients([bank]),
     )
+
+
+def _latent_shape(batch: Batch) -> LatentShape:
+    channels, height, width = batch.latents.shape[1:]
+    return channels, height, width
 
 
 def _drop_gradients(banks: Sequence[Trainable]) -> None:

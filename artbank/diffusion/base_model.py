@@ -22,31 +22,27 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from artbank.config import StylizeConfig
-from artbank.credentials import redact
+from artbank.diffusion.compilation import choose_compile_after
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.family import Family, find_family
 from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.latent_codec import LatentCodec
 from artbank.diffusion.licences import name_licence
 from artbank.diffusion.loading import load_parts
 from artbank.diffusion.lora import merge_loras
-from artbank.diffusion.lora_files import LoraFile, fetch_loras
+from artbank.diffusion.lora_files import LoraFile
 from artbank.diffusion.model_checks import check_parts
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.text_encoders import TextEncoders
-from artbank.diffusion.unet import Denoiser, Residuals
-from artbank.diffusion.weights import MINI, hash_base_model
+from artbank.diffusion.unet import DeepFeatures, Denoiser, Residuals
+from artbank.diffusion.weights import hash_base_model
 from artbank.lora_specs import MergedLora
-from artbank.run_config import RunConfig
-from artbank.runtime.load_once import LoadOnce
-from artbank.runtime.stages import show_stage
+from artbank.run_config import Offload
 
 logger = logging.getLogger(__name__)
 
 _MOST_SCALE = 2  # of an image to the native size, up or down, without a warning
-
-_CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes of compiling then pay off
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,7 @@ class BaseModel:
         compile_after: Calls with one shape after which the UNet is compiled for it; see `unet.Denoiser`.
         loras: The LoRAs that are merged into it; they do not change its hash, so that its banks go on fitting.
         licence: Its licence by the files beside its weights; empty if they name none.
+        offload: Whether its other networks leave the device while the VAE works; see `RunConfig.offload`.
     """
 
     id: str
@@ -74,6 +71,7 @@ class BaseModel:
     compile_after: int | None = None
     loras: tuple[MergedLora, ...] = ()
     licence: str = ""
+    offload: Offload = "auto"
 
     @classmethod
     def load(
@@ -84,6 +82,7 @@ class BaseModel:
         device: str = "auto",
         dtype: str = "auto",
         compiling: str = "auto",
+        offload: Offload = "auto",
         loras: Sequence[LoraFile] = (),
         is_offline: bool = False,
     ) -> BaseModel:
@@ -95,6 +94,7 @@ class BaseModel:
             device: See `pick_device`.
             dtype: See `pick_dtype`.
             compiling: `on`: compile the UNet for every image size; `off`; `auto`: on CUDA, for the common sizes.
+            offload: See `RunConfig.offload`.
             loras: LoRA files to merge into it, from `lora_files.fetch_loras`.
             is_offline: Make no request to the hub.
 
@@ -106,16 +106,15 @@ class BaseModel:
         folder = fetch_base_model(source, revision, is_offline=is_offline)
         target = pick_device(device)
         precision = pick_dtype(dtype, target)
-        compile_after = _choose_compile_after(compiling, target)
+        # The compiled code keeps the addresses of the weights, which change when they leave the device and return.
+        compile_after = None if offload == "on" else choose_compile_after(compiling, target)
         parts = load_parts(folder, precision)
-        merged = tuple(lora.merged for lora in loras)
-        licence = name_licence(source, folder)
-        facts: dict[str, Any] = {"compile_after": compile_after, "loras": merged, "licence": licence}
-        model = cls(source, hash_base_model(folder), *parts, **facts)
+        facts: dict[str, Any] = {"loras": tuple(lora.merged for lora in loras), "licence": name_licence(source, folder)}
+        options: dict[str, Any] = {"compile_after": compile_after, "offload": offload}
+        model = cls(source, hash_base_model(folder), *parts, **facts, **options)
         model.check_supported(folder)
-        merge_loras(
-            model.unet, {part.folder: getattr(model, part.folder) for part in model.family.text_encoders}, loras
-        )
+        encoders = {part.folder: model.networks[part.folder] for part in model.family.text_encoders}
+        merge_loras(model.unet, encoders, loras)
         for network in model.networks.values():
             nn.Module.to(network.requires_grad_(False).eval(), target)
         for network in (model.unet, model.vae):
@@ -236,19 +235,19 @@ class BaseModel:
         """Encode prompts, [B, L, D]; see `TextEncoders.encode`."""
         return self.text_encoders.encode(prompts, vectors, style_numbers)
 
-    @torch.no_grad()
+    @cached_property
+    def latent_codec(self) -> LatentCodec:
+        """The VAE; the text encoders, which are smaller, leave the device before the UNet does."""
+        others = [getattr(self, part.folder) for part in self.family.text_encoders]
+        return LatentCodec(self.vae, [*others, self.unet], most=self.family.vae_batch, offload=self.offload)
+
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode images as latents; returns their means and standard deviations, each [B, C, h, w] float32, scaled."""
-        pixels = images.to(self.device, self.vae.dtype).contiguous(memory_format=torch.channels_last)
-        posterior = self.vae.encode(pixels).latent_dist
-        scale = self.vae.config.scaling_factor
-        return posterior.mean.float() * scale, posterior.std.float() * scale
+        return self.latent_codec.encode(images)
 
-    @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Decode scaled latents to images [B, 3, H, W] float32, about -1..1."""
-        unscaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
-        return self.vae.decode(unscaled.contiguous(memory_format=torch.channels_last)).sample.float()
+        return self.latent_codec.decode(latents)
 
     def predict(
         self,
@@ -259,6 +258,7 @@ class BaseModel:
         num_prompts: int = 1,
         sizes: Tensor | None = None,
         residuals: Residuals | None = None,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """Run the UNet on samples; returns its predictions, float32 [P * B, C, h, w], prompt by prompt.
 
@@ -269,6 +269,7 @@ class BaseModel:
             num_prompts: P, the prompts that every sample is denoised with; 1 if each sample has its own.
             sizes: For SDXL, the sizes [B, 6] of each image, see `unet`; by default those of a whole image of this size.
             residuals: What ControlNets add to the planes of the UNet, see `controlnet`; None without any.
+            deep: Features of an earlier step that are used again, or empty; see `unet.Denoiser`.
         """
         cache = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
         if isinstance(timesteps, int):
@@ -276,7 +277,8 @@ class BaseModel:
         else:
             times = self.denoiser.embed_times(timesteps)
         embedded = self._embed_sizes(latents, sizes) if self.family.takes_pooled_text else None
-        return self.denoiser(latents, times, cache, num_prompts=num_prompts, sizes=embedded, residuals=residuals)
+        options: dict[str, Any] = {"sizes": embedded, "residuals": residuals, "deep": deep}
+        return self.denoiser(latents, times, cache, num_prompts=num_prompts, **options)
 
     def _embed_sizes(self, latents: Tensor, sizes: Tensor | None) -> Tensor:
         if sizes is not None:
@@ -295,40 +297,3 @@ class BaseModel:
         """Return the shares of image and noise at a timestep: sqrt(abar_t) and sqrt(1 - abar_t)."""
         alpha = self.scheduler.alphas_cumprod[timestep].item()
         return alpha**0.5, (1 - alpha) ** 0.5
-
-
-def _choose_compile_after(compiling: str, device: torch.device) -> int | None:
-    """Return after how many calls with one shape the UNet is compiled; None for never."""
-    if compiling == "on":
-        return 0
-    if compiling == "auto" and device.type == "cuda":
-        return _CALLS_BEFORE_COMPILING
-    return None
-
-
-def load_base_model(config: RunConfig) -> BaseModel:
-    """Return the base model of a run with its LoRAs; the process loads it once.
-
-    Raises:
-        BaseModelError: There is no such model or LoRA, or a part is missing.
-        ConfigError: There is no such device.
-        OSError: The store or the hub failed.
-    """
-    loras = fetch_loras(config.loras) if isinstance(config, StylizeConfig) else ()  # anew: a file may have changed
-    place = (config.base_model, config.revision, config.offline)
-    return _load_base_model(*place, config.device, config.dtype, config.compiling, loras)
-
-
-@LoadOnce
-def _load_base_model(
-    source: str,
-    revision: str | None,
-    is_offline: bool,
-    device: str,
-    dtype: str,
-    compiling: str,
-    loras: tuple[LoraFile, ...],
-) -> BaseModel:
-    show_stage(f"loading {'the embedded model' if source == MINI else f'the base model {redact(source)}'}")
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "compiling": compiling, "loras": loras}
-    return BaseModel.load(source, revision=revision, is_offline=is_offline, **options)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
+Output = TypeVar("Output")
+
+_CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes of compiling then pay off
 _MAX_SHAPES = 8  # torch.compile keeps no more versions of a function
 
 
-class Compiled:
+class Compiled(Generic[Output]):
     """A function that is compiled for common shapes, and runs uncompiled for others or where compiling fails.
 
     Compiling a UNet takes minutes and, by published figures, makes a call some tenths faster. It pays for shapes with
@@ -23,7 +25,7 @@ class Compiled:
     """
 
     def __init__(
-        self, function: Callable[..., Tensor], shape_of: Callable[..., Hashable], *, after: int = 0, **options: Any
+        self, function: Callable[..., Output], shape_of: Callable[..., Hashable], *, after: int = 0, **options: Any
     ):
         """Wrap a function.
 
@@ -41,7 +43,7 @@ class Compiled:
         self._calls = Counter[Hashable]()
         self.shapes: set[Hashable] = set()
 
-    def __call__(self, *args: Any) -> Tensor:
+    def __call__(self, *args: Any) -> Output:
         """Call the function, compiled if its shape is common."""
         if not self._is_compiled_for(self._shape_of(*args)):
             return self._function(*args)
@@ -64,3 +66,12 @@ class Compiled:
         logger.info("compiling the UNet for %s", shape)
         self.shapes.add(shape)
         return True
+
+
+def choose_compile_after(compiling: str, device: torch.device) -> int | None:
+    """Return after how many calls with one shape the UNet is compiled; None for never."""
+    if compiling == "on":
+        return 0
+    if compiling == "auto" and device.type == "cuda":
+        return _CALLS_BEFORE_COMPILING
+    return None

@@ -15,13 +15,14 @@ from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionMode
 
 from artbank.control_specs import ControlKind, ControlSpec
 from artbank.diffusion.family import find_family
+from artbank.diffusion.model_files import UNION
 from artbank.diffusion.model_limits import read_text
 from artbank.errors import BaseModelError
 
-KINDS: dict[str, Any] = {"ControlNetModel": ControlNetModel, "ControlNetUnionModel": ControlNetUnionModel}
+KINDS: dict[str, Any] = {"ControlNetModel": ControlNetModel, UNION: ControlNetUnionModel}
 """The classes of the networks by the setting `_class_name`."""
 
-_UNION_TYPES: dict[ControlKind, int] = {"depth": 1, "canny": 3, "tile": 6}
+UNION_TYPES: dict[ControlKind, int] = {"depth": 1, "canny": 3, "tile": 6}
 """The numbers of our kinds in a Union. Source: ControlNetPlus, xinsir; its ProMax has 8 types, the first release 6."""
 
 _BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D"}
@@ -42,6 +43,7 @@ _PLAIN: dict[str, Any] = {  # settings, and the values of every ControlNet of th
     "num_class_embeds": None,
     "encoder_hid_dim": None,
     "encoder_hid_dim_type": None,
+    "resnet_time_scale_shift": "default",
 }
 
 
@@ -86,31 +88,21 @@ def check_control(spec: ControlSpec, settings: Mapping[str, Any], unet: UNet2DCo
             f"{where}: expected images that are reduced {factor} times, as by the base model's VAE, found {reduction} "
             "times; take one for this base model"
         )
-    if is_union(settings):
-        find_union_type(spec, settings)
+    if settings["_class_name"] == UNION:
+        _check_kind(spec, settings)
 
 
-def is_union(settings: Mapping[str, Any]) -> bool:
-    """Return whether settings are those of a Union, which knows several kinds of images."""
-    return settings["_class_name"] == "ControlNetUnionModel"
-
-
-def find_union_type(spec: ControlSpec, settings: Mapping[str, Any]) -> int:
-    """Return the number by which a Union knows a kind.
-
-    Raises:
-        BaseModelError: This Union does not know it.
-    """
+def _check_kind(spec: ControlSpec, settings: Mapping[str, Any]) -> None:
+    """Check that a Union knows a kind."""
     count = settings.get("num_control_type", 6)
-    number = _UNION_TYPES.get(spec.kind)
+    number = UNION_TYPES.get(spec.kind)
     if number is None or number >= count:
-        known = ", ".join(sorted(kind for kind, own in _UNION_TYPES.items() if own < count))
+        known = ", ".join(sorted(kind for kind, own in UNION_TYPES.items() if own < count))
         hint = "; tile takes the ProMax" if spec.kind == "tile" else ""
         raise BaseModelError(
             f"control {spec.kind}={spec.source}: expected a kind of this Union of {count} types, which are {known}, "
             f"found {spec.kind}{hint}; take another kind or another ControlNet"
         )
-    return number
 
 
 def _find_unsupported(settings: Mapping[str, Any]) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from artbank.control_specs import ControlSpec, UsedControl
-from artbank.diffusion.model_files import CONTROL, DEPTH_MODEL, check_model, fetch_model, hash_model, name_model
+from artbank.diffusion.model_files import CONTROL, DEPTH_MODEL, UNION, check_model, fetch_model, hash_model, name_model
+from artbank.diffusion.model_limits import read_text
+from artbank.errors import BaseModelError
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,16 @@ class ControlFolder:
     depth_folder: Path | None = None
 
     @property
+    def is_union(self) -> bool:
+        """Whether it knows several kinds of images."""
+        return json.loads(read_text(self.folder / "config.json"))["_class_name"] == UNION
+
+    @property
+    def joined(self) -> ControlFolder:
+        """The same as one of several kinds that a Union sees together."""
+        return replace(self, used=replace(self.used, is_joint=True))
+
+    @property
     def at_full_weight(self) -> ControlFolder:
         """The same at weight 1 in all steps, which takes the same networks."""
         whole: dict[str, Any] = {"weight": 1.0, "start": 0.0, "end": 1.0}
@@ -45,10 +59,24 @@ def fetch_controls(
         is_offline: Make no request to the hub.
 
     Raises:
-        BaseModelError: One is missing, damaged, or of another kind.
+        BaseModelError: One is missing, damaged, or of another kind; or one that is no Union is named for two kinds.
         OSError: A store or the hub failed.
     """
-    return tuple(_fetch(spec, depth_model if spec.kind == "depth" else None, is_offline=is_offline) for spec in specs)
+    found = [_fetch(spec, depth_model if spec.kind == "depth" else None, is_offline=is_offline) for spec in specs]
+    for one in found:
+        _check_shared(one, [other.spec for other in found if other.spec.source == one.spec.source])
+    counts = Counter(one.used.sha256 for one in found if one.is_union)
+    return tuple(one.joined if counts[one.used.sha256] > 1 else one for one in found)
+
+
+def _check_shared(found: ControlFolder, specs: Sequence[ControlSpec]) -> None:
+    """Check that a ControlNet that is named for several kinds is a Union."""
+    if len(specs) > 1 and not found.is_union:
+        kinds = " and ".join(spec.kind for spec in specs)
+        raise BaseModelError(
+            f"control {kinds}: expected a Union at {found.spec.source}, which is named for each of them, found "
+            "a plain one; name a ControlNet of its own for each kind"
+        )
 
 
 def _fetch(spec: ControlSpec, depth_model: str | None, *, is_offline: bool) -> ControlFolder:

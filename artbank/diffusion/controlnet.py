@@ -1,7 +1,7 @@
 """ControlNets: copies of the way down of a UNet that see an image of the photo, and add to the UNet's planes.
 
 Shape legend: B samples, P prompts that each sample is denoised with; C x h x w latents, H' x W' images; C' x h x w
-planes of a level; E width of a time embedding.
+planes of a level; E width of a time embedding; S kinds of images that a Union sees together.
 
 The forward pass is that of diffusers' ControlNet and of its Union for SDXL, with the savings of `unet`. What depends on
 the image alone is computed once for all steps.
@@ -16,19 +16,21 @@ Source: Zhang et al., Adding Conditional Control to Text-to-Image Diffusion Mode
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from diffusers import ControlNetUnionModel
 from torch import Tensor, nn
 
-from artbank.control_specs import ControlSpec
-from artbank.diffusion.control_checks import KINDS, find_union_type, is_union, read_control_settings
+from artbank.control_specs import ControlKind, ControlSpec
+from artbank.diffusion.control_checks import KINDS, UNION_TYPES, read_control_settings
 from artbank.diffusion.control_files import ControlFolder
 from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
 from artbank.diffusion.unet import Residuals
-from artbank.diffusion.unet_blocks import repeat_to, run_encoder
+from artbank.diffusion.unet_blocks import repeat_to, run_encoder, run_outer_encoder
 from artbank.errors import BaseModelError
 
 
@@ -39,93 +41,122 @@ class ControlImages:
     Attributes:
         planes: [B, C', h, w].
         size_px: Height H' and width W'.
+        union_type: The number of their kind in a Union; None for a plain ControlNet.
     """
 
     planes: Tensor
     size_px: tuple[int, int]
+    union_type: int | None = None
 
     def only(self, number: int) -> ControlImages:
         """Return those of one photo, counted from 0."""
-        return ControlImages(self.planes[number : number + 1], self.size_px)
+        return replace(self, planes=self.planes[number : number + 1])
+
+
+WeightedImages = Sequence[tuple[ControlImages, float]]
+"""Images of one or, for a Union, several kinds, each with the weight of its kind."""
 
 
 class ControlNet(PromptedNetwork):
     """A frozen ControlNet, plain or a Union."""
 
-    def __init__(self, network: Any, union_type: int | None = None):
-        """Wrap a network of diffusers.
-
-        Args:
-            network: One that `check_control` accepts.
-            union_type: The number of its kind in a Union; None for a plain ControlNet.
-        """
+    def __init__(self, network: Any):
+        """Wrap a network of diffusers that `check_control` accepts."""
         super().__init__(network)
-        self._union_type = union_type
-        self._of_kind = None if union_type is None else self._embed_kind(union_type)
+        self._is_union = isinstance(network, ControlNetUnionModel)
+        self._of_kinds: dict[tuple[int, ...], Tensor] = {}
 
     @property
     def float32_copy(self) -> ControlNet:
         """A copy in float32."""
-        return ControlNet(copy.deepcopy(self._network).float(), self._union_type)
+        return ControlNet(copy.deepcopy(self._network).float())
 
     @torch.no_grad()
-    def embed_images(self, images: Tensor) -> ControlImages:
-        """Return what the network computes once from images uint8 [B, 3, H', W'] sRGB."""
+    def embed_images(self, images: Tensor, kind: ControlKind) -> ControlImages:
+        """Return what the network computes once from images uint8 [B, 3, H', W'] sRGB of a kind."""
         scaled = (images / 255).to(self._dtype).contiguous(memory_format=torch.channels_last)
         if self._network.config.controlnet_conditioning_channel_order == "bgr":
             scaled = scaled.flip(1)
-        return ControlImages(self._network.controlnet_cond_embedding(scaled), (images.shape[2], images.shape[3]))
+        planes = self._network.controlnet_cond_embedding(scaled)
+        return ControlImages(planes, (images.shape[2], images.shape[3]), UNION_TYPES[kind] if self._is_union else None)
 
     @torch.no_grad()
     def __call__(
-        self, latents: Tensor, timestep: int, prompts: PromptCache, images: ControlImages, *, num_prompts: int = 1
+        self,
+        latents: Tensor,
+        timestep: int,
+        prompts: PromptCache,
+        images: WeightedImages,
+        *,
+        num_prompts: int = 1,
+        is_outer: bool = False,
     ) -> Residuals:
-        """Return what the network adds to the planes of the UNet, at weight 1.
+        """Return what the network adds to the planes of the UNet.
 
         Args:
             latents: [B, C, h, w].
             timestep: 0..999.
             prompts: The cache of G prompts from this network: G = P, or G = P * B.
-            images: See `embed_images`.
+            images: See `embed_images`; a plain ControlNet takes one kind.
             num_prompts: P.
+            is_outer: Run the first block alone, for a UNet that takes deep features again.
         """
         network, count = self._network, num_prompts * len(latents)
-        sizes = self.embed_size(*images.size_px) if prompts.pooled is not None else None
+        first, weight = images[0]
+        sizes = self.embed_size(*first.size_px) if prompts.pooled is not None else None
         times = self.embed_time(timestep)
-        if self._of_kind is not None:
-            times = times + self._of_kind
-        times = self._add_pooled(times, prompts, sizes, count)
+        if self._is_union:
+            times = times + self._embed_kinds(images)
+        times = self._activate_times(times, prompts, sizes, count)
         x = network.conv_in(latents.to(self._dtype).contiguous(memory_format=torch.channels_last))  # [B, C', h, w]
-        x = x + images.planes if self._union_type is None else self._fuse(x, images.planes)
+        x = self._fuse(x, images) if self._is_union else x + first.planes
         if len(times) > len(x):  # prompts differ in the time embedding already
             x = repeat_to(x, len(times))
-        skips, middle = run_encoder(network, x, times, iter(prompts.pairs), count)
-        added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=True)]
-        return (*added, network.controlnet_mid_block(middle))
+        left = iter(prompts.pairs)
+        if is_outer:
+            skips = run_outer_encoder(network, x, times, left, count)
+            last = []
+        else:
+            skips, middle = run_encoder(network, x, times, left, count)
+            last = [network.controlnet_mid_block(middle)]
+        added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=not is_outer)]
+        return tuple(one if len(images) > 1 else one * weight for one in (*added, *last))
 
-    @torch.no_grad()
-    def _embed_kind(self, union_type: int) -> Tensor:
-        """Return what a Union adds to time embeddings for its kind, [1, E]."""
-        network = self._network
-        kinds = torch.zeros(1, network.config.num_control_type, device=self._device)
-        kinds[0, union_type] = 1
-        return network.control_add_embedding(network.control_type_proj(kinds.flatten()).reshape(1, -1).to(self._dtype))
+    def _embed_kinds(self, images: WeightedImages) -> Tensor:
+        """Return what a Union adds to time embeddings for the kinds that it sees, [1, E]; it is computed once."""
+        types = tuple(_type_of(one) for one, _ in images)
+        if types not in self._of_kinds:
+            network = self._network
+            kinds = torch.zeros(1, network.config.num_control_type, device=self._device)
+            kinds[0, list(types)] = 1
+            projected = network.control_type_proj(kinds.flatten()).reshape(1, -1)
+            self._of_kinds[types] = network.control_add_embedding(projected.to(self._dtype))
+        return self._of_kinds[types]
 
-    def _fuse(self, x: Tensor, planes: Tensor) -> Tensor:
-        """Add to x [B, C', h, w] the planes of the images, and the shift [B, C'] of each that a Union finds."""
+    def _fuse(self, x: Tensor, images: WeightedImages) -> Tensor:
+        """Add to x [B, C', h, w] the planes of S kinds of images, and the shift [B, C'] of each that a Union finds.
+
+        Several kinds are weighed here; the weight of a single one is a factor of the residuals.
+        """
         network = self._network
-        of_image = planes.mean((2, 3)) + network.task_embedding[self._union_type]
-        tokens = torch.stack([of_image, x.mean((2, 3))], dim=1)  # [B, 2, C']
-        seen = tokens.flatten(0, 1)[None]  # [1, 2 * B, C']: sequences of one token
+        weights = [weight if len(images) > 1 else 1.0 for _, weight in images]
+        of_images = [
+            weight * (one.planes.mean((2, 3)) + network.task_embedding[_type_of(one)])
+            for (one, _), weight in zip(images, weights, strict=True)
+        ]
+        tokens = torch.stack([*of_images, x.mean((2, 3))], dim=1)  # [B, S + 1, C']
+        seen = tokens.flatten(0, 1)[None]  # [1, (S + 1) * B, C']: sequences of one token
         for layer in network.transformer_layes:
             seen = layer(seen)
-        shift = network.spatial_ch_projs(seen[0].unflatten(0, (-1, 2))[:, 0])
-        return x + planes + shift[..., None, None]
+        shifts = network.spatial_ch_projs(seen[0].unflatten(0, tokens.shape[:2]))  # [B, S + 1, C']
+        for number, ((one, _), weight) in enumerate(zip(images, weights, strict=True)):
+            x = x + weight * (one.planes + shifts[:, number, :, None, None])
+        return x
 
 
-def scale_residuals(residuals: Residuals, weight: float) -> Residuals:
-    """Return residuals times a weight."""
-    return tuple(one * weight for one in residuals)
+def _type_of(images: ControlImages) -> int:
+    assert images.union_type is not None, "embedded by a plain ControlNet"
+    return images.union_type
 
 
 @no_progress_bars()
@@ -146,7 +177,7 @@ def load_controlnet(found: ControlFolder, device: torch.device, dtype: torch.dty
         raise _loading_error(found.spec, f"{len(missing)} tensors are missing, such as {', '.join(missing[:3])}")
     nn.Module.to(network.requires_grad_(False).eval(), device)
     nn.Module.to(network, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return ControlNet(network, find_union_type(found.spec, settings) if is_union(settings) else None)
+    return ControlNet(network)
 
 
 def _loading_error(spec: ControlSpec, text: str) -> BaseModelError:

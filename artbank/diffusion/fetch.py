@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artbank.diffusion import hub
 from artbank.diffusion.hub import HubModel
-from artbank.diffusion.model_source import ModelSource, is_hub_id, parse_source
+from artbank.diffusion.model_source import ModelSource, check_pin, is_hub_id, parse_source
 from artbank.diffusion.single_file import convert, find_converted, is_single_file
 from artbank.diffusion.store_copies import plan_file_copy, plan_local_copy
 from artbank.diffusion.weights import (
@@ -38,7 +38,7 @@ def fetch_base_model(source: str, revision: str | None = None, *, is_offline: bo
     parsed = parse_source(source, revision)
     folder = _locate(parsed, is_offline=is_offline)
     check_base_model(folder)
-    check_pin(parsed, folder)
+    check_base_pin(parsed, folder)
     return folder
 
 
@@ -63,17 +63,13 @@ def find_local(source: str, revision: str | None = None) -> Path | None:
     return hub.find_cached(describe_hub_model(parsed))
 
 
-def check_pin(source: ModelSource, folder: Path) -> None:
-    """Check that a model has the hash that it is pinned to, if it is.
+def check_base_pin(source: ModelSource, folder: Path) -> None:
+    """Check that a base model has the hash that it is pinned to, if it is.
 
     Raises:
         BaseModelError: It has another hash.
     """
-    if source.sha256 is not None and (found := hash_base_model(folder)) != source.sha256:
-        raise BaseModelError(
-            f"base model {source.place!r}: expected the SHA-256 {source.sha256}, found {found}; correct the pin, or "
-            "take the model that it belongs to"
-        )
+    check_pin("base model", source.place, source.sha256, lambda: hash_base_model(folder))
 
 
 def describe_hub_model(source: ModelSource) -> HubModel:

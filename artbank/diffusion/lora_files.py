@@ -13,6 +13,7 @@ from pathlib import Path
 
 from artbank.diffusion.file_hashes import hash_file
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.model_source import check_pin
 from artbank.diffusion.store_copies import plan_copy
 from artbank.errors import BaseModelError
 from artbank.lora_specs import LoraSpec, MergedLora, parse_lora
@@ -58,7 +59,7 @@ def fetch_loras(texts: Sequence[str]) -> tuple[LoraFile, ...]:
     """Return LoRA files by their options, in that order; fetches those that are in a store.
 
     Raises:
-        BaseModelError: A file is missing, damaged, too large, or is no LoRA.
+        BaseModelError: A file is missing, damaged, too large, is no LoRA, or has another hash than the pinned one.
         OSError: The store failed.
     """
     return tuple(_fetch(parse_lora(text)) for text in texts)
@@ -96,7 +97,9 @@ def _fetch(spec: LoraSpec) -> LoraFile:
     if not path.is_file():
         raise BaseModelError(f"expected a LoRA at {spec.uri}, found no file; correct its name")
     check_lora(path)
-    return LoraFile(spec, path, hash_file(path))
+    digest = hash_file(path)
+    check_pin("LoRA", spec.uri, spec.pinned, lambda: digest)
+    return LoraFile(spec, path, digest)
 
 
 def _fetch_from_store(spec: LoraSpec) -> Path:

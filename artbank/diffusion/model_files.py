@@ -16,12 +16,15 @@ from artbank.diffusion import hub
 from artbank.diffusion.file_hashes import hash_folder
 from artbank.diffusion.hub import CARD_FILES, HubModel
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
+from artbank.diffusion.model_source import ModelSource, check_pin, is_hub_id, parse_source
 from artbank.diffusion.store_copies import LocalCopy, plan_copy
 from artbank.diffusion.weights import MINI, SUFFIXES, check_indices
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.store.objects import Store
 
+UNION = "ControlNetUnionModel"
+"""The type of a ControlNet that knows several kinds of images."""
 ALL_FILES = tuple(f"*{suffix}" for suffix in SUFFIXES)
 """Patterns of all files that are fetched and read unless a kind names fewer: never pickles, never code."""
 
@@ -84,7 +87,7 @@ STYLE_MODEL = ModelKind(
 CONTROL = ModelKind(
     name="control",
     network="ControlNetModel",
-    model_types=("ControlNetModel", "ControlNetUnionModel"),
+    model_types=("ControlNetModel", UNION),
     advice="pass a ControlNet of Stable Diffusion 1.x, 2.x or SDXL",
     parts={
         "config.json": ("config.json",),
@@ -112,23 +115,22 @@ DEPTH_MODEL = ModelKind(
 
 
 def fetch_model(kind: ModelKind, source: str, *, is_offline: bool = False) -> Path:
-    """Return the folder of a model, unchecked; fetches it from a store or the hub if it is not here.
+    """Return the folder of a model, of which only a pinned hash is checked; fetches it if it is not here.
 
     Args:
         kind: The kind of model.
         source: A local folder, a store URI, a hub id `owner/name` or `owner/name@revision`, or `mini` for the embedded
-            one, if the kind has one.
+            one, if the kind has one. `@sha256:` and the hash of the model at its end pins its bytes.
         is_offline: Make no request to the hub.
 
     Raises:
-        BaseModelError: There is no such model.
+        BaseModelError: There is no such model, or it has another hash.
         OSError: The store or the hub failed.
     """
-    if folder := _find_folder(kind, source):
-        return folder
-    if "://" in source:
-        return plan_store_copy(kind, source).fetch(lambda folder: check_model(kind, folder))
-    return hub.fetch(describe_hub_model(kind, source), lambda folder: check_model(kind, folder), is_offline=is_offline)
+    parsed = parse_source(source, title=kind.name)
+    folder = _fetch(kind, parsed, is_offline=is_offline)
+    check_pin(kind.name, parsed.place, parsed.sha256, lambda: hash_model(kind, folder))
+    return folder
 
 
 def find_model(kind: ModelKind, source: str) -> Path | None:
@@ -140,12 +142,13 @@ def find_model(kind: ModelKind, source: str) -> Path | None:
         BaseModelError: The source is neither folder, store URI nor hub id, or there is no model at that URI.
         OSError: The store failed.
     """
-    if folder := _find_folder(kind, source):
+    parsed = parse_source(source, title=kind.name)
+    if folder := _find_folder(kind, parsed):
         return folder
-    if "://" in source:
-        copy = plan_store_copy(kind, source)
+    if "://" in parsed.place:
+        copy = plan_store_copy(kind, parsed.place)
         return copy.folder if copy.is_intact() else None
-    return hub.find_cached(describe_hub_model(kind, source))
+    return hub.find_cached(describe_hub_model(kind, parsed))
 
 
 def plan_store_copy(kind: ModelKind, uri: str) -> LocalCopy:
@@ -162,10 +165,11 @@ def plan_store_copy(kind: ModelKind, uri: str) -> LocalCopy:
     return plan_copy(store, objects, partial(hash_model, kind))
 
 
-def describe_hub_model(kind: ModelKind, source: str) -> HubModel:
+def describe_hub_model(kind: ModelKind, source: ModelSource) -> HubModel:
     """Return what is fetched of a model on the hub."""
     advice = "pass a folder or 'mini'" if kind.embedded is not None else "pass a folder"
-    return HubModel(kind.name, *split_hub_id(source), "config.json", partial(select_files, kind), advice)
+    select = partial(select_files, kind)
+    return HubModel(kind.name, source.place, source.revision, "config.json", select, advice)
 
 
 def select_files(kind: ModelKind, names: Sequence[str]) -> list[str]:
@@ -179,19 +183,12 @@ def _is_file_of(kind: ModelKind, name: str) -> bool:
 
 def name_model(kind: ModelKind, source: str, folder: Path) -> str:
     """Return the first part of a model's id, which does not depend on the machine: its folder's name or its hub id."""
-    if source == MINI and kind.embedded is not None:
+    place = parse_source(source, title=kind.name).place
+    if place == MINI and kind.embedded is not None:
         return f"{MINI}/{kind.embedded.name}"
-    if Path(source).expanduser().is_dir():
+    if Path(place).expanduser().is_dir():
         return folder.resolve().name
-    if "://" in source:
-        return PurePosixPath(source).name
-    return split_hub_id(source)[0]
-
-
-def split_hub_id(source: str) -> tuple[str, str | None]:
-    """Return the name and the revision of a hub id; the revision is None if it has none."""
-    name, _, revision = source.partition("@")
-    return name, revision or None
+    return PurePosixPath(place).name if "://" in place else place
 
 
 def check_model(kind: ModelKind, folder: Path) -> None:
@@ -240,17 +237,26 @@ def _list_files(kind: ModelKind, folder: Path) -> list[Path]:
     return sorted({path for pattern in kind.files for path in folder.glob(pattern)})
 
 
-def _find_folder(kind: ModelKind, source: str) -> Path | None:
+def _fetch(kind: ModelKind, source: ModelSource, *, is_offline: bool) -> Path:
+    if folder := _find_folder(kind, source):
+        return folder
+    check = partial(check_model, kind)
+    if "://" in source.place:
+        return plan_store_copy(kind, source.place).fetch(check)
+    return hub.fetch(describe_hub_model(kind, source), check, is_offline=is_offline)
+
+
+def _find_folder(kind: ModelKind, source: ModelSource) -> Path | None:
     """Return the folder that a source names; None if it names a place in a store or on the hub."""
-    if source == MINI and kind.embedded is not None:
+    place = source.place
+    if place == MINI and kind.embedded is not None:
         return kind.embedded
-    folder = Path(source).expanduser()
+    folder = Path(place).expanduser()
     if folder.is_dir():
         return folder
-    name = split_hub_id(source)[0]
-    if "://" not in source and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
+    if "://" not in place and not is_hub_id(place):
         embedded = "'mini', " if kind.embedded is not None else ""
         raise BaseModelError(
-            f"{kind.name} {source!r} is no folder; expected {embedded}a folder, a store URI or a hub id owner/name"
+            f"{kind.name} {place!r} is no folder; expected {embedded}a folder, a store URI or a hub id owner/name"
         )
     return None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from artbank.errors import BaseModelError
-
-_PIN = "@sha256:"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+from artbank.model_pins import split_pin
 
 
 @dataclass(frozen=True)
@@ -27,27 +25,46 @@ class ModelSource:
     sha256: str | None = None
 
 
-def parse_source(text: str, revision: str | None = None) -> ModelSource:
+def parse_source(text: str, revision: str | None = None, *, title: str = "base model") -> ModelSource:
     """Read the name of a model: `PLACE[@REVISION][@sha256:HEX]`, where only a hub id has a revision.
 
     Args:
         text: The name.
         revision: A revision that was given beside the name.
+        title: What messages call the model.
 
     Raises:
         BaseModelError: The hash is no SHA-256, or two revisions are given.
     """
-    place, mark, digest = text.rpartition(_PIN)
-    if not mark:
-        place, digest = text, ""
-    elif not _DIGEST.fullmatch(digest):
-        raise BaseModelError(f"base model {text!r}: expected 64 hex digits after {_PIN}, found {digest!r}; correct it")
+    try:
+        place, digest = split_pin(text)
+    except ValueError as error:
+        raise BaseModelError(f"{title} {text!r}: {error}; correct it") from error
     name, _, own = place.partition("@")
     if own and is_hub_id(name) and not Path(place).expanduser().exists():
         if revision not in (None, own):
-            raise BaseModelError(f"base model {text!r}: expected one revision, found {revision} as well; leave one out")
+            raise BaseModelError(f"{title} {text!r}: expected one revision, found {revision} as well; leave one out")
         place, revision = name, own
-    return ModelSource(place, revision, digest or None)
+    return ModelSource(place, revision, digest)
+
+
+def check_pin(title: str, place: str, pinned: str | None, measure: Callable[[], str]) -> None:
+    """Check that a model has the hash that it is pinned to, if it is.
+
+    Args:
+        title: What messages call the model.
+        place: Where it is.
+        pinned: The SHA-256 that it must have, hex; None for any.
+        measure: Returns the one that it has; called only if one is pinned.
+
+    Raises:
+        BaseModelError: It has another hash.
+    """
+    if pinned is not None and (found := measure()) != pinned:
+        raise BaseModelError(
+            f"{title} {place!r}: expected the SHA-256 {pinned}, found {found}; correct the pin, or take the model that "
+            "it belongs to"
+        )
 
 
 def is_hub_id(name: str) -> bool:

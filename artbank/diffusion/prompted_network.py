@@ -87,8 +87,14 @@ class PromptedNetwork:
         """Return the embeddings [B, F] of the sizes [B, 6] of images, px."""
         return self._network.add_time_proj(sizes.flatten()).reshape(len(sizes), -1)
 
+    def _activate_times(self, times: Tensor, prompts: PromptCache, sizes: Tensor | None, count: int) -> Tensor:
+        """Return the embeddings of times as every ResNet of the network takes them, [1, E], or [`count`, E].
+
+        The embeddings of pooled prompts and sizes are added, then the activation is applied.
+        """
+        return self._network.down_blocks[0].resnets[0].nonlinearity(self._add_pooled(times, prompts, sizes, count))
+
     def _add_pooled(self, times: Tensor, prompts: PromptCache, sizes: Tensor | None, count: int) -> Tensor:
-        """Add the embeddings of pooled prompts and sizes to those of times; returns [1, E], or [`count`, E]."""
         if prompts.pooled is None or sizes is None:
             return times
         rows = max(len(prompts.pooled), len(sizes))

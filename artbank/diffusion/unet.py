@@ -5,13 +5,14 @@ width of the six sizes of an image; C x h x w latents; C' planes of a level.
 
 The forward pass is Stable Diffusion's own, over the parts of diffusers' UNet. Two changes save work and change no
 result: samples are repeated for their P prompts only from the first cross-attention on, and the keys and values of a
-prompt are computed once instead of at every step and for every sample.
+prompt are computed once instead of at every step and for every sample. `DeepFeatures` save more, and change the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -19,10 +20,20 @@ from torch import Tensor
 
 from artbank.diffusion.compilation import Compiled
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
-from artbank.diffusion.unet_blocks import KeyValue, list_layers, repeat_to, run_encoder, transform
+from artbank.diffusion.unet_blocks import (
+    KeyValue,
+    repeat_to,
+    run_decoder,
+    run_encoder,
+    run_outer_encoder,
+    split_outer_pairs,
+)
 
 Residuals = tuple[Tensor, ...]
-"""What ControlNets add to the planes for the way up and, last, to those of the middle; each [B or P * B, C', h, w]."""
+"""What ControlNets add to the planes for the way up and, last, to those of the middle; each [B or P * B, C', h, w].
+
+With deep features, what they add to the planes of the first block alone.
+"""
 
 _BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D", "UpBlock2D"}
 _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
@@ -35,6 +46,40 @@ _UNSUPPORTED_SETTINGS = (  # of other models that diffusers' UNet supports
     "only_cross_attention",
     "mid_block_only_cross_attention",
 )
+_PLAIN_SETTINGS = {"resnet_time_scale_shift": "default", "resnet_skip_time_act": False}  # see `run_resnet`
+
+
+class UnetCall(NamedTuple):
+    """The inputs of the UNet in one call; a tuple, which `torch.compile` takes apart.
+
+    Attributes:
+        sample: [B, C, h, w] in the precision of the UNet.
+        times: [1, E], [B, E] or [P * B, E].
+        pairs: Keys and values of the prompts at each cross-attention.
+        num_prompts: P.
+        residuals: What ControlNets add to its planes; None without any.
+        deep: What all blocks but the first and the last gave in an earlier step, see `DeepFeatures`; None to run them.
+    """
+
+    sample: Tensor
+    times: Tensor
+    pairs: tuple[KeyValue, ...]
+    num_prompts: int
+    residuals: Residuals | None = None
+    deep: Tensor | None = None
+
+
+@dataclass
+class DeepFeatures:
+    """What all blocks of a UNet but the first and the last gave in a step, for steps near it that take it again.
+
+    Attributes:
+        planes: The input of the last block, [P * B, C', h, w], in the UNet's precision; None before the first step.
+
+    Source: DeepCache, Ma et al., CVPR 2024; there, a few layers of these two blocks are run.
+    """
+
+    planes: Tensor | None = None
 
 
 class Denoiser(PromptedNetwork):
@@ -50,8 +95,13 @@ class Denoiser(PromptedNetwork):
         super().__init__(unet)
         self.unet: Any = unet
         self._forward: Callable[..., Tensor] = _forward
+        self._forward_keeping: Callable[..., tuple[Tensor, Tensor]] = _forward_keeping
+        self._forward_outer: Callable[..., Tensor] = _forward_outer
         if compile_after is not None:
-            self._forward = Compiled(_forward, _shape_of_call, after=compile_after)
+            self._forward, self._forward_keeping, self._forward_outer = (
+                Compiled(forward, _shape_of_call, after=compile_after)
+                for forward in (_forward, _forward_keeping, _forward_outer)
+            )
 
     def __call__(
         self,
@@ -62,6 +112,7 @@ class Denoiser(PromptedNetwork):
         num_prompts: int = 1,
         sizes: Tensor | None = None,
         residuals: Residuals | None = None,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """Predict for every sample with each of its prompts; returns float32 [P * B, C, h, w], prompt by prompt.
 
@@ -72,12 +123,21 @@ class Denoiser(PromptedNetwork):
             num_prompts: P.
             sizes: Embeddings of the images' sizes, [1, F] or [B, F], for a UNet that takes them.
             residuals: What ControlNets add to its planes; None without any.
+            deep: Features of an earlier step with the same samples and prompts, of which the first and the last block
+                predict alone; if they are empty, they are filled with those of this step. None neither takes nor keeps
+                any.
         """
-        times = self._add_pooled(times, prompts, sizes, num_prompts * len(latents))
+        times = self._activate_times(times, prompts, sizes, num_prompts * len(latents))
         sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        added = () if residuals is None else (residuals,)  # no argument more for the common call
-        # Always a copy: a CUDA graph returns every result in the same memory.
-        predicted = self._forward(self.unet, sample, times, prompts.pairs, num_prompts, *added)
+        call = UnetCall(sample, times, prompts.pairs, num_prompts, residuals, None if deep is None else deep.planes)
+        # Always copies: a CUDA graph returns every result in the same memory.
+        if deep is None:
+            predicted = self._forward(self.unet, call)
+        elif deep.planes is None:
+            predicted, planes = self._forward_keeping(self.unet, call)
+            deep.planes = planes.clone()
+        else:
+            predicted = self._forward_outer(self.unet, call)
         return predicted.to(torch.float32, copy=True)
 
 
@@ -89,47 +149,63 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
     addition = unet.config.get("addition_embed_type")
     if addition not in (None, "text_time"):
         settings.append(f"addition_embed_type {addition}")
+    for name, plain in _PLAIN_SETTINGS.items():
+        if unet.config.get(name, plain) != plain:
+            settings.append(f"{name} {unet.config[name]}")
     return ", ".join([*unknown, *settings]) or None
 
 
-def _shape_of_call(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None = None,
-) -> Hashable:
-    added = residuals and tuple(len(one) for one in residuals)
-    return tuple(sample.shape), len(times), num_prompts, len(pairs[0][0]), torch.is_grad_enabled(), added
+def _shape_of_call(unet: Any, call: UnetCall) -> Hashable:
+    added = call.residuals and tuple(len(one) for one in call.residuals)
+    num_cached = len(call.pairs[0][0])
+    return tuple(call.sample.shape), len(call.times), call.num_prompts, num_cached, torch.is_grad_enabled(), added
 
 
-def _forward(
-    unet: Any,
-    sample: Tensor,
-    times: Tensor,
-    pairs: tuple[KeyValue, ...],
-    num_prompts: int,
-    residuals: Residuals | None = None,
-) -> Tensor:
+def _forward(unet: Any, call: UnetCall) -> Tensor:
     """Return the prediction [P * B, C, h, w] of the UNet in its own precision."""
-    count = num_prompts * len(sample)
-    x = unet.conv_in(sample)  # [B, C', h, w]; [P * B, ...] from the first cross-attention on
-    if len(times) > len(x):  # prompts differ in the time embedding already
-        x = repeat_to(x, len(times))
-    left = iter(pairs)
-    skips, x = run_encoder(unet, x, times, left, count)
-    if residuals is not None:
-        skips = [add_planes(skip, own) for skip, own in zip(skips, residuals[:-1], strict=True)]
-        x = add_planes(x, residuals[-1])
-    for block in unet.up_blocks:
-        for resnet, transformer in list_layers(block):
-            skip = repeat_to(skips.pop(), len(x))
-            x = resnet(torch.cat([x, skip], dim=1), times)
-            if transformer is not None:
-                x = transform(transformer, x, left, count // len(x))
-        for upsample in block.upsamplers or ():
-            x = upsample(x)
+    left, count = iter(call.pairs), call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, left)
+    return _run_out(unet, run_decoder(unet.up_blocks, x, skips, call.times, left, count))
+
+
+def _forward_keeping(unet: Any, call: UnetCall) -> tuple[Tensor, Tensor]:
+    """Return the prediction of `_forward`, and what its last block took: [P * B, C', h, w]."""
+    left, count = iter(call.pairs), call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, left)
+    *inner, last = unet.up_blocks
+    deep = run_decoder(inner, x, skips, call.times, left, count)
+    return _run_out(unet, run_decoder([last], deep, skips, call.times, left, count)), deep
+
+
+def _forward_outer(unet: Any, call: UnetCall) -> Tensor:
+    """Return the prediction of the first and the last block alone, the last of which takes the deep features."""
+    count = call.num_prompts * len(call.sample)
+    assert call.deep is not None, "no features are kept"
+    first_pairs, last_pairs = split_outer_pairs(unet, call.pairs)
+    x = _run_in(unet, call)
+    skips = run_outer_encoder(unet, x, call.times, iter(first_pairs), count)
+    if call.residuals is not None:
+        skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals, strict=True)]
+    return _run_out(unet, run_decoder([unet.up_blocks[-1]], call.deep, skips, call.times, iter(last_pairs), count))
+
+
+def _run_in(unet: Any, call: UnetCall) -> Tensor:
+    """Return the first planes [B, C', h, w]; [P * B, ...] if prompts differ in the time embedding already."""
+    x = unet.conv_in(call.sample)
+    return repeat_to(x, len(call.times)) if len(call.times) > len(x) else x
+
+
+def _run_down(unet: Any, call: UnetCall, left: Iterator[KeyValue]) -> tuple[Tensor, list[Tensor]]:
+    """Return the planes of the middle and those for the way up; [P * B, ...] from the first cross-attention on."""
+    count = call.num_prompts * len(call.sample)
+    skips, x = run_encoder(unet, _run_in(unet, call), call.times, left, count)
+    if call.residuals is not None:
+        skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals[:-1], strict=True)]
+        x = add_planes(x, call.residuals[-1])
+    return x, skips
+
+
+def _run_out(unet: Any, x: Tensor) -> Tensor:
     return unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
 
 

@@ -17,6 +17,7 @@ from artbank.diffusion.fetch import find_local
 from artbank.diffusion.loading import load_shapes
 from artbank.diffusion.model_files import CONTROL, DEPTH_MODEL, find_model, list_weights, plan_store_copy
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.model_source import parse_source
 from artbank.doctor.checks import CheckResult
 from artbank.doctor.licences import find_licence
 from artbank.doctor.scoring_models import check_files, check_optional_model, fill_in_weights
@@ -42,7 +43,7 @@ def check_control_net(config: RunConfig, spec: ControlSpec, seconds: float) -> I
             base = BaseModel(config.base_model, "", *load_shapes(base_folder))
             yield from _check_fit(spec, partial(_check_settings, spec, base))
         if folder := find_model(CONTROL, spec.source):
-            yield find_licence(spec.source, folder)
+            yield find_licence(parse_source(spec.source).place, folder)
     except BaseModelError as error:
         advice = f"pass --control {spec.kind}= a folder, a store URI or a hub id of one for this base model"
         yield CheckResult("problem", str(error), advice)
@@ -70,8 +71,8 @@ def _check_fit(spec: ControlSpec, check: CheckFit) -> Iterator[CheckResult]:
     if folder is not None:
         check(folder)
         _check_weights(folder)
-    elif "://" in spec.source:
-        copy = plan_store_copy(CONTROL, spec.source)
+    elif "://" in (place := parse_source(spec.source).place):
+        copy = plan_store_copy(CONTROL, place)
         with tempfile.TemporaryDirectory() as name:
             fill_in_weights(copy, Path(name))
             copy.check(Path(name), check)

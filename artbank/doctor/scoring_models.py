@@ -13,10 +13,12 @@ from artbank.diffusion.model_files import (
     check_model,
     describe_hub_model,
     find_model,
+    hash_model,
     list_weights,
     plan_store_copy,
 )
 from artbank.diffusion.model_limits import check_header
+from artbank.diffusion.model_source import check_pin, parse_source
 from artbank.diffusion.store_copies import LocalCopy
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import assess_free_space
@@ -52,7 +54,7 @@ def check_optional_model(
     try:
         yield from check_files(kind, source, seconds, is_offline=is_offline)
         if folder := find_model(kind, source):
-            yield find_licence(source, folder)
+            yield find_licence(parse_source(source).place, folder)
     except BaseModelError as error:
         option = f"--{kind.name.replace(' ', '-')}"
         yield CheckResult("problem", str(error), f"pass {option} a folder, a store URI or a hub id, or leave it out")
@@ -94,18 +96,22 @@ def check_files(kind: ModelKind, source: str, seconds: float, *, is_offline: boo
         is_offline: Make no request to the hub.
 
     Raises:
-        BaseModelError: There is no such model, or a part is missing or damaged.
+        BaseModelError: There is no such model, a part is missing or damaged, or it has another hash than the pinned.
     """
+    parsed = parse_source(source, title=kind.name)
+    place = parsed.place
     folder = find_model(kind, source)
     if folder is not None:
         check_model(kind, folder)
         num_weights = count_model_weights(kind, source) or 0
-        yield CheckResult("OK", f"{source}: {num_weights / 1e6:.1f} million weights, complete")
-    elif "://" in source:
-        copy = plan_store_copy(kind, source)
+        digest = hash_model(kind, folder)
+        yield CheckResult("OK", f"{place}: {num_weights / 1e6:.1f} million weights, complete, SHA-256 {digest}")
+        check_pin(kind.name, place, parsed.sha256, lambda: digest)
+    elif "://" in place:
+        copy = plan_store_copy(kind, place)
         with tempfile.TemporaryDirectory() as name:
             fill_in_weights(copy, Path(name))
             copy.check(Path(name), lambda own: check_model(kind, own))
-        yield assess_copy(source, copy)
+        yield assess_copy(place, copy)
     else:
-        yield from check_hub_model(describe_hub_model(kind, source), seconds, is_offline=is_offline)
+        yield from check_hub_model(describe_hub_model(kind, parsed), seconds, is_offline=is_offline)

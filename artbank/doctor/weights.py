@@ -12,7 +12,7 @@ from torch import nn
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.cache import cache_folder
 from artbank.diffusion.devices import pick_device, pick_dtype
-from artbank.diffusion.fetch import check_pin, describe_hub_model, find_local
+from artbank.diffusion.fetch import check_base_pin, describe_hub_model, find_local
 from artbank.diffusion.loading import load_shapes
 from artbank.diffusion.model_files import CONTROL, SCORER, ModelKind
 from artbank.diffusion.model_limits import check_header
@@ -50,7 +50,7 @@ def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
         folder = _find_base(config)
         if folder is not None:
             yield from _check_folder(source.place, folder)
-            check_pin(source, folder)
+            check_base_pin(source, folder)
         elif is_single_file(source.place):
             yield _check_single_file(source.place)
         elif "://" in source.place:

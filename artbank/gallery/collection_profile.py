@@ -59,6 +59,7 @@ def make_profile(
     held_out: Sequence[Artwork],
     findings: Sequence[Finding],
     style_model: StyleModel | None = None,
+    texture_px: int | None = None,
 ) -> CollectionProfile:
     """Measure a collection, and shrink the pictures that are shown of it.
 
@@ -70,6 +71,7 @@ def make_profile(
         held_out: The other artworks.
         findings: Findings of the collection doctor, and files that could not be read.
         style_model: Measures the reference of `csd_style`; None for none.
+        texture_px: Short side at which the artworks' textures are seen, px; None for no textures.
     """
     album_writer = AlbumWriter()
     shown_artworks = album_writer.add_artworks(artworks, [artwork.key for artwork in held_out])
@@ -83,6 +85,7 @@ def make_profile(
             display_name=collection.display_name,
             style_model=style_model,
             palette=Palette.average([artwork.colours for artwork in learned]),
+            texture_px=texture_px,
         ),
         previewed=[_shrink(artwork.picture) for artwork in learned[:_NUM_PREVIEWED]],
         findings=findings,

@@ -18,7 +18,8 @@ from artbank.bank.lora_bank import AnyBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.framing import Photo
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.recipes import StylizeRecipe, count_evaluations
+from artbank.recipe_costs import estimate_cost
+from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import Scores, score
 from artbank.scoring.spread import ScoreBounds, Spread, summarize
@@ -102,7 +103,7 @@ class SampleDrawer:
                 picture = drawn[style.name, str(i)]
                 pictures.append(np.zeros_like(photo) if picture is None else picture)
             scores = score(self.scorer, reference, photos, pictures)
-            evaluations = count_evaluations(stylizer.recipe)
+            evaluations = round(estimate_cost(stylizer.recipe))
             sample_sets.append(SampleSet(photos, subjects, pictures, scores, seconds, evaluations))
         return sample_sets
 

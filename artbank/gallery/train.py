@@ -15,7 +15,8 @@ from artbank.bank.trainer import StepCallback, train
 from artbank.catalog.bank_files import load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.diffusion.base_model import BaseModel, load_base_model
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.errors import ArtbankError, BankError, TrainingError
 from artbank.gallery.claims import Claim, LeasedCheckpointFile, acquire, checkpoint_file, contender
 from artbank.gallery.collection_profile import CollectionProfile, make_profile
@@ -220,7 +221,9 @@ def _prepare(run: _Run, claim: Claim, drawer: SampleDrawer, style_model: StyleMo
     logger.info("%s: training bank %s", job.collection.name, job.bank_id)
     if config.recipe.warm_start:
         _warm_start(run, state, job.collection.name)
-    profile = make_profile(drawer.scorer, job.collection, artworks, learned, held_out, findings, style_model)
+    profile = make_profile(
+        drawer.scorer, job.collection, artworks, learned, held_out, findings, style_model, texture_px=smallest_px
+    )
     return _Training(claim, state, profile)
 
 

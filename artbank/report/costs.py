@@ -11,6 +11,7 @@ from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
 from artbank.runtime.durations import rough_seconds_text, seconds_text
 
 _MAX_LISTED = 50  # collections in a forecast
+_SECONDS_WITHOUT_HOURS = 360  # a tenth of an hour; hours of a shorter forecast would be a row of zeros
 
 
 def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
@@ -31,10 +32,16 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
 
 def evaluations_text(forecast: StylizeForecast) -> str:
     """Return the UNet evaluations of a forecast as text, such as `190 evaluations of the UNet`."""
-    text = f"{number_text(forecast.num_evaluations, 'evaluation')} of the UNet"
+    text = f"{number_text(forecast.num_evaluations, 'evaluation')} of the UNet{reuse_text(forecast)}"
     if not forecast.num_further_evaluations:
         return text
     return f"{text}, and up to {forecast.num_further_evaluations:,} more for pictures that are drawn again"
+
+
+def reuse_text(forecast: StylizeForecast) -> str:
+    """Return how many of the evaluations reuse features, such as `, of which 80 reuse features`; empty if none do."""
+    cached = forecast.num_cached_evaluations
+    return f", of which {cached:,} reuse features" if cached else ""
 
 
 def training_markdown(forecast: TrainForecast, *, title: str) -> str:
@@ -97,9 +104,11 @@ def cost_facts(cost: RunCost) -> dict[str, Any]:
 
 
 def device_text(seconds: float, device: str) -> str:
-    """Return forecast device seconds as text, such as `2 h 10 min (2.1 GPU hours)`."""
-    name = {"cuda": "GPU ", "mps": "GPU ", "cpu": "CPU "}.get(device, "device ")
-    return f"{rough_seconds_text(seconds)} ({seconds / 3600:.2g} {name}hours)"
+    """Return forecast device seconds as text, such as `6 s of CPU time` or `2 h 10 min (2.1 GPU hours)`."""
+    name = {"cuda": "GPU", "mps": "GPU", "cpu": "CPU"}.get(device, "device")
+    if seconds < _SECONDS_WITHOUT_HOURS:
+        return f"{rough_seconds_text(seconds)} of {name} time"
+    return f"{rough_seconds_text(seconds)} ({seconds / 3600:.2g} {name} hours)"
 
 
 def pace_text(pace: Pace, of: str) -> str:

@@ -19,10 +19,12 @@ from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, Spread, summarize
 from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped
 
 MEASURES = ("clip_style", "clip_text", "clip_content", "clip_direction", "ssim")
-OPTIONAL_MEASURES = ("dino_structure", "csd_style")
-"""Scores of optional models, which most outputs do not have."""
+OPTIONAL_MEASURES = ("dino_structure", "csd_style", "clip_texture")
+"""Optional scores, which most outputs do not have."""
+FLOORS = {"clip_style": "clip_style_floor", "csd_style": "csd_style_floor", "clip_texture": "clip_texture_floor"}
+"""The scores that have a floor and a ceiling, each with the column of its photos' own scores."""
 Bounds = Mapping[str, ScoreBounds]
-"""Floor and ceiling of a score by style; missing styles have neither."""
+"""Floor and ceiling of a style by score; missing scores have neither."""
 
 SUMMARY_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "seconds", "scorer", "flags", "notes", "file_name"),
@@ -40,19 +42,16 @@ _LISTED = ("clip_style", "clip_content", "ssim")
 
 def results_summary(
     results: pa.Table,
-    clip_bounds: Bounds,
+    bounds: Mapping[str, Bounds],
     skipped: Sequence[SkippedKind] = (),
-    csd_bounds: Bounds | None = None,
 ) -> dict[str, Any]:
     """Summarize results as JSON data.
 
     Args:
         results: Rows of `Result`, one per photo and style, with at least `SUMMARY_COLUMNS`.
-        clip_bounds: Floor and ceiling of `clip_style` by style; missing styles have neither.
+        bounds: By style; missing styles have none.
         skipped: The files of the archive that have no rows, because they are no photos or cannot be listed.
-        csd_bounds: Floor and ceiling of `csd_style` by style.
     """
-    bounds = {"clip_style": clip_bounds, "csd_style": csd_bounds or {}}
     done, failed = (results.filter(pc.equal(results["status"], status)) for status in ("done", "failed"))
     return {
         "num_photos": pc.count_distinct(results["key"]).as_py(),
@@ -70,7 +69,9 @@ def results_summary(
         "scorers": sorted(pc.unique(done["scorer"].drop_null()).to_pylist()),
         "structure_models": sorted(pc.unique(done["structure_model"].drop_null()).to_pylist()),
         "style_models": sorted(pc.unique(done["style_model"].drop_null()).to_pylist()),
-        "styles": [_style(results, style, bounds) for style in sorted(pc.unique(results["style"]).to_pylist())],
+        "styles": [
+            _style(results, style, bounds.get(style, {})) for style in sorted(pc.unique(results["style"]).to_pylist())
+        ],
         "failures": _failures_by_kind(failed),
         "reasons": _tally(failed["reason"].fill_null("no reason was kept"), "reason"),
         "flags": _tally(pc.list_flatten(done["flags"]), "flag"),
@@ -112,12 +113,12 @@ def summary_markdown(
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _style(results: pa.Table, style: str, bounds: Mapping[str, Bounds]) -> dict[str, Any]:
+def _style(results: pa.Table, style: str, bounds: Bounds) -> dict[str, Any]:
     rows = results.filter(pc.equal(results["style"], style))
     done = rows.filter(pc.equal(rows["status"], "done"))
     spreads = {}
     for measure in (*MEASURES, *OPTIONAL_MEASURES):
-        spread = summarize(done[measure].to_numpy(), bounds.get(measure, {}).get(style, NO_BOUNDS))
+        spread = summarize(done[measure].to_numpy(), bounds.get(measure, NO_BOUNDS))
         if spread.n or measure in MEASURES:
             spreads[measure] = spread
     recoloured = pc.mean(done["clip_style_recoloured"]).as_py()
@@ -129,7 +130,7 @@ def _style(results: pa.Table, style: str, bounds: Mapping[str, Bounds]) -> dict[
         "scores": {measure: asdict(spread) for measure, spread in spreads.items()},
         "recoloured": {
             "clip_style": recoloured,
-            "gain": _gain_over(recoloured, spreads["clip_style"], bounds["clip_style"].get(style, NO_BOUNDS)),
+            "gain": _gain_over(recoloured, spreads["clip_style"], bounds.get("clip_style", NO_BOUNDS)),
         },
         "num_without_csd": len(done.filter(pc.is_valid(pc.field("style_model")) & pc.is_null(pc.field("csd_style")))),
     }

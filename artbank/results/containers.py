@@ -34,11 +34,12 @@ from artbank.store.parquet import ParquetBytes
 COLUMNS = (
     *("key", "style", "width_px", "height_px", "seed", "recipe_id"),
     *("clip_style", "clip_text", "clip_content", "clip_direction", "ssim", "flags", "mark"),
-    *("dino_structure", "csd_style", "caption", "prompt"),
+    *("dino_structure", "csd_style", "clip_texture", "caption", "prompt"),
 )
 """Columns of `Result` that a container has beside each picture."""
 
-_ADDED = ("mark", "dino_structure", "csd_style", "caption", "prompt")  # containers of older versions do not have them
+# containers of older versions do not have these
+_ADDED = ("mark", "dino_structure", "csd_style", "clip_texture", "caption", "prompt")
 _SUFFIXES: dict[OutputFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 _CONTAINER = r"\.(tar|parquet)$"  # no picture's own name ends like this, see `filenames`
 _IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))

@@ -11,7 +11,7 @@
 <output>/results/_parts.json            the parts that the tables were made from, see `known_parts`
 <output>/results/_leases/<style>.lease-000001   held by the run that writes a style, see `archive.style_leases`
 <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
-<output>/runs/<manifest>/...            config, plan, summary and report of one run
+<output>/runs/<manifest>/...            config, plan, summary, contact sheet and report of one run
 
 Readers of Parquet folders skip names that begin with an underscore.
 """

@@ -34,6 +34,7 @@ METADATA_COLUMNS = (
     "ssim",
     "dino_structure",
     "csd_style",
+    "clip_texture",
     "recipe_id",
     "mark",
     "caption",

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.recipe_costs import estimate_cost
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records import BankRecord
 from artbank.runs.outcome import Pace
 
@@ -88,7 +89,7 @@ def _find_comparable(banks: Sequence[BankRecord], base_model_hash: str, device: 
 def _scale_sample_seconds(bank: BankRecord, recipe: StylizeRecipe) -> float:
     assert bank.sample_seconds and bank.sample_evaluations and bank.sample_px
     pixel_ratio = ((recipe.resolution_px or bank.sample_px) / bank.sample_px) ** 2
-    return bank.sample_seconds * count_evaluations(recipe) / bank.sample_evaluations * pixel_ratio
+    return bank.sample_seconds * estimate_cost(recipe) / bank.sample_evaluations * pixel_ratio
 
 
 def _read_recipe(bank: BankRecord) -> dict[str, Any]:

@@ -150,6 +150,7 @@ class StylizeForecast:
         pace: Pace that `seconds` is based on.
         num_skipped: Files of the archive that are no photos or cannot be listed.
         skipped: The same files by kind.
+        num_cached_evaluations: Those among `num_evaluations` that reuse features, see `StylizeRecipe.reuse`.
         num_further_evaluations: Further ones, at most, for pictures that do not reach the recipe's `keep_structure` or
             `reach_style` and are drawn again.
     """
@@ -167,6 +168,7 @@ class StylizeForecast:
     num_skipped: int = 0
     skipped: tuple[SkippedKind, ...] = ()
     num_further_evaluations: int = 0
+    num_cached_evaluations: int = 0
 
 
 class StyleTotals(NamedTuple):

@@ -80,6 +80,27 @@ def preprocessing_device(device: torch.device) -> torch.device:
 
 
 @contextmanager
+def tf32_products(device: torch.device) -> Iterator[None]:
+    """Let a CUDA device compute the float32 matrix products of the block in TF32, which its tensor cores take.
+
+    It moves the cosine of a ViT-L/14 by at most 1.2e-4. Other devices have no such mode. The setting holds for all that
+    the process starts in the block: what else runs there in float32 on CUDA, in another thread, is as exact as TF32.
+    """
+    if not _has_tf32(device):
+        yield
+        return
+    settings: Any = torch.backends.cuda.matmul
+    # PyTorch before 2.9 has only the older name; later ones warn of a mix of both
+    name, value = ("fp32_precision", "tf32") if hasattr(settings, "fp32_precision") else ("allow_tf32", True)
+    before = getattr(settings, name)
+    setattr(settings, name, value)
+    try:
+        yield
+    finally:
+        setattr(settings, name, before)
+
+
+@contextmanager
 def explained_damage(kind: ModelKind, folder: Path) -> Iterator[None]:
     """Turn what a loader raises into a `BaseModelError` of one line that names the folder."""
     try:
@@ -87,6 +108,10 @@ def explained_damage(kind: ModelKind, folder: Path) -> Iterator[None]:
     except _NONSENSE as error:
         text = " ".join(str(error).split())
         raise BaseModelError(f"{kind.name} folder {folder} cannot be read: {text}; fetch it again") from error
+
+
+def _has_tf32(device: torch.device) -> bool:
+    return device.type == "cuda"  # cards without tensor cores ignore the setting
 
 
 @no_progress_bars()

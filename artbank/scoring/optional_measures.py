@@ -1,29 +1,31 @@
-"""The scores of the optional models of a run: structure by a DINOv2, style by a CSD.
+"""The optional scores of a run: structure by a DINOv2, style by a CSD, texture by the scorer.
 
-Shape legend: pictures uint8 [3, h, w] sRGB; C dimensions of the style model's space.
+Shape legend: pictures uint8 [3, h, w] sRGB; C dimensions of the style model's space, or of the scorer's.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from artbank.scoring.clip import Scorer
 from artbank.scoring.structure_model import SelfSimilarity, StructureModel
 from artbank.scoring.style_model import StyleModel
 from artbank.scoring.style_reference import StyleReference
+from artbank.scoring.texture import embed_textures
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class OptionalScores:
-    """Scores of one picture by optional models, named as the columns of `Result`; None where there is no model.
+    """Optional scores of one picture, named as the columns of `Result`; None where they were not asked for.
 
     `csd_style_floor` is the `csd_style` of the photo itself. Both are None if the style's bank was not measured by the
-    run's style model.
+    run's style model. The same holds for `clip_texture` and banks without textures.
     """
 
     dino_structure: float | None = None
@@ -31,34 +33,59 @@ class OptionalScores:
     csd_style: float | None = None
     csd_style_floor: float | None = None
     style_model: str | None = None
+    clip_texture: float | None = None
+    clip_texture_floor: float | None = None
 
 
 @dataclass(frozen=True)
 class PhotoView:
-    """A photo as the optional models see it, once for all its styles.
+    """A photo as the optional scores see it, once for all its styles.
 
     Attributes:
         structure: By the structure model; None without one.
         style: Unit embedding [C] by the style model; None without one.
+        textures: Unit embeddings [C] of its texture, by the short side at which it was seen, px.
     """
 
     structure: SelfSimilarity | None
     style: Tensor | None
+    textures: Mapping[int, Tensor]
 
 
 class OptionalMeasures:
-    """The optional models of a run, each of which may be None."""
+    """The optional scores of a run."""
 
-    def __init__(self, structure_model: StructureModel | None, style_model: StyleModel | None):
-        """Score with some models."""
+    def __init__(
+        self,
+        structure_model: StructureModel | None,
+        style_model: StyleModel | None,
+        texture_scorer: Scorer | None = None,
+        references: Iterable[StyleReference] = (),
+    ):
+        """Score with some models.
+
+        Args:
+            structure_model: Scores `dino_structure`; None for none.
+            style_model: Scores `csd_style`; None for none.
+            texture_scorer: Scores `clip_texture`; None for none.
+            references: The styles of the run.
+        """
         self._structure_model = structure_model
         self._style_model = style_model
+        self._texture_scorer = texture_scorer
+        self._texture_sizes = sorted({one.texture.short_px for one in references if one.texture})
 
     def view(self, photos: Sequence[Tensor]) -> list[PhotoView]:
         """Look at photos uint8 [3, h, w] on any device; no view depends on the other photos."""
         structures = self._structure_model.describe(photos) if self._structure_model else [None] * len(photos)
         styles = self._style_model.embed_tensors(photos) if self._style_model else [None] * len(photos)
-        return [PhotoView(*both) for both in zip(structures, styles, strict=True)]
+        textures = [{} for _ in photos]
+        if self._texture_scorer is not None:
+            for short_px in self._texture_sizes:
+                embedded = embed_textures(self._texture_scorer, photos, short_px)
+                for own, texture in zip(textures, embedded, strict=True):
+                    own[short_px] = texture
+        return [PhotoView(*own) for own in zip(structures, styles, textures, strict=True)]
 
     def score(
         self, reference: StyleReference, views: Sequence[PhotoView], pictures: Sequence[Tensor]
@@ -72,6 +99,7 @@ class OptionalMeasures:
         """
         structures = self._score_structure(views, pictures)
         styles = self._score_style(reference, views, pictures)
+        textures = self._score_texture(reference, views, pictures)
         return [
             OptionalScores(
                 dino_structure=structure,
@@ -79,12 +107,20 @@ class OptionalMeasures:
                 csd_style=style,
                 csd_style_floor=floor,
                 style_model=self._style_model and self._style_model.id,
+                clip_texture=texture,
+                clip_texture_floor=texture_floor,
             )
-            for structure, (style, floor) in zip(structures, styles, strict=True)
+            for structure, (style, floor), (texture, texture_floor) in zip(structures, styles, textures, strict=True)
         ]
 
     def warn_of(self, style: str, reference: StyleReference) -> None:
-        """Log that a style gets no `csd_style`, if its banks were not measured by the run's style model."""
+        """Log which scores that were asked for a style does not get, since its banks have no measure of them."""
+        if self._texture_scorer is not None and reference.texture is None:
+            logger.warning(
+                "style %s gets no clip_texture: its banks are of a version of artbank that measured no textures, or of "
+                "different sizes; train them again with --force and one --resolution-px",
+                style,
+            )
         if self._style_model is None or reference.csd_centroid(self._style_model.id) is not None:
             return
         found = f"style model {reference.csd.model}" if reference.csd else "no style model"
@@ -111,4 +147,16 @@ class OptionalMeasures:
             return [(None, None)] * len(pictures)
         scores = (self._style_model.embed_tensors(pictures) @ centroid).tolist()
         floors = [float(view.style @ centroid) for view in views if view.style is not None]
+        return list(zip(scores, floors, strict=True))
+
+    def _score_texture(
+        self, reference: StyleReference, views: Sequence[PhotoView], pictures: Sequence[Tensor]
+    ) -> Sequence[tuple[float | None, float | None]]:
+        """Return `clip_texture` and its floor for each picture."""
+        texture = reference.texture
+        if self._texture_scorer is None or texture is None:
+            return [(None, None)] * len(pictures)
+        embedded = embed_textures(self._texture_scorer, pictures, texture.short_px)
+        scores = (embedded * texture.centroid).sum(1).tolist()
+        floors = [float((view.textures[texture.short_px] * texture.centroid).sum()) for view in views]
         return list(zip(scores, floors, strict=True))

@@ -65,6 +65,21 @@ class ScoreBounds(NamedTuple):
 NO_BOUNDS = ScoreBounds()
 
 
+def measure_gains(scores: np.ndarray, floors: np.ndarray, ceiling: Ceiling | None) -> np.ndarray:
+    """Return the gain of each score above a floor of its own, float64; NaN where `ScoreBounds.gain` has none.
+
+    Args:
+        scores: [n]; NaN for none.
+        floors: [n]; NaN for none.
+        ceiling: Of all of them.
+    """
+    if ceiling is None:
+        return np.full(len(scores), np.nan)
+    distances = ceiling.mean - floors
+    distances = np.where(distances > _ERRORS * ceiling.error, distances, np.nan)
+    return (scores - floors) / distances
+
+
 @dataclass(frozen=True)
 class Spread:
     """One measure over many pictures.

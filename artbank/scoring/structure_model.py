@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoModel
 
-from artbank.config import StylizeConfig
-from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.model_files import STRUCTURE_MODEL
+from artbank.diffusion.shared_base_model import load_base_model
+from artbank.draw_config import DrawConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.networks import BATCH_SIZE, explained_damage, load_network, locate, model_id, preprocessing_device
 
@@ -138,7 +138,7 @@ class StructureModel:
         return min(max(rows, 1), most), min(max(columns, 1), most)
 
 
-def load_structure_model(config: StylizeConfig) -> StructureModel | None:
+def load_structure_model(config: DrawConfig) -> StructureModel | None:
     """Return the structure model of a run, None if it has none; the process loads it once.
 
     Raises:

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import CLIPVisionModelWithProjection
 
-from artbank.diffusion.base_model import load_base_model
 from artbank.diffusion.model_files import STYLE_MODEL
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.networks import BATCH_SIZE, load_network, locate, model_id, preprocessing_device

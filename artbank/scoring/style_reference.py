@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 from artbank.errors import BankError, ConfigError
 from artbank.images.palette import NUM_SHARES, NUM_TONES, Palette, Tone
 from artbank.scoring.spread import Ceiling, mix_ceilings
+from artbank.scoring.texture import MAX_ARTWORKS, TextureReference, embed_textures
 from artbank.store.tensor_files import parse_header, sort_metadata
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
@@ -28,6 +29,8 @@ if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
 
 SCHEMA = "artbank.style-reference/1"
 STYLE_TEXT = "a painting in the style of {}"
+
+_MOST_PX = 16_384  # of the short side of a picture
 
 # what a value of another kind than expected raises
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -69,6 +72,7 @@ class StyleReference:
         ceiling: The `clip_style` of artworks that are not in `mean`; None if there was only one artwork.
         palette: The artworks' colours, for the colour policy `collection`.
         csd: The artworks by a style model; None if the training had none.
+        texture: Their textures; None in references of older versions.
     """
 
     collection: str
@@ -78,6 +82,7 @@ class StyleReference:
     ceiling: Ceiling | None
     palette: Palette
     csd: CsdReference | None = None
+    texture: TextureReference | None = None
 
     @property
     def centroid(self) -> Tensor:
@@ -115,6 +120,7 @@ class StyleReference:
             ceiling=mix_ceilings([(reference.ceiling, weight) for reference, weight in parts]),
             palette=Palette.mix([(reference.palette, weight) for reference, weight in parts]),
             csd=CsdReference.mix([(reference.csd, weight) for reference, weight in parts]),
+            texture=TextureReference.mix([(reference.texture, weight) for reference, weight in parts]),
         )
 
     def to_bytes(self) -> bytes:
@@ -125,6 +131,9 @@ class StyleReference:
         if self.csd is not None:  # else the bytes are those of versions that had none
             facts["csd"] = {"model": self.csd.model, **_ceiling_facts(self.csd.ceiling)}
             vectors["csd_mean"] = self.csd.mean.contiguous()
+        if self.texture is not None:
+            facts["texture"] = {"short_px": self.texture.short_px, **_ceiling_facts(self.texture.ceiling)}
+            vectors["texture_mean"] = self.texture.mean.contiguous()
         metadata = {"schema": SCHEMA, "reference": json.dumps({**facts, "palette": palette})}
         return sort_metadata(safetensors.torch.save(vectors, metadata=metadata))
 
@@ -158,7 +167,8 @@ class StyleReference:
         if not np.isfinite([*palette.mean, *palette.std, *tones, *palette.lightness]).all():
             raise ValueError("colours that are not finite")
         csd = _parse_csd(facts["csd"], vectors["csd_mean"]) if "csd" in facts else None
-        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette, csd)
+        texture = _parse_texture(facts["texture"], vectors["texture_mean"], mean) if "texture" in facts else None
+        return cls(str(facts["collection"]), str(facts["scorer"]), mean, text, ceiling, palette, csd, texture)
 
 
 def measure_reference(
@@ -170,6 +180,7 @@ def measure_reference(
     display_name: str | None = None,
     style_model: StyleModel | None = None,
     palette: Palette | None = None,
+    texture_px: int | None = None,
 ) -> StyleReference:
     """Measure the reference of a collection.
 
@@ -181,6 +192,7 @@ def measure_reference(
         display_name: The name that `STYLE_TEXT` gets; the id when None.
         style_model: Embeds the artworks for `csd_style`; None for none.
         palette: The artworks' colours if they are known; else they are measured.
+        texture_px: Short side at which their textures are seen for `clip_texture`, px; None for no textures.
     """
     embedded = scorer.embed_images(artworks)  # [n, C]
     return StyleReference(
@@ -191,7 +203,23 @@ def measure_reference(
         ceiling=_measure_ceiling(embedded, scorer.embed_images(held_out)),
         palette=palette or Palette.measure(list(artworks)),
         csd=None if style_model is None else _measure_csd(style_model, artworks, held_out),
+        texture=None if texture_px is None else _measure_texture(scorer, artworks, held_out, texture_px),
     )
+
+
+def _measure_texture(
+    scorer: Scorer, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray], short_px: int
+) -> TextureReference:
+    learned, others = (
+        embed_textures(scorer, [torch.tensor(one).permute(2, 0, 1) for one in _choose_evenly(some)], short_px)
+        for some in (artworks, held_out)
+    )
+    return TextureReference(short_px, learned.mean(0), _measure_ceiling(learned, others))
+
+
+def _choose_evenly(artworks: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Return at most `MAX_ARTWORKS` of them."""
+    return artworks[:: -(-len(artworks) // MAX_ARTWORKS) or 1]
 
 
 def _measure_csd(
@@ -228,6 +256,14 @@ def _check_vectors(*vectors: Tensor) -> None:
 def _parse_csd(facts: dict[str, Any], mean: Tensor) -> CsdReference:
     _check_vectors(mean)
     return CsdReference(str(facts["model"]), mean, _parse_ceiling(facts))
+
+
+def _parse_texture(facts: dict[str, Any], mean: Tensor, clip_mean: Tensor) -> TextureReference:
+    _check_vectors(clip_mean, mean)
+    short_px = int(facts["short_px"])
+    if not 1 <= short_px <= _MOST_PX:
+        raise ValueError(f"textures seen at {short_px} px")
+    return TextureReference(short_px, mean, _parse_ceiling(facts))
 
 
 def _ceiling_facts(ceiling: Ceiling | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from artbank.control_specs import ControlKind, ControlSpec, UsedControl
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.control_checks import check_control, read_control_settings
 from artbank.diffusion.control_files import ControlFolder, fetch_controls
-from artbank.diffusion.controlnet import ControlImages, ControlNet, load_controlnet, scale_residuals
+from artbank.diffusion.controlnet import ControlImages, ControlNet, load_controlnet
 from artbank.diffusion.depth_model import DepthModel
 from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.tensors import upload
@@ -31,9 +32,14 @@ from artbank.runtime.load_once import LoadOnce
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet with its weight and interval."""
+    """A ControlNet, and how it acts.
 
-    spec: ControlSpec
+    Attributes:
+        specs: Kind, weight and interval; several for a Union that sees several kinds together.
+        network: The ControlNet.
+    """
+
+    specs: tuple[ControlSpec, ...]
     network: ControlNet
 
 
@@ -42,8 +48,8 @@ class Controls:
     """The ControlNets of a run.
 
     Attributes:
-        controls: In the order of their kinds.
-        used: The same, by what determines the pictures.
+        controls: In the order of their first kinds.
+        used: By what determines the pictures, one for each kind.
         depth_model: Estimates the depth of photos; None without kind `depth`.
     """
 
@@ -54,7 +60,7 @@ class Controls:
     @property
     def drawn_kinds(self) -> tuple[ControlKind, ...]:
         """The kinds whose images are computed where photos are decoded."""
-        return tuple(control.spec.kind for control in self.controls if is_drawn(control.spec.kind))
+        return tuple(spec.kind for control in self.controls for spec in control.specs if is_drawn(spec.kind))
 
     @property
     def float32_copy(self) -> Controls:
@@ -63,20 +69,25 @@ class Controls:
         return replace(self, controls=copies)
 
     def see(self, photos: Sequence[Photo], originals: Tensor) -> tuple[ControlImages, ...]:
-        """Return what each ControlNet sees of the photos of a batch.
+        """Return what each ControlNet sees of the photos of a batch, kind by kind.
 
         Args:
             photos: Of one bucket, B of them.
             originals: Their padded working images, uint8 [B, 3, H', W'] on the model's device.
         """
         return tuple(
-            control.network.embed_images(self._make_images(control.spec.kind, photos, originals))
+            control.network.embed_images(self._make_images(spec.kind, photos, originals), spec.kind)
             for control in self.controls
+            for spec in control.specs
         )
 
     def cache_prompts(self, prompts: Tensor) -> tuple[PromptCache, ...]:
         """Return what each ControlNet computes once from encoded prompts [B, L, D]."""
         return tuple(control.network.cache_prompts(prompts) for control in self.controls)
+
+    def acting(self, place: tuple[int, int]) -> list[bool]:
+        """Return which kinds of images act in a step; see `predict`."""
+        return [spec.acts_in(*place) for control in self.controls for spec in control.specs]
 
     def predict(
         self,
@@ -87,6 +98,7 @@ class Controls:
         images: Sequence[ControlImages],
         *,
         num_prompts: int = 1,
+        is_outer: bool = False,
     ) -> Residuals | None:
         """Return what the ControlNets that act in a step add together to the planes of the UNet; None if none acts.
 
@@ -97,13 +109,16 @@ class Controls:
             caches: See `cache_prompts`.
             images: See `see`.
             num_prompts: The prompts that every sample is denoised with.
+            is_outer: See `ControlNet`.
         """
         total: Residuals | None = None
-        for control, cache, own in zip(self.controls, caches, images, strict=True):
-            if not control.spec.acts_in(*place):
+        left = iter(images)
+        for control, cache in zip(self.controls, caches, strict=True):
+            seen = [(next(left), spec) for spec in control.specs]
+            acting = [(own, spec.weight) for own, spec in seen if spec.acts_in(*place)]
+            if not acting:
                 continue
-            found = control.network(latents, timestep, cache, own, num_prompts=num_prompts)
-            found = scale_residuals(found, control.spec.weight)
+            found = control.network(latents, timestep, cache, acting, num_prompts=num_prompts, is_outer=is_outer)
             total = found if total is None else tuple(map(add_planes, total, found))
         return total
 
@@ -144,15 +159,31 @@ def load_controls(
     folders = fetch_controls(specs, depth_model, is_offline=is_offline)
     for found in folders:
         check_control(found.spec, read_control_settings(found.folder), base.unet, base.latent_factor)
-    networks, depth = _load_networks(tuple(found.at_full_weight for found in folders), base.device, base.dtype)
-    controls = tuple(Control(found.spec, network) for found, network in zip(folders, networks, strict=True))
-    return Controls(controls, tuple(found.used for found in folders), depth)
+    groups = _group_by_network(folders)
+    networks, depth = _load_networks(
+        tuple(group[0].at_full_weight for group in groups),
+        next((found.depth_folder for found in folders if found.depth_folder is not None), None),
+        base.device,
+        base.dtype,
+    )
+    controls = [
+        Control(tuple(found.spec for found in group), network) for group, network in zip(groups, networks, strict=True)
+    ]
+    return Controls(tuple(controls), tuple(found.used for found in folders), depth)
+
+
+def _group_by_network(folders: Sequence[ControlFolder]) -> list[list[ControlFolder]]:
+    """Put the kinds together that one Union sees together."""
+    groups: dict[str, list[ControlFolder]] = {}
+    for found in folders:
+        key = found.used.sha256 if found.used.is_joint else found.spec.kind
+        groups.setdefault(key, []).append(found)
+    return list(groups.values())
 
 
 @LoadOnce
 def _load_networks(
-    folders: tuple[ControlFolder, ...], device: torch.device, dtype: torch.dtype
+    folders: tuple[ControlFolder, ...], depth_folder: Path | None, device: torch.device, dtype: torch.dtype
 ) -> tuple[list[ControlNet], DepthModel | None]:
-    depth_folders = [found.depth_folder for found in folders if found.depth_folder is not None]
     networks = [load_controlnet(found, device, dtype) for found in folders]
-    return networks, DepthModel(depth_folders[0], device) if depth_folders else None
+    return networks, None if depth_folder is None else DepthModel(depth_folder, device)

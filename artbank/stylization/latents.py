@@ -21,7 +21,9 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.controlnet import ControlImages
 from artbank.diffusion.prompt_encoder import without_placeholder
 from artbank.diffusion.prompted_network import PromptCache
-from artbank.recipes import StylizeRecipe, is_guided
+from artbank.diffusion.unet import DeepFeatures
+from artbank.recipe_costs import is_guided, is_whole
+from artbank.recipes import StylizeRecipe
 from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
@@ -139,8 +141,11 @@ class LatentStylizer:
         prompts = self._shared[style] if captions is None else self._encode_captions(captions, style)
         latents = self._invert(clean, noise, prompts)
         history = self._solver.begin(latents, step_noise)
+        deep = None
         for step, timestep in enumerate(self._solver.timesteps):
-            predicted = self._predict(latents, step, timestep, prompts, control_images)
+            if self.recipe.reuse > 1 and self._is_whole(step):
+                deep = DeepFeatures()
+            predicted = self._predict(latents, step, timestep, prompts, control_images, deep)
             if weight:
                 predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
             latents = self._solver.advance(history, step, predicted)
@@ -172,8 +177,21 @@ class LatentStylizer:
             return invert_ddim(self.base, clean, self._solver.timesteps, prompts.neutral)
         return add_noise(self.base, clean, noise, first)
 
+    def _is_whole(self, step: int) -> bool:
+        """Tell whether a step runs the whole UNet: see `is_whole`; or other ControlNets act than in the step before."""
+        if is_whole(self.recipe, step):
+            return True
+        num_steps = len(self._solver.timesteps)
+        return self._controls.acting((step, num_steps)) != self._controls.acting((step - 1, num_steps))
+
     def _predict(
-        self, latents: Tensor, step: int, timestep: int, prompts: _Prompts, control_images: Sequence[ControlImages]
+        self,
+        latents: Tensor,
+        step: int,
+        timestep: int,
+        prompts: _Prompts,
+        control_images: Sequence[ControlImages],
+        deep: DeepFeatures | None,
     ) -> Tensor:
         """Predict the noise, with classifier-free guidance in the steps that the recipe guides."""
         guided = is_guided(self.recipe, step)
@@ -182,8 +200,11 @@ class LatentStylizer:
             own, of_controls = prompts.guided, prompts.control_guided
         count = 1 + guided
         place = (step, len(self._solver.timesteps))
-        added = self._controls.predict(latents, timestep, place, of_controls, control_images, num_prompts=count)
-        predicted = prompts.model.predict(latents, timestep, own, num_prompts=count, residuals=added)
+        is_outer = deep is not None and deep.planes is not None
+        added = self._controls.predict(
+            latents, timestep, place, of_controls, control_images, num_prompts=count, is_outer=is_outer
+        )
+        predicted = prompts.model.predict(latents, timestep, own, num_prompts=count, residuals=added, deep=deep)
         if not guided:
             return predicted
         without, within = predicted.chunk(2)

@@ -28,7 +28,8 @@ from diffusers import (
 )
 from torch import Tensor
 
-from artbank.recipes import StylizeRecipe, count_steps
+from artbank.recipe_costs import count_steps
+from artbank.recipes import StylizeRecipe
 
 Scheduler = (
     DDIMScheduler

@@ -199,8 +199,7 @@ class Stylizer:
     def _stylize_batch(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[list[Stylized]]:
         """Yield the pictures of a batch, style by style."""
         images = upload([photo.padded for photo in batch], self.base.device)
-        parts = images.split(self.base.family.vae_batch)
-        clean = torch.cat([self.base.encode_images(to_images(part))[0] for part in parts])
+        clean, _ = self.base.encode_images(to_images(images))
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
         shape = tuple(clean.shape[1:])
         noise = draw_noise(seeds, shape).to(clean)
@@ -226,14 +225,13 @@ class Stylizer:
         captions = [photo.caption for photo in inputs.photos] if self.recipe.photo_captions else None
         further = {"step_noise": inputs.step_noise, "captions": captions, "control_images": inputs.control_images}
         latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure, **further)
-        decoded = [self.base.decode_latents(part) for part in latents.split(self.base.family.vae_batch)]
-        return self._finish(inputs, style, structure, decoded)
+        return self._finish(inputs, style, structure, self.base.decode_latents(latents))
 
-    def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Sequence[Tensor]) -> list[Stylized]:
-        """Make pictures of the decoded images [B, 3, H', W'], which come in parts."""
+    def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Tensor) -> list[Stylized]:
+        """Make pictures of the decoded images [B, 3, H', W']."""
         photos, originals = inputs.photos, inputs.originals
-        is_finite = torch.cat([part.isfinite().flatten(1).all(1) for part in decoded])
-        pictures = torch.cat([to_8_bit(part) for part in decoded])
+        is_finite = decoded.isfinite().flatten(1).all(1)
+        pictures = to_8_bit(decoded)
         is_black = (pictures.flatten(1).amax(1) <= _BLACK) & (originals.flatten(1).amax(1) > _BLACK)
         is_usable = (is_finite & ~is_black).tolist()
         finished = []

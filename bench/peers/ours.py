@@ -24,10 +24,12 @@ from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import Trainer
 from artbank.config import StylizeConfig
-from artbank.diffusion.base_model import BaseModel, load_base_model
+from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.diffusion.unet import Denoiser
 from artbank.images.framing import Photo
-from artbank.recipes import BankRecipe, StylizeRecipe, count_evaluations
+from artbank.recipe_costs import count_evaluations
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.results import attempts, ledger
 from artbank.store.objects import Store
 from artbank.stylization.style import Style

@@ -70,7 +70,8 @@ def _members(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def _variable(name: str) -> str:
-    return {"TrainedBank": "bank", "DrawnPicture": "picture", "BankStore": "store"}[name]
+    names = {"TrainedBank": "bank", "DrawnPicture": "picture", "BankStore": "store"}
+    return {**names, "DrawingStyle": "style", "StyleMix": "mixed"}[name]
 
 
 def _signature(called: str, member: Any) -> Iterator[str]:

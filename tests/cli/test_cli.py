@@ -3,15 +3,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 import typer
 import yaml
 from PIL import Image
@@ -20,34 +17,10 @@ from pydantic import BaseModel
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
 from artbank_cli.main import app
-from tests.support.commands import call, complaint
-from tests.support.signals import restored_handlers
+from tests.support.commands import FAST, TINY, call, complaint
 from tests.support.small_inputs import TRAIN, add_collection, draw_photo
 
-TINY = [
-    *("--max-steps", "3", "--batch-size", "1", "--num-crops", "1", "--resolution-px", "32"),
-    *("--num-tokens", "2", "--validate-every", "2", "--num-samples", "1", "--num-milestones", "0"),
-]
-FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
 MODELS: dict[str, type[BaseModel]] = {"train": TrainConfig, "stylize": StylizeConfig}
-
-
-@pytest.fixture(scope="module")
-def world(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A gallery, a store with one bank, trained by the command line, and two photos; not to be changed."""
-    root = tmp_path_factory.mktemp("world")
-    add_collection(Store.open(str(root / "gallery")), "novak")
-    add_collection(Store.open(str(root / "gallery")), "left-out", count=1)
-    Store.open(str(root / "photos")).write_many({"a.jpg": draw_photo(1), "roll 1/b.png": draw_photo(2, ".png")})
-    ended = call("train", root / "gallery", "--store", root / "store", "--collection", "novak", *TINY)
-    assert ended.code == 0 and re.fullmatch(r"novak@1 trained in [\d.]+ s of device time\n", ended.out)
-    yield root
-
-
-@pytest.fixture
-def store(world: Path, tmp_path: Path) -> Path:
-    """A copy of the store, which a test may change."""
-    return Path(shutil.copytree(world / "store", tmp_path / "store"))
 
 
 def fields(model: type[BaseModel]) -> dict[str, str]:
@@ -89,7 +62,7 @@ def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -
     words = ("train", world / "gallery", "--store", world / "store", *TINY, "--force", "--dry-run")
     lines = call(*words).out.splitlines()
     assert lines[:2] == ["left-out: 1 artwork, to train", "novak: 4 artworks, to train"]
-    assert re.fullmatch(r"6 steps\. About .* CPU hours\) on one worker: .* a step, by 1 .*", lines[2])
+    assert re.fullmatch(r"6 steps\. About .* s of CPU time on one worker: .* a step, by 1 .*", lines[2])
     facts = json.loads(call(*words, "--json").out)
     assert facts["num_steps"] == [6, 6, 6] and facts["pace"]["seconds"] * 6 == pytest.approx(facts["seconds"][1])
 
@@ -209,7 +182,7 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
     assert ended.code == 0
     lines = ended.out.splitlines()
     assert re.fullmatch(
-        r"about .* CPU hours\) on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
+        r"about .* s of CPU time on one worker, at .* a picture, by the samples of 1 bank on .*", lines.pop(3)
     )
     assert lines == [
         "photos: 2, to stylize: 1, skipped: 0",
@@ -217,6 +190,8 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
         "UNet evaluations: 3",
         "shard 1: 1 photo, roll 1/b.png to roll 1/b.png",
     ]
+    reusing = call(*words, *FAST, "--reuse", "2").out.splitlines()
+    assert "UNet evaluations: 6, of which 2 reuse features" in reusing
     file = tmp_path / "parameters.yaml"
     file.write_text(yaml.safe_dump({"config": {"recipe": {"reach_style": 0.5}}}))
     again = "UNet evaluations for pictures that are drawn again: up to 20"
@@ -225,84 +200,6 @@ def test_a_dry_run_is_told_to_people_and_to_scripts(world: Path, tmp_path: Path)
     facts = json.loads(call(*words, *FAST, "--json").out)
     assert (facts["num_tasks"], facts["first_shards"]) == (2, [[2, "a.jpg", "roll 1/b.png"]])
     assert not (tmp_path / "out").exists()
-
-
-def test_banks_are_listed_for_people_and_for_scripts(world: Path) -> None:
-    shown = call("banks", "--store", world / "store")
-    assert shown.code == 0 and re.search(r"^novak@1 +default ", shown.out, re.MULTILINE)
-    [row] = json.loads(call("banks", "--store", world / "store", "--json").out)
-    assert (row["collection"], row["version"], row["status"]) == ("novak", 1, "default")
-    assert json.loads(row["recipe"]) == json.loads(TRAIN.to_json())
-
-
-def test_a_catalog_without_banks_lists_none(tmp_path: Path) -> None:
-    Store.open(str(tmp_path)).write("checkpoints/monet/0123456789abcdef.safetensors", b"")
-    assert json.loads(call("banks", "--store", tmp_path, "--json").out) == []
-
-
-@pytest.mark.parametrize("store_first", [True, False])
-def test_a_bank_shows_its_card(world: Path, store_first: bool) -> None:
-    option = ("--store", world / "store")
-    ended = call("banks", *option, "show", "novak@1") if store_first else call("banks", "show", "novak", *option)
-    assert (ended.code, ended.out.splitlines()[0]) == (0, "# novak, version 1")
-
-
-def test_a_retired_bank_is_found_by_its_number_alone_until_it_is_promoted(world: Path, store: Path) -> None:
-    assert call("banks", "retire", "novak@1", "--store", store).out == "novak@1 is retired\n"
-    assert json.loads(call("banks", "--store", store, "--json").out)[0]["status"] == "retired"
-    refused = call("banks", "show", "novak", "--store", store)
-    assert refused.code == 1 and "every version of novak is retired" in complaint(refused)
-    assert call("banks", "promote", "novak@1", "--store", store).out == "novak@1 is the default version\n"
-    assert call("banks", "show", "novak", "--store", store).code == 0
-
-
-@pytest.mark.parametrize("relative", [True, False])
-def test_a_bank_is_exported_as_a_textual_inversion(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    file = "novak.safetensors" if relative else str(tmp_path / "new folder/novak.safetensors")
-    ended = call("export", "novak", file, "--store", world / "store")
-    assert (ended.code, ended.err) == (0, "")
-    told = ended.out.splitlines()
-    assert told[:3] == [file, "token:      <novak>", "width:      192, 2 vectors; fits only mini"]
-    assert re.fullmatch(r"base model: mini \([0-9a-f]{12}\)", told[3]) and told[4] == "licence:    CC0-1.0"
-    assert f'load_textual_inversion("{file}", token="<novak>")' in told[5]
-    assert told[6].endswith('in the style of novak"') and told[7].endswith('in the style of embedding:novak"')
-    [(token, vectors)] = safetensors.torch.load_file(tmp_path / file).items()
-    assert (token, vectors.shape[0]) == ("<novak>", 2)
-
-
-def test_the_file_of_an_exported_bank_tells_its_trigger_its_base_model_and_its_licence(
-    world: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "in blue.safetensors"
-    words = ("export", "novak", file, "--store", world / "store", "--token", " a blue hill ")
-    ended = call(*words, "--licence", "CC-BY-4.0")
-    assert "ComfyUI:    rename it to in-blue.safetensors, put it" in ended.out
-    with safetensors.safe_open(str(file), "pt") as opened:
-        assert list(opened.keys()) == ["a blue hill"]
-        metadata = opened.metadata()
-    [row] = json.loads(call("banks", "--store", world / "store", "--json").out)
-    expected = {"trigger_phrase": "a blue hill", "license": "CC-BY-4.0", "title": "novak, version 1"}
-    assert {name: metadata[f"modelspec.{name}"] for name in expected} == expected
-    assert (metadata["artbank.base_model"], metadata["artbank.bank_id"]) == ("mini", row["bank_id"])
-    assert metadata["artbank.base_model_hash"] == row["base_model_hash"]
-    before = file.read_bytes()
-    facts = json.loads(call(*words, "--licence", "CC-BY-4.0", "--json").out)
-    assert (facts["token"], facts["widths"], facts["licence"]) == ("a blue hill", [192], "CC-BY-4.0")
-    assert file.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("token", "message"), [("<Novak>", "pass --token '<novak>'"), ("a\x1bb", "printable"), ("", "1 to")]
-)
-def test_a_token_that_a_program_would_not_understand_writes_nothing(
-    world: Path, tmp_path: Path, token: str, message: str
-) -> None:
-    ended = call("export", "novak", tmp_path / "n.safetensors", "--store", world / "store", "--token", token)
-    assert ended.code == 2 and message in complaint(ended)
-    assert not (tmp_path / "n.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -392,20 +289,3 @@ def test_a_parameter_file_that_is_wrong_ends_in_2(tmp_path: Path, text: str | No
         file.write_text(text)
     ended = call("train", "--parameters", file)
     assert ended.code == 2 and re.search(message, complaint(ended))
-
-
-def test_an_interrupted_command_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("artbank_cli.main.build_config", interrupt)
-    ended = call("train", "G", "--store", "S")
-    assert ended.code == 130 and complaint(ended) == "artbank: interrupted; run the same command again to go on\n"
-
-
-def test_a_command_sets_handlers_of_signals_and_the_tests_own_come_back(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with restored_handlers():
-        call("banks", "--store", tmp_path)
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before

@@ -107,7 +107,7 @@ def test_the_reference_of_the_command_line_has_every_command_and_option(site: Pa
 def test_the_reference_of_python_has_every_name_with_its_words_and_arguments(site: Path) -> None:
     text = " ".join(page(site, "reference/python").split())
     members = dict(api_reference.list_members())
-    assert {"TrainedBank.stylize", "TrainedBank.reference", "DrawnPicture.image"} < members.keys()
+    assert {"DrawingStyle.stylize", "TrainedBank.reference", "DrawnPicture.image"} < members.keys()
     for name, found in {**{name: getattr(artbank, name) for name in artbank.__all__}, **members}.items():
         first = (inspect.getdoc(found) or "").split("\n\n")[0]
         assert first and name in text and " ".join(first.replace("`", "").split()) in text, name

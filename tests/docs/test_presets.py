@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from artbank.recipes import PRESETS, StylizeRecipe, count_evaluations
+from artbank.recipe_costs import count_evaluations
+from artbank.recipes import PRESETS, StylizeRecipe
 from bench.tables import evaluations_by_strength
 from tests.support.paths import ROOT
 

@@ -18,7 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import AssetContext
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
-from artbank.diffusion import base_model
+from artbank.diffusion import shared_base_model
 from artbank.run_config import RunConfig
 from artbank.runs.outcome import Outcome
 from artbank.runs.progress import RunProgress
@@ -140,7 +140,7 @@ def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
 def test_a_dry_run_of_a_training_tells_what_it_may_take_and_writes_nothing(
     place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_model, "_load_base_model", None)
+    monkeypatch.setattr(shared_base_model, "_load_base_model", None)
     before = listing(place.root)
     state = run(train_banks, training(place.gallery, place.store, force=True, dry_run=True))
     forecast = state.result()

@@ -18,6 +18,7 @@ from artbank.report.markdown import score_text
 from artbank.scoring.clip import load_scorer
 from artbank.scoring.structure_model import StructureModel
 from artbank.scoring.style_model import StyleModel
+from artbank.scoring.texture import embed_textures
 from artbank.store.objects import Store
 from artbank.stylization.colours import match_palette
 from artbank_prefect.flows.stylize_archive import stylize_archive
@@ -28,7 +29,10 @@ from tests.support.small_inputs import STYLIZE, add_collection, draw_photo, styl
 from tests.support.stylized_archive import Archive
 
 CPU = torch.device("cpu")
-OPTIONAL = ("dino_structure", "structure_model", "csd_style", "csd_style_floor", "style_model")
+OPTIONAL = (
+    *("dino_structure", "structure_model", "csd_style", "csd_style_floor", "style_model"),
+    *("clip_texture", "clip_texture_floor"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +61,14 @@ def rows_of(config: StylizeConfig) -> dict[str, dict[str, Any]]:
 
 
 def test_rows_have_the_scores_that_their_pictures_have_by_themselves(root: Path, models: dict[str, str]) -> None:
-    config = asked(root, "both", **models)
+    config = asked(root, "both", **models, texture=True)
     outcome = run(stylize_archive, config).result()
     structure, style = StructureModel.load(models["structure_model"], CPU), StyleModel.load(models["style_model"], CPU)
     store = Store.open(config.store_uri)
     reference = load_reference(store, Catalog(store).find("novak"))
-    centroid = reference.csd_centroid(style.id)
-    assert centroid is not None
+    centroid, texture = reference.csd_centroid(style.id), reference.texture
+    assert centroid is not None and texture is not None
+    scorer = load_scorer(config)
     rows = rows_of(config)
     for key, row in rows.items():
         picture = decode((Path(config.output_uri) / row["file_name"]).read_bytes(), max_pixels=10**6).rgb
@@ -75,16 +80,21 @@ def test_rows_have_the_scores_that_their_pictures_have_by_themselves(root: Path,
         assert row["csd_style"] == pytest.approx(float(style.embed_tensors([drawn])[0] @ centroid), abs=1e-4)
         assert row["csd_style_floor"] == pytest.approx(float(style.embed_tensors([seen])[0] @ centroid), abs=1e-4)
         assert (row["structure_model"], row["style_model"]) == (structure.id, style.id)
+        textures = embed_textures(scorer, [drawn, seen], texture.short_px) @ texture.centroid
+        assert [row["clip_texture"], row["clip_texture_floor"]] == pytest.approx(textures.tolist(), abs=1e-3)
     [summary] = (Path(config.output_uri) / "runs").glob("*/summary.json")
     facts = json.loads(summary.read_text())
     scores = facts["styles"][0]["scores"]
     assert reference.csd is not None and scores["csd_style"]["ceiling"] == pytest.approx(reference.csd.ceiling.mean)
     floor = sum(row["csd_style_floor"] for row in rows.values()) / len(rows)
     assert (scores["csd_style"]["n"], scores["csd_style"]["floor"]) == (2, pytest.approx(floor))
+    assert texture.ceiling and scores["clip_texture"]["ceiling"] == pytest.approx(texture.ceiling.mean)
+    assert scores["clip_texture"]["n"] == 2 and scores["clip_texture"]["floor"] is not None
     assert scores["dino_structure"]["n"] == 2 and facts["structure_models"] == [structure.id]
     assert "dino_structure" in outcome.text and f"`csd_style` is by {style.id}" in outcome.text
     page = Path(outcome.places["page"]).read_text()
     assert "Structure kept, by a DINOv2" in page and "Likeness to the style, by a CSD" in page
+    assert "Likeness to the style’s texture" in page
     metadata = pq.read_table(Path(config.output_uri) / "metadata.parquet").to_pylist()
     assert {one["key"]: one["dino_structure"] for one in metadata} == {
         key: row["dino_structure"] for key, row in rows.items()
@@ -92,7 +102,7 @@ def test_rows_have_the_scores_that_their_pictures_have_by_themselves(root: Path,
 
 
 def test_they_change_no_picture_and_without_them_there_is_no_score(root: Path, models: dict[str, str]) -> None:
-    measured, plain = asked(root, "measured", **models), asked(root, "plain")
+    measured, plain = asked(root, "measured", **models, texture=True), asked(root, "plain")
     page = run(stylize_archive, plain).result().places["page"]
     run(stylize_archive, measured)
     bare = rows_of(plain)

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import datasets
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.catalog.catalog import Catalog
-from artbank.diffusion import base_model
+from artbank.diffusion import shared_base_model
 from artbank.results import ledger
 from artbank.runs.outcome import Tally
 from artbank.store.objects import Store
@@ -66,7 +67,13 @@ def test_a_run_leaves_a_summary_and_artifacts(stylized: Archive) -> None:
     assert [entry["style"] for entry in facts["styles"]] == ["ferrante@1", "novak"]
     report = (folder / "summary.md").read_text()
     assert report == outcome.text and "6 done, 2 failed" in report
-    page, places, styles, text, progress = artifacts(run_id)
+    sheet, page, places, styles, text, progress = artifacts(run_id)
+    with urlopen(str(sheet.data)) as opened:  # of the data in the URL
+        assert opened.read() == (folder / "contact-sheet.jpg").read_bytes()
+    assert (sheet.type, sheet.key, outcome.places["contact sheet"]) == (
+        *("image", "contact-sheet"),
+        str(folder / "contact-sheet.jpg"),
+    )
     assert (text.key, text.data) == ("stylized", report)
     assert (page.key, Path(outcome.places["page"]).as_uri() in str(page.data)) == ("page", True)
     assert "ferrante@1" in Path(outcome.places["page"]).read_text()
@@ -94,8 +101,8 @@ def test_run_and_task_names_tell_archive_and_shard(stylized: Archive) -> None:
     assert stylized.state
     run_id, [manifest] = id_of(stylized.state), (stylized.output / "manifests").iterdir()
     assert read_run(run_id).name == f"{stylized.root.name}/photos in novak, ferrante@1"
-    names = [one.name for one in task_runs(run_id, at_least=4)]
-    assert names[2:] == [f"stylize-{manifest.stem}-00000", f"stylize-{manifest.stem}-00001"]
+    names = [one.name for one in task_runs(run_id, at_least=5)]
+    assert names[3:] == [f"stylize-{manifest.stem}-00000", f"stylize-{manifest.stem}-00001"]
 
 
 def test_the_output_loads_as_an_image_folder(
@@ -111,7 +118,7 @@ def test_the_output_loads_as_an_image_folder(
 
 def test_a_second_run_writes_nothing_and_loads_no_model(stylized: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     before = listing(stylized.root)
-    monkeypatch.setattr(base_model, "_load_base_model", no_model)
+    monkeypatch.setattr(shared_base_model, "_load_base_model", no_model)
     outcome = run(stylize_archive, stylized.config("novak", "ferrante@1")).result()
     assert (outcome.num_done, outcome.num_failed, outcome.num_new) == (6, 2, 0)
     assert listing(stylized.root) == before
@@ -177,10 +184,27 @@ def test_globs_and_a_limit_choose_what_is_worked_on_and_leave_the_other_rows(arc
     assert run(stylize_archive, archive.config(recipe=another)).result().num_new == 1
 
 
+def test_a_run_with_reused_features_that_goes_on_later_writes_the_bytes_of_one_run(
+    archive: Archive, tmp_path: Path
+) -> None:
+    recipe = STYLIZE.model_copy(update={"steps": 8, "guidance": 2.0, "reuse": 2})
+    config = archive.config(recipe=recipe, shard_size=1)
+    outputs = [tmp_path / name for name in ("stopped", "whole")]
+    configs = [config.model_copy(update={"output_uri": str(output)}) for output in outputs]
+    assert run(stylize_archive, configs[0].model_copy(update={"limit": 2})).result().num_new == 2
+    assert run(stylize_archive, configs[0]).result().num_new == 2
+    assert run(stylize_archive, configs[1]).result().num_new == 4
+    stopped, whole = ({key: (output / "novak" / key).read_bytes() for key in PHOTOS} for output in outputs)
+    assert stopped == whole
+    exactly = config.model_copy(update={"recipe": recipe.model_copy(update={"reuse": 1})})
+    assert run(stylize_archive, exactly).result().num_new == 4
+    assert all((archive.output / "novak" / key).read_bytes() != whole[key] for key in PHOTOS)
+
+
 def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_model, "_load_base_model", no_model)
+    monkeypatch.setattr(shared_base_model, "_load_base_model", no_model)
     before = listing(archive.root)
     config = archive.config("novak", "ferrante", recipe=STYLIZE.model_copy(update={"seed": 6}), shard_size=3)
     state = run(stylize_archive, config.model_copy(update={"dry_run": True}))

@@ -1,4 +1,4 @@
-"""Stores of registered banks, laid out as training leaves them, without training."""
+"""Stores of registered banks: laid out as training leaves them, without training, and read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import torch
 
 from artbank.catalog.album import ALBUM, Album, Milestone, NearWord, Sample
-from artbank.catalog.bank_files import HISTORY, file_key
+from artbank.catalog.bank_files import HISTORY, file_key, load_bank
 from artbank.catalog.catalog import Catalog
 from artbank.gallery.album_pictures import AlbumWriter, to_note
 from artbank.gallery.collections import Artwork
@@ -62,3 +63,14 @@ def make_album(mount: AlbumWriter, texts: str, contents: dict[str, str]) -> Albu
 def flat(level: int) -> np.ndarray:
     """Return a picture of one grey."""
     return np.full((24, 32, 3), level, np.uint8)
+
+
+def vectors(store: str, name: str) -> torch.Tensor:
+    """Return the vectors [N, D] of the default bank of a collection."""
+    opened = Store.open(store)
+    return load_bank(opened, Catalog(opened).find(name)).vectors
+
+
+def versions(store: str) -> list[tuple[str, int, int | None]]:
+    """Return collection, version and previous version of each bank."""
+    return [(bank.collection, bank.version, bank.previous_version) for bank in Catalog(Store.open(store)).banks()]

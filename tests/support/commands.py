@@ -12,6 +12,13 @@ from unittest.mock import patch
 
 from artbank_cli.main import main
 
+TINY = [
+    *("--max-steps", "3", "--batch-size", "1", "--num-crops", "1", "--resolution-px", "32"),
+    *("--num-tokens", "2", "--validate-every", "2", "--num-samples", "1", "--num-milestones", "0"),
+]
+"""Options of a training that takes a second."""
+FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
+"""Options of a run that takes some milliseconds a photo."""
 _STAGES = (
     "loading artbank",
     "reading the gallery and the catalog",

@@ -14,6 +14,7 @@ import yaml
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.results import layout, ledger
 from artbank.store.objects import Store
+from tests.support.prefect_database import copy_empty_database
 from tests.support.small_inputs import stylizing
 
 NUM_PHOTOS = 8
@@ -70,6 +71,8 @@ def start_command(
     else:
         asked = ["train", config.gallery_uri]
     command = [sys.executable, "-m", "artbank_cli.main", *asked, "--parameters", str(parameters)]
+    if not server:
+        copy_empty_database(folder / "prefect")
     env = os.environ | ({"PREFECT_API_URL": server} if server else {"PREFECT_HOME": str(folder / "prefect")})
     with (folder / "stderr").open("wb") as stderr:
         return subprocess.Popen(command, env=env, stderr=stderr, preexec_fn=heed_interrupts, start_new_session=True)

@@ -30,7 +30,8 @@ def draw_bank(base: BaseModel, seed: int = 0, rank: int = 4, size: float = 0.5) 
     }
     recipe = RECIPE.model_copy(update={"rank": rank})
     family = base.family.name
-    return LoraBank("0" * 16, "monet", base.id, base.hash, "f" * 64, recipe, "monet", layers, {"steps": 3}, family)
+    facts = ("0" * 16, "monet", base.id, base.hash, "f" * 64, recipe)
+    return LoraBank(*facts, "monet", layers, metrics={"steps": 3}, family=family)
 
 
 def add_peft(base: BaseModel, bank: LoraBank) -> Any:

@@ -14,6 +14,7 @@ from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outc
 from artbank.records import Result
 from artbank.report.summaries import SUMMARY_COLUMNS, results_summary
 from artbank.results import ledger, tables
+from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.store.objects import Store
 from tests.support.rows import START, result
 
@@ -38,7 +39,10 @@ def refresh_page(output: Store, archive: Store, run_id: str = "") -> None:
     """Write the page of all rows, as a run does."""
     keys = ledger.read_ledger(output, ["key"])
     found = tables.update_tables_and_vacuum(output, keys, columns=tuple(dict.fromkeys((*COLUMNS, *SUMMARY_COLUMNS))))
-    styles = [StyleFacts("monet", "monet, version 3", 0.3, 0.8), StyleFacts("hokusai", "hokusai, version 1")]
+    styles = [
+        StyleFacts("monet", "monet, version 3", {"clip_style": ScoreBounds(0.3, Ceiling(0.8))}),
+        StyleFacts("hokusai", "hokusai, version 1"),
+    ]
     run = RunFacts("photos", run_id, [("Strength", "0.5")], styles, 1_000_000, RETRY)
     write_outcome(output, archive, found, results_summary(found, {}), run)
 
@@ -57,6 +61,7 @@ def rows_of(output: Store, archive: Store) -> list[Result]:
             else:
                 facts = {"file_name": name, "clip_style": i / NUM_PHOTOS, "ssim": 1 - i / NUM_PHOTOS, "width_px": 64}
                 facts |= {"height_px": 48, "flags": ["flat"] if i == 5 else [], "caption": CAPTIONS.get(i)}
+                facts["clip_style_recoloured"] = i / NUM_PHOTOS / 2
                 output.write(name, plain(30, 60 + 100 * place, 200))
             created_at = START + timedelta(seconds=10 * i + place)
             rows.append(result(key, style, **{**facts, "created_at": created_at}))

@@ -12,6 +12,8 @@ from artbank.control_specs import ControlSpec, UsedControl, parse_control, read_
     [
         ("canny=models/canny", ControlSpec("canny", "models/canny")),
         ("tile=owner/name@abc:0.8", ControlSpec("tile", "owner/name@abc", 0.8)),
+        (f"tile=owner/name@abc@sha256:{'0' * 64}:0.8", ControlSpec("tile", f"owner/name@abc@sha256:{'0' * 64}", 0.8)),
+        (f"canny=models/canny@sha256:{'0' * 64}", ControlSpec("canny", f"models/canny@sha256:{'0' * 64}")),
         ("gray=s3://museum/gray:1.5:0.2-0.6", ControlSpec("gray", "s3://museum/gray", 1.5, 0.2, 0.6)),
         ("depth=http://host:9000/depth", ControlSpec("depth", "http://host:9000/depth")),
     ],
@@ -30,8 +32,8 @@ def test_source_weight_and_interval_are_read(text: str, expected: ControlSpec) -
         (["canny=a:1:0.5"], "expected an interval FROM-UNTIL such as 0-0.6, of 0 to 1, found 0.5 in"),
         (["canny=a:1:0.6-0.2"], "found 0.6-0.2 in"),
         (["canny=a", "canny=b"], "a kind of control is named twice"),
-        (["canny=a", "tile=a"], "a source of control is named twice"),
         (["canny=a:1:0.5-0.55"], "expected a step in 0.5-0.55 of the 9 executed steps, found none; widen the interval"),
+        (["canny=a@sha256:0"], "expected 64 hex digits after @sha256:, found '0'"),
         (["depth=a"], "control depth needs a model that estimates depth"),
     ],
 )
@@ -48,7 +50,15 @@ def test_their_order_does_not_matter() -> None:
 def test_every_fact_counts_and_the_name_does_not() -> None:
     facts = {"kind": "canny", "name": "a", "sha256": "0" * 64, "weight": 0.8, "start": 0.0, "end": 1.0}
     one = UsedControl(**facts)  # pyright: ignore[reportArgumentType]
-    changed = {"kind": "tile", "sha256": "1" * 64, "weight": 0.7, "start": 0.1, "end": 0.9, "depth_sha256": "2"}
+    changed = {
+        "kind": "tile",
+        "sha256": "1" * 64,
+        "weight": 0.7,
+        "start": 0.1,
+        "end": 0.9,
+        "depth_sha256": "2",
+        "is_joint": True,
+    }
     for name, value in changed.items():
         assert UsedControl(**facts | {name: value}).facts != one.facts, name  # pyright: ignore[reportArgumentType]
     assert UsedControl(**facts | {"name": "b"}).facts == one.facts  # pyright: ignore[reportArgumentType]

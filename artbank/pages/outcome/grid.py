@@ -23,14 +23,21 @@ import pyarrow.compute as pc
 from artbank.report.markdown import shorten
 from artbank.report.summaries import MEASURES, OPTIONAL_MEASURES
 from artbank.results.containers import is_container
+from artbank.scoring.spread import Ceiling, measure_gains
 
+RECOLOURED = "clip_style_recoloured"
+BEYOND_COLOURS = "gain_beyond_colours"
+"""The gain of `clip_style` above that of the recoloured photo; the grid computes it."""
 GRID_COLUMNS = (
     *("key", "style", "status", "failure", "reason", "flags", "file_name", "width_px", "height_px", "created_at"),
     "caption",
     *MEASURES,
     *OPTIONAL_MEASURES,
+    RECOLOURED,
 )
 """Columns of the results that the grid reads."""
+_SOMETIMES = (*OPTIONAL_MEASURES, RECOLOURED, BEYOND_COLOURS)
+"""Scores that not every output has."""
 STATES = ("done", "failed", "flagged", "absent")
 """States of a photo in a style; a flagged photo is also done."""
 
@@ -65,14 +72,21 @@ class Grid:
     """The current rows of an output, by photo and style.
 
     Attributes:
-        rows: With at least `GRID_COLUMNS`, sorted by key and style.
+        rows: With at least `GRID_COLUMNS` and `gain_beyond_colours`, sorted by key and style.
         styles: Style names in the order of the page's columns.
     """
 
-    def __init__(self, rows: pa.Table, styles: tuple[str, ...]):
-        """Wrap rows; `styles` must contain every style of them."""
-        self.rows = rows
+    def __init__(self, rows: pa.Table, styles: tuple[str, ...], ceilings: Mapping[str, Ceiling] | None = None):
+        """Wrap rows.
+
+        Args:
+            rows: With at least `GRID_COLUMNS`, sorted by key and style.
+            styles: Contains every style of them.
+            ceilings: The `clip_style` of held-out artworks by style, as far as it is known.
+        """
         self.styles = styles
+        self.rows = rows
+        self.rows = rows.append_column(BEYOND_COLOURS, pa.array(self._measure_gains(ceilings or {})))
 
     @cached_property
     def photos(self) -> np.ndarray:
@@ -100,13 +114,22 @@ class Grid:
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
-        """The scores that the page shows: `MEASURES`, and those optional ones that any picture has."""
-        found = (measure for measure in OPTIONAL_MEASURES if np.isfinite(self.scores(measure)).any())
+        """The scores that the page shows: `MEASURES`, and those others that any picture has."""
+        found = (measure for measure in _SOMETIMES if np.isfinite(self.scores(measure)).any())
         return (*MEASURES, *found)
 
     def scores(self, measure: str) -> np.ndarray:
         """Return one score of each row; NaN where there is no picture."""
         return np.where(self.is_done, self.rows[measure].to_numpy().astype(np.float64), np.nan)
+
+    def _measure_gains(self, ceilings: Mapping[str, Ceiling]) -> np.ndarray:
+        """Return the gain of each row above its photo in the collection's colours; NaN where there is none."""
+        scores, floors = self.scores("clip_style"), self.scores(RECOLOURED)
+        gains = np.full(len(scores), np.nan)
+        for column, style in enumerate(self.styles):
+            [places] = (self.columns == column).nonzero()
+            gains[places] = measure_gains(scores[places], floors[places], ceilings.get(style))
+        return gains
 
     def rows_of(self, first: int, end: int) -> slice:
         """Return the slice of rows of photos `first` to `end` - 1."""

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -19,17 +19,29 @@ import pyarrow.compute as pc
 
 from artbank import __version__
 from artbank.pages.links import relative_url
-from artbank.pages.outcome.grid import GRID_COLUMNS, STATES, Chunk, Grid, caption_of, describe, script
+from artbank.pages.outcome.grid import (
+    BEYOND_COLOURS,
+    GRID_COLUMNS,
+    RECOLOURED,
+    STATES,
+    Chunk,
+    Grid,
+    caption_of,
+    describe,
+    script,
+)
 from artbank.pages.outcome.score_charts import draw_scores, draw_throughput, measure_throughput
 from artbank.pages.outcome.selection import Selection, select
 from artbank.pages.outcome.thumbnails import draw_photos, draw_pictures, photo_name, picture_name
 from artbank.pages.publishing import INDEX, assets, content_name, publish, stamp
 from artbank.pages.rendering import render
+from artbank.report.summaries import FLOORS, Bounds
 from artbank.results.tables import source_hash
+from artbank.scoring.spread import NO_BOUNDS, Ceiling, ScoreBounds
 from artbank.store.objects import Store
 
 REPORT = "report"
-COLUMNS = (*GRID_COLUMNS, "clip_style_floor", "csd_style_floor")
+COLUMNS = (*GRID_COLUMNS, *FLOORS.values())
 """Columns of the results that the page reads."""
 LABELS = {
     "clip_style": "Likeness to the style",
@@ -39,6 +51,9 @@ LABELS = {
     "ssim": "Structure kept of the photo",
     "dino_structure": "Structure kept, by a DINOv2",
     "csd_style": "Likeness to the style, by a CSD",
+    "clip_texture": "Likeness to the style’s texture, colours apart",
+    RECOLOURED: "Likeness of the photo in the style’s colours",
+    BEYOND_COLOURS: "Style beyond colours",
 }
 """Titles of the scores."""
 _SCRIPTS = (
@@ -67,18 +82,16 @@ class StyleFacts:
     Attributes:
         name: Name of its folder and in its rows.
         banks: Its banks and their versions, as text.
-        floor: Mean `clip_style` of the untouched photos.
-        ceiling: Mean `clip_style` of held-out artworks; None if unknown.
-        csd_floor: Mean `csd_style` of the untouched photos; None if not measured.
-        csd_ceiling: Mean `csd_style` of held-out artworks; None if not measured.
+        bounds: Floor and ceiling by score: the means of untouched photos and of held-out artworks.
     """
 
     name: str
     banks: str
-    floor: float | None = None
-    ceiling: float | None = None
-    csd_floor: float | None = None
-    csd_ceiling: float | None = None
+    bounds: Bounds = field(default_factory=dict)
+
+    def lines(self, score: str) -> tuple[float | None, float | None]:
+        """Return the floor and the mean of the ceiling of a score; None for what is not known."""
+        return self.bounds.get(score, NO_BOUNDS).lines
 
 
 @dataclass(frozen=True)
@@ -129,7 +142,8 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
     ]
     mark = _MARK.format(stamp(made_from))
     if not _is_written(page, mark):
-        draft = _Draft(output, archive, Grid(rows, tuple(style.name for style in styles)), run, page)
+        grid = Grid(rows, tuple(style.name for style in styles), _ceilings(styles))
+        draft = _Draft(output, archive, grid, run, page)
         publish(page, draft.write_files(), lambda: draft.write_html(styles, summary, mark), kept=draft.known)
     return f"{REPORT}/{INDEX}"
 
@@ -186,6 +200,7 @@ class _Draft:
             times=measure_throughput(self.grid),
             throughput=draw_throughput(self.grid),
             scores=draw_scores(self.grid, styles, LABELS),
+            has_recoloured=BEYOND_COLOURS in self.grid.measures,
             photo_url=self.archive_url,
             spread=[self.overview["photos"][place] for place in self.overview["spread"]],
         )
@@ -262,9 +277,14 @@ def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]
     earlier = []
     for name in others:
         own = rows.filter(pc.equal(rows["style"], name))
-        floors = [pc.mean(own[column]).as_py() for column in ("clip_style_floor", "csd_style_floor")]
-        earlier.append(StyleFacts(name, "of an earlier run", floor=floors[0], csd_floor=floors[1]))
+        bounds = {score: ScoreBounds(pc.mean(own[column]).as_py()) for score, column in FLOORS.items()}
+        earlier.append(StyleFacts(name, "of an earlier run", bounds))
     return [*(style for style in asked if style.name in there), *earlier]
+
+
+def _ceilings(styles: Sequence[StyleFacts]) -> dict[str, Ceiling]:
+    found = {style.name: style.bounds.get("clip_style", NO_BOUNDS).ceiling for style in styles}
+    return {name: ceiling for name, ceiling in found.items() if ceiling is not None}
 
 
 def _assets() -> dict[str, bytes]:

@@ -22,18 +22,11 @@ _PICTURES_IN_A_BIN = 10  # on average: pictures finish in batches
 
 
 class Bounded(Protocol):
-    """A style with the floor and the ceiling of its `clip_style` and its `csd_style`."""
+    """A style with the floor and the ceiling of its scores."""
 
     @property
     def name(self) -> str: ...
-    @property
-    def floor(self) -> float | None: ...
-    @property
-    def ceiling(self) -> float | None: ...
-    @property
-    def csd_floor(self) -> float | None: ...
-    @property
-    def csd_ceiling(self) -> float | None: ...
+    def lines(self, score: str) -> tuple[float | None, float | None]: ...
 
 
 @dataclass(frozen=True)
@@ -56,16 +49,18 @@ class Times:
 def draw_scores(grid: Grid, styles: Sequence[Bounded], labels: Mapping[str, str]) -> list[Chart]:
     """Draw one chart per score that any picture has, with one row per style."""
     charts = []
-    bounds = {
-        "clip_style": {style.name: {"floor": style.floor, "ceiling": style.ceiling} for style in styles},
-        "csd_style": {style.name: {"floor": style.csd_floor, "ceiling": style.csd_ceiling} for style in styles},
-    }
     for measure in grid.measures:
         scores = grid.scores(measure)
         series = {name: scores[grid.columns == column] for column, name in enumerate(grid.styles)}
         if np.isfinite(scores).any():
-            charts.append(histogram(series, title=labels[measure], unit=measure, marks=bounds.get(measure)))
+            charts.append(histogram(series, title=labels[measure], unit=measure, marks=_mark_bounds(styles, measure)))
     return charts
+
+
+def _mark_bounds(styles: Sequence[Bounded], measure: str) -> dict[str, dict[str, float | None]]:
+    """Return the floor and the ceiling of a score by style."""
+    found = {style.name: style.lines(measure) for style in styles}
+    return {name: {"floor": floor, "ceiling": ceiling} for name, (floor, ceiling) in found.items()}
 
 
 def measure_throughput(grid: Grid) -> Times:

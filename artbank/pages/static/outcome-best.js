@@ -5,6 +5,7 @@
     const {byId, make, plain, captionOf, score, nameOf, scoreOf, showFirst, limitSize} = artbank;
     const {pictureUrls, photoUrls, photoWords, openViewer} = artbank;
     const MOST = 4;
+    let shown = null;  // which strip is there
     const NONE = "No picture of this style was scored, or there was no room for it in the sample.";
 
     // The first of each style's list, then the second of each, and so on; each time the most extreme first.
@@ -23,13 +24,43 @@
         return all;
     }
 
+    function askedFor() {
+        const [kind, name, style] = ["best-kind", "best-score", "best-style"].map((id) => byId(id).value);
+        const measure = artbank.overview.measures.findIndex(([own]) => own === name);
+        return {measure, all: found(style, measure, kind), key: [kind, name, style].join()};
+    }
+
+    // What the viewer turns over: all of the strip, also those that it has no room for.
+    function deckOf(all) {
+        return {
+            name: "best",
+            total: () => all.length,
+            at: async (place) => all[place] || null,
+            focus: (place) => {
+                const own = byId("best-pairs").querySelectorAll(".pair")[place];
+                if (own) own.focus();
+            },
+        };
+    }
+
+    // Shows the strip that the form asks for, unless it is there.
     function showBest() {
-        const measure = Number(byId("best-score").value);
-        const all = found(byId("best-style").value, measure, byId("best-kind").value);
-        const deck = {total: () => all.length, at: async (place) => all[place] || null};
+        const {measure, all, key} = askedFor();
+        if (key === shown) return;
+        shown = key;
+        const deck = deckOf(all);
         const pairs = all.slice(0, MOST).map((entry, place) => makePair(entry, measure, () => openViewer(deck, place)));
+        const isTall = pairs.length > 1 && shapeOf(all[0].photo) < 1;
+        byId("best-pairs").classList.toggle("beside", isTall);
         byId("best-pairs").replaceChildren(...(pairs.length ? pairs : [make("p", {className: "muted"}, NONE)]));
     }
+
+    function openBestAt(place) {
+        const {all} = askedFor();
+        return all.length ? openViewer(deckOf(all), Math.min(place, all.length - 1), null, {isNew: false}) : null;
+    }
+
+    const shapeOf = (photo) => Math.min(Math.max(photo.shape || 1.333, 0.5), 3);
 
     function makePair({photo, column}, measure, open) {
         const style = artbank.overview.styles[column], cell = photo.cells[column];
@@ -37,7 +68,7 @@
         const picture = image(pictureUrls(photo, cell, style).reverse(), label, "picture not found here");
         const own = image(photoUrls(photo).reverse(), `Photo ${plain(photo.key)}`, photoWords(photo));
         const button = make("button", {type: "button", className: "pair"}, own, picture);
-        button.style.setProperty("--shape", String(Math.min(Math.max(photo.shape || 1.333, 0.5), 3)));
+        button.style.setProperty("--shape", String(shapeOf(photo)));
         button.addEventListener("click", open);
         const told = [
             make("span", {className: "name"}, nameOf(photo.key)),
@@ -60,5 +91,5 @@
         return holder;
     }
 
-    Object.assign(artbank, {showBest});
+    Object.assign(artbank, {showBest, openBestAt});
 })();

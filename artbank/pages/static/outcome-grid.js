@@ -64,7 +64,7 @@
     function deckOf(asked) {
         const source = sourceOf(asked);
         return {
-            isAddressed: true,
+            name: "open",
             total: () => (source.isWhole ? source.total : null),
             at: async (place) => {
                 const [item] = await source.take(place, 1, () => true);

@@ -4,10 +4,13 @@
 (() => {
     const {byId, make, fold} = artbank;
     const FIELDS = {q: "search", style: "style", state: "state", judged: "judged", sort: "sort", layout: "layout", size: "size"};
+    const STRIP = {show: "best-kind", by: "best-score", of: "best-style"};  // the strip of the best pictures
+    const DECKS = ["open", "best"];  // what a picture is opened from: the list, the strip
     const SORTED_CHUNKS = 64;  // a larger output opens by name, since an order by score reads all of it
     const BY_NAME = "name";
 
-    const view = {page: 0, opened: null, shown: null, ranges: new Map(), defaults: {}};
+    // `opened` has the deck and the place, from 1, of the picture that fills the screen.
+    const view = {page: 0, opened: null, shown: null, ranges: new Map(), defaults: {}, strip: {}};
 
     const measureOf = (name) => artbank.overview.measures.findIndex(([measure]) => measure === name);
 
@@ -16,6 +19,7 @@
         const isRanked = lists.length && chunks.length <= SORTED_CHUNKS;
         const sort = isRanked ? `${measures[0][0]}.down` : BY_NAME;
         view.defaults = {q: "", style: "", state: "done", judged: "", sort, layout: "pictures", size: "48"};
+        view.strip = {show: "best", by: measures[0][0], of: ""};
         for (const [name, value] of Object.entries(view.defaults)) byId(FIELDS[name]).value = value;
     }
 
@@ -43,8 +47,17 @@
         else view.ranges.set(name, [low, high]);
     }
 
+    // The fields that the address tells, each with its element and what it is without an address.
+    function addressed() {
+        const told = (fields, defaults) => Object.entries(defaults).map(([name, value]) => [name, byId(fields[name]), value]);
+        return [...told(FIELDS, view.defaults), ...told(STRIP, view.strip)];
+    }
+
     function setField(name, value) {
-        const element = byId(FIELDS[name]);
+        setValue(byId(FIELDS[name]), value);
+    }
+
+    function setValue(element, value) {
         const isThere = element.tagName !== "SELECT" || [...element.options].some((option) => option.value === value);
         if (isThere) element.value = value;
     }
@@ -55,24 +68,25 @@
 
     function readAddress() {
         const told = new URLSearchParams(location.hash.slice(1));
-        for (const [name, value] of Object.entries(view.defaults)) setField(name, told.get(name) ?? value);
+        for (const [name, element, value] of addressed()) setValue(element, told.get(name) ?? value);
         view.ranges.clear();
         for (const [name] of artbank.overview.measures) {
             const [low, high] = (told.get(name) || ":").split(":");
             setRange(name, toNumber(low ?? ""), toNumber(high ?? ""));
         }
         view.page = Math.max(Math.floor(Number(told.get("page")) || 1), 1) - 1;
-        view.opened = toNumber(told.get("open") ?? "");
+        const opened = DECKS.map((deck) => ({deck, place: toNumber(told.get(deck) ?? "")}));
+        view.opened = opened.find(({place}) => place !== null) || null;
     }
 
     function addressOf() {
         const told = new URLSearchParams();
-        for (const [name, value] of Object.entries(view.defaults)) {
-            if (byId(FIELDS[name]).value !== value) told.set(name, byId(FIELDS[name]).value);
+        for (const [name, element, value] of addressed()) {
+            if (element.value !== value) told.set(name, element.value);
         }
         for (const [name, [low, high]] of view.ranges) told.set(name, `${low ?? ""}:${high ?? ""}`);
         if (view.page) told.set("page", view.page + 1);
-        if (view.opened !== null) told.set("open", view.opened);
+        if (view.opened) told.set(view.opened.deck, view.opened.place);
         const text = told.toString();
         return text ? `#${text}` : location.pathname + location.search;
     }

@@ -5,7 +5,7 @@
     const {byId, make, plain, captionText, numeral, score, nameOf, stage, MOST_ENLARGED} = artbank;
     const {markOf, decide, rate, markByKey, onMarks, pictureUrl, pictureUrls, photoUrl, view, writeAddress} = artbank;
 
-    // `deck` has total(), at(place) and, of the list that the page's address tells, isAddressed.
+    // `deck` has a name, by which the page's address tells it, total() and at(place).
     const looked = {deck: null, place: 0, photo: null, column: 0, turn: 0};
 
     async function openViewer(deck, place, column = null, {isNew = true} = {}) {
@@ -24,7 +24,7 @@
         const found = await deck.at(place);
         if (turn !== looked.turn || !found) return;
         Object.assign(looked, {place, photo: found.photo, column: column ?? found.column});
-        view.opened = deck.isAddressed ? place + 1 : null;
+        view.opened = {deck: deck.name, place: place + 1};
         showPicture();
         preload(place + 1);
     }

@@ -2,8 +2,8 @@
 "use strict";
 
 (() => {
-    const {byId, make, plain, numeral, view, showBest, showPhotos, turnTo, openAt, forgetSource, setUpGrid} = artbank;
-    const {viewKey, setDefaults, setRange, setField, toNumber, isView, readAddress, showFilters} = artbank;
+    const {byId, make, plain, numeral, view, showBest, openBestAt, showPhotos, turnTo, openAt, forgetSource, setUpGrid} = artbank;
+    const {viewKey, setDefaults, setRange, setField, toNumber, isView, readAddress, writeAddress, showFilters} = artbank;
     const {setUpViewer, setUpBars, showChosen, countMarks, onMarks, clearMarks, downloadList, downloadTable} = artbank;
     const TYPED_MS = 150;  // a search begins when nothing was typed for so long
 
@@ -14,7 +14,7 @@
     function fillForms({styles, measures, lists, failures}) {
         const names = styles.map((name) => [name, name]);
         fill(byId("best-style"), [["", "all"], ...names]);
-        fill(byId("best-score"), measures.map(([, words], place) => [String(place), words]));
+        fill(byId("best-score"), measures);
         fill(byId("style"), [["", "all"], ...names]);
         fill(byId("state"), failures.map((kind) => [`failed:${kind}`, `failed: ${kind.replace(/_/g, " ")}`]));
         for (const [name, words] of measures) {
@@ -51,7 +51,10 @@
         for (const form of [byId("best-form"), byId("search-form")]) {
             form.addEventListener("submit", (event) => event.preventDefault());
         }
-        byId("best-form").addEventListener("change", showBest);
+        byId("best-form").addEventListener("change", () => {
+            showBest();
+            writeAddress();
+        });
         let timer = 0;
         byId("search-form").addEventListener("change", (event) => {
             const {target} = event;
@@ -124,9 +127,10 @@
         if (!isView()) return;
         readAddress();
         const {opened} = view, dialog = byId("viewer");
-        if (dialog.open && opened === null) dialog.close();
+        if (dialog.open && !opened) dialog.close();
+        showBest();
         if (viewKey() !== view.shown) await show(view.page, {isAddressed: true});
-        if (opened !== null && !dialog.open) await openAt(opened - 1);
+        if (opened && !dialog.open) await (opened.deck === "best" ? openBestAt : openAt)(opened.place - 1);
     }
 
     function filterByBar(measure, style, low, high) {

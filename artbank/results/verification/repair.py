@@ -41,6 +41,7 @@ _CLEARED = dict.fromkeys(
     (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
      *("clip_style", "clip_style_floor", "clip_style_recoloured", "clip_text", "clip_content", "clip_direction"),
      *("dino_structure", "structure_model", "csd_style", "csd_style_floor", "style_model"),
+     *("clip_texture", "clip_texture_floor"),
      *("structure", "lightness", "strength", "gain", "candidates"),
      *("kept_metadata", "photo_marks", "prompt"))
 )  # fmt: skip

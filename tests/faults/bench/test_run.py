@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 
 OPTIONS = ["--model", "tiny", "--budget", "30", "--rounds", "1", "--photo-px", "64", "--num-photos", "2"]
@@ -24,6 +26,8 @@ assert sys.modules["artbank"].__version__ == "0+checkout"
 """
 
 
+# Every contender, count and table of it is tested by itself in this folder.
+@pytest.mark.slow
 def test_it_runs_where_there_is_neither_prefect_nor_an_installed_artbank(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     command = [sys.executable, "-c", BARE, *OPTIONS, "--out", str(page)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,54 @@ def test_the_address_holds_the_view_and_back_leaves_the_viewer(made: Path, open_
     page.go_back()
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("#found")).to_have_text("Pictures 13 to 24 of 76.")
+
+
+def test_the_address_holds_a_picture_of_the_strip_and_which_strip_it_is(made: Path, open_page: OpenPage) -> None:
+    page, watch = open_page(of_disk(made))
+    page.locator("#best-kind").select_option("worst")
+    page.locator("#best-score").select_option("ssim")
+    page.locator("#best .pair").nth(1).click()
+    expect(page.locator("#viewer-place")).to_contain_text("2 of ")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#viewer-place")).to_contain_text("3 of ")
+    title, strip = page.locator("#viewer-title").inner_text(), page.locator("#best-pairs").inner_text()
+    other, _ = open_page(page.url)
+    for shown in (other, page):
+        shown.reload()
+        expect(shown.locator("#viewer-title")).to_have_text(title)
+        assert shown.locator("#best-pairs").inner_text() == strip
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page).not_to_have_url(re.compile("best=3"))  # the browser goes back a moment later
+    assert "by=ssim" in page.url and watch.said == []
+
+
+def test_what_a_style_gives_beyond_colours_is_sorted_and_filtered_by(made: Path, open_page: OpenPage) -> None:
+    page, _ = open_page(of_disk(made, "#sort=gain_beyond_colours.down"))
+    cells = page.locator("#cards .cell")
+    expect(cells.first.locator(".score")).to_have_text("1.560")  # (0.975 - 0.4875) / (0.8 - 0.4875)
+    told = cells.locator(".score").all_inner_texts()
+    assert [float(text) for text in told[:40]] == sorted(map(float, told[:40]), reverse=True)
+    assert told[40:] == 8 * ["–"]  # no artworks of hokusai were held out
+    page.locator("#search-form summary").click()
+    page.locator("#from-gain_beyond_colours").fill("1")
+    page.locator("#from-gain_beyond_colours").press("Enter")
+    expect(page.locator("#found")).to_have_text("Pictures 1 to 8 of 8.")  # photos 32 to 39: 0.8 is the first
+    page.locator("#chips button").click()
+    page.get_by_label("Sort by", exact=True).select_option("clip_style_recoloured.down")
+    expect(cells.first.locator(".score")).to_have_text("0.487")
+
+
+@pytest.mark.parametrize(("width", "least_px"), [(1280, 500), (390, 150)])
+def test_the_best_picture_is_large_and_the_others_follow_without_a_gap(
+    made: Path, open_page: OpenPage, width: int, least_px: int
+) -> None:
+    page, _ = open_page(of_disk(made), width)
+    expect(page.locator("#best .pair img").first).to_be_visible()
+    first, second = (page.locator("#best figure.best").nth(place).bounding_box() for place in (0, 1))
+    half = page.locator("#best .half").first.bounding_box()
+    assert first and second and half and half["width"] >= least_px
+    assert 0 < second["y"] - (first["y"] + first["height"]) <= 32
 
 
 def test_the_viewer_turns_compares_zooms_and_enlarges_little(made: Path, open_page: OpenPage) -> None:

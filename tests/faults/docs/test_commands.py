@@ -34,6 +34,7 @@ def test_every_block_of_commands_is_run_or_says_why_not() -> None:
     assert len(blocks) > 20 and silent == []
 
 
+@pytest.mark.usefixtures("full_samples")
 @pytest.mark.parametrize(("document", "scenario"), to_run())
 def test_the_commands_of_a_document_do_what_it_says(
     document: str, scenario: str, scenarios: Callable[[str], tuple[Path, dict[str, str]]]

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.document_blocks import ROOT, check_said
 from tests.support.notebooks import read_code, run_cells, text_of
 
@@ -17,6 +19,7 @@ def kinds(outputs: list[dict[str, Any]]) -> list[list[str]]:
     return [sorted(one.get("data", [])) for one in outputs]
 
 
+@pytest.mark.usefixtures("full_samples")
 def test_every_cell_runs_and_shows_what_is_stored(tmp_path: Path) -> None:
     cells = read_code(NOTEBOOK)
     assert len(cells) > 8

@@ -146,7 +146,7 @@ def test_a_run_that_waits_takes_over_and_resumes_when_the_other_is_killed(
     assert state.result().trained == {"ferrante": 1, "novak": 1}
     assert len(resumed) == 1 and resumed[0] >= 1
     assert sorted(steps.values()) == sorted([3, 3 - resumed[0]])
-    names = [one.name for one in task_runs(id_of(state), at_least=4)]
+    names = [one.name for one in task_runs(id_of(state), at_least=5)]
     assert [name for name in names if "await" in name] == ["await-novak"]
     log_of(id_of(state), "another run is training novak: waiting for it")
     assert versions(str(tmp_path)) == [("ferrante", 1), ("novak", 1)]
@@ -168,6 +168,8 @@ def test_a_process_that_stood_still_for_too_long_is_superseded_and_gives_up(
     assert not any(tmp_path.glob("checkpoints/*/*"))
 
 
+# One instant of a registration; `tests/unit/gallery/test_registering.py` has what a process finds that comes late.
+@pytest.mark.slow
 def test_a_process_that_stood_still_before_it_registered_changes_nothing_that_another_registered(
     trained: Any, tmp_path: Path
 ) -> None:

@@ -160,7 +160,8 @@ def test_a_training_that_is_asked_to_end_does_so_at_its_next_step_and_keeps_its_
     ("runner", "sent"),
     [
         ("threads", signal.SIGTERM),
-        ("dask", signal.SIGINT),
+        # `test_stops.py` ends a run on Dask by SIGTERM, and a training by Ctrl-C.
+        pytest.param("dask", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("threads", signal.SIGHUP, marks=pytest.mark.slow),
         pytest.param("dask", signal.SIGTERM, marks=pytest.mark.slow),
     ],

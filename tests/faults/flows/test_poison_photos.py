@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from artbank.store.objects import Store
 from artbank_prefect.flows.stylize_archive import stylize_archive
 from artbank_prefect.tasks.runners import _DASK, _start
 from tests.support.flow_runs import run
-from tests.support.interrupted_runs import check_whole, pictures
+from tests.support.interrupted_runs import check_whole
 from tests.support.small_inputs import draw_photo, stylizing
 
 _POISON = """
@@ -33,23 +34,23 @@ Stylizer._stylize_batch = die_of_poison
 """
 
 
-def test_a_photo_that_kills_every_worker_is_a_failed_row_and_the_run_ends(trained: Any, tmp_path: Path) -> None:
-    photos = Store.open(str(tmp_path / "photos"))
-    photos.write_many({f"{i}.jpg": draw_photo(i) for i in range(8)} | {"poison.jpg": draw_photo(9)})
-    asked = {"shard_size": 3, "batch_size": 3}
-    undisturbed = stylizing(photos.uri, str(tmp_path / "undisturbed"), trained.store, "novak", **asked)
-    assert run(stylize_archive, undisturbed).is_completed()
+def test_a_photo_that_kills_every_worker_is_a_failed_row_and_the_run_ends(
+    trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    archive = Store.open(str(shutil.copytree(photos, tmp_path / "photos")))
+    archive.write("poison.jpg", draw_photo(9))
     preload = tmp_path / "poison.py"
     preload.write_text(_POISON)
     with (
         dask.config.set({**_DASK, "distributed.worker.preload": [str(preload)]}),
-        _start(RunConfig(num_workers=2))() as cluster,
+        _start(RunConfig(num_workers=1))() as cluster,
     ):
         address = cluster.scheduler_address
-        config = stylizing(photos.uri, str(tmp_path / "output"), trained.store, "novak", runner=address, **asked)
+        sizes = {"shard_size": 3, "batch_size": 3}
+        config = stylizing(archive.uri, str(tmp_path / "output"), trained.store, "novak", runner=address, **sizes)
         state = run(stylize_archive, config)
         assert state.is_completed(), state
     assert (state.result().num_done, state.result().num_failed) == (8, 1)
-    check_whole(config.output_uri, pictures(undisturbed.output_uri), lost="poison.jpg")
+    check_whole(config.output_uri, undisturbed | {"novak/poison.jpg": b""}, lost="poison.jpg")
     [row] = [r for r in ledger.read_ledger(Store.open(config.output_uri)).to_pylist() if r["status"] == "failed"]
     assert (row["failure"], "4 times" in row["reason"]) == ("crashed", True)

@@ -36,6 +36,8 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.splitlines()[-1]
 
 
+# `tests/cli/test_errors.py` tests each of these conditions by itself.
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_and_dead_proxies_do_no_harm(start: Start) -> None:
     done = start(HOME="/proc/nohome", **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"))
     assert done.returncode == 1 and "1 of 1 collections failed" in last_line(done)  # the flow itself has run

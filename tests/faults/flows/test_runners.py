@@ -82,30 +82,32 @@ def test_workers_that_are_killed_in_the_middle_of_a_shard_lose_nothing(
     assert not [name for name in listing(tmp_path) if "_begun" in name]
 
 
-def test_a_worker_is_given_a_shard_when_it_is_free_and_not_before(trained: Any, photos: str, tmp_path: Path) -> None:
-    import dask
+def test_a_worker_is_given_a_shard_when_it_is_free_and_not_before(
+    trained: Any, photos: str, cluster: Any, tmp_path: Path
+) -> None:
     from distributed import Client
 
     held: list[int] = []
 
     def look() -> None:
-        with Client(address) as client:
+        with Client(cluster.scheduler_address) as client:
             while looking:
                 held.extend(len(tasks) for tasks in client.processing().values())
                 time.sleep(0.02)
 
-    with dask.config.set(_DASK), _start(RunConfig(num_workers=1))() as cluster:
-        address, looking = cluster.scheduler_address, [True]
-        looker = threading.Thread(target=look, daemon=True)
-        looker.start()
-        config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=1, runner=address)
-        state = run(stylize_archive, config)
-        looking.clear()
-        looker.join(60)
+    looking = [True]
+    looker = threading.Thread(target=look, daemon=True)
+    looker.start()
+    config = stylizing(photos, str(tmp_path), trained.store, "novak", shard_size=1, runner=cluster.scheduler_address)
+    state = run(stylize_archive, config)
+    looking.clear()
+    looker.join(60)
     assert state.is_completed(), state
     assert 1 <= max(held) <= 2  # Dask sends two of a kind before it sees that there are many
 
 
+# The harder case is above, a worker that is killed; `tests/unit/archive/test_shard.py` gives a shard back.
+@pytest.mark.slow
 def test_a_worker_that_is_closed_gives_its_shard_back_to_another(
     trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:

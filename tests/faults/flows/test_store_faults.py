@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,15 +24,23 @@ from tests.support.interrupted_runs import NUM_PHOTOS, asked, check_whole, copy_
 from tests.support.waiting import wait_for
 
 
-def test_a_run_whose_process_is_killed_is_completed_by_the_next(
-    trained: Any, photos: str, undisturbed: dict[str, bytes], prefect_server: str, tmp_path: Path
+def private_servers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return the private Prefect servers of a command."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [one for one in found if any(word.endswith("server_process.py") for word in one.cmdline())]
+
+
+def test_a_run_whose_process_is_killed_is_completed_by_the_next_and_its_private_server_ends(
+    trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     output = tmp_path / "output"
     config = asked(photos, str(output), trained.store)
-    process = start_command(config, tmp_path, prefect_server)
+    process = start_command(config, tmp_path)
     wait_for(lambda: ledger.part_names(Store.open(str(output))) or process.poll() is not None, 300, pause_seconds=0.01)
+    [server] = private_servers(process)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    assert psutil.wait_procs([server], timeout=60)[1] == []
     assert len(ledger.part_names(Store.open(str(output)))) < NUM_PHOTOS / 2
     assert run(stylize_archive, config).is_completed()
     check_whole(str(output), undisturbed)

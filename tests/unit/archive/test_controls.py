@@ -5,16 +5,21 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import artbank
+from artbank.archive import run_resources
 from artbank.archive.plan import load_range, plan_archive
 from artbank.archive.run_resources import RunResources
+from artbank.archive.styles import load_style
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BaseModelError, ConfigError
 from artbank.images.codec import decode
+from artbank.records import Result
+from artbank.scoring.spread import Ceiling
 from artbank.store.objects import Store
 from tests.support.controlnets import save_control, save_depth_model
 from tests.support.shards import asked, pictures, rows, work
@@ -77,3 +82,30 @@ def test_a_worker_with_other_weights_draws_nothing(photo: Store, shelf: str, bas
         BaseModelError, match=r"expected the ControlNets that this run was planned with, tile=tile@0000"
     ):
         RunResources(config, other)
+
+
+def test_candidates_and_further_drawings_are_controlled_as_a_single_drawing(
+    photo: Store, shelf: str, base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture that is kept is that of a run without the goal, with the seed or the settings that were found."""
+
+    def load_with_ceiling(*args: Any) -> Any:
+        style, reference = load_style(*args)
+        return style, replace(reference, ceiling=Ceiling(1.0))
+
+    monkeypatch.setattr(run_resources, "load_style", load_with_ceiling)
+    edges = save_control(tmp_path / "edges", base)
+    recipe = STYLIZE.model_copy(update={"structure": 0.5, "colour": "free"})
+
+    def draw(output: str, **settings: float) -> tuple[Result, bytes]:
+        options = {"output": str(tmp_path / output), "recipe": recipe.model_copy(update=settings)}
+        config = asked(photo, shelf, controls=(f"canny={edges}:1.5",), **options)
+        return work(config)["0.png"], pictures(config)["0.png"]
+
+    best, data = draw("candidates", candidates=2)
+    assert best.candidates is not None and len(best.candidates) == 2
+    assert draw("seed", seed=best.candidates.index(max(best.candidates)))[1] == data
+    further, data = draw("reach", reach_style=0.99)
+    assert further.flags == ["faint"] and further.structure is not None and further.strength is not None
+    assert draw("settings", structure=further.structure, strength=further.strength)[1] == data
+    assert len({draw("settings", structure=s, strength=n)[1] for s, n in ((0.5, 0.5), (0.35, 1.0), (0.0, 1.0))}) == 3

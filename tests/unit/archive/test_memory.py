@@ -44,12 +44,15 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    "num_photos", [pytest.param(3200, marks=pytest.mark.faults), pytest.param(10_000, marks=pytest.mark.slow)]
+    ("num_photos", "most"),
+    [pytest.param(800, 1.01, marks=pytest.mark.faults), pytest.param(10_000, 1.05, marks=pytest.mark.slow)],
 )
-def test_a_long_archive_takes_no_more_memory_than_its_first_eighth(tmp_path: Path, num_photos: int) -> None:
+def test_a_long_archive_takes_no_more_memory_than_its_first_eighth(
+    tmp_path: Path, num_photos: int, most: float
+) -> None:
     used = measure(tmp_path, num_photos, num_photos // 8)
     assert len(used) == 8
-    assert max(used[1:]) < 1.05 * used[0], [f"{size >> 20} MB" for size in used]
+    assert max(used[1:]) < most * used[0], [f"{size >> 20} MB" for size in used]
 
 
 def measure(folder: Path, num_photos: int, shard_size: int) -> list[int]:

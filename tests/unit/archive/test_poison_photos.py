@@ -75,17 +75,16 @@ def test_a_file_above_the_limit_of_bytes_is_not_even_read(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("width_px", "failure"), [(97, "crashed"), (98, "timed_out")])
-def test_a_photo_that_its_decoder_dies_of_or_never_ends_with_is_a_row(
-    photos: Store, shelf: str, tmp_path: Path, width_px: int, failure: str
+def test_photos_that_their_decoder_dies_of_or_never_ends_with_are_rows(
+    photos: Store, shelf: str, tmp_path: Path
 ) -> None:
     undisturbed = asked(photos, shelf, output=str(tmp_path / "undisturbed"))
     work(undisturbed)
-    photos.write("bad.jpg", draw_plain(width_px))
-    config = asked(photos, shelf, decode_seconds=60.0 if failure == "crashed" else 10.0)
+    photos.write_many({"deadly.jpg": draw_plain(97), "endless.jpg": draw_plain(98)})
+    config = asked(photos, shelf, decode_seconds=10.0)
     work_with_crashes(config, tmp_path)
     found = rows(config)
-    assert found["bad.jpg"].failure == failure and len(found) == 7
+    assert (found["deadly.jpg"].failure, found["endless.jpg"].failure, len(found)) == ("crashed", "timed_out", 8)
     assert pictures(config) == pictures(undisturbed)
 
 

@@ -99,7 +99,7 @@ def test_a_row_has_the_scores_that_its_picture_has_by_itself(shelf: str, tmp_pat
             assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-5), name
 
 
-def test_the_scorer_looks_at_a_photo_once_whatever_the_styles(
+def test_the_scorer_looks_at_a_photo_once_and_at_the_pictures_of_all_styles_together(
     photos: Store, shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look, seen = Scorer.embed_tensors, []
@@ -112,7 +112,7 @@ def test_the_scorer_looks_at_a_photo_once_whatever_the_styles(
     plan, [shard], _ = plan_archive(config)
     monkeypatch.setattr(Scorer, "embed_tensors", watch)
     assert stylize_shard(config, plan, shard) == 12
-    assert seen == [6, *(6, 6), *(6, 6)], "the photos once; for each style its pictures and the photos in its colours"
+    assert seen == [6, 12, 12], "the photos once, the pictures of both styles, and the photos in the colours of both"
 
 
 def test_pictures_at_the_photos_own_size_say_so(photos: Store, shelf: str) -> None:

@@ -24,7 +24,7 @@ from artbank.store.objects import Store
 from tests.support.rows import bank_record
 
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
-BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, {}, {"steps": 3})
+BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, metrics={"steps": 3})
 DATA = BANK.to_bytes()
 
 

@@ -1,7 +1,8 @@
-"""A training fits the memory of its device: calls of the UNet are halved until they do, and the bank is the same."""
+"""A training fits the memory of its device: calls of the UNet are as small as that takes, and the bank is the same."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from artbank.bank import call_size
+from artbank.bank.call_bytes import count_call_bytes
 from artbank.bank.checkpoint import TrainResult
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.train_state import TrainState
+from artbank.bank.trainable_lora import TrainableLora
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
@@ -31,8 +34,11 @@ def views(base: BaseModel) -> tuple[LatentDataset, LatentDataset]:
 
 
 @pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+def _forget(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(call_size, "_found", WeakKeyDictionary())
+    monkeypatch.setattr(call_size, "_planned", WeakKeyDictionary())
+    yield
+    base.unet.disable_gradient_checkpointing()
 
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int, place: Place | None = None) -> list[int]:
@@ -134,10 +140,62 @@ def test_where_not_one_example_fits_the_training_ends_with_advice(
 ) -> None:
     sizes = limit_memory(monkeypatch, 0)
     ends = train([TrainState(base, *views, RECIPE, f"bank {number}") for number in range(2)])
-    assert sizes == [8, 4, 2, 1]
+    assert sizes == [8, 4, 2, 1, 1], "the last time with gradient checkpointing"
+    assert base.unet.is_gradient_checkpointing
     for end in ends:
         assert isinstance(end, TrainingError)
         assert str(end) == (
             "not even one example fits in the memory of the device (CUDA out of memory. Tried to allocate 2.00 GiB.); "
             "train with a smaller --resolution-px, or on another device"
         )
+
+
+def test_where_one_example_does_not_fit_gradient_checkpointing_gives_the_same_bank(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = train_one(TrainState(base, *views, RECIPE, "bank"))
+    predict = BaseModel.predict
+
+    def run_out(self: BaseModel, *given: Any, **named: Any) -> Tensor:
+        if torch.is_grad_enabled() and not self.unet.is_gradient_checkpointing:
+            raise torch.OutOfMemoryError
+        return predict(self, *given, **named)
+
+    monkeypatch.setattr(BaseModel, "predict", run_out)
+    assert_same(train_one(TrainState(base, *views, RECIPE, "bank")), expected)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "lora"])
+@pytest.mark.parametrize(("num_free", "is_checkpointing"), [(100, False), (3.5, False), (0.7, True)])
+def test_the_first_call_has_as_many_examples_as_fit_in_the_free_memory(
+    base: BaseModel,
+    views: tuple[LatentDataset, LatentDataset],
+    kind: str,
+    num_free: float,
+    is_checkpointing: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = TrainState(base, *views, RECIPE.model_copy(update={"kind": kind, "rank": 4}), "bank")
+    unet = state.bank.model.unet if isinstance(state.bank, TrainableLora) else base.unet
+    free = round(num_free * count(unet, views)) + call_size.MIN_RESERVE_BYTES
+    monkeypatch.setattr(call_size, "measure_free", lambda _: free)
+    monkeypatch.setattr(call_size, "RESERVED_SHARE", 0.0)
+    sizes = limit_memory(monkeypatch, 100)
+    train_one(state)
+    assert unet.is_gradient_checkpointing is is_checkpointing
+    fitting = int((free - call_size.MIN_RESERVE_BYTES) / count(unet, views))  # with gradient checkpointing, if it is on
+    assert fitting >= 1 and max(sizes) <= min(fitting, 8)
+    if not is_checkpointing:
+        assert max(sizes) == min(fitting, 8)
+
+
+def count(unet: Any, views: tuple[LatentDataset, LatentDataset]) -> int:
+    channels, height, width = views[0].mean.shape[1:]
+    return count_call_bytes(unet, (channels, height, width))
+
+
+def test_a_reserve_stays_free() -> None:
+    gib = 2**30
+    assert call_size.count_fitting(10 * gib, gib) == 9, "a tenth"
+    assert call_size.count_fitting(3 * gib, gib) == 2, "half a GiB at least"
+    assert call_size.count_fitting(gib, gib) == call_size.count_fitting(gib // 4, gib) == 0

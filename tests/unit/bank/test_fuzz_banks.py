@@ -42,7 +42,8 @@ from tests.support.small_inputs import TRAIN
 
 VECTORS = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
 STATE = {"train.vectors": VECTORS.clone(), "train.attention.gate": torch.ones(3)}
-BANK = Bank("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), VECTORS, STATE, {"steps": 3})
+FACTS = ("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2))
+BANK = Bank(*FACTS, VECTORS, STATE, metrics={"steps": 3})
 OF_TWO_ENCODERS = dataclasses.replace(BANK, family="sdxl", encoders={"clip_l": 6, "clip_g": 10})
 REFERENCE_OF = StyleReference(
     "monet", "clip", VECTORS[0], VECTORS[1], Ceiling(0.9), Palette((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))

@@ -38,7 +38,7 @@ def model(request: pytest.FixtureRequest, tiny: Path, tiny_sdxl: Path) -> BaseMo
 def test_token_banks_and_their_recipes_are_the_bytes_that_they_were() -> None:
     vectors = torch.arange(32, dtype=torch.float32).reshape(2, 16)
     facts = ("0" * 16, "monet", "mini", "b" * 64, "f" * 64, BankRecipe(num_tokens=2), vectors)
-    bank = Bank(*facts, {"train.vectors": vectors.clone()}, {"steps": 3}, (1.5,))
+    bank = Bank(*facts, {"train.vectors": vectors.clone()}, metrics={"steps": 3}, units=(1.5,))
     widths: dict[str, Any] = {"family": "sdxl", "encoders": {"clip_l": 6, "clip_g": 10}, "units": (1.5, 0.25)}
     for one, digest in ((bank, TOKEN_BANK), (dataclasses.replace(bank, **widths), SDXL_TOKEN_BANK)):
         assert hashlib.sha256(one.to_bytes()).hexdigest() == digest

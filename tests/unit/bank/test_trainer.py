@@ -1,172 +1,30 @@
-"""Banks that are trained in the same batches come to what each comes to alone, and fail each for itself.
-
-Tolerances are for float32: sums of other sizes round otherwise, and AdamW passes that on to what has tiny gradients.
-"""
+"""A trainer's checkpoints, stops, errors and progress: each bank fails for itself, and nothing broken is kept."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from functools import cache
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from artbank.bank import trainer
-from artbank.bank.call_size import MICRO_BATCH_SIZES
-from artbank.bank.checkpoint import TrainResult
-from artbank.bank.dataset import LatentDataset, encode_dataset
-from artbank.bank.loss import backward_losses, diffusion_loss
+from artbank.bank.dataset import LatentDataset
 from artbank.bank.train_state import TrainState
-from artbank.bank.trainable_bank import forward_banks
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import StopRequested, TrainingError
-from artbank.mini.drawing.scenes import draw_scene
-from artbank.recipes import BankRecipe
 from artbank.runtime.stages import take_stops
 from tests.support.bank_training import train_one
-from tests.support.memory_checkpoint import Killed, Memory
-
-RECIPE = BankRecipe(num_tokens=2, max_steps=6, batch_size=3, num_crops=1, resolution_px=32, validate_every=2)
-CAPTIONS = (
-    ("a house", "a long caption of a lake, with trees, two boats and a tower behind it", None),
-    (None, None, None),
-    ("a cat", "a dog", "a horse in a field"),
+from tests.support.joint_training import (
+    RECIPE,
+    TrainAlone,
+    assert_same,
+    open_all,
+    succeed,
+    vary,
 )
-TrainAlone = Callable[..., list[TrainResult]]
-OF_LOSSES, OF_VECTORS = 1e-5, 1e-3  # of a loss itself; of the spread of a bank's vectors
-
-
-@pytest.fixture(scope="module")
-def views(base: BaseModel) -> list[tuple[LatentDataset, LatentDataset]]:
-    """Learned and held-out views of three collections."""
-    return [show(base, 80_000_000 + 10 * number, said) for number, said in enumerate(CAPTIONS)]
-
-
-@pytest.fixture(scope="module")
-def train_alone(base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]) -> TrainAlone:
-    """Trains one bank a collection, each alone; by the recipes in turn."""
-
-    @cache
-    def train(number: int, recipe: BankRecipe) -> TrainResult:
-        return train_one(TrainState(base, *views[number], recipe, "alone"))
-
-    return lambda *recipes: [train(i, recipes[i % len(recipes)]) for i in range(len(views))]
-
-
-def show(base: BaseModel, seed: int, captions: Sequence[str | None]) -> tuple[LatentDataset, LatentDataset]:
-    pictures = [draw_scene(seed + i, width_px=48, height_px=40).image for i in range(4)]
-    return encode_dataset(base, pictures[:3], captions, RECIPE), encode_dataset(
-        base, pictures[3:], captions[:1], RECIPE
-    )
-
-
-def open_all(
-    base: BaseModel, views: Sequence[tuple[LatentDataset, LatentDataset]], *recipes: BankRecipe
-) -> list[TrainState]:
-    """Open one training a collection, by the recipes in turn."""
-    return [TrainState(base, *own, recipes[i % len(recipes)], f"bank {i}") for i, own in enumerate(views)]
-
-
-def vary(**values: Any) -> BankRecipe:
-    return RECIPE.model_copy(update=values)
-
-
-def succeed(ends: Sequence[TrainResult | TrainingError]) -> list[TrainResult]:
-    assert all(isinstance(end, TrainResult) for end in ends), ends
-    return [end for end in ends if isinstance(end, TrainResult)]
-
-
-def assert_same(found: TrainResult, alone: TrainResult) -> None:
-    assert len(found.history.train) == len(alone.history.train)
-    assert found.history.train == pytest.approx(alone.history.train, rel=OF_LOSSES)
-    assert [step for step, _ in found.history.validation] == [step for step, _ in alone.history.validation]
-    losses = [loss for _, loss in alone.history.validation]
-    assert [loss for _, loss in found.history.validation] == pytest.approx(losses, rel=OF_LOSSES)
-    assert found.history.best[0] == alone.history.best[0]
-    assert spread(found.vectors - alone.vectors) < OF_VECTORS * spread(alone.vectors)
-
-
-def spread(values: Tensor) -> float:
-    return float(values.square().mean().sqrt())
-
-
-@pytest.mark.parametrize("attention", ["ssam", "none", "self", "released"])
-def test_banks_trained_together_equal_those_trained_alone(
-    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, attention: str
-) -> None:
-    recipe = vary(attention=attention)
-    alone = train_alone(recipe)
-    together = succeed(train(open_all(base, views, recipe)))
-    assert max(one.history.best[0] for one in alone) > 0
-    for found, expected in zip(together, alone, strict=True):
-        assert_same(found, expected)
-
-
-@pytest.mark.parametrize("attention", ["ssam", "none"])
-def test_a_bank_that_ends_early_leaves_the_others_as_they_are_alone(
-    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, attention: str
-) -> None:
-    hasty = vary(attention=attention, patience=1, validate_every=1, learning_rate=0.5)
-    recipes = (vary(attention=attention), hasty, vary(attention=attention, max_steps=3))
-    alone = train_alone(*recipes)
-    together = succeed(train(open_all(base, views, *recipes)))
-    assert len(alone[1].history.train) < 6  # by patience; the third by its number of steps
-    for found, expected in zip(together, alone, strict=True):
-        assert_same(found, expected)
-
-
-@pytest.mark.parametrize("attention", ["ssam", "none"])
-def test_banks_resumed_at_other_steps_than_the_others_equal_those_trained_alone(
-    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone, attention: str
-) -> None:
-    recipe = vary(attention=attention)
-    alone = train_alone(recipe)
-    keepers = [Memory(checkpoint_at(training, place)) for place, training in enumerate(open_all(base, views, recipe))]
-    members = open_all(base, views, recipe)
-    together = succeed(train(members, keepers))
-    for found, expected in zip(together, alone, strict=True):
-        assert_same(found, expected)
-
-
-def checkpoint_at(training: TrainState, step: int) -> bytes:
-    """Return the checkpoint of a training that is killed after a step."""
-    keeper = Memory()
-
-    def die(done: int, most: int, loss: float) -> None:
-        if keeper.saved:
-            raise Killed
-
-    if step == 0:
-        return training.checkpoint()
-    with pytest.raises(Killed):
-        train_one(training, keeper, checkpoint_every=step, on_step=die)
-    assert keeper.data
-    return keeper.data
-
-
-def test_banks_that_are_killed_together_go_on_together(
-    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], train_alone: TrainAlone
-) -> None:
-    recipes = (RECIPE, vary(max_steps=2), RECIPE)
-    alone = train_alone(*recipes)
-    keepers = [Memory() for _ in views]
-
-    def die(done: int, most: int, loss: float) -> None:
-        if done == 12:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(open_all(base, views, *recipes), keepers, checkpoint_every=3, on_step=die)
-    assert [keeper.saved for keeper in keepers] == [1, 1, 1]  # the second as it ended, while the others went on
-    members = open_all(base, views, *recipes)
-    together = succeed(train(members, keepers, checkpoint_every=3))
-    for found, expected in zip(together, alone, strict=True):
-        assert_same(found, expected)
+from tests.support.memory_checkpoint import Memory
 
 
 @pytest.mark.parametrize("stopped_at", [1, 2, 4, 5])  # before, at and after validations, which are every 2 steps
@@ -268,111 +126,6 @@ def test_a_damaged_checkpoint_ends_its_bank_alone(
     assert isinstance(train(open_all(base, views[:1], RECIPE), keepers[1:2])[0], TrainingError)
 
 
-@pytest.mark.parametrize("gamma", [None, 5.0])
-def test_gradients_among_others_are_those_of_each_banks_own_mean_loss(
-    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], gamma: float | None
-) -> None:
-    recipes = [vary(batch_size=size, min_snr_gamma=gamma) for size in (3, 1, 4)]
-    found = learn_once(base, open_all(base, views, *recipes), gamma)
-    losses, gradients = [], []
-    for member in open_gates(open_all(base, views, *recipes)):
-        batch = member.draw_batch()
-        prompts = base.encode_prompts(batch.prompts, member.bank())
-        loss = diffusion_loss(base, batch.latents, batch.noise, batch.timesteps, prompts, gamma).mean()
-        loss.backward()
-        losses.append(loss.detach())
-        gradients += [p.grad.flatten() for p in member.bank.parameters() if p.grad is not None]
-    assert torch.allclose(found, torch.cat([torch.stack(losses), *gradients]), rtol=1e-4, atol=1e-7)
-
-
-@pytest.mark.parametrize("most", [1, 4, 5, 100])
-def test_gradients_do_not_depend_on_how_many_samples_go_through_at_once(
-    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = learn_once(base, open_all(base, views, RECIPE))
-    monkeypatch.setitem(MICRO_BATCH_SIZES, "cpu", most)
-    sizes = watch_sizes(monkeypatch)
-    found = learn_once(base, open_all(base, views, RECIPE))
-    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-7)
-    assert sum(sizes) == 9 and max(sizes) == {1: 1, 4: 3, 5: 5, 100: 9}[most]
-
-
-@pytest.mark.parametrize(("most", "met"), [(4, {4}), (32, {16, 32})])
-def test_a_compiled_model_meets_few_numbers_of_samples(
-    base: BaseModel,
-    views: list[tuple[LatentDataset, LatentDataset]],
-    train_alone: TrainAlone,
-    most: int,
-    met: set[int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    alone = train_alone(RECIPE)
-    monkeypatch.setitem(MICRO_BATCH_SIZES, "cpu", most)
-    sizes = watch_sizes(monkeypatch)
-    compiled = dataclasses.replace(base, compile_after=0)
-    vars(compiled)["denoiser"] = base.denoiser  # to compile it takes minutes, and changes no number of samples
-    together = succeed(train(open_all(compiled, views, RECIPE)))
-    assert set(sizes) == met
-    for found, expected in zip(together, alone, strict=True):
-        assert_same(found, expected)
-
-
-def test_each_step_and_each_validation_encodes_every_banks_distinct_prompts_in_one_call(
-    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[list[tuple[str, int]]] = []
-    encode = BaseModel.encode_prompts
-
-    def watch(self: BaseModel, prompts: Any, vectors: Any, places: Any) -> Tensor:
-        calls.append(list(zip(prompts, places, strict=True)))
-        return encode(self, prompts, vectors, places)
-
-    monkeypatch.setattr(BaseModel, "encode_prompts", watch)
-    train(open_all(base, views, vary(batch_size=8)))
-    assert len(calls) == 1 + 6 + 3
-    assert all(len(set(call)) == len(call) and {place for _, place in call} == {0, 1, 2} for call in calls)
-    assert [len(call) for call in calls].count(3) >= 4  # a validation asks for one prompt of each bank
-
-
-def test_the_prompts_of_several_banks_are_encoded_as_those_of_each(base: BaseModel) -> None:
-    vectors = (
-        torch.randn(2, 3, base.text_width, generator=torch.Generator().manual_seed(0))
-        * base.prompt_encoder.vocabulary_rms
-    )
-    vectors.requires_grad_()
-    prompts = ["a house in {style}", "{style}", "a very long prompt of a lake {style}", "none of it"]
-    places = [1, 0, 1, 0]
-    found = base.encode_prompts(prompts, vectors, places)
-    for i, place in enumerate(places):
-        assert torch.allclose(found[i], base.encode_prompts(prompts[i : i + 1], vectors[place])[0], atol=1e-5)
-    found[1].sum().backward()
-    assert vectors.grad is not None
-    assert vectors.grad[0].abs().min() > 0 and not vectors.grad[1].any()
-
-
-def test_banks_and_their_optimisers_stay_in_float32_on_a_model_in_half_precision(
-    views: list[tuple[LatentDataset, LatentDataset]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    half = BaseModel.load("mini", device="cpu", dtype="bfloat16")
-    seen: set[tuple[torch.dtype, bool]] = set()
-    predict = BaseModel.predict
-
-    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
-        seen.add((prompts.dtype, torch.is_autocast_enabled("cpu")))
-        return predict(self, latents, timesteps, prompts, **named)
-
-    monkeypatch.setattr(BaseModel, "predict", watch)
-    members = open_all(half, views, vary(max_steps=2))
-    shaped = forward_banks([member.bank for member in members])
-    ends = succeed(train(members))
-    assert seen == {(torch.bfloat16, False)}
-    assert (shaped.dtype, ends[0].vectors.dtype) == (torch.float32, torch.float32)
-    for member in members:
-        kept = [value for state in member.optimizer.state.values() for value in state.values()]
-        assert {tensor.dtype for tensor in (*member.bank.parameters(), *kept)} == {torch.float32}
-    assert {parameter.dtype for parameter in half.unet.parameters()} == {torch.bfloat16}
-
-
 def test_progress_counts_the_steps_of_all_banks_and_what_ended_early_is_no_longer_awaited(
     base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]
 ) -> None:
@@ -399,35 +152,3 @@ def test_banks_share_the_time(
     monkeypatch.setattr("artbank.bank.trainer.time", SimpleNamespace(monotonic=lambda: now[0]))
     ends = succeed(train(open_all(base, views, RECIPE, vary(max_steps=1))))
     assert [end.history.seconds for end in ends] == pytest.approx([6.0, 1.0, 6.0])
-
-
-def learn_once(base: BaseModel, members: list[TrainState], gamma: float | None = None) -> Tensor:
-    """Return losses and gradients of a step, in one line."""
-    open_gates(members)
-    losses = backward_losses(
-        base, [member.bank for member in members], [member.draw_batch() for member in members], gamma
-    )
-    gradients = [p.grad.flatten() for member in members for p in member.bank.parameters() if p.grad is not None]
-    return torch.cat([losses, *gradients])
-
-
-def open_gates(members: list[TrainState]) -> list[TrainState]:
-    """Open the attention's gates, so that gradients flow to all of it."""
-    for member in members:
-        for parameter in member.bank.parameters():
-            if parameter.ndim == 0:
-                torch.nn.init.ones_(parameter)
-    return members
-
-
-def watch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that gets the number of samples of every call of the UNet."""
-    sizes: list[int] = []
-    predict = BaseModel.predict
-
-    def watch(self: BaseModel, latents: Tensor, timesteps: Tensor, prompts: Tensor, **named: Any) -> Tensor:
-        sizes.append(len(latents))
-        return predict(self, latents, timesteps, prompts, **named)
-
-    monkeypatch.setattr(BaseModel, "predict", watch)
-    return sizes

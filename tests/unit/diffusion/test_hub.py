@@ -10,11 +10,22 @@ import pytest
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model, find_local
-from artbank.diffusion.model_files import SCORER, check_model, fetch_model
+from artbank.diffusion.model_files import (
+    CONTROL,
+    DEPTH_MODEL,
+    SCORER,
+    check_model,
+    fetch_model,
+    hash_model,
+    name_model,
+)
 from artbank.diffusion.weights import hash_base_model
+from artbank.doctor.scoring_models import check_optional_model
 from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
 from artbank.run_config import RunConfig
+from artbank.store.objects import Store
+from tests.support.controlnets import save_control, save_depth_model
 from tests.support.hub_server import COMMIT, HubServer, run_hub
 
 UNUSED = (
@@ -130,6 +141,34 @@ def test_offline_a_cached_model_is_used_and_nothing_is_asked(hub: HubServer, mod
     assert fetch_base_model("owner/name", is_offline=True) == folder
     assert "--offline" in [*check_base(RunConfig(base_model="owner/other", offline=True), 5)][0].text
     assert hub.num_requests == asked
+
+
+def test_a_hash_pins_every_other_model(
+    hub: HubServer, base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARTBANK_CACHE", str(tmp_path / "cache"))
+    clip = fetch_model(SCORER, "mini")
+    hub.models["owner/clip"] = clip
+    edges, depth = save_control(tmp_path / "edges", base), save_depth_model(tmp_path / "depth")
+    store = Store.open(f"memory://pinned-{tmp_path.name}")
+    store.write_many({f"edges/{path.name}": path.read_bytes() for path in edges.iterdir()})
+    for kind, folder, place in (
+        (SCORER, clip, "mini"),
+        (SCORER, clip, f"owner/clip@{COMMIT}"),
+        (DEPTH_MODEL, depth, str(depth)),
+        (CONTROL, edges, f"{store.uri}/edges"),
+    ):
+        own = hash_model(kind, folder)
+        found = fetch_model(kind, f"{place}@sha256:{own}")
+        assert hash_model(kind, found) == own
+        assert name_model(kind, f"{place}@sha256:{own}", found) == name_model(kind, place, found)
+        words = f"{kind.name} .*: expected the SHA-256 {'0' * 64}, found {own}; correct the pin"
+        with pytest.raises(BaseModelError, match=words):
+            fetch_model(kind, f"{place}@sha256:{'0' * 64}")
+        with pytest.raises(BaseModelError, match=f"{kind.name} .*: expected 64 hex digits after @sha256:, found '12'"):
+            fetch_model(kind, f"{place}@sha256:12")
+        told = [one.text for one in check_optional_model(kind, f"{place}@sha256:{'0' * 64}", 5)]
+        assert any("expected the SHA-256" in text for text in told), place
 
 
 def test_a_scorer_is_fetched_without_what_is_not_used(hub: HubServer, tmp_path: Path) -> None:

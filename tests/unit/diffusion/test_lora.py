@@ -10,12 +10,15 @@ import pytest
 import safetensors.torch
 import torch
 
+from artbank.config import StylizeConfig
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.lora import merge_loras
 from artbank.diffusion.lora_files import fetch_loras
 from artbank.errors import BaseModelError
 from artbank.lora_specs import parse_lora
 from tests.support.lora_files import KOHYA_SDXL, draw_factors, list_layers, save_diffusers, save_kohya
+
+DIGEST = "0" * 64
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,9 @@ def test_a_lora_in_a_store_is_fetched_once_and_its_content_is_what_counts(
     memory.pipe("/loras-of-a-test/ink.safetensors", local.read_bytes())
     [fetched] = fetch_loras(["memory://loras-of-a-test/ink.safetensors:0.5"])
     [own] = fetch_loras([str(local)])
+    assert fetch_loras([f"{local}@sha256:{own.sha256}:0.5"])[0].sha256 == own.sha256
+    with pytest.raises(BaseModelError, match=f"LoRA .*: expected the SHA-256 {DIGEST}, found {own.sha256}; correct"):
+        fetch_loras([f"memory://loras-of-a-test/ink.safetensors@sha256:{DIGEST}:0.5"])
     assert fetched.path.is_relative_to(tmp_path / "cache") and fetched.sha256 == own.sha256
     assert (fetched.merged.title, own.merged.weight) == (f"ink.safetensors@{own.sha256[:12]}:0.5", 1.0)
     made = fetched.path.stat().st_mtime_ns
@@ -164,11 +170,16 @@ def test_a_damaged_a_large_and_a_missing_file_are_refused_before_they_are_read(
         ("models/ink.safetensors:0.8", "models/ink.safetensors", 0.8),
         ("s3://museum/ink.safetensors", "s3://museum/ink.safetensors", 1.0),
         ("s3://museum/ink.safetensors:-1.5", "s3://museum/ink.safetensors", -1.5),
+        (f"ink.safetensors@sha256:{DIGEST}", "ink.safetensors", 1.0),
+        (f"s3://museum/ink.safetensors@sha256:{DIGEST}:0.8", "s3://museum/ink.safetensors", 0.8),
     ],
 )
 def test_a_lora_is_a_file_and_a_weight(text: str, uri: str, weight: float) -> None:
     spec = parse_lora(text)
     assert (spec.uri, spec.weight, spec.name) == (uri, weight, "ink.safetensors")
+    assert spec.pinned == (DIGEST if "@" in text else None)
+    facts = {"archive_uri": "a", "output_uri": "o", "store_uri": "s", "styles": ("novak",)}
+    assert StylizeConfig(**facts, loras=(text,)).loras == (text,)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +191,9 @@ def test_a_lora_is_a_file_and_a_weight(text: str, uri: str, weight: float) -> No
         ("ink.safetensors:0", "expected a weight"),
         ("ink.safetensors:nan", "expected a weight"),
         ("ink.safetensors:8", "expected a weight"),
+        ("ink.safetensors@sha256:12:0.8", "expected 64 hex digits after @sha256:, found '12'"),
+        ("ink.safetensors@sha256:0", "expected 64 hex digits after @sha256:, found '0'"),
+        (f"ink.safetensors@sha256:{DIGEST}:8", "expected a weight"),
     ],
 )
 def test_a_wrong_lora_never_starts_a_run(text: str, message: str) -> None:

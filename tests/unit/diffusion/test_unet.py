@@ -76,9 +76,9 @@ def test_samples_with_a_timestep_and_a_prompt_each_predict_what_the_library_does
 
 def test_the_start_of_the_network_runs_once_for_both_prompts() -> None:
     unet, rows = build(**SHAPES["late cross-attention"]), []
-    for part in (unet.conv_in, unet.down_blocks[0], unet.down_blocks[1].resnets[0], unet.conv_out):
-        for module in [*getattr(part, "resnets", []), part]:
-            module.register_forward_hook(lambda *found: rows.append(len(found[2])))
+    first, second = unet.down_blocks[:2]
+    for module in (unet.conv_in, *[resnet.conv1 for resnet in first.resnets], second.resnets[0].conv1, unet.conv_out):
+        module.register_forward_hook(lambda *found: rows.append(len(found[2])))
     denoiser = Denoiser(unet)
     denoiser(draw(3, 4, 8, 8), denoiser.embed_time(1), denoiser.cache_prompts(draw(2, 7, 24)), num_prompts=2)
     assert rows == [3, 3, 3, 3, 6]
@@ -160,6 +160,8 @@ def test_memory_that_does_not_suffice_is_no_reason_to_run_uncompiled() -> None:
 def test_a_network_of_another_shape_of_call_is_named(base: BaseModel) -> None:
     assert find_unsupported(base.unet) is None
     assert find_unsupported(build(**SHAPES["1.x"], class_embed_type="timestep")) == "class_embed_type"
+    scaled = build(**SHAPES["1.x"], resnet_time_scale_shift="scale_shift")
+    assert find_unsupported(scaled) == "resnet_time_scale_shift scale_shift"
     assert find_unsupported(build(**SHAPES["1.x"] | {"mid_block_type": "UNetMidBlock2D"})) == "UNetMidBlock2D"
 
 

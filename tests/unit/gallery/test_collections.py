@@ -1,64 +1,27 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from s3fs import S3FileSystem
 
 from artbank.errors import CollectionError
-from artbank.gallery import preparation
-from artbank.gallery.collections import Artwork, Collection, list_collections, read_artworks
-from artbank.gallery.doctor import check_artworks, measure_margin
-from artbank.gallery.findings import Finding
-from artbank.images.artwork_pictures import choose_factor
-from artbank.images.palette import Colours
+from artbank.gallery.collections import list_collections, read_artworks
+from artbank.gallery.doctor import check_artworks
 from artbank.runtime.collection_ids import collection_id
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles
 from tests.support import rgw
 from tests.support.image_files import heif, raw
-from tests.support.paths import REAL_FILES as DATA
+from tests.support.patchworks import SIDE_PX, only, paint, save
 from tests.support.small_inputs import draw_photo
 from tests.support.unprivileged import as_nobody
-
-SIDE_PX = 64
-
-
-def paint(seed: int, side_px: int = SIDE_PX) -> np.ndarray:
-    """Patches of colour, in a composition and tints of their own, fully covering the picture."""
-    rng = np.random.default_rng(seed)
-    patches = Image.fromarray(rng.integers(60, 200, (6, 6, 3), np.uint8))
-    return np.asarray(patches.resize((side_px, side_px), Image.Resampling.BICUBIC))
-
-
-def save(rgb: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, kind, **options)
-    return file.getvalue()
-
-
-def exposed() -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0110] = "Model 1"
-    exif.get_ifd(0x8769)[0x829A] = 0.01
-    return exif
-
-
-def artworks_of(pictures: list[np.ndarray]) -> list[Artwork]:
-    return [Artwork(f"c/{number:02d}.png", picture) for number, picture in enumerate(pictures)]
-
-
-def look(artworks: list[Artwork], smallest_px: int = SIDE_PX) -> dict[str, Finding]:
-    return {finding.kind: finding for finding in check_artworks(artworks, smallest_px=smallest_px)}
 
 
 @pytest.fixture
@@ -66,11 +29,6 @@ def gallery(tmp_path: Path) -> Store:
     store = Store.open(str(tmp_path))
     store.write_many({f"monet/{number}.png": save(paint(number)) for number in range(3)})
     return store
-
-
-def only(gallery: Store) -> Collection:
-    [collection] = list_collections(gallery)
-    return collection
 
 
 def test_a_collection_is_a_folder_and_all_images_below_it(gallery: Store) -> None:
@@ -336,161 +294,3 @@ def test_large_scans_are_shrunk_so_that_a_gallery_fits_in_memory(gallery: Store)
     gallery.write("monet/0.png", save(np.zeros((2600, 5200, 3), np.uint8)))
     artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**8)
     assert artworks[0].picture.shape == (2560, 5120, 3)
-
-
-def test_pictures_are_kept_as_crops_need_them_and_colours_are_those_of_the_whole(gallery: Store) -> None:
-    grain = np.random.default_rng(0).integers(0, 256, (2560, 2601, 3), np.uint8)
-    gallery.write("monet/0.bmp", save(grain, "BMP"))
-    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**8, crop_px=128)
-    [large] = [artwork for artwork in artworks if artwork.key == "monet/0.bmp"]
-    assert large.picture.shape == (1280, 1301, 3) and large.whole_px == (2601, 2560)
-    assert np.array_equal(large.colours.lightness, Colours.count(grain).lightness)
-    assert [artwork.picture.shape for artwork in artworks if artwork.key != "monet/0.bmp"] == [(64, 64, 3)] * 3
-    assert [choose_factor(2560, crop_px) for crop_px in (32, 512, 513, 2048)] == [2, 2, 1, 1]
-
-
-def test_threads_and_processes_prepare_the_same_artworks(gallery: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    gallery.write_many({"monet/1b.png": b"rubbish", "monet/camera.jpg": save(paint(7), "JPEG", exif=exposed())})
-    monkeypatch.setenv("ARTBANK_CODEC_PROCESSES", "1")
-    in_threads, findings = read_artworks(gallery, only(gallery), max_pixels=10**6, crop_px=32)
-    monkeypatch.setattr(preparation, "_BYTES_FOR_PROCESSES", 0)
-    monkeypatch.setattr(preparation, "_open_threads", None)
-    limits = {"max_pixels": 10**6, "crop_px": 32, "may_start_processes": True}
-    in_processes, same_findings = read_artworks(gallery, only(gallery), **limits)
-    assert findings == same_findings and [finding.keys for finding in findings] == [("monet/1b.png",)]
-    assert [one.camera for one in in_processes] == [None, None, None, "Model 1"]
-    for one, other in zip(in_threads, in_processes, strict=True):
-        assert (one.key, one.camera, one.whole_px) == (other.key, other.camera, other.whole_px)
-        assert np.array_equal(one.picture, other.picture) and np.array_equal(one.colours.mean, other.colours.mean)
-
-
-def parquet(rows: list[dict[str, str]]) -> bytes:
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), file)
-    return file.getvalue()
-
-
-TABLES = {
-    "metadata.csv": b"\xef\xbb\xbffile_name,caption,year\n0.png,lilies  at\tdusk,06\n1.png,,07\nlate/9.png,a bridge,\n",
-    "metadata.jsonl": "\n".join(
-        json.dumps({"file_name": name, "text": text})
-        for name, text in (("0.png", "lilies at dusk"), ("late/9.png", "a bridge"))
-    ).encode(),
-    "metadata.parquet": parquet(
-        [{"file_name": "0.png", "caption": "lilies at dusk"}, {"file_name": "late/9.png", "caption": "a bridge"}]
-    ),
-}
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_captions_come_from_tables(gallery: Store, name: str) -> None:
-    gallery.write_many({f"monet/{name}": TABLES[name], "monet/late/9.png": save(paint(9))})
-    artworks, findings = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert [artwork.caption for artwork in artworks] == ["lilies at dusk", None, None, "a bridge"]
-    assert findings == []
-
-
-def test_a_text_file_beside_an_artwork_wins_over_a_table(gallery: Store) -> None:
-    gallery.write_many({"monet/metadata.csv": TABLES["metadata.csv"], "monet/0.txt": "\ufeffSeerosen, früh\n".encode()})
-    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert artworks[0].caption == "Seerosen, früh"
-
-
-@pytest.mark.parametrize(
-    ("name", "body"),
-    [
-        ("metadata.csv", b"file,caption\n0.png,lilies\n"),
-        ("metadata.csv", b"\xff\xfe\x00"),
-        ("metadata.csv", b"file_name,caption\n0.png," + b"x" * 200_000),
-        ("metadata.jsonl", b"{not json}\n"),
-        ("metadata.jsonl", b"[1, 2]\n"),
-        ("metadata.jsonl", b'{"file_name": 7, "caption": "lilies"}\n'),
-        ("metadata.parquet", b"PAR1 rubbish"),
-        ("0.txt", b"\xff\xfe\x00"),
-    ],
-)
-def test_captions_that_cannot_be_read_are_a_finding(gallery: Store, name: str, body: bytes) -> None:
-    gallery.write(f"monet/{name}", body)
-    artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert len(artworks) == 3 and artworks[0].caption is None
-    assert finding.kind == "captions" and finding.keys == (f"monet/{name}",)
-
-
-def test_captions_of_files_that_are_not_there_are_a_finding(gallery: Store) -> None:
-    gallery.write("monet/metadata.csv", b"file_name,caption\n0.png,lilies\nO1.png,a bridge\n")
-    artworks, [finding] = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert artworks[0].caption == "lilies" and finding.keys == ("monet/O1.png",)
-
-
-def test_a_sound_collection_has_no_findings() -> None:
-    assert look(artworks_of([paint(seed) for seed in range(12)])) == {}
-
-
-def test_few_artworks_are_a_finding_and_fewer_than_three_an_error() -> None:
-    assert set(look(artworks_of([paint(seed) for seed in range(3)]))) == {"few"}
-    with pytest.raises(CollectionError, match="2 artworks can be read; training needs at least 3"):
-        look(artworks_of([paint(seed) for seed in range(2)]))
-
-
-def test_artworks_smaller_than_a_crop_are_found() -> None:
-    finding = look(artworks_of([*(paint(seed) for seed in range(10)), paint(10, 48)]))["small"]
-    assert finding.keys == ("c/10.png",) and "64 px" in finding.message
-
-
-def test_copies_are_found_also_when_saved_anew() -> None:
-    pictures = [paint(seed) for seed in range(10)]
-    assert look(artworks_of([*pictures, pictures[2]]))["duplicate"].keys == ("c/02.png", "c/10.png")
-    file = io.BytesIO(save(pictures[4], "JPEG", quality=60))
-    again = np.asarray(Image.open(file).resize((48, 48)))
-    assert look(artworks_of([*pictures, again]))["near-duplicate"].keys == ("c/04.png", "c/10.png")
-
-
-def test_pages_and_mounts_are_found_but_no_flat_sky() -> None:
-    sky = paint(1).copy()
-    sky[:48] = 230
-    page = np.full((96, 96, 3), 250, np.uint8)
-    page[10:-10, 10:-10] = paint(2, 76)
-    found = look(artworks_of([*(paint(seed) for seed in range(3, 13)), sky, page]))
-    assert found["margin"].keys == ("c/11.png",)
-    assert measure_margin(page) == pytest.approx(1 - (76 / 96) ** 2, abs=0.03)
-
-
-def test_one_that_is_unlike_the_rest_is_found() -> None:
-    etching = np.repeat(paint(20).mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
-    found = look(artworks_of([*(paint(seed) for seed in range(12)), etching]))
-    assert found["outlier"].keys == ("c/12.png",)
-
-
-def test_artworks_of_one_tone_are_found_and_those_of_many_colours_not() -> None:
-    sepia = [
-        np.clip(paint(seed).mean(2, keepdims=True) * (1.0, 0.8, 0.55), 0, 255).astype(np.uint8) for seed in range(10)
-    ]
-    assert "--colour collection" in look(artworks_of(sepia))["one-tone"].message
-    assert "one-tone" not in look(artworks_of([paint(seed) for seed in range(10)]))
-
-
-def test_images_with_a_cameras_data_are_found_where_most_have_none(gallery: Store) -> None:
-    gallery.write("monet/3.jpg", save(paint(3), "JPEG", exif=exposed()))
-    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**6)
-    assert look(artworks)["photograph"].keys == ("monet/3.jpg",)
-
-
-def test_photographed_artworks_are_no_finding() -> None:
-    artworks = [Artwork(f"c/{seed}.jpg", paint(seed), camera="Model 1" if seed else None) for seed in range(4)]
-    assert set(look(artworks)) == {"few"}
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no galleries in {DATA}")
-@pytest.mark.parametrize(
-    ("name", "count", "expected"),
-    [
-        ("van_gogh", 21, {"small": 1}),
-        ("hiroshige", 55, {}),
-        ("potter", 27, {"small": 27, "margin": 27}),  # vignettes on the white page of a book
-    ],
-)
-def test_findings_of_real_galleries_are_what_an_eye_sees(name: str, count: int, expected: dict[str, int]) -> None:
-    gallery = Store.open(str(DATA / "galleries"))
-    artworks, findings = read_artworks(gallery, list_collections(gallery, [name])[0], max_pixels=10**8)
-    assert findings == [] and len(artworks) == count
-    assert {kind: len(finding.keys) for kind, finding in look(artworks, smallest_px=512).items()} == expected

@@ -113,13 +113,14 @@ def test_a_checkpoint_with_milestones_that_make_no_sense_says_so(
         training.restore(dataclasses.replace(kept, milestones=milestones).to_bytes())
 
 
+@pytest.mark.usefixtures("full_samples")
 def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_the_finished_bank(
     base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "MILESTONE_RECIPE", SMALL)
     trained = train_one(open_training(base, views))
     best = trained.history.best[0]
-    bank = Bank("0" * 16, "Novak", base.id, base.hash, "f", RECIPE, trained.vectors, {}, {"best_step": best})
+    bank = Bank("0" * 16, "Novak", base.id, base.hash, "f", RECIPE, trained.vectors, metrics={"best_step": best})
     scorer = Scorer.load("mini", base.device)
     artworks = [draw_scene(81_000_000 + i, width_px=48, height_px=40).image for i in range(2)]
     reference = measure_reference(scorer, "Novak", artworks[:1], artworks[1:])
@@ -134,6 +135,7 @@ def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_t
     assert drawer.draw_milestones(bank, reference, {}) == {}
 
 
+@pytest.mark.usefixtures("full_samples")
 def test_a_training_leaves_an_album_whose_every_picture_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

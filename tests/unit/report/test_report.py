@@ -58,7 +58,7 @@ def table_of(markdown: str, heading: str) -> list[list[str]]:
 
 
 def summarized(rows: Sequence, **bounds: tuple[float, float]) -> dict:
-    own = {style: ScoreBounds(floor, Ceiling(ceiling)) for style, (floor, ceiling) in bounds.items()}
+    own = {style: {"clip_style": ScoreBounds(floor, Ceiling(ceiling))} for style, (floor, ceiling) in bounds.items()}
     return results_summary(Result.to_table(rows), own)
 
 

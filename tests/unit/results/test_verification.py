@@ -1,4 +1,4 @@
-"""Verification of outputs that are written here row by row; tests/flows/test_verify.py has real ones."""
+"""Verification of outputs that are written here row by row; tests/flows/verify has real ones."""
 
 from __future__ import annotations
 

@@ -68,6 +68,8 @@ def test_a_picture_takes_what_samples_took_by_evaluations_and_pixels() -> None:
     assert paper is not None and paper.seconds == pytest.approx(0.6 * 71 / 21)
     small = estimate_picture_pace(sampled, StylizeRecipe(resolution_px=256), BASE, "cuda")
     assert small is not None and small.seconds == pytest.approx(0.6 * 19 / 21 / 4)
+    reusing = estimate_picture_pace(sampled, StylizeRecipe(reuse=2), BASE, "cuda")  # 4 of 9 guided steps reuse features
+    assert reusing is not None and reusing.seconds == pytest.approx(0.6 * (19 - 8 + 8 * 0.36) / 21)
 
 
 def test_the_device_of_other_machines_is_not_known() -> None:
@@ -84,5 +86,5 @@ def test_a_plan_tells_what_it_may_take_by_the_banks_of_its_catalog(tmp_path: Any
     register(Catalog(Store.open(config.store_uri)), bank_record(seconds=6.0, steps=3, device="cpu", **facts))
     forecast = plan_training(config).forecast
     assert (forecast.collections, forecast.num_steps, forecast.seconds) == ((("novak", 4),), (3, 3, 3), (6.0, 6.0, 6.0))
-    assert "6 s (0.0017 CPU hours)" in forecast.text
+    assert "6 s of CPU time" in forecast.text
     assert forecast.text == training_markdown(forecast, title=f"To train on {config.gallery_uri}")

@@ -13,7 +13,7 @@ import torch
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import without_placeholder
-from artbank.diffusion.unet import _shape_of_call
+from artbank.diffusion.unet import UnetCall, _shape_of_call
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.style import Style
@@ -67,5 +67,5 @@ def test_the_compiler_tells_prompts_of_each_photo_from_one_that_all_share(base: 
     latents = torch.zeros(2, base.unet.config.in_channels, 8, 8)
     encoded = base.encode_prompts(["a hill", "a bridge"])
     caches = [base.denoiser.cache_prompts(prompts).pairs for prompts in (encoded[:1], encoded)]
-    shapes = {_shape_of_call(base.unet, latents, base.denoiser.embed_time(1), pairs, 1) for pairs in caches}
+    shapes = {_shape_of_call(base.unet, UnetCall(latents, base.denoiser.embed_time(1), pairs, 1)) for pairs in caches}
     assert len(shapes) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,43 @@ def test_a_union_draws_each_photo_of_a_batch_as_its_pipeline_draws_it_alone(
         assert torch.allclose(ours[one], theirs, atol=1e-4)
     other = draw_ours(sdxl, load(sdxl, f"canny={folder}:0.8"), photos, solver="ddim")[2]
     assert (ours - other).abs().max() > 0.01
+
+
+def test_a_union_sees_several_kinds_together_as_in_its_pipeline(
+    sdxl: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_control(tmp_path / "union", sdxl, union_types=8)
+    photos = photograph(sdxl)
+    given = (f"tile={folder}:0.8", f"canny={folder}:1.3")
+    controls = load(sdxl, *given)
+    [control] = controls.controls
+    assert [spec.kind for spec in control.specs] == ["canny", "tile"]
+    clean, noise, ours = draw_ours(sdxl, controls, photos, solver="ddim")
+    edges = as_images(torch.stack([torch.from_numpy(draw_control_image("canny", photo.padded)) for photo in photos]))
+    tiles = upload([photo.padded for photo in photos], sdxl.device) / 255
+    pipeline = open_pipeline(sdxl, ControlNetUnionModel.from_pretrained(folder), "ddim")
+    options = {"control_mode": [3, 6], "controlnet_conditioning_scale": [1.3, 0.8]}
+    for number in range(2):
+        one = slice(number, number + 1)
+        theirs = draw_theirs(pipeline, monkeypatch, clean[one], noise[one], [edges[one], tiles[one]], **options)
+        assert torch.allclose(ours[one], theirs, atol=1e-4)
+    other = draw_ours(sdxl, load(sdxl, given[0], f"canny={folder}:1.3:0-0.5"), photos, solver="ddim")[2]
+    assert (ours - other).abs().max() > 0.01, "each kind acts in an interval of its own"
+
+
+def test_only_a_union_takes_several_kinds_and_only_kinds_that_it_sees_together_count_as_such(
+    sdxl: BaseModel, tmp_path: Path
+) -> None:
+    plain = save_control(tmp_path / "plain", sdxl)
+    with pytest.raises(
+        BaseModelError, match="control canny and tile: expected a Union at .*plain, .* a plain one; nam"
+    ):
+        load(sdxl, f"canny={plain}", f"tile={plain}")
+    union = save_control(tmp_path / "union", sdxl, union_types=8)
+    copied = shutil.copytree(union, tmp_path / "copy")
+    alone, together = load(sdxl, f"canny={union}"), load(sdxl, f"canny={union}", f"tile={copied}")
+    assert len(together.controls) == 1, "copies of one Union are one network"
+    assert together.used[0].facts == [*alone.used[0].facts, "joint"]
 
 
 @pytest.mark.parametrize("goal", [{}, {"keep_structure": 1.0}])

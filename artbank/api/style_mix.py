@@ -1,0 +1,70 @@
+"""A mix of banks, by weights: what `artbank.mix` and `BankStore.mix` return."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from artbank.api.drawing_style import DrawingStyle
+from artbank.api.trained_bank import TrainedBank
+from artbank.errors import ConfigError
+
+if TYPE_CHECKING:  # these load torch
+    from artbank.scoring.style_reference import StyleReference
+    from artbank.stylization.style import Style
+
+
+class StyleMix(DrawingStyle):
+    """Several banks as one style; draws as each of them does, with `stylize` and `stylize_each`.
+
+    Attributes:
+        banks: With their weights, which sum to 1.
+        config: The base model, device and scorer that it draws with: those of the first bank.
+    """
+
+    def __init__(self, name: str, banks: Sequence[tuple[TrainedBank, float]]):
+        """Use `artbank.mix` or `BankStore.mix` instead.
+
+        Args:
+            name: Its name.
+            banks: At least one, with weights that sum to 1.
+        """
+        self.banks = tuple(banks)
+        self.config = banks[0][0].config
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The names of its banks with their weights, such as `monet_0.7+hokusai_0.3`."""
+        return self._name
+
+    def _load_style(self) -> tuple[Style, StyleReference]:
+        from artbank.scoring.style_reference import StyleReference
+        from artbank.stylization.style import Style
+
+        reference = StyleReference.mix([(bank.reference, weight) for bank, weight in self.banks])
+        return Style(self.name, tuple((bank.bank, weight) for bank, weight in self.banks), reference.palette), reference
+
+    def __repr__(self) -> str:
+        """Return its banks and their weights in one line."""
+        return f"<StyleMix {', '.join(f'{bank.name} {weight:.0%}' for bank, weight in self.banks)}>"
+
+
+def mix(banks: Mapping[TrainedBank, float]) -> StyleMix:
+    """Mix banks of one base model into a style, such as `artbank.mix({monet: 0.7, hokusai: 0.3})`.
+
+    Args:
+        banks: Banks with their weights, above 0; only their ratios count.
+
+    Raises:
+        ConfigError: There is no bank, or a weight is not above 0.
+    """
+    if not banks or not all(0 < weight < math.inf for weight in banks.values()):
+        raise ConfigError(
+            f"expected banks with weights above 0, found {[float(weight) for weight in banks.values()]}; "
+            "pass {bank: 0.7, other: 0.3}"
+        )
+    total = sum(banks.values())
+    name = "+".join(f"{bank.name}_{weight:g}" for bank, weight in banks.items())
+    return StyleMix(name, [(bank, weight / total) for bank, weight in banks.items()])

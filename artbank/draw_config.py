@@ -1,0 +1,65 @@
+"""Parameters of all that draws photos, whether those of an archive or a few that a program holds."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from artbank.control_specs import ControlSpec, read_controls
+from artbank.parameter_groups import STYLIZE_GROUPS
+from artbank.recipe_costs import count_steps
+from artbank.recipes import StylizeRecipe
+from artbank.run_config import RunConfig, Uri
+
+
+class DrawConfig(RunConfig):
+    """The recipe of pictures, and the models that draw and score them beside those of `RunConfig`."""
+
+    GROUPS = STYLIZE_GROUPS
+
+    recipe: StylizeRecipe = Field(default_factory=StylizeRecipe)
+    loras: tuple[Uri, ...] = Field(
+        default=(),
+        description=(
+            "LoRA files to merge into the base model: FILE.safetensors or FILE.safetensors:WEIGHT (-4 to 4, 1 by "
+            "default), a file or a store URI; `@sha256:HEX` behind FILE pins its hash. Banks of the base model still "
+            "fit."
+        ),
+    )
+    controls: tuple[Uri, ...] = Field(
+        default=(),
+        description=(
+            "ControlNets: canny|depth|gray|tile=SOURCE, =SOURCE:WEIGHT or =SOURCE:WEIGHT:FROM-UNTIL, such as "
+            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI or a hub id, and one source for several "
+            "kinds is a Union; WEIGHT is above 0, up to 2 (1 by default); FROM and UNTIL are fractions of the executed "
+            "steps."
+        ),
+    )
+    depth_model: Uri | None = Field(
+        default=None,
+        min_length=1,
+        description="Depth Anything or DPT for control depth: a folder, a store URI or a hub id; none by default.",
+    )
+    structure_model: Uri | None = Field(
+        default=None,
+        min_length=1,
+        description="DINOv2 model for the score dino_structure: a folder, a store URI or a hub id; none by default.",
+    )
+    texture: bool = Field(
+        default=False,
+        description=(
+            "Also score how much the pictures' strokes, lines and grain are like the artworks', without colours "
+            "(clip_texture): CLIP looks at 8 or more patches of each picture."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _check_controls(self) -> Self:
+        read_controls(self.controls, self.depth_model, count_steps(self.recipe))
+        return self
+
+    @property
+    def control_specs(self) -> tuple[ControlSpec, ...]:
+        """The ControlNets of the run."""
+        return read_controls(self.controls, self.depth_model, count_steps(self.recipe))

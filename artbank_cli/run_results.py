@@ -1,0 +1,117 @@
+"""Print what a run of `artbank train` or `artbank stylize` did, or would do: for people, or as a line of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast, TrainSummary
+from artbank_cli.output import say, say_json
+
+
+def print_training(result: TrainSummary | TrainForecast, *, as_json: bool) -> None:
+    """Print the banks that a training made, or that it would make."""
+    if isinstance(result, TrainForecast):
+        _print_train_forecast(result, as_json=as_json)
+    elif as_json:
+        facts = {"trained": result.trained, "current": list(result.current), "device_seconds": result.seconds}
+        facts |= {"num_skipped": result.num_skipped, "skipped": [asdict(kind) for kind in result.skipped]}
+        say_json({**facts, "display_names": dict(result.display_names)})
+    else:
+        _print_trained(result)
+
+
+def print_stylizing(result: Outcome | StylizeForecast, *, as_json: bool) -> None:
+    """Print the state of an output after a run, or what a run would do."""
+    if as_json:
+        say_json(_without_text(result))
+    elif isinstance(result, StylizeForecast):
+        _print_stylize_forecast(result)
+    else:
+        _print_outcome(result)
+
+
+def _print_train_forecast(forecast: TrainForecast, *, as_json: bool) -> None:
+    from artbank.report.costs import training_cost
+    from artbank.report.markdown import number_text
+
+    if as_json:
+        say_json(_without_text(forecast))
+        return
+    for name, num_artworks in forecast.collections:
+        say(f"{name}{_also(name, forecast.display_names)}: {number_text(num_artworks, 'artwork')}, to train")
+    _print_current(forecast)
+    _print_skipped(forecast.skipped)
+    if forecast.collections:
+        say(training_cost(forecast).replace("**", ""))
+
+
+def _print_trained(summary: TrainSummary) -> None:
+    from artbank.runtime.durations import seconds_text
+
+    for name, version in summary.trained.items():
+        also = _also(name, summary.display_names)
+        say(f"{name}@{version}{also} trained in {seconds_text(summary.seconds[name])} of device time")
+    _print_current(summary)
+    _print_skipped(summary.skipped)
+
+
+def _print_current(result: TrainSummary | TrainForecast) -> None:
+    for name in result.current:
+        say(f"{name}{_also(name, result.display_names)} is up to date")
+
+
+def _print_stylize_forecast(forecast: StylizeForecast) -> None:
+    from artbank.report.costs import device_text, pace_text, reuse_text
+    from artbank.report.markdown import number_text
+
+    say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}, skipped: {forecast.num_skipped:,}")
+    _print_skipped(forecast.skipped)
+    say(f"pictures to draw: {forecast.num_pictures:,}, in {number_text(forecast.num_shards, 'shard')}")
+    say(f"UNet evaluations: {forecast.num_evaluations:,}{reuse_text(forecast)}")
+    if forecast.num_further_evaluations:
+        say(f"UNet evaluations for pictures that are drawn again: up to {forecast.num_further_evaluations:,}")
+    if forecast.seconds is not None and forecast.pace is not None:
+        total = device_text(forecast.seconds, forecast.pace.device)
+        say(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
+    elif forecast.num_pictures:
+        say("time not known yet: stylize a few photos first, with --limit")
+    for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
+        say(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    from artbank.report.markdown import number_text
+    from artbank.runtime.durations import seconds_text
+
+    skipped = number_text(outcome.num_skipped, "file")
+    say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed, {skipped} skipped")
+    say(f"this run worked on {number_text(outcome.num_new, 'photo')}")
+    _print_skipped(outcome.skipped)
+    for alarm in outcome.alarms:
+        say(f"alarm: {alarm.text}")
+    if outcome.cost is not None and outcome.cost.seconds_a_photo is not None:
+        each = seconds_text(outcome.cost.seconds_a_photo)
+        total = seconds_text(outcome.cost.tally.seconds)
+        say(f"{total} of device time, {each} per photo; {seconds_text(outcome.cost.wall_seconds)} in all")
+    for what, where in outcome.places.items():
+        say(f"{what}: {where}")
+
+
+def _print_skipped(kinds: Sequence[SkippedKind]) -> None:
+    from artbank.report.skipped import skipped_lines
+
+    for line in skipped_lines(kinds):
+        say(line)
+
+
+def _also(name: str, display_names: Mapping[str, str]) -> str:
+    """Return the name of a collection in brackets, or nothing if its id is the same."""
+    from artbank.report.markdown import visible
+
+    display_name = display_names.get(name, name)
+    return "" if display_name == name else f" ({visible(display_name)})"
+
+
+def _without_text(result: Outcome | StylizeForecast | TrainForecast) -> dict[str, object]:
+    return {name: value for name, value in asdict(result).items() if name != "text"}

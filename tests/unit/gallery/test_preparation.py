@@ -1,0 +1,57 @@
+"""Artworks are prepared alike in threads and in processes, and kept as the training needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artbank.gallery import preparation
+from artbank.gallery.collections import read_artworks
+from artbank.images.artwork_pictures import choose_factor
+from artbank.images.palette import Colours
+from artbank.store.objects import Store
+from tests.support.patchworks import only, paint, save
+
+
+def exposed() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0110] = "Model 1"
+    exif.get_ifd(0x8769)[0x829A] = 0.01
+    return exif
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Store:
+    store = Store.open(str(tmp_path))
+    store.write_many({f"monet/{number}.png": save(paint(number)) for number in range(3)})
+    return store
+
+
+def test_pictures_are_kept_as_crops_need_them_and_colours_are_those_of_the_whole(gallery: Store) -> None:
+    grain = np.random.default_rng(0).integers(0, 256, (2560, 2601, 3), np.uint8)
+    gallery.write("monet/0.bmp", save(grain, "BMP"))
+    artworks, _ = read_artworks(gallery, only(gallery), max_pixels=10**8, crop_px=128)
+    [large] = [artwork for artwork in artworks if artwork.key == "monet/0.bmp"]
+    assert large.picture.shape == (1280, 1301, 3) and large.whole_px == (2601, 2560)
+    assert np.array_equal(large.colours.lightness, Colours.count(grain).lightness)
+    assert [artwork.picture.shape for artwork in artworks if artwork.key != "monet/0.bmp"] == [(64, 64, 3)] * 3
+    assert [choose_factor(2560, crop_px) for crop_px in (32, 512, 513, 2048)] == [2, 2, 1, 1]
+
+
+def test_threads_and_processes_prepare_the_same_artworks(gallery: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery.write_many({"monet/1b.png": b"rubbish", "monet/camera.jpg": save(paint(7), "JPEG", exif=exposed())})
+    monkeypatch.setenv("ARTBANK_CODEC_PROCESSES", "1")
+    in_threads, findings = read_artworks(gallery, only(gallery), max_pixels=10**6, crop_px=32)
+    monkeypatch.setattr(preparation, "_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(preparation, "_open_threads", None)
+    limits: dict[str, Any] = {"max_pixels": 10**6, "crop_px": 32, "may_start_processes": True}
+    in_processes, same_findings = read_artworks(gallery, only(gallery), **limits)
+    assert findings == same_findings and [finding.keys for finding in findings] == [("monet/1b.png",)]
+    assert [one.camera for one in in_processes] == [None, None, None, "Model 1"]
+    for one, other in zip(in_threads, in_processes, strict=True):
+        assert (one.key, one.camera, one.whole_px) == (other.key, other.camera, other.whole_px)
+        assert np.array_equal(one.picture, other.picture) and np.array_equal(one.colours.mean, other.colours.mean)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from artbank.scoring import networks
+from artbank.scoring.clip import Scorer
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_tf32_is_on_only_while_the_scorer_looks_at_pictures(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU stands in for a card: the setting can be changed and read without one."""
+    scorer = Scorer.load("mini", torch.device("cpu"))
+    settings: Any = torch.backends.cuda.matmul
+    name, tf32 = ("fp32_precision", "tf32") if hasattr(settings, "fp32_precision") else ("allow_tf32", True)
+    before, seen = getattr(settings, name), []
+
+    def watch(*_: Any) -> None:
+        seen.append(getattr(settings, name))
+        if fails and seen[-1] == tf32:
+            raise torch.OutOfMemoryError
+
+    picture = np.full((40, 40, 3), 90, np.uint8)
+    with scorer._clip.vision_model.register_forward_hook(watch):
+        scorer.embed_images([picture])
+        monkeypatch.setattr(networks, "_has_tf32", lambda _: True)
+        with suppress(torch.OutOfMemoryError):
+            scorer.embed_images([picture])
+    assert seen == [before, tf32] and before != tf32
+    assert getattr(settings, name) == before
