@@ -56,6 +56,16 @@ class Report:
         parts += ["## Notes", "\n".join(f"- {note}" for note in self._notes())]
         return "\n\n".join(parts) + "\n"
 
+    def describe_suite(self, name: str) -> str:
+        """Return the tables of one suite."""
+        lines = {
+            "training": (*tables.SHIPPED_TRAINING, *tables.EQUAL_TRAINING),
+            "pictures": tables.EQUAL_PICTURES,
+            "files": (*tables.SHIPPED_FILES, *tables.EQUAL_FILES),
+        }[name]
+        unit = "sample" if name == "training" else "image"
+        return f"{name}:\n\n{tables.markdown(self.suites[name], lines, unit, self.clock)}\n"
+
     def write(self, target: Path) -> None:
         """Write the page, its figures as JSON beside it, and the plots into a folder of its name."""
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,8 @@
     python bench/run.py --out docs/performance.md               writes the page, its figures as JSON and its plots
 
 Needs neither Prefect nor a network. Prints three tables that are never mixed (as shipped, equal work, quality-matched),
-the targets, and how the cost scales.
+the targets, and how the cost scales. Each part is printed and saved when it ends; one that fails, that does not fit in
+memory or that takes more than twice its share of the time is left out with a note.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shlex
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,8 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         report = measure_all(options, Path(name))
     print(report.markdown())
-    if options.out:
-        report.write(options.out)
+    report.write(options.out)
 
 
 def read_options(args: list[str] | None = None) -> argparse.Namespace:
@@ -52,7 +53,7 @@ def read_options(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--photo-px", type=int, default=3464, help="side of the drawn photos")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads on CPU; idle ones cost CPU time, too")
     parser.add_argument("--suites", default="training,pictures,files,scaling", help="which parts to measure")
-    parser.add_argument("--out", type=Path, help="the page, such as docs/performance.md")
+    parser.add_argument("--out", type=Path, default=Path("build/performance.md"), help="the page")
     return parser.parse_args(args)
 
 
@@ -75,31 +76,47 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     from artbank.scoring.clip import load_scorer
     from bench import gpu, hardware, scaling, suites, tables
     from bench.page import Report
+    from bench.parts import Parts
     from bench.peers.ours import run_config
 
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
-    end = time.monotonic() + options.budget
+    start = time.monotonic()
     is_cuda = options.device.startswith("cuda")
     if not is_cuda:
         torch.set_num_threads(options.threads)
     kit = _build_kit(options, scratch)
     command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
     report = Report(command, hardware.describe_machine(kit.device), is_cuda)
-    report.figures |= gpu.measure_peaks(kit)
+    report.notes += _list_notes(kit)
+    parts = Parts(options.budget - (time.monotonic() - start), lambda: report.write(options.out), report.notes)
     wanted = options.suites.split(",")
-    makers = _suites()
-    for name in (name for name in SHARES if name in wanted):
-        budget = share_out(name, wanted, end - time.monotonic())
-        report.suites[name] = suites.run(makers[name], kit, budget, options.rounds)
-    if "pictures" in report.suites:
+
+    def measure_suite(name: str, seconds: float) -> None:
+        report.suites[name] = suites.run(_suites()[name], kit, seconds, options.rounds)
+        print(report.describe_suite(name), flush=True)
+
+    def match_quality() -> None:
         scorer = load_scorer(run_config(kit)) if kit.source == "mini" else None
         report.quality = tables.matched(report.suites["pictures"], kit, scorer, report.clock)
-    report.figures |= gpu.measure_figures(kit, report.suites, report.figures, end)
+
+    def measure_figures() -> None:
+        report.figures |= gpu.measure_figures(kit, report.suites, report.figures, time.monotonic() + parts.left)
+
+    def measure_curves() -> None:
+        report.curves = scaling.measure_curves(kit, parts.left)
+
+    parts.run("the machine's peaks", lambda: report.figures.update(gpu.measure_peaks(kit)))
+    for name in (name for name in SHARES if name in wanted):
+        seconds = share_out(name, wanted, parts.left)
+        parts.run(f"the suite {name}", partial(measure_suite, name, seconds), 2 * seconds)
+    if "pictures" in report.suites:
+        parts.run("the quality-matched table", match_quality)
+    parts.run("the figures of a GPU", measure_figures)
     if "scaling" in wanted:
-        report.curves = scaling.measure_curves(kit, max(end - time.monotonic(), 0.0))
-    report.notes += _list_notes(kit)
+        parts.run("the scaling", measure_curves)
+    parts.close()
     return report
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-OPTIONS = ["--model", "tiny", "--budget", "30", "--rounds", "1", "--photo-px", "64", "--num-photos", "2"]
+OPTIONS = ["--model", "tiny", "--budget", "600", "--rounds", "1", "--photo-px", "64", "--num-photos", "2"]
 BARE = """
 import importlib.metadata as metadata, runpy, sys
 
