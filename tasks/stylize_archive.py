@@ -55,10 +55,10 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
 
 @task(**STORE_RETRIES, name="forecast-archive", cache_policy=NO_CACHE)
 def forecast_archive(config: StylizeConfig) -> StylizeForecast:
-    """Forecast what a run would do; see `artbank.archive.plan.forecast_archive`."""
-    from artbank.archive import plan as planning
+    """Forecast what a run would do; see `artbank.archive.forecast.forecast_archive`."""
+    from artbank.archive import forecast as forecasting
 
-    return planning.forecast_archive(config)
+    return forecasting.forecast_archive(config)
 
 
 @task(**STORE_RETRIES, name="stylize-shard", task_run_name="stylize-{shard.id}", cache_policy=NO_CACHE)

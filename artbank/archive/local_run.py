@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from artbank.archive.plan import StylizePlan, forecast_archive, plan_archive
+from artbank.archive.forecast import forecast_archive
+from artbank.archive.plan import StylizePlan, plan_archive
 from artbank.archive.run_cost import read_tallies, sum_cost
 from artbank.archive.style_leases import open_style_leases
 from artbank.config import StylizeConfig
@@ -32,7 +33,7 @@ def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
     """Forecast what a run would draw, and how long that may take; writes nothing.
 
     Raises:
-        Exception: As `plan.forecast_archive` does.
+        Exception: As `forecast.forecast_archive` does.
     """
     show_stage("reading the photos and the catalog")
     return retry_transient(lambda: forecast_archive(config))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from artbank.archive.plan import survey_archive
 from artbank.archive.stores import RunStores
+from artbank.archive.survey import survey_archive
 from artbank.store.objects import Store
 from artbank_prefect.flows.stylize_archive import stylize_archive
 from tests.support.flow_runs import run

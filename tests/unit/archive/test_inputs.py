@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from artbank.archive.plan import forecast_archive, plan_archive
+from artbank.archive.forecast import forecast_archive
+from artbank.archive.plan import plan_archive
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.diffusion.fetch import fetch_base_model

@@ -1,0 +1,158 @@
+"""What is in an archive, and what its output already has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artbank.archive import inputs
+from artbank.archive.stores import RunStores
+from artbank.archive.styles import StyleChoice, resolve_styles
+from artbank.catalog.catalog import Catalog
+from artbank.config import StylizeConfig
+from artbank.control_specs import UsedControl
+from artbank.diffusion.control_files import fetch_controls
+from artbank.diffusion.device_kind import device_kind
+from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.lora_files import fetch_loras
+from artbank.diffusion.weights import hash_base_model
+from artbank.lora_specs import MergedLora
+from artbank.results import known_parts, ledger, pending
+from artbank.results.attempts import Mark
+from artbank.results.missing_photos import check_photos
+from artbank.results.snapshots import PartListing
+from artbank.runs.forecast import estimate_picture_pace
+from artbank.runs.outcome import Pace
+from artbank.store.etags import StoredObject
+from artbank.store.skipped import SkippedFiles, SkippedKind
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The state of archive and output before a run.
+
+    Attributes:
+        styles: The styles, resolved to banks.
+        base_model_hash: Hash of the base model.
+        photos: The whole listing of the archive: key, size, etag.
+        done: The rows that the output has already, from `pending.read_done`.
+        tasks: The work that is left: rows of `PhotoTask`.
+        parts: The parts that `done` was read from.
+        marks: The marks of unfinished shards, by shard id.
+        latest: Newest time in the results, from `pending.find_latest`.
+        pace: Forecast for one picture; None if unknown.
+        skipped: The files of the archive that are no photos or cannot be listed.
+        loras: The LoRAs that are merged into the base model.
+        controls: The ControlNets.
+    """
+
+    styles: tuple[StyleChoice, ...]
+    base_model_hash: str
+    photos: pa.Table
+    done: pa.Table
+    tasks: pa.Table
+    parts: PartListing
+    marks: Mapping[str, Mark]
+    latest: datetime | None
+    pace: Pace | None
+    skipped: tuple[SkippedKind, ...]
+    loras: tuple[MergedLora, ...]
+    controls: tuple[UsedControl, ...]
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures to draw."""
+        return pc.sum(pc.list_value_length(self.tasks["styles"])).as_py() or 0
+
+    @property
+    def recipes(self) -> dict[str, str]:
+        """The recipe id of each style."""
+        return {style.name: style.recipe_id for style in self.styles}
+
+
+def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
+    """List the archive and subtract what the output already has. Writes nothing.
+
+    Args:
+        config: The configuration of the run.
+        stores: Its stores.
+
+    Raises:
+        CatalogError: A style is not in the catalog.
+        ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store;
+            output or store and archive overlap; or too many photos of the last run are missing.
+        BaseModelError: The base model, a LoRA or a ControlNet was not found.
+        OSError: The store failed.
+    """
+    output = stores.output
+    inputs.check_places(stores)
+    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision, is_offline=config.offline))
+    catalog = Catalog(stores.banks)
+    loras = tuple(lora.merged for lora in fetch_loras(config.loras))
+    controls = tuple(
+        found.used for found in fetch_controls(config.control_specs, config.depth_model, is_offline=config.offline)
+    )
+    styles = resolve_styles(catalog, config.styles, config.recipe, base_hash, loras, controls)
+    inputs.check_outside_galleries(output, styles)
+    recipes = {style.name: style.recipe_id for style in styles}
+    skipped = SkippedFiles()
+    caption_files: list[StoredObject] = []
+    listed = caption_files if config.recipe.photo_captions else None
+    photos = inputs.list_photos(config, stores, skipped, listed)
+    unfinished = pending.read_unfinished(output)
+    parts = ledger.list_parts(output)
+    max_missing_share = 1.0 if config.allow_missing else config.max_missing_share
+    known_parts.check_parts(output, parts, max_missing_share)
+    done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
+    known = pending.list_known(done, unfinished)
+    check_photos(stores.archive, output, photos, known, rules=config.skip, max_share=max_missing_share)
+    selected = inputs.select_photos(config, photos)
+    tasks = pending.find_pending(
+        inputs.read_captions(config, stores, selected, photos, caption_files, skipped),
+        done,
+        recipes,
+        retry_failed=config.retry_failed,
+        failures=config.failures,
+        strikes=pending.count_strikes(unfinished),
+        archive=photos,
+    )
+    latest = pending.find_latest(done, unfinished)
+    pace = _find_pace(config, catalog, base_hash, done, list(recipes.values()))
+    return Survey(
+        styles=styles,
+        base_model_hash=base_hash,
+        photos=photos,
+        done=done,
+        tasks=tasks.slice(0, config.limit),
+        parts=parts,
+        marks={shard.id: shard.mark for shard in unfinished},
+        latest=latest,
+        pace=pace,
+        skipped=skipped.kinds(),
+        loras=loras,
+        controls=controls,
+    )
+
+
+def _find_pace(
+    config: StylizeConfig, catalog: Catalog, base_model_hash: str, done: pa.Table, recipe_ids: Sequence[str]
+) -> Pace | None:
+    """Return the forecast for one picture; None if nothing comparable was drawn before.
+
+    It comes from pictures of the same recipe in this output, or else from the catalog, or else from this output's
+    pictures of other recipes. Those come last, because they may have taken many more UNet evaluations, or fewer.
+    """
+    made = done.filter(pc.field("status") == "done")
+    device = device_kind(config)
+    same_recipe = made.filter(pc.field("recipe_id").isin(list(recipe_ids)))
+    if len(same_recipe):
+        seconds = pc.mean(same_recipe["seconds"]).as_py()
+        return Pace(seconds, device or "", "the pictures of this recipe in the output")
+    if pace := estimate_picture_pace(catalog.banks(), config.recipe, base_model_hash, device):
+        return pace
+    mean = pc.mean(made["seconds"]).as_py()
+    return mean and Pace(mean, device or "", "the pictures of other recipes in the output")
