@@ -18,6 +18,7 @@ from torch import nn
 
 from artbank.bank.call_bytes import count_call_bytes
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.offloading import measure_free
 from artbank.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -80,14 +81,6 @@ def count_fitting(free_bytes: int, example_bytes: int) -> int:
     return max(0, free_bytes - reserve) // example_bytes
 
 
-def measure_free(device: torch.device) -> int | None:
-    """Return the bytes of a CUDA device that tensors can take; None for others, whose memory is not planned."""
-    if device.type != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-
-
 def _reduce(base: BaseModel, size: int, text: str) -> None:
     """Take the next measure against a call that does not fit: half of it, then gradient checkpointing."""
     if size > 1:
@@ -107,8 +100,10 @@ def _find_planned(base: BaseModel, shape: LatentShape, most: int) -> int:
     """Return what fits in the memory that was free at the first call with latents of a shape, 1..`most`."""
     planned = _planned.setdefault(base.unet, {})
     if shape not in planned:
-        free = measure_free(base.device)
-        planned[shape] = most if free is None else _plan(base, shape, free, most)
+        free_bytes = measure_free(base.device)
+        if free_bytes is None:
+            return most
+        planned[shape] = _plan(base, shape, free_bytes, most)
     return min(most, planned[shape])
 
 

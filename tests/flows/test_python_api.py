@@ -26,7 +26,8 @@ def test_pictures_and_scores_are_those_of_the_flow(stylized: Archive, style: str
         assert picture.to_bytes(file.suffix) == file.read_bytes()
         assert picture.scores and picture.seed == row["seed"]
         told = {name: value for name, value in vars(picture.scores).items() if name != "flags"}
-        assert told == {name: row[name] for name in told}
+        expected = {name: row[name] for name in told}
+        assert told == pytest.approx(expected, abs=1e-6), "CLIP rounds by the number of pictures that it sees at once"
         assert list(picture.scores.flags) == row["flags"]
 
 

@@ -106,7 +106,7 @@ def test_the_cached_evaluations_foretold_are_those_that_leave_out_the_middle(bas
 
         return count
 
-    parts: dict[str, Any] = {"middle": base.unet.mid_block.resnets[-1], "end": base.unet.conv_out}
+    parts: dict[str, Any] = {"middle": base.unet.mid_block.resnets[-1].conv1, "end": base.unet.conv_out}
     hooks = [part.register_forward_hook(counting(name)) for name, part in parts.items()]
     try:
         LatentStylizer(base, [Style("plain")], recipe).stylize(draw_latents(1, 1), draw_latents(1, 2), "plain")
@@ -171,7 +171,7 @@ def test_a_controlnet_runs_its_first_block_alone_with_deep_features_and_its_end_
 
     monkeypatch.setattr(ControlNet, "__call__", spying)
     wholes: list[bool] = []
-    hook = model.unet.mid_block.resnets[0].register_forward_hook(lambda *_: wholes.append(True))
+    hook = model.unet.mid_block.resnets[0].conv1.register_forward_hook(lambda *_: wholes.append(True))
     try:
         draw_controlled(model, controls)
     finally:
