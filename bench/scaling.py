@@ -45,12 +45,10 @@ def sizes_px(kit: Kit) -> tuple[int, ...]:
     return (512, 640, 768, 1024) if kit.side_px >= 512 else tuple(kit.side_px * n // 4 for n in (3, 4, 6, 8))
 
 
-def measure_curves(kit: Kit, budget: float) -> list[Curve]:
-    """Measure the curves within a budget, s; points that do not fit are left out."""
+def measure_curves(kit: Kit, budget: float) -> Iterator[Curve]:
+    """Yield each curve when it is measured; points behind the budget, s, are left out, and curves of one point."""
     end = monotonic() + budget
-    curves = []
     for curve, contenders in _plan(kit):
-        curves.append(curve)
         for x, contender in contenders:
             if monotonic() > end:
                 break
@@ -59,7 +57,8 @@ def measure_curves(kit: Kit, budget: float) -> list[Curve]:
                 curve.points.append((x, measure(contender, kit.device)[0].seconds))
             finally:
                 contender.close()
-    return [curve for curve in curves if len(curve.points) > 1]
+        if len(curve.points) > 1:
+            yield curve
 
 
 def _plan(kit: Kit) -> Iterator[tuple[Curve, Iterator[tuple[int, Contender]]]]:
