@@ -16,7 +16,7 @@ from artbank.errors import Failure
 from artbank.gallery_config import TrainConfig, WatchConfig
 from artbank.parameter_groups import STYLIZE_GROUPS
 from artbank.recipe_model import Model
-from artbank.run_config import RunConfig, ShardRunner, Uri, WebAddress, write_title
+from artbank.run_config import RunConfig, ShardRunner, StoreUri, Uri, WebAddress, write_title
 
 __all__ = ["AlarmLimits", "OutputFormat", "RunConfig", "StylizeConfig", "TrainConfig", "WatchConfig"]
 
@@ -61,10 +61,7 @@ class StylizeConfig(DrawConfig):
         min_length=1,
         description="Folder or s3:// prefix to write to: one tree of pictures per style.",
     )
-    store_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix of the catalog and the banks.",
-    )
+    store_uri: StoreUri
     styles: tuple[str, ...] = Field(
         min_length=1,
         description="Styles: NAME, NAME@VERSION, or a mix such as monet:0.7+hokusai:0.3; NAME may be an id.",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from artbank.bank_recipe import BankRecipe
 from artbank.parameter_groups import TRAIN_GROUPS
-from artbank.run_config import CollectionNames, PlacesConfig, RunConfig, SkipGlobs, Uri, write_title
+from artbank.run_config import GalleryUri, OnlyCollections, PlacesConfig, RunConfig, SkipGlobs, StoreUri, write_title
 
 
 class TrainConfig(RunConfig):
@@ -17,18 +17,9 @@ class TrainConfig(RunConfig):
 
     GROUPS = TRAIN_GROUPS
 
-    gallery_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix with one folder per collection.",
-    )
-    store_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix of the catalog and the banks.",
-    )
-    collections: CollectionNames = Field(
-        default=(),
-        description="Only these collections, by name or id; all by default.",
-    )
+    gallery_uri: GalleryUri
+    store_uri: StoreUri
+    collections: OnlyCollections = ()
     force: bool = Field(
         default=False,
         description="Train even if nothing changed; adds a version.",
@@ -80,18 +71,9 @@ class TrainConfig(RunConfig):
 class WatchConfig(PlacesConfig):
     """Parameters of `watch_gallery`, which reports changed collections once their uploads have ended."""
 
-    gallery_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix with one folder per collection.",
-    )
-    store_uri: Uri = Field(
-        min_length=1,
-        description="Folder or s3:// prefix of the catalog and the banks.",
-    )
-    collections: CollectionNames = Field(
-        default=(),
-        description="Only these collections, by name or id; all by default.",
-    )
+    gallery_uri: GalleryUri
+    store_uri: StoreUri
+    collections: OnlyCollections = ()
     skip: SkipGlobs = ()
     quiet_seconds: float = Field(
         default=60.0,

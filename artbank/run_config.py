@@ -22,6 +22,8 @@ from artbank.skip_rules import DEFAULT_RULES, SkipRules
 Uri = Annotated[
     str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})
 ]  # Prefect then refuses a run whose URI holds a password
+GalleryUri = Annotated[Uri, Field(min_length=1, description="Folder or s3:// prefix with one folder per collection.")]
+StoreUri = Annotated[Uri, Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")]
 WebAddress = Annotated[Uri, Field(pattern=r"^https?://[^\s@]+$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
@@ -45,7 +47,10 @@ SkipGlobs = Annotated[
 ]
 _NAMED = 3  # styles or collections named in a title
 
-CollectionNames = tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...]
+OnlyCollections = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...],
+    Field(description="Only these collections, by name or id; all by default."),
+]
 
 
 class PlacesConfig(Model):

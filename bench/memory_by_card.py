@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -35,8 +36,11 @@ GIB = 2**30
 CARDS_GB = (8, 12, 16, 24, 40, 80)
 ROWS = (("1.5", 512), ("1.5", 768), ("2.1", 768))  # model and short side, px
 CONTEXT_BYTES = round(0.6 * GIB)  # assumed: what driver and CUDA context take of a card
-TEXT_WEIGHTS = {"1.5": 123_060_480, "2.1": 340_387_840}
-SCORER_WEIGHTS = 427_616_513  # of CLIP ViT-L/14, in float32
+TEXTS: dict[str, dict[str, int]] = {
+    "1.5": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
+    "2.1": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16},
+}
+_VISION = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
 UNETS: dict[str, dict[str, Any]] = {
     "1.5": {"cross_attention_dim": 768, "attention_head_dim": 8},
     "2.1": {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True},
@@ -71,9 +75,13 @@ def freeze(network: Any) -> Any:
 
 @cache
 def count_weights(name: str) -> int:
-    """Return the bytes of all weights of a model and of the scorer."""
-    half = sum(_count_values(network) for network in (build_unet(name), build_vae())) + TEXT_WEIGHTS[name]
-    return 2 * half + 4 * SCORER_WEIGHTS
+    """Return the bytes of all weights: a model in bfloat16, and its scorer, CLIP ViT-L/14, in float32."""
+    with torch.device("meta"):
+        text_encoder = CLIPTextModel(CLIPTextConfig(**TEXTS[name]))
+        vision = {**_VISION, "patch_size": 14}
+        scorer = CLIPModel(CLIPConfig(text_config=TEXTS["1.5"], vision_config=vision, projection_dim=768))
+    half = sum(_count_values(network) for network in (build_unet(name), build_vae(), text_encoder))
+    return 2 * half + 4 * _count_values(scorer)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""An output that `artbank verify` looks at, what is done to it, and what is told of it."""
+"""An output for tests of `artbank verify`: make it, damage it, and read the report."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_without_any_config_a_parameter_file_tells_how_to_draw(archive: Verified
 
 
 def rewrite_configs(output: Path, **values: Any) -> None:
-    """Change what the runs of an output say about themselves, as whoever can write there may."""
+    """Change the recorded configs of an output's runs, as anyone who can write to the output could."""
     for file in output.glob("runs/*/config.json"):
         file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
