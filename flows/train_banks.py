@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, get_run_logger, tags
+from prefect import flow, get_run_logger
 
 from artbank.config import TrainConfig
 from artbank.errors import CollectionError
@@ -96,8 +96,7 @@ def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> tuple[dict[str,
     with open_progress(progress, "training-progress"), open_runner(config) as runner:
 
         def start(group: Sequence[str]) -> Future:
-            with tags(*make_tags("collection", group)):
-                return runner(train_collections, config=config, jobs=list_jobs(group), name=name_group(group))
+            return runner(train_collections, config=config, jobs=list_jobs(group), name=name_group(group))
 
         def start_waiting(group: Sequence[str]) -> Future:
             return runner(wait_and_train, config=config, jobs=list_jobs(group), name=name_group(group))

@@ -97,8 +97,9 @@ def test_a_training_tells_its_steps_and_is_tagged_by_its_collections(
     assert state.is_completed(), state
     assert told[-1] == 100.0 and len({value for value in told if 0 < value < 100}) >= 2
     assert read_run(id_of(state)).tags == ["collection:novak"]
+    # the server is asked for the concurrency limits of a task's tags once, and a busy server fails the task
     by_name = {one.name: one.tags for one in task_runs(id_of(state), at_least=2)}
-    assert by_name["train-novak"] == ["collection:novak"]
+    assert "train-novak" in by_name and not any(by_name.values())
     assert state.result().seconds["novak"] > 0
 
 
