@@ -24,7 +24,7 @@ def dataset(
     as_json: JsonOption = False,
 ) -> None:
     """Write a dataset card beside an output, so that its folder can be pushed to the Hugging Face hub."""
-    from artbank.records import Result
+    from artbank.records.photo_records import Result
     from artbank.report.dataset_card import CARD_COLUMNS, dataset_card
     from artbank.results.layout import RESULTS
     from artbank.store.objects import Store

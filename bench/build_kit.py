@@ -30,7 +30,7 @@ from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipes import BankRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 from bench.peers.kit import Kit
 

@@ -38,7 +38,7 @@ from artbank.images.codec import Picture, encode
 from artbank.mini.drawing.painters import HELD_OUT, paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import archive_listing, layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.store.objects import Store

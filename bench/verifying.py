@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import layout, tables
 from artbank.results.manifest import Manifest
 from artbank.results.verification.verify import verify

@@ -18,7 +18,7 @@ from prefect.artifacts import (
 )
 
 from artbank.credentials import redact
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runs.outcome import Outcome, Pace, StyleTotals, StylizeForecast, TrainForecast
 
 _MAX_LISTED = 100  # banks with links

@@ -15,7 +15,7 @@ from prefect.context import AssetContext
 from prefect.states import Completed
 
 from artbank.credentials import redact
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runs.outcome import Outcome
 
 _FORBIDDEN = re.compile(r"""[\s\0#?&%"'<>\[\]{}|\\^`]""")  # in Prefect's asset keys

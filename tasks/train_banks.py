@@ -12,7 +12,7 @@ from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from artbank.config import TrainConfig
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank_prefect.tasks import artifacts
 from artbank_prefect.tasks.cancellation import should_stop
 from artbank_prefect.tasks.progress import report_progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.bank_card import LORA, describe_content
 from artbank.report.markdown import score_text
 from artbank.runtime.durations import seconds_text

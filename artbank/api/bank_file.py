@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from artbank.catalog.bank_files import BANK, REFERENCE, is_kept_file
 from artbank.catalog.rows import parse_row
 from artbank.errors import BankError, CatalogError
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runtime.collection_ids import SAFE_NAME
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes

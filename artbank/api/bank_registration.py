@@ -10,7 +10,7 @@ from artbank.catalog.catalog import Catalog
 from artbank.catalog.registration import register_files
 from artbank.errors import CatalogError
 from artbank.pages.banks.build import refresh
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 
 

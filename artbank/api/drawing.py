@@ -24,7 +24,7 @@ from artbank.draw_config import DrawConfig
 from artbank.errors import ImageError
 from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.similarity import sanity_flags, ssim_luma
-from artbank.records import PhotoTask
+from artbank.records.photo_records import PhotoTask
 from artbank.results.filenames import output_name
 from artbank.runtime.cores import count_cores
 from artbank.runtime.prefetch import prefetch

@@ -17,7 +17,7 @@ from artbank.api.drawing_style import DrawingStyle
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 

@@ -22,7 +22,7 @@ from artbank.gallery.train import train_collections, wait_and_train
 from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.pages.banks.build import refresh
 from artbank.recipes import BankRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 from artbank.store.places import check_apart, check_there
 

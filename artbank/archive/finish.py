@@ -25,7 +25,7 @@ from artbank.catalog.bank_files import load_reference
 from artbank.config import StylizeConfig
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
 from artbank.recipes import StylizeRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.costs import cost_facts
 from artbank.report.marks import MARK_TEXTS, METADATA_TEXTS
 from artbank.report.summaries import FLOORS, SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown

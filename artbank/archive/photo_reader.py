@@ -20,7 +20,7 @@ from artbank.images.codec_jobs import DecodeOptions, PhotoWithAlpha
 from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.framing import Photo
 from artbank.images.pool import CodecPool
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch

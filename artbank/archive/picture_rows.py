@@ -14,7 +14,7 @@ from artbank.diffusion.prompt_encoder import without_placeholder
 from artbank.errors import ImageError
 from artbank.images.codec_jobs import EncodedPicture
 from artbank.recipes import StylizeRecipe
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry

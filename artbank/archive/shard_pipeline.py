@@ -18,7 +18,7 @@ from artbank.archive.picture_rows import FinishedRow, RowWriter
 from artbank.archive.run_resources import RunResources
 from artbank.errors import ImageError, StopRequested
 from artbank.images.codec_jobs import EncodedPicture
-from artbank.records import PhotoTask
+from artbank.records.photo_records import PhotoTask
 from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import Attempt
 from artbank.results.containers import PackedPicture, container_key, pack

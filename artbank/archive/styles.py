@@ -17,7 +17,7 @@ from artbank.control_specs import UsedControl
 from artbank.errors import ConfigError
 from artbank.lora_specs import MergedLora
 from artbank.recipes import StylizeRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.style_names import parse_style, split_version, style_folder
 from artbank.store.objects import Store

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from artbank.bank.bank_file import BankFile, to_lora, to_textual_inversion
 from artbank.bank_recipe import BankKind
 from artbank.errors import ConfigError
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runtime.readable_text import drop_invisible
 
 _LONGEST_TOKEN = 100  # characters

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from artbank.catalog.album import ALBUM
 from artbank.errors import BankError
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.tensor_files import parse_header

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from artbank.catalog.rows import Row, check_size, damaged_row, parse_row
 from artbank.errors import CatalogError
-from artbank.records import BankEvent, BankRecord
+from artbank.records.bank_records import BankEvent, BankRecord
 from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.hashing import short_hash
 from artbank.runtime.style_names import split_version

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from artbank.catalog.bank_files import BANK, CARD, PREVIEW, bank_folder, file_key, hash_files
 from artbank.catalog.catalog import Catalog, ReservedVersion
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.bank_card import bank_card
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store

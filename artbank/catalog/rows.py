@@ -7,7 +7,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from artbank.errors import CatalogError
-from artbank.records import BankEvent, BankRecord
+from artbank.records.bank_records import BankEvent, BankRecord
 from artbank.store.parquet import read_table
 from artbank.store.table_limits import Limits
 

@@ -27,7 +27,7 @@ from artbank.catalog.bank_files import (
 )
 from artbank.catalog.catalog import Catalog
 from artbank.errors import ConfigError
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.leases import find_leases, parse_key
 from artbank.store.objects import Store
 from artbank.store.places import check_there

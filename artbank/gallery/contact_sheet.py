@@ -10,7 +10,7 @@ from more_itertools import chunked
 from artbank.catalog.bank_files import PREVIEW, file_key
 from artbank.errors import ImageError
 from artbank.images.codec import decode
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.contact_sheet import draw_contact_sheet
 from artbank.store.objects import Store
 

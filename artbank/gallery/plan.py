@@ -18,7 +18,7 @@ from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.collections import Collection, check_places, list_collections
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
 from artbank.runs.outcome import TrainForecast

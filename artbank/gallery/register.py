@@ -28,7 +28,7 @@ from artbank.gallery.claims import checkpoint_file
 from artbank.gallery.collection_profile import CollectionProfile
 from artbank.gallery.plan import TrainJob
 from artbank.gallery.samples import MILESTONE_RECIPE, SampleDrawer, SampleSet
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.bank_preview import preview_grid
 from artbank.runtime.stages import show_stage
 from artbank.scoring.spread import Spread

@@ -25,7 +25,7 @@ from artbank.gallery.doctor import check_artworks
 from artbank.gallery.plan import TrainJob, retire_damaged
 from artbank.gallery.register import register_bank
 from artbank.gallery.samples import SampleDrawer
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.markdown import number_text
 from artbank.runtime import telemetry
 from artbank.runtime.processes import sleep_or_stop

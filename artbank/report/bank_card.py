@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.markdown import escape, fence, score_text, share_text, table
 from artbank.runtime.durations import seconds_text
 

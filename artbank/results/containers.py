@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from artbank.config import OutputFormat
 from artbank.errors import ImageError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import ParquetBytes

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import ResultsError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import snapshots
 from artbank.results.layout import PARTS, part_key, part_name
 from artbank.results.snapshots import PartListing

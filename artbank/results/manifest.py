@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import ResultsError
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import layout, ledger
 from artbank.results.snapshots import PartListing
 from artbank.runtime.hashing import short_hash

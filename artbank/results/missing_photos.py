@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import ConfigError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results.archive_listing import is_unseen
 from artbank.results.known_parts import check_listing
 from artbank.results.layout import RESULTS

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import Failure
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import attempts, ledger
 from artbank.results.archive_listing import LISTING
 from artbank.results.attempts import Mark

@@ -19,7 +19,7 @@ import pyarrow as pa
 from more_itertools import chunked
 
 from artbank.errors import ResultsError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results.layout import PART_PREFIX, PART_SUFFIX
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from more_itertools import sliced
 
 from artbank.errors import ResultsError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import containers, known_parts, snapshots, vacuum
 from artbank.results.archive_listing import is_unseen, unseen_places
 from artbank.results.layout import METADATA, PARTS, RESULTS

@@ -13,7 +13,7 @@ from typing import Any
 
 from artbank.recipe_costs import estimate_cost
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runs.outcome import Pace
 
 _PACE_FIELDS = ("batch_size", "resolution_px")

@@ -28,7 +28,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
-from artbank import config, errors, recipes, records, skip_rules
+from artbank import config, errors, recipes, skip_rules
+from artbank.records import bank_records, photo_records
+from artbank.records.row import Row
 from artbank.store import skipped
 from artbank_cli.main import app
 
@@ -51,7 +53,7 @@ def generate(kind: str, name: str = "") -> str:
     if kind == "notebook":
         return "\n".join(notebook_lines(DOCS / f"{name}.ipynb"))
     if kind == "table":
-        return "\n".join(_table_lines(getattr(records, name)))
+        return "\n".join(_table_lines(getattr(bank_records, name, None) or getattr(photo_records, name)))
     lines = {
         "api": api_lines,
         "commands": _command_lines,
@@ -116,7 +118,7 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _table_lines(row: type[records._Row]) -> Iterator[str]:
+def _table_lines(row: type[Row]) -> Iterator[str]:
     described = read_attributes(row)
     yield _first_line(row)
     yield ""

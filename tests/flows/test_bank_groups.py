@@ -18,7 +18,7 @@ from artbank.errors import TrainBanksError
 from artbank.gallery import train
 from artbank.gallery.collections import Collection, read_artworks
 from artbank.gallery.plan import plan_training
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.runs.group_training import cut_groups
 from artbank.store.objects import Store
 from artbank_prefect.flows.train_banks import train_banks

@@ -20,7 +20,7 @@ from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.gallery.local_run import train_banks as train_here
 from artbank.recipes import BankRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 from artbank_prefect.flows.stylize_archive import stylize_archive
 from artbank_prefect.flows.train_banks import train_banks

@@ -16,7 +16,7 @@ from artbank.gallery.album_pictures import AlbumWriter, to_note
 from artbank.gallery.collections import Artwork
 from artbank.gallery.findings import Finding
 from artbank.recipes import BankRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 from tests.support.rows import START, bank_record, register
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from artbank.config import OutputFormat
 from artbank.images.codec import Picture, decode, encode
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import ledger
 from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.layout import CONFIG, run_key

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from artbank.errors import Failure
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import ledger, pending
 from artbank.results.manifest import Manifest, Shard
 from artbank.store.objects import Store

@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from artbank.images.codec import Picture, encode
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.report.summaries import SUMMARY_COLUMNS, results_summary
 from artbank.results import ledger, tables
 from artbank.scoring.spread import Ceiling, ScoreBounds

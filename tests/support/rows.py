@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from artbank.catalog.catalog import Catalog
-from artbank.records import BankRecord, Result
+from artbank.records.bank_records import BankRecord
+from artbank.records.photo_records import Result
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from typing import Any
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.config import StylizeConfig
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import ledger
 from artbank.store.objects import Store
 from tests.support.small_inputs import stylizing

@@ -14,7 +14,7 @@ from artbank.images.codec import Picture, encode
 from artbank.mini.drawing.painters import paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.scoring import style_reference
 from artbank.scoring.spread import Ceiling
 from artbank.store.objects import Store

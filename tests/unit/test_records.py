@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from artbank.records import BankEvent, BankRecord, PhotoTask, Result, _Row
+from artbank.records.bank_records import BankEvent, BankRecord
+from artbank.records.photo_records import PhotoTask, Result
+from artbank.records.row import Row
 
 STORED = {
     BankRecord: ("bank/1", 37, "815c671b"),
@@ -30,5 +32,5 @@ def test_a_field_that_is_no_column_is_refused() -> None:
     with pytest.raises(TypeError, match="expected a type that a column can have, found <class 'bytes'>"):
 
         @dataclass(frozen=True)
-        class Photo(_Row, schema="photo/1"):
+        class Photo(Row, schema="photo/1"):
             data: bytes

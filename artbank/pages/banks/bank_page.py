@@ -17,7 +17,7 @@ from artbank.pages.banks.lineage import trace_lineage
 from artbank.pages.charts import Chart, line_chart
 from artbank.pages.publishing import assets
 from artbank.pages.rendering import render
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.bank_card import LORA, describe_content, read_recipe
 from artbank.report.markdown import visible
 

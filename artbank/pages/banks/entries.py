@@ -12,7 +12,7 @@ from artbank.catalog.bank_files import HISTORY, PREVIEW, bank_folder, file_key, 
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.publishing import INDEX
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)

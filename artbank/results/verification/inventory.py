@@ -15,7 +15,7 @@ from more_itertools import chunked
 
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError, ResultsError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.results.missing_photos import check_photos

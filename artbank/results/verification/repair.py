@@ -18,7 +18,7 @@ from more_itertools import sliced
 
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError, ResultsError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import known_parts, layout, ledger, pending, tables
 from artbank.results.manifest import manifest_of
 from artbank.results.recorded_runs import is_foreign_runner

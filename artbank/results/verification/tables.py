@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results.layout import METADATA, RESULTS
 from artbank.results.tables import METADATA_COLUMNS, make_metadata
 from artbank.results.verification.inventory import PAIR, Inventory, is_in

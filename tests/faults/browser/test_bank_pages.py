@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from artbank.pages.banks.build import build
 from artbank.pages.banks.entries import page_key
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 from artbank_cli.main import main
 from tests.support import rgw

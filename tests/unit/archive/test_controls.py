@@ -18,7 +18,7 @@ from artbank.archive.styles import load_style
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BaseModelError, ConfigError
 from artbank.images.codec import decode
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.scoring.spread import Ceiling
 from artbank.store.objects import Store
 from tests.support.controlnets import save_control, save_depth_model

@@ -13,7 +13,7 @@ from artbank.archive.finish import finish_archive
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.errors import ResultsError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.report.dataset_card import dataset_card
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes

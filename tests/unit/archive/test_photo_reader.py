@@ -15,7 +15,7 @@ from artbank.archive.photo_reader import DecodedPhoto, PhotoReader, RejectedPhot
 from artbank.errors import StopRequested
 from artbank.images.codec_jobs import DecodeOptions
 from artbank.images.pool import open_codec_pool
-from artbank.records import PhotoTask
+from artbank.records.photo_records import PhotoTask
 from artbank.results import attempts, pending
 from artbank.runtime import processes
 from artbank.store.backends import s3_session

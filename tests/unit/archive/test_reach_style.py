@@ -25,7 +25,7 @@ from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
 from artbank.errors import ImageError
 from artbank.images.framing import Photo
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results.attempts import Attempt
 from artbank.scoring.scores import Cosines
 from artbank.scoring.spread import Ceiling

@@ -28,7 +28,8 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, CatalogError, ResultsError, TrainingError
 from artbank.images.palette import Palette
 from artbank.recipes import BankRecipe
-from artbank.records import BankRecord, PhotoTask, Result
+from artbank.records.bank_records import BankRecord
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.scoring.spread import Ceiling

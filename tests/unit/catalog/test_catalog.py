@@ -14,7 +14,7 @@ import pytest
 
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.errors import CatalogError
-from artbank.records import BankEvent, BankRecord
+from artbank.records.bank_records import BankEvent, BankRecord
 from artbank.runtime.collection_ids import collection_id
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes

@@ -14,7 +14,7 @@ import pytest
 from artbank.catalog.bank_files import BANK, CARD, REFERENCE, bank_folder, file_key, hash_files
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.store_check import NOTES, check_store, delete_remains, delete_settled
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.leases import Contender
 from artbank.store.objects import Store
 from tests.support.rows import bank_record, register

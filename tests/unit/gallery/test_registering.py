@@ -19,7 +19,7 @@ from artbank.gallery import register, samples, train
 from artbank.gallery.plan import plan_training
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.markdown import escape
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store

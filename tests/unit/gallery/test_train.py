@@ -17,7 +17,7 @@ from artbank.gallery.collections import Artwork, Collection, read_artworks
 from artbank.gallery.plan import plan_training
 from artbank.gallery.train import train_collections
 from artbank.images.codec import resize
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 from tests.support.small_inputs import add_collection, training
 

@@ -14,7 +14,7 @@ from artbank.errors import BankError
 from artbank.pages.banks import build as build_module
 from artbank.pages.banks.build import build
 from artbank.pages.banks.entries import page_key
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
 from tests.support.bank_stores import HOSTILE, add_bank
 

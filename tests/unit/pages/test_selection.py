@@ -6,7 +6,7 @@ import pytest
 
 from artbank.pages.outcome.grid import GRID_COLUMNS, Grid
 from artbank.pages.outcome.selection import KINDS, select
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from tests.support.output_pages import STYLES
 from tests.support.rows import result
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.report.bank_card import bank_card
 from artbank.report.bank_preview import preview_grid
 from artbank.report.fonts import fit_end, letter, width

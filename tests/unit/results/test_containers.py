@@ -17,7 +17,7 @@ import webdataset
 from PIL import Image
 
 from artbank.errors import ImageError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import containers, layout, ledger, tables
 from artbank.results.containers import PackedPicture, pack, read_pictures, unpack
 from artbank.results.filenames import output_name

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from artbank.errors import ResultsError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import layout, ledger, snapshots, tables
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes

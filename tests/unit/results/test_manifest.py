@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from artbank.errors import Failure, ResultsError
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import archive_listing, attempts, layout, ledger, pending
 from artbank.results.manifest import Manifest, Shard
 from artbank.runtime.hashing import short_hash

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artbank.errors import ConfigError
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.layout import RESULTS
 from artbank.results.picked_copies import export_folder, export_zip, find_rows, read_picks

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import attempts, layout, ledger, pending, tables
 from artbank.results.manifest import Shard
 from artbank.store.objects import Store

@@ -23,7 +23,7 @@ from artbank.images.codec import Picture, encode
 from artbank.images.content_credentials import CredentialSigner
 from artbank.images.file_metadata import is_marked, mark_only
 from artbank.images.xmp_packets import COMPOSITE
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results.containers import PackedPicture, pack
 from artbank.results.layout import RESULTS
 from artbank.results.signed_copies import sign_output

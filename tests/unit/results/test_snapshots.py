@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.results import layout, ledger, pending, snapshots, tables
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store

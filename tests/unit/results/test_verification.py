@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from artbank.errors import ResultsError
-from artbank.records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import attempts, known_parts, layout, ledger, tables
 from artbank.results.manifest import Manifest, Shard
 from artbank.results.recorded_runs import Operator

@@ -13,7 +13,7 @@ from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.plan import plan_training
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.records import BankRecord
+from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.run_config import RunConfig
 from artbank.runs.forecast import estimate_picture_pace, estimate_step_pace, estimate_steps

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.store.parquet import table_bytes
 from artbank.store.parquet_footer import DELTA_BYTE_ARRAY, DICTIONARY_ENCODINGS, read_footer
 from tests.support.paths import ROOT
@@ -73,7 +73,7 @@ def test_any_other_bytes_are_an_error_of_the_file(footer: bytes) -> None:
 _READ_DAMAGED = """
 import sys
 import pyarrow as pa
-from artbank.records import Result
+from artbank.records.photo_records import Result
 from artbank.store.parquet import read_table, table_bytes
 from tests.support.rows import result
 data = table_bytes(Result.to_table([result()]))
