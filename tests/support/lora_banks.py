@@ -14,8 +14,9 @@ from artbank.diffusion.lora_layers import list_attention_layers
 from artbank.recipes import BankRecipe
 
 RECIPE = BankRecipe(
-    kind="lora", rank=4, max_steps=4, batch_size=2, num_crops=1, validate_every=2, resolution_px=64, min_snr_gamma=None
+    kind="lora", rank=4, max_steps=4, batch_size=2, num_crops=1, validate_every=2, resolution_px=128, min_snr_gamma=None
 )
+"""At 64 px the middle of a UNet is one position, whose self-attention has queries and keys without a gradient."""
 
 
 def draw_bank(base: BaseModel, seed: int = 0, rank: int = 4, size: float = 0.5) -> LoraBank:

@@ -69,8 +69,15 @@ def assert_same(found: TrainResult, expected: TrainResult) -> None:
     assert [loss for _, loss in found.history.validation] == pytest.approx(
         [loss for _, loss in expected.history.validation], rel=1e-5
     )
-    difference = (found.vectors - expected.vectors).square().mean().sqrt()
-    assert difference < 1e-3 * expected.vectors.square().mean().sqrt()
+    assert measure_difference(found.vectors, expected.vectors) < 1e-3
+
+
+def measure_difference(found: Tensor, expected: Tensor) -> float:
+    """Return the root mean square of a difference as a share of the expected one.
+
+    Not value by value: Adam makes a whole step of a gradient near 0, whose last bits depend on the size of calls.
+    """
+    return float((found - expected).square().mean().sqrt() / expected.square().mean().sqrt())
 
 
 @pytest.mark.parametrize("place", ["forward", "backward", "validation", None])
@@ -104,7 +111,7 @@ def test_a_lora_is_the_same_where_memory_runs_out(
     found = learn()
     assert max(sizes) > 2 and max(sizes[-5:]) <= 2
     for name, values in expected.items():
-        assert torch.allclose(found[name], values, rtol=1e-3, atol=1e-3 * float(values.abs().max())), name
+        assert measure_difference(found[name], values) < 5e-3, name
 
 
 @pytest.mark.parametrize("kind", ["tokens", "lora"])
