@@ -18,7 +18,9 @@ from markdown_it import MarkdownIt
 from pydantic import BaseModel
 
 import artbank
-from artbank import config, errors, recipes, records
+from artbank import config, errors, recipes
+from artbank.records import bank_records, photo_records
+from artbank.records.row import Row
 from tests.support.document_blocks import DOCUMENTS, ROOT
 
 sys.path.insert(0, str(ROOT / "docs/_ext"))
@@ -40,7 +42,7 @@ def leaves(parent: type, *modules: ModuleType) -> list[type]:
 
 
 MODELS = leaves(BaseModel, config, recipes)
-ROWS = leaves(records._Row, records)
+ROWS = leaves(Row, bank_records, photo_records)
 
 
 @pytest.fixture(scope="session")

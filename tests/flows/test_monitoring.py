@@ -103,6 +103,8 @@ def test_a_training_tells_its_steps_and_is_tagged_by_its_collections(
     assert state.result().seconds["novak"] > 0
 
 
+# CI sees the progress of threads, above, and the metrics of a process in tests/unit/runtime
+@pytest.mark.slow
 @pytest.mark.faults
 def test_workers_of_a_cluster_tell_their_progress_and_their_metrics(
     trained: Any, photos: str, told: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -176,6 +176,8 @@ def check_access(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+# CI pages and searches through a few photos, above
+@pytest.mark.slow
 def test_a_hundred_thousand_photos_are_shown_and_searched_in_time(tmp_path: Path, open_page: OpenPage) -> None:
     output, archive = Store.open(str(tmp_path / "output")), Store.open(str(tmp_path / "photos"))
     numbers = random.Random(0)

@@ -90,6 +90,8 @@ def read_pools(api: httpx.Client) -> dict[str, dict[str, Any]]:
     return {pool["name"]: pool for pool in api.post("/work_pools/filter", json={}).raise_for_status().json()}
 
 
+# CI starts the services, deploys on them, and runs both flows on clusters of its own (tests/faults/flows)
+@pytest.mark.slow
 def test_a_bank_is_trained_and_photos_are_stylized_by_the_dask_worker(
     stack: Stack, api: httpx.Client, bucket: S3FileSystem
 ) -> None:

@@ -17,6 +17,7 @@ from tests.support.document_blocks import ROOT, Block, all_blocks, check_said, c
 from tests.support.waiting import wait_for
 
 SHORTEST_REASON = 10  # signs
+READ_FIRST = ("README.md", "docs/tutorial.md", "docs/pages.md", "docs/howto/stores.md")
 
 
 def to_run() -> dict[tuple[str, str], list[Block]]:
@@ -34,8 +35,13 @@ def test_every_block_of_commands_is_run_or_says_why_not() -> None:
     assert len(blocks) > 20 and silent == []
 
 
+def mark_slow(document: str, scenario: str) -> Any:
+    """Return the parameters of a test: CI runs the commands of the documents that are read first."""
+    return pytest.param(document, scenario, marks=() if document in READ_FIRST else pytest.mark.slow)
+
+
 @pytest.mark.usefixtures("full_samples")
-@pytest.mark.parametrize(("document", "scenario"), to_run())
+@pytest.mark.parametrize(("document", "scenario"), [mark_slow(*where) for where in to_run()])
 def test_the_commands_of_a_document_do_what_it_says(
     document: str, scenario: str, scenarios: Callable[[str], tuple[Path, dict[str, str]]]
 ) -> None:

@@ -19,6 +19,8 @@ def kinds(outputs: list[dict[str, Any]]) -> list[list[str]]:
     return [sorted(one.get("data", [])) for one in outputs]
 
 
+# CI runs the same calls in tests/unit/api
+@pytest.mark.slow
 @pytest.mark.usefixtures("full_samples")
 def test_every_cell_runs_and_shows_what_is_stored(tmp_path: Path) -> None:
     cells = read_code(NOTEBOOK)

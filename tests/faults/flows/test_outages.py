@@ -144,7 +144,9 @@ def check_end(process: subprocess.Popen[bytes], folder: Path, sent: signal.Signa
     assert sent == signal.SIGHUP or "Traceback" not in told  # Python's own tracker of resources dies of that
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+# CI stops a training by Ctrl-C: tests/faults/flows/test_stops.py, tests/cli/test_runs.py
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_training_that_is_asked_to_end_does_so_at_its_next_step_and_keeps_its_checkpoint(
     trained: Any, prefect_server: str, tmp_path: Path, sent: signal.Signals
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import dask
 import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
+import pytest
 
 from artbank.results import ledger
 from artbank.run_config import RunConfig
@@ -34,6 +35,8 @@ Stylizer._stylize_batch = die_of_poison
 """
 
 
+# CI kills the processes of one machine: tests/unit/archive/test_poison_photos.py
+@pytest.mark.slow
 def test_a_photo_that_kills_every_worker_is_a_failed_row_and_the_run_ends(
     trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -43,6 +43,8 @@ def own_server(tmp_path: Path) -> Iterator[str]:
         process.stdin.close()  # so it ends
 
 
+# CI deploys from the checkout (test_deployments.py) and imports from the wheel (tests/unit/test_packaging.py)
+@pytest.mark.slow
 def test_a_wheel_deploys_and_a_worker_trains_in_the_folder_of_a_project_with_flows_of_its_own(
     own_server: str, installed: Path, tmp_path: Path
 ) -> None:

@@ -159,7 +159,7 @@ def test_a_sample_has_its_own_deep_features_in_any_batch(unet: UNet2DConditionMo
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("shape", ["1.x", "sdxl"])
+@pytest.mark.parametrize("shape", ["1.x", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_both_kinds_of_step_compile_as_one_graph(shape: str) -> None:
     plain, compiled = (Denoiser(build(**ALL_SHAPES[shape] | {"layers_per_block": 1})) for _ in range(2))
     keeping, outer = (
