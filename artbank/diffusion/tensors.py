@@ -15,8 +15,8 @@ from torch import Tensor
 
 
 def copy_to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to a device; on CUDA the copy is queued and the host does not wait for it."""
-    if device.type != "cuda":
+    """Copy a tensor to a device, if it is not there; on CUDA the copy is queued and the host does not wait for it."""
+    if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

@@ -68,7 +68,7 @@ def ask_ours(
     denoiser: Denoiser, latents: Tensor, timestep: int, cache: PromptCache, sizes: Tensor, **options: Any
 ) -> Tensor:
     embedded = denoiser.embed_sizes(sizes) if cache.pooled is not None else None
-    return denoiser(latents, denoiser.embed_time(timestep), cache, sizes=embedded, **options)
+    return denoiser(latents, timestep, cache, sizes=embedded, **options)
 
 
 @torch.no_grad()
