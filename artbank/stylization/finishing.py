@@ -87,10 +87,13 @@ def finish_pictures(
     found = torch.stack([own for _, own in adjusted])  # [B, 2]
     rows = [picture.permute(1, 2, 0).contiguous() for picture in on_device]  # each [h, w, 3]
     usable, numbers, *rgb = copy_to_host([is_usable, found, *rows])
-    return [
-        FinishedPicture(own, picture, _describe(*known, finish.structure) if held else None) if is_fine else None
-        for own, picture, known, held, is_fine in zip(rgb, on_device, numbers.tolist(), is_held, usable, strict=True)
-    ]
+    finished: list[FinishedPicture | None] = []
+    for own, picture, (beta, is_reached), held, is_fine in zip(
+        rgb, on_device, numbers.tolist(), is_held, usable, strict=True
+    ):
+        kept = _describe(beta, is_reached, finish.structure) if held else None
+        finished.append(FinishedPicture(own, picture, kept) if is_fine else None)
+    return finished
 
 
 def _cut(picture: Tensor, photo: Photo) -> Tensor:
@@ -123,6 +126,6 @@ def _apply_colours(picture: Tensor, original: Tensor, finish: Finish) -> Tensor:
     return picture
 
 
-def _describe(lightness: float, is_reached: float, structure: float) -> KeptStructure:
-    # The device has beta in float32, which differs from `most_lightness` in its last digits.
-    return KeptStructure(structure, lightness if is_reached else most_lightness(structure), bool(is_reached))
+def _describe(beta: float, is_reached: float, structure: float) -> KeptStructure:
+    # The device has the largest beta in float32, which differs from it in the last digits.
+    return KeptStructure(structure, beta if is_reached else most_lightness(structure), bool(is_reached))
