@@ -61,6 +61,29 @@ class FinishedPicture:
     kept: KeptStructure | None
 
 
+@dataclass(frozen=True)
+class _Adjusted:
+    """A picture that is finished, but still on the device alone.
+
+    Attributes:
+        picture: uint8 [3, h, w].
+        found: Beta, and 1 if the picture is as similar as it must be, [2] float32; zeros if it is not held.
+        is_held: Whether it is held to a similarity with its photo.
+    """
+
+    picture: Tensor
+    found: Tensor
+    is_held: bool
+
+    def arrive(self, rgb: np.ndarray, beta: float, is_reached: bool, structure: float) -> FinishedPicture:
+        """Return the picture with what came to the host for it."""
+        if not self.is_held:
+            return FinishedPicture(rgb, self.picture, None)
+        # The device has the largest beta in float32, which differs from it in the last digits.
+        lightness = beta if is_reached else most_lightness(structure)
+        return FinishedPicture(rgb, self.picture, KeptStructure(structure, lightness, is_reached))
+
+
 def finish_pictures(
     decoded: Tensor, originals: Tensor, photos: Sequence[Photo], finish: Finish
 ) -> list[FinishedPicture | None]:
@@ -76,44 +99,35 @@ def finish_pictures(
         B pictures; None in place of one with values that are not finite, or that is black while its photo is not.
     """
     pictures = to_8_bit(decoded)
-    is_black = (pictures.flatten(1).amax(1) <= _BLACK) & (originals.flatten(1).amax(1) > _BLACK)
-    is_usable = decoded.isfinite().flatten(1).all(1) & ~is_black  # [B]
-    is_held = [finish.recipe.keep_structure is not None and bool(photo.padded.any()) for photo in photos]
-    adjusted = [
-        _adjust(_cut(picture, photo), _cut(original, photo), finish, held)
-        for picture, original, photo, held in zip(pictures, originals, photos, is_held, strict=True)
+    adjusted = [_adjust(*own, finish) for own in zip(pictures, originals, photos, strict=True)]
+    rows = [one.picture.permute(1, 2, 0).contiguous() for one in adjusted]  # each [h, w, 3]
+    found = torch.stack([one.found for one in adjusted])  # [B, 2]
+    is_usable, numbers, *rgb = copy_to_host([_find_usable(decoded, pictures, originals), found, *rows])
+    return [
+        one.arrive(own, beta, bool(is_reached), finish.structure) if usable else None
+        for one, own, usable, (beta, is_reached) in zip(adjusted, rgb, is_usable, numbers.tolist(), strict=True)
     ]
-    on_device = [picture for picture, _ in adjusted]
-    found = torch.stack([own for _, own in adjusted])  # [B, 2]
-    rows = [picture.permute(1, 2, 0).contiguous() for picture in on_device]  # each [h, w, 3]
-    usable, numbers, *rgb = copy_to_host([is_usable, found, *rows])
-    finished: list[FinishedPicture | None] = []
-    for own, picture, (beta, is_reached), held, is_fine in zip(
-        rgb, on_device, numbers.tolist(), is_held, usable, strict=True
-    ):
-        kept = _describe(beta, is_reached, finish.structure) if held else None
-        finished.append(FinishedPicture(own, picture, kept) if is_fine else None)
-    return finished
 
 
-def _cut(picture: Tensor, photo: Photo) -> Tensor:
-    """Return a padded picture without its padding, [3, h, w]."""
-    return picture[:, : photo.frame.height_px, : photo.frame.width_px]
+def _find_usable(decoded: Tensor, pictures: Tensor, originals: Tensor) -> Tensor:
+    """Return which pictures are finite, and not black unless their photos are, [B]."""
+    is_black = (pictures.flatten(1).amax(1) <= _BLACK) & (originals.flatten(1).amax(1) > _BLACK)
+    return decoded.isfinite().flatten(1).all(1) & ~is_black
 
 
-def _adjust(picture: Tensor, original: Tensor, finish: Finish, is_held: bool) -> tuple[Tensor, Tensor]:
-    """Apply the colour policy to a picture [3, h, w], then return its photo's lightness to it.
-
-    Returns:
-        The picture, and what was found for it: beta, and 1 if it is as similar as it must be, [2] float32.
-    """
-    picture = _apply_colours(picture, original, finish)
-    if is_held and finish.recipe.keep_structure is not None:
-        reached = reach_similarity(picture, original, finish.recipe.keep_structure, most_lightness(finish.structure))
-        return reached.picture, torch.stack([reached.lightness, reached.is_reached.float()])
+def _adjust(padded: Tensor, padded_original: Tensor, photo: Photo, finish: Finish) -> _Adjusted:
+    """Cut a picture, apply the colour policy to it, then return its photo's lightness to it."""
+    cut = slice(None), slice(photo.frame.height_px), slice(photo.frame.width_px)
+    original = padded_original[cut]
+    picture = _apply_colours(padded[cut], original, finish)
+    wanted = finish.recipe.keep_structure
+    if wanted is not None and photo.padded.any():  # a blank photo has no structure
+        reached = reach_similarity(picture, original, wanted, most_lightness(finish.structure))
+        found = torch.stack([reached.lightness, reached.is_reached.float()])
+        return _Adjusted(reached.picture, found, is_held=True)
     if finish.structure:
         picture = return_lightness(picture, original, lightness_weight(finish.structure))
-    return picture, torch.zeros(2, device=picture.device)
+    return _Adjusted(picture, torch.zeros(2, device=picture.device), is_held=False)
 
 
 def _apply_colours(picture: Tensor, original: Tensor, finish: Finish) -> Tensor:
@@ -124,8 +138,3 @@ def _apply_colours(picture: Tensor, original: Tensor, finish: Finish) -> Tensor:
     if finish.recipe.colour == "collection" and finish.palette is not None:
         return match_palette(picture, finish.palette, strength)
     return picture
-
-
-def _describe(beta: float, is_reached: float, structure: float) -> KeptStructure:
-    # The device has the largest beta in float32, which differs from it in the last digits.
-    return KeptStructure(structure, beta if is_reached else most_lightness(structure), bool(is_reached))

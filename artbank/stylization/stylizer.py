@@ -27,7 +27,7 @@ from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.controls import NO_CONTROLS, Controls
-from artbank.stylization.finishing import Finish, finish_pictures
+from artbank.stylization.finishing import Finish, FinishedPicture, finish_pictures
 from artbank.stylization.inversion import draw_noise, draw_step_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.structure import KeptStructure
@@ -223,17 +223,16 @@ class Stylizer:
     def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Tensor) -> list[Stylized]:
         """Make pictures of the decoded images [B, 3, H', W']."""
         finish = Finish(self.recipe, style.palette, structure)
-        finished = []
-        for photo, one in zip(
-            inputs.photos, finish_pictures(decoded, inputs.originals, inputs.photos, finish), strict=True
-        ):
-            if one is None:
-                finished.append(self._fail(photo, style, _NOT_FINITE))
-            else:
-                seed = photo_seed(self.recipe.seed, photo.key)
-                facts = {"on_device": one.on_device, "kept": one.kept}
-                finished.append(Stylized(photo.key, style.name, seed, one.rgb, **facts))
-        return finished
+        finished = finish_pictures(decoded, inputs.originals, inputs.photos, finish)
+        return [self._name(photo, style, one) for photo, one in zip(inputs.photos, finished, strict=True)]
+
+    def _name(self, photo: Photo, style: Style, finished: FinishedPicture | None) -> Stylized:
+        """Return the picture of a photo in a style, or the reason that there is none."""
+        if finished is None:
+            return self._fail(photo, style, _NOT_FINITE)
+        seed = photo_seed(self.recipe.seed, photo.key)
+        facts = {"on_device": finished.on_device, "kept": finished.kept}
+        return Stylized(photo.key, style.name, seed, finished.rgb, **facts)
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""
