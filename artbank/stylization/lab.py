@@ -12,6 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from artbank.diffusion.tensors import copy_to_device
+
 _TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.950456, 1.0, 1.088754)
 _LINEAR_BELOW = 0.008856  # of Y / Yn
@@ -40,13 +42,13 @@ def from_lab(lab: Tensor) -> Tensor:
     return (encoded * 255).round().byte()
 
 
-@cache  # a copy to a device, or an inverse there, makes the host wait for it
+@cache
 def _matrix(device: torch.device) -> Tensor:
     """Return the matrix from linear sRGB to X, Y, Z over those of white."""
-    return torch.tensor(_TO_XYZ, device=device) / torch.tensor(_WHITE, device=device)[:, None]
+    return copy_to_device(torch.tensor(_TO_XYZ) / torch.tensor(_WHITE)[:, None], device)
 
 
-@cache
+@cache  # an inverse makes the host wait for the device
 def _inverse(device: torch.device) -> Tensor:
     return torch.linalg.inv(_matrix(device))
 

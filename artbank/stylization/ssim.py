@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from artbank.diffusion.tensors import copy_to_device
+
 _WINDOW_PX = 11
 _SIGMA_PX = 1.5
 _LUMA = (0.299, 0.587, 0.114)
@@ -46,10 +48,10 @@ def _blur(maps: Tensor) -> Tensor:
     return functional.conv2d(rows, window.view(1, 1, 1, -1))
 
 
-@cache  # a copy to a device makes the host wait for it
+@cache
 def _weights(device: torch.device) -> Tensor:
     """Return the shares of red, green and blue in the luma, [3]."""
-    return torch.tensor(_LUMA, device=device)
+    return copy_to_device(torch.tensor(_LUMA), device)
 
 
 @cache

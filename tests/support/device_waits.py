@@ -7,10 +7,13 @@ that is not queued by `copy_to_device`, and operations that check their result o
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -22,24 +25,41 @@ _COPIES = {"_to_copy", "copy_"}
 _CHECKED = {"_linalg_check_errors", "masked_select", "nonzero", "repeat_interleave", "unique_dim", "_unique2"}
 
 
-class DeviceWaits(TorchDispatchMode):
-    """Notes the operations that would wait, while it is on.
+class _Operations(TorchDispatchMode):
+    """Notes the operations that would wait."""
 
-    Attributes:
-        names: Of these operations, in their order.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, names: list[str]) -> None:
         super().__init__()
-        self.names: list[str] = []
+        self._names = names
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation; note it if it would wait."""
         found = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if name in _CHECKED or (_is_upload(name, args, found) and not _is_queued()):
-            self.names.append(name)
+            self._names.append(name)
         return found
+
+
+class _MadeFromNumbers(TorchFunctionMode):
+    """Notes the tensors that are made on the device from numbers of Python, which is no operation there."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if func in (torch.tensor, torch.as_tensor, torch.asarray) and found.device == META:
+            self._names.append(func.__name__)
+        return found
+
+
+@contextmanager
+def note_waits() -> Iterator[list[str]]:
+    """Note the names of the operations in the block that would wait."""
+    names: list[str] = []
+    with _MadeFromNumbers(names), _Operations(names):
+        yield names
 
 
 def _is_upload(name: str, args: Any, found: Any) -> bool:

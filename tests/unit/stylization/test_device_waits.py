@@ -34,7 +34,7 @@ from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylized, Stylizer
 from bench import memory_by_card as cards
 from tests.support.controlnets import save_depth_model
-from tests.support.device_waits import META, DeviceWaits
+from tests.support.device_waits import META, note_waits
 
 SIZES = [(640, 512), (600, 500)]
 """Width and height of the photos, px: one bucket, cut differently."""
@@ -76,7 +76,7 @@ def base() -> BaseModel:
     codec: Any = model.latent_codec
     for name in ("_encode", "_decode"):
         setattr(codec, name, OncePerShape(getattr(codec, name)))
-    from_lab(torch.empty(3, 1, 1, device=META))  # its matrices are copied once in a process
+    from_lab(torch.empty(3, 1, 1, device=META))  # it inverts a matrix once in a process
     return model
 
 
@@ -108,9 +108,9 @@ def draw(stylizer: Stylizer, names: Sequence[str] | None = None, caption: str = 
     photos = [stylizer.prepare(str(number), scene) for number, scene in enumerate(scenes)]
     for photo in photos:
         object.__setattr__(photo, "caption", caption)
-    with DeviceWaits() as waits:
+    with note_waits() as waits:
         drawn = list(stylizer.stylize_batch(photos, names))
-    assert waits.names == []
+    assert waits == []
     assert all(one.rgb is not None and one.on_device is not None and one.on_device.device == META for one in drawn)
     assert {one.rgb.shape[:2] for one in drawn if one.rgb is not None} == {(512, 640), (512, 614)}
     return drawn
@@ -173,7 +173,7 @@ def test_the_loop_of_each_solver_waits_for_nothing(base: BaseModel, styles: tupl
     with META:
         clean, noise = torch.empty(2, 2, 4, 64, 64)
         steps = torch.empty(stylizer.num_step_noises, 2, 4, 64, 64) if stylizer.num_step_noises else None
-    with DeviceWaits() as waits:
+    with note_waits() as waits:
         found = stylizer.stylize(clean, noise, "novak", recipe.structure, step_noise=steps)
-    assert found.shape == clean.shape and found.device == META and waits.names == []
+    assert found.shape == clean.shape and found.device == META and waits == []
     assert (stylizer.num_step_noises > 0) == (solver in ("euler_a", "lcm"))
