@@ -24,6 +24,7 @@ from artbank.images.framing import Photo
 from artbank.images.palette import Palette
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import batch_by
+from artbank.scoring.networks import BATCH_SIZE
 from artbank.scoring.optional_measures import PhotoView
 from artbank.scoring.scores import measure_cosines
 from artbank.stylization.colours import match_palette
@@ -72,17 +73,19 @@ class BatchDrawer:
         """
         with telemetry.time_stage("score"):
             images = self._upload_photos(batch.photos)
-            before = dict(zip(images, self._embed(list(images.values())), strict=True))
             views = dict(zip(images, self._resources.measures.view(list(images.values())), strict=True))
-            after = self._embed([_as_tensor(one) for one in batch.pictures])  # [n, C]
-            recoloured = self._embed_recoloured(batch, images)
+            recoloured = self._recolour_photos(batch, images)
+            drawn = [_as_tensor(one) for one in batch.pictures]
+            of_photos, after, of_colours = self._embed([*images.values()], drawn, [*recoloured.values()])  # each [n, C]
+            before = dict(zip(images, of_photos, strict=True))
+            in_colours = dict(zip(recoloured, of_colours, strict=True))
         for style in batch.styles:
             numbers = [number for number, one in enumerate(batch.pictures) if one.style == style]
             if numbers:
                 pictures = [batch.pictures[number] for number in numbers]
                 first = self._keep(batch, 0, pictures, before, after[numbers], batch.seconds)
                 kept = self._draw_further(batch, style, {one.key: one for one in first}, before)
-                yield self._finish_scores(style, list(kept.values()), recoloured, views)
+                yield self._finish_scores(style, list(kept.values()), in_colours, views)
 
     def _draw_further(
         self, batch: DrawnBatch, style: str, kept: dict[str, ScoredPicture], before: dict[str, Tensor]
@@ -105,7 +108,7 @@ class BatchDrawer:
             seconds = (time.monotonic() - start) / len(faint)
             pictures = [one for one in made if one.error is None]
             with telemetry.time_stage("score"):
-                after = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
+                [after] = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
             again = self._keep(batch, number, pictures, before, after, 0.0)
             better = {one.key: keep_first_reached(kept[one.key], one) for one in again}
             kept |= {
@@ -179,12 +182,11 @@ class BatchDrawer:
         found = zip(kept, scores, recoloured_style, strict=True)
         return [one.finish_scores(own, colours_alone) for one, own, colours_alone in found]
 
-    def _embed_recoloured(self, batch: DrawnBatch, photos: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
-        """Return the CLIP embeddings of photos in the colours of their styles, each [C], by key and style."""
-        wanted = list(dict.fromkeys((one.key, one.style) for one in batch.pictures))
+    def _recolour_photos(self, batch: DrawnBatch, photos: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
+        """Return photos in the colours of the styles that they were drawn in, by key and style."""
+        wanted = dict.fromkeys((one.key, one.style) for one in batch.pictures)
         palettes = {style: self._resources.references[style].palette for style in batch.styles}
-        embedded = self._embed([_recolour(photos[key], palettes[style]) for key, style in wanted])
-        return dict(zip(wanted, embedded, strict=True))
+        return {(key, style): _recolour(photos[key], palettes[style]) for key, style in wanted}
 
     def _upload_photos(self, photos: Mapping[str, DecodedPhoto]) -> dict[str, Tensor]:
         """Return photos of equal size as uint8 [3, h, w] on the scorer's device, without their padding, by key."""
@@ -193,15 +195,14 @@ class BatchDrawer:
         images = [image[:, : own.height_px, : own.width_px] for image, own in zip(padded, frames, strict=True)]
         return dict(zip(photos, images, strict=True))
 
-    def _embed(self, images: Sequence[Tensor]) -> Tensor:
-        """Return the CLIP embeddings of pictures uint8 [3, h, w], [n, C].
+    def _embed(self, *groups: Sequence[Tensor]) -> list[Tensor]:
+        """Return the CLIP embeddings of groups of pictures uint8 [3, h, w], each [n, C]; the host waits once.
 
         Where a choice hangs on them, each is embedded by itself: rounding differs with the size of a batch.
         """
         recipe = self._resources.recipe
-        if (recipe.reach_style is None and recipe.candidates == 1) or not images:
-            return self._resources.scorer.embed_tensors(images)
-        return torch.cat([self._resources.scorer.embed_tensors([one]) for one in images])
+        at_once = BATCH_SIZE if recipe.reach_style is None and recipe.candidates == 1 else 1
+        return self._resources.scorer.embed_groups(groups, at_once)
 
 
 def cut_batches(photos: Iterable[DecodedPhoto], size: int) -> Iterator[list[DecodedPhoto]]:

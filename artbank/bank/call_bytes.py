@@ -40,7 +40,7 @@ def _run_call(denoiser: Denoiser, shape: tuple[int, int, int], num_examples: int
     with torch.device("meta"):
         prompts = torch.empty(num_examples, rows, width, requires_grad=True)  # [B, L, D]
         latents = torch.empty(num_examples, *shape)
-        times = denoiser.embed_times(torch.empty(num_examples))
+        timesteps = torch.empty(num_examples)
         sizes = denoiser.embed_sizes(torch.empty(num_examples, NUM_SIZES)) if pooled else None
-    predicted = denoiser(latents, times, denoiser.cache_prompts(prompts), sizes=sizes)
+    predicted = denoiser(latents, timesteps, denoiser.cache_prompts(prompts), sizes=sizes)
     run_backward((predicted - latents).square().mean())

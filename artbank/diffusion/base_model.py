@@ -272,13 +272,9 @@ class BaseModel:
             deep: Features of an earlier step that are used again, or empty; see `unet.Denoiser`.
         """
         cache = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
-        if isinstance(timesteps, int):
-            times = self.denoiser.embed_time(timesteps)
-        else:
-            times = self.denoiser.embed_times(timesteps)
         embedded = self._embed_sizes(latents, sizes) if self.family.takes_pooled_text else None
         options: dict[str, Any] = {"sizes": embedded, "residuals": residuals, "deep": deep}
-        return self.denoiser(latents, times, cache, num_prompts=num_prompts, **options)
+        return self.denoiser(latents, timesteps, cache, num_prompts=num_prompts, **options)
 
     def _embed_sizes(self, latents: Tensor, sizes: Tensor | None) -> Tensor:
         if sizes is not None:

@@ -29,6 +29,7 @@ from artbank.diffusion.control_checks import KINDS, UNION_TYPES, read_control_se
 from artbank.diffusion.control_files import ControlFolder
 from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
+from artbank.diffusion.tensors import copy_to_device
 from artbank.diffusion.unet import Residuals
 from artbank.diffusion.unet_blocks import repeat_to, run_encoder, run_outer_encoder
 from artbank.errors import BaseModelError
@@ -104,20 +105,20 @@ class ControlNet(PromptedNetwork):
         network, count = self._network, num_prompts * len(latents)
         first, weight = images[0]
         sizes = self.embed_size(*first.size_px) if prompts.pooled is not None else None
-        times = self.embed_time(timestep)
         if self._is_union:
-            times = times + self._embed_kinds(images)
-        times = self._activate_times(times, prompts, sizes, count)
+            times = self.embed_time(timestep) + self._embed_kinds(images)
+            found = self._project(self._add_pooled(times, prompts, sizes, count))
+        else:
+            found = self._find_shifts(timestep, prompts, sizes, count)
         x = network.conv_in(latents.to(self._dtype).contiguous(memory_format=torch.channels_last))  # [B, C', h, w]
         x = self._fuse(x, images) if self._is_union else x + first.planes
-        if len(times) > len(x):  # prompts differ in the time embedding already
-            x = repeat_to(x, len(times))
-        left = iter(prompts.pairs)
+        x = repeat_to(x, max(len(found[0]), len(x)))  # prompts may differ in the time embedding already
+        shifts, left = iter(found), iter(prompts.pairs)
         if is_outer:
-            skips = run_outer_encoder(network, x, times, left, count)
+            skips = run_outer_encoder(network, x, shifts, left, count)
             last = []
         else:
-            skips, middle = run_encoder(network, x, times, left, count)
+            skips, middle = run_encoder(network, x, shifts, left, count)
             last = [network.controlnet_mid_block(middle)]
         added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=not is_outer)]
         return tuple(one if len(images) > 1 else one * weight for one in (*added, *last))
@@ -127,9 +128,9 @@ class ControlNet(PromptedNetwork):
         types = tuple(_type_of(one) for one, _ in images)
         if types not in self._of_kinds:
             network = self._network
-            kinds = torch.zeros(1, network.config.num_control_type, device=self._device)
-            kinds[0, list(types)] = 1
-            projected = network.control_type_proj(kinds.flatten()).reshape(1, -1)
+            kinds = torch.zeros(network.config.num_control_type)
+            kinds[list(types)] = 1
+            projected = network.control_type_proj(copy_to_device(kinds, self._device)).reshape(1, -1)
             self._of_kinds[types] = network.control_add_embedding(projected.to(self._dtype))
         return self._of_kinds[types]
 

@@ -1,6 +1,6 @@
 """A network that estimates the depth of photos, for ControlNets that see it.
 
-Shape legend: H x W a photo, uint8 [3, H, W] sRGB; its depth uint8 [H, W], 255 for the nearest point.
+Shape legend: H x W a photo, uint8 [H, W, 3] sRGB; its depth uint8 [H, W], 255 for the nearest point.
 
 The network, the size that it sees and the size of its answer are those of transformers' depth estimation.
 """
@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
@@ -18,6 +19,7 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.model_files import DEPTH_MODEL, check_model
 from artbank.diffusion.model_limits import read_text
+from artbank.diffusion.tensors import copy_to_device
 from artbank.errors import BaseModelError
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -55,17 +57,17 @@ class DepthModel:
         self._device = device
 
     @torch.no_grad()
-    def estimate(self, photo: Tensor) -> Tensor:
-        """Return the depth of a photo; of one whose points are all as near, zeros.
+    def estimate(self, photo: np.ndarray) -> Tensor:
+        """Return the depth of a photo, on the model's device; of one whose points are all as near, zeros.
 
         Photos are seen one by one, so that none depends on others.
         """
-        inputs = self._processor(images=photo.permute(1, 2, 0).cpu().numpy(), return_tensors="pt").to(self._device)
-        outputs = self._network(**inputs)
-        [found] = self._processor.post_process_depth_estimation(outputs, [tuple(photo.shape[1:])])
+        pixels = self._processor(images=photo, return_tensors="pt")["pixel_values"]
+        outputs = self._network(copy_to_device(pixels, self._device))
+        [found] = self._processor.post_process_depth_estimation(outputs, [photo.shape[:2]])
         depth = found["predicted_depth"]  # [H, W]
         low, high = depth.min(), depth.max()
-        return ((depth - low) / (high - low).clamp_min(torch.finfo().tiny) * 255).byte().to(photo.device)
+        return ((depth - low) / (high - low).clamp_min(torch.finfo().tiny) * 255).byte()
 
 
 def check_depth_model(folder: Path) -> None:

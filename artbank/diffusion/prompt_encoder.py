@@ -139,7 +139,7 @@ class PromptEncoder:
         ids = copy_to_device(torch.tensor(rows), self._device)  # [B, L]
         if vectors is None:
             return self._encoder(ids, **options)
-        new_words = vectors.flatten(0, -2).to(self._device, self.vocabulary.dtype)  # [S * K, D]
+        new_words = copy_to_device(vectors.flatten(0, -2), self._device).to(self.vocabulary.dtype)  # [S * K, D]
         weights = {self._embedding_name: torch.cat([self.vocabulary, new_words])}  # [V + S * K, D]
         return functional_call(self._own_encoder(), weights, (ids,), options)
 

@@ -1,7 +1,7 @@
 """What UNets and ControlNets have in common: the embeddings of their inputs, and what they compute once from prompts.
 
 Shape legend: B samples, G cached prompts; L tokens, D text width, Q width of a pooled prompt; H heads of d; E width of
-a time embedding, F width of the six sizes of an image.
+a time embedding, F width of the six sizes of an image; C' planes of a level.
 
 Networks of SDXL add to the time embedding one of the pooled prompt and of the sizes: the original height and width of
 an image, the top and left of its crop, and the height and width of that, px.
@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from artbank.diffusion.tensors import copy_to_device
 from artbank.diffusion.text_encoders import split_pooled
-from artbank.diffusion.unet_blocks import KeyValue, list_transformers, split_heads
+from artbank.diffusion.unet_blocks import KeyValue, Shifts, list_resnets, list_transformers, split_heads
 
 NUM_SIZES = 6
 """Numbers of an image that SDXL takes: original height and width, top and left of the crop, its height and width."""
@@ -47,7 +48,9 @@ class PromptedNetwork:
             block.attn2 for transformer in list_transformers(network) for block in transformer.transformer_blocks
         ]
         self._pooled_width = count_pooled(network)
+        self._resnets = list_resnets(network)
         self._time_embeddings: dict[int, Tensor] = {}
+        self._shifts: dict[int, Shifts] = {}
         self._size_embeddings: dict[tuple[int, int], Tensor] = {}
 
     def cache_prompts(self, prompts: Tensor) -> PromptCache:
@@ -67,7 +70,8 @@ class PromptedNetwork:
         """Return the embedding [1, E] of a timestep; it is computed once."""
         if timestep not in self._time_embeddings:
             with torch.no_grad():
-                self._time_embeddings[timestep] = self.embed_times(torch.tensor([timestep], device=self._device))
+                timesteps = copy_to_device(torch.tensor([timestep]), self._device)
+                self._time_embeddings[timestep] = self.embed_times(timesteps)
         return self._time_embeddings[timestep]
 
     def embed_times(self, timesteps: Tensor) -> Tensor:
@@ -79,7 +83,7 @@ class PromptedNetwork:
         size = (height_px, width_px)
         if size not in self._size_embeddings:
             with torch.no_grad():
-                sizes = torch.tensor([[*size, 0, 0, *size]], device=self._device)
+                sizes = copy_to_device(torch.tensor([[*size, 0, 0, *size]]), self._device)
                 self._size_embeddings[size] = self.embed_sizes(sizes)
         return self._size_embeddings[size]
 
@@ -87,12 +91,28 @@ class PromptedNetwork:
         """Return the embeddings [B, F] of the sizes [B, 6] of images, px."""
         return self._network.add_time_proj(sizes.flatten()).reshape(len(sizes), -1)
 
-    def _activate_times(self, times: Tensor, prompts: PromptCache, sizes: Tensor | None, count: int) -> Tensor:
-        """Return the embeddings of times as every ResNet of the network takes them, [1, E], or [`count`, E].
+    def _find_shifts(self, timesteps: Tensor | int, prompts: PromptCache, sizes: Tensor | None, count: int) -> Shifts:
+        """Return what the ResNets add for timesteps; for a single one it is computed once, where no prompt counts.
 
-        The embeddings of pooled prompts and sizes are added, then the activation is applied.
+        Args:
+            timesteps: [B], or one for all samples.
+            prompts: Their pooled vectors and the sizes are added to the time embeddings.
+            sizes: Embeddings [1, F] or [B, F] of the sizes of the images; None for a network that takes none.
+            count: Samples with all their prompts.
         """
-        return self._network.down_blocks[0].resnets[0].nonlinearity(self._add_pooled(times, prompts, sizes, count))
+        if isinstance(timesteps, Tensor):
+            return self._project(self._add_pooled(self.embed_times(timesteps), prompts, sizes, count))
+        if prompts.pooled is not None:
+            return self._project(self._add_pooled(self.embed_time(timesteps), prompts, sizes, count))
+        if timesteps not in self._shifts:
+            with torch.no_grad():
+                self._shifts[timesteps] = self._project(self.embed_time(timesteps))
+        return self._shifts[timesteps]
+
+    def _project(self, times: Tensor) -> Shifts:
+        """Activate time embeddings [., E], and project them for each ResNet; returns shifts, each [., C']."""
+        activated = self._resnets[0].nonlinearity(times)
+        return tuple(resnet.time_emb_proj(activated) for resnet in self._resnets)
 
     def _add_pooled(self, times: Tensor, prompts: PromptCache, sizes: Tensor | None, count: int) -> Tensor:
         if prompts.pooled is None or sizes is None:

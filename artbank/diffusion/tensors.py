@@ -15,8 +15,8 @@ from torch import Tensor
 
 
 def copy_to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to a device; on CUDA the copy is queued and the host does not wait for it."""
-    if device.type != "cuda":
+    """Copy a tensor to a device, if it is not there; on CUDA the copy is queued and the host does not wait for it."""
+    if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
@@ -38,22 +38,35 @@ def to_8_bit(images: Tensor) -> Tensor:
 
 def download(pictures: Tensor) -> np.ndarray:
     """Copy pictures [B, 3, H, W] from a device to the host, as [B, H, W, 3]."""
-    rows = pictures.permute(0, 2, 3, 1).contiguous()
-    if rows.device.type != "cuda":
-        return rows.cpu().numpy()
-    return torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True).copy_(rows).numpy()
+    [rows] = copy_to_host([pictures.permute(0, 2, 3, 1).contiguous()])
+    return rows
+
+
+def copy_to_host(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """Copy tensors from their device to the host, which waits once for all of them."""
+    return start_copying(tensors)()
+
+
+def start_copying(tensors: Sequence[Tensor]) -> Callable[[], list[np.ndarray]]:
+    """Start to copy tensors from their device to the host; the returned function waits for them and returns them.
+
+    Args:
+        tensors: Of any shapes, on one device; at least one.
+    """
+    device = tensors[0].device
+    if device.type != "cuda":
+        return lambda: [tensor.cpu().numpy() for tensor in tensors]
+    copies = [torch.empty(own.shape, dtype=own.dtype, pin_memory=True).copy_(own, non_blocking=True) for own in tensors]
+    arrived = torch.cuda.current_stream(device).record_event()
+
+    def wait() -> list[np.ndarray]:
+        arrived.synchronize()
+        return [copy.numpy() for copy in copies]
+
+    return wait
 
 
 def start_reading(values: Tensor) -> Callable[[], list[float]]:
     """Start to copy values [n] from their device; the returned function waits for the copy and returns them."""
-    if values.device.type != "cuda":
-        return values.tolist
-    copy = torch.empty(values.shape, pin_memory=True)
-    copy.copy_(values, non_blocking=True)
-    arrived = torch.cuda.current_stream(values.device).record_event()
-
-    def wait() -> list[float]:
-        arrived.synchronize()
-        return copy.tolist()
-
-    return wait
+    wait = start_copying([values])
+    return lambda: wait()[0].tolist()

@@ -1,7 +1,7 @@
 """UNet forward pass for several prompts per sample, with cached cross-attention keys and values.
 
-Shape legend: B samples, P prompts that each sample is denoised with, G cached prompts; E width of a time embedding, F
-width of the six sizes of an image; C x h x w latents; C' planes of a level.
+Shape legend: B samples, P prompts that each sample is denoised with, G cached prompts; F width of the six sizes of an
+image; C x h x w latents; C' planes of a level.
 
 The forward pass is Stable Diffusion's own, over the parts of diffusers' UNet. Two changes save work and change no
 result: samples are repeated for their P prompts only from the first cross-attention on, and the keys and values of a
@@ -22,11 +22,13 @@ from artbank.diffusion.compilation import Compiled
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
 from artbank.diffusion.unet_blocks import (
     KeyValue,
+    Shifts,
     repeat_to,
     run_decoder,
     run_encoder,
     run_outer_encoder,
     split_outer_pairs,
+    split_outer_shifts,
 )
 
 Residuals = tuple[Tensor, ...]
@@ -54,7 +56,7 @@ class UnetCall(NamedTuple):
 
     Attributes:
         sample: [B, C, h, w] in the precision of the UNet.
-        times: [1, E], [B, E] or [P * B, E].
+        shifts: What its ResNets add for the timesteps, each [1, C'] or [P * B, C'].
         pairs: Keys and values of the prompts at each cross-attention.
         num_prompts: P.
         residuals: What ControlNets add to its planes; None without any.
@@ -62,7 +64,7 @@ class UnetCall(NamedTuple):
     """
 
     sample: Tensor
-    times: Tensor
+    shifts: Shifts
     pairs: tuple[KeyValue, ...]
     num_prompts: int
     residuals: Residuals | None = None
@@ -106,7 +108,7 @@ class Denoiser(PromptedNetwork):
     def __call__(
         self,
         latents: Tensor,
-        times: Tensor,
+        timesteps: Tensor | int,
         prompts: PromptCache,
         *,
         num_prompts: int = 1,
@@ -118,7 +120,7 @@ class Denoiser(PromptedNetwork):
 
         Args:
             latents: [B, C, h, w].
-            times: Time embeddings [1, E], or [B, E] if P is 1.
+            timesteps: One for all samples, or [B] if P is 1; 0..999.
             prompts: The cache of G prompts: G = P, or G = P * B.
             num_prompts: P.
             sizes: Embeddings of the images' sizes, [1, F] or [B, F], for a UNet that takes them.
@@ -127,9 +129,9 @@ class Denoiser(PromptedNetwork):
                 predict alone; if they are empty, they are filled with those of this step. None neither takes nor keeps
                 any.
         """
-        times = self._activate_times(times, prompts, sizes, num_prompts * len(latents))
+        shifts = self._find_shifts(timesteps, prompts, sizes, num_prompts * len(latents))
         sample = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        call = UnetCall(sample, times, prompts.pairs, num_prompts, residuals, None if deep is None else deep.planes)
+        call = UnetCall(sample, shifts, prompts.pairs, num_prompts, residuals, None if deep is None else deep.planes)
         # Always copies: a CUDA graph returns every result in the same memory.
         if deep is None:
             predicted = self._forward(self.unet, call)
@@ -158,23 +160,23 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
 def _shape_of_call(unet: Any, call: UnetCall) -> Hashable:
     added = call.residuals and tuple(len(one) for one in call.residuals)
     num_cached = len(call.pairs[0][0])
-    return tuple(call.sample.shape), len(call.times), call.num_prompts, num_cached, torch.is_grad_enabled(), added
+    return tuple(call.sample.shape), len(call.shifts[0]), call.num_prompts, num_cached, torch.is_grad_enabled(), added
 
 
 def _forward(unet: Any, call: UnetCall) -> Tensor:
     """Return the prediction [P * B, C, h, w] of the UNet in its own precision."""
-    left, count = iter(call.pairs), call.num_prompts * len(call.sample)
-    x, skips = _run_down(unet, call, left)
-    return _run_out(unet, run_decoder(unet.up_blocks, x, skips, call.times, left, count))
+    shifts, left, count = iter(call.shifts), iter(call.pairs), call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, shifts, left)
+    return _run_out(unet, run_decoder(unet.up_blocks, x, skips, shifts, left, count))
 
 
 def _forward_keeping(unet: Any, call: UnetCall) -> tuple[Tensor, Tensor]:
     """Return the prediction of `_forward`, and what its last block took: [P * B, C', h, w]."""
-    left, count = iter(call.pairs), call.num_prompts * len(call.sample)
-    x, skips = _run_down(unet, call, left)
+    shifts, left, count = iter(call.shifts), iter(call.pairs), call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, shifts, left)
     *inner, last = unet.up_blocks
-    deep = run_decoder(inner, x, skips, call.times, left, count)
-    return _run_out(unet, run_decoder([last], deep, skips, call.times, left, count)), deep
+    deep = run_decoder(inner, x, skips, shifts, left, count)
+    return _run_out(unet, run_decoder([last], deep, skips, shifts, left, count)), deep
 
 
 def _forward_outer(unet: Any, call: UnetCall) -> Tensor:
@@ -182,23 +184,26 @@ def _forward_outer(unet: Any, call: UnetCall) -> Tensor:
     count = call.num_prompts * len(call.sample)
     assert call.deep is not None, "no features are kept"
     first_pairs, last_pairs = split_outer_pairs(unet, call.pairs)
+    first_shifts, last_shifts = (iter(shifts) for shifts in split_outer_shifts(unet, call.shifts))
     x = _run_in(unet, call)
-    skips = run_outer_encoder(unet, x, call.times, iter(first_pairs), count)
+    skips = run_outer_encoder(unet, x, first_shifts, iter(first_pairs), count)
     if call.residuals is not None:
         skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals, strict=True)]
-    return _run_out(unet, run_decoder([unet.up_blocks[-1]], call.deep, skips, call.times, iter(last_pairs), count))
+    return _run_out(unet, run_decoder([unet.up_blocks[-1]], call.deep, skips, last_shifts, iter(last_pairs), count))
 
 
 def _run_in(unet: Any, call: UnetCall) -> Tensor:
     """Return the first planes [B, C', h, w]; [P * B, ...] if prompts differ in the time embedding already."""
     x = unet.conv_in(call.sample)
-    return repeat_to(x, len(call.times)) if len(call.times) > len(x) else x
+    return repeat_to(x, max(len(call.shifts[0]), len(x)))
 
 
-def _run_down(unet: Any, call: UnetCall, left: Iterator[KeyValue]) -> tuple[Tensor, list[Tensor]]:
+def _run_down(
+    unet: Any, call: UnetCall, shifts: Iterator[Tensor], left: Iterator[KeyValue]
+) -> tuple[Tensor, list[Tensor]]:
     """Return the planes of the middle and those for the way up; [P * B, ...] from the first cross-attention on."""
     count = call.num_prompts * len(call.sample)
-    skips, x = run_encoder(unet, _run_in(unet, call), call.times, left, count)
+    skips, x = run_encoder(unet, _run_in(unet, call), shifts, left, count)
     if call.residuals is not None:
         skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals[:-1], strict=True)]
         x = add_planes(x, call.residuals[-1])

@@ -1,7 +1,7 @@
 """The blocks of a UNet, run with cached cross-attention keys and values.
 
 Shape legend: B samples, P prompts that each sample is denoised with, G cached prompts; D text width; H heads of d; C' x
-h x w planes of a level, T = h * w its positions; E width of a time embedding.
+h x w planes of a level, T = h * w its positions.
 
 Samples are repeated for their P prompts only from the first cross-attention on. A ControlNet has the same blocks up to
 the middle.
@@ -13,23 +13,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 KeyValue = tuple[Tensor, Tensor]
 """Keys and values of G prompts at one cross-attention, each [G, H, L, d]."""
 
+Shifts = tuple[Tensor, ...]
+"""What the ResNets of a network add to their planes for timesteps, each [1, C'] or [P * B, C'], in the order in which
+they run."""
+
 
 def run_encoder(
-    network: Any, x: Tensor, times: Tensor, left: Iterator[KeyValue], count: int
+    network: Any, x: Tensor, shifts: Iterator[Tensor], left: Iterator[KeyValue], count: int
 ) -> tuple[list[Tensor], Tensor]:
     """Run the blocks of the way down and the middle.
 
     Args:
         network: A UNet or a ControlNet.
         x: What its first convolution returns, [B, C', h, w], or [P * B, C', h, w].
-        times: Time embeddings after their activation, [1, E] or as many as `x` has samples.
+        shifts: What the ResNets add that did not run yet, see `Shifts`.
         left: The keys and values that are not used yet.
         count: P * B.
 
@@ -38,33 +42,40 @@ def run_encoder(
     """
     skips = [x]
     for block in network.down_blocks:
-        skips += _run_layers(block, skips[-1], times, left, count)
+        skips += _run_layers(block, skips[-1], shifts, left, count)
         skips += [downsample(skips[-1]) for downsample in block.downsamplers or ()]
     middle = network.mid_block
-    x = run_resnet(middle, middle.resnets[0], skips[-1], times)
+    x = run_resnet(middle, middle.resnets[0], skips[-1], shifts)
     for transformer, resnet in zip(middle.attentions, middle.resnets[1:], strict=True):
         x = run_transformer(middle, transformer, x, left, count // len(x))
-        x = run_resnet(middle, resnet, x, times)
+        x = run_resnet(middle, resnet, x, shifts)
     return skips, x
 
 
-def run_outer_encoder(network: Any, x: Tensor, times: Tensor, left: Iterator[KeyValue], count: int) -> list[Tensor]:
+def run_outer_encoder(
+    network: Any, x: Tensor, shifts: Iterator[Tensor], left: Iterator[KeyValue], count: int
+) -> list[Tensor]:
     """Run the first block of the way down, without its downsampling; see `run_encoder`.
 
     Returns:
         The planes for the last block of the way up, each [B, ...] or [P * B, ...].
     """
-    return [x, *_run_layers(network.down_blocks[0], x, times, left, count)]
+    return [x, *_run_layers(network.down_blocks[0], x, shifts, left, count)]
 
 
 def run_decoder(
-    blocks: Iterable[Any], x: Tensor, skips: list[Tensor], times: Tensor, left: Iterator[KeyValue], count: int
+    blocks: Iterable[Any],
+    x: Tensor,
+    skips: list[Tensor],
+    shifts: Iterator[Tensor],
+    left: Iterator[KeyValue],
+    count: int,
 ) -> Tensor:
     """Run blocks of the way up, which take their planes from the end of `skips`; see `run_encoder`."""
     for block in blocks:
         for resnet, transformer in list_layers(block):
             skip = repeat_to(skips.pop(), len(x))
-            x = run_resnet(block, resnet, torch.cat([x, skip], dim=1), times)
+            x = run_resnet(block, resnet, torch.cat([x, skip], dim=1), shifts)
             if transformer is not None:
                 x = run_transformer(block, transformer, x, left, count // len(x))
         for upsample in block.upsamplers or ():
@@ -72,24 +83,24 @@ def run_decoder(
     return x
 
 
-def _run_layers(block: Any, x: Tensor, times: Tensor, left: Iterator[KeyValue], count: int) -> list[Tensor]:
+def _run_layers(block: Any, x: Tensor, shifts: Iterator[Tensor], left: Iterator[KeyValue], count: int) -> list[Tensor]:
     """Run the layers of a block of the way down; returns the planes after each."""
     found = []
     for resnet, transformer in list_layers(block):
-        x = run_resnet(block, resnet, x, times)
+        x = run_resnet(block, resnet, x, shifts)
         if transformer is not None:
             x = run_transformer(block, transformer, x, left, count // len(x))
         found.append(x)
     return found
 
 
-def run_resnet(block: Any, resnet: Any, x: Tensor, times: Tensor) -> Tensor:
+def run_resnet(block: Any, resnet: Any, x: Tensor, shifts: Iterator[Tensor]) -> Tensor:
     """Run a ResnetBlock2D of a block on [B, C', h, w].
 
-    It gives the same bits as the block's own forward pass, with two kernels less: the activation of the time embedding
-    is computed once for all of them, see `PromptedNetwork`, and there is no division by 1.
+    It gives the same bits as the block's own forward pass, with three kernels less: the time embedding is activated and
+    projected elsewhere, see `PromptedNetwork`, and there is no division by 1.
     """
-    return _run_layer(block, _run_resnet, resnet, x, times)
+    return _run_layer(block, _run_resnet, resnet, x, next(shifts))
 
 
 def run_transformer(block: Any, transformer: Any, x: Tensor, left: Iterator[KeyValue], repeats: int) -> Tensor:
@@ -108,9 +119,9 @@ def _run_layer(block: Any, function: Callable[..., Tensor], *given: Any) -> Tens
     return function(*given)
 
 
-def _run_resnet(resnet: Any, x: Tensor, times: Tensor) -> Tensor:
+def _run_resnet(resnet: Any, x: Tensor, shift: Tensor) -> Tensor:
     y = resnet.conv1(resnet.nonlinearity(resnet.norm1(x)))
-    y = y + resnet.time_emb_proj(times)[:, :, None, None]
+    y = y + shift[:, :, None, None]
     y = resnet.conv2(resnet.nonlinearity(resnet.norm2(y)))
     if resnet.conv_shortcut is not None:
         x = resnet.conv_shortcut(x)
@@ -183,10 +194,22 @@ def _count_cross_attentions(block: Any) -> int:
     return sum(len(transformer.transformer_blocks) for _, transformer in list_layers(block) if transformer is not None)
 
 
+def split_outer_shifts(network: Any, shifts: Shifts) -> tuple[Shifts, Shifts]:
+    """Return what the ResNets of a UNet's first block and of its last one add."""
+    first, last = (len(block.resnets) for block in (network.down_blocks[0], network.up_blocks[-1]))
+    return shifts[:first], shifts[len(shifts) - last :]
+
+
+def list_resnets(network: Any) -> list[Any]:
+    """Return the ResNets in the order in which they run."""
+    return [resnet for block in _list_blocks(network) for resnet in block.resnets]
+
+
 def list_transformers(network: Any) -> list[Any]:
     """Return the parts with cross-attention, in the order in which they run."""
-    blocks = [*network.down_blocks, network.mid_block, *getattr(network, "up_blocks", ())]
-    transformers: list[Any] = []
-    for block in blocks:
-        transformers += cast("list[nn.Module]", getattr(block, "attentions", None) or [])
-    return transformers
+    return [part for block in _list_blocks(network) for part in getattr(block, "attentions", None) or ()]
+
+
+def _list_blocks(network: Any) -> list[Any]:
+    """Return the blocks of a UNet or a ControlNet in the order in which they run."""
+    return [*network.down_blocks, network.mid_block, *getattr(network, "up_blocks", ())]

@@ -32,6 +32,7 @@ from artbank.scoring.networks import (
     model_id,
     preprocessing_device,
     tf32_products,
+    to_unit_rows,
 )
 
 _STABLE_DIFFUSION_CLIP = "openai/clip-vit-large-patch14"  # the text encoder of Stable Diffusion 1.x is of this CLIP
@@ -87,20 +88,28 @@ class Scorer:
         """Return unit embeddings of pictures of any sizes, float32 [n, C] on CPU; none depends on the others."""
         return self.embed_tensors([torch.tensor(image).permute(2, 0, 1) for image in images])
 
-    @torch.no_grad()
     def embed_tensors(self, images: Sequence[Tensor]) -> Tensor:
-        """Return unit embeddings of pictures uint8 [3, H, W] on any device, float32 [n, C] on CPU.
+        """Return unit embeddings of pictures uint8 [3, H, W] on any device, float32 [n, C] on CPU."""
+        [embedded] = self.embed_groups([images])
+        return embedded
 
-        Pictures that are on the scorer's CUDA device are preprocessed there.
+    @torch.no_grad()
+    def embed_groups(self, groups: Sequence[Sequence[Tensor]], at_once: int = BATCH_SIZE) -> list[Tensor]:
+        """Return the unit embeddings of groups of pictures, each [n, C]; the host waits for the device once.
+
+        Args:
+            groups: Pictures as in `embed_tensors`. Those on the scorer's CUDA device are preprocessed there.
+            at_once: Pictures of a group that go through the network together, at most.
         """
-        embedded = [torch.empty(0, self.width)]
+        embedded = [self._embed(batch) for group in groups for batch in chunked(group, at_once)]
+        return list(to_unit_rows(embedded, self.width).split([len(group) for group in groups]))
+
+    def _embed(self, images: Sequence[Tensor]) -> Tensor:
+        """Queue pictures; returns their embeddings, [n, C] on the scorer's device."""
         device = preprocessing_device(self.device)
-        for batch in chunked(images, BATCH_SIZE):
-            pixels = self._preprocessor.preprocess([image.to(device) for image in batch])
-            with tf32_products(self.device):
-                features = self._clip.get_image_features(pixels.to(self.device)).pooler_output
-            embedded.append(features.cpu())
-        return normalize(torch.cat(embedded), dim=1)
+        pixels = self._preprocessor.preprocess([image.to(device) for image in images])
+        with tf32_products(self.device):
+            return self._clip.get_image_features(pixels.to(self.device)).pooler_output
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
+from artbank.diffusion.tensors import copy_to_device
+
 _FILTERS = {2: "bilinear", 3: "bicubic"}  # by Pillow's numbers, which image processors use
 _STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
 
@@ -77,8 +79,7 @@ class ClipPreprocessor:
 
     def _normalize(self, pictures: Sequence[Tensor]) -> Tensor:
         pixels = torch.stack(list(pictures)).float()
-        mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
+        mean, std = (copy_to_device(torch.tensor(own), pixels.device).view(-1, 1, 1) for own in (self.mean, self.std))
         return (pixels * self.scale - mean) / std
 
     def _reduce(self, picture: Tensor) -> Tensor:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
 
 from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, hash_model, name_model
+from artbank.diffusion.tensors import copy_to_host
 from artbank.errors import BaseModelError
 from artbank.scoring.clip_preprocess import ClipPreprocessor
 
@@ -77,6 +80,17 @@ def load_network(
 def preprocessing_device(device: torch.device) -> torch.device:
     """Return where pictures for a network are preprocessed: some devices other than CUDA have no resize filters."""
     return device if device.type == "cuda" else torch.device("cpu")
+
+
+def to_unit_rows(batches: Sequence[Tensor], width: int) -> Tensor:
+    """Return embeddings that were queued on a device as unit vectors, float32 [n, C] on CPU; the host waits once.
+
+    Args:
+        batches: The embeddings of some pictures each, [., C]; none at all for n = 0.
+        width: C.
+    """
+    arrays = copy_to_host(batches) if batches else []
+    return normalize(torch.cat([torch.empty(0, width), *map(torch.from_numpy, arrays)]), dim=1)
 
 
 @contextmanager

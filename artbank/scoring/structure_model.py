@@ -107,7 +107,7 @@ class StructureModel:
         """
         found = self._describe(pictures, [photo.grid for photo in photos])
         distances = [(own.cosines - photo.cosines).square().mean() for own, photo in zip(found, photos, strict=True)]
-        return [1 - float(distance) for distance in distances]
+        return [1 - distance for distance in torch.stack(distances).tolist()] if distances else []
 
     def _describe(self, pictures: Sequence[Tensor], grids: Sequence[Grid]) -> list[SelfSimilarity]:
         """Return the structure of each picture in its grid; pictures of one grid go through the network together."""

@@ -19,14 +19,13 @@ import numpy as np
 import torch
 from more_itertools import chunked
 from torch import Tensor
-from torch.nn.functional import normalize
 from transformers import CLIPVisionModelWithProjection
 
 from artbank.diffusion.model_files import STYLE_MODEL
 from artbank.diffusion.shared_base_model import load_base_model
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
-from artbank.scoring.networks import BATCH_SIZE, load_network, locate, model_id, preprocessing_device
+from artbank.scoring.networks import BATCH_SIZE, load_network, locate, model_id, preprocessing_device, to_unit_rows
 
 
 class StyleModel:
@@ -75,12 +74,12 @@ class StyleModel:
     @torch.no_grad()
     def embed_tensors(self, pictures: Sequence[Tensor]) -> Tensor:
         """Return unit embeddings of pictures on any device, float32 [n, C] on CPU; none depends on the others."""
-        embedded = [torch.empty(0, self._width)]
+        embedded = []
         device = preprocessing_device(self.device)
         for batch in chunked(pictures, BATCH_SIZE):
             pixels = self._preprocessor.preprocess([picture.to(device) for picture in batch])
-            embedded.append(self._network(pixels.to(self.device)).image_embeds.cpu())
-        return normalize(torch.cat(embedded), dim=1)
+            embedded.append(self._network(pixels.to(self.device)).image_embeds)
+        return to_unit_rows(embedded, self._width)
 
 
 def load_style_model(config: RunConfig) -> StyleModel | None:

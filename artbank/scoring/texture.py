@@ -19,6 +19,7 @@ from more_itertools import chunked
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
+from artbank.diffusion.tensors import copy_to_device
 from artbank.scoring.spread import Ceiling, mix_ceilings
 
 if TYPE_CHECKING:  # the catalog reads references, and needs no CLIP for that
@@ -86,7 +87,7 @@ def cut_patches(picture: Tensor, short_px: int) -> list[Tensor]:
         picture: uint8 [3, H, W].
         short_px: Short side at which it is seen; a smaller picture stays as it is.
     """
-    weights = torch.tensor(_LUMA, device=picture.device)
+    weights = copy_to_device(torch.tensor(_LUMA), picture.device)
     luma = (picture.float() * weights[:, None, None]).sum(0)  # [H, W], 0..255
     short = min(luma.shape)
     if short > short_px:

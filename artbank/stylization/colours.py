@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from artbank.diffusion.tensors import copy_to_device
 from artbank.images.palette import LEVELS, PRIOR, SHARES, Palette
 from artbank.stylization.lab import from_lab, to_lab
 
@@ -48,7 +49,7 @@ def match_palette(picture: Tensor, palette: Palette, strength: float = 1.0) -> T
     lab = to_lab(picture)
     own_lightness = _quantiles(lab[0]) + _MIN_STD * torch.arange(len(SHARES), device=lab.device)  # also if it is flat
     lightness = _interpolate(lab[0], own_lightness, _to_row(palette.known_lightness, lab))
-    wanted = torch.tensor([astuple(tone) for tone in palette.known_tones], dtype=lab.dtype, device=lab.device).T
+    wanted = _to_row([astuple(tone) for tone in palette.known_tones], lab).T
     matched = torch.cat([lightness[None], _match_chroma(lab, _measure_tones(lab), lightness, wanted)])
     return from_lab(torch.lerp(lab, matched, strength ** (1 - palette.unity)))
 
@@ -96,5 +97,6 @@ def _interpolate(x: Tensor, known_x: Tensor, known_y: Tensor) -> Tensor:
     return torch.lerp(known_y[left], known_y[right], share)
 
 
-def _to_row(values: Sequence[float] | np.ndarray, like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32, device=like.device)
+def _to_row(values: Sequence[float] | Sequence[tuple[float, ...]] | np.ndarray, like: Tensor) -> Tensor:
+    """Return numbers as float32 on the device of a tensor; the host does not wait for it."""
+    return copy_to_device(torch.tensor(values, dtype=torch.float32), like.device)

@@ -128,7 +128,7 @@ class Controls:
             return originals
         if kind == "depth":
             assert self.depth_model is not None
-            depths = [self.depth_model.estimate(original) for original in originals]
+            depths = [self.depth_model.estimate(photo.padded) for photo in photos]
             return torch.stack(depths)[:, None].expand(-1, 3, -1, -1)
         drawn = [photo.control_images.get(kind) for photo in photos]
         found = [

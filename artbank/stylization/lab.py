@@ -7,8 +7,12 @@ Source: IEC 61966-2-1 (sRGB) and CIE 15:2004, section 8.2.1.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
+
+from artbank.diffusion.tensors import copy_to_device
 
 _TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.950456, 1.0, 1.088754)
@@ -33,14 +37,20 @@ def from_lab(lab: Tensor) -> Tensor:
     y = (lightness + 16) / 116
     curve = torch.stack([y + a / 500, y, y - b / 200], dim=-3)
     xyz = torch.where(curve**3 > _LINEAR_BELOW, curve**3, (curve - _OFFSET) / _SLOPE)
-    linear = _mix(torch.linalg.inv(_matrix(lab.device)), xyz).clamp(0, 1)
+    linear = _mix(_inverse(lab.device), xyz).clamp(0, 1)
     encoded = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
     return (encoded * 255).round().byte()
 
 
+@cache
 def _matrix(device: torch.device) -> Tensor:
     """Return the matrix from linear sRGB to X, Y, Z over those of white."""
-    return torch.tensor(_TO_XYZ, device=device) / torch.tensor(_WHITE, device=device)[:, None]
+    return copy_to_device(torch.tensor(_TO_XYZ) / torch.tensor(_WHITE)[:, None], device)
+
+
+@cache  # an inverse makes the host wait for the device
+def _inverse(device: torch.device) -> Tensor:
+    return torch.linalg.inv(_matrix(device))
 
 
 def _mix(matrix: Tensor, channels: Tensor) -> Tensor:

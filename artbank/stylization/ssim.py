@@ -7,9 +7,13 @@ Source: Wang et al., "Image quality assessment", IEEE TIP 2004, with a Gaussian 
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from artbank.diffusion.tensors import copy_to_device
 
 _WINDOW_PX = 11
 _SIGMA_PX = 1.5
@@ -32,16 +36,27 @@ def measure_ssim(picture: Tensor, photo: Tensor) -> Tensor:
 
 def _luma(picture: Tensor) -> Tensor:
     """Return the luma [H, W], 0..1, in steps of 1/255; sides below the window are padded with their edge."""
-    weights = torch.tensor(_LUMA, device=picture.device)
-    luma = torch.einsum("c,chw->hw", weights, picture.float()).round() / 255
+    luma = torch.einsum("c,chw->hw", _weights(picture.device), picture.float()).round() / 255
     below, right = (max(_WINDOW_PX - side, 0) for side in luma.shape)
     return functional.pad(luma[None, None], (0, right, 0, below), mode="replicate")[0, 0]
 
 
 def _blur(maps: Tensor) -> Tensor:
     """Return the windowed means of maps [N, 1, H, W] wherever the whole window lies within them."""
-    offsets = torch.arange(_WINDOW_PX, device=maps.device) - _WINDOW_PX // 2
-    window = torch.exp(-(offsets**2) / (2 * _SIGMA_PX**2))
-    window = window / window.sum()
+    window = _window(maps.device)
     rows = functional.conv2d(maps, window.view(1, 1, -1, 1))
     return functional.conv2d(rows, window.view(1, 1, 1, -1))
+
+
+@cache
+def _weights(device: torch.device) -> Tensor:
+    """Return the shares of red, green and blue in the luma, [3]."""
+    return copy_to_device(torch.tensor(_LUMA), device)
+
+
+@cache
+def _window(device: torch.device) -> Tensor:
+    """Return the Gaussian window along one side, [11]."""
+    offsets = torch.arange(_WINDOW_PX, device=device) - _WINDOW_PX // 2
+    window = torch.exp(-(offsets**2) / (2 * _SIGMA_PX**2))
+    return window / window.sum()

@@ -17,6 +17,7 @@ Filter-Guided Diffusion, Gu et al., SIGGRAPH 2024; AdaIN is from Huang and Belon
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,20 @@ class KeptStructure:
     structure: float
     lightness: float
     is_reached: bool
+
+
+class ReachedSimilarity(NamedTuple):
+    """A picture with as much of its photo's lightness as a similarity takes, all on its device.
+
+    Attributes:
+        picture: uint8 [3, H, W].
+        lightness: Beta, without dimensions.
+        is_reached: Whether the similarity is reached, a bool without dimensions; if it is not, beta is the largest.
+    """
+
+    picture: Tensor
+    lightness: Tensor
+    is_reached: Tensor
 
 
 def pull_weight(structure: float) -> float:
@@ -104,33 +119,32 @@ def return_lightness(picture: Tensor, photo: Tensor, weight: float) -> Tensor:
     return _blend(lab, _match_lightness(photo, lab), weight)
 
 
-def reach_similarity(picture: Tensor, photo: Tensor, wanted: float, most: float) -> tuple[Tensor, float, bool]:
+def reach_similarity(picture: Tensor, photo: Tensor, wanted: float, most: float) -> ReachedSimilarity:
     """Return as much of the photo's lightness to a picture [3, H, W] as a similarity takes.
+
+    Everything is decided on the device, so that the host does not wait for it. So all pictures cost the same, also one
+    that is similar enough as it is, or that cannot be.
 
     Args:
         picture: The picture.
         photo: Its photo, at the same size.
         wanted: SSIM of lumas, 0..1.
         most: The largest beta to try, 0..1.
-
-    Returns:
-        The picture, beta, and whether the similarity is reached; if not, beta is `most`.
     """
-    if measure_ssim(picture, photo) >= wanted:
-        return picture, 0.0, True
     lab = to_lab(picture)
     matched = _match_lightness(photo, lab)
-    firmest = _blend(lab, matched, most)
-    if measure_ssim(firmest, photo) < wanted:
-        return firmest, most, False
     low = torch.zeros((), device=picture.device)
-    high = torch.full_like(low, most)
-    for _ in range(_HALVINGS):  # without a copy to the host in between
+    most_weight = torch.full_like(low, most)
+    is_similar = measure_ssim(picture, photo) >= wanted
+    is_reachable = measure_ssim(_blend(lab, matched, most_weight), photo) >= wanted
+    high = most_weight
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         is_enough = measure_ssim(_blend(lab, matched, middle), photo) >= wanted
         low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
-    weight = float(high)
-    return _blend(lab, matched, weight), weight, True
+    weight = torch.where(is_reachable, high, most_weight)
+    held = torch.where(is_similar, picture, _blend(lab, matched, weight))
+    return ReachedSimilarity(held, weight.masked_fill(is_similar, 0.0), is_similar | is_reachable)
 
 
 def _match_lightness(photo: Tensor, lab: Tensor) -> Tensor:

@@ -21,27 +21,20 @@ from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.controlnet import ControlImages
-from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
+from artbank.diffusion.tensors import copy_to_device, to_images, upload
 from artbank.errors import ImageError
 from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.prefetch import batch_by
-from artbank.stylization.colours import keep_colours, match_palette
 from artbank.stylization.controls import NO_CONTROLS, Controls
+from artbank.stylization.finishing import Finish, FinishedPicture, finish_pictures
 from artbank.stylization.inversion import draw_noise, draw_step_noise, photo_seed
 from artbank.stylization.latents import LatentStylizer
-from artbank.stylization.structure import (
-    KeptStructure,
-    lightness_weight,
-    most_lightness,
-    reach_similarity,
-    return_lightness,
-)
+from artbank.stylization.structure import KeptStructure
 from artbank.stylization.style import Style
 
 logger = logging.getLogger(__name__)
 
-_BLACK = 8  # of 255; a model in half precision that overflows gives pictures with nothing lighter
 _NOT_FINITE = ImageError("the model gave no picture: values that are not finite, or black", "not_finite")
 
 
@@ -202,9 +195,9 @@ class Stylizer:
         clean, _ = self.base.encode_images(to_images(images))
         seeds = [photo_seed(self.recipe.seed, photo.key) for photo in batch]
         shape = tuple(clean.shape[1:])
-        noise = draw_noise(seeds, shape).to(clean)
+        noise = copy_to_device(draw_noise(seeds, shape), clean.device)
         num_steps = self._latents.num_step_noises
-        step_noise = draw_step_noise(seeds, shape, num_steps).to(clean) if num_steps else None
+        step_noise = copy_to_device(draw_step_noise(seeds, shape, num_steps), clean.device) if num_steps else None
         inputs = _Inputs(batch, images, clean, noise, step_noise, self.controls.see(batch, images))
         for style in styles:
             drawn = self._draw(inputs, style, self.recipe.structure)
@@ -229,36 +222,17 @@ class Stylizer:
 
     def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Tensor) -> list[Stylized]:
         """Make pictures of the decoded images [B, 3, H', W']."""
-        photos, originals = inputs.photos, inputs.originals
-        is_finite = decoded.isfinite().flatten(1).all(1)
-        pictures = to_8_bit(decoded)
-        is_black = (pictures.flatten(1).amax(1) <= _BLACK) & (originals.flatten(1).amax(1) > _BLACK)
-        is_usable = (is_finite & ~is_black).tolist()
-        finished = []
-        for photo, usable, original, picture in zip(photos, is_usable, originals, pictures, strict=True):
-            if usable:
-                own, before = (
-                    image[:, : photo.frame.height_px, : photo.frame.width_px] for image in (picture, original)
-                )
-                finished.append(self._adjust(photo, before, style, structure, own))
-            else:
-                finished.append(self._fail(photo, style, _NOT_FINITE))
-        return finished
+        finish = Finish(self.recipe, style.palette, structure)
+        finished = finish_pictures(decoded, inputs.originals, inputs.photos, finish)
+        return [self._name(photo, style, one) for photo, one in zip(inputs.photos, finished, strict=True)]
 
-    def _adjust(self, photo: Photo, original: Tensor, style: Style, structure: float, picture: Tensor) -> Stylized:
-        """Apply the colour policy to a picture [3, h, w], then return the photo's lightness to it."""
-        picture = self._apply_colours(picture, original, style)
-        kept = None
-        if self.recipe.keep_structure is not None and photo.padded.any():  # a blank photo has no structure
-            picture, weight, is_reached = reach_similarity(
-                picture, original, self.recipe.keep_structure, most_lightness(structure)
-            )
-            kept = KeptStructure(structure, weight, is_reached)
-        elif structure:
-            picture = return_lightness(picture, original, lightness_weight(structure))
-        rgb = np.ascontiguousarray(download(picture[None])[0])
+    def _name(self, photo: Photo, style: Style, finished: FinishedPicture | None) -> Stylized:
+        """Return the picture of a photo in a style, or the reason that there is none."""
+        if finished is None:
+            return self._fail(photo, style, _NOT_FINITE)
         seed = photo_seed(self.recipe.seed, photo.key)
-        return Stylized(photo.key, style.name, seed, rgb, on_device=picture, kept=kept)
+        facts = {"on_device": finished.on_device, "kept": finished.kept}
+        return Stylized(photo.key, style.name, seed, finished.rgb, **facts)
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""
@@ -278,15 +252,6 @@ class Stylizer:
 
     def _fail(self, photo: Photo, style: Style, error: ImageError) -> Stylized:
         return Stylized(photo.key, style.name, photo_seed(self.recipe.seed, photo.key), None, error)
-
-    def _apply_colours(self, picture: Tensor, original: Tensor, style: Style) -> Tensor:
-        """Apply the recipe's colour policy to a picture [3, h, w]."""
-        strength = self.recipe.colour_strength
-        if self.recipe.colour == "keep":
-            return keep_colours(picture, original, strength)
-        if self.recipe.colour == "collection" and style.palette is not None:
-            return match_palette(picture, style.palette, strength)
-        return picture
 
 
 def _memory_error(photo: Photo) -> ImageError:

@@ -102,17 +102,17 @@ def test_a_row_has_the_scores_that_its_picture_has_by_itself(shelf: str, tmp_pat
 def test_the_scorer_looks_at_a_photo_once_and_at_the_pictures_of_all_styles_together(
     photos: Store, shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, seen = Scorer.embed_tensors, []
+    look, seen = Scorer.embed_groups, []
 
-    def watch(self: Scorer, images: Any) -> Any:
-        seen.append(len(images))
-        return look(self, images)
+    def watch(self: Scorer, groups: Any, at_once: int) -> Any:
+        seen.append([len(group) for group in groups])
+        return look(self, groups, at_once)
 
     config = stylizing(photos.uri, str(tmp_path / "output"), shelf, "novak", "novak:0.7+novak@1:0.3", batch_size=6)
     plan, [shard], _ = plan_archive(config)
-    monkeypatch.setattr(Scorer, "embed_tensors", watch)
+    monkeypatch.setattr(Scorer, "embed_groups", watch)
     assert stylize_shard(config, plan, shard) == 12
-    assert seen == [6, 12, 12], "the photos once, the pictures of both styles, and the photos in the colours of both"
+    assert seen == [[6, 12, 12]], "the photos once, the pictures of both styles, and the photos in the colours of both"
 
 
 def test_pictures_at_the_photos_own_size_say_so(photos: Store, shelf: str) -> None:

@@ -25,7 +25,9 @@ VIEWS = {
     *("alias", "as_strided", "detach", "expand", "permute", "select", "slice", "split", "split_with_sizes", "squeeze"),
     *("t", "transpose", "unbind", "unsqueeze", "view", "_unsafe_view"),
 }
-LAUNCHES = {"1.5": 597, "2.1": 624}
+# 2.1 projects rows of planes by a product and a sum, 16 times, where 1.5 convolves. On CUDA, where convolutions return
+# channels last, each of the 61 norms also copies its planes first; here only 11 of them do, with 2.1
+LAUNCHES = {"1.5": 574, "2.1": 601}
 BANK_EXAMPLES = 8
 """The examples that a bank takes in a step, by default."""
 
@@ -49,12 +51,13 @@ def test_a_guided_call_starts_few_kernels_and_waits_for_nothing(name: str) -> No
     denoiser = Denoiser(cards.build_unet(name))
     with torch.device("meta"), torch.no_grad():
         prompts = torch.empty(2, 77, denoiser.unet.config.cross_attention_dim, dtype=torch.bfloat16)
-        cache, times = denoiser.cache_prompts(prompts), denoiser.embed_time(500)  # both are computed once for a run
+        cache = denoiser.cache_prompts(prompts)
+        denoiser(torch.empty(1, 4, 8, 8), 500, cache, num_prompts=2)  # what depends on the timestep is computed once
         latents = torch.empty(4, 4, 64, 64)
         with count_bytes(), _Launches() as launches:
-            found = denoiser(latents, times, cache, num_prompts=2)
+            found = denoiser(latents, 500, cache, num_prompts=2)
     assert found.shape == (8, 4, 64, 64)
-    assert launches.count["native_group_norm"] == 61 and launches.count["silu"] == 46
+    assert launches.count["native_group_norm"] == 61 and launches.count["silu"] == 45
     assert not launches.count["div"]
     assert launches.count["empty_like"] == launches.count.pop("empty") == 32, "an attention makes its result and sums"
     assert sum(launches.count.values()) <= LAUNCHES[name], launches.count

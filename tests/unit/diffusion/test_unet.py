@@ -56,7 +56,7 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_several_prompts_at_once_predict_what_the_library_does_for_each(unet: UNet2DConditionModel) -> None:
     denoiser, latents, prompts = Denoiser(unet), draw(3, 4, 16, 8), draw(2, 7, 24, seed=1)
-    found = denoiser(latents, denoiser.embed_time(300), denoiser.cache_prompts(prompts), num_prompts=2)
+    found = denoiser(latents, 300, denoiser.cache_prompts(prompts), num_prompts=2)
     expected = [unet(latents, 300, prompt.expand(3, -1, -1)).sample for prompt in prompts.split(1)]
     assert torch.allclose(found, torch.cat(expected), atol=1e-5)
     assert not torch.allclose(*found.chunk(2), atol=1e-3)
@@ -65,7 +65,7 @@ def test_several_prompts_at_once_predict_what_the_library_does_for_each(unet: UN
 def test_samples_with_a_timestep_and_a_prompt_each_predict_what_the_library_does(unet: UNet2DConditionModel) -> None:
     denoiser, latents, prompts = Denoiser(unet), draw(3, 4, 8, 8), draw(3, 7, 24, seed=1).requires_grad_()
     timesteps, own = torch.tensor([0, 400, 999]), prompts.detach().clone().requires_grad_()
-    found = denoiser(latents, denoiser.embed_times(timesteps), denoiser.cache_prompts(prompts))
+    found = denoiser(latents, timesteps, denoiser.cache_prompts(prompts))
     expected = unet(latents, timesteps, own).sample
     assert torch.allclose(found, expected, atol=1e-5)
     found.square().sum().backward()
@@ -80,7 +80,7 @@ def test_the_start_of_the_network_runs_once_for_both_prompts() -> None:
     for module in (unet.conv_in, *[resnet.conv1 for resnet in first.resnets], second.resnets[0].conv1, unet.conv_out):
         module.register_forward_hook(lambda *found: rows.append(len(found[2])))
     denoiser = Denoiser(unet)
-    denoiser(draw(3, 4, 8, 8), denoiser.embed_time(1), denoiser.cache_prompts(draw(2, 7, 24)), num_prompts=2)
+    denoiser(draw(3, 4, 8, 8), 1, denoiser.cache_prompts(draw(2, 7, 24)), num_prompts=2)
     assert rows == [3, 3, 3, 3, 6]
 
 
@@ -98,7 +98,7 @@ def test_keys_and_values_of_prompts_are_computed_once_and_not_at_each_step(unet:
     memory = denoiser.cache_prompts(draw(1, 7, 24))
     once = count
     for timestep in (900, 500):
-        denoiser(draw(2, 4, 8, 8), denoiser.embed_time(timestep), memory)
+        denoiser(draw(2, 4, 8, 8), timestep, memory)
     assert count == once == 2 * len(memory.pairs) > 0
 
 
@@ -110,7 +110,7 @@ def test_the_network_compiles_as_one_graph_forward_and_backward(shape: str, num_
     results = []
     for one in (plain, denoiser):
         prompts = draw(num_prompts, 7, 24).requires_grad_()
-        found = one(draw(2, 4, 8, 8), one.embed_time(7), one.cache_prompts(prompts), num_prompts=num_prompts)
+        found = one(draw(2, 4, 8, 8), 7, one.cache_prompts(prompts), num_prompts=num_prompts)
         found.square().sum().backward()
         results.append((found.detach(), prompts.grad))
     assert compiled.shapes and compiled._compiled is not compiled._function
@@ -186,5 +186,5 @@ def test_an_sdxl_of_full_size_predicts_for_two_prompts_without_a_number_read_bac
         denoiser = Denoiser(unet)
         cache = denoiser.cache_prompts(torch.empty(2, 78, 2048))
         sizes = denoiser.embed_size(896, 1280)
-        found = denoiser(torch.empty(3, 4, 112, 160), denoiser.embed_time(500), cache, num_prompts=2, sizes=sizes)
+        found = denoiser(torch.empty(3, 4, 112, 160), 500, cache, num_prompts=2, sizes=sizes)
     assert len(cache.pairs) == 70 and found.shape == (6, 4, 112, 160)

@@ -70,6 +70,26 @@ def test_a_style_is_told_from_the_untouched_photo_and_from_another_style(scorer,
         assert mine.clip_text > theirs.clip_text
 
 
+def test_groups_of_pictures_are_embedded_in_one_wait_to_the_bits_that_each_has_alone(
+    scorer: Scorer, photos: list[np.ndarray], painted: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [torch.from_numpy(one).permute(2, 0, 1) for one in (*photos, *painted)]
+    groups = [pictures[:3], [], pictures[3:]]
+    alone = [scorer.embed_tensors(group) for group in groups]
+    singles = [scorer.embed_tensors([one]) for one in pictures]
+    copies: list[int] = []
+
+    def copy_to_host(tensors: list[torch.Tensor]) -> list[np.ndarray]:
+        copies.append(len(tensors))
+        return [tensor.numpy() for tensor in tensors]
+
+    monkeypatch.setattr("artbank.scoring.networks.copy_to_host", copy_to_host)
+    for own, found in zip(alone, scorer.embed_groups(groups), strict=True):
+        assert torch.equal(own, found)
+    assert torch.equal(torch.cat(singles), torch.cat(scorer.embed_groups(groups, at_once=1)))
+    assert copies == [2, 8]
+
+
 def test_the_scores_are_the_cosines_of_the_module(scorer, reference, photos, painted):
     c, y = (scorer.embed_images([images[0]])[0].double().numpy() for images in (photos, painted))
     mean = reference.mean.double().numpy()

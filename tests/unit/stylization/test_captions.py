@@ -67,5 +67,6 @@ def test_the_compiler_tells_prompts_of_each_photo_from_one_that_all_share(base: 
     latents = torch.zeros(2, base.unet.config.in_channels, 8, 8)
     encoded = base.encode_prompts(["a hill", "a bridge"])
     caches = [base.denoiser.cache_prompts(prompts).pairs for prompts in (encoded[:1], encoded)]
-    shapes = {_shape_of_call(base.unet, UnetCall(latents, base.denoiser.embed_time(1), pairs, 1)) for pairs in caches}
+    shifts = (torch.zeros(1, 8),)
+    shapes = {_shape_of_call(base.unet, UnetCall(latents, shifts, pairs, 1)) for pairs in caches}
     assert len(shapes) == 2

@@ -135,7 +135,7 @@ def test_without_structure_the_recipe_has_its_old_name_and_the_pull_never_runs(
     assert StylizeRecipe(preset="exact", structure=0.1).digest() != StylizeRecipe(preset="exact").digest()
     assert pull_weight(0) == lightness_weight(0) == 0
     monkeypatch.delattr("artbank.stylization.latents.pull_to_photo")
-    monkeypatch.delattr("artbank.stylization.stylizer.return_lightness")
+    monkeypatch.delattr("artbank.stylization.finishing.return_lightness")
     stylize(base, novak, photo(3), structure=0.0)
     with pytest.raises(NameError, match="pull_to_photo"):
         stylize(base, novak, photo(3), structure=0.1)
@@ -160,14 +160,16 @@ def test_lightness_is_returned_until_the_similarity_is_reached_and_no_further(wa
     held, weight, is_reached = reach_similarity(picture, original, wanted, 0.6)
     found = float(measure_ssim(held, original))
     assert is_reached and wanted <= found < wanted + 0.02 and 0 < weight < 0.6
-    assert torch.equal(held, return_lightness(picture, original, weight))
+    assert torch.equal(held, return_lightness(picture, original, float(weight)))
 
 
 def test_a_picture_that_is_similar_enough_stays_as_it_is_and_one_that_cannot_be_is_told() -> None:
     original, other = as_tensor(photo(6)), torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
     same, weight, is_reached = reach_similarity(original, original, 0.9, 0.6)
-    assert same is original and weight == 0 and is_reached
-    assert reach_similarity(other, original, 0.9, 0.6)[1:] == (0.6, False)
+    assert torch.equal(same, original) and weight == 0 and is_reached
+    firmest, weight, is_reached = reach_similarity(other, original, 0.9, 0.6)
+    assert torch.equal(firmest, return_lightness(other, original, 0.6))
+    assert float(weight) == pytest.approx(0.6) and not is_reached
 
 
 def test_each_photo_is_drawn_with_the_structure_that_it_needs(base: BaseModel, novak: Style) -> None:
