@@ -1,8 +1,8 @@
 """Compile the functions of a base model for the shapes of calls of which enough are left.
 
-Compiling costs about a minute for each shape, and makes each call after it some tenths faster. So it pays where many
-calls follow: a function is compiled for a shape when the seconds that its calls to come would save are more than those
-that compiling costs.
+Compiling costs a minute or more for each shape, and by published figures makes each call after it some tenths faster.
+So a function is compiled for a shape when the seconds that its calls to come would save are more than those that
+compiling costs.
 
 Callers say how much they have done and how much is left, in units of their own, such as pictures or steps. How many
 calls of which shape belong to a unit is seen from the calls so far. Who says nothing is expected to make as many calls
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 Output = TypeVar("Output")
 
 UNET_SECONDS = 60.0
-"""What compiling a UNet costs until it was measured; by published figures, on a fast machine."""
+"""What compiling a UNet for one shape costs until it was measured; assumed, never measured on a GPU."""
 VAE_SECONDS = 30.0
-"""What compiling one half of a VAE costs until it was measured; assumed, for a graph of half the size."""
+"""What compiling one half of a VAE for one shape costs until it was measured; assumed, as above."""
 
-_SAVED_SHARE = 0.2  # of a call, until it was measured; by published figures compiling saves 0.1 to 0.3
+_SAVED_SHARE = 0.2  # of a call, until it was measured; assumed
 _MOST_AHEAD = 50.0  # calls to come for each so far: the first calls do not tell how common their shape is
 _MOST_SHAPES = 64  # of a function; each takes a minute, and memory of the device for its CUDA graph
 _TORCH_LIMIT = 256  # versions of a function's code that PyTorch keeps, of all models of the process; its default is 8
