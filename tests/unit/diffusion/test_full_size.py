@@ -89,20 +89,22 @@ def list_devices(graph: Any) -> set[str]:
     return {value.device.type for value in values if isinstance(value, Tensor)}
 
 
-@pytest.mark.parametrize("name", cards.UNETS)
+@pytest.mark.parametrize("kind", ["_forward", "_forward_keeping", "_forward_outer"])
+@pytest.mark.parametrize("name", ["1.5", pytest.param("2.1", marks=pytest.mark.faults)])
 @torch.no_grad()
-def test_every_kind_of_call_compiles_as_one_graph(name: str, graphs: list[Any]) -> None:
-    denoiser: Any = Denoiser(cards.build_unet(name), Compiler("on"))
-    functions = [denoiser._forward, denoiser._forward_keeping, denoiser._forward_outer]
-    compile_into(graphs, *functions)
+def test_every_kind_of_call_compiles_as_one_graph(name: str, kind: str, graphs: list[Any]) -> None:
+    plain, denoiser = Denoiser(cards.build_unet(name)), Denoiser(cards.build_unet(name), Compiler("on"))
+    function = getattr(denoiser, kind)
+    compile_into(graphs, function)
     width, meta = denoiser.unet.config.cross_attention_dim, torch.device("meta")
     cache = denoiser.cache_prompts(torch.empty(2, 77, width, device=meta))
     times, latents, deep = denoiser.embed_time(500), torch.empty(4, 4, 64, 64, device=meta), DeepFeatures()
-    for options in ({}, {"deep": deep}, {"deep": deep}):
-        assert denoiser(latents, times, cache, num_prompts=2, **options).shape == (8, 4, 64, 64)
-    assert [len(function.shapes) for function in functions] == [1, 1, 1]
-    assert not any(function.has_failed for function in functions)
-    assert len(graphs) == 3 and all(list_devices(graph) == {"meta"} for graph in graphs)
+    if kind == "_forward_outer":
+        plain(latents, times, cache, num_prompts=2, deep=deep)  # which gives it features
+    options: Any = {} if kind == "_forward" else {"deep": deep}
+    assert denoiser(latents, times, cache, num_prompts=2, **options).shape == (8, 4, 64, 64)
+    assert len(function.shapes) == 1 and not function.has_failed
+    assert len(graphs) == 1 and list_devices(graphs[0]) == {"meta"}
 
 
 def test_both_halves_of_the_vae_compile_as_one_graph(graphs: list[Any]) -> None:

@@ -156,7 +156,7 @@ def test_a_call_that_runs_out_of_memory_goes_on_with_one_image_and_all_networks_
 OF_SD: dict[str, Any] = {**OF_SDXL, "block_out_channels": (8, 16, 16, 16), "norm_num_groups": 4}
 
 
-@pytest.mark.parametrize("kind", ["mini", "Stable Diffusion"])
+@pytest.mark.parametrize("kind", ["mini", pytest.param("Stable Diffusion", marks=pytest.mark.faults)])
 def test_the_compiled_vae_codes_images_as_the_uncompiled_one_does(base: BaseModel, kind: str) -> None:
     torch.manual_seed(0)
     vae: Any = base.vae if kind == "mini" else AutoencoderKL(**OF_SD).eval().requires_grad_(False)
