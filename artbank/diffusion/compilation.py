@@ -149,7 +149,8 @@ class Compiled(Generic[Output]):
     """A function that is compiled for the shapes that are worth it, and runs uncompiled for others.
 
     Where compiling fails, the function runs uncompiled from then on. Where a compiled call runs out of memory, so do
-    calls of its shape: compiled code holds more memory.
+    calls of its shape: compiled code holds more memory. Of a training only the way forward is timed, both of its calls
+    and of compiling.
     """
 
     def __init__(
