@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -121,16 +122,16 @@ class LatentCodec:
         return [first] if first == least else [first, least]
 
 
-def _run_encoder(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+def _run_encoder(vae: Any, pixels: Tensor) -> Tensor:
     """Return means and standard deviations of latents [B, 2 C, h, w], unscaled, in the precision of the VAE."""
     posterior = vae.encode(pixels).latent_dist
     return torch.cat([posterior.mean, posterior.std], dim=1)
 
 
-def _run_decoder(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+def _run_decoder(vae: Any, latents: Tensor) -> Tensor:
     """Return the images [B, 3, H, W] of unscaled latents, in the precision of the VAE."""
     return vae.decode(latents).sample
 
 
-def _shape_of_call(vae: AutoencoderKL, inputs: Tensor) -> Hashable:
+def _shape_of_call(vae: Any, inputs: Tensor) -> Hashable:
     return tuple(inputs.shape)
