@@ -126,8 +126,8 @@ class RunConfig(PlacesConfig):
     compiling: Compiling = Field(
         default="auto",
         description=(
-            "torch.compile the UNet: on, off, or auto (CUDA only, for image sizes seen 1,000 "
-            "times). Takes minutes per size."
+            "torch.compile UNet and VAE, a minute or more per image and batch size: on, off, or auto (CUDA only, for "
+            "sizes of which so much is left that compiling saves more than it costs)."
         ),
     )
     offload: Offload = Field(

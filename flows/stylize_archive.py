@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -109,7 +110,7 @@ def run_shards(
         if isinstance(end, Tally):
             progress.record_tallies({name: end})
 
-    with _open_runner(config, plan, progress) as (size, start):
+    with _open_runner(config, plan, shards, progress) as (size, start):
 
         def run_all(left: Collection[Shard]) -> dict[str, Exception]:
             ranges = cut_ranges(left, size)
@@ -123,13 +124,15 @@ def run_shards(
 
 @contextmanager
 def _open_runner(
-    config: StylizeConfig, plan: StylizePlan, progress: RunProgress
+    config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard], progress: RunProgress
 ) -> Iterator[tuple[int, Callable[[Sequence[Shard]], Future]]]:
     """Open the runner of a run; yields how many shards one call takes at most, and a function that starts them."""
     if config.deployment is None:
         with open_runner(config, SHARDS_AT_ONCE) as submit:
             progress.num_workers = submit.num_workers
-            yield 1, lambda shards: submit(stylize_shard, config=config, plan=plan, shard=shards[0])
+            num_pictures = len(plan.styles) * sum(shard.num_photos for shard in shards)
+            share = {"num_pictures": math.ceil(num_pictures / submit.num_workers)}
+            yield 1, lambda one: submit(stylize_shard, config=config, plan=plan, shard=one[0], **share)
         return
     parameters = {"config": config.model_dump(mode="json"), "run_id": plan.run_id}
     with open_deployment(config.deployment, make_tags("style", [style.name for style in plan.styles])) as start:

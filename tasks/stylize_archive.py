@@ -62,12 +62,19 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
 
 
 @task(**STORE_RETRIES, name="stylize-shard", task_run_name="stylize-{shard.id}", cache_policy=NO_CACHE)
-def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard) -> Tally:
-    """Stylize the photos of one shard, then commit its part; running it twice writes the same objects."""
+def stylize_shard(config: StylizeConfig, plan: StylizePlan, shard: Shard, num_pictures: int | None = None) -> Tally:
+    """Stylize the photos of one shard, then commit its part; running it twice writes the same objects.
+
+    Args:
+        config: The run's configuration.
+        plan: The run's plan.
+        shard: The shard.
+        num_pictures: Pictures that its worker draws in the run, about; None if unknown.
+    """
     from artbank.archive.shard import stylize_shard as stylize
 
     with report_progress(shard.id) as show:
-        stylize(config, plan, shard, show, should_stop)
+        stylize(config, plan, shard, show, should_stop, num_pictures=num_pictures)
     return read_tallies(config, [shard.id])[shard.id]
 
 

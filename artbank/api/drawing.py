@@ -78,6 +78,7 @@ class PhotoDrawer:
             progress: Called after each picture.
         """
         size = self._resources.choose_batch_size(batch_size)
+        self._resources.compiler.expect(len(photos), or_more=True)
         done = 0
         for numbers in _cut_rounds(photos):
             by_key = {photos[number].key: number for number in numbers}

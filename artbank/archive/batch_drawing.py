@@ -52,6 +52,7 @@ class BatchDrawer:
         styles = batch[0].task.styles
         with telemetry.time_stage("draw"):
             made = self._draw_candidates(0, composition, keys, styles)
+        self._resources.compiler.advance(len(keys) * len(styles))
         pictures = [one for one in made if one.error is None]
         known = {(one.key, one.style) for one in pictures}
         return DrawnBatch(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.compilation import Compiler
 from artbank.images.codec_jobs import DecodeOptions
 from artbank.recipes import StylizeRecipe
 from artbank.run_config import RunConfig
@@ -91,6 +92,11 @@ class DrawingResources:
     def stylizer(self) -> Stylizer:
         """The stylizer of the recipe's own settings."""
         return self.drawings[0][0]
+
+    @property
+    def compiler(self) -> Compiler:
+        """Decides what is compiled, by the pictures that are drawn and left."""
+        return self.stylizer.base.compiler
 
     def choose_batch_size(self, wanted: int | None) -> int:
         """Return how many photos go through the model at once: as many as wanted, or what suits the device."""

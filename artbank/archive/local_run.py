@@ -104,7 +104,7 @@ def _stylize_shard(
         progress.update(shard.id, done, total)
 
     def stylize() -> Tally:
-        stylize_shard(config, plan, shard, show, lambda: runner.is_stopping)
+        stylize_shard(config, plan, shard, show, lambda: runner.is_stopping, num_pictures=plan.num_pictures)
         return read_tallies(config, [shard.id])[shard.id]
 
     return retry_transient(stylize)

@@ -68,8 +68,16 @@ class RunResources:
             count=2 * self.batch_size,
         )
         self.turns = ShardTurns()
+        self._is_begun = False
         self._manifest: Manifest | None = None
         self._guard = WriteGuard(self.stores.output, plan.run_id, [style.name for style in plan.styles])
+
+    def begin(self, num_pictures: int) -> None:
+        """Say once, before the first picture, how many pictures this worker will draw in the run, about."""
+        if not self._is_begun:
+            self._is_begun = True
+            self.drawing.compiler.begin()
+            self.drawing.compiler.expect(num_pictures)
 
     def open_manifest(self, manifest_id: str) -> Manifest:
         """Return the manifest of the run, opened once for all of its shards."""

@@ -38,6 +38,8 @@ def stylize_shard(
     shard: Shard,
     progress: ReportPictures = lambda done, total: None,
     should_stop: Callable[[], bool] = lambda: False,
+    *,
+    num_pictures: int | None = None,
 ) -> int:
     """Stylize, score and write the photos of one shard, then commit its part.
 
@@ -50,6 +52,7 @@ def stylize_shard(
         shard: The photos to stylize.
         progress: Called as pictures are written.
         should_stop: Asked before every batch.
+        num_pictures: Pictures that this worker draws in the run, about, of this shard and others; None if unknown.
 
     Returns:
         Number of rows in the part; 0 if the shard was committed already.
@@ -66,6 +69,8 @@ def stylize_shard(
         return 0  # without loading a model
     run = load_resources(config, plan)
     output = run.stores.output
+    if num_pictures is not None:
+        run.begin(num_pictures)
     manifest = run.open_manifest(shard.manifest_id)
     tasks = manifest.tasks(shard)
     run.check_lease()

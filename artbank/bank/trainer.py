@@ -138,6 +138,7 @@ class Trainer:
     def resume(self) -> None:
         """Load the newest checkpoints, validate banks that start anew or were stopped before it, finish those done."""
         for run in self._runs:
+            run.state.base.compiler.begin()
             data = run.file.load() if run.file is not None else None
             if data is not None:
                 with _guard(run):
@@ -172,6 +173,9 @@ class Trainer:
             self.flush_losses()
             self._validate_and_checkpoint()
         self._charge_time(runs)
+        compiler = runs[0].state.base.compiler
+        compiler.advance(len(runs))
+        compiler.expect(sum(run.state.recipe.max_steps - run.state.step for run in self.active))
 
     def flush_losses(self) -> None:
         """Record the losses that are still pending."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from artbank.diffusion.compilation import choose_compile_after
+from artbank.diffusion.compilation import Compiler
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.family import Family, find_family
 from artbank.diffusion.fetch import fetch_base_model
@@ -53,7 +53,7 @@ class BaseModel:
         id: The name it was asked for by.
         hash: SHA-256, hex, of the files it was loaded from.
         text_encoder_2: The second text encoder of an SDXL, and below it its tokenizer.
-        compile_after: Calls with one shape after which the UNet is compiled for it; see `unet.Denoiser`.
+        compiler: Decides for which shapes UNet and VAE are compiled.
         loras: The LoRAs that are merged into it; they do not change its hash, so that its banks go on fitting.
         licence: Its licence by the files beside its weights; empty if they name none.
         offload: Whether its other networks leave the device while the VAE works; see `RunConfig.offload`.
@@ -68,7 +68,7 @@ class BaseModel:
     scheduler: DDIMScheduler
     text_encoder_2: CLIPTextModelWithProjection | None = None
     tokenizer_2: CLIPTokenizer | None = None
-    compile_after: int | None = None
+    compiler: Compiler = field(default_factory=Compiler)
     loras: tuple[MergedLora, ...] = ()
     licence: str = ""
     offload: Offload = "auto"
@@ -93,7 +93,7 @@ class BaseModel:
             revision: Commit, tag or branch of a hub id.
             device: See `pick_device`.
             dtype: See `pick_dtype`.
-            compiling: `on`: compile the UNet for every image size; `off`; `auto`: on CUDA, for the common sizes.
+            compiling: See `RunConfig.compiling`.
             offload: See `RunConfig.offload`.
             loras: LoRA files to merge into it, from `lora_files.fetch_loras`.
             is_offline: Make no request to the hub.
@@ -107,11 +107,10 @@ class BaseModel:
         target = pick_device(device)
         precision = pick_dtype(dtype, target)
         # The compiled code keeps the addresses of the weights, which change when they leave the device and return.
-        compile_after = None if offload == "on" else choose_compile_after(compiling, target)
+        compiler = Compiler("off" if offload == "on" else compiling, target)
         parts = load_parts(folder, precision)
         facts: dict[str, Any] = {"loras": tuple(lora.merged for lora in loras), "licence": name_licence(source, folder)}
-        options: dict[str, Any] = {"compile_after": compile_after, "offload": offload}
-        model = cls(source, hash_base_model(folder), *parts, **facts, **options)
+        model = cls(source, hash_base_model(folder), *parts, compiler=compiler, offload=offload, **facts)
         model.check_supported(folder)
         encoders = {part.folder: model.networks[part.folder] for part in model.family.text_encoders}
         merge_loras(model.unet, encoders, loras)
@@ -151,17 +150,17 @@ class BaseModel:
     def float32_copy(self) -> BaseModel:
         """A copy of the model in float32, made at the first use."""
         copies: dict[str, Any] = {name: copy.deepcopy(network).float() for name, network in self.networks.items()}
-        return replace(self, **copies, compile_after=None)
+        return replace(self, **copies, compiler=Compiler())
 
     @property
     def is_compiled(self) -> bool:
         """Whether the UNet is compiled for every shape."""
-        return self.compile_after == 0
+        return self.compiler.is_at_once and not self.compiler.is_off
 
     @cached_property
     def denoiser(self) -> Denoiser:
         """The forward pass of the UNet."""
-        return Denoiser(self.unet, compile_after=self.compile_after)
+        return Denoiser(self.unet, self.compiler)
 
     @cached_property
     def prompt_encoders(self) -> tuple[PromptEncoder, ...]:
@@ -238,8 +237,9 @@ class BaseModel:
     @cached_property
     def latent_codec(self) -> LatentCodec:
         """The VAE; the text encoders, which are smaller, leave the device before the UNet does."""
-        others = [getattr(self, part.folder) for part in self.family.text_encoders]
-        return LatentCodec(self.vae, [*others, self.unet], most=self.family.vae_batch, offload=self.offload)
+        others = [*(getattr(self, part.folder) for part in self.family.text_encoders), self.unet]
+        options: dict[str, Any] = {"most": self.family.vae_batch, "offload": self.offload, "compiler": self.compiler}
+        return LatentCodec(self.vae, others, **options)
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode images as latents; returns their means and standard deviations, each [B, C, h, w] float32, scaled."""

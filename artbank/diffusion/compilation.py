@@ -1,77 +1,285 @@
-"""Compile a function for the shapes that it is often called with."""
+"""Compile the functions of a base model for the shapes of calls of which enough are left.
+
+Compiling costs a minute or more for each shape, and by published figures makes each call after it some tenths faster.
+So a function is compiled for a shape when the seconds that its calls to come would save are more than those that
+compiling costs.
+
+Callers say how much they have done and how much is left, in units of their own, such as pictures or steps. How many
+calls of which shape belong to a unit is seen from the calls so far. Who says nothing is expected to make as many calls
+again as so far: then all that compiling in vain can cost is what compiling earlier would have saved.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Hashable
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
+
+from artbank.diffusion.shared_cuda_graphs import share_cuda_graphs
 
 logger = logging.getLogger(__name__)
 
 Output = TypeVar("Output")
 
-_CALLS_BEFORE_COMPILING = 1000  # of one shape; in a large archive the minutes of compiling then pay off
-_MAX_SHAPES = 8  # torch.compile keeps no more versions of a function
+UNET_SECONDS = 60.0
+"""What compiling a UNet for one shape costs until it was measured; assumed, never measured on a GPU."""
+VAE_SECONDS = 30.0
+"""What compiling one half of a VAE for one shape costs until it was measured; assumed, as above."""
+
+_SAVED_SHARE = 0.2  # of a call, until it was measured; assumed
+_MOST_AHEAD = 50.0  # calls to come for each so far: the first calls do not tell how common their shape is
+_MOST_SHAPES = 64  # of a function; each takes a minute, and memory of the device for its CUDA graph
+_TORCH_LIMIT = 256  # versions of a function's code that PyTorch keeps, of all models of the process; its default is 8
+_FIRST_PLAIN = 1  # calls that are not timed: kernels are loaded and chosen
+_FIRST_COMPILED = 3  # calls that are not timed: compiled, run once, recorded as a CUDA graph
+
+
+@dataclass
+class _Timing:
+    """The seconds of the calls after the first few."""
+
+    num_first: int
+    num_calls: int = 0
+    total: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.num_calls += 1
+        if self.num_calls > self.num_first:
+            self.total += seconds
+
+    @property
+    def mean(self) -> float | None:
+        num_timed = self.num_calls - self.num_first
+        return self.total / num_timed if num_timed > 0 else None
+
+
+@dataclass
+class _Shape:
+    """The calls of a function with one shape.
+
+    Attributes:
+        job: The number of the job whose calls are counted.
+        num_calls: Calls since that job began.
+        plain: Times of uncompiled calls.
+        compiled: Times of compiled calls.
+    """
+
+    job: int = 0
+    num_calls: int = 0
+    plain: _Timing = field(default_factory=lambda: _Timing(_FIRST_PLAIN))
+    compiled: _Timing = field(default_factory=lambda: _Timing(_FIRST_COMPILED))
+
+    @property
+    def saved_share(self) -> float | None:
+        """What compiling saves of a call; None if it was not measured yet."""
+        before, after = self.plain.mean, self.compiled.mean
+        return None if before is None or after is None else 1 - after / before
+
+
+class Compiler:
+    """Decides for all functions of a base model whether they are compiled, by what is left of a job.
+
+    Attributes:
+        is_off: Whether nothing is compiled.
+        is_at_once: Whether all is compiled, at the first call of a shape.
+        device: Where the functions run.
+        job: The number of the job.
+    """
+
+    def __init__(self, compiling: str = "off", device: torch.device | None = None):
+        """Begin a job of which nothing is known.
+
+        Args:
+            compiling: See `RunConfig.compiling`.
+            device: Where the functions run; the CPU by default.
+        """
+        self.device = device or torch.device("cpu")
+        self.is_at_once = compiling == "on"
+        self.is_off = not (self.is_at_once or (compiling == "auto" and self.device.type == "cuda"))
+        self.job = 0
+        self._done = 0
+        self._left: int | None = None
+        self._may_go_on = False
+
+    def begin(self) -> None:
+        """Begin another job, of which nothing is known yet."""
+        self.job += 1
+        self._done = 0
+        self._left = None
+
+    def expect(self, left: int, *, or_more: bool = False) -> None:
+        """Say how many units of the job are left.
+
+        Args:
+            left: Pictures, steps, or whatever else the job is counted in.
+            or_more: Other units may follow, of which nothing is known.
+        """
+        self._left = left
+        self._may_go_on = or_more
+
+    def advance(self, count: int) -> None:
+        """Say that some more units of the job are done."""
+        self._done += count
+        if self._left is not None:
+            self._left = max(self._left - count, 0)
+
+    def stop(self) -> None:
+        """Compile nothing from now on, and use nothing that was compiled."""
+        if not self.is_off:
+            logger.info("going on without compiled code")
+        self.is_off = True
+
+    @property
+    def calls_ahead(self) -> float:
+        """The calls that are expected for each one since the job began."""
+        if self._left is None:
+            return 1.0
+        ahead = min(self._left / self._done, _MOST_AHEAD) if self._done else 0.0
+        return max(ahead, 1.0) if self._may_go_on else ahead
 
 
 class Compiled(Generic[Output]):
-    """A function that is compiled for common shapes, and runs uncompiled for others or where compiling fails.
+    """A function that is compiled for the shapes that are worth it, and runs uncompiled for others.
 
-    Compiling a UNet takes minutes and, by published figures, makes a call some tenths faster. It pays for shapes with
-    thousands of calls: the commonest sizes of an archive's photos, not each of them.
+    Where compiling fails, the function runs uncompiled from then on. Where a compiled call runs out of memory, so do
+    calls of its shape: compiled code holds more memory. Of a training only the way forward is timed, both of its calls
+    and of compiling.
     """
 
     def __init__(
-        self, function: Callable[..., Output], shape_of: Callable[..., Hashable], *, after: int = 0, **options: Any
+        self,
+        function: Callable[..., Output],
+        shape_of: Callable[..., Hashable],
+        compiler: Compiler,
+        *,
+        name: str = "the UNet",
+        seconds: float = UNET_SECONDS,
+        **options: Any,
     ):
         """Wrap a function.
 
         Args:
             function: Compiled as one graph.
             shape_of: Takes the function's arguments and returns what the compiled code depends on.
-            after: Calls with one shape before the function is compiled for it.
+            compiler: Knows how much is left.
+            name: What is compiled, for the log.
+            seconds: What compiling costs until it was measured.
             options: For `torch.compile`; CUDA graphs and fixed shapes by default.
         """
-        options = {"mode": "reduce-overhead", "dynamic": False, "fullgraph": True} | options
         self._function = function
-        self._compiled = torch.compile(function, **options)
         self._shape_of = shape_of
-        self._after = after
-        self._calls = Counter[Hashable]()
+        self._compiler = compiler
+        self._name = name
+        self._cost = _Timing(0)
+        self._assumed_cost = seconds
+        self._options = {"mode": "reduce-overhead", "dynamic": False, "fullgraph": True} | options
+        self._compiled: Callable[..., Output] | None = None
+        self.has_failed = False
+        self._stopwatch = _Stopwatch(compiler.device)
+        self._seen: defaultdict[Hashable, _Shape] = defaultdict(_Shape)
+        self._too_large: set[Hashable] = set()
         self.shapes: set[Hashable] = set()
 
     def __call__(self, *args: Any) -> Output:
-        """Call the function, compiled if its shape is common."""
-        if not self._is_compiled_for(self._shape_of(*args)):
+        """Call the function, compiled if that is worth it for its shape."""
+        if self.has_failed or self._compiler.is_off:
             return self._function(*args)
+        key = self._shape_of(*args)
+        shape = self._count(key)
+        if key in self.shapes:
+            return self._call_compiled(key, args, shape.compiled)
+        if key in self._too_large or not self._is_worth_it(shape):
+            with self._stopwatch.time(shape.plain):
+                return self._function(*args)
+        return self._compile(key, args, shape.compiled)
+
+    def _count(self, key: Hashable) -> _Shape:
+        shape = self._seen[key]
+        if shape.job != self._compiler.job:
+            shape.job, shape.num_calls = self._compiler.job, 0
+        shape.num_calls += 1
+        return shape
+
+    def _is_worth_it(self, shape: _Shape) -> bool:
+        """Tell whether the calls of a shape that are left would save more than compiling costs."""
+        if len(self.shapes) >= _MOST_SHAPES:
+            return False
+        if self._compiler.is_at_once:
+            return True
+        seconds = shape.plain.mean
+        if seconds is None:
+            return False
+        num_left = shape.num_calls * self._compiler.calls_ahead
+        return num_left * seconds * self._saved_share > (self._cost.mean or self._assumed_cost)
+
+    @property
+    def _saved_share(self) -> float:
+        """What compiling saves of a call, by the calls so far."""
+        shares = [share for shape in self._seen.values() if (share := shape.saved_share) is not None]
+        return sum(shares) / len(shares) if shares else _SAVED_SHARE
+
+    def _compile(self, key: Hashable, args: tuple[Any, ...], timing: _Timing) -> Output:
+        """Compile the function for a shape, and call it."""
+        logger.info("compiling %s for %s", self._name, key)
+        self.shapes.add(key)
+        start = time.perf_counter()
+        if self._compiled is None:
+            self._compiled = torch.compile(self._function, **self._options)
+        with torch._dynamo.config.patch(recompile_limit=_TORCH_LIMIT):
+            found = self._call_compiled(key, args, timing)
+        self._cost.add(time.perf_counter() - start)
+        return found
+
+    def _call_compiled(self, key: Hashable, args: tuple[Any, ...], timing: _Timing) -> Output:
+        assert self._compiled is not None
         try:
-            return self._compiled(*args)
+            share_cuda_graphs(self._compiler.device)
+            with self._stopwatch.time(timing):
+                return self._compiled(*args)
         except (torch.OutOfMemoryError, MemoryError):
+            self.shapes.discard(key)
+            self._too_large.add(key)
             raise
         except Exception as error:  # compilers raise exceptions of every kind
-            logger.warning("the UNet runs uncompiled, because compiling failed: %s", error)
-            self._compiled = self._function
+            kind = type(error).__name__
+            logger.warning("%s runs uncompiled, because compiling failed: %s: %s", self._name, kind, error)
+            self.has_failed = True
             return self._function(*args)
 
-    def _is_compiled_for(self, shape: Hashable) -> bool:
-        """Count a call, and decide whether the compiled function takes it."""
-        self._calls[shape] += 1
-        if shape in self.shapes:
-            return True
-        if self._calls[shape] <= self._after or len(self.shapes) == _MAX_SHAPES:
-            return False
-        logger.info("compiling the UNet for %s", shape)
-        self.shapes.add(shape)
-        return True
 
+class _Stopwatch:
+    """Times calls without waiting for their device."""
 
-def choose_compile_after(compiling: str, device: torch.device) -> int | None:
-    """Return after how many calls with one shape the UNet is compiled; None for never."""
-    if compiling == "on":
-        return 0
-    if compiling == "auto" and device.type == "cuda":
-        return _CALLS_BEFORE_COMPILING
-    return None
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._running: deque[tuple[Any, Any, _Timing]] = deque()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def time(self, timing: _Timing) -> Iterator[None]:
+        """Time the block; on CUDA the time is added by a later call, once the device has reached the block's end."""
+        if self._device.type != "cuda":
+            start = time.perf_counter()
+            yield
+            timing.add(time.perf_counter() - start)
+            return
+        self._collect()
+        stream = torch.cuda.current_stream(self._device)
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record(stream)
+        yield
+        last.record(stream)
+        self._running.append((first, last, timing))
+
+    def _collect(self) -> None:
+        with self._lock:
+            while self._running and self._running[0][1].query():
+                first, last, timing = self._running.popleft()
+                timing.add(first.elapsed_time(last) / 1000)

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
+from artbank.diffusion.compilation import VAE_SECONDS, Compiled, Compiler
 from artbank.diffusion.offloading import Offloader, measure_free, plan_call
 from artbank.diffusion.vae_memory import count_decode_bytes, count_encode_bytes
 from artbank.run_config import Offload
@@ -38,6 +40,7 @@ class LatentCodec:
         most: int,
         offload: Offload = "auto",
         measure: Callable[[torch.device], int | None] = measure_free,
+        compiler: Compiler | None = None,
     ):
         """Wrap a VAE that is on its device.
 
@@ -47,6 +50,8 @@ class LatentCodec:
             most: Images in one call, at most.
             offload: See `RunConfig.offload`.
             measure: Returns the free bytes of a device; None if they cannot be told.
+            compiler: Decides for which shapes the VAE is compiled, and is stopped where other networks must wait,
+                because compiled code keeps the addresses of their weights; None for none.
         """
         self._vae = vae
         self._offloader = Offloader(others)
@@ -54,6 +59,14 @@ class LatentCodec:
         self._offload: Offload = offload
         self._measure = measure
         self._has_told = False
+        self._compiler = compiler or Compiler()
+        self._compute_moments: Callable[..., Tensor] = _run_encoder
+        self._compute_images: Callable[..., Tensor] = _run_decoder
+        if not self._compiler.is_off:
+            self._compute_moments, self._compute_images = (
+                Compiled(function, _shape_of_call, self._compiler, name="the VAE", seconds=VAE_SECONDS)
+                for function in (_run_encoder, _run_decoder)
+            )
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,12 +84,13 @@ class LatentCodec:
 
     def _encode(self, images: Tensor) -> Tensor:
         pixels = images.to(self._vae.device, self._vae.dtype).contiguous(memory_format=torch.channels_last)
-        posterior = self._vae.encode(pixels).latent_dist
-        return torch.cat([posterior.mean, posterior.std], dim=1).float() * self._vae.config.scaling_factor
+        # Both results are copies: a CUDA graph returns every result in the same memory.
+        return self._compute_moments(self._vae, pixels).float() * self._vae.config.scaling_factor
 
     def _decode(self, latents: Tensor) -> Tensor:
         unscaled = (latents / self._vae.config.scaling_factor).to(self._vae.dtype)
-        return self._vae.decode(unscaled.contiguous(memory_format=torch.channels_last)).sample.float()
+        decoded = self._compute_images(self._vae, unscaled.contiguous(memory_format=torch.channels_last))
+        return decoded.to(torch.float32, copy=True)
 
     def _run(self, compute: Callable[[Tensor], Tensor], inputs: Tensor, needed: int) -> Tensor:
         """Compute something for each of B inputs, of which one needs so many bytes."""
@@ -85,6 +99,7 @@ class LatentCodec:
             if num_waiting and not self._has_told:
                 self._has_told = True
                 logger.info("the UNet and the text encoders may wait in main memory while the VAE works; see --offload")
+                self._compiler.stop()
             with self._offloader.waiting(num_waiting):
                 try:
                     return torch.cat([compute(part) for part in inputs.split(num_at_once)])
@@ -105,3 +120,18 @@ class LatentCodec:
             first = plan_call(needed, self._most, free, sizes)
         least = (1, len(sizes))
         return [first] if first == least else [first, least]
+
+
+def _run_encoder(vae: Any, pixels: Tensor) -> Tensor:
+    """Return means and standard deviations of latents [B, 2 C, h, w], unscaled, in the precision of the VAE."""
+    posterior = vae.encode(pixels).latent_dist
+    return torch.cat([posterior.mean, posterior.std], dim=1)
+
+
+def _run_decoder(vae: Any, latents: Tensor) -> Tensor:
+    """Return the images [B, 3, H, W] of unscaled latents, in the precision of the VAE."""
+    return vae.decode(latents).sample
+
+
+def _shape_of_call(vae: Any, inputs: Tensor) -> Hashable:
+    return tuple(inputs.shape)

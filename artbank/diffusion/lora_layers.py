@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from artbank.diffusion.compilation import Compiler
+
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
 
@@ -66,7 +68,7 @@ def add_low_rank(base: BaseModel, layers: Mapping[str, Factors]) -> BaseModel:
         path, _, last = name.rpartition(".")
         parent = unet.get_submodule(path)
         parent.register_module(last, LowRankLinear(parent.get_submodule(last), factors))
-    return replace(base, unet=unet, compile_after=None)
+    return replace(base, unet=unet, compiler=Compiler())
 
 
 def mix_layers(weighted: Iterable[tuple[Mapping[str, Factors], float]]) -> dict[str, Factors]:

@@ -18,7 +18,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from artbank.diffusion.compilation import Compiled
+from artbank.diffusion.compilation import Compiled, Compiler
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
 from artbank.diffusion.unet_blocks import (
     KeyValue,
@@ -87,22 +87,21 @@ class DeepFeatures:
 class Denoiser(PromptedNetwork):
     """A frozen UNet in the shape of Stable Diffusion 1.x, 2.x or SDXL."""
 
-    def __init__(self, unet: UNet2DConditionModel, *, compile_after: int | None = None):
+    def __init__(self, unet: UNet2DConditionModel, compiler: Compiler | None = None):
         """Wrap a UNet.
 
         Args:
             unet: One in which `find_unsupported` finds nothing.
-            compile_after: Calls with latents of one shape before it is compiled for that shape; None for never.
+            compiler: Decides for which shapes of latents it is compiled; None for none.
         """
         super().__init__(unet)
         self.unet: Any = unet
         self._forward: Callable[..., Tensor] = _forward
         self._forward_keeping: Callable[..., tuple[Tensor, Tensor]] = _forward_keeping
         self._forward_outer: Callable[..., Tensor] = _forward_outer
-        if compile_after is not None:
+        if compiler is not None and not compiler.is_off:
             self._forward, self._forward_keeping, self._forward_outer = (
-                Compiled(forward, _shape_of_call, after=compile_after)
-                for forward in (_forward, _forward_keeping, _forward_outer)
+                Compiled(forward, _shape_of_call, compiler) for forward in (_forward, _forward_keeping, _forward_outer)
             )
 
     def __call__(

@@ -7,7 +7,7 @@ the pipeline: read, decode, draw, score, encode, write, commit. The peers neithe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import cycle, islice
 from pathlib import Path
@@ -74,16 +74,31 @@ class HookedDenoiser(torch.nn.Module):
         return self.wrapped[0](*args, **options)
 
 
+class HookedCall(torch.nn.Module):
+    """A function as a module, so that it can be hooked; hooks inside of compiled code may not be called."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]):
+        """Wrap a function of a batch."""
+        super().__init__()
+        self.function = function
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Call it."""
+        return self.function(batch)
+
+
 def load(kit: Kit, *, compiled: bool = False) -> BaseModel:
     """Return artbank's own copy of the base model, in the precision that artbank chooses.
 
     Args:
         kit: Names the model.
-        compiled: Compile the UNet at the first call of each size, as it soon is in a large archive on CUDA.
+        compiled: Compile UNet and VAE at the first call of each size, as they soon are in a large archive on CUDA.
     """
     base = load_base_model(run_config(kit)) if compiled else _load_plain(kit.source, str(kit.device))
     if not isinstance(base.denoiser, HookedDenoiser):
         vars(base)["denoiser"] = HookedDenoiser(base.denoiser)
+        codec: Any = base.latent_codec
+        codec._encode, codec._decode = HookedCall(codec._encode), HookedCall(codec._decode)
     return base
 
 
@@ -102,9 +117,9 @@ def run_config(kit: Kit, **values: Any) -> StylizeConfig:
 
 def watch(base: BaseModel) -> dict[str, torch.nn.Module]:
     """Return the modules to count."""
-    vae = {"vae_encode": base.vae.encoder, "vae_decode": base.vae.decoder}
+    codec: Any = base.latent_codec
     tap: Any = base.denoiser
-    return {"unet": tap, **vae, "text": base.text_encoder}
+    return {"unet": tap, "vae_encode": codec._encode, "vae_decode": codec._decode, "text": base.text_encoder}
 
 
 @lru_cache(maxsize=1)

@@ -125,7 +125,16 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
     assert any(f"{victims[0]}) ended Crashed: Process exited with status code: -9" in line for line in lines)
 
 
-def test_a_range_is_done_here_and_what_has_a_part_is_left_alone(config: StylizeConfig) -> None:
+def test_a_range_is_done_here_and_what_has_a_part_is_left_alone(
+    config: StylizeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[int] = []
+
+    def note(*args: Any, num_pictures: int) -> int:
+        expected.append(num_pictures)
+        return stylize_shard(*args, num_pictures=num_pictures)
+
+    monkeypatch.setattr("artbank.archive.shard.stylize_shard", note)
     plan, _, _ = plan_archive(config)
     assert run(lambda c, **v: stylize_shards(c, plan.run_id, 1, 1, **v), config).is_completed()
     assert parts(config) == [1]
@@ -134,6 +143,7 @@ def test_a_range_is_done_here_and_what_has_a_part_is_left_alone(config: StylizeC
     assert parts(config) == [0, 1, 2]
     after = listing(config.output_uri)
     assert {name: after[name] for name in before} == before
+    assert expected == [2, 6, 6, 6], "the one worker's pictures of its range: two of each shard"
 
 
 def test_a_range_that_cannot_be_done_fails_and_names_its_shards(config: StylizeConfig, place: Any) -> None:

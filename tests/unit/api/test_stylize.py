@@ -11,6 +11,7 @@ from PIL import Image
 
 import artbank
 from artbank.api.trained_bank import TrainedBank
+from artbank.diffusion.shared_base_model import load_base_model
 from artbank.errors import ConfigError, ImageError
 from tests.support.small_inputs import HEIGHT_PX, WIDTH_PX, draw_photo
 from tests.unit.api.conftest import DRAWING
@@ -129,3 +130,11 @@ def test_what_a_notebook_shows_holds_its_pictures_and_no_markup_of_names(bank: T
     assert "not drawn" in repr(torn) and "not drawn" in torn._repr_html_() and torn._repr_png_() is None
     assert "novak@1" in repr(bank) and "data:image/jpeg" in bank._repr_html_() and bank.preview
     assert artbank.TrainedBank is type(bank)
+
+
+def test_photos_of_a_list_are_left_to_draw_and_more_may_follow(bank: TrainedBank, photo: Path) -> None:
+    first = next(iter(bank.stylize_each([photo] * 3, batch_size=1, **DRAWING)))
+    compiler = load_base_model(bank.config).compiler
+    assert first.error is None and compiler._left == 2
+    bank.stylize(photo, **DRAWING)
+    assert compiler._left == 0 and compiler.calls_ahead == 1

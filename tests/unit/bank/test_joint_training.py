@@ -14,6 +14,7 @@ from artbank.bank.dataset import LatentDataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.compilation import Compiler
 from tests.support.bank_training import train_one
 from tests.support.joint_training import (
     RECIPE,
@@ -113,7 +114,7 @@ def test_a_compiled_model_meets_few_numbers_of_samples(
     alone = train_alone(RECIPE)
     monkeypatch.setitem(MICRO_BATCH_SIZES, "cpu", most)
     sizes = watch_sizes(monkeypatch)
-    compiled = dataclasses.replace(base, compile_after=0)
+    compiled = dataclasses.replace(base, compiler=Compiler("on"))
     vars(compiled)["denoiser"] = base.denoiser  # to compile it takes minutes, and changes no number of samples
     together = succeed(train(open_all(compiled, views, RECIPE)))
     assert set(sizes) == met

@@ -11,7 +11,7 @@ from torch import Tensor
 from artbank.bank import trainer
 from artbank.bank.dataset import LatentDataset
 from artbank.bank.train_state import TrainState
-from artbank.bank.trainer import train
+from artbank.bank.trainer import Trainer, train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import StopRequested, TrainingError
 from artbank.runtime.stages import take_stops
@@ -152,3 +152,15 @@ def test_banks_share_the_time(
     monkeypatch.setattr("artbank.bank.trainer.time", SimpleNamespace(monotonic=lambda: now[0]))
     ends = succeed(train(open_all(base, views, RECIPE, vary(max_steps=1))))
     assert [end.history.seconds for end in ends] == pytest.approx([6.0, 1.0, 6.0])
+
+
+def test_the_compiler_knows_the_steps_of_all_banks_that_are_left(
+    base: BaseModel, views: list[tuple[LatentDataset, LatentDataset]]
+) -> None:
+    ahead: list[float] = []
+    together = Trainer(open_all(base, views[:2], vary(max_steps=2), RECIPE))
+    together.resume()
+    while together.active:
+        together.step()
+        ahead.append(base.compiler.calls_ahead)
+    assert ahead == [6 / 2, 4 / 4, 3 / 5, 2 / 6, 1 / 7, 0], "of 8 steps; the last four are those of one bank"

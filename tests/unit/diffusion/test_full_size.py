@@ -7,6 +7,7 @@ waits for the device. Attention counts as one operation, as on CUDA.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from artbank.diffusion.compilation import Compiled, Compiler
+from artbank.diffusion.latent_codec import LatentCodec
 from artbank.diffusion.memory_count import copy_to_meta, count_bytes
-from artbank.diffusion.unet import Denoiser
+from artbank.diffusion.unet import DeepFeatures, Denoiser
 from artbank.presets import PRESETS
 from bench import memory_by_card as cards
 
@@ -61,6 +64,61 @@ def test_a_guided_call_starts_few_kernels_and_waits_for_nothing(name: str) -> No
     assert not launches.count["div"]
     assert launches.count["empty_like"] == launches.count.pop("empty") == 32, "an attention makes its result and sums"
     assert sum(launches.count.values()) <= LAUNCHES[name], launches.count
+
+
+@pytest.fixture
+def graphs() -> Iterator[list[Any]]:
+    """The graphs that were compiled; they run as they are."""
+    found: list[Any] = []
+    yield found
+    torch._dynamo.reset()
+
+
+def compile_into(graphs: list[Any], *functions: Compiled[Any]) -> None:
+    """Let functions be compiled as one graph each, as on CUDA, but for the kernels."""
+
+    def keep(graph: Any, examples: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    for function in functions:
+        assert function._options["fullgraph"]
+        function._options |= {"mode": None, "backend": keep}
+
+
+def list_devices(graph: Any) -> set[str]:
+    """Return the devices of all tensors of a graph; one on the CPU would keep it out of a CUDA graph."""
+    values = [node.meta.get("example_value") for node in graph.graph.nodes]
+    return {value.device.type for value in values if isinstance(value, Tensor)}
+
+
+@pytest.mark.parametrize("kind", ["_forward", "_forward_keeping", "_forward_outer"])
+@pytest.mark.parametrize("name", ["1.5", pytest.param("2.1", marks=pytest.mark.faults)])
+@torch.no_grad()
+def test_every_kind_of_call_compiles_as_one_graph(name: str, kind: str, graphs: list[Any]) -> None:
+    plain, denoiser = Denoiser(cards.build_unet(name)), Denoiser(cards.build_unet(name), Compiler("on"))
+    function = getattr(denoiser, kind)
+    compile_into(graphs, function)
+    width, meta = denoiser.unet.config.cross_attention_dim, torch.device("meta")
+    cache = denoiser.cache_prompts(torch.empty(2, 77, width, device=meta))
+    times, latents, deep = denoiser.embed_time(500), torch.empty(4, 4, 64, 64, device=meta), DeepFeatures()
+    if kind == "_forward_outer":
+        plain(latents, times, cache, num_prompts=2, deep=deep)  # which gives it features
+    options: Any = {} if kind == "_forward" else {"deep": deep}
+    assert denoiser(latents, times, cache, num_prompts=2, **options).shape == (8, 4, 64, 64)
+    assert len(function.shapes) == 1 and not function.has_failed
+    assert len(graphs) == 1 and list_devices(graphs[0]) == {"meta"}
+
+
+def test_both_halves_of_the_vae_compile_as_one_graph(graphs: list[Any]) -> None:
+    codec: Any = LatentCodec(cards.build_vae(), [], most=4, compiler=Compiler("on"))
+    functions = [codec._compute_moments, codec._compute_images]
+    compile_into(graphs, *functions)
+    mean, std = codec.encode(torch.empty(4, 3, 512, 512, device="meta"))
+    assert mean.shape == std.shape == (4, 4, 64, 64)
+    assert codec.decode(mean).shape == (4, 3, 512, 512)
+    assert not any(function.has_failed for function in functions)
+    assert len(graphs) == 2 and all(list_devices(graph) == {"meta"} for graph in graphs)
 
 
 @pytest.mark.parametrize("name", cards.UNETS)

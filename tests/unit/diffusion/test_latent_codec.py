@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.compilation import Compiler
 from artbank.diffusion.latent_codec import LatentCodec
 from artbank.diffusion.lora_layers import add_low_rank, list_attention_layers
 from artbank.diffusion.offloading import Offloader, plan_call
@@ -150,6 +151,47 @@ def test_a_call_that_runs_out_of_memory_goes_on_with_one_image_and_all_networks_
     codec._decode = fail  # type: ignore[method-assign]
     with pytest.raises(torch.OutOfMemoryError, match="no memory at all"):
         codec.decode(latents)
+
+
+OF_SD: dict[str, Any] = {**OF_SDXL, "block_out_channels": (8, 16, 16, 16), "norm_num_groups": 4}
+
+
+@pytest.mark.parametrize("kind", ["mini", pytest.param("Stable Diffusion", marks=pytest.mark.faults)])
+def test_the_compiled_vae_codes_images_as_the_uncompiled_one_does(base: BaseModel, kind: str) -> None:
+    torch.manual_seed(0)
+    vae: Any = base.vae if kind == "mini" else AutoencoderKL(**OF_SD).eval().requires_grad_(False)
+    plain, codec = LatentCodec(vae, [], most=2), LatentCodec(vae, [], most=2, compiler=Compiler("on"))
+    functions: list[Any] = [codec._compute_moments, codec._compute_images]
+    for function in functions:
+        function._options |= {"mode": None, "backend": "aot_eager"}
+    images = torch.rand(3, 3, 64, 32) * 2 - 1
+    for expected, found in zip(plain.encode(images), codec.encode(images), strict=True):
+        assert torch.allclose(expected, found, atol=1e-4)
+    latents = plain.encode(images)[0]
+    assert torch.allclose(plain.decode(latents), codec.decode(latents), atol=1e-4)
+    assert [len(function.shapes) for function in functions] == [2, 2], "of two images, and of the third"
+    assert not any(function.has_failed for function in functions)
+    torch._dynamo.reset()
+
+
+def test_a_compiled_call_that_runs_out_of_memory_goes_on_with_one_image(base: BaseModel) -> None:
+    codec = LatentCodec(base.vae, [base.unet], most=4, measure=lambda _: 2**40, compiler=Compiler("on"))
+    sizes: list[int] = []
+
+    def fail_for_many(graph: Any, examples: Any) -> Any:
+        def run(*args: Any) -> Any:
+            sizes.append(next(len(one) for one in args if one.ndim == 4 and one.shape[1:] == (4, 8, 8)))
+            raise torch.OutOfMemoryError("no memory for the compiled code")
+
+        return run
+
+    function: Any = codec._compute_images
+    function._options |= {"mode": None, "backend": fail_for_many}
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):
+        assert torch.allclose(codec.decode(latents), base.decode_latents(latents), atol=1e-5)
+    assert sizes == [2] and not function.has_failed
+    torch._dynamo.reset()
 
 
 def test_networks_and_the_copies_that_share_their_weights_return_as_they_were(base: BaseModel) -> None:
