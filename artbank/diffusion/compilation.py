@@ -22,8 +22,6 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from artbank.diffusion.shared_cuda_graphs import share_cuda_graphs
-
 logger = logging.getLogger(__name__)
 
 Output = TypeVar("Output")
@@ -240,7 +238,6 @@ class Compiled(Generic[Output]):
     def _call_compiled(self, key: Hashable, args: tuple[Any, ...], timing: _Timing) -> Output:
         assert self._compiled is not None
         try:
-            share_cuda_graphs(self._compiler.device)
             with self._stopwatch.time(timing):
                 return self._compiled(*args)
         except (torch.OutOfMemoryError, MemoryError):

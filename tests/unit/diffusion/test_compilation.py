@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from artbank.diffusion import compilation, shared_cuda_graphs
+from artbank.diffusion import compilation
 from artbank.diffusion.compilation import Compiled, Compiler, _Stopwatch, _Timing
 from artbank.diffusion.latent_codec import LatentCodec
 
@@ -256,20 +255,3 @@ def test_calls_on_cuda_are_timed_without_waiting_for_it(monkeypatch: pytest.Monk
     with stopwatch.time(timing):
         pass
     assert timing.num_calls == 3 and timing.mean == 0.25
-
-
-def test_all_threads_share_the_graphs_of_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._inductor import cudagraph_trees
-
-    found: list[Any] = []
-
-    def look() -> None:
-        shared_cuda_graphs.share_cuda_graphs(torch.device("cuda"))
-        found.append(cudagraph_trees.get_obj(cudagraph_trees.local, "tree_manager_containers"))
-        assert torch._C._get_obj_in_tls("tree_manager_containers") is found[-1], "for the way back"
-
-    for _ in range(2):
-        thread = threading.Thread(target=look)
-        thread.start()
-        thread.join()
-    assert len(found) == 2 and found[0] is found[1]
