@@ -85,6 +85,7 @@ def decode(
     max_pixels: int,
     alpha: Alpha = "white",
     choose_size: ChooseSize | None = None,
+    exact: bool = False,
     file_name: str = "",
     with_luma: bool = False,
 ) -> Picture:
@@ -97,6 +98,7 @@ def decode(
         choose_size: Chooses the size of the returned picture, unless its transparency is kept. The picture is what
             `resize` makes of the whole one, or within 50 dB of that: much larger JPEGs are not decoded whole, see
             `draft_decoding`.
+        exact: The picture is what `resize` makes of the whole one, always.
         file_name: Name of the file; it only helps to name the format of a camera raw file.
         with_luma: Also return the luma of the whole picture, which needs a full decode.
 
@@ -110,7 +112,7 @@ def decode(
         check_cost(image, data, max_pixels)
         whole_size = image.size
         target_size = choose_size(*whole_size) if choose_size else whole_size
-        box = None if with_luma else request_draft(image, len(data), target_size, _MIN_SIDE_PX)
+        box = None if with_luma or exact else request_draft(image, len(data), target_size, _MIN_SIDE_PX)
         image.load()
         _check_size(image, max_pixels)  # a frame can be larger than the header of the file says
         space = read_color_space(image, data)
