@@ -51,9 +51,9 @@ class Report:
         """Return the page."""
         parts = ["# Performance", self._head()]
         parts += [*self._shipped(), *self._equal(), *self._matched()] if self.suites else []
-        wanted = (*(targets.CUDA if self.is_cuda else targets.CPU), *targets.CODECS)
         limited = self.codecs.limited if self.codecs else {}
-        parts += ["## Targets", targets.table_of_targets(wanted, self.suites, {**self.figures, **limited})]
+        table = targets.table_of_targets(self._targets(), self.suites, {**self.figures, **limited})
+        parts += ["## Targets", table]
         parts += ["## Codecs at 512 px", self.codecs.markdown()] if self.codecs else []
         if self.figures:
             parts += ["## Figures", "\n".join(f"- {name}: {value:.4g}" for name, value in self.figures.items())]
@@ -78,6 +78,11 @@ class Report:
         plots = plot(self.curves, target.with_suffix(""), self.clock)
         target.write_text(self.markdown(plots))
         target.with_suffix(".json").write_text(json.dumps(self._facts(), indent=1))
+
+    def _targets(self) -> Sequence[targets.Gate | targets.Limit]:
+        """Return the targets of what was measured, and those of all suites where any was."""
+        compared = targets.CUDA if self.is_cuda else targets.CPU
+        return (*(compared if self.suites else ()), *(targets.CODECS if self.codecs else ()))
 
     def _head(self) -> str:
         facts = "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
@@ -118,7 +123,7 @@ class Report:
 
     def _notes(self) -> list[str]:
         rounds = ", ".join(f"{name} {table.rounds}" for name, table in self.suites.items())
-        return [f"rounds: {rounds}", *self.notes, *(note for table in self.suites.values() for note in table.notes)]
+        return [*([f"rounds: {rounds}"] if rounds else []), *self.notes, *(note for table in self.suites.values() for note in table.notes)]
 
     def _facts(self) -> dict[str, Any]:
         rows = {

@@ -135,22 +135,29 @@ def only_averaging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         factors.append(factor)
         return reduce(self, factor)
 
-    rule = draft_decoding._Rule(scale=1, factor=2, min_ratio=2.0, max_detail=100.0, any_chroma=True)
+    rule = draft_decoding._Rule(scale=1, factor=2, min_ratio=2.0, max_detail=100.0, chroma="any")
     monkeypatch.setattr(draft_decoding, "_RULES", (rule,))
     monkeypatch.setattr(Image.Image, "reduce", watch)
     return factors
 
 
-@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0"])
 def test_a_photo_of_more_detail_is_averaged_instead_of_resized_in_one_step(
     decoded: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, subsampling: str
 ) -> None:
-    rules = [rule for rule in draft_decoding._RULES if rule.scale == 1]
     data = save(draw(2000, 1500, grain=4.5), quality=92, subsampling=subsampling)
     assert LEAST_DB <= check(data, 310) < float("inf")
     assert decoded == [(2000, 1500)] * 2  # once by `check` itself
-    monkeypatch.setattr(draft_decoding, "_RULES", tuple(set(draft_decoding._RULES) - set(rules)))
+    rules = tuple(rule for rule in draft_decoding._RULES if rule.factor == 1)
+    monkeypatch.setattr(draft_decoding, "_RULES", rules)
     assert check(data, 310) == float("inf")
+
+
+def test_with_whole_chroma_more_detail_may_be_decoded_at_half_its_size(decoded: list[tuple[int, int]]) -> None:
+    for subsampling, size in (("4:4:4", (1000, 750)), ("4:2:0", (2000, 1500))):
+        data = save(draw(2000, 1500, grain=4.5), quality=92, subsampling=subsampling)
+        assert LEAST_DB <= check(data, 310) < float("inf")
+        assert decoded[-1] == size
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 7])
