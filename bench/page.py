@@ -123,7 +123,8 @@ class Report:
 
     def _notes(self) -> list[str]:
         rounds = ", ".join(f"{name} {table.rounds}" for name, table in self.suites.items())
-        return [*([f"rounds: {rounds}"] if rounds else []), *self.notes, *(note for table in self.suites.values() for note in table.notes)]
+        of_suites = [note for table in self.suites.values() for note in table.notes]
+        return [*([f"rounds: {rounds}"] if rounds else []), *self.notes, *of_suites]
 
     def _facts(self) -> dict[str, Any]:
         rows = {
