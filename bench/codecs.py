@@ -2,9 +2,9 @@
 
 Every photo is enlarged to 6 to 24 megapixels with a Lanczos filter, gets a camera's noise (a standard deviation of 2 in
 the middle tones, more in bright ones, correlated between neighbours as demosaicing leaves it), and is saved as JPEG of
-quality 92 with chroma at half (4:2:0) and at full size (4:4:4). A photo is decoded as a run does it: its file is read
-and decoded with `draft_decoding`, resized to the working size, and its metadata are read. The PSNR is that to the
-picture that all pixels of the file give.
+quality 92 with chroma at half (4:2:0) and at full size (4:4:4). It is decoded as a codec process of a run does it: with
+the shortcuts of `draft_decoding`, to its working size, with its metadata, but from memory instead of a store. The PSNR
+is that to the picture that all pixels of the file give.
 """
 
 from __future__ import annotations
