@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import tables, targets
+from bench.codecs import CodecFigures
 from bench.peers.kit import STRENGTH
 from bench.rounds import Row, Table
 from bench.scaling import Curve, plot
@@ -26,6 +27,7 @@ class Report:
         suites: `training`, `pictures` and `files`.
         quality: The table of the presets with their scores; empty if scores mean nothing.
         figures: Single figures by name.
+        codecs: The table of files and pixels at 512 px; None if it was not measured.
         curves: The curves of the scaling.
         notes: Other things that a reader must know.
     """
@@ -36,6 +38,7 @@ class Report:
     suites: dict[str, Table] = field(default_factory=dict)
     quality: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    codecs: CodecFigures | None = None
     curves: list[Curve] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -46,12 +49,15 @@ class Report:
 
     def markdown(self, plots: Sequence[Path] = ()) -> str:
         """Return the page."""
-        parts = ["# Performance", self._head(), *self._shipped(), *self._equal(), *self._matched()]
-        wanted = targets.CUDA if self.is_cuda else targets.CPU
-        parts += ["## Targets", targets.table_of_targets(wanted, self.suites, self.figures)]
+        parts = ["# Performance", self._head()]
+        parts += [*self._shipped(), *self._equal(), *self._matched()] if self.suites else []
+        limited = self.codecs.limited if self.codecs else {}
+        table = targets.table_of_targets(self._targets(), self.suites, {**self.figures, **limited})
+        parts += ["## Targets", table]
+        parts += ["## Codecs at 512 px", self.codecs.markdown()] if self.codecs else []
         if self.figures:
             parts += ["## Figures", "\n".join(f"- {name}: {value:.4g}" for name, value in self.figures.items())]
-        parts += ["## Scaling", *(curve.markdown(self.clock) for curve in self.curves)]
+        parts += ["## Scaling", *(curve.markdown(self.clock) for curve in self.curves)] if self.curves else []
         parts += [f"![{path.stem}]({path.parent.name}/{path.name})" for path in plots]
         parts += ["## Notes", "\n".join(f"- {note}" for note in self._notes())]
         return "\n\n".join(parts) + "\n"
@@ -72,6 +78,11 @@ class Report:
         plots = plot(self.curves, target.with_suffix(""), self.clock)
         target.write_text(self.markdown(plots))
         target.with_suffix(".json").write_text(json.dumps(self._facts(), indent=1))
+
+    def _targets(self) -> Sequence[targets.Gate | targets.Limit]:
+        """Return the targets of what was measured, and those of all suites where any was."""
+        compared = targets.CUDA if self.is_cuda else targets.CPU
+        return (*(compared if self.suites else ()), *(targets.CODECS if self.codecs else ()))
 
     def _head(self) -> str:
         facts = "\n".join(f"- {name}: {value}" for name, value in self.machine.items())
@@ -112,14 +123,17 @@ class Report:
 
     def _notes(self) -> list[str]:
         rounds = ", ".join(f"{name} {table.rounds}" for name, table in self.suites.items())
-        return [f"rounds: {rounds}", *self.notes, *(note for table in self.suites.values() for note in table.notes)]
+        of_suites = [note for table in self.suites.values() for note in table.notes]
+        return [*([f"rounds: {rounds}"] if rounds else []), *self.notes, *of_suites]
 
     def _facts(self) -> dict[str, Any]:
         rows = {
             suite: {key: _row_facts(row) for key, row in table.rows.items()} for suite, table in self.suites.items()
         }
         curves = {curve.title: curve.points for curve in self.curves}
-        return {"machine": dict(self.machine), "suites": rows, "figures": self.figures, "scaling": curves}
+        codecs = [asdict(row) for row in self.codecs.rows] if self.codecs else []
+        facts = {"machine": dict(self.machine), "suites": rows, "figures": self.figures}
+        return {**facts, "codecs": codecs, "scaling": curves}
 
 
 def _row_facts(row: Row) -> dict[str, Any]:

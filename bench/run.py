@@ -3,6 +3,7 @@
     python bench/run.py                                         the embedded model on CPU, ten minutes
     python bench/run.py --device cuda --budget 540              random weights of Stable Diffusion 1.5's shapes on a GPU
     python bench/run.py --out docs/performance.md               writes the page, its figures as JSON and its plots
+    python bench/run.py --suites codecs --photos FOLDER         files and pixels at 512 px alone, a minute; no model
 
 Needs neither Prefect nor a network. Prints three tables that are never mixed (as shipped, equal work, quality-matched),
 the targets, and how the cost scales. Each part is printed and saved when it ends; one that fails, that does not fit in
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # no heavy imports above: the decoder processes import this file, too
     from bench.page import Report
+    from bench.parts import Parts
     from bench.peers.kit import Kit
 
 ROOT = Path(__file__).parents[1]
@@ -53,9 +55,16 @@ def read_options(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--num-photos", type=int, help="photos to draw; 8 on CPU, 16 on CUDA by default")
     parser.add_argument("--photo-px", type=int, default=3464, help="side of the drawn photos")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads on CPU; idle ones cost CPU time, too")
-    parser.add_argument("--suites", default="training,pictures,files,scaling", help="which parts to measure")
+    parser.add_argument(
+        "--suites",
+        help="parts to measure, by commas: training, pictures, files, scaling, codecs; all by "
+        "default, on CUDA without codecs, which need no GPU",
+    )
     parser.add_argument("--out", type=Path, default=Path("build/performance.md"), help="the page")
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.suites is None:
+        options.suites = "training,pictures,files,scaling" + ("" if options.device.startswith("cuda") else ",codecs")
+    return options
 
 
 def prepare_process(options: argparse.Namespace) -> None:
@@ -74,11 +83,9 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    from artbank.scoring.clip import load_scorer
-    from bench import gpu, hardware, scaling, suites, tables
+    from bench import hardware
     from bench.page import Report
     from bench.parts import Parts
-    from bench.peers.ours import run_config
 
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
@@ -87,15 +94,35 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     is_cuda = options.device.startswith("cuda")
     if not is_cuda:
         torch.set_num_threads(options.threads)
-    kit = _build_kit(options, scratch)
-    command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
-    report = Report(command, hardware.describe_machine(kit.device), is_cuda)
-    report.notes += _list_notes(kit)
-    parts = Parts(options.budget - (time.monotonic() - start), lambda: report.write(options.out), report.notes)
     wanted = options.suites.split(",")
+    kit = None if wanted == ["codecs"] else _build_kit(options, scratch)
+    command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
+    report = Report(command, hardware.describe_machine(torch.device(options.device)), is_cuda)
+    parts = Parts(options.budget - (time.monotonic() - start), lambda: report.write(options.out), report.notes)
+    if "codecs" in wanted:
+        parts.run("the codecs at 512 px", lambda: _measure_codecs(options, report))
+    if kit is not None:
+        report.notes += _list_notes(kit)
+        _measure_kit(kit, wanted, options.rounds, report, parts)
+    parts.close()
+    return report
+
+
+def _measure_codecs(options: argparse.Namespace, report: Report) -> None:
+    from bench.codecs import measure_codecs
+
+    report.codecs = measure_codecs(options.photos)
+    print(report.codecs.markdown(), flush=True)
+
+
+def _measure_kit(kit: Kit, wanted: list[str], rounds: int | None, report: Report, parts: Parts) -> None:
+    """Measure what needs the weights and inputs that all contenders share."""
+    from artbank.scoring.clip import load_scorer
+    from bench import gpu, scaling, suites, tables
+    from bench.peers.ours import run_config
 
     def measure_suite(name: str, seconds: float) -> None:
-        report.suites[name] = suites.run(_suites()[name], kit, seconds, options.rounds)
+        report.suites[name] = suites.run(_suites()[name], kit, seconds, rounds)
         print(report.describe_suite(name), flush=True)
 
     def match_quality() -> None:
@@ -118,8 +145,6 @@ def measure_all(options: argparse.Namespace, scratch: Path) -> Report:
     parts.run("the figures of a GPU", measure_figures)
     if "scaling" in wanted:
         parts.run("the scaling", measure_curves)
-    parts.close()
-    return report
 
 
 def share_out(name: str, wanted: list[str], left: float) -> float:

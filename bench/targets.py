@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bench import codecs
 from bench.rounds import Table, ratio
 
 
@@ -51,6 +52,13 @@ CUDA: tuple[Gate | Limit, ...] = (
     Limit("`exact`'s share of the measured matmul peak", "exact peak share", 0.40),
     Limit("share of a run in which the GPU is idle", "idle share", 0.05, is_most=True),
     Limit("CLIP scoring's share of the time", "scoring share", 0.02, is_most=True),
+)
+
+CODECS: tuple[Limit, ...] = (
+    Limit("decoding photos of 6 to 24 MP at 512 px, mean CPU ms", codecs.DECODE, 90.0, is_most=True),
+    Limit("least PSNR of these to a decoding of all pixels, dB", codecs.DECODE_DB, 50.0),
+    Limit("encoding and scoring a picture of 512 x 767 px, CPU ms", codecs.ENCODE, 16.0, is_most=True),
+    Limit("preparing an artwork of 12 MP, CPU ms", codecs.ARTWORK, 500.0, is_most=True),
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from artbank.images.codec import decode, read_camera, resize
+from artbank.images.codec import decode, read_camera
 from artbank.images.palette import Colours
 
 _SHORT_SIDE_PX = 2560  # for the largest crop that a recipe can ask for, at its largest zoom
@@ -51,8 +51,8 @@ def prepare_artwork(key: str, data: bytes, max_pixels: int, crop_px: int | None)
     Raises:
         ImageError: The image cannot be used.
     """
-    decoded = decode(data, max_pixels=max_pixels, file_name=key)
-    rgb = _shrink(decoded.rgb)
+    decoded = decode(data, max_pixels=max_pixels, choose_size=_limit_size, exact=True, file_name=key)
+    rgb = decoded.rgb
     height, width = rgb.shape[:2]
     factor = 1 if crop_px is None else choose_factor(min(width, height), crop_px)
     picture = rgb if factor == 1 else np.array(Image.fromarray(rgb).reduce(factor))
@@ -70,7 +70,7 @@ def choose_factor(short_px: int, crop_px: int) -> int:
     return max(int(short_px / needed), 1)
 
 
-def _shrink(rgb: np.ndarray) -> np.ndarray:
-    height, width = rgb.shape[:2]
-    scale = _SHORT_SIDE_PX / min(height, width)
-    return rgb if scale >= 1 else resize(rgb, round(width * scale), round(height * scale))
+def _limit_size(width_px: int, height_px: int) -> tuple[int, int]:
+    """Return the size at which the colours of an artwork are measured."""
+    scale = min(_SHORT_SIDE_PX / min(height_px, width_px), 1.0)
+    return round(width_px * scale), round(height_px * scale)

@@ -23,7 +23,7 @@ from artbank.errors import ImageError
 from artbank.images.color_profiles import composite_on_white, split_alpha, to_srgb
 from artbank.images.color_spaces import ColorSpace, read_color_space
 from artbank.images.decompression_bombs import check_cost
-from artbank.images.draft_decoding import Box, request_draft
+from artbank.images.draft_decoding import Box, Draft, request_draft
 from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.hdr_pictures import to_standard_range
 from artbank.images.opening import explain_error, open_image
@@ -85,6 +85,7 @@ def decode(
     max_pixels: int,
     alpha: Alpha = "white",
     choose_size: ChooseSize | None = None,
+    exact: bool = False,
     file_name: str = "",
     with_luma: bool = False,
 ) -> Picture:
@@ -95,8 +96,9 @@ def decode(
         max_pixels: Larger images are rejected before they are decoded.
         alpha: `white` lays transparent images on white, `keep` returns their transparency.
         choose_size: Chooses the size of the returned picture, unless its transparency is kept. The picture is what
-            `resize` makes of the whole one, or within 50 dB of that: much larger JPEGs are not decoded whole, see
+            `resize` makes of the whole one, or within 50 dB of that: shortcuts are taken with much larger JPEGs, see
             `draft_decoding`.
+        exact: The picture is what `resize` makes of the whole one, always.
         file_name: Name of the file; it only helps to name the format of a camera raw file.
         with_luma: Also return the luma of the whole picture, which needs a full decode.
 
@@ -110,16 +112,16 @@ def decode(
         check_cost(image, data, max_pixels)
         whole_size = image.size
         target_size = choose_size(*whole_size) if choose_size else whole_size
-        box = None if with_luma else request_draft(image, len(data), target_size, _MIN_SIDE_PX)
+        draft = None if with_luma or exact else request_draft(image, len(data), target_size, _MIN_SIDE_PX)
         image.load()
         _check_size(image, max_pixels)  # a frame can be larger than the header of the file says
         space = read_color_space(image, data)
         if space.transfer is not None:
             image, space = to_standard_range(image, space, data), ColorSpace(note=space.note)
-        if box is None:
+        if draft is None:
             picture, whole = _to_picture(image, space, alpha, choose_size, _REDUCING_GAP if with_luma else None)
             return replace(picture, whole_luma=np.asarray(whole.convert("L"))) if with_luma else picture
-        return _draft_to_picture(image, space, target_size, box, whole_size)
+        return _draft_to_picture(image, space, target_size, draft, whole_size)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise almost any exception on damaged files
@@ -228,10 +230,11 @@ def _to_picture(
 
 
 def _draft_to_picture(
-    image: Image.Image, space: ColorSpace, target: tuple[int, int], box: Box, whole: tuple[int, int]
+    image: Image.Image, space: ColorSpace, target: tuple[int, int], draft: Draft, whole: tuple[int, int]
 ) -> Picture:
-    """Resize a JPEG decoded in draft mode, then turn it upright; `target`, `box` and `whole` are before that turn."""
-    colour = _resize(to_srgb(image, space), target, box)
+    """Resize a JPEG decoded in draft mode, then turn it upright; `target`, `draft` and `whole` are before that turn."""
+    averaged = image if draft.factor == 1 else image.reduce(draft.factor)
+    colour = _resize(to_srgb(averaged, space), target, draft.box)
     transpose = _read_orientation(image)
     if transpose is None:
         return Picture(np.array(colour), whole_px=whole, note=space.note)

@@ -39,7 +39,7 @@ def to_srgb(image: Image.Image, space: ColorSpace) -> Image.Image:
     if image.mode in ("L", "RGB") and space.is_narrow:
         image = image.point([round(min(max(code - 16, 0) * 255 / 219, 255)) for code in range(256)] * len(image.mode))
     if profile is None and image.mode != "LAB":
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
     try:
         if image.mode == "LAB":
             source = ImageCms.createProfile("LAB")

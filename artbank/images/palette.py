@@ -19,6 +19,7 @@ NUM_TONES = len(LEVELS)
 NUM_SHARES = len(SHARES)
 PRIOR = 0.02  # share of all pixels that a level without pixels borrows from the whole collection
 _STRIP_PIXELS = 2**15
+_LEAST_TO_COUNT = 2**20  # pixels; fewer are sorted, which takes less time than going through all 16.8 million colours
 _NUM_BINS = 16_001  # of lightness, with 0 and 100 in the middle of the first and the last
 _BIN_WIDTH = 100 / (_NUM_BINS - 1)
 
@@ -142,7 +143,8 @@ class Colours:
 def _cut_strips(image: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the pixels of an image in strips: uint8 [n, 3], and float32 [n] how often each occurs.
 
-    Pixels of a large image are sorted, and each colour is yielded once: a painting of 9 megapixels has one million.
+    Each colour of a large image is yielded once, in an order that depends on nothing else: a painting of 9 megapixels
+    has one million.
     """
     num_pixels = image.shape[0] * image.shape[1]
     if num_pixels > _STRIP_PIXELS:
@@ -155,12 +157,28 @@ def _cut_strips(image: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _count_equal(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different pixels of an image, uint8 [n, 3], and their numbers, float32 [n]."""
+    """Return the different pixels of an image, uint8 [n, 3], and their numbers, float32 [n]; by B, then G, then R."""
+    if image.shape[0] * image.shape[1] < _LEAST_TO_COUNT:
+        packed, counts = _count_by_sorting(image)
+    else:
+        packed, counts = _count_by_histogram(image)
+    return packed.view(np.uint8).reshape(-1, 4)[:, :3], counts
+
+
+def _count_by_sorting(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different pixels, each of 4 bytes as uint32 [n], and their numbers."""
     packed = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).view(np.uint32).ravel()
     packed.sort()
     lasts = np.append(np.flatnonzero(packed[1:] != packed[:-1]), len(packed) - 1)
     counts = np.diff(lasts, prepend=-1).astype(np.float32)
-    return packed[lasts].view(np.uint8).reshape(-1, 4)[:, :3], counts
+    return packed[lasts], counts
+
+
+def _count_by_histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same as `_count_by_sorting` but for the fourth byte, in a third of the time and with 84 MB more."""
+    counts = cv2.calcHist([image], [2, 1, 0], None, [256] * 3, [0, 256] * 3).ravel()
+    packed = np.flatnonzero(counts > 0)
+    return packed.astype(np.uint32), counts[packed]
 
 
 def _find_quantiles(histogram: np.ndarray, shares: np.ndarray) -> np.ndarray:

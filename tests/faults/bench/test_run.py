@@ -12,6 +12,7 @@ import pytest
 from tests.support.paths import ROOT
 
 OPTIONS = ["--model", "tiny", "--budget", "600", "--rounds", "1", "--photo-px", "64", "--num-photos", "2"]
+OPTIONS += ["--suites", "training,pictures,files,scaling"]
 BARE = """
 import importlib.metadata as metadata, runpy, sys
 

@@ -101,11 +101,11 @@ def test_every_kind_of_call_compiles_as_one_graph(name: str, kind: str, graphs: 
     compile_into(graphs, function)
     width, meta = denoiser.unet.config.cross_attention_dim, torch.device("meta")
     cache = denoiser.cache_prompts(torch.empty(2, 77, width, device=meta))
-    times, latents, deep = denoiser.embed_time(500), torch.empty(4, 4, 64, 64, device=meta), DeepFeatures()
+    latents, deep = torch.empty(4, 4, 64, 64, device=meta), DeepFeatures()
     if kind == "_forward_outer":
-        plain(latents, times, cache, num_prompts=2, deep=deep)  # which gives it features
+        plain(latents, 500, cache, num_prompts=2, deep=deep)  # which gives it features
     options: Any = {} if kind == "_forward" else {"deep": deep}
-    assert denoiser(latents, times, cache, num_prompts=2, **options).shape == (8, 4, 64, 64)
+    assert denoiser(latents, 500, cache, num_prompts=2, **options).shape == (8, 4, 64, 64)
     assert len(function.shapes) == 1 and not function.has_failed
     assert len(graphs) == 1 and list_devices(graphs[0]) == {"meta"}
 

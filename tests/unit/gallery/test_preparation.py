@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from artbank.gallery import preparation
 from artbank.gallery.collections import read_artworks
-from artbank.images.artwork_pictures import choose_factor
+from artbank.images import artwork_pictures
+from artbank.images.artwork_pictures import choose_factor, prepare_artwork
 from artbank.images.palette import Colours
 from artbank.store.objects import Store
 from tests.support.patchworks import only, paint, save
@@ -32,6 +34,17 @@ def test_pictures_are_kept_as_crops_need_them_and_colours_are_those_of_the_whole
     assert np.array_equal(large.colours.lightness, Colours.count(grain).lightness)
     assert [artwork.picture.shape for artwork in artworks if artwork.key != "monet/0.bmp"] == [(64, 64, 3)] * 3
     assert [choose_factor(2560, crop_px) for crop_px in (32, 512, 513, 2048)] == [2, 2, 1, 1]
+
+
+def test_an_artwork_is_shrunk_from_all_of_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    painting = Image.fromarray(paint(0)).resize((1000, 750))
+    monkeypatch.setattr(artwork_pictures, "_SHORT_SIDE_PX", 100)
+    found = prepare_artwork("a.jpg", save(np.asarray(painting), "JPEG", exif=exif), 10**6, None)
+    whole = Image.open(io.BytesIO(save(np.asarray(painting), "JPEG"))).transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(found.picture, whole.resize((100, 133), Image.Resampling.LANCZOS))
+    assert found.whole_px == (100, 133)
 
 
 def test_threads_and_processes_prepare_the_same_artworks(gallery: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms, ImageFile
 from skimage.metrics import peak_signal_noise_ratio
 
 from artbank.errors import ImageError
+from artbank.images import draft_decoding
 from artbank.images.codec import decode
 from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.framing import Photo
@@ -123,6 +124,57 @@ def test_a_photo_of_little_detail_4_times_as_large_is_decoded_at_half_its_size(
     data = save(draw(2000, 1500, grain=0.0), quality=60, subsampling=subsampling)
     assert check(data, 375) >= LEAST_DB
     assert (1000, 750) in decoded
+
+
+@pytest.fixture
+def only_averaging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every JPEG that is large enough is averaged; the widths of the blocks."""
+    reduce, factors = Image.Image.reduce, []
+
+    def watch(self: Image.Image, factor: int) -> Image.Image:
+        factors.append(factor)
+        return reduce(self, factor)
+
+    rule = draft_decoding._Rule(scale=1, factor=2, min_ratio=2.0, max_detail=100.0, chroma="any")
+    monkeypatch.setattr(draft_decoding, "_RULES", (rule,))
+    monkeypatch.setattr(Image.Image, "reduce", watch)
+    return factors
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0"])
+def test_a_photo_of_more_detail_is_averaged_instead_of_resized_in_one_step(
+    decoded: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, subsampling: str
+) -> None:
+    data = save(draw(2000, 1500, grain=4.5), quality=92, subsampling=subsampling)
+    assert LEAST_DB <= check(data, 310) < float("inf")
+    assert decoded == [(2000, 1500)] * 2  # once by `check` itself
+    rules = tuple(rule for rule in draft_decoding._RULES if rule.factor == 1)
+    monkeypatch.setattr(draft_decoding, "_RULES", rules)
+    assert check(data, 310) == float("inf")
+
+
+def test_with_whole_chroma_more_detail_may_be_decoded_at_half_its_size(decoded: list[tuple[int, int]]) -> None:
+    for subsampling, size in (("4:4:4", (1000, 750)), ("4:2:0", (2000, 1500))):
+        data = save(draw(2000, 1500, grain=4.5), quality=92, subsampling=subsampling)
+        assert LEAST_DB <= check(data, 310) < float("inf")
+        assert decoded[-1] == size
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_averaged_photos_of_odd_sides_do_not_shift(only_averaging: list[int], orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = save(draw_waves(1411, 1081), exif=exif)
+    assert LEAST_DB <= check(data, 128) < float("inf")
+    assert open_alone(data, 128).width_px == (1411 if orientation < 5 else 1081)
+    assert only_averaging == [2, 2]
+
+
+def test_averaged_photos_keep_their_colour_space(only_averaging: list[int]) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for data in (save(draw(2000, 1500).convert("L")), save(draw(2000, 1500), icc_profile=profile)):
+        assert LEAST_DB <= check(data, 256) < float("inf")
+    assert only_averaging == [2, 2]
 
 
 def test_fine_detail_close_to_the_working_size_is_decoded_whole(decoded: list[tuple[int, int]]) -> None:

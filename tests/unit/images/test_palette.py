@@ -46,3 +46,15 @@ def test_a_palette_counts_every_pixel(kind: str, monkeypatch: pytest.MonkeyPatch
     found = Palette.measure([draw(kind)])
     tones = [value for tone in found.tones for value in astuple(tone)]
     assert [*found.mean, *found.std, *tones, *found.lightness] == pytest.approx(measure(draw(kind)), abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["grain", "black and white", "white", "a pixel", "strided"])
+def test_colours_of_a_large_image_are_counted_to_the_bit_as_those_of_a_small_one(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = draw(kind)
+    sorted_colours, sorted_counts = palette._count_equal(image)
+    monkeypatch.setattr(palette, "_LEAST_TO_COUNT", 0)
+    colours, counts = palette._count_equal(image)
+    assert np.array_equal(colours, sorted_colours) and np.array_equal(counts, sorted_counts)
+    assert counts.sum() == image.shape[0] * image.shape[1] and len(np.unique(colours, axis=0)) == len(colours)
