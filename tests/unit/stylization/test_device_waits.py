@@ -1,7 +1,7 @@
 """Batches of Stable Diffusion 1.5 in full size, without numbers: the host waits once for each style, and never before.
 
-See `tests.support.device_waits`. A UNet or a ControlNet runs the same operations in all calls of one shape. So each
-shape is run once, and then only its result is given again.
+See `tests.support.device_waits`. The UNet and the VAE run the same operations in all calls of one shape. So each shape
+is run once, and then only its result is given again.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ class OncePerShape:
 @pytest.fixture(scope="module")
 def base() -> BaseModel:
     """Stable Diffusion 1.5 in bfloat16 without numbers; its text encoder has few layers."""
+    texts: dict[str, Any] = {**cards.TEXTS["1.5"], "num_hidden_layers": 2}
     with META:
-        text_encoder = CLIPTextModel(CLIPTextConfig(**cards.TEXTS["1.5"] | {"num_hidden_layers": 2}))
+        text_encoder = CLIPTextModel(CLIPTextConfig(**texts))
     parts: dict[str, Any] = {
         "unet": cards.build_unet("1.5"),
         "vae": cards.build_vae(),
