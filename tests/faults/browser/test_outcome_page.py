@@ -107,6 +107,7 @@ def redness(page: Page, box, share: float) -> bool:
 def test_names_are_found_and_pages_turned(made: Path, open_page: OpenPage) -> None:
     page, _ = open_page(of_disk(made))
     show_all(page)
+    assert images_are_shown(page)  # nothing moves under the mouse any more
     first = cards(page).first.locator("h3").inner_text()
     page.get_by_role("button", name="Later").click()
     expect(page.locator("#found")).to_have_text(f"Photos 13 to 24 of {NUM_PHOTOS}.")
