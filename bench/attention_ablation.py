@@ -2,7 +2,8 @@
 
     python -m bench.attention_ablation --galleries FOLDER --photos FOLDER
 
-The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
+The collections are painters that the embedded model never saw, four by default, and each folder of real artworks in
+`--galleries`.
 For each collection, attention and seed a bank is trained by the default recipe without early stopping, and photos are
 stylized with it by the default recipe. `none as in 0.1` is textual inversion as version 0.1 had it, at its best rate:
 vectors in the vocabulary's unit, one learning rate for all weights, no min-SNR weights. Prints the table of
@@ -27,6 +28,7 @@ from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
+from artbank.mini.drawing.painters import HELD_OUT
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
@@ -56,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--galleries", type=Path, help="folder of folders of artworks")
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument("--painters", nargs="*", metavar="NAME", default=HELD_OUT, help="drawn ones that it never saw")
     parser.add_argument("--collections", nargs="+", metavar="NAME", help="some of them; all by default")
     parser.add_argument("--number", type=int, default=8, help="of photos, at most")
     parser.add_argument("--seeds", type=int, default=3)
@@ -72,7 +75,7 @@ def run_all(options: argparse.Namespace) -> Iterator[Run]:
     base = BaseModel.load()
     photos = dict(list(read_photos(options.photos, base.native_px).items())[::2][: options.number])
     measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
-    for name, artworks in open_collections(options.galleries).items():
+    for name, artworks in open_collections(options.galleries, options.painters).items():
         if options.collections and name not in options.collections:
             continue
         learned, held_out = split(artworks)
