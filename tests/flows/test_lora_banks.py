@@ -116,6 +116,8 @@ def test_it_is_exported_as_a_lora_and_used_in_python(root: Path, tmp_path: Path)
     assert trained.record.kind == "lora" and trained.record.weights_sha256 == bank.record.weights_sha256
 
 
+# CI kills trainings of both kinds in tests/unit/bank, and one of token banks through Prefect in test_bank_groups.py
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_training_that_was_killed_ends_in_the_same_bytes(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

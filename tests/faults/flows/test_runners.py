@@ -36,6 +36,8 @@ def cluster() -> Iterator[Any]:
         yield started
 
 
+# CI draws on a cluster whose workers are killed, below
+@pytest.mark.slow
 def test_a_cluster_of_this_machine_gives_the_same_pictures_and_loads_a_model_in_each_process_once(
     trained: Any, photos: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
