@@ -92,7 +92,7 @@ class Compiler:
     """
 
     def __init__(self, compiling: str = "off", device: torch.device | None = None):
-        """Begin a job of which nothing is known.
+        """Begin a job; how much of it is left is not known yet.
 
         Args:
             compiling: See `RunConfig.compiling`.
@@ -107,7 +107,7 @@ class Compiler:
         self._may_go_on = False
 
     def begin(self) -> None:
-        """Begin another job, of which nothing is known yet."""
+        """Begin another job; how much of it is left is not known yet."""
         self.job += 1
         self._done = 0
         self._left = None
@@ -117,7 +117,7 @@ class Compiler:
 
         Args:
             left: Pictures, steps, or whatever else the job is counted in.
-            or_more: Other units may follow, of which nothing is known.
+            or_more: More units may follow after these.
         """
         self._left = left
         self._may_go_on = or_more
