@@ -14,7 +14,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {**_FIXED_BY_PAPER, **_AS_DRAWN},
     "exact": {**PAPER, "structure": 0.0, **_AS_DRAWN},
     "balanced": {},
-    "faithful": {"structure": 0.7},
+    "faithful": {"structure": 0.75},
     "bold": {"structure": 0.45},
     "fast": {"steps": 8},
     "turbo": {"steps": 4, "strength": 0.75, "guidance": 1.0, "solver": "euler"},

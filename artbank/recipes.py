@@ -124,11 +124,12 @@ class StylizeRecipe(Recipe):
         ),
     )
     structure: float = Field(
-        default=0.55,
+        default=0.6,
         ge=0,
         le=1,
         description=(
-            "How firmly a picture is held to its photo's structure: 0 not at all, 1 as firmly as a style allows."
+            "How firmly a picture is held to its photo's structure: 0 not at all, 1 as firmly as a style allows. "
+            "Places with detail are held more firmly than plain ones."
         ),
     )
     keep_structure: float | None = Field(
@@ -236,8 +237,9 @@ class StylizeRecipe(Recipe):
 
     @property
     def code_versions(self) -> dict[str, int]:
-        """Versions of the code behind single settings: that of the colours `collection`."""
-        return {"collection_colours": 3} if self.colour == "collection" else {}
+        """Versions of the code behind single settings: those of the colours `collection`, and of structure."""
+        colours = {"collection_colours": 3} if self.colour == "collection" else {}
+        return {**colours, "structure": 2} if self.structure or self.keep_structure is not None else colours
 
     @property
     def is_for_few_steps(self) -> bool:

@@ -181,7 +181,7 @@ def _measure_colours(photos: Sequence[Image.Image]) -> Iterator[CodecRow]:
     photo, picture = (torch.from_numpy(one).permute(2, 0, 1).contiguous() for one in small)
     steps: dict[str, Callable[[], Any]] = {
         "give a picture the collection's colours": lambda: match_palette(picture, palette),
-        "return the photo's lightness to a picture": lambda: return_lightness(picture, photo, 0.5),
+        "return the photo's lightness to a picture": lambda: return_lightness(picture, photo, 0.3, 0.55),
     }
     for name, step in steps.items():
         spent = _time_each(step)

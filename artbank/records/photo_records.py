@@ -95,7 +95,7 @@ class Result(Row, schema="result/1"):
         flags: Signs of a failed picture: `black`, `white` or `flat`; `loose` if it has less structure than
             the recipe's `keep_structure`; `faint` if it has less of the style than its `reach_style`.
         structure: The structure that was found for this photo; None without `keep_structure` and `reach_style`.
-        lightness: The fraction of the photo's lightness that was returned for it; None without `keep_structure`.
+        lightness: The mean fraction of the photo's lightness that was returned for it; None without `keep_structure`.
         strength: The strength that was found for this photo; None without `reach_style`.
         gain: Position of `clip_style` between `clip_style_floor` (0) and the mean of held-out artworks (1); None
             without `reach_style`, and where it cannot be measured, which `notes` says.

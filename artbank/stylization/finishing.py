@@ -122,11 +122,11 @@ def _adjust(padded: Tensor, padded_original: Tensor, photo: Photo, finish: Finis
     picture = _apply_colours(padded[cut], original, finish)
     wanted = finish.recipe.keep_structure
     if wanted is not None and photo.padded.any():  # a blank photo has no structure
-        reached = reach_similarity(picture, original, wanted, most_lightness(finish.structure))
+        reached = reach_similarity(picture, original, wanted, finish.structure)
         found = torch.stack([reached.lightness, reached.is_reached.float()])
         return _Adjusted(reached.picture, found, is_held=True)
     if finish.structure:
-        picture = return_lightness(picture, original, lightness_weight(finish.structure))
+        picture = return_lightness(picture, original, lightness_weight(finish.structure), finish.structure)
     return _Adjusted(picture, torch.zeros(2, device=picture.device), is_held=False)
 
 

@@ -27,7 +27,7 @@ from artbank.recipes import StylizeRecipe
 from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
-from artbank.stylization.structure import pull_to_photo, pull_weight
+from artbank.stylization.structure import pull_to_photo, pull_weights
 from artbank.stylization.style import Style, encode_style
 
 
@@ -137,7 +137,7 @@ class LatentStylizer:
         Returns:
             [B, C, h, w] float32.
         """
-        weight = pull_weight(structure)
+        weights = pull_weights(clean, structure) if structure else None
         prompts = self._shared[style] if captions is None else self._encode_captions(captions, style)
         latents = self._invert(clean, noise, prompts)
         history = self._solver.begin(latents, step_noise)
@@ -146,8 +146,8 @@ class LatentStylizer:
             if self.recipe.reuse > 1 and self._is_whole(step):
                 deep = DeepFeatures()
             predicted = self._predict(latents, step, timestep, prompts, control_images, deep)
-            if weight:
-                predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weight)
+            if weights is not None:
+                predicted = pull_to_photo(self.base, predicted, latents, clean, timestep, weights)
             latents = self._solver.advance(history, step, predicted)
         return latents
 

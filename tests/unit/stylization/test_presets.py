@@ -20,7 +20,7 @@ from artbank.recipes import PRESETS, StylizeRecipe
 from artbank.stylization.colours import match_palette
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.solvers import build_scheduler, start_at_strength
-from artbank.stylization.structure import lightness_weight, pull_to_photo, pull_weight, return_lightness
+from artbank.stylization.structure import lightness_weight, pull_to_photo, pull_weights, return_lightness
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 
@@ -48,7 +48,9 @@ def compare(base: BaseModel, bank: Bank, recipe: StylizeRecipe) -> None:
     plain = stylize_plainly(base, recipe, bank.vectors, photos)
     for one, expected in zip(found, plain, strict=True):
         assert one.rgb is not None
-        assert np.abs(one.rgb.astype(int) - expected).max() <= 2
+        difference = np.abs(one.rgb.astype(int) - expected)
+        assert difference.max() <= 4, "one of 255 before colours and lightness are matched"
+        assert (difference > 1).mean() < 1e-3
 
 
 @torch.no_grad()
@@ -75,8 +77,8 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
             without = predict(seen, int(timestep), negative)
             predicted = without + recipe.guidance * (predicted - without)
         if recipe.structure:
-            weight = pull_weight(recipe.structure)
-            predicted = pull_to_photo(base, predicted, seen, clean, int(timestep), weight)
+            weights = pull_weights(clean, recipe.structure)
+            predicted = pull_to_photo(base, predicted, seen, clean, int(timestep), weights)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
     pictures = to_8_bit(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
     if recipe.colour == "collection":
@@ -85,5 +87,5 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
         weight = lightness_weight(recipe.structure)
         originals = upload(list(photos.values()), base.device)
         pairs = zip(pictures, originals, strict=True)
-        pictures = torch.stack([return_lightness(picture, photo, weight) for picture, photo in pairs])
+        pictures = torch.stack([return_lightness(picture, photo, weight, recipe.structure) for picture, photo in pairs])
     return download(pictures)

@@ -24,13 +24,17 @@ from artbank.stylization.structure import (
     match_statistics,
     pull_to_photo,
     pull_weight,
+    pull_weights,
+    rank_contrast,
     reach_similarity,
     return_lightness,
+    spread_weight,
 )
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 
 SOLVERS: tuple[Solver, ...] = ("ddim", "dpm++2m", "unipc")
+FIRM = 0.8  # the structure from which the largest fraction of the lightness, 0.6, is returned
 
 
 def photo(seed: int, width_px: int = 96, height_px: int = 64) -> np.ndarray:
@@ -94,7 +98,7 @@ def test_lightness_comes_back_with_the_pictures_own_mean_and_spread_and_chroma()
     rng = np.random.default_rng(1)
     picture = as_tensor(rng.integers(90, 170, (64, 64, 3), dtype=np.uint8))  # all within the gamut
     original = as_tensor(photo(1, 64, 64))
-    returned = return_lightness(picture, original, 0.5)
+    returned = return_lightness(picture, original, 0.5, FIRM)
     before, after, wanted = (to_lab(one) for one in (picture, returned, original))
     assert abs(float(after[0].mean() - before[0].mean())) < 0.3
     assert abs(float(after[0].std() - before[0].std())) < 0.3
@@ -103,7 +107,52 @@ def test_lightness_comes_back_with_the_pictures_own_mean_and_spread_and_chroma()
         float(torch.corrcoef(torch.stack([one[0].ravel(), wanted[0].ravel()]))[0, 1]) for one in (before, after)
     ]
     assert likeness[1] > likeness[0] + 0.4
-    assert torch.equal(return_lightness(picture, original, 0.0), picture)
+    assert torch.equal(return_lightness(picture, original, 0.0, FIRM), picture)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (48, 80), (40, 9), (1, 1)])
+def test_ranks_of_contrast_depend_on_its_order_alone(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randn(2, 4, *size, generator=generator) * torch.linspace(0.01, 1, size[1])  # plain to the left
+    ranks = rank_contrast(images)
+    assert ranks.shape == (2, 1, *size)
+    assert float(ranks.min()) >= 0 and float(ranks.max()) <= 1
+    assert float(ranks.mean()) == pytest.approx(0.5, abs=0.02)
+    torch.testing.assert_close(rank_contrast(images[1:]), ranks[1:])  # not on the batch
+    torch.testing.assert_close(rank_contrast(8 * images + 3), ranks, atol=0.01, rtol=0)
+    if min(size) > 1:
+        assert float(ranks[..., : size[1] // 3].mean()) < 0.3 < 0.7 < float(ranks[..., -(size[1] // 3) :].mean())
+
+
+@pytest.mark.parametrize("blank", [torch.zeros(1, 3, 64, 96), torch.full((1, 4, 20, 20), 0.3)])
+def test_an_image_of_one_colour_has_no_place_before_another(blank: torch.Tensor) -> None:
+    assert torch.equal(rank_contrast(blank), torch.full_like(blank[:, :1], 0.5))
+
+
+def test_weights_are_spread_by_contrast_and_even_at_the_largest_structure() -> None:
+    ranks = torch.linspace(0, 1, 11)
+    torch.testing.assert_close(spread_weight(0.2, ranks, 0.0), 0.4 * ranks)
+    torch.testing.assert_close(spread_weight(0.2, ranks, 1.0), torch.full_like(ranks, 0.2))
+    assert float(spread_weight(0.7, ranks, 0.5).max()) == 1
+    clean = torch.randn(1, 4, 32, 32) * torch.linspace(0.01, 1, 32)
+    for structure in (0.3, 0.6, 0.8):
+        weights = pull_weights(clean, structure)
+        assert float(weights.mean()) == pytest.approx(pull_weight(structure), rel=0.05)
+        assert 0 <= float(weights.min()) < 0.7 * float(weights.max()) < 0.7 * 0.91
+    torch.testing.assert_close(pull_weights(clean, 1.0), torch.full((1, 1, 32, 32), 0.9))
+
+
+def test_places_with_detail_keep_more_of_the_photo_than_plain_ones(base: BaseModel, novak: Style) -> None:
+    rng = np.random.default_rng(2)
+    rgb = np.full((64, 96, 3), 128, np.uint8)
+    rgb[:, 48:] = cv2.resize(rng.integers(0, 256, (16, 12, 3), dtype=np.uint8), (48, 64))
+    rgb[:, :48] = cv2.resize(rng.integers(120, 136, (16, 12, 3), dtype=np.uint8), (48, 64))  # the same, but faint
+
+    def likeness(picture: np.ndarray, half: slice) -> float:
+        return float(np.corrcoef(*(one[:, half].mean(2).ravel() for one in (picture, rgb)))[0, 1])
+
+    picture = stylize(base, novak, rgb, structure=0.6)
+    assert likeness(picture, slice(48, 96)) > likeness(picture, slice(0, 48)) + 0.2
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -157,18 +206,18 @@ def test_similarity_is_that_of_the_rows(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("wanted", [0.5, 0.6, 0.7])
 def test_lightness_is_returned_until_the_similarity_is_reached_and_no_further(wanted: float) -> None:
     original, picture = as_tensor(photo(6)), as_tensor(cv2.blur(photo(6), (9, 9)))
-    held, weight, is_reached = reach_similarity(picture, original, wanted, 0.6)
+    held, weight, is_reached = reach_similarity(picture, original, wanted, FIRM)
     found = float(measure_ssim(held, original))
     assert is_reached and wanted <= found < wanted + 0.02 and 0 < weight < 0.6
-    assert torch.equal(held, return_lightness(picture, original, float(weight)))
+    assert torch.equal(held, return_lightness(picture, original, float(weight), FIRM))
 
 
 def test_a_picture_that_is_similar_enough_stays_as_it_is_and_one_that_cannot_be_is_told() -> None:
     original, other = as_tensor(photo(6)), torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
-    same, weight, is_reached = reach_similarity(original, original, 0.9, 0.6)
+    same, weight, is_reached = reach_similarity(original, original, 0.9, FIRM)
     assert torch.equal(same, original) and weight == 0 and is_reached
-    firmest, weight, is_reached = reach_similarity(other, original, 0.9, 0.6)
-    assert torch.equal(firmest, return_lightness(other, original, 0.6))
+    firmest, weight, is_reached = reach_similarity(other, original, 0.9, FIRM)
+    assert torch.equal(firmest, return_lightness(other, original, 0.6, FIRM))
     assert float(weight) == pytest.approx(0.6) and not is_reached
 
 
