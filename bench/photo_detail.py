@@ -95,7 +95,7 @@ def _draw(
     scorer = Scorer.load("mini", torch.device("cpu"))
     reference = measure_reference(scorer, name, learned, held_out)
     bank = open_bank(options.banks, base, name, learned, held_out, BankRecipe())
-    stylizer = Stylizer(base, [Style(name, ((bank, 1.0),))], recipe)
+    stylizer = Stylizer(base, [Style(name, ((bank, 1.0),), reference.palette)], recipe)
     drawn = {one.key: one.rgb for one in stylizer.stylize([one.photo for one in wholes])}
     measuring = Measuring(scorer, StyleJudge(), {one.photo.key: one.photo.working for one in wholes})
     found = {}
