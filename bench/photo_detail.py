@@ -71,25 +71,31 @@ def main() -> None:
     read[largest] = resize(read[largest], *_bring_to(_PIXELS, read[largest]))
     framing = Stylizer(base, [], recipe)
     wholes = [_Whole(rgb, framing.prepare(name, rgb)) for name, rgb in read.items()]
-    rows: dict[float, list[Sequence[float]]] = {weight: [] for weight in _WEIGHTS}
+    rows: dict[float, list[Sequence[float | None]]] = {weight: [] for weight in _WEIGHTS}
     tiles = [[_crop(one.rgb) for one in wholes]]
     for name in options.collections:
         made = _draw(base, recipe, options, name, wholes)
         for weight, marks in made.items():
             rows[weight].append(marks[1:])
         tiles += [[_crop(one) for one in made[weight][0]] for weight in (0.0, 1.0)]
-        print(name, {weight: [round(mark, 3) for mark in marks[1:]] for weight, marks in made.items()}, flush=True)
+        print(name, {weight: _means([marks[1:]]) for weight, marks in made.items()}, flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack([np.hstack(row) for row in zip(*tiles, strict=True)])).save(options.out / "sheet.png")
     print("| detail | edges | SSIM | style gain | CLIP gain |\n|---:|---:|---:|---:|---:|")
     for weight, own in rows.items():
-        print(f"| {weight:g} | " + " | ".join(f"{fmean(column):.2f}" for column in zip(*own, strict=True)) + " |")
+        print(f"| {weight:g} | {' | '.join(_means(own))} |")
     print(_measure_cost(read[largest], options.side, base.size_multiple_px))
+
+
+def _means(rows: Sequence[Sequence[float | None]]) -> list[str]:
+    """Return the mean of each column, without gains that cannot be measured."""
+    columns = [[value for value in column if value is not None] for column in zip(*rows, strict=True)]
+    return [f"{fmean(known):.2f}" if known else "" for known in columns]
 
 
 def _draw(
     base: BaseModel, recipe: StylizeRecipe, options: argparse.Namespace, name: str, wholes: Sequence[_Whole]
-) -> Mapping[float, tuple[list[np.ndarray], float, float, float, float]]:
+) -> Mapping[float, tuple[list[np.ndarray], float, float, float | None, float | None]]:
     """Return, for each share of detail, the enlarged pictures, their edges, SSIM, style gain and CLIP gain."""
     learned, held_out = split(open_collections(options.galleries)[name])
     scorer = Scorer.load("mini", torch.device("cpu"))
