@@ -6,6 +6,8 @@ Each row of a sheet has two held-out artworks of a collection, a photo, and two 
 default recipe; the other one is by the preset `paper`, or the photo in the collection's colours. Their order is by
 chance. The question for each row: which one would you rather hang as this photo, painted by this artist?
 
+`artbank compare` makes pages for people of outputs that artbank has written; a photo in other colours is none.
+
 The sheets are in `--out/sheets`. `--out/key.json` says which picture is the default's; do not show it to the voters.
 `python -m bench.blind_pairs --count VOTES.json` prints the shares of a file such as `{"0": "A", "1": "B"}`.
 The collections and their banks are those of `bench.compare_recipes`.
@@ -18,7 +20,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,7 @@ def draw_pairs(photos: Mapping[str, np.ndarray], options: argparse.Namespace) ->
     """Draw all pictures; every second photo is compared with `paper` too."""
     base = BaseModel.load()
     measuring = Measuring(Scorer.load("mini", base.device), StyleJudge(), photos)
+    half = dict(list(photos.items())[::2])
     pairs = []
     for name, artworks in open_collections(options.galleries).items():
         if options.collections and name not in options.collections:
@@ -92,15 +95,15 @@ def draw_pairs(photos: Mapping[str, np.ndarray], options: argparse.Namespace) ->
         reference = measure_reference(measuring.scorer, name, learned, held_out)
         bank = open_bank(options.banks, base, name, learned, held_out, BankRecipe(seed=options.seed))
         own, paper = (
-            measuring.draw(base, bank, reference, StylizeRecipe(seed=options.seed, preset=preset))
-            for preset in ("balanced", "paper")
+            replace(measuring, photos=some).draw(base, bank, reference, StylizeRecipe(seed=options.seed, preset=preset))
+            for preset, some in (("balanced", photos), ("paper", half))
         )
         for number, (key, photo) in enumerate(photos.items()):
             artworks_shown = [held_out[(number + i) % len(held_out)] for i in range(2)]
             shown = [*(middle_square(one, options.side) for one in artworks_shown), photo]
             others = {_RECOLOURED: recolour(photo, reference.palette)}
-            if number % 2 == 0:
-                others[_PAPER] = paper[number]
+            if key in half:
+                others[_PAPER] = paper[number // 2]
             pairs += [
                 Pair({"collection": name, "photo": key, "against": against}, shown, own[number], other)
                 for against, other in others.items()

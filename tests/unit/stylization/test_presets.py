@@ -38,10 +38,12 @@ def test_a_preset_gives_the_pictures_of_the_plain_path(base: BaseModel, make_ban
 def test_a_preset_of_few_steps_gives_the_pictures_of_the_plain_path(
     base: BaseModel, make_bank: Any, preset: Any
 ) -> None:
-    compare(base, make_bank(), StylizeRecipe(preset=preset, resolution_px=SIDE_PX).model_copy(update={"steps": 6}))
+    recipe = StylizeRecipe(preset=preset, resolution_px=SIDE_PX).model_copy(update={"steps": 6})
+    # in one value of turbo's pictures, matching colours makes 3 of the 1 that both round differently
+    compare(base, make_bank(), recipe, most=4 if preset == "turbo" else 2)
 
 
-def compare(base: BaseModel, bank: Bank, recipe: StylizeRecipe) -> None:
+def compare(base: BaseModel, bank: Bank, recipe: StylizeRecipe, *, most: int = 2) -> None:
     photos = {f"{i}": draw_scene(96_000_000 + i, width_px=SIDE_PX, height_px=SIDE_PX).image for i in range(2)}
     stylizer = Stylizer(base, [Style("novak", ((bank, 1.0),), PALETTE)], recipe)
     found = list(stylizer.stylize([stylizer.prepare(*photo) for photo in photos.items()]))
@@ -49,7 +51,7 @@ def compare(base: BaseModel, bank: Bank, recipe: StylizeRecipe) -> None:
     for one, expected in zip(found, plain, strict=True):
         assert one.rgb is not None
         difference = np.abs(one.rgb.astype(int) - expected)
-        assert difference.max() <= 4, "one of 255 before colours and lightness are matched"
+        assert difference.max() <= most
         assert (difference > 1).mean() < 1e-3
 
 
