@@ -22,6 +22,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from artbank.diffusion.compiled_check import MOST_DIFFERENCE, find_difference
+
 logger = logging.getLogger(__name__)
 
 Output = TypeVar("Output")
@@ -146,9 +148,9 @@ class Compiler:
 class Compiled(Generic[Output]):
     """A function that is compiled for the shapes that are worth it, and runs uncompiled for others.
 
-    Where compiling fails, the function runs uncompiled from then on. Where a compiled call runs out of memory, so do
-    calls of its shape: compiled code holds more memory. Of a training only the way forward is timed, both of its calls
-    and of compiling.
+    Where compiling fails, or compiled code gives other results or gradients than the function, the function runs
+    uncompiled from then on. Where a compiled call runs out of memory, so do calls of its shape: compiled code holds
+    more memory. Of a training only the way forward is timed, both of its calls and of compiling.
     """
 
     def __init__(
@@ -231,15 +233,32 @@ class Compiled(Generic[Output]):
         if self._compiled is None:
             self._compiled = torch.compile(self._function, **self._options)
         with torch._dynamo.config.patch(recompile_limit=_TORCH_LIMIT):
-            found = self._call_compiled(key, args, timing)
+            self._check(key, args)
+            found = self._function(*args) if self.has_failed else self._call_compiled(key, args, timing)
         self._cost.add(time.perf_counter() - start)
         return found
 
+    def _check(self, key: Hashable, args: tuple[Any, ...]) -> None:
+        """Compile the function for a shape, and see whether results and gradients are those of uncompiled code."""
+        assert self._compiled is not None
+        with self._guard(key):
+            difference = find_difference(self._function, self._compiled, args)
+            if difference > MOST_DIFFERENCE:
+                raise ArithmeticError(
+                    f"the compiled code for {key} is wrong: its results or gradients differ by {difference:.0%}"
+                )
+
     def _call_compiled(self, key: Hashable, args: tuple[Any, ...], timing: _Timing) -> Output:
         assert self._compiled is not None
+        with self._guard(key), self._stopwatch.time(timing):
+            return self._compiled(*args)
+        return self._function(*args)
+
+    @contextmanager
+    def _guard(self, key: Hashable) -> Iterator[None]:
+        """Go on uncompiled where compiled code fails; out of memory, remember the shape and raise."""
         try:
-            with self._stopwatch.time(timing):
-                return self._compiled(*args)
+            yield
         except (torch.OutOfMemoryError, MemoryError):
             self.shapes.discard(key)
             self._too_large.add(key)
@@ -248,7 +267,6 @@ class Compiled(Generic[Output]):
             kind = type(error).__name__
             logger.warning("%s runs uncompiled, because compiling failed: %s: %s", self._name, kind, error)
             self.has_failed = True
-            return self._function(*args)
 
 
 class _Stopwatch:
