@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
@@ -35,10 +36,12 @@ from artbank.mini.pretraining.networks import (
     train_tokenizer,
     use_fastest_attention,
 )
-from artbank.mini.pretraining.stages import ClipStage, JudgeStage, VaeStage, normalize_latents
+from artbank.mini.pretraining.stages import ClipStage, JudgeStage, VaeStage, VisionStage, normalize_latents
 from artbank.mini.pretraining.unet_stage import UnetStage
 
 logger = logging.getLogger(__name__)
+
+_VECTORS = "{}-painters.safetensors"  # of a stage: what the UNet learned to follow; needed only to train it further
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Pretraining:
             device: Device of the networks.
             dtype: Their compute precision, bfloat16 or float32; master weights are float32.
             minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
-            compiled: Compile the UNet: a minute for each shape, then about 1.4 times faster.
+            compiled: Compile the UNet, a minute or more for each size; with wrong gradients, it runs uncompiled.
             start: Finished weights to learn on from, in diffusers' layout: their tokenizer and autoencoder are kept,
                 their CLIP model and UNet are trained further. None trains all from scratch.
         """
@@ -168,7 +171,7 @@ class Pretraining:
         clip = self._place(CLIPModel.from_pretrained(self.work / "clip"))
         for learned in (clip.text_model, clip.text_projection):
             learned.requires_grad_(False)
-        stage = ClipStage(clip, tokenizer, self.corpus, self.plan.vision.batch_size)
+        stage = VisionStage(clip, tokenizer, self.corpus, self.plan.vision.batch_size)
         if not self._train(stage, self.plan.vision, "vision"):
             return False
         clip.float().eval().save_pretrained(self.work / "vision")
@@ -200,14 +203,23 @@ class Pretraining:
         vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
         text_encoder = self._place(load_text_encoder(self.work / "clip")).eval()
-        if self.compiled:
-            unet.compile(dynamic=False)
         stage = UnetStage(
-            unet, vae, text_encoder, tokenizer, self.corpus, schedule.batch_size, all_sizes_from=all_sizes_from
+            unet,
+            vae,
+            text_encoder,
+            tokenizer,
+            self.corpus,
+            schedule.batch_size,
+            all_sizes_from=all_sizes_from,
+            compiled=self.compiled,
         )
+        learned = self.work / _VECTORS.format("unet")
+        if learned.exists():  # the stage before
+            stage.vectors.load_state_dict(load_file(learned))
         if not self._train(stage, schedule, name):
             return False
         unet.float().eval().save_pretrained(self.work / name)
+        save_file(stage.vectors.float().state_dict(), self.work / _VECTORS.format(name))
         return True
 
     def run_export(self, weights: Path = WEIGHTS) -> bool:

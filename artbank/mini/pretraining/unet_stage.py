@@ -6,6 +6,7 @@ Shape legend: n pictures in the corpus, B batch, H, W sides of a view, px, L tok
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,13 +15,19 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from artbank.bank.dataset import STYLE_ALONE, TEMPLATES
+from artbank.diffusion.compilation import Compiled, Compiler
+from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.mini.pretraining.corpus import Corpus
 from artbank.mini.pretraining.crops import crop_images
 from artbank.mini.pretraining.networks import build_scheduler
+from artbank.mini.pretraining.painter_vectors import PainterVectors
 
 _CAPTION_DROPOUT = 0.1
 _BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
 _MAX_SNR = 5.0
+_BY_VECTORS = 0.75  # share of paintings whose prompt has a bank's vectors in place of the painter's name or words
+_BY_TEMPLATE = 0.5  # share of those that do not say what is seen, as in galleries without captions
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ class UnetStage:
     Source: Rombach et al., CVPR 2022, eq. 2; low noise weighs less by min-SNR (Hang et al., ICCV 2023, gamma 5), high
     noise as much as an error of the velocity would (Salimans and Ho, ICLR 2022, section 4): composition is drawn there,
     and an error of the noise hardly shows it.
+
+    Most paintings have prompts as banks have: vectors in place of words. A name or a few words tell a frozen text
+    encoder too little of a manner; with them alone, the UNet learned to draw all manners alike.
     """
 
     def __init__(
@@ -73,6 +83,7 @@ class UnetStage:
         batch_size: int,
         *,
         all_sizes_from: float = 0.4,
+        compiled: bool = False,
     ):
         """Open the stage.
 
@@ -84,19 +95,26 @@ class UnetStage:
             corpus: Pictures and captions.
             batch_size: Pictures of 96 x 96 px in a step; a step of larger views has as many pixels.
             all_sizes_from: Share of the run, 0..1, after which the views are `ALL_SIZES`; before it `DETAILS`.
+            compiled: Compile the UNet for each size of a view, where compiled code gives the same gradients.
         """
         self.unet = unet
         self.vae = vae
-        self.text_encoder = text_encoder
         self.corpus = corpus
         self.batch_size = batch_size
         self.all_sizes_from = all_sizes_from
-        self.modules = [unet]
+        self.predict: Callable[..., Tensor] = self._predict
+        if compiled:
+            compiler = Compiler("on", unet.device)
+            self.predict = Compiled(
+                self._predict, lambda noisy, *_: tuple(noisy.shape), compiler, mode=None, fullgraph=False
+            )
         self.scheduler = build_scheduler()
-        facts = corpus.facts
-        texts = [*(fact["caption"] for fact in facts), *(fact["brief"] for fact in facts), ""]
-        ids = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
-        self.ids = ids.input_ids  # [2 n + 1, L]: captions, briefs, the empty caption
+        text_encoder.requires_grad_(False)
+        self.encoder = PromptEncoder(text_encoder, tokenizer)
+        names = [fact["painter"] for fact in corpus.facts]
+        self.painters = {name: number for number, name in enumerate(dict.fromkeys(filter(None, names)))}
+        self.vectors = PainterVectors(len(self.painters), self.encoder).to(unet.device, unet.dtype)
+        self.modules = [unet, self.vectors]
 
     def loss(self, generator: torch.Generator, progress: float) -> Tensor:
         """Return the loss of one batch."""
@@ -107,17 +125,20 @@ class UnetStage:
         images = crop_images(self.corpus.images, picks, view.size, generator, window=view.window)
         with torch.no_grad():
             clean = self._encode_images(images)
-            text = self._encode_captions(picks, generator)
+        text = self._encode_prompts(picks, generator)
         noise = torch.randn(clean.shape, generator=generator)
         t = self._draw_timesteps(count, generator)
         device = self.unet.device
         dtype = self.unet.dtype
         noisy = self.scheduler.add_noise(clean, noise, t).to(device, dtype)
-        predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).sample.float()
+        predicted = self.predict(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).float()
         error = ((predicted - noise.to(device)) ** 2).mean((1, 2, 3))  # [B]
         snr = compute_snr(self.scheduler, t)
         weight = snr.clamp(max=_MAX_SNR) / snr * (1 + 1 / snr)
         return (error * weight.to(device)).mean()
+
+    def _predict(self, noisy: Tensor, t: Tensor, text: Tensor) -> Tensor:
+        return self.unet(noisy, t, text, return_dict=False)[0]
 
     def _draw_view(self, progress: float, generator: torch.Generator) -> View:
         views = DETAILS if progress < self.all_sizes_from else ALL_SIZES
@@ -129,13 +150,28 @@ class UnetStage:
         placed = images.to(self.vae.device, self.vae.dtype).contiguous(memory_format=torch.channels_last)
         return self.vae.encode(placed).latent_dist.mean.float().cpu() * self.vae.config.scaling_factor
 
-    def _encode_captions(self, picks: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the encoded captions [B, L, D], some brief and some empty."""
-        draw = torch.rand(len(picks), generator=generator)
-        rows = torch.where(draw < _CAPTION_DROPOUT + _BRIEF, picks + len(self.corpus), picks)
-        rows = torch.where(draw < _CAPTION_DROPOUT, torch.tensor(len(self.ids) - 1), rows)
-        ids = self.ids[rows].to(self.text_encoder.device)
-        return self.text_encoder(ids).last_hidden_state.to(self.unet.dtype)
+    def _encode_prompts(self, picks: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the encoded prompts [B, L, D]: captions, some brief, some with vectors, some empty."""
+        prompts = []
+        painters = []
+        for pick in picks.tolist():
+            prompt, painter = self._write_prompt(self.corpus.facts[pick], generator)
+            prompts.append(prompt)
+            painters.append(painter)
+        vectors = self.vectors(torch.tensor(painters), generator)
+        return self.encoder.encode(prompts, vectors, range(len(prompts))).to(self.unet.dtype)
+
+    def _write_prompt(self, facts: dict[str, str], generator: torch.Generator) -> tuple[str, int]:
+        """Return the prompt of a picture, and the number of its painter, 0 for a photograph."""
+        dropped, brief, by_vectors, by_template, template = torch.rand(5, generator=generator).tolist()
+        painter = facts["painter"]
+        text = facts["brief" if brief < _BRIEF else "caption"]
+        if painter and by_vectors < _BY_VECTORS:
+            seen = text.split(", ")[0]
+            if by_template < _BY_TEMPLATE:
+                seen = TEMPLATES[int(template * len(TEMPLATES))]
+            text = f"{seen}, {STYLE_ALONE}" + (f", {facts['tone']}" if facts["tone"] else "")
+        return "" if dropped < _CAPTION_DROPOUT else text, self.painters.get(painter, 0)
 
     def _draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw timesteps [count], each uniform, spread evenly over the schedule: the loss of a batch varies less.

@@ -1,0 +1,79 @@
+"""What the stages of the pretraining learn from: batches, prompts, losses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch.nn import functional as F
+from transformers import CLIPModel, CLIPTokenizer
+
+from artbank.mini.pretraining.corpus import Corpus
+from artbank.mini.pretraining.networks import build_scheduler
+from artbank.mini.pretraining.pretrain import load_text_encoder
+from artbank.mini.pretraining.stages import VisionStage, painter_loss
+from artbank.mini.pretraining.unet_stage import UnetStage
+
+
+def test_painters_have_several_works_in_a_batch_of_the_vision_tower(corpus: Corpus, weights: Path) -> None:
+    stage = VisionStage(CLIPModel.from_pretrained(weights / "clip"), _tokenizer(weights), corpus, 24)
+    painters = [corpus.facts[pick]["painter"] for pick in stage._pick(torch.Generator().manual_seed(0)).tolist()]
+    assert len(painters) == 24
+    assert sum(count >= 4 for count in Counter(painters).values()) >= 4
+
+
+def test_pictures_of_one_painter_near_each_other_lose_less_than_pictures_of_two() -> None:
+    painters = torch.tensor([0, 0, 1, 1, 2])  # the last has no partner
+    together = F.one_hot(painters).float()
+    apart = F.one_hot(torch.tensor([0, 1, 0, 1, 2])).float()
+    # By hand: a partner at cosine 1 and three others at 0, by a temperature of 0.1.
+    assert painter_loss(together, painters).item() == pytest.approx(np.log(1 + 3 * np.exp(-10)), rel=1e-3)
+    assert painter_loss(apart, painters).item() == pytest.approx(10 + np.log(1 + 3 * np.exp(-10)), rel=1e-3)
+
+
+def test_most_paintings_have_vectors_in_their_prompts_and_photographs_never(corpus: Corpus, weights: Path) -> None:
+    stage = _unet_stage(corpus, weights)
+    generator = torch.Generator().manual_seed(0)
+    written = {painted: [] for painted in (True, False)}
+    for facts in corpus.facts * 10:
+        prompt, number = stage._write_prompt(facts, generator)
+        written[bool(facts["painter"])].append(prompt)
+        assert number == (list(stage.painters).index(facts["painter"]) if facts["painter"] else 0)
+    shares = {painted: np.mean(["{style}" in prompt for prompt in some]) for painted, some in written.items()}
+    assert shares[False] == 0
+    assert shares[True] == pytest.approx(0.75 * 0.9, abs=0.05)
+    assert np.mean([prompt == "" for some in written.values() for prompt in some]) == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_painters_vectors_get_a_gradient_from_his_pictures_alone(corpus: Corpus, weights: Path) -> None:
+    stage = _unet_stage(corpus, weights)
+    shown = {number for facts in corpus.facts[:12] if (number := stage.painters.get(facts["painter"])) is not None}
+    text = stage._encode_prompts(torch.arange(12), torch.Generator().manual_seed(0))
+    text.sum().backward()
+    learns = stage.vectors.shares.grad.abs().sum(1).nonzero()[:, 0].tolist()
+    assert text.shape == (12, 77, 192)
+    assert learns
+    assert set(learns) <= shown
+
+
+def test_the_timesteps_of_a_batch_are_spread_over_the_schedule() -> None:
+    generator = torch.Generator().manual_seed(0)
+    stage = UnetStage.__new__(UnetStage)
+    stage.scheduler = build_scheduler()
+    draws = torch.stack([stage._draw_timesteps(4, generator) for _ in range(500)])
+    assert (draws // 250 == torch.arange(4)).all()
+    assert draws[:, 0].float().std() == pytest.approx(250 / 12**0.5, rel=0.1)
+
+
+def _tokenizer(weights: Path) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(weights / "tokenizer")
+
+
+def _unet_stage(corpus: Corpus, weights: Path) -> UnetStage:
+    unet, vae = UNet2DConditionModel.from_pretrained(weights / "unet"), AutoencoderKL.from_pretrained(weights / "vae")
+    encoder = load_text_encoder(weights / "clip").float()
+    return UnetStage(unet.float(), vae.float(), encoder, _tokenizer(weights), corpus, 12)
