@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -132,6 +132,18 @@ def test_learning_on_keeps_tokenizer_and_autoencoder_and_changes_clip_and_unet(
     for kind, part in ((CLIPModel, "clip"), (UNet2DConditionModel, "unet")):
         before, after = (kind.from_pretrained(folder / part).float() for folder in (weights, tmp_path))
         assert 0 < _distance(before, after) < 0.1
+
+
+def test_the_vision_tower_may_end_between_its_weights_before_and_after(finished: Path, tmp_path: Path) -> None:
+    for part in ("corpus", "tokenizer", "clip", "checkpoints"):
+        (tmp_path / part).symlink_to(finished / part)
+    run = Pretraining(tmp_path, replace(PLAN, vision_share=0.25), torch.device("cpu"), torch.float32)
+    assert run.run_vision()
+    places = (finished / "clip", finished / "vision", tmp_path / "vision")
+    before, after, mixed = (load_file(folder / "model.safetensors") for folder in places)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    for name, tensor in mixed.items():
+        torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name])
 
 
 @pytest.mark.parametrize("view", ALL_SIZES)
