@@ -105,7 +105,6 @@ class Pretraining:
         dtype: torch.dtype,
         *,
         minutes: float | None = None,
-        compiled: bool = False,
         start: Path | None = None,
     ):
         """Open a run.
@@ -116,7 +115,6 @@ class Pretraining:
             device: Device of the networks.
             dtype: Their compute precision, bfloat16 or float32; master weights are float32.
             minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
-            compiled: Compile the UNet, a minute or more for each size; with wrong gradients, it runs uncompiled.
             start: Finished weights to learn on from, in diffusers' layout: their tokenizer and autoencoder are kept,
                 their CLIP model and UNet are trained further. None trains all from scratch.
         """
@@ -125,7 +123,6 @@ class Pretraining:
         self.device = device
         self.dtype = dtype
         self.seconds = None if minutes is None else 60 * minutes
-        self.compiled = compiled
         self.start = start
         self._corpus: Corpus | None = None
 
@@ -223,7 +220,6 @@ class Pretraining:
             self.corpus,
             schedule.batch_size,
             all_sizes_from=all_sizes_from,
-            compiled=self.compiled,
         )
         learned = self.work / _VECTORS.format("unet")
         if learned.exists():  # the stage before
@@ -299,7 +295,6 @@ def main(arguments: list[str] | None = None) -> int:
         default="bfloat16",
         help="compute precision; a processor without bf16 instructions learns about 3 times faster in float32",
     )
-    parser.add_argument("--compile", action="store_true", help="compile the UNet; needs a C++ compiler")
     parser.add_argument(
         "--start", type=Path, help="finished weights to learn on from, for example with the plan `further`"
     )
@@ -309,9 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
     plan = PLANS[options.plan or ("gpu" if options.device.startswith("cuda") else "cpu")]
     device = torch.device(options.device)
     dtype = getattr(torch, options.dtype)
-    run = Pretraining(
-        options.work, plan, device, dtype, minutes=options.minutes, compiled=options.compile, start=options.start
-    )
+    run = Pretraining(options.work, plan, device, dtype, minutes=options.minutes, start=options.start)
     for name in options.stage or STAGES:
         torch.manual_seed(0)  # a stage starts from the same weights whichever stages ran before it
         if not STAGES[name](run):

@@ -6,7 +6,6 @@ Shape legend: n pictures in the corpus, B batch, H, W sides of a view, px, L tok
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,19 +14,17 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from artbank.bank.dataset import STYLE_ALONE, TEMPLATES
-from artbank.diffusion.compilation import Compiled, Compiler
-from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.mini.pretraining.corpus import Corpus
 from artbank.mini.pretraining.crops import crop_images
 from artbank.mini.pretraining.networks import build_scheduler
-from artbank.mini.pretraining.painter_vectors import PainterVectors
+from artbank.mini.pretraining.painter_vectors import STYLE, PainterVectors, StyledPrompts
 
 _CAPTION_DROPOUT = 0.1
 _BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
 _MAX_SNR = 5.0
 _BY_VECTORS = 0.75  # share of paintings whose prompt has a bank's vectors in place of the painter's name or words
-_BY_TEMPLATE = 0.5  # share of those that do not say what is seen, as in galleries without captions
+_TEMPLATES = ("a painting", "a picture", "an artwork", "a scene", "a drawing")
+_BY_TEMPLATE = 0.5  # share of those that do not say what is seen, as for galleries without captions
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,6 @@ class UnetStage:
         batch_size: int,
         *,
         all_sizes_from: float = 0.4,
-        compiled: bool = False,
     ):
         """Open the stage.
 
@@ -95,25 +91,17 @@ class UnetStage:
             corpus: Pictures and captions.
             batch_size: Pictures of 96 x 96 px in a step; a step of larger views has as many pixels.
             all_sizes_from: Share of the run, 0..1, after which the views are `ALL_SIZES`; before it `DETAILS`.
-            compiled: Compile the UNet for each size of a view, where compiled code gives the same gradients.
         """
         self.unet = unet
         self.vae = vae
         self.corpus = corpus
         self.batch_size = batch_size
         self.all_sizes_from = all_sizes_from
-        self.predict: Callable[..., Tensor] = self._predict
-        if compiled:
-            compiler = Compiler("on", unet.device)
-            self.predict = Compiled(
-                self._predict, lambda noisy, *_: tuple(noisy.shape), compiler, mode=None, fullgraph=False
-            )
         self.scheduler = build_scheduler()
-        text_encoder.requires_grad_(False)
-        self.encoder = PromptEncoder(text_encoder, tokenizer)
+        self.prompts = StyledPrompts(text_encoder, tokenizer)
         names = [fact["painter"] for fact in corpus.facts]
         self.painters = {name: number for number, name in enumerate(dict.fromkeys(filter(None, names)))}
-        self.vectors = PainterVectors(len(self.painters), self.encoder).to(unet.device, unet.dtype)
+        self.vectors = PainterVectors(len(self.painters), self.prompts).to(unet.device, unet.dtype)
         self.modules = [unet, self.vectors]
 
     def loss(self, generator: torch.Generator, progress: float) -> Tensor:
@@ -131,14 +119,11 @@ class UnetStage:
         device = self.unet.device
         dtype = self.unet.dtype
         noisy = self.scheduler.add_noise(clean, noise, t).to(device, dtype)
-        predicted = self.predict(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).float()
+        predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).sample.float()
         error = ((predicted - noise.to(device)) ** 2).mean((1, 2, 3))  # [B]
         snr = compute_snr(self.scheduler, t)
         weight = snr.clamp(max=_MAX_SNR) / snr * (1 + 1 / snr)
         return (error * weight.to(device)).mean()
-
-    def _predict(self, noisy: Tensor, t: Tensor, text: Tensor) -> Tensor:
-        return self.unet(noisy, t, text, return_dict=False)[0]
 
     def _draw_view(self, progress: float, generator: torch.Generator) -> View:
         views = DETAILS if progress < self.all_sizes_from else ALL_SIZES
@@ -159,7 +144,7 @@ class UnetStage:
             prompts.append(prompt)
             painters.append(painter)
         vectors = self.vectors(torch.tensor(painters), generator)
-        return self.encoder.encode(prompts, vectors, range(len(prompts))).to(self.unet.dtype)
+        return self.prompts.encode(prompts, vectors).to(self.unet.dtype)
 
     def _write_prompt(self, facts: dict[str, str], generator: torch.Generator) -> tuple[str, int]:
         """Return the prompt of a picture, and the number of its painter, 0 for a photograph."""
@@ -169,8 +154,8 @@ class UnetStage:
         if painter and by_vectors < _BY_VECTORS:
             seen = text.split(", ")[0]
             if by_template < _BY_TEMPLATE:
-                seen = TEMPLATES[int(template * len(TEMPLATES))]
-            text = f"{seen}, {STYLE_ALONE}" + (f", {facts['tone']}" if facts["tone"] else "")
+                seen = _TEMPLATES[int(template * len(_TEMPLATES))]
+            text = f"{seen}, in the style of {STYLE}" + (f", {facts['tone']}" if facts["tone"] else "")
         return "" if dropped < _CAPTION_DROPOUT else text, self.painters.get(painter, 0)
 
     def _draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
