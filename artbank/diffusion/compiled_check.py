@@ -8,7 +8,7 @@ a network that learns through such code hardly learns.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,15 +33,8 @@ def find_difference(function: Callable[..., Any], compiled: Callable[..., Any], 
     Returns:
         The largest relative difference of a result or gradient, by the Euclidean norm; infinite if one is not finite.
     """
-    wanted = _compute(function, args)
-    found = _compute(compiled, args)
-    return compare_all(wanted, found)
-
-
-def compare_all(wanted: Iterable[Tensor], found: Iterable[Tensor]) -> float:
-    """Return the largest relative difference of some tensors from those that are wanted, see `find_difference`."""
-    differences = [_compare(*pair) for pair in zip(wanted, found, strict=True)]
-    return max(differences, default=0.0)
+    pairs = zip(_compute(function, args), _compute(compiled, args), strict=True)
+    return max((_compare(wanted, found) for wanted, found in pairs), default=0.0)
 
 
 def _compute(function: Callable[..., Any], args: Sequence[Any]) -> list[Tensor]:
