@@ -22,7 +22,11 @@ _NOISE = 0.05  # added to the vectors of a step, so that a neighbourhood of each
 
 
 class StyledPrompts:
-    """Encodes prompts with vectors among their words, by a text encoder that does not learn."""
+    """Encodes prompts with vectors among their words, by a text encoder that does not learn.
+
+    The states are those of `artbank.diffusion.prompt_encoder`, which is above this package and tokenizes one prompt
+    after the other; a batch of the pretraining has up to 256.
+    """
 
     def __init__(self, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer):
         text_encoder.requires_grad_(False)

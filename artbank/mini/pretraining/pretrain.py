@@ -13,7 +13,6 @@ import argparse
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -36,62 +35,13 @@ from artbank.mini.pretraining.networks import (
     train_tokenizer,
     use_fastest_attention,
 )
+from artbank.mini.pretraining.plans import PLANS, Plan
 from artbank.mini.pretraining.stages import ClipStage, JudgeStage, VaeStage, VisionStage, normalize_latents
 from artbank.mini.pretraining.unet_stage import UnetStage
 
 logger = logging.getLogger(__name__)
 
 _VECTORS = "{}-painters.safetensors"  # of a stage: what the UNet learned to follow; needed only to train it further
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Size of a pretraining run: pictures, and length and batch of each stage.
-
-    Attributes:
-        vision_share: Where the vision tower ends between its weights before and after the stage `vision`, 0..1.
-    """
-
-    num_scenes: int
-    vae: Schedule
-    clip: Schedule
-    vision: Schedule
-    judge: Schedule
-    unet: Schedule
-    refine: Schedule
-    vision_share: float = 1.0
-
-
-PLANS: dict[str, Plan] = {
-    "cpu": Plan(
-        num_scenes=4000,
-        vae=Schedule(steps=2400, batch_size=16, learning_rate=2e-3),
-        clip=Schedule(steps=900, batch_size=96, learning_rate=1e-3, weight_decay=0.1),
-        vision=Schedule(steps=1200, batch_size=96, learning_rate=6e-4, weight_decay=0.1),
-        judge=Schedule(steps=2000, batch_size=48, learning_rate=2e-3),
-        unet=Schedule(steps=5000, batch_size=16, learning_rate=1e-3, warmup=200),
-        refine=Schedule(steps=8000, batch_size=32, learning_rate=1e-3, checkpoint_every=250),
-    ),
-    "gpu": Plan(
-        num_scenes=12000,
-        vae=Schedule(steps=20000, batch_size=64, learning_rate=1e-3, checkpoint_every=2000),
-        clip=Schedule(steps=6000, batch_size=512, learning_rate=1e-3, weight_decay=0.1, checkpoint_every=2000),
-        vision=Schedule(steps=2000, batch_size=512, learning_rate=5e-4, weight_decay=0.1, checkpoint_every=2000),
-        judge=Schedule(steps=4000, batch_size=128, learning_rate=2e-3, checkpoint_every=2000),
-        unet=Schedule(steps=40000, batch_size=256, learning_rate=1e-3, checkpoint_every=2000),
-        refine=Schedule(steps=4000, batch_size=256, learning_rate=5e-4, checkpoint_every=2000),
-    ),
-    "further": Plan(
-        num_scenes=3000,
-        vae=Schedule(steps=0, batch_size=1, learning_rate=1e-3),
-        clip=Schedule(steps=500, batch_size=96, learning_rate=6e-4, weight_decay=0.1, checkpoint_every=50),
-        vision=Schedule(steps=300, batch_size=96, learning_rate=4e-4, weight_decay=0.1, checkpoint_every=50),
-        judge=Schedule(steps=2000, batch_size=48, learning_rate=2e-3, checkpoint_every=100),
-        unet=Schedule(steps=2000, batch_size=32, learning_rate=5e-4, checkpoint_every=50),
-        refine=Schedule(steps=4000, batch_size=32, learning_rate=4e-4, checkpoint_every=50),
-        vision_share=0.4,  # captions are found as before, and two thirds of what is won in manners stay
-    ),
-}
 
 
 class Pretraining:
@@ -116,7 +66,7 @@ class Pretraining:
             dtype: Their compute precision, bfloat16 or float32; master weights are float32.
             minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
             start: Finished weights to learn on from, in diffusers' layout: their tokenizer and autoencoder are kept,
-                their CLIP model and UNet are trained further. None trains all from scratch.
+                their UNet, and by its plan their CLIP model, are trained further. None trains all from scratch.
         """
         self.work = work
         self.plan = plan

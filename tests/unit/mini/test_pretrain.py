@@ -19,7 +19,8 @@ from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, SIDE_PX, Corpus
 from artbank.mini.pretraining.crops import crop_images
 from artbank.mini.pretraining.loop import LossFunction, Schedule, train
 from artbank.mini.pretraining.networks import build_vae
-from artbank.mini.pretraining.pretrain import PLANS, STAGES, Plan, Pretraining
+from artbank.mini.pretraining.plans import PLANS, Plan
+from artbank.mini.pretraining.pretrain import STAGES, Pretraining
 from artbank.mini.pretraining.stages import (
     ClipStage,
     JudgeStage,
@@ -132,6 +133,14 @@ def test_learning_on_keeps_tokenizer_and_autoencoder_and_changes_clip_and_unet(
     for kind, part in ((CLIPModel, "clip"), (UNet2DConditionModel, "unet")):
         before, after = (kind.from_pretrained(folder / part).float() for folder in (weights, tmp_path))
         assert 0 < _distance(before, after) < 0.1
+
+
+def test_the_plan_to_train_further_keeps_the_text_tower(corpus_folder: Path, tmp_path: Path, weights: Path) -> None:
+    (tmp_path / "corpus").symlink_to(corpus_folder)
+    (tmp_path / "tokenizer").symlink_to(weights / "tokenizer")
+    assert Pretraining(tmp_path, PLANS["further"], torch.device("cpu"), torch.float32, start=weights).run_clip()
+    before, after = (CLIPModel.from_pretrained(folder / "clip").float() for folder in (weights, tmp_path))
+    assert _distance(before, after) == 0
 
 
 def test_the_vision_tower_may_end_between_its_weights_before_and_after(finished: Path, tmp_path: Path) -> None:
