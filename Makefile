@@ -64,14 +64,14 @@ bench: $(READY)
 
 # Pretrain the miniature base model: about three hours on 2 CPU cores with bf16 instructions; run again to resume.
 mini: $(READY)
-	$(BIN)/python -m artbank.mini.pretraining.pretrain
+	$(BIN)/python -m artbank.pretraining.pretrain
 
 # Measure the shipped weights and write the figures into the model card.
 mini-eval: $(READY)
-	$(BIN)/python -m artbank.mini.pretraining.evaluate
+	$(BIN)/python -m artbank.pretraining.evaluate
 
 mini-sheets: $(READY)
-	$(BIN)/python -m artbank.mini.pretraining.sheets
+	$(BIN)/python -m artbank.pretraining.sheets
 
 # Lock the tree without torch and what comes with it (its build depends on the machine), and without index addresses.
 lock: $(READY)

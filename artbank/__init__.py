@@ -36,6 +36,7 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     bank           the method, first half: a bank and how it learns
     stylization    the method, second half: a photo and a bank become a picture
     scoring        CLIP scores
+    pretraining    how the embedded base model was made and measured; only in a checkout
     report         Markdown, bank cards and bank previews
     catalog        the registered banks
     comparison     blinded pairs of pictures, and the votes on them

@@ -38,7 +38,7 @@ from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import HELD_OUT, HELD_OUT_SAMPLED
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.drawing.snapshots import take_snapshot
-from artbank.mini.pretraining.sheets import draw_grid
+from artbank.pretraining.sheets import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference

@@ -20,7 +20,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.tensors import to_images, upload
 from artbank.images.similarity import ssim_luma
 from artbank.mini import WEIGHTS
-from artbank.mini.pretraining.judge import Judge
+from artbank.pretraining.judge import Judge
 from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import measure_cosines

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from artbank.mini.pretraining.corpus import Corpus
-from artbank.mini.pretraining.measures import mean_psnr, reconstruct
-from artbank.mini.pretraining.networks import build_vae
-from artbank.mini.pretraining.stages import VaeStage
-from artbank.mini.pretraining.trials import draw_held_out, held_out_seeds, read_photos
+from artbank.pretraining.corpus import Corpus
+from artbank.pretraining.measures import mean_psnr, reconstruct
+from artbank.pretraining.networks import build_vae
+from artbank.pretraining.stages import VaeStage
+from artbank.pretraining.trials import draw_held_out, held_out_seeds, read_photos
 
 VARIANTS = {"factor 4": (24, 48, 96), "factor 8": (24, 48, 96, 128)}
 

@@ -53,6 +53,7 @@ LONGEST_GROUPS = (
     "tests/faults/flows/test_outages.py",
     "tests/faults/flows/test_claims.py",
     "tests/faults/flows",
+    "tests/unit/pretraining",
     "tests/unit/mini",
     "tests/unit/archive",
     "tests/unit/bank",

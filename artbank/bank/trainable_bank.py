@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from artbank.bank.lora_bank import AnyBank
     from artbank.diffusion.base_model import BaseModel
 
-_INITIAL_SIZE = 0.3  # of the vectors, in their unit; two painters' CLIP gain was higher than from 1 or a word's size
+INITIAL_SIZE = 0.3
+"""Size of the vectors at the start, in their unit; two painters' CLIP gain was higher than from 1 or a word's size."""
 _INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, as a share of its size
 
 
@@ -81,7 +82,7 @@ class TrainableBank(nn.Module):
         start = torch.cat([word / word.square().mean().sqrt() for word in words])  # [D]
         noise = torch.randn(bank.vectors.shape, generator=generator)
         with torch.no_grad():
-            bank.vectors.copy_(_INITIAL_SIZE * (start + _INITIAL_NOISE * noise))
+            bank.vectors.copy_(INITIAL_SIZE * (start + _INITIAL_NOISE * noise))
         return bank.to(base.device)
 
     def forward(self) -> Tensor:

@@ -1,8 +1,7 @@
-"""The miniature base model: a Stable Diffusion small enough to ship, and the code that made it.
+"""The miniature base model: a Stable Diffusion small enough to ship.
 
-`weights` is the model with its scorer, `drawing` draws photographs and paintings by code, and `pretraining` trains the
-model on them. An installed package has no `pretraining`; it keeps `drawing`, which draws the photographs of a new
-bank's samples and the demo's gallery.
+`weights` is the model with its scorer. `drawing` draws photographs and paintings by code: `artbank.pretraining` learned
+from them, and they are a new bank's samples and the demo's gallery.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from tests.support.wheel import build_wheel, call_installed, make_user_project, 
 
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
 PRODUCT = ("artbank", "artbank_cli", "artbank_prefect")
-ONLY_IN_A_CHECKOUT = {"artbank.mini.pretraining"}
+ONLY_IN_A_CHECKOUT = {"artbank.pretraining"}
 LINKS = ("flows", "tasks", "deployments")
 _IMPORT_FLOWS = """
 import yaml, artbank_prefect

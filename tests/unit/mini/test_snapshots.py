@@ -11,7 +11,7 @@ from PIL import Image
 
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.drawing.snapshots import take_snapshot
-from artbank.mini.pretraining.photo_statistics import STATISTICS, main, measure_photo
+from artbank.pretraining.photo_statistics import STATISTICS, main, measure_photo
 
 SIDE_PX = 96
 

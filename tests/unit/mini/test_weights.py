@@ -14,7 +14,7 @@ from safetensors import safe_open
 from transformers import CLIPModel, CLIPProcessor
 
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.mini.pretraining.judge import MANNERS, Judge
+from artbank.pretraining.judge import MANNERS, Judge
 
 PROMPT = "a harbour at dusk, in the manner of Maurel"
 

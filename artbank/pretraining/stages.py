@@ -15,10 +15,10 @@ from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.modeling_clip import CLIPOutput
 
 from artbank.mini.drawing.scenes import SUBJECTS
-from artbank.mini.pretraining.corpus import Corpus
-from artbank.mini.pretraining.crops import crop_images, crop_near_whole
-from artbank.mini.pretraining.judge import Judge, judge_loss
-from artbank.mini.pretraining.networks import NATIVE_PX
+from artbank.pretraining.corpus import Corpus
+from artbank.pretraining.crops import crop_images, crop_near_whole
+from artbank.pretraining.judge import Judge, judge_loss
+from artbank.pretraining.networks import NATIVE_PX
 
 _PER_PAINTER = 4  # pictures of each painter whose pictures are drawn together
 _PAINTER_SHARE = 2 / 3  # share of a batch that is drawn so

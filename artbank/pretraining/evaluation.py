@@ -14,9 +14,9 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from transformers import CLIPModel, CLIPProcessor
 
 from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED
-from artbank.mini.pretraining.corpus import name_painter, write_caption
-from artbank.mini.pretraining.judge import Judge
-from artbank.mini.pretraining.measures import (
+from artbank.pretraining.corpus import name_painter, write_caption
+from artbank.pretraining.judge import Judge
+from artbank.pretraining.measures import (
     Naming,
     embed_pictures,
     mean_psnr,
@@ -28,8 +28,8 @@ from artbank.mini.pretraining.measures import (
     time_generation,
     time_prompt_gradient,
 )
-from artbank.mini.pretraining.sampling import STEPS, generate, restyle
-from artbank.mini.pretraining.trials import (
+from artbank.pretraining.sampling import STEPS, generate, restyle
+from artbank.pretraining.trials import (
     draw_held_out,
     draw_pairs,
     draw_photos,
@@ -129,7 +129,7 @@ class Evaluation:
         """
         if not (weights / "model_index.json").exists():
             raise FileNotFoundError(
-                f"no weights in {weights}; pretrain them with python -m artbank.mini.pretraining.pretrain"
+                f"no weights in {weights}; pretrain them with python -m artbank.pretraining.pretrain"
             )
         self.weights = weights
         self.sizes = sizes

@@ -1,6 +1,6 @@
 """Compare the drawn photographs with real ones: colours, contrast and detail.
 
-    python -m artbank.mini.pretraining.photo_statistics --photos FOLDER
+    python -m artbank.pretraining.photo_statistics --photos FOLDER
 
 Prints a table of means and spreads over pictures; the real photos are only measured, never trained on.
 """
@@ -15,8 +15,8 @@ import numpy as np
 
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.drawing.snapshots import take_snapshot
-from artbank.mini.pretraining.corpus import SIDE_PX
-from artbank.mini.pretraining.trials import read_photos
+from artbank.pretraining.corpus import SIDE_PX
+from artbank.pretraining.trials import read_photos
 
 STATISTICS = ("lightness", "contrast", "chroma", "hues", "detail 1 px", "detail 2 px", "detail 4 px", "detail 8 px")
 
@@ -65,7 +65,7 @@ def compare_photos(photos: np.ndarray, num_scenes: int, first_seed: int) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m artbank.mini.pretraining.photo_statistics",
+        prog="python -m artbank.pretraining.photo_statistics",
         description="Compare the drawn photographs with real ones.",
     )
     parser.add_argument("--photos", type=Path, required=True, help="folder of real photos")

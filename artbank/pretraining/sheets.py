@@ -1,7 +1,7 @@
 """Contact sheets of the miniature base model: its corpus, its samples, its reconstructions.
 
-    python -m artbank.mini.pretraining.sheets                  six JPEGs in docs/mini, about 3 minutes on 2 cores
-    python -m artbank.mini.pretraining.sheets --only subjects  one of them
+    python -m artbank.pretraining.sheets                  six JPEGs in docs/mini, about 3 minutes on 2 cores
+    python -m artbank.pretraining.sheets --only subjects  one of them
 
 Shape legend: S side of a picture on a sheet, px; pictures uint8 [S, S, 3] sRGB.
 """
@@ -26,11 +26,11 @@ from artbank.mini.drawing.manners.engines import paint_sampled
 from artbank.mini.drawing.manners.space import MannerSettings, sample_manner
 from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED, paint
 from artbank.mini.drawing.scenes import LIGHTS, SUBJECTS, Scene, draw_scene
-from artbank.mini.pretraining.corpus import name_painter, write_caption
-from artbank.mini.pretraining.measures import reconstruct
-from artbank.mini.pretraining.networks import NATIVE_PX
-from artbank.mini.pretraining.sampling import generate, restyle
-from artbank.mini.pretraining.trials import held_out_seeds
+from artbank.pretraining.corpus import name_painter, write_caption
+from artbank.pretraining.measures import reconstruct
+from artbank.pretraining.networks import NATIVE_PX
+from artbank.pretraining.sampling import generate, restyle
+from artbank.pretraining.trials import held_out_seeds
 
 SHEET_BYTES = {
     "subjects": 170_000,
@@ -219,7 +219,7 @@ def _real_photographs() -> list[np.ndarray]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m artbank.mini.pretraining.sheets", description="Write contact sheets of the mini base model."
+        prog="python -m artbank.pretraining.sheets", description="Write contact sheets of the mini base model."
     )
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
     parser.add_argument("--output", type=Path, default=Path("docs/mini"), help="folder of the sheets")

@@ -11,11 +11,11 @@ import torch
 
 from artbank.mini.drawing.painters import TRAINED
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.mini.pretraining.corpus import HELD_OUT_SEEDS
-from artbank.mini.pretraining.evaluate import CARD, format_table, write_card
-from artbank.mini.pretraining.evaluation import REDUCED, Evaluation, Figure
-from artbank.mini.pretraining.measures import mean_psnr, mean_structure, recognize_painters
-from artbank.mini.pretraining.trials import draw_pairs, held_out_seeds, write_prompts
+from artbank.pretraining.corpus import HELD_OUT_SEEDS
+from artbank.pretraining.evaluate import CARD, format_table, write_card
+from artbank.pretraining.evaluation import REDUCED, Evaluation, Figure
+from artbank.pretraining.measures import mean_psnr, mean_structure, recognize_painters
+from artbank.pretraining.trials import draw_pairs, held_out_seeds, write_prompts
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_the_card_gets_the_table_between_its_markers(tmp_path: Path) -> None:
     card = tmp_path / "card.md"
     card.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
     table = format_table(
-        [Figure("PSNR", 27.04, "dB", 26, 24)], "python -m artbank.mini.pretraining.evaluate", torch.bfloat16
+        [Figure("PSNR", 27.04, "dB", 26, 24)], "python -m artbank.pretraining.evaluate", torch.bfloat16
     )
     for _ in range(2):
         write_card(card, table)

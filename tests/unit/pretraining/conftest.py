@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artbank.mini import WEIGHTS
-from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, Corpus, render
+from artbank.pretraining.corpus import SCENES_PER_BLOCK, Corpus, render
 
 
 @pytest.fixture(scope="session")

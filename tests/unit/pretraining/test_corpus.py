@@ -11,7 +11,7 @@ import pytest
 from artbank.mini.drawing.manners.space import describe_manner
 from artbank.mini.drawing.painters import HELD_OUT, HELD_OUT_SAMPLED, SAMPLED, TRAINED
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.mini.pretraining.corpus import (
+from artbank.pretraining.corpus import (
     PAINTINGS_PER_SCENE,
     SCENES_PER_BLOCK,
     SIDE_PX,

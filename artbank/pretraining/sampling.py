@@ -12,7 +12,7 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from artbank.mini.pretraining.networks import NATIVE_PX
+from artbank.pretraining.networks import NATIVE_PX
 
 STEPS = 20
 GUIDANCE = 5.0

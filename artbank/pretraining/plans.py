@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artbank.mini.pretraining.loop import Schedule
+from artbank.pretraining.loop import Schedule
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from artbank.mini.drawing.painters import TRAINED, paint
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.mini.pretraining.corpus import HELD_OUT_SEEDS, Example, draw_examples, name_painter, write_caption
-from artbank.mini.pretraining.networks import NATIVE_PX
+from artbank.pretraining.corpus import HELD_OUT_SEEDS, Example, draw_examples, name_painter, write_caption
+from artbank.pretraining.networks import NATIVE_PX
 
 _SEEDS_PER_TRIAL = 10_000
 _TRIALS = ("reconstruction", "judging", "retrieval", "centroids", "recognition", "prompts", "restyling", "sheets")

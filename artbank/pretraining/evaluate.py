@@ -1,7 +1,7 @@
 """Measure the miniature base model and write its figures into the model card.
 
-    python -m artbank.mini.pretraining.evaluate              all figures, about 4 minutes on 2 CPU cores
-    python -m artbank.mini.pretraining.evaluate --reduced    the same figures of fewer pictures, under a minute
+    python -m artbank.pretraining.evaluate              all figures, about 4 minutes on 2 CPU cores
+    python -m artbank.pretraining.evaluate --reduced    the same figures of fewer pictures, under a minute
 
 Each figure has two thresholds: one for weights from a GPU run, and in parentheses one for CPU-only weights.
 """
@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 
 from artbank.mini import WEIGHTS
-from artbank.mini.pretraining.evaluation import FULL, REDUCED, STRENGTH, Evaluation, Figure
-from artbank.mini.pretraining.sampling import GUIDANCE, RESTYLE_GUIDANCE, STEPS
+from artbank.pretraining.evaluation import FULL, REDUCED, STRENGTH, Evaluation, Figure
+from artbank.pretraining.sampling import GUIDANCE, RESTYLE_GUIDANCE, STEPS
 
-CARD = Path(__file__).parents[1] / "README.md"
-PHOTOS = Path(__file__).parents[3] / "shared/data/photos"
+CARD = WEIGHTS.parent / "README.md"
+PHOTOS = Path(__file__).parents[2] / "shared/data/photos"
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 _START, _END = "<!-- figures -->", "<!-- /figures -->"
 _HEADER = "| figure | measured | asked (CPU-only weights) | met |\n|---|---|---|---|"
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for figure in evaluation.measure(options.photos):
         figures.append(figure)
         print(figure.row, flush=True)
-    command = shlex.join(["python", "-m", "artbank.mini.pretraining.evaluate", *arguments])
+    command = shlex.join(["python", "-m", "artbank.pretraining.evaluate", *arguments])
     writes_card = options.write_card
     if writes_card is None:
         writes_card = options.weights == WEIGHTS and not options.reduced
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m artbank.mini.pretraining.evaluate",
+        prog="python -m artbank.pretraining.evaluate",
         description="Measure the mini base model against its thresholds.",
     )
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")

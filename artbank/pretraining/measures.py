@@ -21,9 +21,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor
 
-from artbank.mini.pretraining.corpus import Example
-from artbank.mini.pretraining.judge import Judge
-from artbank.mini.pretraining.sampling import STEPS, generate
+from artbank.pretraining.corpus import Example
+from artbank.pretraining.judge import Judge
+from artbank.pretraining.sampling import STEPS, generate
 
 _BATCH_SIZE = 32
 

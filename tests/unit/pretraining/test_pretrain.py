@@ -14,21 +14,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from artbank.mini.pretraining import pretrain
-from artbank.mini.pretraining.corpus import SCENES_PER_BLOCK, SIDE_PX, Corpus
-from artbank.mini.pretraining.crops import crop_images
-from artbank.mini.pretraining.loop import LossFunction, Schedule, train
-from artbank.mini.pretraining.networks import build_vae
-from artbank.mini.pretraining.plans import PLANS, Plan
-from artbank.mini.pretraining.pretrain import STAGES, Pretraining
-from artbank.mini.pretraining.stages import (
+from artbank.pretraining import pretrain
+from artbank.pretraining.corpus import SCENES_PER_BLOCK, SIDE_PX, Corpus
+from artbank.pretraining.crops import crop_images
+from artbank.pretraining.loop import LossFunction, Schedule, train
+from artbank.pretraining.networks import build_vae
+from artbank.pretraining.plans import PLANS, Plan
+from artbank.pretraining.pretrain import STAGES, Pretraining
+from artbank.pretraining.stages import (
     ClipStage,
     JudgeStage,
     VaeStage,
     VisionStage,
     normalize_latents,
 )
-from artbank.mini.pretraining.unet_stage import ALL_SIZES, UnetStage, View
+from artbank.pretraining.unet_stage import ALL_SIZES, UnetStage, View
 
 THREE = Schedule(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, checkpoint_every=1)
 PLAN = Plan(SCENES_PER_BLOCK, vae=THREE, clip=THREE, vision=THREE, judge=THREE, unet=THREE, refine=THREE)

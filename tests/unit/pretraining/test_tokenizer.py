@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from artbank.mini.drawing.painters import HELD_OUT, SAMPLED, TRAINED
-from artbank.mini.pretraining.corpus import Corpus
-from artbank.mini.pretraining.networks import VOCABULARY, train_tokenizer
+from artbank.pretraining.corpus import Corpus
+from artbank.pretraining.networks import VOCABULARY, train_tokenizer
 
 TEXTS = (
     "a harbour at dusk, in the manner of maurel",

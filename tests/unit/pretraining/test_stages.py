@@ -12,13 +12,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
-from artbank.diffusion.prompt_encoder import PromptEncoder
-from artbank.mini.pretraining.corpus import Corpus
-from artbank.mini.pretraining.networks import build_scheduler
-from artbank.mini.pretraining.painter_vectors import StyledPrompts
-from artbank.mini.pretraining.pretrain import load_text_encoder
-from artbank.mini.pretraining.stages import VisionStage, painter_loss
-from artbank.mini.pretraining.unet_stage import UnetStage
+from artbank.pretraining.corpus import Corpus
+from artbank.pretraining.networks import build_scheduler
+from artbank.pretraining.pretrain import load_text_encoder
+from artbank.pretraining.stages import VisionStage, painter_loss
+from artbank.pretraining.unet_stage import UnetStage
 
 
 def test_painters_have_several_works_in_a_batch_of_the_vision_tower(corpus: Corpus, weights: Path) -> None:
@@ -49,19 +47,6 @@ def test_most_paintings_have_vectors_in_their_prompts_and_photographs_never(corp
     assert shares[False] == 0
     assert shares[True] == pytest.approx(0.75 * 0.9, abs=0.05)
     assert np.mean([prompt == "" for some in written.values() for prompt in some]) == pytest.approx(0.1, abs=0.03)
-
-
-def test_prompts_with_vectors_are_encoded_as_those_of_banks(weights: Path) -> None:
-    encoder, tokenizer = load_text_encoder(weights / "clip").float(), _tokenizer(weights)
-    vectors = torch.randn(3, 5, 192, generator=torch.Generator().manual_seed(0))
-    prompts = [
-        "a harbour, in the style of {style}, in warm tones",
-        "a photograph of a house",
-        "in the style of {style}",
-    ]
-    found = StyledPrompts(encoder, tokenizer).encode(prompts, vectors)
-    wanted = PromptEncoder(encoder, tokenizer).encode(prompts, vectors, range(3))
-    torch.testing.assert_close(found, wanted)
 
 
 def test_a_painters_vectors_get_a_gradient_from_his_pictures_alone(corpus: Corpus, weights: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from artbank.mini.pretraining.networks import NATIVE_PX
+from artbank.pretraining.networks import NATIVE_PX
 
 
 def crop_images(

@@ -1,7 +1,7 @@
 """Pretrain the miniature base model: corpus, VAE, CLIP, vision tower, judge, UNet, refinement, export.
 
-    python -m artbank.mini.pretraining.pretrain                  every unfinished stage, in order
-    python -m artbank.mini.pretraining.pretrain unet --minutes 9 one stage, for 9 minutes; run it again to continue
+    python -m artbank.pretraining.pretrain                  every unfinished stage, in order
+    python -m artbank.pretraining.pretrain unet --minutes 9 one stage, for 9 minutes; run it again to continue
 
 Each stage resumes from its newest checkpoint under the work folder. The defaults of the `cpu` plan made the shipped
 weights.
@@ -23,10 +23,10 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import SAMPLED, TRAINED
-from artbank.mini.pretraining.corpus import Corpus, render
-from artbank.mini.pretraining.judge import Judge
-from artbank.mini.pretraining.loop import Schedule, train
-from artbank.mini.pretraining.networks import (
+from artbank.pretraining.corpus import Corpus, render
+from artbank.pretraining.judge import Judge
+from artbank.pretraining.loop import Schedule, train
+from artbank.pretraining.networks import (
     build_clip,
     build_clip_processor,
     build_pipeline,
@@ -35,9 +35,9 @@ from artbank.mini.pretraining.networks import (
     train_tokenizer,
     use_fastest_attention,
 )
-from artbank.mini.pretraining.plans import PLANS, Plan
-from artbank.mini.pretraining.stages import ClipStage, JudgeStage, VaeStage, VisionStage, normalize_latents
-from artbank.mini.pretraining.unet_stage import UnetStage
+from artbank.pretraining.plans import PLANS, Plan
+from artbank.pretraining.stages import ClipStage, JudgeStage, VaeStage, VisionStage, normalize_latents
+from artbank.pretraining.unet_stage import UnetStage
 
 logger = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ STAGES: dict[str, Callable[[Pretraining], bool]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if the stages are complete, 3 if the time ran out first."""
     parser = argparse.ArgumentParser(
-        prog="python -m artbank.mini.pretraining.pretrain", description="Pretrain the mini base model."
+        prog="python -m artbank.pretraining.pretrain", description="Pretrain the mini base model."
     )
     parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="stages to run; all by default")
     parser.add_argument("--work", type=Path, default=Path("build/mini"), help="folder for corpus and checkpoints")

@@ -14,10 +14,11 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from artbank.mini.pretraining.corpus import Corpus
-from artbank.mini.pretraining.crops import crop_images
-from artbank.mini.pretraining.networks import build_scheduler
-from artbank.mini.pretraining.painter_vectors import STYLE, PainterVectors, StyledPrompts
+from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, PromptEncoder
+from artbank.pretraining.corpus import Corpus
+from artbank.pretraining.crops import crop_images
+from artbank.pretraining.networks import build_scheduler
+from artbank.pretraining.painter_vectors import PainterVectors
 
 _CAPTION_DROPOUT = 0.1
 _BRIEF = 0.3  # share of captions without the detail, so that short prompts are known too
@@ -98,7 +99,8 @@ class UnetStage:
         self.batch_size = batch_size
         self.all_sizes_from = all_sizes_from
         self.scheduler = build_scheduler()
-        self.prompts = StyledPrompts(text_encoder, tokenizer)
+        text_encoder.requires_grad_(False)
+        self.prompts = PromptEncoder(text_encoder, tokenizer)
         names = [fact["painter"] for fact in corpus.facts]
         self.painters = {name: number for number, name in enumerate(dict.fromkeys(filter(None, names)))}
         self.vectors = PainterVectors(len(self.painters), self.prompts).to(unet.device, unet.dtype)
@@ -144,7 +146,7 @@ class UnetStage:
             prompts.append(prompt)
             painters.append(painter)
         vectors = self.vectors(torch.tensor(painters), generator)
-        return self.prompts.encode(prompts, vectors).to(self.unet.dtype)
+        return self.prompts.encode(prompts, vectors, range(len(prompts))).to(self.unet.dtype)
 
     def _write_prompt(self, facts: dict[str, str], generator: torch.Generator) -> tuple[str, int]:
         """Return the prompt of a picture, and the number of its painter, 0 for a photograph."""
@@ -155,7 +157,7 @@ class UnetStage:
             seen = text.split(", ")[0]
             if by_template < _BY_TEMPLATE:
                 seen = _TEMPLATES[int(template * len(_TEMPLATES))]
-            text = f"{seen}, in the style of {STYLE}" + (f", {facts['tone']}" if facts["tone"] else "")
+            text = f"{seen}, in the style of {STYLE_PLACEHOLDER}" + (f", {facts['tone']}" if facts["tone"] else "")
         return "" if dropped < _CAPTION_DROPOUT else text, self.painters.get(painter, 0)
 
     def _draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
