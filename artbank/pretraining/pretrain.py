@@ -1,4 +1,4 @@
-"""Pretrain the miniature base model: corpus, VAE, CLIP, vision tower, judge, UNet, refinement, export.
+"""Pretrain the miniature base model: corpus, VAE, CLIP, vision tower, judge, latents, UNet, refinement, export.
 
     python -m artbank.pretraining.pretrain                  every unfinished stage, in order
     python -m artbank.pretraining.pretrain unet --minutes 9 one stage, for 9 minutes; run it again to continue
@@ -10,6 +10,7 @@ weights.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import SAMPLED, TRAINED
 from artbank.pretraining.corpus import Corpus, render
 from artbank.pretraining.judge import Judge
+from artbank.pretraining.latents import Latents, encode_pictures
 from artbank.pretraining.loop import Schedule, train
 from artbank.pretraining.networks import (
     build_clip,
@@ -37,7 +39,7 @@ from artbank.pretraining.networks import (
 )
 from artbank.pretraining.plans import PLANS, Plan
 from artbank.pretraining.stages import ClipStage, JudgeStage, VaeStage, VisionStage, normalize_latents
-from artbank.pretraining.unet_stage import UnetStage
+from artbank.pretraining.unet_stage import SIDES, UnetStage
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +148,17 @@ class Pretraining:
         judge.float().save(self.work / "judge")
         return True
 
+    def run_latents(self) -> bool:
+        """Encode the pictures for the UNet."""
+        vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
+        encode_pictures(self._latents_folder(), vae, self.corpus.images, SIDES)
+        return True
+
+    def _latents_folder(self) -> Path:
+        """Return the folder of the latents, named by the autoencoder: those of another one are not taken for its."""
+        weights = self.work / "vae/diffusion_pytorch_model.safetensors"
+        return self.work / "latents" / hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+
     def run_unet(self) -> bool:
         """Train the UNet: details first, then all sizes."""
         unet = build_unet() if self.start is None else UNet2DConditionModel.from_pretrained(self.start / "unet")
@@ -159,15 +172,15 @@ class Pretraining:
     def _train_unet(self, unet: UNet2DConditionModel, schedule: Schedule, name: str, *, all_sizes_from: float) -> bool:
         use_fastest_attention(unet)
         unet = self._place(unet)
-        vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
+        latents = Latents.load(self._latents_folder(), SIDES, len(self.corpus), self.device)
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
         text_encoder = self._place(load_text_encoder(self.work / "clip")).eval()
         stage = UnetStage(
             unet,
-            vae,
             text_encoder,
             tokenizer,
-            self.corpus,
+            self.corpus.facts,
+            latents,
             schedule.batch_size,
             all_sizes_from=all_sizes_from,
         )
@@ -224,6 +237,7 @@ STAGES: dict[str, Callable[[Pretraining], bool]] = {
     "clip": Pretraining.run_clip,
     "vision": Pretraining.run_vision,
     "judge": Pretraining.run_judge,
+    "latents": Pretraining.run_latents,
     "unet": Pretraining.run_unet,
     "refine": Pretraining.run_refine,
     "export": Pretraining.run_export,

@@ -1,22 +1,21 @@
 """The UNet's pretraining: Stable Diffusion's objective on pictures in many sizes.
 
-Shape legend: n pictures in the corpus, B batch, H, W sides of a view, px, L tokens of a caption (77), D text width
-(192); images -1..1, latents [B, 4, h, w] scaled to unit spread.
+Shape legend: B batch, L tokens of a caption (77), D text width (192); latents [B, 4, h, w] scaled to unit spread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from diffusers.training_utils import compute_snr
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, PromptEncoder
-from artbank.pretraining.corpus import Corpus
-from artbank.pretraining.crops import crop_images
+from artbank.pretraining.latents import Latents
 from artbank.pretraining.networks import build_scheduler
 from artbank.pretraining.painter_vectors import PainterVectors
 
@@ -30,38 +29,38 @@ _BY_TEMPLATE = 0.5  # share of those that do not say what is seen, as for galler
 
 @dataclass(frozen=True)
 class View:
-    """What the UNet sees of a picture in one step.
+    """What the UNet sees of a picture in one step: a part of it, or all.
 
     Attributes:
-        window: Height and width of the part of the picture, px at the corpus's `SIDE_PX`.
-        size: Height and width to which it is resized, px.
+        side: Side to which the whole picture is resized, px.
+        size: Height and width of the part, px.
         share: Share of the steps, before normalisation.
     """
 
-    window: tuple[int, int]
+    side: int
     size: tuple[int, int]
     share: float
 
 
-DETAILS = (View((96, 96), (96, 96), 0.8), View((192, 192), (96, 96), 0.2))
+DETAILS = (View(192, (96, 96), 0.8), View(96, (96, 96), 0.2))
 """Small and cheap: mostly strokes at full size, sometimes a whole picture."""
 ALL_SIZES = (
-    View((96, 96), (96, 96), 0.40),
-    View((192, 192), (96, 96), 0.06),
-    View((128, 128), (128, 128), 0.12),
-    View((192, 192), (128, 128), 0.16),
-    View((112, 160), (112, 160), 0.04),
-    View((160, 112), (160, 112), 0.04),
-    View((192, 192), (192, 192), 0.18),
+    View(192, (96, 96), 0.40),
+    View(96, (96, 96), 0.06),
+    View(192, (128, 128), 0.12),
+    View(128, (128, 128), 0.16),
+    View(192, (112, 160), 0.04),
+    View(192, (160, 112), 0.04),
+    View(192, (192, 192), 0.18),
 )
 """Details, whole pictures at 96 to 192 px and other shapes."""
+SIDES = tuple(sorted({view.side for view in (*DETAILS, *ALL_SIZES)}))
+"""Sides of the whole pictures that the views are parts of, px."""
 _UNIT_PX = 96  # a stage's batch size is meant for square views of this side; larger views have fewer pictures
 
 
 class UnetStage:
     """Stable Diffusion's objective: predict the noise at uniform t, weighted by t.
-
-    Pictures are encoded as they are needed: a small autoencoder costs less than a look at every picture in each size.
 
     Source: Rombach et al., CVPR 2022, eq. 2; low noise weighs less by min-SNR (Hang et al., ICCV 2023, gamma 5), high
     noise as much as an error of the velocity would (Salimans and Ho, ICLR 2022, section 4): composition is drawn there,
@@ -74,10 +73,10 @@ class UnetStage:
     def __init__(
         self,
         unet: UNet2DConditionModel,
-        vae: AutoencoderKL,
         text_encoder: CLIPTextModel,
         tokenizer: CLIPTokenizer,
-        corpus: Corpus,
+        facts: Sequence[dict[str, str]],
+        latents: Latents,
         batch_size: int,
         *,
         all_sizes_from: float = 0.4,
@@ -86,22 +85,22 @@ class UnetStage:
 
         Args:
             unet: Learns.
-            vae: Encodes the pictures; it does not learn.
             text_encoder: Encodes the captions; it does not learn.
             tokenizer: Of the text encoder.
-            corpus: Pictures and captions.
+            facts: Of each picture of the corpus, see `corpus.Corpus`.
+            latents: Of the same pictures in the same order, in all `SIDES`.
             batch_size: Pictures of 96 x 96 px in a step; a step of larger views has as many pixels.
             all_sizes_from: Share of the run, 0..1, after which the views are `ALL_SIZES`; before it `DETAILS`.
         """
         self.unet = unet
-        self.vae = vae
-        self.corpus = corpus
+        self.facts = facts
+        self.latents = latents
         self.batch_size = batch_size
         self.all_sizes_from = all_sizes_from
         self.scheduler = build_scheduler()
         text_encoder.requires_grad_(False)
         self.prompts = PromptEncoder(text_encoder, tokenizer)
-        names = [fact["painter"] for fact in corpus.facts]
+        names = [fact["painter"] for fact in facts]
         self.painters = {name: number for number, name in enumerate(dict.fromkeys(filter(None, names)))}
         self.vectors = PainterVectors(len(self.painters), self.prompts).to(unet.device, unet.dtype)
         self.modules = [unet, self.vectors]
@@ -111,38 +110,33 @@ class UnetStage:
         view = self._draw_view(progress, generator)
         area = view.size[0] * view.size[1]
         count = max(round(self.batch_size * _UNIT_PX**2 / area), 1)
-        picks = torch.randint(len(self.corpus), (count,), generator=generator)
-        images = crop_images(self.corpus.images, picks, view.size, generator, window=view.window)
-        with torch.no_grad():
-            clean = self._encode_images(images)
+        picks = torch.randint(len(self.facts), (count,), generator=generator)
+        clean = self.latents.crop(view.side, view.size, picks, generator)
         text = self._encode_prompts(picks, generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        t = self._draw_timesteps(count, generator)
         device = self.unet.device
-        dtype = self.unet.dtype
-        noisy = self.scheduler.add_noise(clean, noise, t).to(device, dtype)
+        noise = torch.randn(clean.shape, generator=generator).to(device)
+        t = self._draw_timesteps(count, generator)
+        noisy = self.scheduler.add_noise(clean, noise, t.to(device)).to(self.unet.dtype)
         predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).sample.float()
-        error = ((predicted - noise.to(device)) ** 2).mean((1, 2, 3))  # [B]
+        error = ((predicted - noise) ** 2).mean((1, 2, 3))  # [B]
+        return (error * self._weigh(t).to(device)).mean()
+
+    def _weigh(self, t: Tensor) -> Tensor:
+        """Return the weight of an error of the noise at each of some timesteps [B]."""
         snr = compute_snr(self.scheduler, t)
-        weight = snr.clamp(max=_MAX_SNR) / snr * (1 + 1 / snr)
-        return (error * weight.to(device)).mean()
+        return snr.clamp(max=_MAX_SNR) / snr * (1 + 1 / snr)
 
     def _draw_view(self, progress: float, generator: torch.Generator) -> View:
         views = DETAILS if progress < self.all_sizes_from else ALL_SIZES
         shares = torch.tensor([view.share for view in views])
         return views[int(torch.multinomial(shares, 1, generator=generator))]
 
-    def _encode_images(self, images: Tensor) -> Tensor:
-        """Return the scaled latent means [B, 4, h, w], fp32 on CPU, of images [B, 3, H, W]."""
-        placed = images.to(self.vae.device, self.vae.dtype).contiguous(memory_format=torch.channels_last)
-        return self.vae.encode(placed).latent_dist.mean.float().cpu() * self.vae.config.scaling_factor
-
     def _encode_prompts(self, picks: Tensor, generator: torch.Generator) -> Tensor:
         """Return the encoded prompts [B, L, D]: captions, some brief, some with vectors, some empty."""
         prompts = []
         painters = []
         for pick in picks.tolist():
-            prompt, painter = self._write_prompt(self.corpus.facts[pick], generator)
+            prompt, painter = self._write_prompt(self.facts[pick], generator)
             prompts.append(prompt)
             painters.append(painter)
         vectors = self.vectors(torch.tensor(painters), generator)

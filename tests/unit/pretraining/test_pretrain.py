@@ -28,7 +28,7 @@ from artbank.pretraining.stages import (
     VisionStage,
     normalize_latents,
 )
-from artbank.pretraining.unet_stage import ALL_SIZES, UnetStage, View
+from artbank.pretraining.unet_stage import ALL_SIZES, DETAILS, UnetStage, View
 
 THREE = Schedule(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, checkpoint_every=1)
 PLAN = Plan(SCENES_PER_BLOCK, vae=THREE, clip=THREE, vision=THREE, judge=THREE, unet=THREE, refine=THREE)
@@ -70,7 +70,7 @@ def finished(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     (work / "corpus").mkdir()
     for name in ("block-00000.npy", "block-00000.json"):
         (work / "corpus" / name).symlink_to(corpus_folder / name)
-    for name in ("corpus", *LEARNED):
+    for name in ("corpus", *list(LEARNED)[:4], "latents", *list(LEARNED)[4:]):
         _run(work, name)
     return work
 
@@ -92,7 +92,7 @@ def test_three_steps_of_every_stage_leave_parts_that_export_and_load(finished: P
 def test_a_killed_stage_resumes_to_the_bits_of_one_that_was_not(
     name: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for part in ("corpus", "tokenizer", "vae", "clip", "unet"):
+    for part in ("corpus", "tokenizer", "vae", "clip", "latents", "unet"):
         if part != name:
             (tmp_path / part).symlink_to(finished / part)
     with monkeypatch.context() as patch:
@@ -125,7 +125,7 @@ def test_learning_on_keeps_tokenizer_and_autoencoder_and_changes_clip_and_unet(
 ) -> None:
     (tmp_path / "corpus").symlink_to(corpus_folder)
     run = Pretraining(tmp_path, PLAN, torch.device("cpu"), torch.float32, start=weights)
-    for name in ("corpus", "vae", "clip", "unet"):
+    for name in ("corpus", "vae", "clip", "latents", "unet"):
         assert STAGES[name](run)
     before, after = (AutoencoderKL.from_pretrained(folder / "vae").float() for folder in (weights, tmp_path))
     assert _distance(before, after) == 0
@@ -155,14 +155,10 @@ def test_the_vision_tower_may_end_between_its_weights_before_and_after(finished:
         torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name])
 
 
-@pytest.mark.parametrize("view", ALL_SIZES)
-def test_a_view_covers_its_window_at_its_size(view: View) -> None:
-    side = 192
-    ramp = np.broadcast_to(np.arange(side, dtype=np.uint8)[:, None, None], (side, side, 3))
-    crop = crop_images([ramp], torch.tensor([0]), view.size, torch.Generator().manual_seed(0), window=view.window)
-    assert crop.shape == (1, 3, *view.size)
-    rows = (crop[0, 0, :, 0] + 1) * 127.5
-    assert rows[-1] - rows[0] == pytest.approx(view.window[0] * (1 - 1 / view.size[0]), abs=1)
+@pytest.mark.parametrize("view", [*DETAILS, *ALL_SIZES])
+def test_a_view_is_a_part_of_the_picture_that_the_networks_can_halve_twice(view: View) -> None:
+    assert max(view.size) <= view.side
+    assert all(length % 16 == 0 for length in (view.side, *view.size))
 
 
 def test_training_changes_every_network(finished: Path, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
 from artbank.pretraining.corpus import Corpus
+from artbank.pretraining.latents import Latents
 from artbank.pretraining.networks import build_scheduler
 from artbank.pretraining.pretrain import load_text_encoder
 from artbank.pretraining.stages import VisionStage, painter_loss
@@ -74,6 +75,6 @@ def _tokenizer(weights: Path) -> CLIPTokenizer:
 
 
 def _unet_stage(corpus: Corpus, weights: Path) -> UnetStage:
-    unet, vae = UNet2DConditionModel.from_pretrained(weights / "unet"), AutoencoderKL.from_pretrained(weights / "vae")
+    unet = UNet2DConditionModel.from_pretrained(weights / "unet")
     encoder = load_text_encoder(weights / "clip").float()
-    return UnetStage(unet.float(), vae.float(), encoder, _tokenizer(weights), corpus, 12)
+    return UnetStage(unet.float(), encoder, _tokenizer(weights), corpus.facts, Latents({}), 12)
