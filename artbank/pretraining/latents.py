@@ -48,7 +48,10 @@ def encode_pictures(folder: Path, vae: AutoencoderKL, images: Sequence[np.ndarra
 
 
 class Latents:
-    """The latents of all pictures in some sizes, on one device."""
+    """The latents of all pictures in some sizes, on one device.
+
+    They are not mirrored: mirrored latents are not those of a mirrored picture.
+    """
 
     def __init__(self, of_sides: Mapping[int, Tensor]):
         """Take the latents [n, 4, S / 4, S / 4] of each side S."""

@@ -70,6 +70,17 @@ def test_the_timesteps_of_a_batch_are_spread_over_the_schedule() -> None:
     assert draws[:, 0].float().std() == pytest.approx(250 / 12**0.5, rel=0.1)
 
 
+def test_errors_weigh_the_same_at_all_noise_but_the_least() -> None:
+    stage = UnetStage.__new__(UnetStage)
+    stage.scheduler = build_scheduler()
+    t = torch.tensor([0, 20, 200, 600, 999])
+    alphas = stage.scheduler.alphas_cumprod[t]
+    weights = stage._weigh(t)
+    assert weights[2:].tolist() == pytest.approx([1, 1, 1])
+    assert weights[:2].tolist() == pytest.approx((20 * (1 - alphas) / alphas)[:2].tolist(), rel=1e-4)
+    assert weights[0] < weights[1] < 1
+
+
 def _tokenizer(weights: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(weights / "tokenizer")
 
