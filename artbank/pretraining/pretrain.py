@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -98,7 +99,7 @@ class Pretraining:
     def run_vae(self) -> bool:
         """Train the autoencoder, then fix the scale of its latents."""
         if self.start is not None:
-            AutoencoderKL.from_pretrained(self.start / "vae").float().save_pretrained(self.work / "vae")
+            self._read_start(AutoencoderKL, "vae").float().save_pretrained(self.work / "vae")
             return True
         vae = build_vae().to(self.device, self.dtype)  # channels-last is 1.1x slower here: GroupNorm over few channels
         stage = VaeStage(vae, self.corpus, self.plan.vae.batch_size)
@@ -112,7 +113,7 @@ class Pretraining:
     def run_clip(self) -> bool:
         """Train both CLIP towers; the text tower becomes the text encoder."""
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
-        clip = build_clip(tokenizer) if self.start is None else CLIPModel.from_pretrained(self.start / "clip")
+        clip = build_clip(tokenizer) if self.start is None else self._read_start(CLIPModel, "clip")
         clip = self._place(clip)
         if not self._train(ClipStage(clip, tokenizer, self.corpus, self.plan.clip.batch_size), self.plan.clip, "clip"):
             return False
@@ -161,7 +162,7 @@ class Pretraining:
 
     def run_unet(self) -> bool:
         """Train the UNet: details first, then all sizes."""
-        unet = build_unet() if self.start is None else UNet2DConditionModel.from_pretrained(self.start / "unet")
+        unet = build_unet() if self.start is None else self._read_start(UNet2DConditionModel, "unet")
         return self._train_unet(unet, self.plan.unet, "unet", all_sizes_from=0.4 if self.start is None else 0.0)
 
     def run_refine(self) -> bool:
@@ -212,6 +213,10 @@ class Pretraining:
             config.pop("_name_or_path", None)  # the folder it was loaded from, on the machine that trained it
             path.write_text(json.dumps(config, indent=2) + "\n")
         return True
+
+    def _read_start(self, kind: Any, part: str) -> Any:
+        """Load a part of the weights to learn on from; they may be others', so a pickle is refused."""
+        return kind.from_pretrained(self.start / part, use_safetensors=True)
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype, memory_format=torch.channels_last)

@@ -272,9 +272,9 @@ def test_no_module_could_run_what_is_in_a_file() -> None:
 
 
 def test_every_network_is_loaded_from_safetensors() -> None:
-    """The tools that make the embedded model, `artbank.mini`, load only what they wrote themselves."""
+    """The tools that make the embedded model, `artbank.pretraining`, load what they wrote themselves."""
     calls = []
-    for path in (path for path in sorted((ROOT / "artbank").rglob("*.py")) if "mini" not in path.parts):
+    for path in (path for path in sorted((ROOT / "artbank").rglob("*.py")) if "pretraining" not in path.parts):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".from_pretrained"):
                 calls.append((ast.unparse(node.func), {key.arg for key in node.keywords}))

@@ -135,6 +135,16 @@ def test_learning_on_keeps_tokenizer_and_autoencoder_and_changes_clip_and_unet(
         assert 0 < _distance(before, after) < 0.1
 
 
+def test_weights_to_learn_on_from_are_never_a_pickle(tmp_path: Path, weights: Path) -> None:
+    start = tmp_path / "start"
+    (start / "vae").mkdir(parents=True)
+    (start / "vae/config.json").write_bytes((weights / "vae/config.json").read_bytes())
+    torch.save(AutoencoderKL.from_pretrained(weights / "vae").state_dict(), start / "vae/diffusion_pytorch_model.bin")
+    run = Pretraining(tmp_path / "work", PLAN, torch.device("cpu"), torch.float32, start=start)
+    with pytest.raises(OSError, match="safetensors"):
+        run.run_vae()
+
+
 def test_the_plan_to_train_further_keeps_the_text_tower(corpus_folder: Path, tmp_path: Path, weights: Path) -> None:
     (tmp_path / "corpus").symlink_to(corpus_folder)
     (tmp_path / "tokenizer").symlink_to(weights / "tokenizer")
