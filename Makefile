@@ -62,7 +62,8 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python bench/run.py --budget 570 --out build/bench/performance.md
 
-# Pretrain the miniature base model: about three hours on 2 CPU cores with bf16 instructions; run again to resume.
+# Pretrain the miniature base model: three to four hours on 2 CPU cores with bf16 instructions, by the
+# times of its steps; run again to resume.
 mini: $(READY)
 	$(BIN)/python -m artbank.pretraining.pretrain
 

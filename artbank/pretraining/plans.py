@@ -51,7 +51,7 @@ PLANS: dict[str, Plan] = {
         vision=Schedule(steps=500, batch_size=96, learning_rate=6e-4, weight_decay=0.1, checkpoint_every=50),
         judge=Schedule(steps=2000, batch_size=48, learning_rate=2e-3, checkpoint_every=100),
         unet=Schedule(steps=1600, batch_size=32, learning_rate=1e-3, checkpoint_every=50),
-        refine=Schedule(steps=4000, batch_size=32, learning_rate=4e-4, checkpoint_every=50),
+        refine=Schedule(steps=4000, batch_size=32, learning_rate=1e-3, checkpoint_every=50),
         vision_share=0.4,  # more than half of what is won in manners stays, and few captions are lost
     ),
 }
