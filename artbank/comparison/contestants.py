@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 from artbank.errors import ComparisonError, ConfigError
 from artbank.report.markdown import plain
 from artbank.results import ledger
-from artbank.results.layout import CONFIG, RUNS, run_key
+from artbank.results.layout import CONFIG, RUNS
+from artbank.results.recorded_runs import MOST_BYTES
 from artbank.runtime.style_names import style_folder
 from artbank.store.objects import Store
+from artbank.store.skipped import SkippedFiles
 
 _COLUMNS = ("key", "style", "recipe_id", "status", "file_name", "file_sha256", "sha256", "created_at")
 _LISTED = 8  # styles named in an error
@@ -99,7 +101,8 @@ def find_archives(contestants: Sequence[Contestant]) -> list[Store]:
     """
     uris: dict[str, None] = {}
     for contestant in contestants:
-        keys = [run_key(run, CONFIG) for run in contestant.output.list_folders(RUNS)]
+        files = contestant.output.list(RUNS, skipped=SkippedFiles())
+        keys = [file.key for file in files if file.key.endswith(f"/{CONFIG}") and file.size <= MOST_BYTES]
         uris |= dict.fromkeys(filter(None, map(_read_archive_uri, contestant.output.read_many(keys).values())))
     return [Store.open(uri) for uri in uris]
 

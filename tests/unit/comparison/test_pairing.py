@@ -149,6 +149,7 @@ def test_the_archives_are_those_of_the_runs_but_only_on_this_disk_and_on_s3(root
     output = add_output(root, "new")
     wrong = {"http": '{"archive_uri": "http://127.0.0.1:9/x"}', "secret": '{"archive_uri": "s3://user:key@bucket"}'}
     wrong |= {"list": "[1]", "number": '{"archive_uri": 3}', "torn": '{"archive', "deep": "[" * 100_000}
+    wrong["large"] = f'{{"archive_uri": "{root}/elsewhere"{" " * 1_000_000}}}'
     for name, text in wrong.items():
         output.write(run_key(name, CONFIG), text.encode())
     found = find_archives(parse_contestants([f"{root}/new", f"{root}/old"]))
