@@ -163,7 +163,8 @@ def test_a_process_that_stood_still_for_too_long_is_superseded_and_gives_up(
         other.send_signal(signal.SIGCONT)
         told, log = other.communicate(timeout=300)
     assert len(resumed) == 1 and resumed[0] >= 1
-    assert told.strip() == "[]" and "registered" not in log
+    # Stopped within a renewal, it may get as far as to find what the other registered: a lease is not a lock.
+    assert told.strip() == "[]" and "registered novak@" not in log
     assert versions(str(tmp_path)) == [("novak", 1)]
     assert not any(tmp_path.glob("checkpoints/*/*"))
 
