@@ -9,9 +9,11 @@ import json
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from artbank.diffusion.base_model import BaseModel
@@ -112,6 +114,34 @@ def test_a_vae_with_the_older_names_of_attention_is_whole(folder: Path) -> None:
 def test_weights_of_another_shape_than_the_settings_are_refused(folder: Path) -> None:
     edit(folder / "vae/config.json", block_out_channels=[8, 8, 8, 16])
     assert "cannot be loaded" in refuse(folder)
+
+
+def test_a_folder_saved_with_dpm_solver_keeps_its_noise_schedule(folder: Path) -> None:
+    before = load(folder).scheduler.alphas_cumprod
+    saved = DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler")
+    saved.save_pretrained(folder / "scheduler")
+    assert "-Infinity" in (folder / "scheduler/scheduler_config.json").read_text()
+    assert torch.equal(load(folder).scheduler.alphas_cumprod, before)
+    assert diagnose(folder) == []
+
+
+@pytest.mark.parametrize("kind", [EDMEulerScheduler, FlowMatchEulerDiscreteScheduler, None])
+def test_a_schedule_without_betas_is_not_replaced_by_another_one(folder: Path, kind: Any) -> None:
+    (folder / "scheduler/scheduler_config.json").write_text("{}")
+    if kind is not None:
+        kind().save_pretrained(folder / "scheduler")
+    assert "EDM, flow and consistency models are not supported" in refuse(folder)
+
+
+def test_a_schedule_that_is_drawn_as_a_flow_is_refused(folder: Path) -> None:
+    edit(folder / "scheduler/scheduler_config.json", use_flow_sigmas=True)
+    assert "EDM, flow and consistency models are not supported" in refuse(folder)
+
+
+def test_betas_of_its_own_are_a_schedule(folder: Path) -> None:
+    betas = [0.001 + 0.00001 * step for step in range(1000)]
+    (folder / "scheduler/scheduler_config.json").write_text(json.dumps({"trained_betas": betas}))
+    assert load(folder).scheduler.alphas_cumprod[0].item() == pytest.approx(1 - betas[0])
 
 
 @pytest.mark.parametrize(
