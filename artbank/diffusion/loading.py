@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from artbank.diffusion.family import Family, read_family
 from artbank.diffusion.prompt_encoder import ClipText
+from artbank.diffusion.tokenizer_checks import check_words
 from artbank.diffusion.weights import find_variants
 from artbank.errors import BaseModelError
 
@@ -117,6 +118,7 @@ def _build_empty(kind: Any, folder: Path) -> Any:
 def _load_tokenizer(folder: Path, text_encoder: ClipText) -> CLIPTokenizer:
     """Load the tokenizer; one whose settings name no longest text, or a longer one, gets that of the text encoder."""
     tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    check_words(tokenizer)
     most = text_encoder.config.max_position_embeddings
     if tokenizer.model_max_length > most:  # the library puts 10^30 where there is none
         tokenizer.model_max_length = most

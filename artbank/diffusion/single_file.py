@@ -23,6 +23,7 @@ from artbank.diffusion.cache import HASH_FILE, converted_folder
 from artbank.diffusion.family import SD, SDXL, Family, read_family
 from artbank.diffusion.file_hashes import hash_file
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
+from artbank.diffusion.weights import list_missing_settings
 from artbank.errors import BaseModelError
 from artbank.runtime.hashing import short_hash
 from artbank.store.tensor_files import TensorHeader
@@ -162,9 +163,9 @@ def _find_settings(path: Path, kind: CheckpointKind, *, is_offline: bool) -> Pat
     beside = path.with_suffix("")
     if not beside.is_dir():
         return _fetch_settings(path, kind, is_offline=is_offline)
-    if missing := [part for part in kind.family.parts if not any(map(_is_settings, (beside / part).glob("*")))]:
+    if missing := list_missing_settings(beside, kind.family):
         raise BaseModelError(
-            f"{beside}: expected the settings and tokenizers for {path.name}, found none in {', '.join(missing)}; copy "
+            f"{beside}: expected the settings and tokenizers for {path.name}, found no {', '.join(missing)}; copy "
             f"those of {kind.settings}, or remove the folder to fetch them"
         )
     if read_family(beside) != kind.family:

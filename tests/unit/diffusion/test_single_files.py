@@ -137,7 +137,8 @@ def test_files_of_other_kinds_are_refused_in_a_line(file: Path, tmp_path: Path) 
 def test_a_file_without_settings_or_with_those_of_another_kind_is_refused(file: Path) -> None:
     settings = file.with_suffix("")
     shutil.rmtree(settings / "tokenizer_2")
-    assert "found none in tokenizer_2; copy those of stabilityai/stable-diffusion-xl-base-1.0" in refuse(file)
+    words = "tokenizer_2/tokenizer_config.json, tokenizer_2/vocab.json, tokenizer_2/merges.txt"
+    assert f"found no {words}; copy those of stabilityai/stable-diffusion-xl-base-1.0" in refuse(file)
     shutil.rmtree(settings)
     assert "put them into a folder model beside it" in refuse(file)
 
