@@ -79,7 +79,7 @@ def load_shapes(folder: Path) -> tuple[Any, ...]:
     family = read_family(folder)
     try:
         with torch.device("meta"):
-            networks = {part: _build_empty(KINDS[part], folder / part) for part in family.networks}
+            networks = {part: build_empty(part, folder / part) for part in family.networks}
         return _arrange(folder, family, networks)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
@@ -109,7 +109,9 @@ def _load(kind: Any, folder: Path, variants: Mapping[str, str | None], **options
     return kind.from_pretrained(folder, **options)
 
 
-def _build_empty(kind: Any, folder: Path) -> Any:
+def build_empty(part: str, folder: Path) -> Any:
+    """Build a network by the settings in a folder, with random weights on the default device."""
+    kind = KINDS[part]
     if kind in (CLIPTextModel, CLIPTextModelWithProjection):
         return kind(CLIPTextConfig.from_pretrained(folder))
     return kind.from_config(kind.load_config(folder))
