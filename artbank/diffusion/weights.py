@@ -68,7 +68,8 @@ def check_before_fetching(folder: Path, names: Sequence[str]) -> None:
         names: Its files, such as `unet/config.json`.
 
     Raises:
-        BaseModelError: Weights are missing, or are no safetensors, or the model is a refiner.
+        BaseModelError: Weights or a tokenizer's words are missing, or weights are no safetensors, or the model is a
+            refiner.
     """
     family = read_family(folder)
     _refuse_refiner(folder, family)
@@ -170,7 +171,7 @@ def _choose_variants(family: Family, names: Iterable[str]) -> dict[str, str | No
 def _list_names(folder: Path) -> list[str]:
     """Return the names of the files in a folder and one level below it, such as `unet/config.json`."""
     paths = sorted([*folder.glob("*"), *folder.glob("*/*")])
-    return [path.relative_to(folder).as_posix() for path in paths if path.exists()]  # no broken links
+    return [path.relative_to(folder).as_posix() for path in paths if path.is_file()]  # no broken links
 
 
 def _names_in(part: str, names: Iterable[str]) -> list[str]:
