@@ -111,7 +111,7 @@ def _find_folder(place: str) -> Path | None:
 def _find_file(place: str) -> Path | None:
     """Return the path of a single file on this machine, or of its copy from a store; None if it is not here."""
     if "://" not in place:
-        path = Path(place).expanduser()
-        return path.resolve() if path.is_file() else None
+        path = Path(place).expanduser().absolute()  # not where a link leads: the settings lie beside the link
+        return path if path.is_file() else None
     copy = plan_file_copy(place)
     return copy.folder / copy.objects[0].key if copy.is_intact() else None

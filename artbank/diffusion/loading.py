@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from artbank.diffusion.family import Family, read_family
 from artbank.diffusion.prompt_encoder import ClipText
+from artbank.diffusion.tokenizer_checks import check_words
 from artbank.diffusion.weights import find_variants
 from artbank.errors import BaseModelError
 
@@ -78,7 +79,7 @@ def load_shapes(folder: Path) -> tuple[Any, ...]:
     family = read_family(folder)
     try:
         with torch.device("meta"):
-            networks = {part: _build_empty(KINDS[part], folder / part) for part in family.networks}
+            networks = {part: build_empty(part, folder / part) for part in family.networks}
         return _arrange(folder, family, networks)
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise _loading_error(folder, str(error)) from error
@@ -108,7 +109,9 @@ def _load(kind: Any, folder: Path, variants: Mapping[str, str | None], **options
     return kind.from_pretrained(folder, **options)
 
 
-def _build_empty(kind: Any, folder: Path) -> Any:
+def build_empty(part: str, folder: Path) -> Any:
+    """Build a network by the settings in a folder, with random weights on the default device."""
+    kind = KINDS[part]
     if kind in (CLIPTextModel, CLIPTextModelWithProjection):
         return kind(CLIPTextConfig.from_pretrained(folder))
     return kind.from_config(kind.load_config(folder))
@@ -117,6 +120,7 @@ def _build_empty(kind: Any, folder: Path) -> Any:
 def _load_tokenizer(folder: Path, text_encoder: ClipText) -> CLIPTokenizer:
     """Load the tokenizer; one whose settings name no longest text, or a longer one, gets that of the text encoder."""
     tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    check_words(tokenizer)
     most = text_encoder.config.max_position_embeddings
     if tokenizer.model_max_length > most:  # the library puts 10^30 where there is none
         tokenizer.model_max_length = most

@@ -77,6 +77,14 @@ def _check_vae(folder: Path, unet: UNet2DConditionModel, vae: AutoencoderKL) -> 
 
 
 def _check_schedule(folder: Path, scheduler: DDIMScheduler) -> None:
+    """Check that the settings name a noise schedule of betas; where they do not, the library takes one of its own."""
+    taken_by_default = scheduler.config.get("_use_default_values", ())
+    has_betas = "beta_schedule" not in taken_by_default or scheduler.config.trained_betas is not None
+    if not has_betas or scheduler.config.get("use_flow_sigmas"):
+        raise BaseModelError(
+            f"{folder}: expected a noise schedule with a beta_schedule in its scheduler_config.json, found one without "
+            "it; EDM, flow and consistency models are not supported, take another model"
+        )
     prediction_type = scheduler.config.prediction_type
     if prediction_type not in ("epsilon", "v_prediction"):
         raise BaseModelError(

@@ -67,7 +67,11 @@ SCORER = ModelKind(
     network="CLIPModel",
     model_types=("clip",),
     advice="pass a CLIP",
-    parts={**_NETWORK_PARTS, "tokenizer.json or vocab.json": ("tokenizer.json", "vocab.json")},
+    parts={
+        **_NETWORK_PARTS,
+        "tokenizer.json or vocab.json": ("tokenizer.json", "vocab.json"),
+        "merges.txt": ("tokenizer.json", "merges.txt"),
+    },
     embedded=WEIGHTS / "clip",
 )
 STRUCTURE_MODEL = ModelKind(
@@ -198,7 +202,7 @@ def check_model(kind: ModelKind, folder: Path) -> None:
         BaseModelError: Names the parts that are missing, or the kind of model that is there instead.
     """
     check_indices(folder)
-    missing = [part for part, names in kind.parts.items() if not any(any(folder.glob(name)) for name in names)]
+    missing = [part for part, names in kind.parts.items() if not any(_has(folder, name) for name in names)]
     if missing:
         advice = "fetch it again"
         if any(any(folder.glob(f"*{suffix}")) for suffix in (".bin", ".pth", ".pt", ".ckpt")):
@@ -220,6 +224,10 @@ def check_model(kind: ModelKind, folder: Path) -> None:
         )
     for path in list_weights(kind, folder):
         check_header(path)
+
+
+def _has(folder: Path, pattern: str) -> bool:
+    return any(path.exists() for path in folder.glob(pattern))  # a link may be broken
 
 
 def list_weights(kind: ModelKind, folder: Path) -> list[Path]:

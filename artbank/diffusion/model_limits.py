@@ -19,6 +19,7 @@ _MOST_LAYERS_OF_A_BLOCK = 32
 _MOST_BLOCKS = 16  # Stable Diffusion has 4
 _MOST_ENTRIES = 1000  # of any other list, such as a noise schedule
 _MOST = 10_000_000  # of any other number, such as the words of a vocabulary
+_UNBOUNDED = {"lambda_min_clipped"}  # no size of anything; DPM-Solver's schedulers save it as -Infinity
 
 
 def check_settings(path: Path) -> None:
@@ -80,7 +81,7 @@ def _check(name: str, value: Any) -> None:
         _expect(f"a list of {name}", len(value), _MOST_BLOCKS if "block" in name else _MOST_ENTRIES)
         for own in value:
             _check(name, own)
-    elif isinstance(value, int | float):
+    elif isinstance(value, int | float) and name not in _UNBOUNDED:
         of_block = _MOST_LAYERS_OF_A_BLOCK if "layers" in name else _MOST
         _expect(name, value, _MOST_LAYERS.get(name, of_block))
 

@@ -21,14 +21,13 @@ from torch.func import functional_call
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from artbank.diffusion.tensors import copy_to_device
+from artbank.diffusion.tokenizer_checks import ORDINARY_TEXT
 from artbank.errors import ConfigError
 
 STYLE_PLACEHOLDER = "{style}"
 """The part of a prompt that is replaced by the vectors of a bank."""
 
 ClipText = CLIPTextModel | CLIPTextModelWithProjection
-
-_ORDINARY_TEXT = "a painting of a house beside a road under a cloudy sky"
 
 
 def without_placeholder(text: str) -> str:
@@ -71,7 +70,7 @@ class PromptEncoder:
         It is the unit in which banks are trained. The first layer adds so much to every word (on the embedded model
         30 times its own size) that a vector of the size of a word would hardly change what the later layers see.
         """
-        ids = torch.tensor([self.tokenize(_ORDINARY_TEXT, 0)], device=self._device)
+        ids = torch.tensor([self.tokenize(ORDINARY_TEXT, 0)], device=self._device)
         with torch.no_grad():
             behind = self._encoder(ids, output_hidden_states=True).hidden_states[1][0]  # [L, D]
         words = behind[1 : ids[0].tolist().index(self._tokenizer.eos_token_id)]

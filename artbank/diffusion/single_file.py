@@ -11,18 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from artbank.diffusion import hub
 from artbank.diffusion.cache import HASH_FILE, converted_folder
-from artbank.diffusion.family import SD, SDXL, Family, read_family
+from artbank.diffusion.checkpoint_kinds import CheckpointKind, check_unet, find_kind
+from artbank.diffusion.family import Family, read_family
 from artbank.diffusion.file_hashes import hash_file
-from artbank.diffusion.model_limits import check_header, check_settings, read_text
+from artbank.diffusion.model_limits import check_settings, read_text
+from artbank.diffusion.weights import list_missing_settings
 from artbank.errors import BaseModelError
 from artbank.runtime.hashing import short_hash
 from artbank.store.tensor_files import TensorHeader
@@ -31,63 +33,13 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
 _CONVERSION = 1  # raise it when the same file would become another folder
-_UNET = "model.diffusion_model."
-_FIRST_LAYER = f"{_UNET}input_blocks.0.0.weight"
 _SETTINGS = (".json", ".txt")
-
-
-@dataclass(frozen=True)
-class CheckpointKind:
-    """A kind of single file.
-
-    Attributes:
-        title: Its name for people.
-        family: Its family.
-        settings: Hub id of the model whose settings its files have.
-    """
-
-    title: str
-    family: Family
-    settings: str
-
-
-_KINDS = {
-    "conditioner.embedders.1.": CheckpointKind("SDXL", SDXL, "stabilityai/stable-diffusion-xl-base-1.0"),
-    "cond_stage_model.transformer.": CheckpointKind(
-        "Stable Diffusion 1.x", SD, "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    ),
-    "cond_stage_model.model.": CheckpointKind("Stable Diffusion 2.x", SD, "stabilityai/stable-diffusion-2-1"),
-}
-"""The kinds by the first tensors of their text encoder; of SDXL by those of its second one, which refiners lack."""
+_OLDER_TEXT_ENCODER = re.compile(r"^(cond_stage_model\.transformer\.)(?=embeddings|encoder|final_layer_norm)")
 
 
 def is_single_file(source: str) -> bool:
     """Tell whether a base model is named by a single file instead of a folder or hub id."""
     return source.lower().endswith(SUFFIX)
-
-
-def find_kind(path: Path) -> tuple[CheckpointKind, TensorHeader]:
-    """Return the kind of a single file, and its header; reads no weights.
-
-    Raises:
-        BaseModelError: The file is damaged, or of a kind that is not supported.
-    """
-    header = check_header(path)
-    for prefix, kind in _KINDS.items():
-        if any(name.startswith(prefix) for name in header.shapes) and _FIRST_LAYER in header.shapes:
-            channels = header.shapes[_FIRST_LAYER][1]
-            if channels == 4:
-                return kind, header
-            raise BaseModelError(
-                f"{path}: expected a UNet for 4 channels, found one for {channels}; inpainting and depth models are "
-                "not supported"
-            )
-    if any(name.startswith("conditioner.embedders.0.model.") for name in header.shapes):
-        raise BaseModelError(f"{path}: expected a base model, found the refiner of SDXL; take the base of SDXL")
-    raise BaseModelError(
-        f"{path}: expected the UNet, VAE and text encoders of a Stable Diffusion 1.x, 2.x or SDXL in one file, found "
-        f"other tensors, such as {next(iter(header.shapes), 'none')}; take another file"
-    )
 
 
 def find_converted(path: Path) -> Path | None:
@@ -124,6 +76,7 @@ def convert(path: Path, *, is_offline: bool = False) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         partial = Path(scratch) / folder.name
+        check_fit(path, kind, header, settings)
         _save_networks(path, settings, kind.family, partial)
         for part in kind.family.parts:
             _copy_settings(settings / part, partial / part)
@@ -135,6 +88,38 @@ def convert(path: Path, *, is_offline: bool = False) -> Path:
             if not folder.is_dir():  # else another process has put the same files there first
                 raise
     return folder
+
+
+def find_settings(path: Path, kind: CheckpointKind) -> Path | None:
+    """Return the folder on this machine with the settings and tokenizers for a file; None if the hub must be asked.
+
+    Raises:
+        BaseModelError: The folder beside the file has not all of them, or those of another kind.
+    """
+    if beside := _find_beside(path, kind):
+        return beside
+    cached = hub.find_cached(_describe_settings(kind))
+    return None if cached is None or list_missing_settings(cached, kind.family) else cached
+
+
+def check_fit(path: Path, kind: CheckpointKind, header: TensorHeader, settings: Path) -> None:
+    """Check a file against its settings; reads no weights.
+
+    Raises:
+        BaseModelError: The settings are beyond all measure, or the UNet has other tensors.
+    """
+    import torch
+
+    from artbank.diffusion.loading import build_empty
+
+    for part in kind.family.networks:
+        check_settings(settings / part / "config.json")
+    try:
+        with torch.device("meta"):
+            unet = build_empty("unet", settings / "unet")
+    except Exception as error:  # on damaged files the library raises exceptions of every kind
+        raise BaseModelError(f"{settings}/unet cannot be loaded: {error}; copy those of {kind.settings}") from error
+    check_unet(path, header.shapes, len(unet.state_dict()), settings)
 
 
 def _plan(path: Path, settings: Path) -> tuple[Path, str]:
@@ -158,13 +143,39 @@ def _is_settings(path: Path) -> bool:
 
 
 def _find_settings(path: Path, kind: CheckpointKind, *, is_offline: bool) -> Path:
-    """Return the folder with the settings and tokenizers for a file."""
-    beside = path.with_suffix("")
-    if not beside.is_dir():
-        return _fetch_settings(path, kind, is_offline=is_offline)
-    if missing := [part for part in kind.family.parts if not any(map(_is_settings, (beside / part).glob("*")))]:
+    """Return the folder with the settings and tokenizers for a file, fetched if need be."""
+    if beside := _find_beside(path, kind):
+        return beside
+
+    def check(folder: Path) -> None:
+        if missing := list_missing_settings(folder, kind.family):
+            raise BaseModelError(f"{folder}: found no {', '.join(missing)}")
+
+    try:
+        folder = hub.fetch(_describe_settings(kind), check, is_offline=is_offline)
+        check(folder)  # offline it is taken from the cache as it is
+        return folder
+    except BaseModelError as error:
+        raise explain_no_settings(path, kind) from error
+
+
+def explain_no_settings(path: Path, kind: CheckpointKind) -> BaseModelError:
+    """Return the error for a file whose settings cannot be had."""
+    return BaseModelError(
+        f"{path} needs the settings and tokenizers of {kind.settings} (3 MB), which are not on this machine, and the "
+        f"hub cannot be reached; put them into a folder {path.with_suffix('').name} beside it"
+    )
+
+
+def _find_beside(path: Path, kind: CheckpointKind) -> Path | None:
+    """Return the folder of the same name beside a file, or else beside the file that it is a link to; None without."""
+    folders = [own.with_suffix("") for own in (path, path.resolve())]
+    beside = next((folder for folder in folders if folder.is_dir()), None)
+    if beside is None:
+        return None
+    if missing := list_missing_settings(beside, kind.family):
         raise BaseModelError(
-            f"{beside}: expected the settings and tokenizers for {path.name}, found none in {', '.join(missing)}; copy "
+            f"{beside}: expected the settings and tokenizers for {path.name}, found no {', '.join(missing)}; copy "
             f"those of {kind.settings}, or remove the folder to fetch them"
         )
     if read_family(beside) != kind.family:
@@ -175,22 +186,11 @@ def _find_settings(path: Path, kind: CheckpointKind, *, is_offline: bool) -> Pat
     return beside
 
 
-def _fetch_settings(path: Path, kind: CheckpointKind, *, is_offline: bool) -> Path:
+def _describe_settings(kind: CheckpointKind) -> hub.HubModel:
     def select(names: Sequence[str]) -> list[str]:
         return [name for name in names if name.split("/")[0] in kind.family.parts and _is_settings(Path(name))]
 
-    def check(folder: Path) -> None:
-        if missing := [part for part in kind.family.parts if not (folder / part).is_dir()]:
-            raise BaseModelError(f"{folder}: found no {', '.join(missing)}")
-
-    model = hub.HubModel("base model", kind.settings, None, "unet/config.json", select)
-    try:
-        return hub.fetch(model, check, is_offline=is_offline)
-    except BaseModelError as error:
-        raise BaseModelError(
-            f"{path} needs the settings and tokenizers of {kind.settings} (3 MB), which are not on this machine, and "
-            f"the hub cannot be reached; put them into a folder {path.with_suffix('').name} beside it"
-        ) from error
+    return hub.HubModel("base model", kind.settings, None, "unet/config.json", select)
 
 
 def _save_networks(path: Path, settings: Path, family: Family, folder: Path) -> None:
@@ -202,10 +202,9 @@ def _save_networks(path: Path, settings: Path, family: Family, folder: Path) -> 
     from artbank.diffusion.loading import KINDS, no_progress_bars
 
     options: dict[str, Any] = {"config": str(settings), "local_files_only": True}
-    for part in family.networks:
-        check_settings(settings / part / "config.json")
+    part = ""
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = {_today(name): tensor for name, tensor in safetensors.torch.load_file(path).items()}
         dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
         dtype = dtypes.pop() if len(dtypes) == 1 else torch.float32
         with no_progress_bars():
@@ -216,8 +215,15 @@ def _save_networks(path: Path, settings: Path, family: Family, folder: Path) -> 
                 else:
                     network = create_diffusers_clip_model_from_ldm(KINDS[part], dict(tensors), **own)
                 network.save_pretrained(folder / part, max_shard_size="100GB")
+    except NotImplementedError as error:  # raised for a weight that still has no values
+        raise BaseModelError(f"{path}: tensors of its {part} are missing; take another file") from error
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise BaseModelError(f"{path} cannot be converted with the settings of {settings}: {error}") from error
+
+
+def _today(name: str) -> str:
+    """Return the name of a tensor as diffusers knows it; the first files of Stable Diffusion 1.x had a shorter one."""
+    return _OLDER_TEXT_ENCODER.sub(r"\1text_model.", name)
 
 
 def _copy_settings(source: Path, target: Path) -> None:

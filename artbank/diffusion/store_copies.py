@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from artbank.diffusion.cache import cache_folder
+from artbank.diffusion.checkpoint_kinds import find_kind
 from artbank.diffusion.file_hashes import hash_all_files
 from artbank.diffusion.hub import CARD_FILES
-from artbank.diffusion.single_file import find_kind
 from artbank.diffusion.weights import hash_base_model, select_files
 from artbank.errors import BaseModelError
 from artbank.runtime.hashing import short_hash

@@ -17,6 +17,7 @@ from artbank.diffusion.family import SD, SDXL, Family, read_family
 from artbank.diffusion.file_hashes import hash_folder
 from artbank.diffusion.hub import CARD_FILES
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
+from artbank.diffusion.tokenizer_checks import list_missing_words
 from artbank.errors import BaseModelError
 
 MINI = "mini"
@@ -47,13 +48,12 @@ def check_base_model(folder: Path) -> None:
     _refuse_refiner(folder, family)
     for part in family.networks:
         check_indices(folder / part)
-    settings = [f"{part}/{_settings_name(part)}" for part in family.parts]
-    missing = [name for name in settings if not (folder / name).is_file()]
+    missing = list_missing_settings(folder, family)
     missing += _missing_weights(family, _list_names(folder))
     missing += _missing_shards(folder)
     if missing:
         raise _missing_error(str(folder), family, missing, _list_names(folder))
-    for name in settings:
+    for name in _settings(family):
         if not name.startswith("tokenizer/"):  # which may name 10^30 as its longest text
             check_settings(folder / name)
     for path in chain.from_iterable(list_weights(folder).values()):
@@ -68,12 +68,25 @@ def check_before_fetching(folder: Path, names: Sequence[str]) -> None:
         names: Its files, such as `unet/config.json`.
 
     Raises:
-        BaseModelError: Weights are missing, or are no safetensors, or the model is a refiner.
+        BaseModelError: Weights or a tokenizer's words are missing, or weights are no safetensors, or the model is a
+            refiner.
     """
     family = read_family(folder)
     _refuse_refiner(folder, family)
-    if missing := _missing_weights(family, names):
+    if missing := _missing_words(family, names) + _missing_weights(family, names):
         raise _missing_error(folder.parent.parent.name, family, missing, names)
+
+
+def list_missing_settings(folder: Path, family: Family) -> list[str]:
+    """Return the settings and the files of tokenizers that a model of a family needs, and that its folder lacks.
+
+    A link to a file that is not there is missing, too: an interrupted download or a copy of the hub's cache has such.
+    """
+    names = _list_names(folder)
+    links = [path for part in family.parts for path in sorted((folder / part).glob("*")) if not path.exists()]
+    broken = [path.relative_to(folder).as_posix() for path in links if path.suffix in (".json", ".txt")]
+    missing = [name for name in _settings(family) if name not in names]
+    return list(dict.fromkeys([*missing, *_missing_words(family, names), *broken]))
 
 
 def select_files(names: Iterable[str]) -> list[str]:
@@ -158,7 +171,7 @@ def _choose_variants(family: Family, names: Iterable[str]) -> dict[str, str | No
 def _list_names(folder: Path) -> list[str]:
     """Return the names of the files in a folder and one level below it, such as `unet/config.json`."""
     paths = sorted([*folder.glob("*"), *folder.glob("*/*")])
-    return [path.relative_to(folder).as_posix() for path in paths]
+    return [path.relative_to(folder).as_posix() for path in paths if path.is_file()]  # no broken links
 
 
 def _names_in(part: str, names: Iterable[str]) -> list[str]:
@@ -176,6 +189,10 @@ def _loaded_files(folder: Path) -> list[Path]:
 def _stems(family: Family) -> dict[str, str]:
     """Return the file names of the weights of each part, without variant and suffix."""
     return {part: _STEMS.get(part, "model") for part in family.networks}
+
+
+def _settings(family: Family) -> list[str]:
+    return [f"{part}/{_settings_name(part)}" for part in family.parts]
 
 
 def _settings_name(part: str) -> str:
@@ -207,6 +224,12 @@ def _list_variants(names: Sequence[str], stem: str) -> list[str | None]:
     variants = [name.split(".")[1].split("-")[0] for name in named]  # stem.fp16-00001-of-00002.safetensors
     plain: list[str | None] = [None] if _find_weights(names, stem, None) else []
     return [*plain, *dict.fromkeys(variants)]
+
+
+def _missing_words(family: Family, names: Sequence[str]) -> list[str]:
+    """Return the files of the tokenizers' words that are missing."""
+    folders = [encoder.tokenizer for encoder in family.text_encoders]
+    return [f"{folder}/{name}" for folder in folders for name in list_missing_words(_names_in(folder, names))]
 
 
 def _missing_weights(family: Family, names: Sequence[str]) -> list[str]:

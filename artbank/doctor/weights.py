@@ -11,13 +11,15 @@ from torch import nn
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.cache import cache_folder
+from artbank.diffusion.checkpoint_kinds import find_kind
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.diffusion.fetch import check_base_pin, describe_hub_model, find_local
+from artbank.diffusion.hub import is_offline_by_environment
 from artbank.diffusion.loading import load_shapes
 from artbank.diffusion.model_files import CONTROL, SCORER, ModelKind
 from artbank.diffusion.model_limits import check_header
 from artbank.diffusion.model_source import parse_source
-from artbank.diffusion.single_file import find_kind, is_single_file
+from artbank.diffusion.single_file import check_fit, explain_no_settings, find_settings, is_single_file
 from artbank.diffusion.store_copies import plan_file_copy, plan_local_copy
 from artbank.diffusion.weights import check_base_model, list_weights
 from artbank.doctor.checks import CheckResult, size_text
@@ -52,7 +54,7 @@ def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
             yield from _check_folder(source.place, folder)
             check_base_pin(source, folder)
         elif is_single_file(source.place):
-            yield _check_single_file(source.place)
+            yield _check_single_file(source.place, is_offline=config.offline)
         elif "://" in source.place:
             yield from _check_in_store(source.place)
         else:
@@ -151,7 +153,7 @@ def _report_settings(base: BaseModel) -> CheckResult:
     )
 
 
-def _check_single_file(source: str) -> CheckResult:
+def _check_single_file(source: str, *, is_offline: bool) -> CheckResult:
     """Check a single file that was not converted yet: on this machine by its header, in a store by its size alone."""
     if "://" in source:
         size = plan_file_copy(source).objects[0].size
@@ -160,8 +162,15 @@ def _check_single_file(source: str) -> CheckResult:
     if not path.is_file():
         raise BaseModelError(f"base model {source!r} is no file; correct its path")
     kind, header = find_kind(path)
+    settings = find_settings(path, kind)
+    if settings is not None:
+        check_fit(path, kind, header, settings)
+    elif is_offline or is_offline_by_environment():
+        raise explain_no_settings(path, kind)
     size = size_text(path.stat().st_size)
     text = f"{source}: {kind.title}, {size}, {len(header.shapes):,} tensors; converted when first used"
+    if settings is None:
+        text = f"{text}, with the settings of {kind.settings} from the hub"
     return assess_free_space(text, cache_folder(), path.stat().st_size)
 
 

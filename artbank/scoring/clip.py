@@ -20,6 +20,7 @@ from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.model_files import SCORER
 from artbank.diffusion.model_source import parse_source
 from artbank.diffusion.shared_base_model import load_base_model
+from artbank.diffusion.tokenizer_checks import check_words
 from artbank.diffusion.weights import MINI
 from artbank.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
@@ -64,6 +65,7 @@ class Scorer:
         self._clip, self._preprocessor = load_network(SCORER, folder, CLIPModel, device)
         with explained_damage(SCORER, folder):
             self._tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+            check_words(self._tokenizer)
         self.id = model_id(SCORER, name, folder)
         self.device = device
         self.width = self._clip.visual_projection.out_features

@@ -113,9 +113,12 @@ def test_a_doctor_tells_the_kind_of_a_file_that_was_not_converted(file: Path, ca
 
 
 def refuse(file: Path) -> str:
+    """Return why a run refuses a file; the doctor must say the same."""
     with pytest.raises(BaseModelError) as caught:
         load(file)
-    return str(caught.value)
+    [found] = check_base(RunConfig(base_model=str(file)), 1)
+    assert (found.level, found.text) == ("problem", str(caught.value))
+    return found.text
 
 
 def test_files_of_other_kinds_are_refused_in_a_line(file: Path, tmp_path: Path) -> None:
@@ -134,16 +137,90 @@ def test_files_of_other_kinds_are_refused_in_a_line(file: Path, tmp_path: Path) 
     assert "is no file" in refuse(tmp_path / "missing.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("edm_vpred.sigma_max", "found an EDM model, such as CosXL or Playground v2.5"),
+        ("edm_mean", "found an EDM model"),
+        ("model.diffusion_model.time_embed.cond_proj.weight", "found a consistency model that takes the guidance as"),
+        ("model.diffusion_model.out.2.scale_weight", "weights that are quantized with scales"),
+        ("model.diffusion_model.out.3.weight", "expected a UNet of 408 tensors by the settings of"),
+    ],
+)
+def test_tensors_that_would_be_left_out_are_refused_by_the_run_and_the_doctor(
+    file: Path, cache: Path, name: str, message: str
+) -> None:
+    rewrite(file, **{name: torch.ones(1)})
+    assert message in refuse(file)
+    assert not list(cache.glob("*"))
+
+
+def test_a_file_without_a_vae_or_a_tensor_of_its_unet_is_refused(file: Path) -> None:
+    whole = load_file(file)
+    rewrite(file, **{"model.diffusion_model.out.2.weight": None})
+    assert "expected a UNet of 408 tensors by the settings of" in refuse(file)
+    save_file({name: value for name, value in whole.items() if not name.startswith("first_stage_model.")}, file)
+    assert "found no VAE, whose tensors begin with first_stage_model.; take" in refuse(file)
+
+
+def test_tensors_that_nothing_needs_change_nothing(file: Path) -> None:
+    before = load(file)
+    others = {"model_ema.decay": torch.ones(1), "betas": torch.ones(9), "first_stage_model.loss.logvar": torch.ones(1)}
+    position = "conditioner.embedders.0.transformer.text_model.embeddings.position_ids"
+    rewrite(file, **others, **{position: torch.arange(77)[None].half()})
+    after = load(file)
+    for name, network in before.networks.items():
+        found = after.networks[name].state_dict()
+        assert all(torch.equal(value, found[one]) for one, value in network.state_dict().items())
+
+
+def test_the_older_names_of_a_text_encoder_are_read(tmp_path: Path) -> None:
+    file = save_single_file(save_tiny(tmp_path / "model"), tmp_path / "files/model.safetensors")
+    before = load(file)
+    tensors = load_file(file).items()
+    save_file({name.replace(".transformer.text_model.", ".transformer."): value for name, value in tensors}, file)
+    after = load(file)
+    assert before.hash != after.hash
+    assert torch.equal(before.encode_prompts(["a house"]), after.encode_prompts(["a house"]))
+
+
+@pytest.mark.parametrize("place", ["link", "target"])
+def test_the_settings_of_a_link_lie_beside_it_or_beside_the_file(file: Path, tmp_path: Path, place: str) -> None:
+    blob = tmp_path / "blobs/0123abc.safetensors"
+    blob.parent.mkdir()
+    link = tmp_path / "links/painterly.safetensors"
+    link.parent.mkdir()
+    link.symlink_to(blob)
+    settings = link if place == "link" else blob
+    shutil.copytree(file.with_suffix(""), settings.with_suffix(""))
+    file.rename(blob)
+    assert load(link).text_widths == {"clip_l": 24, "clip_g": 40}
+    shutil.rmtree(settings.with_suffix(""))
+    shutil.rmtree(tmp_path / "cache")
+    assert str(link) in refuse(link) and "a folder painterly beside it" in refuse(link)
+
+
 def test_a_file_without_settings_or_with_those_of_another_kind_is_refused(file: Path) -> None:
     settings = file.with_suffix("")
     shutil.rmtree(settings / "tokenizer_2")
-    assert "found none in tokenizer_2; copy those of stabilityai/stable-diffusion-xl-base-1.0" in refuse(file)
+    words = "tokenizer_2/tokenizer_config.json, tokenizer_2/vocab.json, tokenizer_2/merges.txt"
+    assert f"found no {words}; copy those of stabilityai/stable-diffusion-xl-base-1.0" in refuse(file)
     shutil.rmtree(settings)
     assert "put them into a folder model beside it" in refuse(file)
+
+
+def test_the_doctor_says_where_the_settings_come_from(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(file.with_suffix(""))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    [found] = check_base(RunConfig(base_model=str(file)), 1)
+    assert found.level == "OK" and "with the settings of stabilityai/stable-diffusion-xl-base-1.0 from" in found.text
+    [found] = check_base(RunConfig(base_model=str(file), offline=True), 1)
+    assert found.level == "problem" and "put them into a folder model beside it" in found.text
 
 
 def test_a_file_that_lacks_tensors_is_refused(file: Path, cache: Path) -> None:
     lost = "conditioner.embedders.1.model.ln_final.weight"
     rewrite(file, **{lost: None})
-    assert "cannot be converted" in refuse(file) or "missing" in refuse(file)
+    with pytest.raises(BaseModelError, match="tensors of its text_encoder_2 are missing; take another file"):
+        load(file)
     assert not list(cache.glob("*"))

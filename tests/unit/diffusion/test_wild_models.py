@@ -9,9 +9,11 @@ import json
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from artbank.diffusion.base_model import BaseModel
@@ -75,6 +77,68 @@ def test_a_tokenizer_without_a_longest_text_gets_that_of_the_text_encoder(folder
     assert diagnose(folder) == []
 
 
+def split_tokenizer(folder: Path) -> Path:
+    """Write a tokenizer as older folders have it, as `vocab.json` and `merges.txt`."""
+    path = folder / "tokenizer.json"
+    model = json.loads(path.read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = [" ".join(pair) for pair in model["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    path.unlink()
+    return folder
+
+
+def test_a_tokenizer_in_two_files_is_the_same(folder: Path) -> None:
+    expected = load(folder).prompt_encoder.tokenize("a house by the sea", 0)
+    split_tokenizer(folder / "tokenizer")
+    assert load(folder).prompt_encoder.tokenize("a house by the sea", 0) == expected
+    assert diagnose(folder) == []
+
+
+def test_a_tokenizer_without_its_words_is_refused(folder: Path) -> None:
+    tokenizer = split_tokenizer(folder / "tokenizer")
+    (tokenizer / "merges.txt").write_text("")
+    assert "found one that does not know the words of 'a painting" in refuse(folder)
+    (tokenizer / "merges.txt").unlink()
+    assert "found no tokenizer/merges.txt; fetch it again" in refuse(folder)
+    (tokenizer / "vocab.json").unlink()
+    assert "found no tokenizer/vocab.json, tokenizer/merges.txt; fetch it again" in refuse(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "tokenizer/tokenizer.json", "tokenizer/added.json"],
+)
+def test_a_link_to_a_file_that_is_not_there_is_a_missing_file(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("../../../blobs/0123")
+    told = refuse(folder)
+    assert "found no" in told and (name in told or "tokenizer/vocab.json" in told) and "fetch it again" in told
+
+
+def test_a_broken_link_to_a_variant_that_is_not_used_does_not_matter(folder: Path) -> None:
+    (folder / "vae/diffusion_pytorch_model.fp16.safetensors").symlink_to("../../../blobs/0123")
+    load(folder)
+    assert diagnose(folder) == []
+
+
+def test_a_scorer_without_words_or_with_a_broken_link_is_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(WEIGHTS / "clip", tmp_path / "clip"))
+    split_tokenizer(folder)
+    Scorer.load(str(folder), torch.device("cpu"))
+    (folder / "merges.txt").write_text("")
+    with pytest.raises(BaseModelError, match="does not know the words of"):
+        Scorer.load(str(folder), torch.device("cpu"))
+    (folder / "merges.txt").unlink()
+    weights = next(iter(folder.glob("model*.safetensors")))
+    weights.unlink()
+    weights.symlink_to("../blobs/0123")
+    with pytest.raises(BaseModelError, match=r"found no weights as safetensors, merges\.txt; fetch"):
+        Scorer.load(str(folder), torch.device("cpu"))
+    [found] = check_scorer(RunConfig(scorer=str(folder)), 1)
+    assert found.level == "problem" and "found no weights as safetensors" in found.text
+
+
 def test_each_part_may_be_another_variant(folder: Path) -> None:
     fp16 = folder / "unet/diffusion_pytorch_model.fp16.safetensors"
     (folder / "unet" / WEIGHTS_OF["unet"]).rename(fp16)
@@ -112,6 +176,34 @@ def test_a_vae_with_the_older_names_of_attention_is_whole(folder: Path) -> None:
 def test_weights_of_another_shape_than_the_settings_are_refused(folder: Path) -> None:
     edit(folder / "vae/config.json", block_out_channels=[8, 8, 8, 16])
     assert "cannot be loaded" in refuse(folder)
+
+
+def test_a_folder_saved_with_dpm_solver_keeps_its_noise_schedule(folder: Path) -> None:
+    before = load(folder).scheduler.alphas_cumprod
+    saved = DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler")
+    saved.save_pretrained(folder / "scheduler")
+    assert "-Infinity" in (folder / "scheduler/scheduler_config.json").read_text()
+    assert torch.equal(load(folder).scheduler.alphas_cumprod, before)
+    assert diagnose(folder) == []
+
+
+@pytest.mark.parametrize("kind", [EDMEulerScheduler, FlowMatchEulerDiscreteScheduler, None])
+def test_a_schedule_without_betas_is_not_replaced_by_another_one(folder: Path, kind: Any) -> None:
+    (folder / "scheduler/scheduler_config.json").write_text("{}")
+    if kind is not None:
+        kind().save_pretrained(folder / "scheduler")
+    assert "EDM, flow and consistency models are not supported" in refuse(folder)
+
+
+def test_a_schedule_that_is_drawn_as_a_flow_is_refused(folder: Path) -> None:
+    edit(folder / "scheduler/scheduler_config.json", use_flow_sigmas=True)
+    assert "EDM, flow and consistency models are not supported" in refuse(folder)
+
+
+def test_betas_of_its_own_are_a_schedule(folder: Path) -> None:
+    betas = [0.001 + 0.00001 * step for step in range(1000)]
+    (folder / "scheduler/scheduler_config.json").write_text(json.dumps({"trained_betas": betas}))
+    assert load(folder).scheduler.alphas_cumprod[0].item() == pytest.approx(1 - betas[0])
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_a_scorer_of_a_folder_has_the_id_of_its_content(scorer, tmp_path):
         ("config.json", "config.json"),
         ("model.safetensors", "weights as safetensors"),
         ("processor_config.json", "preprocessor_config.json"),
-        ("tokenizer.json", "tokenizer.json or vocab.json"),
+        ("tokenizer.json", "tokenizer.json or vocab.json, merges.txt"),
     ],
 )
 def test_a_folder_without_a_part_is_refused_by_the_name_of_the_part(tmp_path: Path, file: str, part: str):
