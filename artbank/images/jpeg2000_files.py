@@ -22,6 +22,7 @@ _ROMM_PRIMARIES = Primaries((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)
 _PROFILE_MARK_AT, _PROFILE_MARK = 36, b"acsp"
 _COLOURS_AT = 16  # of a profile
 _READABLE = (b"RGB ", b"GRAY")
+_REFUSED = (b"CMYK", b"Lab ")  # Pillow would take them for RGB
 
 
 def open_jpeg2000(data: bytes) -> Jpeg2KImageFile:
@@ -33,13 +34,11 @@ def open_jpeg2000(data: bytes) -> Jpeg2KImageFile:
     """
     image = Jpeg2KImageFile(io.BytesIO(data), "")
     profile = _find_profile(data) if data.startswith(_CONTAINER) else None
-    if profile is not None:
-        colours = profile[_COLOURS_AT : _COLOURS_AT + 4]
-        if colours not in _READABLE:  # Pillow would take them for RGB
-            name = colours.decode("ascii", "replace").strip()
-            raise ImageError(
-                f"the JPEG 2000 file has {name} colours, which cannot be read; save it as TIFF", "unsupported"
-            )
+    colours = b"" if profile is None else profile[_COLOURS_AT : _COLOURS_AT + 4]
+    if colours in _REFUSED:
+        name = colours.decode("ascii").strip()
+        raise ImageError(f"the JPEG 2000 file has {name} colours, which cannot be read; save it as TIFF", "unsupported")
+    if colours in _READABLE:
         image.info["icc_profile"] = profile
     return image
 

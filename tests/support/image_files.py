@@ -221,6 +221,7 @@ def seeds() -> dict[str, bytes]:
     rgb, profile = draw(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     frames: dict[str, Any] = {"save_all": True, "append_images": [rgb.transpose(Image.Transpose.ROTATE_180)]}
     deep = np.asarray(rgb).astype(np.uint16) * 257
+    channels = np.concatenate([deep, deep], -1)
     p3 = struct.pack(">8I", 31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
     text = PngImagePlugin.PngInfo()
     text.add_text("title", "a title", zip=True)
@@ -265,12 +266,14 @@ def seeds() -> dict[str, bytes]:
         "BMP runs": bmp(16, 16, bits=8, compression=1, data=b"\x10\x01\0\0" * 16 + b"\0\1"),
         "DIB": save(rgb, "DIB"),
         "JPEG2000": save(draw("RGBA"), "JPEG2000"),
+        "JPEG2000 profile": jpeg2000(rgb, b"\2\0\0" + profile),
         "JPEG2000 codestream": save(rgb, "JPEG2000", no_jp2=True, tile_size=(16, 16), num_resolutions=2),
         "PPM": save(rgb, "PPM"),
         "PPM gray": save(draw("L"), "PPM"),
         "PPM plain": b"P3 16 16 255\n" + b"12 0 255 " * 256,
         "PSD": psd(16, 16),
         "PSD deep": psd_of(deep),
+        "PSD channels": psd_of(channels, layers=psd_layers(-2, (b"Mt16", b"")), packed=True),
         "PSD floats": psd_of(deep / np.float32(65_535), profile=profile),
         "TGA": save(rgb, "TGA"),
         "TGA runs": save(draw("P"), "TGA", rle=True),

@@ -177,9 +177,12 @@ def test_a_jpeg_2000_without_colours_that_make_sense_is_srgb(colours: tuple[byte
 
 
 def test_a_jpeg_2000_of_inks_is_refused_and_not_drawn_in_other_colours() -> None:
-    profile = bytearray(rgb_profile(SRGB, None))
-    profile[16:20] = b"CMYK"
-    inks = jpeg2000(Image.fromarray(truth()).convert("RGBA"), b"\2\0\0" + profile)
+    def of_space(name: bytes) -> bytes:
+        profile = rgb_profile(P3, None)
+        return jpeg2000(Image.fromarray(truth()).convert("RGBA"), b"\2\0\0" + profile[:16] + name + profile[20:])
+
+    inks = of_space(b"CMYK")
+    check(of_space(b"\0\xff\n'"), most=0)
     with pytest.raises(ImageError, match="CMYK colours") as caught:
         decode(inks, max_pixels=LIMIT)
     assert caught.value.failure == "unsupported"
