@@ -34,6 +34,7 @@ _NAME_COLUMNS = ("file_name", "filename")
 _CAPTION_COLUMNS = ("caption", "text")
 _TABLE_LIMITS = Limits(num_rows=1_000_000, num_bytes=256 * 2**20)
 _LONGEST_RECORD = 2**20  # characters of a row of CSV or JSONL
+_BEYOND = "(cells beyond the header)"
 _DELIMITERS = (",", ";", "\t")  # a spreadsheet writes `;` where the comma is the decimal sign
 
 
@@ -83,7 +84,7 @@ def clean(text: str) -> str:
 
 
 def parse_table(name: str, body: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the file name and the caption of each row.
+    """Yield the file name and the caption of each row; the name is empty in a row without one.
 
     Args:
         name: Name of the table; its suffix tells the format.
@@ -101,19 +102,26 @@ def parse_table(name: str, body: bytes) -> Iterator[tuple[str, str]]:
             raise ValueError(f"expected at most {_TABLE_LIMITS.num_rows:,} rows, found more")
         if any(column in row for column in _CAPTION_COLUMNS):
             has_captions = True
-            yield _name_of(row), _caption_of(row)
+            file_name, caption = _name_of(row), _caption_of(row)
+            if file_name or caption:  # spreadsheets leave empty rows
+                yield file_name, caption
     if row and not has_captions:
         raise _no_caption(row)
 
 
 def _read_csv(body: bytes) -> Iterator[Mapping[str, Any]]:
     text = _decode(body)
-    header = text[:_LONGEST_RECORD].partition("\n")[0]
+    header = io.StringIO(text[:_LONGEST_RECORD], newline="").readline().rstrip("\r\n")
     delimiter = next((sign for sign in _DELIMITERS if _has_name(next(csv.reader([header], delimiter=sign), []))), ",")
     lines = _Records(text)
-    reader = csv.DictReader(lines, delimiter=delimiter)
+    reader = csv.DictReader(lines, restkey=_BEYOND, delimiter=delimiter)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     for row in reader:
+        if lines.is_at_end:  # the reader looked for the end of a quoted text
+            raise ValueError("the last row begins a text with a double quote and never ends it")
+        if any(cell.strip() for cell in row.pop(_BEYOND, ())):
+            fault = f"line {reader.line_num} has more cells than the header"
+            raise ValueError(f"{fault}; put captions with {delimiter!r} between double quotes")
         lines.begin()
         yield row
 
@@ -132,9 +140,14 @@ def _read_parquet(body: bytes) -> Iterator[Mapping[str, Any]]:
 
 
 class _Records:
-    """The lines of a text; refuses a record, of one or several lines, that is too long."""
+    """The lines of a text; refuses a record, of one or several lines, that is too long.
+
+    Attributes:
+        is_at_end: Whether a line was asked for after the last one.
+    """
 
     def __init__(self, text: str):
+        self.is_at_end = False
         self._lines = io.StringIO(text, newline="")
         self._length = 0
 
@@ -148,6 +161,7 @@ class _Records:
             if self._length > _LONGEST_RECORD:
                 raise ValueError(f"expected rows of at most {_LONGEST_RECORD:,} characters, found a longer one")
             yield line
+        self.is_at_end = True
 
 
 def _has_name(columns: Sequence[str]) -> bool:
@@ -161,6 +175,8 @@ def _name_of(row: Mapping[str, Any]) -> str:
             return name
         if name is not None:
             raise ValueError(f"found a {type(name).__name__} as {column}")
+    if any(column in row for column in _NAME_COLUMNS):
+        return ""
     raise ValueError(f"found no column {_NAME_COLUMNS[0]}, only {_list_columns(row)}")
 
 
@@ -172,7 +188,7 @@ def _caption_of(row: Mapping[str, Any]) -> str:
         value = row[column]
         if isinstance(value, list | dict):
             raise ValueError(f"found a {type(value).__name__} as {column}")
-        if value:
+        if value and value == value:  # not NaN, by which data frames mean no value
             return clean(str(value))
     return ""
 

@@ -31,6 +31,7 @@ TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 BESIDE = (".json", ".caption", ".txt")
 """Suffixes of files with the caption of one image, in the order of their precedence."""
 
+_NAMELESS = "(no file name)"  # stands for the name in a row without one
 _FILES_AT_ONCE = 1024
 _BYTES_AT_ONCE = 128 * 2**20
 _PARSERS: dict[str, Callable[[bytes], str | None]] = {
@@ -171,4 +172,4 @@ def _parse(key: str, body: bytes) -> dict[str, str]:
         return {} if caption is None else {stem_of(key): caption}
     folder = PurePosixPath(key).parent
     rows = caption_files.parse_table(key, body)
-    return {normal(str(folder / name.replace("\\", "/"))): caption for name, caption in rows}
+    return {normal(str(folder / (name.replace("\\", "/") or _NAMELESS))): caption for name, caption in rows}

@@ -16,19 +16,23 @@ import cv2
 import numpy as np
 import tifffile
 from PIL import Image, ImageFile
-from PIL.PsdImagePlugin import PsdImageFile
 
 from artbank.errors import ImageError
 from artbank.images.icc_profiles import is_linear, with_srgb_curve
 from artbank.images.pixel_depth import scale_floats, scale_integers
+from artbank.images.psd_channels import open_channels
 from artbank.images.tone_mapping import encode_srgb
 
 _PSD_HEADER = struct.Struct(">4sH6xHIIHH")  # signature, version, channels, height, width, bits, mode
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_WHITE_IS_ZERO, _SEPARATED, _ASSOCIATED_ALPHA = 0, 5, 1
+_WHITE_IS_ZERO, _SEPARATED = 0, 5
+_OTHER_CHANNEL, _ASSOCIATED_ALPHA = 0, 1  # of the tag ExtraSamples; 0 is no alpha, such as a saved selection
 _PHOTOMETRIC = (_WHITE_IS_ZERO, 1, 2, _SEPARATED)  # with gray whose black is zero, and RGB
 _MAX_CHANNELS = 4
-_BITS, _ORIENTATION, _SAMPLE_FORMAT, _ICC_PROFILE = 258, 274, 339, 34675
+# Tags of TIFF, and values of two of them
+_BITS, _COMPRESSION, _ORIENTATION, _NUM_CHANNELS, _PLANAR_CONFIGURATION = 258, 259, 274, 277, 284
+_SAMPLE_FORMAT, _ICC_PROFILE = 339, 34675
+_NOT_COMPRESSED, _IN_PLANES = 1, 2
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # damaged files become rows, and it warns of each tag
 
@@ -43,7 +47,7 @@ def open_psd(data: bytes) -> Image.Image:
     _, version, _, _, _, bits, _ = _PSD_HEADER.unpack_from(data)
     if version == 2:
         raise ImageError("large Photoshop files (PSB) cannot be read; save it as PSD or TIFF", "unsupported")
-    image = (DeepPsdFile if bits in (16, 32) else PsdImageFile)(io.BytesIO(data), "")
+    image = DeepPsdFile(io.BytesIO(data), "") if bits in (16, 32) else open_channels(data)
     if not (image.inner if isinstance(image, DeepPsdFile) else image).tile:
         raise ImageError(
             "the PSD file is compressed in a way that cannot be read; save it again as TIFF", "unsupported"
@@ -51,10 +55,19 @@ def open_psd(data: bytes) -> Image.Image:
     return image
 
 
-def is_deep_gray(image: Image.Image) -> bool:
-    """Tell whether a TIFF that Pillow opened has unsigned integers of 32 bits, which Pillow takes for signed ones."""
+def is_misread(image: Image.Image) -> bool:
+    """Tell whether Pillow opened a TIFF whose pixels it would read wrongly.
+
+    It takes unsigned integers of 32 bits for signed ones. Of planes, one for each channel, it reads 16 bits as 8 unless
+    they are compressed, and gray with alpha not at all.
+    """
     tags: Any = getattr(image, "tag_v2", {})
-    return image.mode == "I" and max(tags.get(_BITS, (0,))) == 32 and 2 not in tags.get(_SAMPLE_FORMAT, (1,))
+    bits = max(tags.get(_BITS, (0,)))
+    if image.mode == "I":
+        return bits == 32 and 2 not in tags.get(_SAMPLE_FORMAT, (1,))
+    if tags.get(_PLANAR_CONFIGURATION) != _IN_PLANES or tags.get(_NUM_CHANNELS, 1) == 1:
+        return False
+    return image.mode in ("LA", "La") or (bits > 8 and tags.get(_COMPRESSION, _NOT_COMPRESSED) == _NOT_COMPRESSED)
 
 
 class _DeepFile(ImageFile.ImageFile):
@@ -88,7 +101,7 @@ class DeepPsdFile(_DeepFile):
         self._size = (width, height)
         self._sample_bytes = bits // 8
         wide = data[:18] + struct.pack(">IH", width * self._sample_bytes, 8) + data[24:]
-        self.inner = PsdImageFile(io.BytesIO(wide), "")
+        self.inner = open_channels(wide)
         self.info = dict(self.inner.info)
         if self._sample_bytes == 4 and self.info.get("icc_profile"):
             self.info["icc_profile"] = with_srgb_curve(self.info["icc_profile"])
@@ -136,14 +149,14 @@ class DeepTiffFile(_DeepFile):
             self._dtype, self._photometric = page.dtype, int(page.photometric)
             self._bits: int = page.bitspersample
             self._is_premultiplied = _ASSOCIATED_ALPHA in page.extrasamples
-            self._has_extra = bool(page.extrasamples)
+            self._has_other = page.extrasamples[:1] == (_OTHER_CHANNEL,) and self._photometric != _SEPARATED
             self._size = (page.imagewidth, page.imagelength)
             self._read_info(page)
             self.tile_px: tuple[int, int] = (page.tilewidth, page.tilelength)
         is_number = self._dtype is not None and np.dtype(self._dtype).kind in "fiu"
         if not is_number or self._channels > _MAX_CHANNELS or self._photometric not in _PHOTOMETRIC:
             raise ImageError(_describe(self), "unsupported")
-        self._mode = "CMYK" if self._photometric == _SEPARATED else _MODES[self._channels]
+        self._mode = "CMYK" if self._photometric == _SEPARATED else _MODES[self._channels - self._has_other]
         self.tile = []
 
     def _read_info(self, page: Any) -> None:
@@ -162,6 +175,7 @@ class DeepTiffFile(_DeepFile):
         values = _read_values(self._data, self.size, self._channels, np.dtype(self._dtype))
         if values is None or (values.dtype.kind == "i" and values.min() < 0):  # nothing says which negative is black
             raise ImageError(_describe(self), "unsupported")
+        values = values[..., : self._channels - self._has_other]
         has_alpha = self._mode in ("LA", "RGBA")
         if self._is_linear:
             self.info["icc_profile"] = with_srgb_curve(self.info["icc_profile"])

@@ -14,8 +14,9 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from artbank.errors import ImageError
-from artbank.images.deep_files import DeepTiffFile, is_deep_gray, open_psd
+from artbank.images.deep_files import DeepTiffFile, is_misread, open_psd
 from artbank.images.heif_files import is_heif, require_heif
+from artbank.images.jpeg2000_files import open_jpeg2000
 from artbank.images.raw_files import name_raw_format, open_raw
 from artbank.images.tiff_pages import TiffPages
 
@@ -93,6 +94,8 @@ def _open_as(name: str, data: bytes) -> Image.Image:
             return _open_tiff(data)
         if name == "PSD":
             return open_psd(data)
+        if name == "JPEG2000":
+            return open_jpeg2000(data)
         if name in FORMATS:
             return Image.OPEN[name][0](io.BytesIO(data), "")
         return open_raw(io.BytesIO(data), name)
@@ -120,7 +123,7 @@ def _open_tiff(data: bytes) -> Image.Image:
         image = TiffImageFile(io.BytesIO(data), "")
     except Exception:  # Pillow raises almost any exception where it knows no mode for a depth
         return DeepTiffFile(io.BytesIO(data), "")
-    if is_deep_gray(image):
+    if is_misread(image):
         return DeepTiffFile(io.BytesIO(data), "")
     if page is not None and _ORIENTATION not in page.values:
         image.getexif()[_ORIENTATION] = pages.pages[0].orientation

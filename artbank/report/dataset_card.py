@@ -15,15 +15,17 @@ import yaml
 
 from artbank.errors import ResultsError
 from artbank.report.markdown import escape, number_text, score_text, table
-from artbank.results.containers import are_images
+from artbank.results.containers import are_images, list_tar_columns
 from artbank.results.layout import METADATA
 
-CARD_COLUMNS = ("style", "status", "file_name", "clip_style", "ssim", "base_model", "caption", "mark")
+CARD_COLUMNS = ("key", "style", "status", "file_name", "clip_style", "ssim", "base_model", "caption", "mark")
 """Columns of the results that a card is made from."""
 
 _TAGS = ["art", "artbank", "style-transfer", "synthetic"]
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 _LARGEST = "10M<n<100M"
+_DTYPES = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
+"""Names of types in the features of `datasets`."""
 _COLUMNS = {
     "key": "name of the photo in its archive",
     "style": "the style",
@@ -57,19 +59,25 @@ def dataset_card(rows: pa.Table, title: str, licence: str) -> str:
 
 def _front_matter(done: pa.Table, title: str, licence: str) -> dict[str, Any]:
     has_captions = bool(pc.any(pc.greater(pc.utf8_length(done["caption"].fill_null("")), 0)).as_py())
+    configs = _list_configs(done)
     facts = {
         "pretty_name": title,
         "license": licence,
         "task_categories": ["image-to-image", *(["text-to-image"] if has_captions else [])],
         "tags": _TAGS,
         "size_categories": [next((name for most, name in _SIZES.items() if len(done) < most), _LARGEST)],
-        "configs": _list_configs(done),
+        "configs": [{"config_name": name, "data_files": files} for name, _, files in configs],
+        "dataset_info": [
+            {"config_name": name, "features": _list_tar_features(done)}
+            for name, kind, _ in configs
+            if kind == "webdataset"
+        ],
     }
     return {name: value for name, value in facts.items() if value}
 
 
-def _list_configs(done: pa.Table) -> list[dict[str, Any]]:
-    """Return a config of `datasets` for each format of the output, with the files of all its styles."""
+def _list_configs(done: pa.Table) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Return the name of a config of `datasets`, the format and the files of all styles, for each format."""
     is_image = are_images(done["file_name"])
     patterns = {
         "images": [METADATA, *_list_patterns(done.filter(is_image), "{style}/**/*{suffix}")],
@@ -80,9 +88,30 @@ def _list_configs(done: pa.Table) -> list[dict[str, Any]]:
         del patterns["images"]
     used = {name: files for name, files in patterns.items() if files}
     return [
-        {"config_name": name if len(used) > 1 else "default", "data_files": [{"split": "train", "path": files}]}
-        for name, files in used.items()
+        (kind if len(used) > 1 else "default", kind, [{"split": "train", "path": files}])
+        for kind, files in used.items()
     ]
+
+
+def _list_tar_features(done: pa.Table) -> list[dict[str, Any]]:
+    """Return the features of `datasets` for tar files.
+
+    Without them it derives types from the first five pictures, and fails at the first caption or flag after these, and
+    where they are JPEG and PNG.
+    """
+    keys = _with_suffix(done, ".tar")["key"].to_pylist()
+    return [
+        {"name": name, "struct": [_feature(column) for column in kind]}
+        if isinstance(kind, pa.Schema)
+        else {"name": name, "dtype": kind}
+        for name, kind in list_tar_columns(keys)
+    ]
+
+
+def _feature(column: pa.Field) -> dict[str, Any]:
+    if pa.types.is_list(column.type):
+        return {"name": column.name, "list": _DTYPES[column.type.value_type]}
+    return {"name": column.name, "dtype": _DTYPES[column.type]}
 
 
 def _with_suffix(done: pa.Table, suffix: str) -> pa.Table:

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from artbank.config import OutputFormat
 from artbank.errors import ImageError
 from artbank.records.photo_records import Result
+from artbank.results.filenames import output_name
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import ParquetBytes
@@ -163,13 +164,29 @@ def _pack_tar(pictures: Sequence[PackedPicture]) -> bytes:
     blocks: list[bytes] = []
     for picture in pictures:
         base = short_hash(picture.key)
-        suffix = PurePosixPath(picture.name).suffix.lower().replace(".jpeg", ".jpg")
+        suffix = _suffix_in_tar(picture.name)
         facts = json.dumps(dict(picture.facts), sort_keys=True).encode()
         for name, data in ((f"{base}{suffix}", picture.data), (f"{base}.json", facts)):
             entry = tarfile.TarInfo(name)  # without owner and time, so that the bytes are always the same
             entry.size = len(data)
             blocks += [entry.tobuf(tarfile.USTAR_FORMAT), data, _padding(len(data))]
     return b"".join([*blocks, bytes(2 * tarfile.BLOCKSIZE)])
+
+
+def list_tar_columns(keys: Iterable[str]) -> list[tuple[str, str | pa.Schema]]:
+    """Return the columns that readers of WebDataset find in tar files: `image`, `string`, or the columns of a struct.
+
+    Args:
+        keys: Those of the photos.
+    """
+    suffixes = sorted({_suffix_in_tar(output_name(key)) for key in keys})
+    images = [(suffix.removeprefix("."), "image") for suffix in suffixes]
+    facts = pa.schema([Result.SCHEMA.field(name) for name in sorted(COLUMNS)])
+    return [*images, ("json", facts), ("__key__", "string"), ("__url__", "string")]
+
+
+def _suffix_in_tar(name: str) -> str:
+    return PurePosixPath(name).suffix.lower().replace(".jpeg", ".jpg")
 
 
 def _unpack_tar(data: bytes) -> Iterator[PackedPicture]:

@@ -81,18 +81,56 @@ def psd(
     return _psd_start(width_px, height_px, channels, bits, 3, resources) + struct.pack(">H", compression) + pixels
 
 
-def psd_of(values: np.ndarray, *, mode: int = 3, profile: bytes = b"") -> bytes:
-    """Return a Photoshop document of values [H, W, C] without layers: uint8, uint16 or float32."""
+def psd_of(
+    values: np.ndarray, *, mode: int = 3, profile: bytes = b"", layers: bytes = b"", packed: bool = False
+) -> bytes:
+    """Return a Photoshop document of values [H, W, C]: uint8, uint16 or float32.
+
+    Args:
+        values: The channels of its picture.
+        mode: Its colour mode: 1 gray, 3 RGB, 4 CMYK.
+        profile: Its ICC profile.
+        layers: The content of the section of layers and masks.
+        packed: Whether the pixels are packed, as Photoshop does it.
+    """
     planes = np.moveaxis(values, -1, 0).astype(values.dtype.newbyteorder(">"))
     block = b"8BIM\x04\x0f\0\0" + struct.pack(">I", len(profile)) + profile + bytes(len(profile) % 2)
     height, width, channels = values.shape
-    start = _psd_start(width, height, channels, 8 * values.itemsize, mode, block if profile else b"")
-    return start + b"\0\0" + planes.tobytes()
+    start = _psd_start(width, height, channels, 8 * values.itemsize, mode, block if profile else b"", layers)
+    if not packed:
+        return start + b"\0\0" + planes.tobytes()
+    lines = [_pack_bits(line.tobytes()) for plane in planes for line in plane]
+    return start + b"\0\1" + struct.pack(f">{len(lines)}H", *map(len, lines)) + b"".join(lines)
 
 
-def _psd_start(width: int, height: int, channels: int, bits: int, mode: int, resources: bytes) -> bytes:
+def psd_layers(count: int = 0, *blocks: tuple[bytes, bytes]) -> bytes:
+    """Return a section of layers and masks: the number of layers, none of which are there, and blocks after them."""
+    layers = struct.pack(">Ih", 2, count) if count else struct.pack(">I", 0)
+    parts = [b"8BIM" + name + struct.pack(">I", len(body)) + body + bytes(-len(body) % 4) for name, body in blocks]
+    return layers + struct.pack(">I", 0) + b"".join(parts)
+
+
+def _pack_bits(line: bytes) -> bytes:
+    parts = [line[start : start + 128] for start in range(0, len(line), 128)]
+    return b"".join(bytes([len(part) - 1]) + part for part in parts)
+
+
+def _psd_start(
+    width: int, height: int, channels: int, bits: int, mode: int, resources: bytes, layers: bytes = b""
+) -> bytes:
     header = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", channels, height, width, bits, mode)
-    return header + struct.pack(">II", 0, len(resources)) + resources + struct.pack(">I", 0)
+    return header + struct.pack(">II", 0, len(resources)) + resources + struct.pack(">I", len(layers)) + layers
+
+
+def jpeg2000(image: Image.Image, *colours: bytes) -> bytes:
+    """Return an image as a JPEG 2000 file, with the contents of boxes `colr` in place of its own."""
+    data = save(image, "JPEG2000")
+    at, own = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    [header_size] = struct.unpack_from(">I", data, at)
+    [own_size] = struct.unpack_from(">I", data, own)
+    boxes = b"".join(struct.pack(">I", 8 + len(body)) + b"colr" + body for body in colours)
+    header = data[at + 4 : own] + boxes + data[own + own_size : at + header_size]
+    return data[:at] + struct.pack(">I", 4 + len(header)) + header + data[at + header_size :]
 
 
 def tiff_of(values: np.ndarray, photometric: str = "rgb", **options: Any) -> bytes:
@@ -183,6 +221,7 @@ def seeds() -> dict[str, bytes]:
     rgb, profile = draw(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     frames: dict[str, Any] = {"save_all": True, "append_images": [rgb.transpose(Image.Transpose.ROTATE_180)]}
     deep = np.asarray(rgb).astype(np.uint16) * 257
+    channels = np.concatenate([deep, deep], -1)
     p3 = struct.pack(">8I", 31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
     text = PngImagePlugin.PngInfo()
     text.add_text("title", "a title", zip=True)
@@ -227,12 +266,14 @@ def seeds() -> dict[str, bytes]:
         "BMP runs": bmp(16, 16, bits=8, compression=1, data=b"\x10\x01\0\0" * 16 + b"\0\1"),
         "DIB": save(rgb, "DIB"),
         "JPEG2000": save(draw("RGBA"), "JPEG2000"),
+        "JPEG2000 profile": jpeg2000(rgb, b"\2\0\0" + profile),
         "JPEG2000 codestream": save(rgb, "JPEG2000", no_jp2=True, tile_size=(16, 16), num_resolutions=2),
         "PPM": save(rgb, "PPM"),
         "PPM gray": save(draw("L"), "PPM"),
         "PPM plain": b"P3 16 16 255\n" + b"12 0 255 " * 256,
         "PSD": psd(16, 16),
         "PSD deep": psd_of(deep),
+        "PSD channels": psd_of(channels, layers=psd_layers(-2, (b"Mt16", b"")), packed=True),
         "PSD floats": psd_of(deep / np.float32(65_535), profile=profile),
         "TGA": save(rgb, "TGA"),
         "TGA runs": save(draw("P"), "TGA", rle=True),

@@ -15,10 +15,13 @@ from artbank.archive.shard import stylize_shard
 from artbank.errors import ResultsError
 from artbank.records.photo_records import Result
 from artbank.report.dataset_card import dataset_card
+from artbank.results.containers import PackedPicture, pack
+from artbank.results.filenames import output_name
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
 from tests.support import shards
 from tests.support.commands import call, complaint
+from tests.support.image_files import draw, save
 from tests.support.rows import result
 from tests.support.small_inputs import STYLIZE, draw_photo
 
@@ -62,6 +65,38 @@ def test_an_output_with_its_card_loads_as_a_dataset(
     assert {picture.size for picture in pictures} == {(48, 32)}
 
 
+def test_tar_files_load_whatever_their_first_pictures_have_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    name = "monet/0123456789abcdef-00000.tar"
+    rows = [result(f"{place}.jpg", file_name=name) for place in range(7)]
+    rows[1] = result("1.tif", file_name=name)
+    rows += [result("7.WEBP", file_name=name, caption="lilies", flags=["faint"], dino_structure=0.5, mark="iptc")]
+    kinds = {".jpg": "JPEG", ".tif": "PNG", ".WEBP": "WEBP"}
+    packed = [
+        PackedPicture.from_row(row, output_name(row.key), save(draw(), kinds[Path(row.key).suffix])) for row in rows
+    ]
+    output = Store.open(str(tmp_path / "output"))
+    output.write_many({name: pack(name, packed), "results.parquet": table_bytes(Result.to_table(rows))})
+    assert call("dataset", output.uri).code == 0
+
+    loaded = datasets.load_dataset(output.uri, split="train", cache_dir=str(tmp_path / "cache"))
+    found = {row["json"]["key"]: row for row in loaded}
+    assert sorted(found) == sorted(row.key for row in rows)
+    images = {key: [kind for kind in ("jpg", "png", "webp") if row[kind] is not None] for key, row in found.items()}
+    assert images == {
+        **{f"{place}.jpg": ["jpg"] for place in range(7) if place != 1},
+        "1.tif": ["png"],
+        "7.WEBP": ["webp"],
+    }
+    last = found["7.WEBP"]["json"]
+    assert (last["caption"], last["flags"], last["dino_structure"]) == ("lilies", ["faint"], 0.5)
+    assert found["0.jpg"]["json"]["caption"] is None and found["0.jpg"]["json"]["flags"] == []
+
+
 def test_a_card_of_ones_own_is_not_replaced_unasked(tmp_path: Path) -> None:
     output = Store.open(str(tmp_path / "output"))
     refused = call("dataset", output.uri)
@@ -87,6 +122,7 @@ def test_a_card_has_a_config_for_each_format_and_escapes_what_it_names() -> None
     assert [config["config_name"] for config in facts["configs"]] == ["images", "webdataset"]
     paths = [config["data_files"][0]["path"] for config in facts["configs"]]
     assert paths == [["metadata.parquet", "monet/**/*.jpg", "monet/**/*.png"], ["monet/*.tar"]]
+    assert [info["config_name"] for info in facts["dataset_info"]] == ["webdataset"]
     assert "license" not in facts and facts["task_categories"] == ["image-to-image"]
     assert facts["size_categories"] == ["n<1K"] and "| monet | 3 |" in card
     assert "# &lt;b&gt;\\[x\\](y" in card.replace("\\(", "(")

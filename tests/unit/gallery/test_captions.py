@@ -186,6 +186,53 @@ def test_some_rows_without_caption_do_not_cost_the_others() -> None:
     assert captions == {"monet/1.png": "a lake"} and finding.keys == ("monet/x",)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            b"file_name,caption\n1.png,ok\n0.jpg,a red, blue boat\n",
+            "line 3 has more cells than the header; put captions",
+        ),
+        (b"file_name;caption\n0.jpg;red; blue\n1.png;ok\n", "with ';' between double quotes"),
+        (b'file_name,caption\n0.jpg,"a hill\n1.png,a lake\n', "begins a text with a double quote and never ends it"),
+    ],
+    ids=["comma", "semicolon", "quote"],
+)
+def test_a_table_whose_captions_are_not_quoted_as_they_must_be_is_a_finding(body: bytes, words: str) -> None:
+    captions, [finding] = read(gallery_of({"monet/metadata.csv": body}))
+    assert captions == {} and words in finding.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'file_name,caption\n0.jpg,"a red, ""old"" boat"\n1.png,"The hill" by Anna\n',
+        b'file_name,caption\r0.jpg,"a red, ""old"" boat"\r1.png,The hill by Anna',
+        b'file_name,caption,,\r\n,,,\r\n0.jpg,"a red,\r\n""old"" boat",, ,\r\n1.png,"The hill by Anna"',
+    ],
+    ids=["quotes", "lines as old Macs end them", "empty cells and rows of spreadsheets"],
+)
+def test_a_table_that_a_spreadsheet_wrote_is_read(body: bytes) -> None:
+    expected = {"monet/0.jpg": 'a red, "old" boat', "monet/1.png": "The hill by Anna"}
+    assert read(gallery_of({"monet/metadata.csv": body})) == (expected, [])
+
+
+ROWS = {"file_name": ["0.jpg", None, None, "1.png"], "caption": ["a hill", "a lake", None, None]}
+NAMELESS = {
+    "metadata.csv": b"file_name,caption\n0.jpg,a hill\n,a lake\n,\n1.png,\n",
+    "metadata.jsonl": b'{"file_name": "0.jpg", "text": "a hill"}\n{"file_name": null, "text": "a lake"}\n'
+    b'{"file_name": null, "text": NaN}\n{"file_name": "1.png", "text": NaN}',
+    "metadata.parquet": table_bytes(pa.table(ROWS)),
+}
+
+
+@pytest.mark.parametrize("name", NAMELESS)
+def test_a_row_without_a_file_name_does_not_cost_the_others(name: str) -> None:
+    captions, [finding] = read(gallery_of({f"monet/{name}": NAMELESS[name]}))
+    assert captions == {"monet/0.jpg": "a hill"}
+    assert "captions for 1 files that are not there, such as monet/(no file name)" in finding.message
+
+
 def test_the_cost_of_captions_grows_no_faster_than_their_number() -> None:
     """Each text was once compared with each artwork: 2,000 took 19 s of CPU."""
     number = 4000

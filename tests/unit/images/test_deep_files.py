@@ -14,7 +14,7 @@ from PIL import Image
 from artbank.errors import ImageError
 from artbank.images.codec import decode
 from artbank.images.icc_profiles import SRGB, gray_profile, rgb_profile
-from tests.support.image_files import PNG_START, chunk, psd_of, save, tiff_of
+from tests.support.image_files import PNG_START, chunk, psd_layers, psd_of, save, tiff_of
 
 LIMIT = 10**6
 VALUES = np.dstack([np.tile(np.linspace(0, 1, 40), (24, 1))] * 3) * np.array([1.0, 0.6, 0.3])
@@ -94,7 +94,7 @@ def test_a_deep_gray_png_with_alpha_is_read() -> None:
 def test_photoshop_documents_of_16_bits_are_read() -> None:
     rgba = np.concatenate([VALUES, HALF_ALPHA], -1)
     check(psd_of(as_integers(VALUES, "u2")))
-    check(psd_of(as_integers(rgba, "u2")), has_alpha=True)
+    check(psd_of(as_integers(rgba, "u2"), layers=psd_layers(0, (b"Mt16", b""))), has_alpha=True)
     check(psd_of(as_integers(VALUES[..., :1], "u2"), mode=1), VALUES[..., :1])
     check(psd_of(as_integers(np.concatenate([VALUES, np.ones_like(HALF_ALPHA)], -1), "u2"), mode=4))  # CMYK, inverted
 
@@ -104,7 +104,56 @@ def test_photoshop_documents_of_32_bits_hold_linear_light() -> None:
     check(psd_of(light))
     check(psd_of(light, profile=rgb_profile(SRGB, 1.0)))
     check(psd_of(light[..., :1], mode=1, profile=gray_profile(1.0)), VALUES[..., :1])
-    check(psd_of(np.concatenate([light, HALF_ALPHA.astype(np.float32)], -1)), has_alpha=True)
+    with_alpha = np.concatenate([light, HALF_ALPHA.astype(np.float32)], -1)
+    check(psd_of(with_alpha, layers=psd_layers(0, (b"Lr32", b"\xff\xff"))), has_alpha=True)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("num_selections", [0, 1, 2])
+def test_selections_saved_in_a_photoshop_document_change_nothing(dtype: str, packed: bool, num_selections: int) -> None:
+    selections = np.random.default_rng(0).uniform(size=(24, 40, num_selections))
+    name = b"Mt16" if dtype == "u2" else b"Mtrn"
+    gray, opaque = VALUES[..., :1], np.ones_like(HALF_ALPHA)
+
+    def document(*parts: np.ndarray, mode: int = 3, layers: bytes = b"") -> bytes:
+        channels = as_integers(np.concatenate([*parts, selections], -1), dtype)
+        return psd_of(channels, mode=mode, layers=layers, packed=packed)
+
+    check(document(VALUES))
+    check(document(VALUES, layers=psd_layers(3, (b"Patt", b"12345"))))
+    check(document(gray, mode=1), gray)
+    check(document(VALUES, opaque, mode=4))  # CMYK, inverted
+    check(document(VALUES, HALF_ALPHA, layers=psd_layers(-3)), has_alpha=True)
+    check(document(VALUES, HALF_ALPHA, layers=psd_layers(3, (b"Patt", b"12345"), (name, b""))), has_alpha=True)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "u4", "f4"])
+def test_channels_of_a_tiff_that_are_no_transparency_change_nothing(dtype: str) -> None:
+    mask = np.random.default_rng(0).uniform(size=(24, 40, 1))
+
+    def values(colours: np.ndarray) -> np.ndarray:
+        found = np.concatenate([colours, mask], -1)
+        return found.astype(dtype) if dtype == "f4" else as_integers(found, dtype)
+
+    check(tiff_of(values(VALUES), extrasamples=["unspecified"]))
+    gray = VALUES[..., :1]
+    check(tiff_of(values(gray), "minisblack", planarconfig="contig", extrasamples=["unspecified"]), gray)
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"compression": "zlib"}, {"byteorder": ">"}])
+def test_tiffs_with_a_plane_for_each_channel_are_read(options: dict[str, Any]) -> None:
+    def planes(dtype: str, *parts: np.ndarray) -> np.ndarray:
+        return np.moveaxis(as_integers(np.concatenate(parts, -1), dtype), -1, 0)
+
+    gray, opaque = VALUES[..., :1], np.ones_like(HALF_ALPHA)
+    for dtype in ("u1", "u2", "u4"):
+        check(tiff_of(planes(dtype, VALUES), planarconfig="separate", **options))
+        with_alpha: dict[str, Any] = {"planarconfig": "separate", "extrasamples": ["unassalpha"], **options}
+        check(tiff_of(planes(dtype, VALUES, HALF_ALPHA), **with_alpha), has_alpha=True)
+        check(tiff_of(planes(dtype, gray, HALF_ALPHA), "minisblack", **with_alpha), gray, has_alpha=True)
+    inks = tiff_of(planes("u2", 1 - VALUES, 1 - opaque), "separated", planarconfig="separate", **options)
+    check(inks)
 
 
 def test_a_deep_file_is_turned_upright_and_shown_by_its_profile() -> None:
