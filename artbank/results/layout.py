@@ -12,6 +12,7 @@
 <output>/results/_leases/<style>.lease-000001   held by the run that writes a style, see `archive.style_leases`
 <output>/manifests/<manifest>.parquet   the photos of one run, see `manifest`
 <output>/runs/<manifest>/...            config, plan, summary, contact sheet and report of one run
+<output>/README.md                      the card by which the hub knows the output as a dataset, see `artbank dataset`
 
 Readers of Parquet folders skip names that begin with an underscore.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 RESULTS = "results.parquet"
 METADATA = "metadata.parquet"
+DATASET_CARD = "README.md"
 CONFIG = "config.json"
 """The config of a run, in the run's folder."""
 SUMMARY = "summary.json"

@@ -66,7 +66,7 @@ def read_picks(path: Path, least_stars: int | None = None) -> list[tuple[str, st
         ConfigError: The file cannot be read or is no file of picks, or a name in it leads out of its folder.
     """
     text = _read_text(path)
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in io.StringIO(text, newline=None) if line.strip()]  # names may hold U+2028
     is_table = bool(lines) and tuple(lines[0].strip().split(",")) == _HEAD
     if not is_table and least_stars is not None:
         raise ConfigError(f"{path}: expected a table with stars, found a list; download the CSV, or leave out --stars")

@@ -44,7 +44,7 @@ _COUNTED = pa.schema([("shard", _TEXT), ("key", _TEXT), ("style", _TEXT), ("coun
 _READ_AT_ONCE = 512
 _PART_KEYS = (f"{layout.PARTS}/{layout.PART_PREFIX}", layout.PART_SUFFIX)
 _EXPECTED = "the output of `artbank stylize`"
-_OWN_FILES = r"^(results|manifests|runs|report)/|^(results|metadata)\.parquet$"
+_OWN_FILES = r"^(results|manifests|runs|report)/|^(results|metadata)\.parquet$|^README\.md$"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Inventory:
 
     @property
     def pictures(self) -> pa.Table:
-        """All files except tables, parts, manifests, and those of runs and pages."""
+        """All files except tables, parts, manifests, the dataset's card, and those of runs and pages."""
         return self.files.filter(~pc.match_substring_regex(pc.field("key"), _OWN_FILES))
 
     @cached_property

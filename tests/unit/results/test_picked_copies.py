@@ -50,6 +50,14 @@ def test_a_table_selects_picks_or_stars(tmp_path: Path) -> None:
     assert read_picks(table, 4) == [("ink", "c.jpg")]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_only_ends_of_lines_divide_a_list(tmp_path: Path, ending: str) -> None:
+    names = ["a\u2028b.jpg", "c\x85d.jpg"]
+    assert read_picks(write(tmp_path, "".join(f"monet/{name}{ending}" for name in names))) == [
+        ("monet", name) for name in names
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     ["../../etc/passwd\n", "monet//etc/passwd\n", "monet/a/../../b.jpg\n", "monet\n", HEAD + "../a,monet,pick,\r\n"],

@@ -96,6 +96,12 @@ def test_an_empty_output_and_a_whole_one_have_no_findings(store_uri: str) -> Non
     assert (found(report), report.num_pictures, report.counts) == ([], 10, {})
 
 
+def test_the_card_of_the_dataset_is_no_orphan(output: Store) -> None:
+    fill(output)
+    output.write_many({layout.DATASET_CARD: b"a card", f"monet/{layout.DATASET_CARD}": b"of somebody else"})
+    assert found(verify(output)) == [f"orphan monet/{layout.DATASET_CARD}"]
+
+
 @pytest.mark.parametrize("quick", [True, False])
 def test_pictures_are_held_against_their_rows(store_uri: str, quick: bool) -> None:
     output = Store.open(store_uri)
