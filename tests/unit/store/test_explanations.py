@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -161,22 +162,31 @@ def test_a_full_disk() -> None:
     assert "free space" in line_of(fill) or "No space left on device; act" in line_of(fill)
 
 
-def test_rights_that_are_missing(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, unlike `tmp_path`."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_rights_that_are_missing(open_folder: Path) -> None:
     """An unprivileged process, because root may do everything."""
-    tmp_path.joinpath("closed").mkdir(mode=0o700)
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
     code = (
         "import os, sys; from artbank.store.objects import Store; from artbank.store.explanations import explain\n"
         f"if os.getuid() == 0: os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "else: os.chmod(sys.argv[1], 0)\n"
-        "for act in (lambda s: s.list(), lambda s: s.write('a', b'1'), lambda s: s.create('a', b'1')):\n"
+        "writes = (lambda s: s.write('a', b'1'), lambda s: s.write('b/c/d', b'1'), lambda s: s.create('a', b'1'))\n"
+        "for act in (lambda s: s.list(), *writes):\n"
         "    try: act(Store.open(sys.argv[1]))\n"
         "    except OSError as error: print(explain(error))\n"
     )
-    closed = tmp_path / "closed"
     done = subprocess.run([sys.executable, "-c", code, str(closed)], capture_output=True, text=True, cwd=Path.cwd())
     assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert len(lines) == 3 and all(line.startswith(f"no permission for {closed}") for line in lines), lines
+    advice = "change its owner or mode, or run as a user who has it"
+    assert done.stdout.splitlines() == [f"no permission for {closed}; {advice}"] * 4
 
 
 def test_errors_of_artbank_are_the_line_themselves() -> None:
