@@ -14,7 +14,7 @@ from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.catalog.store_check import delete_settled
 from artbank.config import TrainConfig
-from artbank.diffusion.device_kind import device_kind
+from artbank.diffusion.device_kind import check_device, device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.collections import Collection, check_places, list_collections
@@ -77,10 +77,13 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
     Raises:
         CollectionError: The gallery has no collection, or not one that was asked for.
-        ConfigError: Nothing is in the gallery, or gallery and store overlap.
+        ConfigError: Nothing is in the gallery, gallery and store overlap, or this machine has no such device; a dry run
+            may be for another machine.
         BaseModelError: There is no such base model.
         OSError: The store failed.
     """
+    if not config.dry_run:
+        check_device(config)
     gallery = Store.open(config.gallery_uri)
     store = Store.open(config.store_uri, is_durable=config.is_durable)
     check_places(gallery, store)
