@@ -188,9 +188,20 @@ def read_models(settings: Mapping[str, Any], owner: Owner, base_model: str | Non
 def _explain(entry: Any, owner: Owner, names: Mapping[str, Any]) -> str:
     name = next((str(part) for part in reversed(entry["loc"]) if isinstance(part, str)), "")
     if entry["type"] == "extra_forbidden":
-        return f"{owner}() has no setting {name}; {_suggest(name, names)}"
+        return f"{owner}() has no setting {name}; {_name_owner(name, owner) or _suggest(name, names)}"
     message = entry["msg"].removeprefix("Value error, ")
     return message if isinstance(entry["input"], dict) else f"{_NAMES.get(name, name)}={entry['input']!r}: {message}"
+
+
+def _name_owner(name: str, owner: Owner) -> str | None:
+    """Return which other functions take a setting; None if none does."""
+    takers = {
+        "stylize() or stylize_each()": DrawSettings,
+        "train(), open_store() or load_bank()": ModelSettings,
+        "train()": TrainSettings,
+    }
+    found = next((taker for taker, settings in takers.items() if name in settings.__annotations__), None)
+    return None if found is None or f"{owner}()" in found else f"give it to {found}"
 
 
 def _suggest(name: str, names: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from artbank.store.explanations import explain, is_explained
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.bad_servers import closing_server, web_server
-
-NOBODY = 65534
+from tests.support.unprivileged import NOBODY, open_folder
 
 
 @pytest.fixture
@@ -162,18 +160,8 @@ def test_a_full_disk() -> None:
     assert "free space" in line_of(fill) or "No space left on device; act" in line_of(fill)
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users may enter, unlike `tmp_path`."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-def test_rights_that_are_missing(open_folder: Path) -> None:
+def test_rights_that_are_missing() -> None:
     """An unprivileged process, because root may do everything."""
-    closed = open_folder / "closed"
-    closed.mkdir(mode=0o700)
     code = (
         "import os, sys; from artbank.store.objects import Store; from artbank.store.explanations import explain\n"
         f"if os.getuid() == 0: os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
@@ -183,9 +171,12 @@ def test_rights_that_are_missing(open_folder: Path) -> None:
         "    try: act(Store.open(sys.argv[1]))\n"
         "    except OSError as error: print(explain(error))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(closed)], capture_output=True, text=True, cwd=Path.cwd())
-    assert done.stderr == ""
     advice = "change its owner or mode, or run as a user who has it"
+    with open_folder() as folder:
+        closed = folder / "closed"
+        closed.mkdir(mode=0o700)
+        done = subprocess.run([sys.executable, "-c", code, str(closed)], capture_output=True, text=True, cwd=Path.cwd())
+    assert done.stderr == ""
     assert done.stdout.splitlines() == [f"no permission for {closed}; {advice}"] * 4
 
 
