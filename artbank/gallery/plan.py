@@ -21,7 +21,7 @@ from artbank.gallery.collections import Collection, check_places, list_collectio
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
-from artbank.runs.outcome import TrainForecast
+from artbank.runs.outcome import TrainForecast, is_too_small
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
 
@@ -198,7 +198,8 @@ def _forecast(
 ) -> TrainForecast:
     """Forecast how long one worker needs, from the banks in the catalog."""
     pace = estimate_step_pace(banks, config.recipe, base_hash, device_kind(config))
-    fewest, likely, most = (steps * len(jobs) for steps in estimate_steps(banks, config.recipe))
+    num_banks = sum(not is_too_small(len(job.collection.artworks)) for job in jobs)
+    fewest, likely, most = (steps * num_banks for steps in estimate_steps(banks, config.recipe))
     seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
     collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
     forecast = TrainForecast(

@@ -65,6 +65,8 @@ def test_settings_of_a_training_are_refused_before_anything_is_read(tmp_path: Pa
             artbank.train(tmp_path / "absent", **given)  # pyright: ignore
     with pytest.raises(ConfigError, match=r"train\(\) takes no gallery_uri"):
         artbank.train(tmp_path / "absent", gallery_uri="x")  # pyright: ignore
+    with pytest.raises(ConfigError, match=r"did you mean max_steps\? steps is for stylize\(\)"):
+        artbank.train(tmp_path, steps=3)  # pyright: ignore
     for owner, start in (("train", artbank.train), ("open_store", artbank.open_store)):
         with pytest.raises(ConfigError, match=rf"{owner}\(\) has no setting preset; give it to stylize\(\)"):
             start(tmp_path, preset="fast")
