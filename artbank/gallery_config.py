@@ -11,6 +11,12 @@ from artbank.bank_recipe import BankRecipe
 from artbank.parameter_groups import TRAIN_GROUPS
 from artbank.run_config import GalleryUri, OnlyCollections, PlacesConfig, RunConfig, SkipGlobs, StoreUri, write_title
 
+FEWEST_ARTWORKS = 3
+"""The fewest artworks of a collection that a bank is trained on: some to learn from and one to hold out."""
+
+GOOD_ARTWORKS = 10
+"""From about this many artworks on a bank learns their style."""
+
 
 class TrainConfig(RunConfig):
     """Parameters of `train_banks`, which trains a bank for each collection that needs one."""

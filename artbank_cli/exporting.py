@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from artbank_cli.output import say, say_json
 if TYPE_CHECKING:
     from artbank.catalog.bank_export import BankExport
 
+_SUFFIX = ".safetensors"
 _FITS = {(768,): "Stable Diffusion 1.x", (1024,): "Stable Diffusion 2.x", (768, 1280): "SDXL"}  # by widths
 
 
@@ -39,16 +41,14 @@ def export(
     """Write a bank as a textual-inversion or LoRA file, and print how diffusers, A1111 and ComfyUI use it."""
     from artbank.catalog.bank_export import describe_export, export_bank, name_style
     from artbank.catalog.bank_files import load_bank_file
-    from artbank.store.objects import Store
+    from artbank.store.places import open_file
 
     opened = open_store(store)
-    folder, _, last = file.rpartition("/")
-    if not folder:
-        folder = "/" if file.startswith("/") else "."
-    target = Store.open(folder)
+    target, last = open_file(file)
     if opened.contains(target):
         raise ConfigError(f"{file} lies in the store {opened.uri}, whose files it could replace; name a place outside")
     record = open_catalog(opened).find(name)
+    _check_suffix(last)
     bank = load_bank_file(opened, record)
     word = name_style(bank, record, token)
     facts = describe_export(bank, record, word, _find_licence(record.base_model) if licence is None else licence)
@@ -58,6 +58,15 @@ def export(
         return
     for line in (file, *_describe(facts), *_explain_use(file, facts)):
         say(line)
+
+
+def _check_suffix(name: str) -> None:
+    """Check that other programs take a file for what it is: by its name they choose how to load it."""
+    if PurePosixPath(name).suffix != _SUFFIX:
+        raise ConfigError(
+            f"expected a file that ends in {_SUFFIX}, found {name}; A1111 and ComfyUI load it by that name alone, so "
+            "rename it"
+        )
 
 
 def _describe(facts: BankExport) -> list[str]:
@@ -83,14 +92,14 @@ def _explain_use(file: str, facts: BankExport) -> list[str]:
     if facts.kind == "lora":
         prompt = f'prompt "..., in the style of {facts.token}"'
         return [
-            f'diffusers:  pipeline.load_lora_weights("{file}"), {prompt}',
+            f"diffusers:  pipeline.load_lora_weights({_quote(file)}), {prompt}",
             f'A1111:      put it into models/Lora/, prompt "..., in the style of {facts.token} <lora:{path.stem}:1>"',
             f"ComfyUI:    put it into models/loras/, a node Load LoRA, {prompt}",
         ]
     spaced = any(character.isspace() for character in path.stem)
     word = "-".join(path.stem.split())
     renamed = f"rename it to {word}{path.suffix}, " if spaced else ""
-    load = f'pipeline.load_textual_inversion("{file}", token="{facts.token}")'
+    load = f"pipeline.load_textual_inversion({_quote(file)}, token={_quote(facts.token)})"
     if len(facts.widths) > 1:
         load = "load clip_l and clip_g, one for each text encoder (docs/howto/banks-elsewhere.md)"
     return [
@@ -98,6 +107,11 @@ def _explain_use(file: str, facts: BankExport) -> list[str]:
         f'A1111:      put it into embeddings/, prompt "..., in the style of {path.stem}"',
         f'ComfyUI:    {renamed}put it into models/embeddings/, prompt "..., in the style of embedding:{word}"',
     ]
+
+
+def _quote(text: str) -> str:
+    """Return a text as a string literal of Python, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _find_licence(base_model: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast, TrainSummary
+from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast, TrainSummary, is_too_small
 from artbank_cli.output import say, say_json
 
 
@@ -32,14 +32,15 @@ def print_stylizing(result: Outcome | StylizeForecast, *, as_json: bool) -> None
 
 
 def _print_train_forecast(forecast: TrainForecast, *, as_json: bool) -> None:
-    from artbank.report.costs import training_cost
+    from artbank.report.costs import TOO_FEW, training_cost
     from artbank.report.markdown import number_text
 
     if as_json:
         say_json(_without_text(forecast))
         return
     for name, num_artworks in forecast.collections:
-        say(f"{name}{_also(name, forecast.display_names)}: {number_text(num_artworks, 'artwork')}, to train")
+        what = TOO_FEW if is_too_small(num_artworks) else "to train"
+        say(f"{name}{_also(name, forecast.display_names)}: {number_text(num_artworks, 'artwork')}, {what}")
     _print_current(forecast)
     _print_skipped(forecast.skipped)
     if forecast.collections:

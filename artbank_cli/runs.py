@@ -1,7 +1,7 @@
 """Where a run of `artbank train` and `artbank stylize` works: through a Prefect server, or in this process alone.
 
 A dry run and `--local` need no Prefect. A private server costs its start, so a run that would start one is planned
-first: a wrong style or folder ends it at once, and a run with nothing to do never starts one.
+first: a wrong style, folder or device ends it at once, and a run with nothing to do never starts one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from artbank.config import StylizeConfig, TrainConfig
+from artbank.diffusion.device_kind import check_device
 from artbank.errors import ConfigError
 from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast, TrainSummary
 from artbank.runtime.extras import is_installed, require_extra
@@ -52,7 +53,7 @@ def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | Train
     """Train the banks of a gallery, or forecast that.
 
     Raises:
-        ConfigError: A local run was asked for with another runner than this process.
+        ConfigError: A local run was asked for with another runner than this process, or with a device that is not here.
         Exception: As `local_run.train_banks` does; or ServerError, from `start_server`.
     """
     show_stage(_LOADING)
@@ -71,7 +72,7 @@ def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | Stylize
     """Stylize an archive, or forecast that.
 
     Raises:
-        ConfigError: A local run was asked for with another runner than this process.
+        ConfigError: A local run was asked for with another runner than this process, or with a device that is not here.
         Exception: As `local_run.stylize_archive` does; or ServerError, from `start_server`.
     """
     show_stage(_LOADING)
@@ -91,6 +92,7 @@ def _run(work: _Work[Config, Forecast, Result], config: Config, *, is_local: boo
     is_local = _choose_place(config, is_local)
     if config.dry_run:
         return work.forecast(config)
+    check_device(config)
     if is_local or (_uses_private_server() and not work.has_work(work.forecast(config))):
         _log_to_console()
         return work.run_here(config)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -17,19 +16,13 @@ from artbank.catalog.rows import parse_row
 from artbank.errors import BankError, CatalogError
 from artbank.records.bank_records import BankRecord
 from artbank.runtime.collection_ids import SAFE_NAME
-from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
 
 _ROW = "row.parquet"
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # equal banks have equal files
 _MOST_BYTES = 256 * 2**20
+_SAFETENSORS = b'{"'  # begins its header, behind 8 bytes with the length
 _BANK_ID = re.compile(r"[0-9a-f]{16}")
-
-
-def open_folder(path: str | os.PathLike[str]) -> tuple[Store, str]:
-    """Return the folder of a file as a store, and the file's name."""
-    folder, separator, name = os.fspath(path).rpartition("/")
-    return Store.open(folder or separator or "."), name
 
 
 def pack_bank(record: BankRecord, files: Mapping[str, bytes]) -> bytes:
@@ -65,7 +58,9 @@ def unpack_bank(data: bytes, where: str) -> tuple[BankRecord, dict[str, bytes]]:
             raise ValueError("its weights or its reference are not those that were saved")
     except KeyError as error:
         raise _damaged(where, f"it has no {error.args[0]}") from error
-    except (zipfile.BadZipFile, ValueError, CatalogError, OSError, NotImplementedError) as error:
+    except zipfile.BadZipFile as error:
+        raise _explain_other_file(data, where) from error
+    except (ValueError, CatalogError, OSError, NotImplementedError) as error:
         raise _damaged(where, str(error)) from error
     return record, files
 
@@ -87,3 +82,12 @@ def _read(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _damaged(where: str, found: str) -> BankError:
     return BankError(f"{where} should be a bank that `save` wrote, but {found}; save it again, or fetch it again")
+
+
+def _explain_other_file(data: bytes, where: str) -> BankError:
+    if data[8:10] != _SAFETENSORS:
+        return _damaged(where, "it is no such file")
+    return BankError(
+        f"{where} should be a bank that `save` wrote, but it is a safetensors file, as `artbank export` writes for "
+        "other programs; take the bank from its store, artbank.open_store(STORE)[NAME]"
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Unpack
 
-from artbank.api.bank_file import open_folder, unpack_bank
+from artbank.api.bank_file import unpack_bank
 from artbank.api.settings import ModelSettings, read_models
 from artbank.api.trained_bank import TrainedBank
+from artbank.store.places import open_file
 
 
 def load_bank(path: str | os.PathLike[str], **settings: Unpack[ModelSettings]) -> TrainedBank:
@@ -20,10 +21,10 @@ def load_bank(path: str | os.PathLike[str], **settings: Unpack[ModelSettings]) -
 
     Raises:
         BankError: It is no such file, or is damaged.
-        ConfigError: A setting is unknown or wrong.
+        ConfigError: A setting is unknown or wrong, or the path is that of a folder.
         OSError: The file cannot be read.
     """
     read_models(settings, "load_bank")
-    store, name = open_folder(path)
+    store, name = open_file(path)
     record, files = unpack_bank(store.read(name), os.fspath(path))
     return TrainedBank(record, files, read_models(settings, "load_bank", record.base_model))

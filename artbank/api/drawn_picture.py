@@ -105,7 +105,7 @@ class DrawnPicture:
             The path or URI of the file.
 
         Raises:
-            ConfigError: The file has another suffix, or the quality is out of range.
+            ConfigError: The path is empty, the file has another suffix, or the quality is out of range.
             ImageError: The photo could not be drawn, or the format cannot hold its picture.
             OSError: The file cannot be written.
         """
@@ -146,7 +146,7 @@ class DrawnPicture:
     def _split(self, path: str) -> tuple[str, str]:
         """Return the folder and the name of the file to write."""
         if path.endswith("/") or ("://" not in path and Path(path).expanduser().is_dir()):
-            return path.rstrip("/") or "/", output_name(self.key)
+            return path.rstrip("/") or path[:1], output_name(self.key)  # an empty path stays empty, and is refused
         folder, separator, name = path.rpartition("/")
         return folder or separator or ".", name
 

@@ -31,6 +31,7 @@ PhotoInput = str | os.PathLike[str] | Image.Image | np.ndarray
 """The path or URI of a file, a PIL image, or an array uint8 [H, W, 3] sRGB."""
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_CONTENT = (bytes, bytearray, memoryview, io.IOBase)  # of a file: what people may take for a photo
 _FAST = 1  # level of compression: the PNG is read again at once
 
 
@@ -79,7 +80,7 @@ def find_photo(photo: PhotoInput, root: str | os.PathLike[str] | None = None) ->
     if isinstance(photo, np.ndarray):
         return _name_image(_to_image(photo))
     if not isinstance(photo, str | os.PathLike):
-        raise ConfigError(f"expected a path, a PIL image or an array uint8 [H, W, 3], found {type(photo).__name__}")
+        raise _no_photo(photo)
     uri = os.fspath(photo)
     if "://" in uri:
         return _name_object(uri, root)
@@ -110,8 +111,17 @@ def find_photos(
         ConfigError: See `find_photo`; or a folder or a glob has no photo.
         OSError: The store of a folder failed.
     """
+    if isinstance(photos, _CONTENT):  # which can be iterated over
+        raise _no_photo(photos)
     given = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
     return [one for photo in given for one in _expand(photo, root)]
+
+
+def _no_photo(found: object) -> ConfigError:
+    advice = "; open it with PIL.Image.open, and bytes through io.BytesIO" if isinstance(found, _CONTENT) else ""
+    return ConfigError(
+        f"expected a path, a PIL image or an array uint8 [H, W, 3], found {type(found).__name__}{advice}"
+    )
 
 
 def _expand(photo: PhotoInput, root: str | os.PathLike[str] | None) -> Iterator[NamedPhoto]:
@@ -182,7 +192,7 @@ def pack_image(image: Image.Image) -> bytes:
 
 
 def _to_image(array: np.ndarray) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ConfigError(
             f"expected an array uint8 [H, W, 3], found {array.dtype} {list(array.shape)}; "
             "convert it to values 0..255 of three channels, and put several photos into a list"

@@ -188,11 +188,24 @@ def read_models(settings: Mapping[str, Any], owner: Owner, base_model: str | Non
 def _explain(entry: Any, owner: Owner, names: Mapping[str, Any]) -> str:
     name = next((str(part) for part in reversed(entry["loc"]) if isinstance(part, str)), "")
     if entry["type"] == "extra_forbidden":
-        return f"{owner}() has no setting {name}; {_suggest(name, names)}"
+        return f"{owner}() has no setting {name}; {_suggest(name, names, _name_takers(name))}"
     message = entry["msg"].removeprefix("Value error, ")
     return message if isinstance(entry["input"], dict) else f"{_NAMES.get(name, name)}={entry['input']!r}: {message}"
 
 
-def _suggest(name: str, names: Mapping[str, Any]) -> str:
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"it takes {', '.join(names)}"
+def _name_takers(name: str) -> str:
+    """Return which functions take a setting; empty if none does."""
+    takers = {
+        "stylize() or stylize_each()": DrawSettings,
+        "train(), open_store() or load_bank()": ModelSettings,
+        "train()": TrainSettings,
+    }
+    return next((taker for taker, settings in takers.items() if name in settings.__annotations__), "")
+
+
+def _suggest(name: str, names: Mapping[str, Any], takers: str) -> str:
+    """Say which setting was meant, or which other functions take this one."""
+    near = get_close_matches(name, names, n=1, cutoff=0.6 if takers else 0.5)
+    if near:
+        return f"did you mean {near[0]}?" + (f" {name} is for {takers}" if takers else "")
+    return f"give it to {takers}" if takers else f"it takes {', '.join(names)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from artbank.api.drawing_style import DrawingStyle
@@ -58,13 +59,24 @@ def mix(banks: Mapping[TrainedBank, float]) -> StyleMix:
         banks: Banks with their weights, above 0; only their ratios count.
 
     Raises:
-        ConfigError: There is no bank, or a weight is not above 0.
+        ConfigError: There is no bank, a weight is not above 0, or a bank is given by its name.
     """
-    if not banks or not all(0 < weight < math.inf for weight in banks.values()):
-        raise ConfigError(
-            f"expected banks with weights above 0, found {[float(weight) for weight in banks.values()]}; "
-            "pass {bank: 0.7, other: 0.3}"
-        )
+    if not isinstance(banks, Mapping):
+        raise _no_banks(type(banks).__name__)
+    if not banks or not all(map(_is_weighted, banks, banks.values())):
+        found = [f"{getattr(bank, 'name', bank)}: {weight}" for bank, weight in banks.items()]
+        raise _no_banks(", ".join(found) or "none")
     total = sum(banks.values())
     name = "+".join(f"{bank.name}_{weight:g}" for bank, weight in banks.items())
     return StyleMix(name, [(bank, weight / total) for bank, weight in banks.items()])
+
+
+def _no_banks(found: str) -> ConfigError:
+    return ConfigError(
+        f"expected banks with weights above 0, found {found}; pass {{bank: 0.7, other: 0.3}}, or names to "
+        "store.mix('monet:0.7+hokusai:0.3')"
+    )
+
+
+def _is_weighted(bank: object, weight: object) -> bool:
+    return isinstance(bank, TrainedBank) and isinstance(weight, Real) and 0 < float(weight) < math.inf

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from artbank.api import notebook_html
 from artbank.api.bank_facts import list_facts
-from artbank.api.bank_file import open_folder, pack_bank
+from artbank.api.bank_file import pack_bank
 from artbank.api.bank_registration import register_bank
 from artbank.api.drawing_style import DrawingStyle
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
@@ -20,6 +20,7 @@ from artbank.recipes import BankRecipe
 from artbank.records.bank_records import BankRecord
 from artbank.run_config import RunConfig
 from artbank.store.objects import Store
+from artbank.store.places import open_file
 
 if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store does without
     import numpy as np
@@ -124,9 +125,10 @@ class TrainedBank(DrawingStyle):
             The path or URI of the file.
 
         Raises:
+            ConfigError: The path is that of a folder.
             OSError: The file cannot be written.
         """
-        store, name = open_folder(path)
+        store, name = open_file(path)
         store.write(name, pack_bank(self.record, self.files))
         return store.uri_of(name)
 

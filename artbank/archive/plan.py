@@ -13,6 +13,7 @@ from artbank.archive.styles import StyleChoice, hash_recipe
 from artbank.archive.survey import Survey, survey_archive
 from artbank.config import StylizeConfig
 from artbank.control_specs import UsedControl
+from artbank.diffusion.device_kind import check_device
 from artbank.errors import ConfigError, ResultsError
 from artbank.lora_specs import MergedLora
 from artbank.results import attempts, layout, ledger
@@ -69,8 +70,10 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
         The plan, its shards, and the archive's listing (key, size, etag).
 
     Raises:
+        ConfigError: This machine has no such device.
         Exception: As `survey_archive` and `StyleLeases` do.
     """
+    check_device(config)
     stores = RunStores.open(config)
     output = stores.output
     found = survey_archive(config, stores)

@@ -19,6 +19,7 @@ from artbank.errors import CollectionError, ImageError
 from artbank.gallery.captions import CaptionSources, SharedTables, find_sources, read_captions
 from artbank.gallery.findings import Finding
 from artbank.gallery.listed_files import read_files
+from artbank.gallery.missing_collections import join_names, name_unreadable, no_collection
 from artbank.gallery.preparation import ArtworkFile, prepare_artworks
 from artbank.images.palette import Colours
 from artbank.images.suffixes import IMAGE_SUFFIXES
@@ -118,7 +119,7 @@ def list_collections(
     folders = _group_folders(all_folders)
     wanted = {collection_id(name): name for name in names}
     if missing := sorted(wanted[name] for name in wanted.keys() - folders.keys()):
-        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {_join_names(all_folders)}")
+        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {join_names(all_folders)}")
     shared = SharedTables(gallery)
     shared.warn_of_others(all_folders)
     listed = [
@@ -128,18 +129,14 @@ def list_collections(
     collections = [collection for collection in listed if collection.artworks]
     empty = [collection.display_name for collection in listed if not collection.artworks]
     if names and empty:
-        found = f"{', '.join(empty)}{_name_unreadable(left_out)}"
+        found = f"{', '.join(empty)}{name_unreadable(left_out)}"
         raise CollectionError(f"gallery {gallery.uri} has no image in {found}; put its artworks there")
     if not collections:
-        raise CollectionError(
-            f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found "
-            f"{_join_names(all_folders)} without any{_name_unreadable(left_out)}; put the artworks of each style into "
-            "a folder named for it"
-        )
+        raise no_collection(gallery, all_folders, left_out)
     for name in empty:
         left_out.add("empty", name)
     if empty:
-        found = f"{', '.join(empty)}{_name_unreadable(left_out)}"
+        found = f"{', '.join(empty)}{name_unreadable(left_out)}"
         logger.warning("folders left out because they have no image: %s", found)
     return collections
 
@@ -251,15 +248,6 @@ def _group_folders(folders: Iterable[str]) -> dict[str, list[str]]:
         if len(group) > 1:
             logger.warning("folders %s have the same name and are one collection", ", ".join(map(ascii, group)))
     return groups
-
-
-def _join_names(folders: Sequence[str]) -> str:
-    return ", ".join(folders) or "no folder"
-
-
-def _name_unreadable(skipped: SkippedFiles) -> str:
-    """Return the folders and files that may not be listed, in brackets; nothing if there are none."""
-    return f" ({', '.join(sorted(skipped.unreadable))} may not be read)" if skipped.unreadable else ""
 
 
 def _list_collection(

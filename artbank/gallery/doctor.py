@@ -15,13 +15,11 @@ from PIL import Image
 from artbank.errors import CollectionError
 from artbank.gallery.collections import Artwork
 from artbank.gallery.findings import Finding
+from artbank.gallery_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
 from artbank.images.palette import Palette
+from artbank.report.markdown import number_text
 from artbank.runtime.readable_text import list_names
 
-FEWEST = 3
-"""The fewest artworks of a collection: some to learn from and one to hold out."""
-
-_FEW = 10
 _NEAR_BITS = 10  # of 64: re-encodings differ by 2, other scans and crops of 2% by up to 10, other works by 14 or more
 _MARGIN = 0.1  # of the area; a larger plain page or mount is learned as part of the style
 _PLAIN_EDGE = 0.95  # of the outermost pixels; a page has one colour on all sides, a flat sky on at most three
@@ -36,17 +34,17 @@ def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int, unread: Seq
     """Check the artworks of a collection; returns the findings.
 
     Args:
-        artworks: The artworks that could be read; at least `FEWEST`.
+        artworks: The artworks that could be read; at least `FEWEST_ARTWORKS`.
         smallest_px: Side of the crops for the training, px.
         unread: Findings about files that could not be read; the error names the first few.
 
     Raises:
         CollectionError: There are too few artworks to train on.
     """
-    if len(artworks) < FEWEST:
+    if len(artworks) < FEWEST_ARTWORKS:
         raise CollectionError(
-            f"{len(artworks)} artworks can be read; training needs at least {FEWEST}, better {_FEW} or more: add some"
-            + "".join(f"; {finding.message}" for finding in unread[:_NUM_TOLD])
+            f"{number_text(len(artworks), 'artwork')} can be read; training needs at least {FEWEST_ARTWORKS}, better "
+            f"{GOOD_ARTWORKS} or more: add some" + "".join(f"; {finding.message}" for finding in unread[:_NUM_TOLD])
         )
     return [
         *_find_few(artworks),
@@ -60,8 +58,10 @@ def check_artworks(artworks: Sequence[Artwork], *, smallest_px: int, unread: Seq
 
 
 def _find_few(artworks: Sequence[Artwork]) -> Iterator[Finding]:
-    if len(artworks) < _FEW:
-        yield Finding("few", f"only {len(artworks)} artworks; a bank learns a style from about {_FEW} on: add more")
+    if len(artworks) < GOOD_ARTWORKS:
+        yield Finding(
+            "few", f"only {len(artworks)} artworks; a bank learns a style from about {GOOD_ARTWORKS} on: add more"
+        )
 
 
 def _find_small(artworks: Sequence[Artwork], smallest_px: int) -> Iterator[Finding]:
@@ -161,7 +161,7 @@ def _find_outliers(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     scale = np.maximum(spread, features.std(0) * 0.2)
     distance = np.sqrt((((features - centre) / scale) ** 2).mean(1))
     odd = [artwork.key for artwork, far in zip(artworks, distance > _OUTLIER, strict=True) if far]
-    if odd and len(artworks) >= _FEW:
+    if odd and len(artworks) >= GOOD_ARTWORKS:
         yield Finding("outlier", f"{list_names(odd)} look unlike the rest: remove what does not belong", tuple(odd))
 
 

@@ -14,14 +14,14 @@ from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
 from artbank.catalog.store_check import delete_settled
 from artbank.config import TrainConfig
-from artbank.diffusion.device_kind import device_kind
+from artbank.diffusion.device_kind import check_device, device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.collections import Collection, check_places, list_collections
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
-from artbank.runs.outcome import TrainForecast
+from artbank.runs.outcome import TrainForecast, is_too_small
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
 
@@ -77,10 +77,13 @@ def plan_training(config: TrainConfig) -> TrainPlan:
 
     Raises:
         CollectionError: The gallery has no collection, or not one that was asked for.
-        ConfigError: Nothing is in the gallery, or gallery and store overlap.
+        ConfigError: Nothing is in the gallery, gallery and store overlap, or this machine has no such device; a dry run
+            may be for another machine.
         BaseModelError: There is no such base model.
         OSError: The store failed.
     """
+    if not config.dry_run:
+        check_device(config)
     gallery = Store.open(config.gallery_uri)
     store = Store.open(config.store_uri, is_durable=config.is_durable)
     check_places(gallery, store)
@@ -195,7 +198,8 @@ def _forecast(
 ) -> TrainForecast:
     """Forecast how long one worker needs, from the banks in the catalog."""
     pace = estimate_step_pace(banks, config.recipe, base_hash, device_kind(config))
-    fewest, likely, most = (steps * len(jobs) for steps in estimate_steps(banks, config.recipe))
+    num_banks = sum(not is_too_small(len(job.collection.artworks)) for job in jobs)
+    fewest, likely, most = (steps * num_banks for steps in estimate_steps(banks, config.recipe))
     seconds = None if pace is None else (fewest * pace.seconds, likely * pace.seconds, most * pace.seconds)
     collections = tuple((job.collection.name, len(job.collection.artworks)) for job in jobs)
     forecast = TrainForecast(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from artbank.gallery_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
 from artbank.report.markdown import escape, number_text, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
 from artbank.runtime.durations import rough_seconds_text, seconds_text
+
+TOO_FEW = f"too few to train on: at least {FEWEST_ARTWORKS} are needed, {GOOD_ARTWORKS} or more are better; add some"
+"""Said of the artworks of a collection."""
 
 _MAX_LISTED = 50  # collections in a forecast
 _SECONDS_WITHOUT_HOURS = 360  # a tenth of an hour; hours of a shorter forecast would be a row of zeros
@@ -49,10 +53,12 @@ def training_markdown(forecast: TrainForecast, *, title: str) -> str:
     listed = forecast.collections[:_MAX_LISTED]
     named = [(forecast.display_names.get(name, name), num_artworks) for name, num_artworks in listed]
     more = len(forecast.collections) - len(listed)
+    few = forecast.num_too_small
     sections = [
         f"# {escape(title)}",
-        f"**{number_text(len(forecast.collections), 'collection')}** to train, "
+        f"**{number_text(len(forecast.collections) - few, 'collection')}** to train, "
         f"{number_text(len(forecast.current), 'collection')} up to date.",
+        f"The artworks of {number_text(few, 'other collection')} are {TOO_FEW}." if few else "",
         training_cost(forecast) if listed else "",
         table(["collection", "artworks"], named) if listed else "",
         f"And {number_text(more, 'other collection')}." if more else "",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from artbank.errors import ResultsError
+from artbank.gallery_config import FEWEST_ARTWORKS
 from artbank.runs.alarms import Alarm
 from artbank.store.skipped import SkippedKind
 
@@ -92,7 +93,8 @@ class TrainForecast:
     Attributes:
         collections: Ids of the collections to train, each with its number of artworks.
         current: Ids of the collections whose bank is up to date.
-        num_steps: Steps of all banks together: the fewest, the most likely, and the most.
+        num_steps: Steps of all banks together: the fewest, the most likely, and the most. Collections with too few
+            artworks take none.
         seconds: Seconds for these steps, in the same order; None if the pace is unknown.
         pace: Pace of a step of one bank that `seconds` is based on.
         text: The whole forecast as Markdown.
@@ -110,6 +112,16 @@ class TrainForecast:
     num_skipped: int = 0
     skipped: tuple[SkippedKind, ...] = ()
     display_names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def num_too_small(self) -> int:
+        """The number of these collections that will fail, because they have too few artworks to train on."""
+        return sum(is_too_small(num_artworks) for _, num_artworks in self.collections)
+
+
+def is_too_small(num_artworks: int) -> bool:
+    """Return whether a collection has too few artworks to train on."""
+    return num_artworks < FEWEST_ARTWORKS
 
 
 @dataclass(frozen=True)

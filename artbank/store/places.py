@@ -1,12 +1,29 @@
-"""Check the places of a run before anything is written: what is read is there, and no place lies in another."""
+"""Check places before anything is written: a path names a file, what is read is there, no place lies in another."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from artbank.errors import ConfigError
 from artbank.store.explanations import explain
 from artbank.store.objects import Store
+
+
+def open_file(path: str | os.PathLike[str]) -> tuple[Store, str]:
+    """Return the folder of a file as a store, and the file's name; the file need not be there.
+
+    Args:
+        path: Path or URI of the file.
+
+    Raises:
+        ConfigError: It is empty or the path of a folder.
+    """
+    whole = os.fspath(path)
+    folder, separator, name = whole.rpartition("/")
+    if name in ("", ".", ".."):
+        raise ConfigError(f"expected the path of a file, found {whole!r}; add the name of the file")
+    return Store.open(folder or separator or "."), name
 
 
 def check_there(store: Store, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -90,3 +91,39 @@ def test_a_token_that_a_program_would_not_understand_writes_nothing(
     ended = call("export", "novak", tmp_path / "n.safetensors", "--store", world / "store", "--token", token)
     assert ended.code == 2 and message in complaint(ended)
     assert not (tmp_path / "n.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (
+            "novak.pt",
+            "expected a file that ends in .safetensors, found novak.pt; ",
+        ),  # A1111 and ComfyUI would unpickle it
+        ("novak", "expected a file that ends in .safetensors, found novak; "),
+        ("exports/", "expected the path of a file, found 'exports/'; add"),
+        (".", "expected the path of a file, found '.'; add"),
+    ],
+)
+def test_a_file_that_the_printed_programs_would_not_load_is_not_written(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = call("export", "novak", file, "--store", world / "store")
+    assert ended.code == 2 and message in complaint(ended)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_line_for_diffusers_is_python_whatever_the_name_of_the_file(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = 'é "q".safetensors'
+    said = call("export", "novak", file, "--store", world / "store", "--token", 'a "blue" hill').out
+    [line] = [line for line in said.splitlines() if line.startswith("diffusers:")]
+    call_of = ast.parse(line.removeprefix("diffusers:").strip().partition(", prompt ")[0], mode="eval").body
+    assert isinstance(call_of, ast.Call)
+    assert [ast.literal_eval(argument) for argument in (*call_of.args, *(k.value for k in call_of.keywords))] == [
+        file,
+        'a "blue" hill',
+    ]

@@ -61,10 +61,11 @@ def test_training_again_finds_nothing_to_do(world: Path) -> None:
 def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", *TINY, "--force", "--dry-run")
     lines = call(*words).out.splitlines()
-    assert lines[:2] == ["left-out: 1 artwork, to train", "novak: 4 artworks, to train"]
-    assert re.fullmatch(r"6 steps\. About .* s of CPU time on one worker: .* a step, by 1 .*", lines[2])
+    few = "left-out: 1 artwork, too few to train on: at least 3 are needed, 10 or more are better; add some"
+    assert lines[:2] == [few, "novak: 4 artworks, to train"]
+    assert re.fullmatch(r"3 steps\. About .* s of CPU time on one worker: .* a step, by 1 .*", lines[2])
     facts = json.loads(call(*words, "--json").out)
-    assert facts["num_steps"] == [6, 6, 6] and facts["pace"]["seconds"] * 6 == pytest.approx(facts["seconds"][1])
+    assert facts["num_steps"] == [3, 3, 3] and facts["pace"]["seconds"] * 3 == pytest.approx(facts["seconds"][1])
 
 
 def test_a_collection_of_any_name_is_known_by_its_name_and_by_its_id(world: Path, tmp_path: Path) -> None:

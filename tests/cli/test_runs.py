@@ -109,6 +109,21 @@ def test_what_is_not_there_ends_a_run_in_one_line_before_a_server_starts(
     assert any(text in complaint(ended) for text in message.split("|")), ended.err
 
 
+@pytest.mark.parametrize("where", [(), ("--local",)])
+def test_a_device_that_is_not_there_ends_a_run_before_it_writes_or_starts_anything(
+    local: Path, no_server: None, tmp_path: Path, where: tuple[str, ...]
+) -> None:
+    absent = ("--device", "cuda:4096", *where)
+    trained = call("train", local / "gallery", "--store", tmp_path / "store", *TINY, *absent)
+    asked = ("stylize", local / "photos", tmp_path / "output", "--store", local / "store", "--style", "novak")
+    stylized = call(*asked, *absent)
+    for ended in (trained, stylized):
+        assert ended.code == 2
+        assert complaint(ended).startswith("artbank: device cuda:4096 is not available on this machine; pass device=")
+    assert not (tmp_path / "store").exists() and not (tmp_path / "output").exists()
+    assert call(*asked, "--dry-run", *absent).code == 0  # a forecast may be for another machine
+
+
 def test_a_local_run_has_no_other_runner(local: Path, tmp_path: Path) -> None:
     words = ("stylize", local / "photos", tmp_path, "--store", local / "store", "--style", "novak")
     ended = call(*words, "--local", "--runner", "dask")

@@ -152,7 +152,7 @@ def test_a_failing_collection_is_named_and_spares_the_others(tmp_path: Path) -> 
     add_collection(Store.open(gallery), "bad", count=1)
     Path(gallery, "bad", "torn.png").write_bytes(draw_artwork(1)[:100])
     state = run(train_banks, training(gallery, store))
-    with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: bad \(CollectionError: 1 artworks can be"):
+    with pytest.raises(TrainBanksError, match=r"1 of 2 collections failed: bad \(CollectionError: 1 artwork can be"):
         state.result()
     assert versions(store) == [("good", 1, None)]
     files, table, _, progress = artifacts(id_of(state))

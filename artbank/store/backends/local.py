@@ -7,8 +7,6 @@ import errno
 import itertools
 import logging
 import os
-import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,10 +14,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from artbank.runtime.processes import PID_SPACE, is_dead
+from artbank.runtime.processes import is_dead
 from artbank.store.backends.backend import Backend, ContentHash, ListedObject, copy_file, hash_file, try_read
 from artbank.store.backends.exclusive_rename import publish
-from artbank.store.backends.flushing import flush_folder, write_file
+from artbank.store.backends.flushing import flush_folder
+from artbank.store.backends.partial_files import PARTIAL_NAME, partial_file
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import concerns_one_object
 
@@ -30,9 +29,6 @@ _T = TypeVar("_T")
 _NUM_THREADS = 16
 _WRITE_ATTEMPTS = 3
 _HAS_STATUS_TIME = os.name != "nt"  # there st_ctime is the time of creation
-# The hidden file of a write: 16 random digits, then pid space and process of the writer. Older versions wrote 8 digits
-# of the host in place of the pid space.
-_PARTIAL = re.compile(r"\.[0-9a-f]{16}([0-9a-f]{16}|[0-9a-f]{8})([0-9a-f]{8})\.tmp")
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ class LocalBackend:
         """See `Backend.list_leftovers`."""
         entries = self._entries("", with_partial=True) if folders is None else self._entries_directly_in(folders)
         for key, entry in entries:
-            match = _PARTIAL.fullmatch(entry.name)
+            match = PARTIAL_NAME.fullmatch(entry.name)
             if match is None or (found := _to_listed(key, entry)) is None:
                 continue
             yield replace(found, changed_ns=0) if is_dead(match[1], int(match[2], 16)) else found
@@ -179,7 +175,7 @@ class LocalBackend:
         def is_wanted(entry: os.DirEntry[str]) -> bool:
             if not entry.name.startswith("."):
                 return True
-            return with_partial and _PARTIAL.fullmatch(entry.name) is not None
+            return with_partial and PARTIAL_NAME.fullmatch(entry.name) is not None
 
         try:
             with os.scandir(self._path(f"{folder}/_" if folder else "_").parent) as entries:
@@ -236,10 +232,14 @@ class LocalBackend:
 
         A clean-up on another machine takes it for a leftover once it is old: a paused process, a wrong clock.
         """
+        target = self._path(key)
         for _ in range(_WRITE_ATTEMPTS - 1):
-            with contextlib.suppress(FileNotFoundError), self._partial_file(key, data) as partial:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                partial_file(target, data, is_durable=self.is_durable) as partial,
+            ):
                 return place(partial, key)
-        with self._partial_file(key, data) as partial:
+        with partial_file(target, data, is_durable=self.is_durable) as partial:
             return place(partial, key)
 
     def _replace(self, partial: Path, key: str) -> bool:
@@ -261,23 +261,6 @@ class LocalBackend:
     def _delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             self._path(key).unlink()
-
-    @contextlib.contextmanager
-    def _partial_file(self, key: str, data: bytes) -> Iterator[Path]:
-        """Write data to a hidden file beside its target; deletes the file if it is still there at the end."""
-        # Not the target's name with an extension: the name may already have the greatest possible length.
-        name = f".{uuid.uuid4().hex[:16]}{PID_SPACE}{os.getpid():08x}.tmp"
-        partial = self._path(key).with_name(name)
-        try:
-            try:
-                write_file(partial, data, is_durable=self.is_durable)
-            except FileNotFoundError:
-                partial.parent.mkdir(parents=True, exist_ok=True)
-                write_file(partial, data, is_durable=self.is_durable)
-            yield partial
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink()
 
 
 def _open_no_link(path: str, flags: int) -> int:

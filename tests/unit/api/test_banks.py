@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 import artbank
 from artbank.api.bank_file import pack_bank
@@ -24,6 +27,13 @@ def test_a_saved_bank_draws_the_same_picture(bank: TrainedBank, photo: Path, tmp
     assert loaded.record == bank.record and loaded.files == bank.files and loaded.config.device == "cpu"
     assert loaded.stylize(photo, **DRAWING).to_bytes() == bank.stylize(photo, **DRAWING).to_bytes()
     assert Path(path).read_bytes() == pack_bank(bank.record, bank.files)
+
+
+@pytest.mark.parametrize("path", ["", "banks/", ".", "banks/.."])
+def test_a_bank_is_saved_to_a_file(bank: TrainedBank, path: str) -> None:
+    for act in (bank.save, artbank.load_bank):
+        with pytest.raises(ConfigError, match=f"expected the path of a file, found '{re.escape(path)}'; add"):
+            act(path)
 
 
 def rezip(
@@ -42,7 +52,8 @@ def rezip(
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda data: b"no zip", "File is not a zip file"),
+        (lambda data: b"no zip", "it is no such file"),
+        (lambda data: save({"emb_params": torch.zeros(1)}), r"it is a safetensors file, .*open_store\(STORE\)\[NAME\]"),
         (lambda data: data[:-40], "novak.bank should be a bank"),
         (lambda data: data.replace(b"safetensors", b"safetensorz"), "novak.bank should be a bank"),
         (lambda data: rezip(data, lambda files: files, zipfile.ZIP_DEFLATED), "is compressed"),

@@ -6,6 +6,7 @@ import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,13 @@ def test_a_mix_has_banks_with_weights(bank: TrainedBank, wrong: dict[int, float]
     banks = [bank, TrainedBank(bank.record, bank.files, bank.config)]
     with pytest.raises(ConfigError, match="expected banks with weights above 0"):
         artbank.mix({banks[number]: weight for number, weight in wrong.items()})
+
+
+def test_what_is_no_bank_with_a_weight_is_told_how_to_mix(bank: TrainedBank) -> None:
+    wrong: list[Any] = [[bank], {"novak": 1.0}, {bank: "much"}, bank]
+    for banks in wrong:
+        with pytest.raises(ConfigError, match=r"expected banks with weights .*store.mix\("):
+            artbank.mix(banks)
 
 
 def test_models_that_are_wrong_are_named_as_the_api_names_them(bank: TrainedBank, photo: Path) -> None:

@@ -43,6 +43,10 @@ def test_settings_have_the_types_of_the_fields(kind: Any, models: list[type[Base
     [
         ({"strenght": 0.5}, r"stylize\(\) has no setting strenght; did you mean strength\?"),
         ({"zzz": 0.5}, r"stylize\(\) has no setting zzz; it takes preset, strength"),
+        (
+            {"device": "cuda"},
+            r"stylize\(\) has no setting device; give it to train\(\), open_store\(\) or load_bank\(\)",
+        ),
         ({"strength": 7}, "strength=7: Input should be less than or equal to 1"),
         ({"preset": "quick"}, "preset='quick': Input should be 'paper', .*'fast'"),
         ({"preset": "paper", "steps": 3}, "preset paper fixes steps=50; leave out steps, or take preset exact"),
@@ -61,5 +65,10 @@ def test_settings_of_a_training_are_refused_before_anything_is_read(tmp_path: Pa
             artbank.train(tmp_path / "absent", **given)  # pyright: ignore
     with pytest.raises(ConfigError, match=r"train\(\) takes no gallery_uri"):
         artbank.train(tmp_path / "absent", gallery_uri="x")  # pyright: ignore
+    with pytest.raises(ConfigError, match=r"did you mean max_steps\? steps is for stylize\(\)"):
+        artbank.train(tmp_path, steps=3)  # pyright: ignore
+    for owner, start in (("train", artbank.train), ("open_store", artbank.open_store)):
+        with pytest.raises(ConfigError, match=rf"{owner}\(\) has no setting preset; give it to stylize\(\)"):
+            start(tmp_path, preset="fast")
     with pytest.raises(ConfigError, match="open_store.* has no setting devise; did you mean device"):
         artbank.open_store(tmp_path, devise="cpu")  # pyright: ignore

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import artbank
 from artbank.api.trained_bank import TrainedBank
 from artbank.diffusion.shared_base_model import load_base_model
 from artbank.errors import ConfigError, ImageError
+from artbank.store.objects import Store
 from tests.support.small_inputs import HEIGHT_PX, WIDTH_PX, draw_photo
 from tests.unit.api.conftest import DRAWING
 
@@ -47,6 +50,16 @@ def test_pictures_are_saved_as_their_suffix_says(bank: TrainedBank, photo: Path,
     for path, words in {"art.gif": "found art.gif; rename it", "art": "expected a file that ends in .jpg"}.items():
         with pytest.raises(ConfigError, match=words):
             picture.save(tmp_path / "folder" / path)
+
+
+def test_a_picture_without_a_path_is_not_saved_in_the_root_of_the_disk(
+    bank: TrainedBank, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, written = bank.stylize(photo, **DRAWING), []
+    monkeypatch.setattr(Store, "write", lambda store, name, data: written.append(store.uri_of(name)))
+    with pytest.raises(ConfigError, match="expected the path of a folder, found ''; use `.`"):
+        picture.save("")
+    assert written == []
 
 
 def test_images_and_arrays_are_drawn_as_their_pixels_are(bank: TrainedBank, photo: Path) -> None:
@@ -102,14 +115,19 @@ def test_many_photos_come_one_by_one(bank: TrainedBank, photo: Path, tmp_path: P
 
 def test_what_is_no_photo_is_told_before_a_model_is_loaded(bank: TrainedBank, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for wrong, words in [
+    wrongs: list[tuple[Any, str]] = [
         (tmp_path / "absent.jpg", "there is no photo .*absent.jpg"),
         (tmp_path, r"found the folder .*put it into a list"),
         (str(tmp_path / "*.jpg"), "found the glob .*put it into a list"),
         ([str(tmp_path / "*.jpg")], "matches no file"),
         ([tmp_path / "empty"], "found nothing there"),
         ("s3://bucket/photos/", "expected the URI of a photo"),
-    ]:
+        (b"content of a file", r"found bytes; .*PIL.Image.open"),
+        (io.BytesIO(b"content of a file"), r"found BytesIO; .*PIL.Image.open"),
+        (np.zeros((0, 9, 3), np.uint8), r"found uint8 \[0, 9, 3\]"),
+        (7, "found int"),
+    ]
+    for wrong, words in wrongs:
         with pytest.raises(ConfigError, match=words):
             bank.stylize(wrong, **DRAWING)
     with pytest.raises(ConfigError, match="does not lie in root="):

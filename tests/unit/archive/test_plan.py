@@ -84,6 +84,12 @@ def test_a_run_is_not_worked_on_with_another_recipe(config: StylizeConfig) -> No
     assert load_range(elsewhere, plan.run_id, 0, 4)[0] == plan
 
 
+def test_a_run_for_a_device_that_is_not_there_is_not_planned(config: StylizeConfig) -> None:
+    with pytest.raises(ConfigError, match="device cuda:4096 is not available"):
+        plan_archive(config.model_copy(update={"device": "cuda:4096"}))
+    assert not Store.open(config.output_uri).has_objects()
+
+
 def test_where_nothing_is_to_do_no_plan_is_written(config: StylizeConfig) -> None:
     assert planned(config.model_copy(update={"retry_failed": True}))[0].run_id == ""
     assert Store.open(config.output_uri).list() == []

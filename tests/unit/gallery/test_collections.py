@@ -192,12 +192,22 @@ def test_a_folder_without_images_cannot_be_asked_for(gallery: Store) -> None:
         list_collections(gallery, ["notes"])
 
 
-@pytest.mark.parametrize("files", [{}, {"lilies.png": b"-"}, {"notes/a.txt": b"-"}])
-def test_a_gallery_without_collections_says_how_it_should_look(tmp_path: Path, files: dict[str, bytes]) -> None:
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, "found no folder; put the"),
+        ({"lilies.png": b"-", "1.jpg": b"-"}, "found 2 images and no folder; name the folder above it, or put the"),
+        ({"notes/a.txt": b"-"}, "found no image in notes; put the"),
+    ],
+)
+def test_a_gallery_without_collections_says_how_it_should_look(
+    tmp_path: Path, files: dict[str, bytes], found: str
+) -> None:
     store = Store.open(str(tmp_path))
     store.write_many(files)
-    with pytest.raises(CollectionError, match="holds no collection: expected one folder of images for each"):
+    with pytest.raises(CollectionError, match="holds no collection: expected one folder of images for each") as raised:
         list_collections(store)
+    assert found in str(raised.value)
 
 
 def test_artworks_are_read_and_what_cannot_be_read_is_named(gallery: Store) -> None:

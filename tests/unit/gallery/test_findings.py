@@ -48,6 +48,8 @@ def test_few_artworks_are_a_finding_and_fewer_than_three_an_error() -> None:
     assert set(look(artworks_of([paint(seed) for seed in range(3)]))) == {"few"}
     with pytest.raises(CollectionError, match="2 artworks can be read; training needs at least 3"):
         look(artworks_of([paint(seed) for seed in range(2)]))
+    with pytest.raises(CollectionError, match="1 artwork can be read; training"):
+        look(artworks_of([paint(0)]))
 
 
 def test_artworks_smaller_than_a_crop_are_found() -> None:

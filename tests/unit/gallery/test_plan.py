@@ -43,6 +43,13 @@ def test_a_collection_that_lost_many_artworks_is_refused_alone(config: TrainConf
         assert len(plan_training(config.model_copy(update=allowed)).jobs) == 2
 
 
+def test_a_training_on_a_device_that_is_not_there_is_forecast_but_not_planned(config: TrainConfig) -> None:
+    config = config.model_copy(update={"device": "cuda:4096", "dry_run": True})
+    assert len(plan_training(config).jobs) == 2
+    with pytest.raises(ConfigError, match="device cuda:4096 is not available"):
+        plan_training(config.model_copy(update={"dry_run": False}))
+
+
 def watch(config: TrainConfig) -> None:
     await_changes(WatchConfig(gallery_uri=config.gallery_uri, store_uri=config.store_uri))
 

@@ -80,11 +80,14 @@ def test_the_device_of_other_machines_is_not_known() -> None:
 
 def test_a_plan_tells_what_it_may_take_by_the_banks_of_its_catalog(tmp_path: Any) -> None:
     add_collection(Store.open(str(tmp_path / "gallery")), "novak")
+    add_collection(Store.open(str(tmp_path / "gallery")), "few", count=2)  # which takes no step
     config = training(str(tmp_path / "gallery"), str(tmp_path / "store"), device="cpu")
     facts = {"base_model_hash": hash_base_model(fetch_base_model("mini")), "recipe": config.recipe.model_dump_json()}
     assert plan_training(config).forecast.seconds is None
     register(Catalog(Store.open(config.store_uri)), bank_record(seconds=6.0, steps=3, device="cpu", **facts))
     forecast = plan_training(config).forecast
-    assert (forecast.collections, forecast.num_steps, forecast.seconds) == ((("novak", 4),), (3, 3, 3), (6.0, 6.0, 6.0))
-    assert "6 s of CPU time" in forecast.text
+    assert forecast.collections == (("few", 2), ("novak", 4))
+    assert (forecast.num_steps, forecast.seconds) == ((3, 3, 3), (6.0, 6.0, 6.0))
+    assert "6 s of CPU time" in forecast.text and "**1 collection** to train" in forecast.text
+    assert "The artworks of 1 other collection are too few to train on: at least 3 are needed" in forecast.text
     assert forecast.text == training_markdown(forecast, title=f"To train on {config.gallery_uri}")

@@ -17,8 +17,7 @@ from artbank.store.explanations import explain, is_explained
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.bad_servers import closing_server, web_server
-
-NOBODY = 65534
+from tests.support.unprivileged import NOBODY, open_folder
 
 
 @pytest.fixture
@@ -161,22 +160,24 @@ def test_a_full_disk() -> None:
     assert "free space" in line_of(fill) or "No space left on device; act" in line_of(fill)
 
 
-def test_rights_that_are_missing(tmp_path: Path) -> None:
+def test_rights_that_are_missing() -> None:
     """An unprivileged process, because root may do everything."""
-    tmp_path.joinpath("closed").mkdir(mode=0o700)
     code = (
         "import os, sys; from artbank.store.objects import Store; from artbank.store.explanations import explain\n"
         f"if os.getuid() == 0: os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "else: os.chmod(sys.argv[1], 0)\n"
-        "for act in (lambda s: s.list(), lambda s: s.write('a', b'1'), lambda s: s.create('a', b'1')):\n"
+        "writes = (lambda s: s.write('a', b'1'), lambda s: s.write('b/c/d', b'1'), lambda s: s.create('a', b'1'))\n"
+        "for act in (lambda s: s.list(), *writes):\n"
         "    try: act(Store.open(sys.argv[1]))\n"
         "    except OSError as error: print(explain(error))\n"
     )
-    closed = tmp_path / "closed"
-    done = subprocess.run([sys.executable, "-c", code, str(closed)], capture_output=True, text=True, cwd=Path.cwd())
+    advice = "change its owner or mode, or run as a user who has it"
+    with open_folder() as folder:
+        closed = folder / "closed"
+        closed.mkdir(mode=0o700)
+        done = subprocess.run([sys.executable, "-c", code, str(closed)], capture_output=True, text=True, cwd=Path.cwd())
     assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert len(lines) == 3 and all(line.startswith(f"no permission for {closed}") for line in lines), lines
+    assert done.stdout.splitlines() == [f"no permission for {closed}; {advice}"] * 4
 
 
 def test_errors_of_artbank_are_the_line_themselves() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from artbank.runtime.processes import PID_SPACE
+from artbank.store.backends import partial_files
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
 
@@ -92,8 +94,9 @@ def test_an_object_below_another_is_refused_and_leaves_nothing_behind(tmp_path: 
     store.write_many({"a": b"1", "folder/b": b"2"})
     with pytest.raises(OSError):
         store.write("a/below", b"")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError) as raised:
         store.write("folder", b"")
+    assert (raised.value.filename, raised.value.filename2) == (str(tmp_path / "folder"), None)  # no hidden file
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "folder"]
 
 
@@ -205,3 +208,16 @@ def test_a_write_whose_temporary_file_is_swept_away_is_tried_again(
     with pytest.raises(FileNotFoundError):
         getattr(store, method)("folder/b", b"1")
     assert keys_of(store) == ["folder/a"]
+
+
+@pytest.mark.parametrize("method", ["write", "create"])
+def test_a_full_disk_is_an_error_that_names_the_file_and_not_the_hidden_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as `write` does: without a name
+
+    monkeypatch.setattr(partial_files, "write_file", fill)
+    with pytest.raises(OSError, match="No space left") as raised:
+        getattr(Store.open(str(tmp_path)), method)("a", b"1")
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
