@@ -53,7 +53,7 @@ def find_local(source: str, revision: str | None = None) -> Path | None:
     """
     parsed = parse_source(source, revision)
     if is_single_file(parsed.place):
-        path = _find_file(parsed.place)
+        path = find_file(parsed.place)
         return path and find_converted(path)
     if folder := _find_folder(parsed.place):
         return folder
@@ -61,6 +61,22 @@ def find_local(source: str, revision: str | None = None) -> Path | None:
         copy = plan_local_copy(parsed.place)
         return copy.folder if copy.is_intact() else None
     return hub.find_cached(describe_hub_model(parsed))
+
+
+def find_file(place: str) -> Path | None:
+    """Return the path of a single file on this machine, or of its copy from a store; None if it is not here.
+
+    A store URI costs one listing.
+
+    Raises:
+        BaseModelError: There is no such file in the store.
+        OSError: The store failed.
+    """
+    if "://" not in place:
+        path = Path(place).expanduser().absolute()  # not where a link leads: the settings lie beside the link
+        return path if path.is_file() else None
+    copy = plan_file_copy(place)
+    return copy.folder / copy.objects[0].key if copy.is_intact() else None
 
 
 def check_base_pin(source: ModelSource, folder: Path) -> None:
@@ -89,7 +105,7 @@ def describe_hub_model(source: ModelSource) -> HubModel:
 def _locate(source: ModelSource, *, is_offline: bool) -> Path:
     place = source.place
     if is_single_file(place):
-        path = plan_file_copy(place).fetch_file() if "://" in place else _find_file(place)
+        path = plan_file_copy(place).fetch_file() if "://" in place else find_file(place)
         if path is None:
             raise BaseModelError(f"base model {place!r} is no file; correct its path")
         return convert(path, is_offline=is_offline)
@@ -106,12 +122,3 @@ def _find_folder(place: str) -> Path | None:
         return WEIGHTS
     folder = Path(place).expanduser()
     return folder.resolve() if folder.is_dir() else None
-
-
-def _find_file(place: str) -> Path | None:
-    """Return the path of a single file on this machine, or of its copy from a store; None if it is not here."""
-    if "://" not in place:
-        path = Path(place).expanduser().absolute()  # not where a link leads: the settings lie beside the link
-        return path if path.is_file() else None
-    copy = plan_file_copy(place)
-    return copy.folder / copy.objects[0].key if copy.is_intact() else None
