@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artbank.diffusion import hub
 from artbank.diffusion.hub import HubModel
-from artbank.diffusion.model_source import ModelSource, check_pin, is_hub_id, parse_source
+from artbank.diffusion.model_source import ModelSource, check_pin, explain_no_model, is_hub_id, parse_source
 from artbank.diffusion.single_file import convert, find_converted, is_single_file
 from artbank.diffusion.store_copies import plan_file_copy, plan_local_copy
 from artbank.diffusion.weights import (
@@ -95,10 +95,8 @@ def describe_hub_model(source: ModelSource) -> HubModel:
         BaseModelError: The source is no hub id.
     """
     if not is_hub_id(source.place):
-        raise BaseModelError(
-            f"base model {source.place!r} is no folder; expected 'mini', a folder, a single .safetensors file, a store "
-            "URI or a hub id owner/name"
-        )
+        expected = "'mini', a folder, a single .safetensors file, a store URI or a hub id owner/name"
+        raise explain_no_model("base model", source.place, expected)
     return HubModel("base model", source.place, source.revision, PROBE, select_hub_files)
 
 
@@ -121,4 +119,4 @@ def _find_folder(place: str) -> Path | None:
     if place == MINI:
         return WEIGHTS
     folder = Path(place).expanduser()
-    return folder.resolve() if folder.is_dir() else None
+    return hub.find_snapshot(folder).resolve() if folder.is_dir() else None
