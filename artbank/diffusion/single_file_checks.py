@@ -32,7 +32,7 @@ def check_fit(path: Path, kind: CheckpointKind, header: TensorHeader, settings: 
     for part in kind.family.networks:
         check_settings(settings / part / "config.json")
     with torch.device("meta"):
-        tensors = {current_name(name): torch.empty(shape) for name, shape in header.shapes.items()}
+        tensors = _build_tensors(path, header)
         for part in kind.family.networks:
             network = _build(part, kind, settings)
             if part == "unet":
@@ -43,6 +43,15 @@ def check_fit(path: Path, kind: CheckpointKind, header: TensorHeader, settings: 
 def current_name(name: str) -> str:
     """Return the name of a tensor as diffusers knows it; the first files of Stable Diffusion 1.x had a shorter one."""
     return _OLDER_TEXT_ENCODER.sub(r"\1text_model.", name)
+
+
+def _build_tensors(path: Path, header: TensorHeader) -> dict[str, torch.Tensor]:
+    """Return tensors without values on the default device, which is `meta`."""
+    try:
+        return {current_name(name): torch.empty(shape) for name, shape in header.shapes.items()}
+    except (RuntimeError, TypeError) as error:
+        text = str(error).splitlines()[0]
+        raise BaseModelError(f"{path}: found tensors of a size that cannot be: {text}; take another file") from error
 
 
 def _build(part: str, kind: CheckpointKind, settings: Path) -> Any:

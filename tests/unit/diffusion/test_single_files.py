@@ -261,3 +261,9 @@ def test_settings_of_another_width_of_text_are_refused(tmp_path: Path, cache: Pa
 def test_tensors_of_odd_shapes_are_refused(file: Path) -> None:
     rewrite(file, **{"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": torch.ones(1)})
     assert "tensors of its text_encoder_2 cannot be read" in refuse(file)
+    data = file.read_bytes()
+    length = 8 + int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8:length]) | {"odd": {"dtype": "F32", "shape": [0, 2**70], "data_offsets": [0, 0]}}
+    header = json.dumps(entries).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + data[length:])
+    assert "tensors of a size that cannot be" in refuse(file)
