@@ -16,7 +16,7 @@ from artbank.diffusion import hub
 from artbank.diffusion.file_hashes import hash_folder
 from artbank.diffusion.hub import CARD_FILES, HubModel
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
-from artbank.diffusion.model_source import ModelSource, check_pin, explain_no_model, is_hub_id, parse_source
+from artbank.diffusion.model_source import PICKLES, ModelSource, check_pin, explain_no_model, is_hub_id, parse_source
 from artbank.diffusion.store_copies import LocalCopy, plan_copy
 from artbank.diffusion.weights import MINI, SUFFIXES, check_indices, list_missing_shards, list_variants
 from artbank.errors import BaseModelError
@@ -211,7 +211,7 @@ def check_model(kind: ModelKind, folder: Path) -> None:
     missing += list_missing_shards(folder, kind.stem, find_variant(kind, folder))
     if missing:
         advice = "fetch it again"
-        if any(any(folder.glob(f"*{suffix}")) for suffix in (".bin", ".pth", ".pt", ".ckpt")):
+        if any(any(folder.glob(f"*{suffix}")) for suffix in PICKLES):
             advice = "its weights are pickles, which are never loaded: convert them to safetensors"
         raise BaseModelError(
             f"{kind.name} folder {folder}: expected a {kind.network}, found no {', '.join(missing)}; {advice}"
