@@ -18,6 +18,9 @@ from artbank.store.tensor_files import TensorHeader
 UNET = "model.diffusion_model."
 """What the names of the UNet's tensors begin with."""
 
+OPEN_CLIP = {"text_encoder": "cond_stage_model.model.", "text_encoder_2": "conditioner.embedders.1.model."}
+"""What the names of a text encoder's tensors begin with if it is an OpenCLIP, by its part."""
+
 _VAE = "first_stage_model."
 _FIRST_LAYER = f"{UNET}input_blocks.0.0.weight"
 _GUIDANCE_LAYER = f"{UNET}time_embed.cond_proj.weight"
@@ -32,11 +35,13 @@ class CheckpointKind:
         title: Its name for people.
         family: Its family.
         settings: Hub id of the model whose settings its files have.
+        assumed: What a file that does not say what it predicts is taken for; empty for kinds that rarely differ.
     """
 
     title: str
     family: Family
     settings: str
+    assumed: str = ""
 
 
 _KINDS = {
@@ -44,7 +49,9 @@ _KINDS = {
     "cond_stage_model.transformer.": CheckpointKind(
         "Stable Diffusion 1.x", SD, "stable-diffusion-v1-5/stable-diffusion-v1-5"
     ),
-    "cond_stage_model.model.": CheckpointKind("Stable Diffusion 2.x", SD, "stabilityai/stable-diffusion-2-1"),
+    "cond_stage_model.model.": CheckpointKind(
+        "Stable Diffusion 2.x", SD, "stabilityai/stable-diffusion-2-1", "v_prediction at 768 px"
+    ),
 }
 """The kinds by the first tensors of their text encoder; of SDXL by those of its second one, which refiners lack."""
 

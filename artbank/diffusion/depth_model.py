@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from artbank.diffusion.loading import no_progress_bars
-from artbank.diffusion.model_files import DEPTH_MODEL, check_model
+from artbank.diffusion.model_files import DEPTH_MODEL, check_model, find_variant
 from artbank.diffusion.model_limits import read_text
 from artbank.diffusion.tensors import copy_to_device
 from artbank.errors import BaseModelError
@@ -41,6 +41,7 @@ class DepthModel:
         """
         check_depth_model(folder)
         options: dict[str, Any] = {**_LOCAL, "dtype": torch.float32, "output_loading_info": True}
+        options["variant"] = find_variant(DEPTH_MODEL, folder)
         try:
             # The other backend imports torchvision, which may not be installed.
             self._processor: Any = AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artbank.diffusion import hub
 from artbank.diffusion.hub import HubModel
-from artbank.diffusion.model_source import ModelSource, check_pin, is_hub_id, parse_source
+from artbank.diffusion.model_source import ModelSource, check_pin, explain_no_model, is_hub_id, parse_source
 from artbank.diffusion.single_file import convert, find_converted, is_single_file
 from artbank.diffusion.store_copies import plan_file_copy, plan_local_copy
 from artbank.diffusion.weights import (
@@ -53,7 +53,7 @@ def find_local(source: str, revision: str | None = None) -> Path | None:
     """
     parsed = parse_source(source, revision)
     if is_single_file(parsed.place):
-        path = _find_file(parsed.place)
+        path = find_file(parsed.place)
         return path and find_converted(path)
     if folder := _find_folder(parsed.place):
         return folder
@@ -61,6 +61,22 @@ def find_local(source: str, revision: str | None = None) -> Path | None:
         copy = plan_local_copy(parsed.place)
         return copy.folder if copy.is_intact() else None
     return hub.find_cached(describe_hub_model(parsed))
+
+
+def find_file(place: str) -> Path | None:
+    """Return the path of a single file on this machine, or of its copy from a store; None if it is not here.
+
+    A store URI costs one listing.
+
+    Raises:
+        BaseModelError: There is no such file in the store.
+        OSError: The store failed.
+    """
+    if "://" not in place:
+        path = Path(place).expanduser().absolute()  # not where a link leads: the settings lie beside the link
+        return path if path.is_file() else None
+    copy = plan_file_copy(place)
+    return copy.folder / copy.objects[0].key if copy.is_intact() else None
 
 
 def check_base_pin(source: ModelSource, folder: Path) -> None:
@@ -79,17 +95,15 @@ def describe_hub_model(source: ModelSource) -> HubModel:
         BaseModelError: The source is no hub id.
     """
     if not is_hub_id(source.place):
-        raise BaseModelError(
-            f"base model {source.place!r} is no folder; expected 'mini', a folder, a single .safetensors file, a store "
-            "URI or a hub id owner/name"
-        )
+        expected = "'mini', a folder, a single .safetensors file, a store URI or a hub id owner/name"
+        raise explain_no_model("base model", source.place, expected)
     return HubModel("base model", source.place, source.revision, PROBE, select_hub_files)
 
 
 def _locate(source: ModelSource, *, is_offline: bool) -> Path:
     place = source.place
     if is_single_file(place):
-        path = plan_file_copy(place).fetch_file() if "://" in place else _find_file(place)
+        path = plan_file_copy(place).fetch_file() if "://" in place else find_file(place)
         if path is None:
             raise BaseModelError(f"base model {place!r} is no file; correct its path")
         return convert(path, is_offline=is_offline)
@@ -105,13 +119,4 @@ def _find_folder(place: str) -> Path | None:
     if place == MINI:
         return WEIGHTS
     folder = Path(place).expanduser()
-    return folder.resolve() if folder.is_dir() else None
-
-
-def _find_file(place: str) -> Path | None:
-    """Return the path of a single file on this machine, or of its copy from a store; None if it is not here."""
-    if "://" not in place:
-        path = Path(place).expanduser().absolute()  # not where a link leads: the settings lie beside the link
-        return path if path.is_file() else None
-    copy = plan_file_copy(place)
-    return copy.folder / copy.objects[0].key if copy.is_intact() else None
+    return hub.find_snapshot(folder).resolve() if folder.is_dir() else None

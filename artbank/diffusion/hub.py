@@ -76,6 +76,26 @@ def find_cached(model: HubModel) -> Path | None:
     return None
 
 
+def find_snapshot(folder: Path) -> Path:
+    """Return the snapshot that `refs/main` names if a folder is a model's in the hub's cache; else the folder itself.
+
+    Raises:
+        BaseModelError: It has snapshots, of which `refs/main` names none.
+    """
+    snapshots = sorted(folder.glob("snapshots/*"))
+    if not folder.name.startswith("models--") or not snapshots:
+        return folder
+    head = folder / "refs/main"
+    commit = head.read_text().strip() if head.is_file() else None
+    for snapshot in snapshots:
+        if snapshot.name == commit:
+            return snapshot
+    raise BaseModelError(
+        f"{folder}: expected the folder of a model, found one of the hub's cache whose refs/main names no snapshot; "
+        f"give one of its snapshots: {', '.join(map(str, snapshots))}"
+    )
+
+
 def fetch(
     model: HubModel,
     check: Callable[[Path], None],

@@ -16,9 +16,9 @@ from artbank.diffusion import hub
 from artbank.diffusion.file_hashes import hash_folder
 from artbank.diffusion.hub import CARD_FILES, HubModel
 from artbank.diffusion.model_limits import check_header, check_settings, read_text
-from artbank.diffusion.model_source import ModelSource, check_pin, is_hub_id, parse_source
+from artbank.diffusion.model_source import PICKLES, ModelSource, check_pin, explain_no_model, is_hub_id, parse_source
 from artbank.diffusion.store_copies import LocalCopy, plan_copy
-from artbank.diffusion.weights import MINI, SUFFIXES, check_indices
+from artbank.diffusion.weights import MINI, SUFFIXES, check_indices, list_missing_shards, list_variants
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.store.objects import Store
@@ -30,7 +30,7 @@ ALL_FILES = tuple(f"*{suffix}" for suffix in SUFFIXES)
 
 _NETWORK_PARTS: dict[str, tuple[str, ...]] = {
     "config.json": ("config.json",),
-    "weights as safetensors": ("model*.safetensors",),
+    "weights as safetensors": ("model.safetensors", "model.*.safetensors", "model-*-of-*.safetensors"),
     "preprocessor_config.json": ("preprocessor_config.json", "processor_config.json"),
 }
 
@@ -60,6 +60,11 @@ class ModelKind:
     type_setting: str = "model_type"
     weights: str = "model*.safetensors"
     files: tuple[str, ...] = ALL_FILES
+
+    @property
+    def stem(self) -> str:
+        """What the names of its files of weights begin with."""
+        return self.weights.partition("*")[0]
 
 
 SCORER = ModelKind(
@@ -203,9 +208,10 @@ def check_model(kind: ModelKind, folder: Path) -> None:
     """
     check_indices(folder)
     missing = [part for part, names in kind.parts.items() if not any(_has(folder, name) for name in names)]
+    missing += list_missing_shards(folder, kind.stem, find_variant(kind, folder))
     if missing:
         advice = "fetch it again"
-        if any(any(folder.glob(f"*{suffix}")) for suffix in (".bin", ".pth", ".pt", ".ckpt")):
+        if any(any(folder.glob(f"*{suffix}")) for suffix in PICKLES):
             advice = "its weights are pickles, which are never loaded: convert them to safetensors"
         raise BaseModelError(
             f"{kind.name} folder {folder}: expected a {kind.network}, found no {', '.join(missing)}; {advice}"
@@ -236,6 +242,11 @@ def list_weights(kind: ModelKind, folder: Path) -> list[Path]:
     return [path for path in files if fnmatchcase(path.name, kind.weights) and path.suffix == ".safetensors"]
 
 
+def find_variant(kind: ModelKind, folder: Path) -> str | None:
+    """Return the variant of the weights in a folder, such as `fp16`; None if there are weights without one."""
+    return next(iter(list_variants([path.name for path in folder.glob("*") if path.is_file()], kind.stem)), None)
+
+
 def hash_model(kind: ModelKind, folder: Path) -> str:
     """Return the SHA-256, hex, over all files that shape a result: weights, settings, tokenizer."""
     return hash_folder(folder, _list_files(kind, folder))
@@ -261,10 +272,8 @@ def _find_folder(kind: ModelKind, source: ModelSource) -> Path | None:
         return kind.embedded
     folder = Path(place).expanduser()
     if folder.is_dir():
-        return folder
+        return hub.find_snapshot(folder)
     if "://" not in place and not is_hub_id(place):
         embedded = "'mini', " if kind.embedded is not None else ""
-        raise BaseModelError(
-            f"{kind.name} {place!r} is no folder; expected {embedded}a folder, a store URI or a hub id owner/name"
-        )
+        raise explain_no_model(kind.name, place, f"{embedded}a folder, a store URI or a hub id owner/name")
     return None

@@ -23,14 +23,19 @@ _UNBOUNDED = {"lambda_min_clipped"}  # no size of anything; DPM-Solver's schedul
 
 
 def check_settings(path: Path) -> None:
-    """Check that a file of settings asks for a network of a usual size; one that is no JSON is left to its reader.
+    """Check that a file of settings asks for a network of a usual size, and for weights that are not quantized.
+
+    One that is no JSON is left to its reader.
 
     Raises:
-        BaseModelError: The file is larger than any, or it asks for more; names the setting.
+        BaseModelError: The file is larger than any, or it asks for more or for something else; names the setting.
     """
     text = read_text(path)
     try:
-        _check("", json.loads(text))
+        settings = json.loads(text)
+        _check("", settings)
+        if isinstance(settings, dict) and settings.get("quantization_config"):
+            raise BaseModelError("expected weights that are not quantized, found a quantization_config")
     except RecursionError as error:
         raise BaseModelError(f"{path} cannot be loaded: it is nested too deeply; take another model") from error
     except BaseModelError as error:

@@ -9,6 +9,9 @@ from pathlib import Path
 from artbank.errors import BaseModelError
 from artbank.model_pins import split_pin
 
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+"""What the names of pickles end with, which are never loaded."""
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -68,5 +71,21 @@ def check_pin(title: str, place: str, pinned: str | None, measure: Callable[[], 
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell whether a name has the form of a hub id, `owner/name`."""
-    return "://" not in name and name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    """Tell whether a name has the form of a hub id, `owner/name`, and not that of a path or a file of weights."""
+    is_path = name.startswith((".", "/", "~")) or name.lower().endswith((*PICKLES, ".safetensors"))
+    return "://" not in name and name.count("/") == 1 and not is_path
+
+
+def explain_no_model(title: str, place: str, expected: str) -> BaseModelError:
+    """Return the error for a name that is no folder, store URI or hub id.
+
+    Args:
+        title: What messages call the model.
+        place: The name.
+        expected: What it may be.
+    """
+    found = "is no folder"
+    if place.lower().endswith(PICKLES):
+        is_there = Path(place).expanduser().is_file()
+        found = "is a pickle, which is never loaded: convert it to safetensors" if is_there else "is no file"
+    return BaseModelError(f"{title} {place!r} {found}; expected {expected}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,10 @@ from typing import Any
 
 from artbank.diffusion import hub
 from artbank.diffusion.cache import HASH_FILE, converted_folder
-from artbank.diffusion.checkpoint_kinds import CheckpointKind, check_unet, find_kind
+from artbank.diffusion.checkpoint_kinds import CheckpointKind, find_kind
 from artbank.diffusion.family import Family, read_family
 from artbank.diffusion.file_hashes import hash_file
-from artbank.diffusion.model_limits import check_settings, read_text
+from artbank.diffusion.model_limits import read_text
 from artbank.diffusion.weights import list_missing_settings
 from artbank.errors import BaseModelError
 from artbank.runtime.hashing import short_hash
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
 _CONVERSION = 1  # raise it when the same file would become another folder
 _SETTINGS = (".json", ".txt")
-_OLDER_TEXT_ENCODER = re.compile(r"^(cond_stage_model\.transformer\.)(?=embeddings|encoder|final_layer_norm)")
 
 
 def is_single_file(source: str) -> bool:
@@ -67,12 +65,16 @@ def convert(path: Path, *, is_offline: bool = False) -> Path:
         BaseModelError: The file is damaged or of a kind that is not supported, or its settings cannot be had.
         OSError: The disk is full, or the hub failed.
     """
+    from artbank.diffusion.single_file_checks import check_fit
+
     kind, header = find_kind(path)
     settings = _find_settings(path, kind, is_offline=is_offline)
     folder, digest = _plan(path, settings)
     if folder.is_dir():
         return folder
     logger.info("converting %s, %s, to %s", path, kind.title, folder)
+    if assumed := explain_assumption(path):
+        logger.warning("%s; %s", *assumed)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         partial = Path(scratch) / folder.name
@@ -102,24 +104,24 @@ def find_settings(path: Path, kind: CheckpointKind) -> Path | None:
     return None if cached is None or list_missing_settings(cached, kind.family) else cached
 
 
-def check_fit(path: Path, kind: CheckpointKind, header: TensorHeader, settings: Path) -> None:
-    """Check a file against its settings; reads no weights.
+def explain_assumption(path: Path) -> tuple[str, str] | None:
+    """Return what a file is taken for that does not say what it predicts, and what to do if that is wrong.
+
+    Returns:
+        None if the file or a folder beside it says it, or if it is of a kind whose models rarely differ.
 
     Raises:
-        BaseModelError: The settings are beyond all measure, or the UNet has other tensors.
+        BaseModelError: See `find_kind` and `find_settings`.
     """
-    import torch
-
-    from artbank.diffusion.loading import build_empty
-
-    for part in kind.family.networks:
-        check_settings(settings / part / "config.json")
-    try:
-        with torch.device("meta"):
-            unet = build_empty("unet", settings / "unet")
-    except Exception as error:  # on damaged files the library raises exceptions of every kind
-        raise BaseModelError(f"{settings}/unet cannot be loaded: {error}; copy those of {kind.settings}") from error
-    check_unet(path, header.shapes, len(unet.state_dict()), settings)
+    kind, header = find_kind(path)
+    is_told = "prediction_type" in _find_prediction(header.metadata, header.shapes)
+    if is_told or not kind.assumed or _find_beside(path, kind):
+        return None
+    other = hub.MIRRORS[f"{kind.settings}-base"]
+    return (
+        f"{path} does not say what it predicts, so it is taken for {kind.assumed}, as {kind.settings}",
+        f"if it predicts epsilon, put the settings of {other} into a folder {path.stem} beside it",
+    )
 
 
 def _plan(path: Path, settings: Path) -> tuple[Path, str]:
@@ -200,11 +202,11 @@ def _save_networks(path: Path, settings: Path, family: Family, folder: Path) -> 
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 
     from artbank.diffusion.loading import KINDS, no_progress_bars
+    from artbank.diffusion.single_file_checks import current_name
 
     options: dict[str, Any] = {"config": str(settings), "local_files_only": True}
-    part = ""
     try:
-        tensors = {_today(name): tensor for name, tensor in safetensors.torch.load_file(path).items()}
+        tensors = {current_name(name): tensor for name, tensor in safetensors.torch.load_file(path).items()}
         dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
         dtype = dtypes.pop() if len(dtypes) == 1 else torch.float32
         with no_progress_bars():
@@ -215,15 +217,8 @@ def _save_networks(path: Path, settings: Path, family: Family, folder: Path) -> 
                 else:
                     network = create_diffusers_clip_model_from_ldm(KINDS[part], dict(tensors), **own)
                 network.save_pretrained(folder / part, max_shard_size="100GB")
-    except NotImplementedError as error:  # raised for a weight that still has no values
-        raise BaseModelError(f"{path}: tensors of its {part} are missing; take another file") from error
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise BaseModelError(f"{path} cannot be converted with the settings of {settings}: {error}") from error
-
-
-def _today(name: str) -> str:
-    """Return the name of a tensor as diffusers knows it; the first files of Stable Diffusion 1.x had a shorter one."""
-    return _OLDER_TEXT_ENCODER.sub(r"\1text_model.", name)
 
 
 def _copy_settings(source: Path, target: Path) -> None:

@@ -42,7 +42,7 @@ def check_base_model(folder: Path) -> None:
 
     Raises:
         BaseModelError: Names the files that are missing, damaged, or no safetensors, or settings beyond all measure; or
-            the model is a refiner.
+            the model is a refiner, is quantized, or has a VAE of another class.
     """
     family = read_family(folder)
     _refuse_refiner(folder, family)
@@ -56,6 +56,7 @@ def check_base_model(folder: Path) -> None:
     for name in _settings(family):
         if not name.startswith("tokenizer/"):  # which may name 10^30 as its longest text
             check_settings(folder / name)
+    _refuse_other_vae(folder)
     for path in chain.from_iterable(list_weights(folder).values()):
         check_header(path)
 
@@ -148,6 +149,28 @@ def find_variants(folder: Path) -> dict[str, str | None]:
     return _choose_variants(read_family(folder), _list_names(folder))
 
 
+def list_variants(names: Sequence[str], stem: str) -> list[str | None]:
+    """Return the variants of a network's weights, None first if there are weights without one.
+
+    Args:
+        names: The names of its files.
+        stem: What the names of its weights begin with, `model` or `diffusion_pytorch_model`.
+    """
+    named = sorted(name for name in names if fnmatchcase(name, f"{stem}.*.safetensors"))
+    variants = [name.split(".")[1].split("-")[0] for name in named]  # stem.fp16-00001-of-00002.safetensors
+    plain: list[str | None] = [None] if _find_weights(names, stem, None) else []
+    return [*plain, *dict.fromkeys(variants)]
+
+
+def list_missing_shards(folder: Path, stem: str, variant: str | None) -> list[str]:
+    """Return the files that the index of a network's weights names and that its folder lacks; see `list_variants`."""
+    suffix = f".{variant}" if variant else ""
+    index = folder / f"{stem}.safetensors.index{suffix}.json"
+    if not index.is_file() or (folder / f"{stem}{suffix}.safetensors").is_file():
+        return []
+    return [name for name in sorted(_read_index(index)) if not (folder / name).is_file()]
+
+
 def list_weights(folder: Path) -> dict[str, list[Path]]:
     """Return the files of weights that are loaded from a folder, by part."""
     variants = find_variants(folder)
@@ -160,7 +183,7 @@ def list_weights(folder: Path) -> dict[str, list[Path]]:
 
 
 def _choose_variants(family: Family, names: Iterable[str]) -> dict[str, str | None]:
-    found = {part: _list_variants(_names_in(part, names), stem) for part, stem in _stems(family).items()}
+    found = {part: list_variants(_names_in(part, names), stem) for part, stem in _stems(family).items()}
     common = set.intersection(*map(set, found.values()))
     if None in common:
         return dict.fromkeys(found)
@@ -212,18 +235,23 @@ def _refuse_refiner(folder: Path, family: Family) -> None:
         raise BaseModelError(f"{folder}: expected a base model, found the refiner of SDXL; take the base of SDXL")
 
 
+def _refuse_other_vae(folder: Path) -> None:
+    """Refuse VAEs of other classes, such as the tiny ones, whose settings have other names."""
+    try:
+        found = json.loads(read_text(folder / "vae/config.json")).get("_class_name", "AutoencoderKL")
+    except (ValueError, AttributeError):
+        return
+    if found != "AutoencoderKL":
+        raise BaseModelError(
+            f"{folder}/vae: expected a VAE of class AutoencoderKL, found {found}, which is not supported; take the VAE "
+            "of another model"
+        )
+
+
 def _find_weights(names: Iterable[str], stem: str, variant: str | None) -> list[str]:
     """Return the files with the weights of a part in a variant, of the names of its files."""
     name = f"{stem}.{variant}" if variant else stem
     return [own for own in names if own == f"{name}.safetensors" or fnmatchcase(own, f"{name}-*.safetensors")]
-
-
-def _list_variants(names: Sequence[str], stem: str) -> list[str | None]:
-    """Return the variants of a part's weights, None first if there are weights without one."""
-    named = sorted(name for name in names if fnmatchcase(name, f"{stem}.*.safetensors"))
-    variants = [name.split(".")[1].split("-")[0] for name in named]  # stem.fp16-00001-of-00002.safetensors
-    plain: list[str | None] = [None] if _find_weights(names, stem, None) else []
-    return [*plain, *dict.fromkeys(variants)]
 
 
 def _missing_words(family: Family, names: Sequence[str]) -> list[str]:
@@ -235,7 +263,7 @@ def _missing_words(family: Family, names: Sequence[str]) -> list[str]:
 def _missing_weights(family: Family, names: Sequence[str]) -> list[str]:
     """Return the weights that are missing in the parts of which there are none."""
     stems = _stems(family).items()
-    return [f"{part}/{stem}.safetensors" for part, stem in stems if not _list_variants(_names_in(part, names), stem)]
+    return [f"{part}/{stem}.safetensors" for part, stem in stems if not list_variants(_names_in(part, names), stem)]
 
 
 def _missing_error(place: str, family: Family, missing: Sequence[str], names: Sequence[str]) -> BaseModelError:
@@ -247,15 +275,10 @@ def _missing_error(place: str, family: Family, missing: Sequence[str], names: Se
 def _missing_shards(folder: Path) -> list[str]:
     """Return the files that are missing although an index of the loaded weights names them."""
     variants = find_variants(folder)
-    missing = []
-    for part, stem in _stems(read_family(folder)).items():
-        suffix = f".{variants[part]}" if variants[part] else ""
-        index = folder / part / f"{stem}.safetensors.index{suffix}.json"
-        single = folder / part / f"{stem}{suffix}.safetensors"
-        if index.is_file() and not single.is_file():
-            names = sorted(_read_index(index))
-            missing += [f"{part}/{name}" for name in names if not (folder / part / name).is_file()]
-    return missing
+    stems = _stems(read_family(folder)).items()
+    return [
+        f"{part}/{name}" for part, stem in stems for name in list_missing_shards(folder / part, stem, variants[part])
+    ]
 
 
 def _read_index(index: Path) -> set[str]:

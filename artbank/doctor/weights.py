@@ -13,13 +13,14 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.cache import cache_folder
 from artbank.diffusion.checkpoint_kinds import find_kind
 from artbank.diffusion.devices import pick_device, pick_dtype
-from artbank.diffusion.fetch import check_base_pin, describe_hub_model, find_local
+from artbank.diffusion.fetch import check_base_pin, describe_hub_model, find_file, find_local
 from artbank.diffusion.hub import is_offline_by_environment
 from artbank.diffusion.loading import load_shapes
 from artbank.diffusion.model_files import CONTROL, SCORER, ModelKind
 from artbank.diffusion.model_limits import check_header
 from artbank.diffusion.model_source import parse_source
-from artbank.diffusion.single_file import check_fit, explain_no_settings, find_settings, is_single_file
+from artbank.diffusion.single_file import explain_assumption, explain_no_settings, find_settings, is_single_file
+from artbank.diffusion.single_file_checks import check_fit
 from artbank.diffusion.store_copies import plan_file_copy, plan_local_copy
 from artbank.diffusion.weights import check_base_model, list_weights
 from artbank.doctor.checks import CheckResult, size_text
@@ -59,6 +60,8 @@ def check_base(config: RunConfig, seconds: float) -> Iterator[CheckResult]:
             yield from _check_in_store(source.place)
         else:
             yield from check_hub_model(describe_hub_model(source), seconds, is_offline=config.offline)
+        if is_single_file(source.place):
+            yield from _warn_of_prediction(source.place)
     except BaseModelError as error:
         yield CheckResult("problem", str(error))
 
@@ -172,6 +175,13 @@ def _check_single_file(source: str, *, is_offline: bool) -> CheckResult:
     if settings is None:
         text = f"{text}, with the settings of {kind.settings} from the hub"
     return assess_free_space(text, cache_folder(), path.stat().st_size)
+
+
+def _warn_of_prediction(place: str) -> Iterator[CheckResult]:
+    """Warn of a single file that is on this machine and does not say what it predicts."""
+    path = find_file(place)
+    if path is not None and (assumed := explain_assumption(path)):
+        yield CheckResult("warning", *assumed)
 
 
 def _check_in_store(uri: str) -> Iterator[CheckResult]:

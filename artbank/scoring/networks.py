@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
 
 from artbank.diffusion.loading import no_progress_bars
-from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, hash_model, name_model
+from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, find_variant, hash_model, name_model
 from artbank.diffusion.tensors import copy_to_host
 from artbank.errors import BaseModelError
 from artbank.scoring.clip_preprocess import ClipPreprocessor
@@ -66,7 +66,7 @@ def load_network(
         # Only settings are read. The other backend imports torchvision, which may not be installed.
         processor = AutoImageProcessor.from_pretrained(folder, **LOCAL, backend="pil")
         preprocessor = ClipPreprocessor.from_processor(processor)
-        loaded, info = _load(folder, network)
+        loaded, info = _load(kind, folder, network)
     if missing := sorted(info["missing_keys"]):
         raise BaseModelError(
             f"{kind.name} folder {folder}: {len(missing)} tensors are missing in its weights, such as "
@@ -130,8 +130,13 @@ def _has_tf32(device: torch.device) -> bool:
 
 @no_progress_bars()
 def _load(
-    folder: Path, network: type[PreTrainedModel] | type[AutoModel]
+    kind: ModelKind, folder: Path, network: type[PreTrainedModel] | type[AutoModel]
 ) -> tuple[PreTrainedModel, dict[str, set[str]]]:
     return network.from_pretrained(  # pyright: ignore[reportReturnType]
-        folder, use_safetensors=True, **LOCAL, dtype=torch.float32, output_loading_info=True
+        folder,
+        variant=find_variant(kind, folder),
+        use_safetensors=True,
+        **LOCAL,
+        dtype=torch.float32,
+        output_loading_info=True,
     )

@@ -218,9 +218,52 @@ def test_the_doctor_says_where_the_settings_come_from(file: Path, monkeypatch: p
     assert found.level == "problem" and "put them into a folder model beside it" in found.text
 
 
-def test_a_file_that_lacks_tensors_is_refused(file: Path, cache: Path) -> None:
-    lost = "conditioner.embedders.1.model.ln_final.weight"
+@pytest.mark.parametrize(
+    ("part", "lost", "name"),
+    [
+        (
+            "vae",
+            "first_stage_model.encoder.down.0.block.0.norm1.weight",
+            "encoder.down_blocks.0.resnets.0.norm1.weight",
+        ),
+        ("vae", "first_stage_model.decoder.up.1.upsample.conv.bias", "decoder.up.1.upsample.conv.bias"),
+        (
+            "text_encoder",
+            "conditioner.embedders.0.transformer.text_model.final_layer_norm.bias",
+            "final_layer_norm.bias",
+        ),
+        ("text_encoder_2", "conditioner.embedders.1.model.ln_final.weight", "final_layer_norm.weight"),
+        (
+            "text_encoder_2",
+            "conditioner.embedders.1.model.transformer.resblocks.1.attn.in_proj_bias",
+            "encoder.layers.1.self_attn.k_proj.bias",
+        ),
+    ],
+)
+def test_a_file_that_lacks_tensors_is_refused(file: Path, cache: Path, part: str, lost: str, name: str) -> None:
+    assert lost in load_file(file)
     rewrite(file, **{lost: None})
-    with pytest.raises(BaseModelError, match="tensors of its text_encoder_2 are missing; take another file"):
-        load(file)
+    told = refuse(file)
+    assert f"tensors of its {part} are missing, such as {name}" in told and "take another file" in told
     assert not list(cache.glob("*"))
+
+
+def test_settings_of_another_width_of_text_are_refused(tmp_path: Path, cache: Path) -> None:
+    first, second = (save_tiny(tmp_path / name, second=name == "sd2") for name in ("sd1", "sd2"))
+    file = save_single_file(first, tmp_path / "files/model.safetensors")
+    shutil.rmtree(file.with_suffix(""))
+    shutil.copytree(second, file.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"))
+    told = refuse(file)
+    assert f"in its unet by the settings of {file.with_suffix('')}, found [" in told and "of the same model" in told
+    assert not list(cache.glob("*"))
+
+
+def test_tensors_of_odd_shapes_are_refused(file: Path) -> None:
+    rewrite(file, **{"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": torch.ones(1)})
+    assert "tensors of its text_encoder_2 cannot be read" in refuse(file)
+    data = file.read_bytes()
+    length = 8 + int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8:length]) | {"odd": {"dtype": "F32", "shape": [0, 2**70], "data_offsets": [0, 0]}}
+    header = json.dumps(entries).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + data[length:])
+    assert "tensors of a size that cannot be" in refuse(file)

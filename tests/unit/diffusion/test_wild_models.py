@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from artbank.diffusion.base_model import BaseModel
@@ -251,3 +251,19 @@ def test_a_scorer_has_the_same_limits(tmp_path: Path) -> None:
         assert found.level == "problem"
         shutil.copy(WEIGHTS / "clip/config.json", folder / "config.json")
         write_many_tensors(next(iter(folder.glob("model*.safetensors"))), 20_001)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_quantized_weights_are_refused(folder: Path, part: str) -> None:
+    edit(folder / part / "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+    told = refuse(folder)
+    assert f"{part}/config.json cannot be loaded: expected weights that are not quantized" in told
+
+
+def test_a_vae_of_another_class_is_refused(folder: Path) -> None:
+    shutil.rmtree(folder / "vae")
+    AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4).save_pretrained(
+        folder / "vae"
+    )
+    told = refuse(folder)
+    assert "vae: expected a VAE of class AutoencoderKL, found AutoencoderTiny, which is not supported" in told

@@ -248,6 +248,8 @@ def test_depth_is_that_of_transformers(tmp_path: Path) -> None:
     found = model.estimate(scene)
     assert found.shape == (48, 64) and np.abs(found.numpy().astype(int) - expected).max() <= 1
     assert (expected.min(), expected.max()) == (0, 255)
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    assert torch.equal(DepthModel(folder, torch.device("cpu")).estimate(scene), found)
     meters = save_depth_model(tmp_path / "meters", depth_estimation_type="metric")
     with pytest.raises(BaseModelError, match="expected a model of relative depth, .* found one of meters; take"):
         DepthModel(meters, torch.device("cpu"))
