@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import platform
 from collections.abc import Iterable, Iterator
+from copy import copy
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from artbank import __version__
 from artbank.doctor.checks import CheckResult
@@ -51,9 +53,7 @@ def assess_python(found: str) -> CheckResult:
 def assess_packages(requirements: Iterable[Requirement]) -> Iterator[CheckResult]:
     """Compare the installed packages with requirements; the main ones and the wrong ones get a line of their own."""
     num_others = 0
-    for requirement in requirements:
-        if not _is_needed(requirement):
-            continue
+    for requirement in _merge(filter(_is_needed, requirements)):
         result = _assess_package(requirement)
         if result.level != "OK" or requirement.name in _ALWAYS_SHOWN:
             yield result
@@ -71,6 +71,18 @@ def _is_needed(requirement: Requirement) -> bool:
     except PackageNotFoundError:
         return False
     return "extra ==" in str(requirement.marker)
+
+
+def _merge(requirements: Iterable[Requirement]) -> Iterable[Requirement]:
+    """Return one requirement for each package, which several extras may require."""
+    merged: dict[str, Requirement] = {}
+    for requirement in requirements:
+        name = canonicalize_name(requirement.name)
+        if name in merged:
+            merged[name].specifier &= requirement.specifier
+        else:
+            merged[name] = copy(requirement)
+    return merged.values()
 
 
 def _assess_package(requirement: Requirement) -> CheckResult:

@@ -15,6 +15,7 @@ from artbank.runtime.durations import seconds_text
 LORA = "lora"
 """The kind of banks that change the UNet; see `records.BankRecord`."""
 
+_LONGEST_LINE = 1000  # characters of what was found in the collection, which names its artworks
 _PYTHON = """
 import artbank
 
@@ -134,4 +135,4 @@ def _provenance(record: BankRecord) -> str:
 
 
 def _bullets(lines: Sequence[str], otherwise: str) -> str:
-    return "\n".join(f"- {escape(line)}" for line in lines) or otherwise
+    return "\n".join(f"- {escape(line, _LONGEST_LINE)}" for line in lines) or otherwise

@@ -13,13 +13,13 @@ _MISSING = "–"
 _JOINERS = "\u200c\u200d"
 
 
-def escape(value: object) -> str:
+def escape(value: object, longest: int = _MAX_LENGTH) -> str:
     """Return a value as one line of text with all Markdown and HTML escaped.
 
     Line breaks become spaces; control, format and surrogate characters become `�`, so a name cannot
-    hide or reverse the text around it.
+    hide or reverse the text around it. A text longer than `longest` characters (3 or more) loses its middle.
     """
-    return _SPECIAL.sub(r"\\\1", plain(value)).translate(_MARKUP)
+    return _SPECIAL.sub(r"\\\1", shorten(visible(value), longest)).translate(_MARKUP)
 
 
 def plain(value: object) -> str:

@@ -98,11 +98,11 @@ def test_every_requirement_of_the_package_is_looked_at() -> None:
     assert told[:2] == ["python", "artbank"] and {"torch", "prefect", "s3fs", "pyarrow"} < set(told)
     counted = int(found[-1].text.split()[0])
     installed = {canonicalize_name(name) for own in distributions() if (name := own.metadata["Name"])}
-    needed = [
-        line
+    needed = {
+        canonicalize_name(Requirement(line).name)
         for line in requires("artbank") or ()
         if "extra ==" not in line or canonicalize_name(Requirement(line).name) in installed
-    ]
+    }
     assert counted + len(found) - 3 == len(needed)
 
 
@@ -122,6 +122,12 @@ def test_a_package_that_is_not_as_required_is_a_problem(required: str, text: str
 
 def test_a_requirement_of_other_systems_is_not_looked_at() -> None:
     assert levels(assess_packages([Requirement("no-such-package; sys_platform == 'elsewhere'")])) == ["OK"]
+
+
+def test_a_package_that_several_extras_require_has_one_line() -> None:
+    extras = [Requirement("prefect>=3; extra == 'prefect'"), Requirement("Prefect<4; extra == 'dask'")]
+    [found, others] = assess_packages(extras)
+    assert re.fullmatch(r"prefect \S+ \(required: <4,>=3\)", found.text) and others.text.startswith("0 other")
 
 
 def test_an_old_python_is_a_problem() -> None:

@@ -183,6 +183,11 @@ def test_a_card_does_without_what_was_not_measured(missing: str):
     assert "![" not in card
 
 
+def test_a_card_keeps_a_warning_that_names_many_artworks_whole():
+    warning = f"{', '.join(f'folder/a long name of a scan {number}.tif' for number in range(6))} have a frame"
+    assert f"- {warning}\n" in bank_card(bank_record(warnings=[warning]), "current", None)
+
+
 def test_a_card_lists_warnings_and_escapes_them():
     card = bank_card(bank_record(warnings=["3 are nearly equal: a|b", "small <b>"]), "current", None)
     assert "- 3 are nearly equal: a\\|b\n- small &lt;b&gt;" in card
