@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 PhotoInput = str | os.PathLike[str] | Image.Image | np.ndarray
-"""The path or URI of a file, a PIL image, or an array uint8 [H, W, 3] sRGB."""
+"""The path or URI of a file, a PIL image of 8 or 16 bits, or an array uint8 [H, W, 3] sRGB."""
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_TIFF_MODES = ("CMYK", "LAB", "I;16B")  # which PNG has not, and Pillow converts without their profile or clips
+_WITH_ALPHA = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
+_WITHOUT_WHITE = ("I", "F")  # 32 bits, whose white may be 1, 255, 65535 or anything else
 _CONTENT = (bytes, bytearray, memoryview, io.IOBase)  # of a file: what people may take for a photo
 _FAST = 1  # level of compression: the PNG is read again at once
 
@@ -72,8 +75,8 @@ def find_photo(photo: PhotoInput, root: str | os.PathLike[str] | None = None) ->
         root: Folder that a file's key is relative to; by default the key is the name of the file.
 
     Raises:
-        ConfigError: It is none of the kinds, an array of another type or shape, a folder or a glob; no such file is
-            there, or it lies outside `root`.
+        ConfigError: It is none of the kinds, an image of mode I or F, an array of another type or shape, a folder or a
+            glob; no such file is there, or it lies outside `root`.
     """
     if isinstance(photo, Image.Image):
         return _name_image(photo)
@@ -176,17 +179,32 @@ def _relative_key(path: Path, root: str | os.PathLike[str] | None) -> str:
 
 
 def _name_image(image: Image.Image) -> NamedPhoto:
-    """Name an image by its pixels, so that its picture does not depend on the others."""
+    """Name an image by its pixels, so that its picture does not depend on the others.
+
+    Raises:
+        ConfigError: The mode of the image does not tell which value is white.
+    """
+    if image.mode in _WITHOUT_WHITE:
+        raise ConfigError(
+            f"expected an image of 8 or 16 bits, found one of mode {image.mode}, which does not tell what value is "
+            "white; give the path of its file, or convert it to an array uint8 [H, W, 3] of values 0..255"
+        )
     facts = f"{image.mode} {image.size}".encode()
     return NamedPhoto(f"{short_hash(facts + image.tobytes(), 16)}.png", partial(pack_image, image))
 
 
 def pack_image(image: Image.Image) -> bytes:
-    """Return an image as PNG, with its colour profile and its EXIF, which has the orientation."""
+    """Return an image as PNG, or TIFF if it needs that, with its colour profile and its EXIF with the orientation.
+
+    The mode is none of 32 bits; those are refused when a photo is named.
+    """
     file = io.BytesIO()
-    kept = image if image.mode in _PNG_MODES else image.convert("RGB")
     exif = image.getexif()
     options = {"exif": exif.tobytes()} if exif else {}
+    if image.mode in _TIFF_MODES:
+        image.save(file, "TIFF", **options)
+        return file.getvalue()
+    kept = image if image.mode in _PNG_MODES else image.convert(_WITH_ALPHA.get(image.mode, "RGB"))
     kept.save(file, "PNG", compress_level=_FAST, **options)
     return file.getvalue()
 
