@@ -133,6 +133,8 @@ def _picture_cost(forecast: StylizeForecast) -> str:
 def training_cost(forecast: TrainForecast) -> str:
     """Return the forecast steps and time of a training run as one line of Markdown."""
     fewest, likely, most = forecast.num_steps
+    if not most:
+        return "No steps: no collection has enough artworks to train on."
     steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely." if fewest < most else f"{most:,} steps."
     if forecast.seconds is None or forecast.pace is None:
         return f"{steps} How long they take is not known yet: the catalog has no bank on this base model and device."

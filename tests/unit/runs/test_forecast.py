@@ -79,9 +79,10 @@ def test_the_device_of_other_machines_is_not_known() -> None:
 
 
 def test_a_plan_tells_what_it_may_take_by_the_banks_of_its_catalog(tmp_path: Any) -> None:
-    add_collection(Store.open(str(tmp_path / "gallery")), "novak")
-    add_collection(Store.open(str(tmp_path / "gallery")), "few", count=2)  # which takes no step
     config = training(str(tmp_path / "gallery"), str(tmp_path / "store"), device="cpu")
+    add_collection(Store.open(str(tmp_path / "gallery")), "few", count=2)  # which takes no step
+    assert "No steps: no collection has enough artworks" in plan_training(config).forecast.text
+    add_collection(Store.open(str(tmp_path / "gallery")), "novak")
     facts = {"base_model_hash": hash_base_model(fetch_base_model("mini")), "recipe": config.recipe.model_dump_json()}
     assert plan_training(config).forecast.seconds is None
     register(Catalog(Store.open(config.store_uri)), bank_record(seconds=6.0, steps=3, device="cpu", **facts))
