@@ -45,7 +45,7 @@ def _explain(
     names = [part for part in entry["loc"] if isinstance(part, str)]
     path = names[: _field_depth(model, names)]
     reason = entry["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(entry["input"], dict) else f" {entry['input']}"
+    shown = _show(entry["input"])
     place = file.find_line(path) if file else None
     is_option = bool(path) and path[-1] in given
     if entry["type"] == "missing":
@@ -60,6 +60,13 @@ def _explain(
     if not path or find_nested(model, path):
         return f"{path[-1] if path else 'options'}: {reason}"
     return f"{spell(path[-1])}{shown}: {reason}"
+
+
+def _show(value: object) -> str:
+    """Return a value as a person types it, behind a space; a repeated option's values with commas, a table's not."""
+    if isinstance(value, dict):
+        return ""
+    return f" {', '.join(map(str, value)) or 'none'}" if isinstance(value, list | tuple) else f" {value}"
 
 
 def _field_depth(model: type[BaseModel], names: Sequence[str]) -> int:

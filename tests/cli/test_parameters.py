@@ -52,6 +52,13 @@ def test_an_option_that_is_wrong_is_told_as_an_option_although_a_file_has_the_fi
     assert complaint(call("train", "-f", file, "--batch-size", "0")).startswith("artbank: --batch-size 0: ")
 
 
+def test_the_values_of_a_repeated_option_are_told_as_they_were_typed() -> None:
+    told = complaint(
+        call("stylize", "photos", "pictures", "--store", "banks", "--style", "ink", "--control", "canny:x")
+    )
+    assert told.startswith("artbank: --control canny:x: expected KIND=SOURCE")
+
+
 def test_a_preset_and_a_setting_that_it_fixes_are_told_with_the_line_of_the_recipe(tmp_path: Path) -> None:
     file = tmp_path / "parameters.yaml"
     file.write_text("recipe:\n  preset: paper\n  steps: 3\n")
