@@ -107,6 +107,8 @@ _OTHERS = {
     "MemoryError": "no memory is left; close other programs, or use smaller batches or images",
     "OutOfMemoryError": "the device's memory is full; use a smaller --batch-size, or another device",
     "NotImplementedError": "this kind of place does not support that ({text}); name a folder or s3:// prefix instead",
+    "gaierror": "no host of that name is known ({text}); correct the address, or check the network",
+    "ClientConnectorError": "nothing answers at the address ({text}); correct it, or check the network",
     "FSTimeoutError": f"the store did not answer in time; {_RETRY}",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -135,6 +136,16 @@ def test_an_endpoint_where_something_else_answers(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", other_end[0])
     assert other_end[1] in line_of(scan(moto))
+
+
+def test_a_host_that_nobody_knows() -> None:
+    line = line_of(lambda: socket.getaddrinfo("museum.invalid", 80))
+    assert line.startswith("no host of that name is known (") and line.endswith("or check the network")
+
+
+def test_a_web_address_where_nothing_answers() -> None:
+    line = line_of(scan("http://127.0.0.1:1/photos"))
+    assert line.startswith("nothing answers at the address (Cannot connect to host 127.0.0.1:1 ")
 
 
 def test_a_file_where_a_folder_is_expected(tmp_path: Path) -> None:
