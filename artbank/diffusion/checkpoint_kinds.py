@@ -101,7 +101,7 @@ def _check_channels(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def _find_other(names: Collection[str]) -> str | None:
-    """Return by which tensors, or by the lack of which, a file cannot be drawn with; None if it can."""
+    """Return what is found in a file that is not supported, or that it has no VAE, for an error; None if it is fine."""
     if any(name.startswith("edm_") for name in names):
         return "an EDM model, such as CosXL or Playground v2.5, which is not supported"
     if _GUIDANCE_LAYER in names:

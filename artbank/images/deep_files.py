@@ -18,12 +18,11 @@ import tifffile
 from PIL import Image, ImageFile
 
 from artbank.errors import ImageError
+from artbank.images import psd_channels
 from artbank.images.icc_profiles import is_linear, with_srgb_curve
 from artbank.images.pixel_depth import scale_floats, scale_integers
-from artbank.images.psd_channels import open_channels
 from artbank.images.tone_mapping import encode_srgb
 
-_PSD_HEADER = struct.Struct(">4sH6xHIIHH")  # signature, version, channels, height, width, bits, mode
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _WHITE_IS_ZERO, _SEPARATED = 0, 5
 _OTHER_CHANNEL, _ASSOCIATED_ALPHA = 0, 1  # of the tag ExtraSamples; 0 is no alpha, such as a saved selection
@@ -44,10 +43,10 @@ def open_psd(data: bytes) -> Image.Image:
         ImageError: It is of a kind that cannot be read.
         struct.error, OSError, SyntaxError, KeyError: It is damaged.
     """
-    _, version, _, _, _, bits, _ = _PSD_HEADER.unpack_from(data)
+    _, version, _, _, _, bits, _ = psd_channels.HEADER.unpack_from(data)
     if version == 2:
         raise ImageError("large Photoshop files (PSB) cannot be read; save it as PSD or TIFF", "unsupported")
-    image = DeepPsdFile(io.BytesIO(data), "") if bits in (16, 32) else open_channels(data)
+    image = DeepPsdFile(io.BytesIO(data), "") if bits in (16, 32) else psd_channels.open_channels(data)
     if not (image.inner if isinstance(image, DeepPsdFile) else image).tile:
         raise ImageError(
             "the PSD file is compressed in a way that cannot be read; save it again as TIFF", "unsupported"
@@ -97,11 +96,11 @@ class DeepPsdFile(_DeepFile):
     def _open(self) -> None:
         assert self.fp is not None
         data = self.fp.read()
-        *_, height, width, bits, _ = _PSD_HEADER.unpack_from(data)
+        *_, height, width, bits, _ = psd_channels.HEADER.unpack_from(data)
         self._size = (width, height)
         self._sample_bytes = bits // 8
         wide = data[:18] + struct.pack(">IH", width * self._sample_bytes, 8) + data[24:]
-        self.inner = open_channels(wide)
+        self.inner = psd_channels.open_channels(wide)
         self.info = dict(self.inner.info)
         if self._sample_bytes == 4 and self.info.get("icc_profile"):
             self.info["icc_profile"] = with_srgb_curve(self.info["icc_profile"])

@@ -16,7 +16,9 @@ from collections.abc import Iterator
 
 from PIL.PsdImagePlugin import PsdImageFile
 
-_HEADER = struct.Struct(">4sH6xHIIHH")  # signature, version, channels, height, width, bits, mode
+HEADER = struct.Struct(">4sH6xHIIHH")
+"""The header of a document: signature, version, number of channels, height and width in px, bits, colour mode."""
+
 _CHANNELS_AT = 12
 _RGB = 3
 _SAYS_TRANSPARENT = (b"Mtrn", b"Mt16", b"Mt32")
@@ -31,7 +33,7 @@ def open_channels(data: bytes) -> PsdImageFile:
     Raises:
         struct.error, OSError, SyntaxError, KeyError: It is damaged, or of a kind that cannot be read.
     """
-    _, _, num_channels, height, _, _, mode = _HEADER.unpack_from(data)
+    _, _, num_channels, height, _, _, mode = HEADER.unpack_from(data)
     if mode == _RGB and num_channels > _RGB:
         wanted = _RGB + is_transparent(data)
         data = data[:_CHANNELS_AT] + struct.pack(">H", wanted) + data[_CHANNELS_AT + 2 :]
@@ -51,7 +53,7 @@ def is_transparent(data: bytes) -> bool:
     Raises:
         struct.error: It is damaged.
     """
-    position = _HEADER.size
+    position = HEADER.size
     for _ in range(2):  # colour mode data and image resources
         position += 4 + _read(">I", data, position)
     end = position + 4 + _read(">I", data, position)

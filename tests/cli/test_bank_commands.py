@@ -96,10 +96,7 @@ def test_a_token_that_a_program_would_not_understand_writes_nothing(
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        (
-            "novak.pt",
-            "expected a file that ends in .safetensors, found novak.pt; ",
-        ),  # A1111 and ComfyUI would unpickle it
+        ("novak.pt", "expected a file that ends in .safetensors, found novak.pt; "),  # which programs would unpickle
         ("novak", "expected a file that ends in .safetensors, found novak; "),
         ("exports/", "expected the path of a file, found 'exports/'; add"),
         (".", "expected the path of a file, found '.'; add"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,13 +12,6 @@ import pytest
 from artbank.gallery.collections import read_artworks
 from artbank.store.objects import Store
 from tests.support.patchworks import only, paint, save
-
-
-@pytest.fixture
-def gallery(tmp_path: Path) -> Store:
-    store = Store.open(str(tmp_path))
-    store.write_many({f"monet/{number}.png": save(paint(number)) for number in range(3)})
-    return store
 
 
 def parquet(rows: list[dict[str, str]]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,13 +30,6 @@ def artworks_of(pictures: list[np.ndarray]) -> list[Artwork]:
 
 def look(artworks: list[Artwork], smallest_px: int = SIDE_PX) -> dict[str, Finding]:
     return {finding.kind: finding for finding in check_artworks(artworks, smallest_px=smallest_px)}
-
-
-@pytest.fixture
-def gallery(tmp_path: Path) -> Store:
-    store = Store.open(str(tmp_path))
-    store.write_many({f"monet/{number}.png": save(paint(number)) for number in range(3)})
-    return store
 
 
 def test_a_sound_collection_has_no_findings() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,13 +15,6 @@ from artbank.images.artwork_pictures import choose_factor, prepare_artwork
 from artbank.images.palette import Colours
 from artbank.store.objects import Store
 from tests.support.patchworks import only, paint, save
-
-
-@pytest.fixture
-def gallery(tmp_path: Path) -> Store:
-    store = Store.open(str(tmp_path))
-    store.write_many({f"monet/{number}.png": save(paint(number)) for number in range(3)})
-    return store
 
 
 def test_pictures_are_kept_as_crops_need_them_and_colours_are_those_of_the_whole(gallery: Store) -> None:

@@ -5,48 +5,22 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
-from functools import cache
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from artbank.errors import ImageError
-from artbank.images.codec import Picture, decode
+from artbank.images.codec import decode
 from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.color_spaces import _PRIMARIES
 from artbank.images.icc_profiles import ADOBE_RGB, SRGB, Primaries, gray_profile, rgb_profile, with_srgb_curve
 from artbank.images.tone_mapping import encode_srgb
-from tests.support.image_files import chunk, deep_heif, heif, jpeg2000, save, tiff_of, with_chunks, with_nclx
+from tests.support.image_files import chunk, deep_heif, heif, save, tiff_of, with_chunks, with_nclx
+from tests.support.known_colours import LIMIT, check, in_space, light, light_in, truth
 
-LIMIT = 10**6
 P3, BT2020 = _PRIMARIES[12], _PRIMARIES[9]
 M1, M2, C1, C2, C3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875  # SMPTE ST 2084
-
-
-@cache
-def truth() -> np.ndarray:
-    """Smooth colours of all hues within sRGB, uint8 [H, W, 3]."""
-    down, right = np.mgrid[0:1:48j, 0:1:64j]
-    return np.round(np.dstack([right, down, 1 - right * down]) * 235 + 10).astype(np.uint8)
-
-
-def light() -> np.ndarray:
-    """The linear light of `truth`, 0..1, by the formula of IEC 61966-2-1."""
-    values = truth() / 255
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def light_in(primaries: Primaries) -> np.ndarray:
-    """The same light in other primaries."""
-    return np.clip(light() @ (np.linalg.inv(primaries.to_xyz()) @ SRGB.to_xyz()).T, 0, 1)
-
-
-def in_space(primaries: Primaries, gamma: float | None) -> np.ndarray:
-    """The truth as values of another colour space, uint8 [H, W, 3]."""
-    linear = light_in(primaries)
-    return np.round((encode_srgb(linear) if gamma is None else linear ** (1 / gamma)) * 255).astype(np.uint8)
 
 
 def pq(nits: np.ndarray) -> np.ndarray:
@@ -71,12 +45,6 @@ def deep_png(codes: np.ndarray, *chunks: bytes) -> bytes:
 
 def cicp(primaries: int, transfer: int, full: int = 1) -> bytes:
     return chunk(b"cICP", bytes([primaries, transfer, 0, full]))
-
-
-def check(data: bytes, *, most: float = 2.0) -> Picture:
-    picture = decode(data, max_pixels=LIMIT)
-    assert np.abs(picture.rgb.astype(int) - truth()).mean() <= most
-    return picture
 
 
 def as_png(pixels: np.ndarray, *chunks: bytes) -> bytes:
@@ -140,52 +108,6 @@ def test_a_profile_takes_precedence_over_the_code_points_of_avif() -> None:
     image = Image.fromarray(in_space(P3, None))
     avif = save(image, "AVIF", quality=95, subsampling="4:4:4", icc_profile=rgb_profile(P3, None))
     check(avif)
-
-
-SRGB_BY_NUMBER, ROMM_BY_NUMBER = b"\1\0\0\0\0\0\x10", b"\1\0\0\0\0\0\x15"
-
-
-@pytest.mark.parametrize("start", [b"\2\0\0", b"\3\0\0"])
-def test_a_jpeg_2000_is_shown_by_its_profile(start: bytes) -> None:
-    image = Image.fromarray(in_space(ADOBE_RGB, 563 / 256))
-    profile = start + rgb_profile(ADOBE_RGB, 563 / 256)
-    check(jpeg2000(image, profile))
-    check(jpeg2000(image, b"\4\0\0vendor", profile, SRGB_BY_NUMBER))
-    gray = Image.fromarray(np.round((truth()[..., 0] / 255) ** (1 / 1.8) * 255).astype(np.uint8))
-    found = decode(jpeg2000(gray, start + gray_profile(1.8)), max_pixels=LIMIT).rgb
-    assert np.abs(found - np.round(encode_srgb(truth()[..., :1] / 255) * 255)).mean() <= 2
-
-
-def test_a_jpeg_2000_is_shown_by_the_colour_space_that_it_names() -> None:
-    romm = Primaries((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001), (0.3457, 0.3585))
-    image = ImageCms.profileToProfile(  # the white is another one, so LittleCMS adapts it
-        Image.fromarray(truth()),
-        ImageCms.createProfile("sRGB"),
-        ImageCms.ImageCmsProfile(io.BytesIO(rgb_profile(romm, 1.8))),
-    )
-    assert image is not None
-    check(jpeg2000(image, ROMM_BY_NUMBER))
-    check(jpeg2000(Image.fromarray(truth()), SRGB_BY_NUMBER), most=0)
-    check(jpeg2000(Image.fromarray(truth()), SRGB_BY_NUMBER, b"\2\0\0" + rgb_profile(P3, None)), most=0)
-
-
-@pytest.mark.parametrize("colours", [(), (b"\2\0\0broken",), (b"\2\0\0" + bytes(200),), (b"\x63\0\0vendor",)])
-def test_a_jpeg_2000_without_colours_that_make_sense_is_srgb(colours: tuple[bytes, ...]) -> None:
-    image = Image.fromarray(truth())
-    check(jpeg2000(image, *colours), most=0)
-    check(save(image, "JPEG2000", no_jp2=True), most=0)
-
-
-def test_a_jpeg_2000_of_inks_is_refused_and_not_drawn_in_other_colours() -> None:
-    def of_space(name: bytes) -> bytes:
-        profile = rgb_profile(P3, None)
-        return jpeg2000(Image.fromarray(truth()).convert("RGBA"), b"\2\0\0" + profile[:16] + name + profile[20:])
-
-    inks = of_space(b"CMYK")
-    check(of_space(b"\0\xff\n'"), most=0)
-    with pytest.raises(ImageError, match="CMYK colours") as caught:
-        decode(inks, max_pixels=LIMIT)
-    assert caught.value.failure == "unsupported"
 
 
 def adobe_exif(space: int | None, index: str = "") -> Image.Exif:

@@ -32,11 +32,6 @@ NAMES = (f"monet/{SHARD}.tar", f"monet/{SHARD}.parquet")
 KEYS = ("a.jpg", "roll 1/b.png", "roll 2/b.png", "été/日本 [x].webp", "scan.v2.tif", "ﬁ.JPEG")
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "output"))
-
-
 def picture(key: str, number: int = 0) -> bytes:
     """Return a picture whose colour tells of which photo it is; PNG ones are transparent in parts."""
     sink = io.BytesIO()

@@ -20,11 +20,6 @@ from tests.support.rows import result
 from tests.support.table_bombs import bomb
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "output"))
-
-
 def photos(*keys: str) -> pa.Table:
     return pa.table({"key": pa.array(keys, pa.string())})
 

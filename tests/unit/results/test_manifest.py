@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -17,11 +16,6 @@ from artbank.store.parquet import cast_to_schema
 from tests.support.manifests import plan, read_known, read_tasks, write_shards
 from tests.support.rows import START, result
 from tests.support.table_bombs import bomb
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "output"))
 
 
 def listing(**etags: str) -> pa.Table:

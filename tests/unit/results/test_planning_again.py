@@ -6,10 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,12 +17,6 @@ from artbank.results.manifest import Shard
 from artbank.store.objects import Store
 from tests.support.manifests import read_known, read_tasks, write_shards
 from tests.support.rows import START, result
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "output"))
-
 
 STYLES = ("monet", "hokusai")
 

@@ -32,11 +32,6 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "_PARTS_AT_ONCE", FULL)
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "output"))
-
-
 def commit(output: Store, numbers: Sequence[int]) -> pa.Table:
     """Commit a part of two rows for each number; returns their photos."""
     for number in numbers:

@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from artbank.errors import ResultsError
-from artbank.records.photo_records import PhotoTask, Result
-from artbank.results import attempts, known_parts, layout, ledger, tables
-from artbank.results.manifest import Manifest, Shard
-from artbank.results.recorded_runs import Operator
+from artbank.results import attempts, layout, ledger
 from artbank.results.verification import pictures
 from artbank.results.verification import repair as repairs
-from artbank.results.verification.verify import Report, verify
+from artbank.results.verification.verify import verify
 from artbank.store.objects import Store
 from artbank.store.transient_errors import WrongSizeError
 from tests.support import rgw
 from tests.support.flaky import run_flaky
 from tests.support.rows import result
-from tests.support.small_inputs import stylizing
-
-RECIPES = {"hokusai": "r2", "monet": "r1"}
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "output"))
-
-
-def picture(colour: int) -> bytes:
-    sink = io.BytesIO()
-    Image.new("RGB", (8, 8), (colour, 0, 0)).save(sink, "BMP")  # which is of one size whatever it shows
-    return sink.getvalue()
-
-
-def plan(output: Store, count: int = 5, recipes: dict[str, str] = RECIPES) -> list[Shard]:
-    """Write a manifest of some photos in both styles, two of them a shard."""
-    tasks = PhotoTask.to_table(PhotoTask(f"{n}.png", 1, "e", sorted(recipes), None) for n in range(count))
-    manifest = Manifest.write(output, tasks, 2, recipes)
-    assert manifest
-    return manifest.shards
-
-
-def rows_of(output: Store, shard: Shard, **values: Any) -> list[Result]:
-    """Draw what a shard asks for; returns its rows."""
-    rows = []
-    for task in Manifest.open(output, shard.manifest_id).tasks(shard):
-        for style in task.styles:
-            name, data = f"{style}/{task.key}", picture(len(rows))
-            output.write(name, data)
-            facts = {"file_size": len(data), "file_sha256": hashlib.sha256(data).hexdigest()}
-            rows.append(result(task.key, style, etag="e", recipe_id=RECIPES[style], **facts | values))
-    return rows
-
-
-def fill(output: Store, **values: Any) -> list[Shard]:
-    """Leave what a run leaves: five photos in two styles, three shards."""
-    shards = plan(output)
-    for shard in shards:
-        ledger.commit(output, shard.id, rows_of(output, shard, **values))
-    write_tables(output)
-    return shards
-
-
-def write_tables(output: Store, *keys: str) -> None:
-    tables.update_tables_and_vacuum(output, pa.table({"key": pa.array(keys or [f"{n}.png" for n in range(5)])}))
-
-
-def rewrite(output: Store, key: str, data: bytes) -> None:
-    output.delete_many([key])
-    output.write(key, data)
-
-
-def found(report: Report, *, kind: str | None = None) -> list[str]:
-    """Return what is named, as `kind place`, or the texts of one kind."""
-    rows = report.findings.to_pylist()
-    if kind:
-        return [row["text"] for row in rows if row["kind"] == kind]
-    return [f"{row['kind']} {row['file_name'] or row['style'] + '/' + row['key']}" for row in rows]
+from tests.support.written_outputs import RECIPES, fill, found, picture, plan, rewrite, rows_of, write_tables
 
 
 def test_an_empty_output_and_a_whole_one_have_no_findings(store_uri: str) -> None:
@@ -243,35 +177,6 @@ def test_manifests_marks_and_leftovers_are_looked_at(output: Store, tmp_path: Pa
     assert {name.split()[0] for name in found(verify(output))} == {"part_without_manifest"}
 
 
-def test_a_repair_voids_the_rows_of_bad_pictures_once(output: Store) -> None:
-    fill(output)
-    output.delete_many(["monet/0.png"])
-    output.write("hokusai/4.png", b"short")
-    before = verify(output)
-    repair = repairs.prepare(before)
-    assert (repair.configs, repair.unknown) == ((), ("hokusai", "monet"))
-    repairs.prepare(before)  # as another who found the same would
-    assert len([name for name in ledger.part_names(output) if "repair" in name]) == 1
-    rows = {(row.key, row.style): row for row in Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))}
-    assert len(rows) == 10
-    for key, style, reason in (("0.png", "monet", "was missing"), ("4.png", "hokusai", "was damaged")):
-        row = rows.pop((key, style))
-        assert (row.status, row.failure, row.file_name, row.clip_style) == ("failed", "damaged", None, None)
-        assert row.recipe_id == RECIPES[style] and reason in (row.reason or "")
-    assert {row.status for row in rows.values()} == {"done"}
-    report = verify(output)
-    voided = [name for name in found(report) if name.startswith("voided")]
-    assert voided == ["voided_row monet/0.png", "voided_row hokusai/4.png"]
-
-
-def test_a_row_from_a_clock_that_is_ahead_is_voided_all_the_same(output: Store) -> None:
-    fill(output, created_at=result().created_at.replace(year=2090))
-    output.delete_many(["monet/0.png"])
-    repairs.prepare(verify(output))
-    rows = Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))
-    assert [row.key for row in rows if row.status == "failed"] == ["0.png"]
-
-
 def test_what_the_store_delivers_otherwise_than_listed_is_not_called_damaged(
     moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,29 +193,3 @@ def test_what_the_store_delivers_otherwise_than_listed_is_not_called_damaged(
                 verify(output)
         flaky.answers = {}
         assert found(verify(output)) == []
-
-
-def test_a_repair_leaves_the_tables_where_many_photos_are_missing(tmp_path: Path, output: Store) -> None:
-    fill(output)
-    archive = Store.open(str(tmp_path / "photos"))
-    archive.write_many({f"{n}.png": b"1" for n in range(2)})
-    config = stylizing(archive.uri, output.uri, str(tmp_path / "store"), "monet")
-    output.write(layout.run_key("m", layout.CONFIG), config.model_dump_json().encode())
-    before = output.read(layout.RESULTS)
-    report = verify(output, Operator(trusts_output=True))
-    [left] = repairs.finish(report, repairs.prepare(report))
-    assert left.startswith("the tables stay as they are: 3 of the 5 photos of the last run are missing")
-    assert output.read(layout.RESULTS) == before
-    archive.write_many({f"{n}.png": b"1" for n in range(2, 5)})
-    assert repairs.finish(report, repairs.prepare(report)) == []
-
-
-def test_a_part_that_a_repair_deletes_is_not_missed_by_the_next_run(output: Store) -> None:
-    shards = fill(output)
-    key = layout.part_key(shards[0].id)
-    rewrite(output, key, output.read(key)[:-9])
-    report = verify(output)
-    assert f"bad_part {key}" in found(report)
-    repairs.prepare(report)
-    known_parts.check_parts(output, ledger.list_parts(output), 0.0)
-    assert layout.part_name(shards[1].id).encode() in output.read(layout.KNOWN_PARTS)
