@@ -17,6 +17,8 @@ from fsspec.utils import glob_translate
 
 from artbank.errors import ConfigError
 
+_HEX = "[0-9a-f]"
+
 DEFAULT_RULES: dict[str, tuple[str, ...]] = {
     "thumbnails, snapshots and wastebaskets of a NAS": (
         *("@eaDir/", "@tmp/", "@Recycle/", "@Recently-Snapshot/", "#recycle/", "#snapshot/", "~snapshot/"),
@@ -62,6 +64,11 @@ DEFAULT_RULES: dict[str, tuple[str, ...]] = {
         *("*.zip", "*.rar", "*.7z", "*.tar", "*.gz", "*.tgz", "*.bz2", "*.xz", "*.iso", "*.dmg", "*.exe", "*.msi"),
         *("*.dll", "*.sh", "*.bat", "*.py", "*.pyc", "*.lnk", "*.url", "*.webloc", "*.icc", "*.icm", "*.ttf", "*.otf"),
         *("*.md5", "*.sha1", "*.sha256", "*.sfv", "*.par2", "*.part", "*.crdownload", "*.tmp", "*.bak"),
+    ),
+    "files of models": ("*.safetensors", "*.ckpt", "*.pt", "*.pth", "*.onnx", "*.gguf"),
+    "pages, contact sheets and banks of artbank": (  # the names are hashes, so no photo of people has them
+        *(f"report/pictures/{_HEX * 24}.jpg", f"runs/{_HEX * 16}/", f"page/pictures/*-{_HEX * 16}.jpg"),
+        f"banks/*/{_HEX * 16}/",
     ),
 }
 """The built-in rules, by what they match."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from artbank.results.archive_listing import list_archive
+from artbank.store.objects import Store
 from tests.cli.test_cli import call
 from tests.support.compared_outputs import PHOTOS, add_output, add_photos
 
@@ -67,6 +69,12 @@ def test_two_outputs_are_compared_and_the_votes_counted_by_style(root: Path) -> 
         counted.out.splitlines()[-1],
     ]
     assert counted.out.splitlines()[-1].startswith("the left picture was preferred in ")
+
+
+def test_a_comparison_that_is_given_as_photos_has_none(root: Path) -> None:
+    compare("new", "old", "--gallery", "photos")
+    assert list((root / "comparison" / "page" / "pictures").glob("*.jpg"))
+    assert list_archive(Store.open("."), ["/photos/", "/new/", "/old/", "/third/"])["key"].to_pylist() == []
 
 
 def test_three_outputs_get_strengths_and_scripts_get_numbers(root: Path) -> None:
