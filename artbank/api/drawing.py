@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from artbank.api.drawn_picture import DrawnPicture
@@ -86,7 +87,8 @@ class PhotoDrawer:
                 done += 1
                 if progress is not None:
                     progress(done, len(photos))
-                yield by_key[picture.key], picture
+                number = by_key[picture.key]
+                yield number, replace(picture, source=photos[number].source)
 
     def _draw_round(self, photos: Sequence[NamedPhoto], size: int) -> Iterator[DrawnPicture]:
         """Draw photos whose keys differ; those that cannot be decoded come last."""

@@ -24,6 +24,7 @@ from artbank.results.filenames import output_name
 from artbank.scoring.optional_measures import OptionalScores
 from artbank.scoring.scores import Scores
 from artbank.store.objects import Store
+from artbank.store.places import is_same_file
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -46,6 +47,7 @@ class DrawnPicture:
         notes: Sentences that the photo's owner should know.
         seconds: Its share of the time of its batch, s.
         error: Why it was not drawn; None if it was.
+        source: Path or URI of the photo's file; empty for an image or an array.
     """
 
     key: str
@@ -63,6 +65,7 @@ class DrawnPicture:
     seconds: float = 0.0
     error: ImageError | None = None
     job: EncodeJob | None = field(default=None)
+    source: str = ""
 
     @property
     def image(self) -> Image.Image:
@@ -105,7 +108,8 @@ class DrawnPicture:
             The path or URI of the file.
 
         Raises:
-            ConfigError: The path is empty, the file has another suffix, or the quality is out of range.
+            ConfigError: The path is empty or that of the photo itself, the file has another suffix, or the quality is
+                out of range.
             ImageError: The photo could not be drawn, or the format cannot hold its picture.
             OSError: The file cannot be written.
         """
@@ -114,6 +118,10 @@ class DrawnPicture:
         if suffix not in WRITTEN_SUFFIXES:
             raise ConfigError(f"expected a file that ends in {', '.join(WRITTEN_SUFFIXES)}, found {name}; rename it")
         store = Store.open(folder)
+        if self.source and is_same_file(self.source, store.uri_of(name)):
+            raise ConfigError(
+                f"{store.uri_of(name)} is the photo itself, which would be lost; name another file or folder"
+            )
         store.write(name, self.to_bytes(suffix, quality=quality))
         return store.uri_of(name)
 

@@ -56,6 +56,11 @@ class NamedPhoto:
     place: str = ""
     caption: str | None = None
 
+    @property
+    def source(self) -> str:
+        """The path or URI of its file; empty for an image or an array."""
+        return f"{self.folder.rstrip('/')}/{self.place}" if self.folder else ""
+
 
 def is_photo(photos: PhotoInput | Iterable[PhotoInput]) -> TypeIs[PhotoInput]:
     """Return whether something is one photo, and no list of photos."""

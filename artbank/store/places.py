@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from artbank.errors import ConfigError
 from artbank.store.explanations import explain
@@ -24,6 +25,19 @@ def open_file(path: str | os.PathLike[str]) -> tuple[Store, str]:
     if name in ("", ".", ".."):
         raise ConfigError(f"expected the path of a file, found {whole!r}; add the name of the file")
     return Store.open(folder or separator or "."), name
+
+
+def is_same_file(first: str, second: str) -> bool:
+    """Tell whether two paths or URIs name one file; links on a disk are followed.
+
+    Raises:
+        ConfigError: One is not the path of a file.
+    """
+    (folder, name), (other, other_name) = map(open_file, (first, second))
+    if folder.uri_of(name) == other.uri_of(other_name):
+        return True
+    paths = [Path(one).expanduser() for one in (first, second)]
+    return "://" not in f"{first}{second}" and all(map(Path.exists, paths)) and paths[0].samefile(paths[1])
 
 
 def check_there(store: Store, expected: str) -> None:

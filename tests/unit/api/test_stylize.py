@@ -52,6 +52,25 @@ def test_pictures_are_saved_as_their_suffix_says(bank: TrainedBank, photo: Path,
             picture.save(tmp_path / "folder" / path)
 
 
+def test_a_picture_never_takes_the_place_of_its_photo(
+    bank: TrainedBank, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    content, remote = photo.read_bytes(), Store.open("memory://own-photo")
+    (tmp_path / "link").symlink_to(photo.parent)
+    places = [photo, photo.parent, f"{photo.parent}/", photo.name, tmp_path / "link" / photo.name]
+    [listed] = bank.stylize([photo.parent / "*.jpg"], **DRAWING)
+    for picture in (bank.stylize(photo.name, **DRAWING), bank.stylize(photo, root=photo.parent, **DRAWING), listed):
+        for place in places:
+            with pytest.raises(ConfigError, match=r"photo\.jpg is the photo itself, which would be lost; name another"):
+                picture.save(place)
+    remote.write("roll/photo.jpg", content)
+    with pytest.raises(ConfigError, match=r"^memory://own-photo/roll/photo\.jpg is the photo itself"):
+        bank.stylize(remote.uri_of("roll/photo.jpg"), **DRAWING).save("memory://own-photo/roll/")
+    assert photo.read_bytes() == content == remote.read("roll/photo.jpg")
+    assert Path(bank.stylize(Image.open(photo), **DRAWING).save(photo)) == photo  # whose photo is pixels alone
+
+
 def test_a_picture_without_a_path_is_not_saved_in_the_root_of_the_disk(
     bank: TrainedBank, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
