@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from artbank.errors import ArtbankError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from artbank.results.verification.verify import Report
 
 _EXAMPLES = 5  # of each kind, for people
+_MOST_LEFT = 20  # sentences about what a repair left, for people
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ def verify_output(output_uri: str, operator: Operator, *, quick: bool) -> Report
 def repair_output(report: Report) -> RepairSummary:
     """Repair what was found."""
     from artbank.results.verification import repair as repairs
+    from artbank.runtime.style_names import style_folder
 
-    repair = repairs.prepare(report)
+    repair = repairs.prepare(report, partial(_check_inputs, report))
     _show_what_the_output_names(repair)
-    left = []
+    left: list[str] = []
+    failed_styles: set[str] = set()
     if repair.configs:
         stylize_archive = _load_stylizing()
         for config in repair.configs:
@@ -78,9 +82,25 @@ def repair_output(report: Report) -> RepairSummary:
                 stylize_archive(config)
             except ArtbankError as error:  # the other configs may still succeed
                 left.append(f"{', '.join(config.styles)}: {explain(error)}")
+                failed_styles.update(map(style_folder, config.styles))
     left += repairs.finish(report, repair)
-    undone, removed = repairs.find_undone(report, repair)
+    undone, removed = repairs.find_undone(report, repair, failed_styles)
     return RepairSummary(len(repair.wanted), [*left, *undone], removed)
+
+
+def _check_inputs(report: Report, config: StylizeConfig) -> None:
+    """Check that a repair would find photos and banks.
+
+    Raises:
+        ConfigError: It would not, or too many photos of the last run are missing.
+        OSError: A store failed.
+    """
+    from artbank.archive.inputs import check_places
+    from artbank.archive.stores import RunStores
+
+    check_places(RunStores.open(config))
+    if report.inventory.photos is not None:
+        report.inventory.check_photos(report.inventory.photos)
 
 
 def _load_stylizing() -> Callable[[StylizeConfig], Any]:
@@ -104,12 +124,13 @@ def _show_what_the_output_names(repair: Repair) -> None:
 
 def print_report(report: Report) -> None:
     """Print the findings, with a few examples of each kind."""
+    from artbank.report.markdown import number_text
     from artbank.results.verification.verify import NOTES, PROBLEMS
 
     num_problems = len(report.problems)
-    problems = {0: "no problems", 1: "1 problem"}.get(num_problems, f"{num_problems:,} problems")
+    problems = number_text(num_problems, "problem") if num_problems else "no problems"
     checked = "checked by name and size" if report.quick else "checked"
-    say(f"{report.num_pictures:,} pictures {checked}: {problems}")
+    say(f"{number_text(report.num_pictures, 'picture')} {checked}: {problems}")
     found = report.findings.to_pylist()
     for kind, count in report.counts.items():
         prefix = "note: " if kind in NOTES else ""
@@ -121,9 +142,15 @@ def print_report(report: Report) -> None:
 
 def print_repair(repaired: RepairSummary) -> None:
     """Print the effects of a repair."""
-    say(f"repaired: {repaired.num_wanted:,} pictures had to be drawn again; problems left: {len(repaired.left):,}")
-    for text in (*repaired.left, *(f"note: {text}" for text in repaired.removed)):
+    from artbank.report.markdown import number_text
+
+    wanted = number_text(repaired.num_wanted, "picture")
+    say(f"repaired: {wanted} had to be drawn again; problems left: {len(repaired.left):,}")
+    texts = [*repaired.left, *(f"note: {text}" for text in repaired.removed)]
+    for text in texts[:_MOST_LEFT]:
         say(f"  {text}")
+    if len(texts) > _MOST_LEFT:
+        say(f"  and {len(texts) - _MOST_LEFT:,} more; --json lists all")
 
 
 def to_json(report: Report, repaired: RepairSummary | None) -> dict[str, Any]:

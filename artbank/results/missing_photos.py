@@ -85,5 +85,5 @@ def _describe(archive: Store, photos: pa.Table, missing: Sequence[str], num_last
     return (
         f"{len(missing):,} of the {num_last:,} photos of the last run are missing from archive {archive.uri}, which "
         f"lists {len(photos):,} now: {names}; expected at most {max_share:.0%} (--max-missing-share). Was it mounted "
-        "whole, and is its name right? If they were removed on purpose, run it again with --allow-missing"
+        "whole, and is its name right? If they were removed on purpose, run `artbank stylize` with --allow-missing"
     )

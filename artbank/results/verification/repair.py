@@ -1,50 +1,31 @@
 """Repair what a verification found: draw exactly that again, with the configs of the runs that drew it first.
 
-Before anything else, every missing or damaged picture and every lost row gets a row with the
-failure `damaged`, so that nothing counts as done that is not. If the repair then stops halfway, an
-ordinary run of that style draws the rest.
+Before anything else, their rows are voided, see `voided_rows`. If the repair then stops halfway, an
+ordinary run of that style draws the rest. A repair that could draw nothing, because photos or banks
+are not where they are said to be, changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from more_itertools import sliced
 
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError, ResultsError
-from artbank.records.photo_records import Result
-from artbank.results import known_parts, layout, ledger, pending, tables
-from artbank.results.manifest import manifest_of
+from artbank.results import known_parts, ledger, pending, tables
 from artbank.results.recorded_runs import is_foreign_runner
-from artbank.results.verification.inventory import PAIR, REPAIR
+from artbank.results.verification.inventory import PAIR
 from artbank.results.verification.verify import Report
-from artbank.runtime.hashing import short_hash
+from artbank.results.verification.voided_rows import commit_voided
 from artbank.runtime.style_names import style_folder
-from artbank.store.objects import Store
-from artbank.store.parquet import read_table
 
-_ROWS_AT_ONCE = 4096  # rows of one part
-_MISSING = "its picture was missing when the output was verified"
-_DAMAGED = "its picture was damaged when the output was verified"
-_LOST = "no part had its row when the output was verified"
 _EXACTLY = {
     **{"retry_failed": True, "failures": ("damaged",)},
     **{"include": (), "exclude": (), "limit": None, "dry_run": False, "allow_missing": False},
 }
-_CLEARED = dict.fromkeys(
-    (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
-     *("clip_style", "clip_style_floor", "clip_style_recoloured", "clip_text", "clip_content", "clip_direction"),
-     *("dino_structure", "structure_model", "csd_style", "csd_style_floor", "style_model"),
-     *("clip_texture", "clip_texture_floor"),
-     *("structure", "lightness", "strength", "gain", "candidates"),
-     *("kept_metadata", "photo_marks", "prompt"))
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,15 +47,17 @@ class Repair:
     runners: tuple[str, ...] = ()
 
 
-def prepare(report: Report) -> Repair:
+def prepare(report: Report, check: Callable[[StylizeConfig], None] | None = None) -> Repair:
     """Void the rows of bad pictures, then delete the files that would stop a run.
 
     Args:
         report: From `verify`; its inventory has what the operator says.
+        check: Raises a ConfigError if a run with these parameters would find no photos or no banks.
 
     Raises:
         ResultsError: A quick verification cannot tell what must be drawn again.
-        ConfigError: Only the output names the places that are needed. Nothing was changed.
+        ConfigError: Only the output names the places that are needed, or no run would find photos and banks there.
+            Nothing was changed.
         OSError: The store failed.
     """
     inventory = report.inventory
@@ -94,7 +77,9 @@ def prepare(report: Report) -> Repair:
     )
     recorded = _find_recorded(report, wanted)
     configs, unknown = _choose_configs(report, recorded)
-    _void(report, configs)
+    if check is not None:
+        _check_any(list(configs.values()), check)
+    commit_voided(report, configs)
     bad_parts = (key.rpartition("/")[2] for key in _files_of(report, "bad_part"))
     known_parts.forget_parts(inventory.output, [*gone, *bad_parts])
     _delete_obstacles(report)
@@ -136,8 +121,13 @@ def finish(report: Report, repair: Repair) -> list[str]:
     return left
 
 
-def find_undone(report: Report, repair: Repair) -> tuple[list[str], list[str]]:
+def find_undone(report: Report, repair: Repair, failed_styles: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """Return the pictures that should have been drawn again and were not, one sentence each.
+
+    Args:
+        report: From `verify`.
+        repair: From `prepare`.
+        failed_styles: Folders of the styles whose run failed.
 
     Returns:
         Those whose photo is in the archive, and those whose photo was removed.
@@ -151,12 +141,32 @@ def find_undone(report: Report, repair: Repair) -> tuple[list[str], list[str]]:
     photos = report.inventory.photos
     kept = failed if photos is None else failed.filter(pc.field("key").isin(photos["key"].combine_chunks()))
     removed = failed.join(kept.select(PAIR), PAIR, join_type="left anti").select(PAIR).to_pylist()
-    left = [f"{row['key']} in {row['style']}: {_reason(row)}" for row in kept.to_pylist()]
+    left = [f"{row['key']} in {row['style']}: {_reason(row, failed_styles)}" for row in kept.to_pylist()]
     text = "its photo is no longer in the archive, so its row stays failed and is in no table"
     return sorted(left), sorted(f"{row['key']} in {row['style']}: {text}" for row in removed)
 
 
-def _reason(row: dict[str, str]) -> str:
+def _check_any(configs: Sequence[StylizeConfig], check: Callable[[StylizeConfig], None]) -> None:
+    """Check that at least one of the runs can draw; those that cannot fail by themselves, and spare the others.
+
+    Raises:
+        ConfigError: None can; the error of the first.
+        OSError: A store failed.
+    """
+    errors = []
+    for config in dict.fromkeys(configs):
+        try:
+            check(config)
+            return
+        except ConfigError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _reason(row: dict[str, str], failed_styles: Collection[str]) -> str:
+    if row["failure"] == "damaged" and row["style"] in failed_styles:
+        return "the run that should draw it failed"
     if row["failure"] == "damaged":
         return "its style or base model has changed, so no run draws the same picture; an ordinary run draws a new one"
     return row["reason"]
@@ -194,77 +204,6 @@ def _choose_configs(
 def _restrict(config: StylizeConfig, styles: set[str]) -> StylizeConfig:
     """Return the config of a run that draws the voided pictures of some styles, and nothing else."""
     return config.model_copy(update={"styles": tuple(s for s in config.styles if style_folder(s) in styles)})
-
-
-def _void(report: Report, configs: dict[tuple[str, str], StylizeConfig]) -> None:
-    """Commit a row with the failure `damaged` for each bad or lost picture; an earlier repair's part stays."""
-    now = datetime.now(UTC)
-    batches = [rows for rows in (*_void_faults(report, now), *_void_lost(report, configs, now)) if rows]
-    names = [f"{row.key}\n{row.style}" for batch in batches for row in batch]
-    content = "\n\n".join([*names, *sorted(report.inventory.parts)])
-    repair_id = f"{REPAIR}{short_hash(content)}"
-    for number, rows in enumerate(batches):
-        ledger.commit(report.inventory.output, f"{repair_id}-{number:05d}", rows)
-
-
-def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
-    faults = report.faults.sort_by([("shard", "ascending"), *((name, "ascending") for name in PAIR)])
-    for some in sliced(faults, _ROWS_AT_ONCE):
-        missing = set(some.filter(pc.field("kind") == "missing_picture")["file_name"].to_pylist())
-        yield [_void_row(row, row.file_name in missing, now) for row in _read_rows(report.inventory.output, some)]
-
-
-def _void_row(row: Result, is_missing: bool, now: datetime) -> Result:
-    reason = f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}"
-    at = max(now, row.created_at + timedelta(microseconds=1))  # it must be the latest row, whatever any clock says
-    failed = {"status": "failed", "failure": "damaged", "reason": reason, "created_at": at}
-    return replace(row, **_CLEARED, flags=[], **_exactly(row.mark, row.metadata), **failed)
-
-
-def _exactly(mark: str | None, metadata: str | None) -> dict[str, Any]:
-    """Return the columns of a voided row that let a run draw its picture with the same mark and metadata.
-
-    Older versions wrote neither, and their rows do not say so.
-    """
-    return {"mark": mark or "none", "metadata": metadata or "none"}
-
-
-def _read_rows(output: Store, some: pa.Table) -> list[Result]:
-    """Read all columns of some rows, by key and style.
-
-    Args:
-        output: Where the parts are.
-        some: The rows, with `shard`, `key`, `style` and `created_at`.
-    """
-    keys = [layout.part_key(shard_id) for shard_id in pc.unique(some["shard"]).to_pylist()]
-    wanted = {(row["key"], row["style"], row["created_at"]) for row in some.to_pylist()}
-    found: list[Result] = []
-    for data in output.read_many(keys).values():
-        if isinstance(data, Exception):
-            raise data
-        rows = read_table(data, Result.SCHEMA).filter(pc.field("key").isin(some["key"].combine_chunks()))
-        found += [row for row in Result.from_table(rows) if (row.key, row.style, row.created_at) in wanted]
-    return sorted(found, key=lambda row: (row.key, row.style))
-
-
-def _void_lost(report: Report, configs: dict[tuple[str, str], StylizeConfig], now: datetime) -> Iterator[list[Result]]:
-    for some in sliced(report.lost, _ROWS_AT_ONCE):
-        known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in some.to_pylist()]
-        own = report.inventory.configs
-        yield [
-            _lost_row(row, config, own.get(manifest_of(str(row["shard"])), config), now)
-            for row, config in known
-            if config is not None
-        ]
-
-
-def _lost_row(row: dict[str, object], config: StylizeConfig, own: StylizeConfig, now: datetime) -> Result:
-    """Return the voided row of lost work; its `own` run tells mark and metadata, which other runs may have changed."""
-    facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
-    recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
-    failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}
-    exactly = _exactly(own.recipe.mark, own.recipe.metadata)
-    return Result(**facts, **recipe, **failed, **exactly, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
 
 
 def _delete_obstacles(report: Report) -> None:

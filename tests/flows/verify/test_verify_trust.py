@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import sys
@@ -13,7 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
+from artbank.catalog.catalog import Catalog
+from artbank.store.objects import Store
 from artbank_cli.main import main
+from tests.support.commands import call
+from tests.support.rows import bank_record, register
 from tests.support.small_inputs import listing
 from tests.support.verified_output import KEYS, Verified, assert_alike, flip_a_bit
 
@@ -103,3 +108,35 @@ def test_what_the_output_names_is_shown_when_it_is_trusted_but_its_runner_is_not
     assert f"named by the output: photos {archive.photos}" in lines
     assert f"named by the output: banks {archive.store}" in lines
     assert f"not used: runner {runner} of the output; --runner names one" in lines
+
+
+@pytest.mark.parametrize(
+    ("photos", "store", "message"),
+    [
+        ("others", "banks", r"6 of the 6 photos of the last run are missing from archive .*others, which lists 1 now"),
+        ("nowhere", "banks", "expected photos in .*nowhere, found nothing there"),
+        ("photos", "photos", "store .*photos lies in the archive"),
+        ("photos", "others", "expected the store of a training in .*others, found no catalog there"),
+        ("photos", "nowhere", "expected the store of a training in .*nowhere, found nothing there"),
+    ],
+)
+def test_a_repair_in_a_wrong_place_changes_nothing(archive: Verified, photos: str, store: str, message: str) -> None:
+    (archive.root / "others").mkdir()
+    (archive.root / "others" / "cat.jpg").write_bytes((archive.photos / KEYS[0]).read_bytes())
+    places = {name: archive.root / name for name in ("others", "nowhere", "photos")} | {"banks": Path(archive.store)}
+    flip_a_bit(archive.output / "novak" / KEYS[0])
+    (archive.output / "novak" / KEYS[1]).unlink()
+    before = listing(archive.output)
+    ended = call("verify", archive.output, "--repair", "--photos", places[photos], "--store", places[store])
+    assert (ended.code, listing(archive.output)) == (2, before), ended
+    assert re.match(f"artbank: {message}", ended.err.splitlines()[-1]), ended.err
+
+
+def test_a_picture_whose_run_failed_is_said_to_be_so(archive: Verified) -> None:
+    register(Catalog(Store.open(str(archive.root / "store"))), bank_record())
+    (archive.output / "novak" / KEYS[0]).unlink()
+    ended = call("verify", archive.output, "--repair", "--photos", archive.photos, "--store", archive.root / "store")
+    lines = ended.out.splitlines()
+    assert (ended.code, lines[-3]) == (1, "repaired: 1 picture had to be drawn again; problems left: 2")
+    assert lines[-2].startswith("  novak: no bank novak in")
+    assert lines[-1] == f"  {KEYS[0]} in novak: the run that should draw it failed"
