@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,7 +169,7 @@ def _print_comparison(written: WrittenComparison, notes: Sequence[str], out: str
         say(f"note: {note}")
     say(f"page: {written.page_uri}")
     say(f"key: {written.key_uri} (do not show it to the voters)")
-    given = "" if out == COMPARISON else f" --comparison {out}"
+    given = "" if out == COMPARISON else f" --comparison {shlex.quote(out)}"
     say(f"count the votes with: artbank votes FILE...{given}")
 
 

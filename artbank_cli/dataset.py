@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -25,7 +26,8 @@ def dataset(
 ) -> None:
     """Write a dataset card beside an output, so that its folder can be pushed to the Hugging Face hub."""
     from artbank.records.photo_records import Result
-    from artbank.report.dataset_card import CARD_COLUMNS, dataset_card
+    from artbank.report.dataset_card import CARD_COLUMNS, dataset_card, describe_altered_names
+    from artbank.report.markdown import visible
     from artbank.store.objects import Store
     from artbank.store.parquet import read_table
 
@@ -37,11 +39,23 @@ def dataset(
     rows = read_table(output.read(RESULTS), Result.SCHEMA, CARD_COLUMNS)
     name = title or output.uri.rstrip("/").rpartition("/")[2]
     output.write(DATASET_CARD, dataset_card(rows, name, licence).encode())
+    note = describe_altered_names(rows)
     if as_json:
-        say_json({"card": output.uri_of(DATASET_CARD), "title": name, "licence": licence})
+        notes = [note] if note else []
+        say_json({"card": output.uri_of(DATASET_CARD), "title": name, "licence": licence, "notes": notes})
         return
-    excluded = " ".join(f"--exclude '{folder}/*'" for folder in _NOT_PUBLISHED)
     say(output.uri_of(DATASET_CARD))
-    say(f"to publish: hf upload USER/NAME {output_uri} . --repo-type dataset {excluded}")
+    say(f"to publish: {_describe_upload(output_uri)}")
+    if note:
+        say(f"note: {visible(note)}")
     if not licence:
         say("licence: none is named; pass --licence")
+
+
+def _describe_upload(output_uri: str) -> str:
+    """Return the command that publishes an output; it reads a folder alone."""
+    is_remote = "://" in output_uri
+    folder = "FOLDER" if is_remote else shlex.quote(output_uri)
+    excluded = " ".join(f"--exclude '{folder}/*'" for folder in _NOT_PUBLISHED)
+    command = f"hf upload USER/NAME {folder} . --repo-type dataset {excluded}"
+    return f"copy {output_uri} to a FOLDER, then {command}" if is_remote else command

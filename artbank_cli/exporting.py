@@ -89,21 +89,24 @@ def _describe(facts: BankExport) -> list[str]:
 def _explain_use(file: str, facts: BankExport) -> list[str]:
     """Return a line for each program; A1111 and ComfyUI take the file's name as the word."""
     path = PurePosixPath(file)
+    is_remote = "://" in file
+    fetch = "fetch it, " if is_remote else ""
+    literal = _quote(path.name if is_remote else file)
     if facts.kind == "lora":
         prompt = f'prompt "..., in the style of {facts.token}"'
         return [
-            f"diffusers:  pipeline.load_lora_weights({_quote(file)}), {prompt}",
+            f"diffusers:  {fetch}pipeline.load_lora_weights({literal}), {prompt}",
             f'A1111:      put it into models/Lora/, prompt "..., in the style of {facts.token} <lora:{path.stem}:1>"',
             f"ComfyUI:    put it into models/loras/, a node Load LoRA, {prompt}",
         ]
     spaced = any(character.isspace() for character in path.stem)
     word = "-".join(path.stem.split())
     renamed = f"rename it to {word}{path.suffix}, " if spaced else ""
-    load = f"pipeline.load_textual_inversion({_quote(file)}, token={_quote(facts.token)})"
+    load = f"pipeline.load_textual_inversion({literal}, token={_quote(facts.token)})"
     if len(facts.widths) > 1:
         load = "load clip_l and clip_g, one for each text encoder (docs/howto/banks-elsewhere.md)"
     return [
-        f'diffusers:  {load}, prompt "..., in the style of {facts.token}"',
+        f'diffusers:  {fetch}{load}, prompt "..., in the style of {facts.token}"',
         f'A1111:      put it into embeddings/, prompt "..., in the style of {path.stem}"',
         f'ComfyUI:    {renamed}put it into models/embeddings/, prompt "..., in the style of embedding:{word}"',
     ]

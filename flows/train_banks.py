@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -122,5 +123,7 @@ def _build_site(config: TrainConfig) -> str | None:
     state = build_site(config, return_state=True)
     if state.is_completed():
         return state.result().index_uri
-    get_run_logger().warning("the pages are not up to date; `artbank site %s` writes them", config.store_uri)
+    get_run_logger().warning(
+        "the pages are not up to date; `artbank site %s` writes them", shlex.quote(config.store_uri)
+    )
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -137,4 +138,4 @@ def _build_pages(config: TrainConfig) -> None:
         retry_transient(lambda: build(Store.open(config.store_uri)))
     except (ArtbankError, OSError) as error:
         text = "the pages are not up to date (%s); `artbank site %s` writes them"
-        logger.warning(text, explain(error), config.store_uri)
+        logger.warning(text, explain(error), shlex.quote(config.store_uri))

@@ -24,6 +24,8 @@ CARD_COLUMNS = ("key", "style", "status", "file_name", "clip_style", "ssim", "ba
 _TAGS = ["art", "artbank", "style-transfer", "synthetic"]
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 _LARGEST = "10M<n<100M"
+_ALTERED = r"\$(\w|\{)|\\"
+"""What `datasets` changes in paths."""
 _DTYPES = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
 """Names of types in the features of `datasets`."""
 _COLUMNS = {
@@ -55,6 +57,26 @@ def dataset_card(rows: pa.Table, title: str, licence: str) -> str:
         raise ResultsError("expected at least one picture for a dataset card, found none; run stylize first")
     front = yaml.safe_dump(_front_matter(done, title, licence), sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n{_body(done, title)}"
+
+
+def describe_altered_names(rows: pa.Table) -> str:
+    """Return a sentence about the pictures that `datasets` would not find in a folder; empty if there are none.
+
+    It takes `$NAME` in the path of a file for a variable of the environment, and a backslash for a slash.
+
+    Args:
+        rows: See `dataset_card`.
+    """
+    names = rows.filter(pc.equal(rows["status"], "done").fill_null(False))["file_name"]
+    altered = names.filter(pc.match_substring_regex(names, _ALTERED).fill_null(False))
+    if not len(altered):
+        return ""
+    found = number_text(len(altered), "picture")
+    which = "its name" if len(altered) == 1 else "their names"
+    return (
+        f"{found} may not load from a folder, because `datasets` changes $ or \\ in {which}, such as "
+        f"{altered[0].as_py()}; rename the photos, or stylize with --format webdataset or parquet"
+    )
 
 
 def _front_matter(done: pa.Table, title: str, licence: str) -> dict[str, Any]:

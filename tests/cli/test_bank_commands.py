@@ -111,6 +111,14 @@ def test_a_file_that_the_printed_programs_would_not_load_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bank_that_is_exported_to_a_store_is_fetched_before_diffusers_loads_it(world: Path) -> None:
+    said = call("export", "novak", "memory://exports/a/novak.safetensors", "--store", world / "store").out.splitlines()
+    assert said[0] == "memory://exports/a/novak.safetensors"
+    assert 'diffusers:  fetch it, pipeline.load_textual_inversion("novak.safetensors", token="<novak>")' in "\n".join(
+        said
+    )
+
+
 def test_the_line_for_diffusers_is_python_whatever_the_name_of_the_file(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,14 @@ def test_votes_of_two_comparisons_are_counted_together(root: Path) -> None:
     assert "24 votes by 1 voter on 6 photos" in counted.out and "50 % (31 to 69 %)" in counted.out
 
 
+def test_the_command_that_counts_the_votes_can_be_pasted(root: Path) -> None:
+    ended = call("compare", "new", "old", "--photos", "photos", "--out", "it's $HOME")
+    line = ended.out.splitlines()[-1].removeprefix("count the votes with: artbank ")
+    comparison = Path(next((root / "it's $HOME" / "keys").iterdir())).stem
+    file = vote_for(root, comparison, {"new": 1, "old": 0}, "it's $HOME")
+    assert call(*shlex.split(line.replace("FILE...", file))).out.startswith("12 votes by 1 voter")
+
+
 def test_what_was_left_out_is_told(root: Path) -> None:
     (root / "new/monet" / PHOTOS[0]).unlink()
     add_output(root, "new", styles=["hokusai"], keys=PHOTOS[:1], recipe_id="recipe-2", minute=1)

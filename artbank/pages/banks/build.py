@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -91,7 +92,9 @@ def refresh(store: Store) -> None:
     try:
         build(store)
     except (ArtbankError, OSError) as error:
-        logger.warning("the pages are not up to date (%s); `artbank site %s` writes them", explain(error), store.uri)
+        logger.warning(
+            "the pages are not up to date (%s); `artbank site %s` writes them", explain(error), shlex.quote(store.uri)
+        )
 
 
 def _build_once(store: Store, out: Store, *, anew: bool) -> Built:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ def render_index(store_uri: str, entries: Sequence[Entry]) -> str:
         assets=asset_links(STYLES, ""),
         heading="Banks",
         store_uri=store_uri,
+        train_command=f"artbank train GALLERY_URI --store {shlex.quote(store_uri)}",
         entries=shown,
         num_collections=len(collections),
         num_defaults=sum(entry.status == "default" for entry in entries),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.support import shards
 from tests.support.commands import call, complaint
 from tests.support.image_files import draw, save
 from tests.support.rows import result
-from tests.support.small_inputs import STYLIZE, draw_photo
+from tests.support.small_inputs import HEIGHT_PX, STYLIZE, WIDTH_PX, draw_photo
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -95,6 +96,49 @@ def test_tar_files_load_whatever_their_first_pictures_have_in_common(
     last = found["7.WEBP"]["json"]
     assert (last["caption"], last["flags"], last["dino_structure"]) == ("lilies", ["faint"], 0.5)
     assert found["0.jpg"]["json"]["caption"] is None and found["0.jpg"]["json"]["flags"] == []
+
+
+def test_names_that_datasets_would_change_are_told_with_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    monkeypatch.setenv("ROLL", "other")
+    names = ("$ROLL.jpg", "a/${ROLL}/b.jpg", "a\\b.jpg", "5 $.jpg", "a$ b.jpg", "~c.jpg", "e*[1].jpg", "%41.jpg")
+    for number, name in enumerate(names):
+        output = Store.open(str(tmp_path / f"output {number}"))
+        row = result(name, file_name=f"monet/{name}")
+        output.write_many({f"monet/{name}": draw_photo(0), "results.parquet": table_bytes(Result.to_table([row]))})
+        output.write("metadata.parquet", table_bytes(pa.table({"file_name": [row.file_name], "key": [name]})))
+        told = call("dataset", output.uri).out.splitlines()
+        notes = [line for line in told if line.startswith("note: ")]
+        try:
+            loaded = datasets.load_dataset(output.uri, split="train", cache_dir=str(tmp_path / f"cache {number}"))
+            loads = [picture.size for picture in loaded["image"]] == [(WIDTH_PX, HEIGHT_PX)]
+        except FileNotFoundError:
+            loads = False
+        assert (loads, notes) == (
+            number > 2,
+            []
+            if number > 2
+            else [
+                "note: 1 picture may not load from a folder, because `datasets` changes $ or \\ in its name, such as "
+                f"monet/{name}; rename the photos, or stylize with --format webdataset or parquet"
+            ],
+        )
+
+
+def test_the_command_that_publishes_an_output_can_be_pasted(tmp_path: Path) -> None:
+    rows = {"results.parquet": table_bytes(Result.to_table([result()]))}
+    folder = str(tmp_path / "it's $HOME")
+    for uri in (folder, "memory://published"):
+        Store.open(uri).write_many(rows)
+    [publish] = [line for line in call("dataset", folder).out.splitlines() if line.startswith("to publish: ")]
+    words = shlex.split(publish.removeprefix("to publish: "))
+    assert words[:7] == ["hf", "upload", "USER/NAME", folder, ".", "--repo-type", "dataset"]
+    told = call("dataset", "memory://published").out
+    assert "to publish: copy memory://published to a FOLDER, then hf upload USER/NAME FOLDER . --repo-type" in told
 
 
 def test_a_card_of_ones_own_is_not_replaced_unasked(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from artbank.catalog.bank_files import file_key
 from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.banks import build as build_module
-from artbank.pages.banks.build import build
+from artbank.pages.banks.build import build, refresh
 from artbank.pages.banks.entries import page_key
 from artbank.records.bank_records import BankRecord
 from artbank.store.objects import Store
@@ -155,6 +157,18 @@ def test_pages_may_go_elsewhere_with_the_pictures_that_they_show(store: Store, t
 def test_a_store_without_a_bank_has_an_index_too(store: Store) -> None:
     assert build(store).num_written == 1
     assert "There is no bank yet" in store.read("index.html").decode()
+
+
+def test_commands_for_a_store_of_any_name_can_be_pasted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store.open(str(tmp_path / "it's $HOME"))
+    build(store)
+    [shown] = re.findall("<code>(artbank train .*)</code>", store.read("index.html").decode())
+    assert shlex.split(unescape(shown)) == ["artbank", "train", "GALLERY_URI", "--store", store.uri]
+    store.delete_many(["index.html"])
+    Path(store.uri, "index.html").mkdir()
+    refresh(store)
+    [logged] = re.findall("`(artbank site .*)`", caplog.text)
+    assert shlex.split(logged) == ["artbank", "site", store.uri]
 
 
 def test_changes_between_contents_are_counted() -> None:
