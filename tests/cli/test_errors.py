@@ -64,6 +64,14 @@ def test_a_parameter_file_that_cannot_be_used_is_one_line(tmp_path: Path, conten
         (["verify", "FILE"], "expected a folder; name a folder"),
         (["banks", "--store", "s3://museum/store"], "AWS_ENDPOINT_URL: expected an address"),
         (["banks", "--store", "gopher://host/x"], "expected a path, s3:// or a protocol of fsspec"),
+        (
+            ["banks", "--store", "S3://museum/store"],
+            "expected a protocol in lower case, found S3://museum/store; write s3://",
+        ),
+        (
+            ["train", "x", "--store", "s3:/museum/store"],
+            "found s3:/museum/store; write s3://museum/store, with two slashes",
+        ),
     ],
 )
 def test_an_error_of_a_store_is_one_line(

@@ -18,6 +18,8 @@ from artbank.store.keys import check_key
 
 _ENDPOINT = re.compile(r"https?://[^\s/]+(/\S*)?")
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+_LOCAL = ("file", "local")
+_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")  # as pathlib makes of a URI; a drive has one letter
 
 
 def open_backend(uri: str, *, is_durable: bool = True) -> tuple[str, Backend]:
@@ -31,7 +33,9 @@ def open_backend(uri: str, *, is_durable: bool = True) -> tuple[str, Backend]:
             f"{redact(uri)} holds credentials; remove them and set them in the environment, such as AWS_ACCESS_KEY_ID"
         )
     protocol, rest = uri.split("://", 1) if _PROTOCOL.match(uri) else ("file", uri)
-    if protocol in ("file", "local"):
+    if protocol != protocol.lower():
+        raise ConfigError(f"expected a protocol in lower case, found {uri}; write {protocol.lower()}://{rest}")
+    if protocol in _LOCAL:
         return _open_local(rest, is_durable)
     if protocol in ("s3", "s3a"):
         return _open_s3(rest)
@@ -41,6 +45,10 @@ def open_backend(uri: str, *, is_durable: bool = True) -> tuple[str, Backend]:
 def _open_local(path: str, is_durable: bool) -> tuple[str, Backend]:
     if not path or "\0" in path:
         raise ConfigError(f"expected the path of a folder, found {path!r}; use `.` for the current folder")
+    if (typed := _ONE_SLASH.match(path)) and not Path(f"{typed[1]}:").exists():
+        rest = path[typed.end() :]
+        meant = f"/{rest}" if typed[1] in _LOCAL else f"{typed[1]}://{rest}, with two slashes and not as a pathlib.Path"
+        raise ConfigError(f"expected a path or a URI such as s3://bucket/folder, found {path}; write {meant}")
     root = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
     return str(root), LocalBackend(root, is_durable)
 

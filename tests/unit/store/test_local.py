@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from artbank.errors import ConfigError
 from artbank.runtime.processes import PID_SPACE
 from artbank.store.backends import partial_files
 from artbank.store.backends.local import LocalBackend
@@ -81,6 +82,18 @@ def test_a_file_is_no_store(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(NotADirectoryError):
         Store.open(str(tmp_path / "a")).list()
+
+
+def test_a_uri_with_one_slash_is_no_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"found s3:/museum/store; write s3://museum/store, with two slashes"):
+        Store.open(str(Path("s3://museum/store")))
+    with pytest.raises(ConfigError, match=r"found file:/a/store; write /a/store$"):
+        Store.open("file:/a/store")
+    for place in ("c:/store", "./s3:/store", "12:/store", "a/s3:/store"):
+        assert Store.open(place).uri.endswith("/store")
+    Store.open("./s3:").write("store/x", b"1")
+    assert Store.open("s3:/store").read("x") == b"1"
 
 
 def test_a_name_that_a_dangling_link_has_is_no_endless_attempt(tmp_path: Path):
