@@ -63,6 +63,7 @@ def compare(
     from artbank.comparison.pairing import draw_pairs, match_pictures
     from artbank.pages.comparison.page import ComparisonSettings, write_comparison
     from artbank.report.markdown import plain
+    from artbank.runtime.counts import number_text
     from artbank.store.objects import Store
     from artbank.store.places import check_there
 
@@ -95,7 +96,9 @@ def compare(
         if number > 1
     ]
     if matched.num_changed:
-        notes.append(f"{matched.num_changed:,} pairs were drawn from different photos of one name, and are left out")
+        notes.append(
+            f"left out {number_text(matched.num_changed, 'pair')} whose two photos have one name and other contents"
+        )
     notes += _describe_unusable(written)
     if as_json:
         say_json(_to_json(written, notes))
@@ -153,13 +156,14 @@ def _describe_unusable(written: WrittenComparison) -> list[str]:
     if not written.unusable:
         return []
     from artbank.report.markdown import plain
+    from artbank.runtime.counts import number_text
 
-    left_out = f"{len(written.unusable):,} pairs could not be shown"
+    left_out = f"{number_text(len(written.unusable), 'pair')} could not be shown"
     return [left_out, *(f"{plain(one.pair.key)}: {plain(one.reason)}" for one in written.unusable[:_EXAMPLES])]
 
 
 def _print_comparison(written: WrittenComparison, notes: Sequence[str], out: str) -> None:
-    from artbank.report.markdown import number_text
+    from artbank.runtime.counts import number_text
 
     pairs = written.key.pairs
     num_photos = number_text(len({pair.key for pair in pairs}), "photo")

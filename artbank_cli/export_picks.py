@@ -30,8 +30,9 @@ def export_picks(
     as_json: JsonOption = False,
 ) -> None:
     """Copy the pictures that were picked on an output's page to a folder or into a zip file."""
-    from artbank.report.markdown import number_text, plain
+    from artbank.report.markdown import plain
     from artbank.results.picked_copies import export_folder, export_zip, find_rows, read_picks
+    from artbank.runtime.counts import number_text
     from artbank.store.objects import Store
 
     output = Store.open(output_uri)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from artbank.errors import ArtbankError, ConfigError
+from artbank.runtime.counts import number_text
 from artbank_cli.banks import open_catalog, open_store
 from artbank_cli.options import JsonOption, StoreOption
 from artbank_cli.output import say, say_json
@@ -81,7 +82,7 @@ def _describe(facts: BankExport) -> list[str]:
     widths = " and ".join(map(str, facts.widths))
     return [
         f"token:      {facts.token}",
-        f"width:      {widths}, {facts.num_vectors} vectors; fits {fits}",
+        f"width:      {widths}, {number_text(facts.num_vectors, 'vector')}; fits {fits}",
         *model,
     ]
 

@@ -33,7 +33,7 @@ def print_stylizing(result: Outcome | StylizeForecast, *, as_json: bool) -> None
 
 def _print_train_forecast(forecast: TrainForecast, *, as_json: bool) -> None:
     from artbank.report.costs import TOO_FEW, training_cost
-    from artbank.report.markdown import number_text
+    from artbank.runtime.counts import number_text
 
     if as_json:
         say_json(_without_text(forecast))
@@ -64,7 +64,7 @@ def _print_current(result: TrainSummary | TrainForecast) -> None:
 
 def _print_stylize_forecast(forecast: StylizeForecast) -> None:
     from artbank.report.costs import device_text, pace_text, reuse_text
-    from artbank.report.markdown import number_text
+    from artbank.runtime.counts import number_text
 
     say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}, skipped: {forecast.num_skipped:,}")
     _print_skipped(forecast.skipped)
@@ -82,7 +82,7 @@ def _print_stylize_forecast(forecast: StylizeForecast) -> None:
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    from artbank.report.markdown import number_text
+    from artbank.runtime.counts import number_text
     from artbank.runtime.durations import seconds_text
 
     skipped = number_text(outcome.num_skipped, "file")

@@ -46,8 +46,9 @@ def sign(
     The output stays as it is. Signatures differ each time, so copies are not compared byte for byte.
     """
     from artbank.images.content_credentials import CredentialSigner
-    from artbank.report.markdown import number_text, plain
+    from artbank.report.markdown import plain
     from artbank.results.signed_copies import sign_output
+    from artbank.runtime.counts import number_text
     from artbank.store.objects import Store
 
     if certificate is None or key is None:

@@ -124,8 +124,8 @@ def _show_what_the_output_names(repair: Repair) -> None:
 
 def print_report(report: Report) -> None:
     """Print the findings, with a few examples of each kind."""
-    from artbank.report.markdown import number_text
     from artbank.results.verification.verify import NOTES, PROBLEMS
+    from artbank.runtime.counts import number_text
 
     num_problems = len(report.problems)
     problems = number_text(num_problems, "problem") if num_problems else "no problems"
@@ -142,7 +142,7 @@ def print_report(report: Report) -> None:
 
 def print_repair(repaired: RepairSummary) -> None:
     """Print the effects of a repair."""
-    from artbank.report.markdown import number_text
+    from artbank.runtime.counts import number_text
 
     wanted = number_text(repaired.num_wanted, "picture")
     say(f"repaired: {wanted} had to be drawn again; problems left: {len(repaired.left):,}")

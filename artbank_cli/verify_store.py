@@ -33,7 +33,7 @@ def check_store_uri(store_uri: str, *, quick: bool, repair: bool, as_json: bool)
 
 def _print_report(report: StoreReport, quick: bool) -> None:
     from artbank.catalog.store_check import NOTES, PROBLEMS
-    from artbank.report.markdown import number_text
+    from artbank.runtime.counts import number_text
 
     how = "checked by name" if quick else "checked"
     print(f"{number_text(report.num_banks, 'bank')} {how}: {number_text(len(report.problems), 'problem')}")

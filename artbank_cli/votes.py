@@ -53,7 +53,7 @@ def votes(
 
 
 def _describe(unblinded: UnblindedVotes) -> str:
-    from artbank.report.markdown import number_text
+    from artbank.runtime.counts import number_text
 
     ballots = unblinded.ballots
     voters = number_text(len({ballot.voter for ballot in ballots}), "voter")

@@ -20,6 +20,7 @@ from prefect.artifacts import (
 from artbank.credentials import redact
 from artbank.records.bank_records import BankRecord
 from artbank.runs.outcome import Outcome, Pace, StyleTotals, StylizeForecast, TrainForecast
+from artbank.runtime.counts import number_text
 
 _MAX_LISTED = 100  # banks with links
 _PAGE = "Photos and pictures, scores and failures"
@@ -53,8 +54,8 @@ def show_banks(
         {**_collection(name, names.get(name, name)), "outcome": f"failed: {plain(reason)}"}
         for name, reason in failed.items()
     ]
-    counts = f"{len(trained)} banks trained, {len(current)} up to date, {len(failed)} failed"
-    counts += f"; {num_skipped:,} files skipped"
+    counts = f"{number_text(len(trained), 'bank')} trained, {len(current)} up to date, {len(failed)} failed"
+    counts += f"; {number_text(num_skipped, 'file')} skipped"
     create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {counts}")
     if trained:
         text = _list_banks(trained, index_uri)
@@ -78,9 +79,9 @@ def describe_pictures(num_pictures: int, pace: Pace | None) -> str:
     from artbank.report.costs import device_text, pace_text
 
     if pace is None:
-        return f"{num_pictures:,} pictures; no forecast yet, since none were drawn so far"
+        return f"{number_text(num_pictures, 'picture')}; no forecast yet, since none were drawn so far"
     total = device_text(pace.seconds * num_pictures, pace.device)
-    return f"{num_pictures:,} pictures, about {total} on one worker: {pace_text(pace, 'picture')}"
+    return f"{number_text(num_pictures, 'picture')}, about {total} on one worker: {pace_text(pace, 'picture')}"
 
 
 def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
@@ -90,7 +91,9 @@ def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
         outcome: Of the run.
         public_url: Web address of the output's folder, for links to its files.
     """
-    counts = f"{outcome.num_done:,} done, {outcome.num_failed:,} failed; {outcome.num_skipped:,} files skipped"
+    counts = (
+        f"{outcome.num_done:,} done, {outcome.num_failed:,} failed; {number_text(outcome.num_skipped, 'file')} skipped"
+    )
     create_markdown_artifact(outcome.text, key="stylized", description=f"Pictures of this run: {counts}")
     if outcome.styles:
         create_table_artifact(

@@ -14,6 +14,7 @@ from artbank.catalog.store_check import check_has_banks
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
 from artbank.results import archive_listing
+from artbank.runtime.counts import number_text
 from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
 from artbank.store.places import check_apart, check_there, nothing_there
@@ -79,9 +80,10 @@ def list_photos(
     if not skipped.kinds():
         raise nothing_there(archive, _EXPECTED)
     found = ", ".join(f"{kind.kind} ({kind.names[0]})" for kind in skipped.kinds())
+    files = number_text(count_skipped(skipped.kinds()), "file")
     raise ConfigError(
-        f"expected {_EXPECTED} in {archive.uri}, found {count_skipped(skipped.kinds()):,} files that are skipped: "
-        f"{found}; correct its name, or --skip"
+        f"expected {_EXPECTED} in {archive.uri}, found nothing but {files} to skip: {found}; "
+        "correct its name, or --skip"
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import PurePosixPath
 from more_itertools import constrained_batches
 
 from artbank.captions import caption_files
+from artbank.runtime.counts import number_text
 from artbank.runtime.readable_text import list_names
 from artbank.store.etags import StoredObject
 from artbank.store.explanations import explain
@@ -106,7 +107,8 @@ class CaptionReader:
                 known |= dict.fromkeys(keys, caption)
         if unknown:
             unknown.sort()
-            message = f"{source} has captions for {len(unknown):,} files that are not there, such as {unknown[0]}"
+            files = number_text(len(unknown), "file")
+            message = f"{source} has captions of images that are not there, {files} such as {unknown[0]}"
             self.faults.append(CaptionFault(f"{message}: correct their names", tuple(unknown)))
         return known
 

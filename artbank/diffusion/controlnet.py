@@ -33,6 +33,7 @@ from artbank.diffusion.tensors import copy_to_device
 from artbank.diffusion.unet import Residuals
 from artbank.diffusion.unet_blocks import repeat_to, run_encoder, run_outer_encoder
 from artbank.errors import BaseModelError
+from artbank.runtime.counts import number_are
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ def load_controlnet(found: ControlFolder, device: torch.device, dtype: torch.dty
     except Exception as error:  # on damaged files the library raises exceptions of every kind
         raise _loading_error(found.spec, " ".join(str(error).split())[:300]) from error
     if missing := sorted(info["missing_keys"]):
-        raise _loading_error(found.spec, f"{len(missing)} tensors are missing, such as {', '.join(missing[:3])}")
+        raise _loading_error(
+            found.spec, f"{number_are(len(missing), 'tensor')} missing, such as {', '.join(missing[:3])}"
+        )
     nn.Module.to(network.requires_grad_(False).eval(), device)
     nn.Module.to(network, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return ControlNet(network)

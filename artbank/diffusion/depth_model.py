@@ -21,6 +21,7 @@ from artbank.diffusion.model_files import DEPTH_MODEL, check_model, find_variant
 from artbank.diffusion.model_limits import read_text
 from artbank.diffusion.tensors import copy_to_device
 from artbank.errors import BaseModelError
+from artbank.runtime.counts import number_are
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
@@ -51,7 +52,7 @@ class DepthModel:
             raise BaseModelError(f"depth model folder {folder} cannot be read: {text}; fetch it again") from error
         if missing := sorted(info["missing_keys"]):
             raise BaseModelError(
-                f"depth model folder {folder}: {len(missing)} tensors are missing in its weights, such as "
+                f"depth model folder {folder}: {number_are(len(missing), 'tensor')} missing in its weights, such as "
                 f"{', '.join(missing[:3])}; fetch it again"
             )
         self._network: Any = network.eval().requires_grad_(False).to(device)

@@ -18,6 +18,7 @@ from artbank.diffusion.prompt_encoder import ClipText
 from artbank.diffusion.tokenizer_checks import check_words
 from artbank.diffusion.weights import find_variants
 from artbank.errors import BaseModelError
+from artbank.runtime.counts import number_are
 
 KINDS: dict[str, Any] = {
     "unet": UNet2DConditionModel,
@@ -66,7 +67,7 @@ def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Any, ...]:
         raise _loading_error(folder, str(error)) from error
     if missing:  # the libraries would only warn, and leave these tensors random
         named = ", ".join(missing[:3])
-        raise _loading_error(folder, f"{len(missing)} tensors are missing in its weights, such as {named}")
+        raise _loading_error(folder, f"{number_are(len(missing), 'tensor')} missing in its weights, such as {named}")
     return parts
 
 

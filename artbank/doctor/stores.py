@@ -11,6 +11,7 @@ from typing import Literal
 
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
+from artbank.runtime.counts import number_are
 from artbank.skip_rules import SkipRules
 from artbank.store import places
 from artbank.store.explanations import explain
@@ -95,7 +96,7 @@ def check_apart(uris: Mapping[str, str]) -> Iterator[CheckResult]:
 def _warn_of_skipped(uri: str, skipped: SkippedFiles) -> Iterator[CheckResult]:
     for kind in skipped.kinds():
         if kind.kind in MAY_BE_PHOTOS:
-            text = f"{uri}: {kind.count} files are skipped ({kind.kind}), such as {kind.names[0]}"
+            text = f"{uri}: {number_are(kind.count, 'file')} skipped ({kind.kind}), such as {kind.names[0]}"
             yield CheckResult("warning", text, SKIP_KINDS[kind.kind])
 
 

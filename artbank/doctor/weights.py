@@ -36,6 +36,7 @@ from artbank.doctor.licences import find_licence
 from artbank.doctor.scoring_models import assess_copy, count_model_weights, fill_in_weights
 from artbank.errors import BaseModelError
 from artbank.run_config import RunConfig
+from artbank.runtime.counts import number_are
 from artbank.scoring.clip import choose_scorer
 
 _OLDER_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -130,7 +131,7 @@ def check_tensors(folder: Path, network: nn.Module, found: Mapping[str, tuple[in
     missing = [name for name in expected if name not in known]
     if missing:
         raise BaseModelError(
-            f"{folder}: {len(missing)} tensors are missing in its weights, such as {', '.join(missing[:3])}"
+            f"{folder}: {number_are(len(missing), 'tensor')} missing in its weights, such as {', '.join(missing[:3])}"
         )
     for name, shape in expected.items():
         if known[name] != shape:

@@ -24,6 +24,7 @@ from artbank.gallery.preparation import ArtworkFile, prepare_artworks
 from artbank.images.palette import Colours
 from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.runtime.collection_ids import collection_id, normalize_name
+from artbank.runtime.counts import number_are
 from artbank.skip_rules import SkipRules
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
@@ -207,7 +208,7 @@ def _find_skipped(collection: Collection) -> Iterator[Finding]:
     for kind in collection.skipped:
         if kind.kind in MAY_BE_PHOTOS:
             names = f"{', '.join(kind.names[:3])}{', ...' if kind.count > 3 else ''}"
-            message = f"{kind.count} files are skipped ({kind.kind}): {names}. {SKIP_KINDS[kind.kind]}"
+            message = f"{number_are(kind.count, 'file')} skipped ({kind.kind}): {names}. {SKIP_KINDS[kind.kind]}"
             yield Finding("skipped", message, kind.names)
 
 

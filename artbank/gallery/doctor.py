@@ -17,7 +17,7 @@ from artbank.gallery.collections import Artwork
 from artbank.gallery.findings import Finding
 from artbank.gallery_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
 from artbank.images.palette import Palette
-from artbank.report.markdown import number_text
+from artbank.runtime.counts import number_text
 from artbank.runtime.readable_text import list_names
 
 _NEAR_BITS = 10  # of 64: re-encodings differ by 2, other scans and crops of 2% by up to 10, other works by 14 or more
@@ -113,8 +113,8 @@ def _find_margins(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     if framed:
         yield Finding(
             "margin",
-            f"{len(framed)} artworks have an empty page or a plain mount around them, which will be learned as style; "
-            f"crop {list_names(framed)}, or leave it if the page is part of the style",
+            f"an empty page or a plain mount is around {number_text(len(framed), 'artwork')}, and will be learned as "
+            f"style; crop {list_names(framed)}, or leave it if the page is part of the style",
             tuple(framed),
         )
 
@@ -144,7 +144,7 @@ def _find_photographs(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     if 0 < len(shot) <= len(artworks) / 2:
         yield Finding(
             "photograph",
-            f"{len(shot)} images carry a camera's data and may be photographs, not artworks: "
+            f"a camera's data is in {number_text(len(shot), 'image')}, perhaps of photographs and not of artworks: "
             f"look at {list_names(shot)}",
             tuple(shot),
         )

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from artbank.errors import CollectionError
 from artbank.images.suffixes import IMAGE_SUFFIXES
-from artbank.report.markdown import number_text
+from artbank.runtime.counts import number_text
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles
 

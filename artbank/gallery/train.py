@@ -26,8 +26,8 @@ from artbank.gallery.plan import TrainJob, retire_damaged
 from artbank.gallery.register import register_bank
 from artbank.gallery.samples import SampleDrawer
 from artbank.records.bank_records import BankRecord
-from artbank.report.markdown import number_text
 from artbank.runtime import telemetry
+from artbank.runtime.counts import number_text
 from artbank.runtime.processes import sleep_or_stop
 from artbank.runtime.stages import show_stage
 from artbank.scoring.clip import load_scorer

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from artbank.records.bank_records import BankRecord
 from artbank.report.markdown import escape, fence, score_text, share_text, table
+from artbank.runtime.counts import number_text
 from artbank.runtime.durations import seconds_text
 
 LORA = "lora"
@@ -49,7 +50,7 @@ def bank_card(record: BankRecord, status: str, preview_name: str | None) -> str:
 def describe_content(record: BankRecord) -> str:
     """Return what a bank holds: `8 vectors of 768 numbers`, or `a LoRA of rank 16`."""
     if record.kind != LORA:
-        return f"{record.num_tokens} vectors of {record.widths} numbers"
+        return f"{number_text(record.num_tokens, 'vector')} of {record.widths} numbers"
     rank = read_recipe(record).get("rank")
     return f"a LoRA of rank {rank}" if isinstance(rank, int) else "a LoRA"
 
@@ -80,7 +81,8 @@ def _facts(record: BankRecord, status: str) -> str:
 
 def _worth(record: BankRecord) -> str:
     learned = "" if record.train_loss is None else f"{record.train_loss:.4f} on artworks it learned from and "
-    losses = f"After {record.steps} steps the loss is {learned}{record.validation_loss:.4f} on artworks kept from it."
+    steps = f"After {number_text(record.steps, 'step')}"
+    losses = f"{steps} the loss is {learned}{record.validation_loss:.4f} on artworks kept from it."
     if record.clip_style is None:
         return f"It was not scored. {losses}"
     values = (record.clip_style_floor, record.clip_style, record.clip_style_ceiling)

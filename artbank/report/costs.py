@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from artbank.gallery_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
-from artbank.report.markdown import escape, number_text, share_text, table
+from artbank.report.markdown import escape, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast
+from artbank.runtime.counts import number_text
 from artbank.runtime.durations import rough_seconds_text, seconds_text
 
 TOO_FEW = f"too few to train on: at least {FEWEST_ARTWORKS} are needed, {GOOD_ARTWORKS} or more are better; add some"
@@ -135,7 +136,9 @@ def training_cost(forecast: TrainForecast) -> str:
     fewest, likely, most = forecast.num_steps
     if not most:
         return "No steps: no collection has enough artworks to train on."
-    steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely." if fewest < most else f"{most:,} steps."
+    steps = f"{number_text(most, 'step')}."
+    if fewest < most:
+        steps = f"{fewest:,} to {most:,} steps, {likely:,} most likely."
     if forecast.seconds is None or forecast.pace is None:
         return f"{steps} How long they take is not known yet: the catalog has no bank on this base model and device."
     low, middle, high = forecast.seconds

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import yaml
 
 from artbank.errors import ResultsError
-from artbank.report.markdown import escape, number_text, score_text, table
+from artbank.report.markdown import escape, score_text, table
 from artbank.results.containers import are_images, list_tar_columns
 from artbank.results.layout import METADATA
+from artbank.runtime.counts import number_text
 
 CARD_COLUMNS = ("key", "style", "status", "file_name", "clip_style", "ssim", "base_model", "caption", "mark")
 """Columns of the results that a card is made from."""

@@ -68,8 +68,3 @@ def score_text(value: float | None) -> str:
 def share_text(value: float | None) -> str:
     """Return a fraction (0..1) as a percentage."""
     return _MISSING if value is None else f"{100 * value:z.0f} %"  # z: no minus before 0
-
-
-def number_text(count: int, noun: str) -> str:
-    """Return a count with its noun, such as `1 photo` or `2,000 photos`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from artbank.report.markdown import escape, number_text, table
+from artbank.report.markdown import escape, table
 from artbank.store.skipped import SKIP_KINDS, SkippedKind
 
 _NUM_LISTED = 20  # names of one kind in a report
@@ -36,7 +36,7 @@ def skipped_lines(kinds: Sequence[SkippedKind]) -> list[str]:
     for kind in kinds:
         names = ", ".join(kind.names[:_NUM_SHOWN])
         more = ", ..." if kind.count > _NUM_SHOWN else ""
-        lines.append(f"skipped, {kind.kind}: {number_text(kind.count, 'file')}, {names}{more}")
+        lines.append(f"skipped, {kind.kind}: {kind.count_text}, {names}{more}")
     return lines
 
 

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from artbank.errors import FAILURES
 from artbank.report.costs import cost_markdown
-from artbank.report.markdown import escape, fence, number_text, score_text, share_text, table
+from artbank.report.markdown import escape, fence, score_text, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import RunCost
+from artbank.runtime.counts import number_text
 from artbank.runtime.durations import seconds_text
 from artbank.scoring.spread import NO_BOUNDS, ScoreBounds, Spread, summarize
 from artbank.store.skipped import SKIP_KINDS, SkippedKind, count_skipped

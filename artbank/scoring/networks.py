@@ -17,6 +17,7 @@ from artbank.diffusion.loading import no_progress_bars
 from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, find_variant, hash_model, name_model
 from artbank.diffusion.tensors import copy_to_host
 from artbank.errors import BaseModelError
+from artbank.runtime.counts import number_are
 from artbank.scoring.clip_preprocess import ClipPreprocessor
 
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -69,7 +70,7 @@ def load_network(
         loaded, info = _load(kind, folder, network)
     if missing := sorted(info["missing_keys"]):
         raise BaseModelError(
-            f"{kind.name} folder {folder}: {len(missing)} tensors are missing in its weights, such as "
+            f"{kind.name} folder {folder}: {number_are(len(missing), 'tensor')} missing in its weights, such as "
             f"{', '.join(missing[:3])}; fetch it again"
         )
     loaded.eval().requires_grad_(False)

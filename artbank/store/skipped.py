@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from artbank.runtime.counts import number_text
+
 logger = logging.getLogger(__name__)
 
 SkipKind = Literal["unreadable", "name", "link", "caption", "empty", "hidden", "special", "no_photo"]
@@ -47,6 +49,11 @@ class SkippedKind:
     kind: SkipKind
     count: int
     names: tuple[str, ...]
+
+    @property
+    def count_text(self) -> str:
+        """Its number of files, or of folders where only folders are left out for this reason, with the noun."""
+        return number_text(self.count, "folder" if self.kind == "empty" else "file")
 
 
 class SkippedFiles:
@@ -101,7 +108,7 @@ def warn_of_skipped(place: str, kinds: Sequence[SkippedKind]) -> None:
         if kind.kind in MAY_BE_PHOTOS:
             names = ", ".join(kind.names[:_NUM_LOGGED])
             logger.warning(
-                "%s: %d files skipped (%s): %s. %s", place, kind.count, kind.kind, names, SKIP_KINDS[kind.kind]
+                "%s: %s skipped (%s): %s. %s", place, kind.count_text, kind.kind, names, SKIP_KINDS[kind.kind]
             )
 
 

@@ -25,6 +25,7 @@ from artbank.diffusion.tensors import copy_to_device, to_images, upload
 from artbank.errors import ImageError
 from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
+from artbank.runtime.counts import number_text
 from artbank.runtime.prefetch import batch_by
 from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.finishing import Finish, FinishedPicture, finish_pictures
@@ -178,7 +179,7 @@ class Stylizer:
                 yield from pictures
             return
         except (torch.OutOfMemoryError, MemoryError) as error:
-            logger.warning("a batch of %d pictures does not fit in memory: %s", len(batch), error)
+            logger.warning("a batch of %s does not fit in memory: %s", number_text(len(batch), "picture"), error)
         # Not in the handler: the error keeps the frames that it passed, and so their memory.
         if self.base.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -239,7 +240,8 @@ class Stylizer:
         failed = {one.key for one in drawn if one.rgb is None}
         if not failed or self.base.dtype == torch.float32:
             return drawn
-        logger.warning("drawing %d pictures again in float32: they were empty in %s", len(failed), self.base.dtype)
+        what = number_text(len(failed), "picture")
+        logger.warning("drawing %s again in float32: empty in %s", what, self.base.dtype)
         photos = [photo for photo in batch if photo.key in failed]
         [style] = [style for style in self.styles if style.name == drawn[0].style]
         [redrawn] = self._in_float32._stylize_batch(photos, [style])

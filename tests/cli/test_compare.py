@@ -114,7 +114,7 @@ def test_what_was_left_out_is_told(root: Path) -> None:
     add_output(root, "new", styles=["hokusai"], keys=PHOTOS[:1], recipe_id="recipe-2", minute=1)
     notes = compare("new", "old", "--style", "monet", "--style", "hokusai")["notes"]
     assert notes[0] == "new has pictures by 2 recipes in hokusai"
-    assert notes[1:] == ["1 pairs could not be shown", f"{PHOTOS[0]}: the picture of new is missing"]
+    assert notes[1:] == ["1 pair could not be shown", f"{PHOTOS[0]}: the picture of new is missing"]
 
 
 @pytest.mark.parametrize(

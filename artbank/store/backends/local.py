@@ -14,6 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from artbank.runtime.counts import number_text
 from artbank.runtime.processes import is_dead
 from artbank.store.backends.backend import Backend, ContentHash, ListedObject, copy_file, hash_file, try_read
 from artbank.store.backends.exclusive_rename import publish
@@ -194,7 +195,9 @@ class LocalBackend:
             return wanted
         links = [entry.path for entry in wanted if entry.is_symlink()]
         if links:
-            logger.warning("left out %d links such as %s; replace them by their targets", len(links), links[0])
+            logger.warning(
+                "left out %s, such as %s; put targets in place of links", number_text(len(links), "link"), links[0]
+            )
         return wanted
 
     def _path(self, key: str) -> Path:

@@ -76,7 +76,7 @@ def test_an_archive_that_is_not_there_is_refused(place: Path) -> None:
         refuse(
             asked(place, photos=place / name), place, "is a file or lies below one, expected a folder; name a folder"
         )
-    refuse(asked(place, photos=place / "texts"), place, r"found 1 files that are skipped: no_photo \(readme.txt\)")
+    refuse(asked(place, photos=place / "texts"), place, r"found nothing but 1 file to skip: no_photo \(readme.txt\)")
     refuse(
         asked(place, include=("2024/**",)), place, r"--include 2024/\*\*: none of the 24 photos .* correct the globs"
     )

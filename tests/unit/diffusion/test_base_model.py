@@ -153,7 +153,7 @@ def test_weights_that_lack_a_tensor_are_refused_and_not_left_random(copy: Path, 
     del tensors[lost]
     safetensors.torch.save_file(tensors, copy / name, metadata={"format": "pt"})
     with pytest.raises(
-        BaseModelError, match=f"1 tensors are missing in its weights, such as {name.split('/')[0]} {lost}"
+        BaseModelError, match=f"1 tensor is missing in its weights, such as {name.split('/')[0]} {lost}"
     ):
         BaseModel.load(str(copy), device="cpu")
 

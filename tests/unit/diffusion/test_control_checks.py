@@ -63,7 +63,7 @@ def make_pickle(folder: Path) -> None:
             make_pickle,
             r"found no diffusion_pytorch_model\.safetensors; its weights are pickles, which are never loaded",
         ),
-        (drop_tensor, "1 tensors are missing.* controlnet_mid_block.weight"),
+        (drop_tensor, "1 tensor is missing.* controlnet_mid_block.weight"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"0123456789"), "expected a safetensors file, found damage"),
     ],
 )

@@ -118,7 +118,7 @@ def test_one_thing_that_may_not_be_read_is_a_warning(shared_path: Path) -> None:
     assert (fine.level, unread.level, skipped.level) == ("OK", "warning", "warning")
     assert "can be listed and read: 2 objects" in fine.text
     assert "a.jpg cannot be read" in unread.text and "no permission for" in unread.text
-    assert "1 files are skipped (unreadable), such as lost+found" in skipped.text
+    assert "1 file is skipped (unreadable), such as lost+found" in skipped.text
 
 
 def test_an_archive_of_no_photos_is_a_problem(tmp_path: Path) -> None:

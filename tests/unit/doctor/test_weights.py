@@ -89,7 +89,7 @@ def test_a_tensor_that_lacks_is_named(copied: Path) -> None:
     tensors = load_file(path)
     name = sorted(tensors)[0]
     save_file({key: value for key, value in tensors.items() if key != name}, path)
-    assert f"1 tensors are missing in its weights, such as {name}" in problem(copied)
+    assert f"1 tensor is missing in its weights, such as {name}" in problem(copied)
 
 
 def test_pickles_alone_are_a_problem(copied: Path) -> None:

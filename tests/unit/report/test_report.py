@@ -80,6 +80,7 @@ def test_skipped_files_are_counted_apart_from_failures_and_named():
         SkippedKind("name", 1, ("full/",)),
         SkippedKind("no_photo", 30, tuple(f"{number:02}<b>.xmp" for number in range(30))),
     )
+    assert skipped_lines([SkippedKind("empty", 2, ("assets", "runs"))]) == ["skipped, empty: 2 folders, assets, runs"]
     summary = results_summary(Result.to_table([result()]), {}, kinds)
     assert json.loads(json.dumps(summary)) == summary
     assert summary["counts"] == {"done": 1, "failed": 0, "skipped": 31}

@@ -142,7 +142,7 @@ def test_weights_that_do_not_fit_their_settings_are_one_line(folder: Path, tmp_p
     tensors = load_file(cut / "model.safetensors")
     name = next(name for name in tensors if "norm1" in name)
     save_file({key: value for key, value in tensors.items() if key != name}, cut / "model.safetensors")
-    assert f"1 tensors are missing in its weights, such as {name}" in one_line(cut)
+    assert f"1 tensor is missing in its weights, such as {name}" in one_line(cut)
     settings = json.loads((folder / "config.json").read_text())
     for change in ({"hidden_size": 64}, {"num_attention_heads": 0}, {"patch_size": 0}, {"num_hidden_layers": 0}):
         odd = shutil.copytree(folder, tmp_path / str(next(iter(change))))

@@ -75,7 +75,7 @@ def test_what_is_no_file_or_has_no_name_in_text_is_left_out(tmp_path: Path, capl
     (tmp_path / "a").write_bytes(b"1")
     with caplog.at_level(logging.WARNING):
         assert keys_of(Store.open(str(tmp_path))) == ["a"]
-    assert "left out 1 names" in caplog.text
+    assert "left out 1 file, such as" in caplog.text
 
 
 def test_a_file_is_no_store(tmp_path: Path):
