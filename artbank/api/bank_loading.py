@@ -8,6 +8,7 @@ from typing import Unpack
 from artbank.api.bank_file import unpack_bank
 from artbank.api.settings import ModelSettings, read_models
 from artbank.api.trained_bank import TrainedBank
+from artbank.errors import ConfigError
 from artbank.store.places import open_file
 
 
@@ -26,5 +27,12 @@ def load_bank(path: str | os.PathLike[str], **settings: Unpack[ModelSettings]) -
     """
     read_models(settings, "load_bank")
     store, name = open_file(path)
-    record, files = unpack_bank(store.read(name), os.fspath(path))
+    try:
+        data = store.read(name)
+    except IsADirectoryError as error:
+        raise ConfigError(
+            f"expected the file of a bank, found the folder {os.fspath(path)}; banks of a store are in "
+            "artbank.open_store(STORE)[NAME]"
+        ) from error
+    record, files = unpack_bank(data, os.fspath(path))
     return TrainedBank(record, files, read_models(settings, "load_bank", record.base_model))

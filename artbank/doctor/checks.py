@@ -14,6 +14,7 @@ from queue import Empty, Queue
 from typing import Literal
 
 from artbank.credentials import redact
+from artbank.runtime.counts import number_text
 
 Level = Literal["OK", "warning", "problem"]
 
@@ -131,4 +132,4 @@ def size_text(num_bytes: float) -> str:
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if num_bytes >= size:
             return f"{num_bytes / size:.3g} {unit}"
-    return f"{num_bytes:.0f} bytes"
+    return number_text(round(num_bytes), "byte")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
-from artbank.runtime.counts import number_are
+from artbank.runtime.counts import number_are, number_text
 from artbank.skip_rules import SkipRules
 from artbank.store import places
 from artbank.store.explanations import explain
@@ -48,15 +47,14 @@ class _ActionFailed(Exception):
 def check_input(uri: str) -> Iterator[CheckResult]:
     """Check that a gallery or an archive can be listed and read; nothing is written."""
     skipped = SkippedFiles()
-    rules = SkipRules()
     try:
         with _action("open", uri):
             store = Store.open(uri)
         with _action("list", uri):
-            listed = (stored for stored in store.scan(skipped=skipped) if not rules.skip(stored.key))
-            found = list(islice(listed, _LISTED))
+            found, left_out = _list_some(store, skipped)
         if not found:
-            yield CheckResult("problem", f"{uri} is empty", "check its name, and the endpoint")
+            holds = f"holds nothing but files to skip, such as {left_out}" if left_out else "is empty"
+            yield CheckResult("problem", f"{uri} {holds}", "check its name, and the endpoint")
             yield from _warn_of_skipped(uri, skipped)
             return
         with _action("read", uri):
@@ -68,6 +66,21 @@ def check_input(uri: str) -> Iterator[CheckResult]:
     for key, error in unread.items():
         yield CheckResult("warning", f"{uri}: {key} cannot be read: {explain(error)}", "runs go on without it")
     yield from _warn_of_skipped(uri, skipped)
+
+
+def _list_some(store: Store, skipped: SkippedFiles) -> tuple[list[StoredObject], str]:
+    """Return the first objects that may be photos, and the key of one before them that is none; empty without one."""
+    rules = SkipRules()
+    left_out = ""
+    found: list[StoredObject] = []
+    for stored in store.scan(skipped=skipped):
+        if rules.skip(stored.key):
+            left_out = left_out or stored.key
+        else:
+            found.append(stored)
+        if len(found) == _LISTED:
+            break
+    return found, left_out
 
 
 def check_apart(uris: Mapping[str, str]) -> Iterator[CheckResult]:
@@ -226,6 +239,8 @@ def _explain(error: Exception, action: Action, uri: str) -> CheckResult:
         if uri.startswith(("s3://", "s3a://")):
             advice = f"allow {_S3_RIGHTS.get(action, 's3:PutObject')} to AWS_ACCESS_KEY_ID"
         return CheckResult("problem", f"{uri}: no permission to {action}: {error}", advice)
+    if isinstance(error, NotADirectoryError):
+        return CheckResult("problem", f"{uri} is a file, or lies below one", "name a folder")
     if isinstance(error, FileNotFoundError):
         return CheckResult("problem", f"{uri}: {error}", "create the bucket or folder, or correct the name")
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
@@ -239,4 +254,4 @@ def _explain(error: Exception, action: Action, uri: str) -> CheckResult:
 def _count(found: list[StoredObject]) -> str:
     if len(found) == _LISTED:
         return f"{_LISTED:,} objects or more"
-    return f"{len(found):,} objects, {size_text(sum(stored.size for stored in found))}"
+    return f"{number_text(len(found), 'object')}, {size_text(sum(stored.size for stored in found))}"

@@ -74,6 +74,13 @@ def test_a_damaged_file_is_refused(
     assert "\n" not in str(error.value)
 
 
+def test_a_folder_is_no_file_of_a_bank(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"expected the file of a bank, found the folder .*open_store\(STORE\)\[NAME\]"
+    ):
+        artbank.load_bank(tmp_path)
+
+
 def test_a_file_whose_row_names_a_place_outside_is_refused(bank: TrainedBank, tmp_path: Path) -> None:
     for wrong in ({"collection": "../up"}, {"bank_id": "../../up"}):
         (tmp_path / "x.bank").write_bytes(pack_bank(replace(bank.record, **wrong), bank.files))

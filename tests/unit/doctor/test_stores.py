@@ -123,7 +123,21 @@ def test_one_thing_that_may_not_be_read_is_a_warning(shared_path: Path) -> None:
 
 def test_an_archive_of_no_photos_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a.xmp").write_bytes(b"1")
-    assert told(check_input(str(tmp_path)))[0] == "problem"
+    words = f"{tmp_path} holds nothing but files to skip, such as a.xmp -> check its name, and the endpoint"
+    assert told(check_input(str(tmp_path))) == ("problem", words)
+
+
+def test_a_file_in_place_of_a_folder_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    for check in (check_input, check_output):
+        [found] = check(str(tmp_path / "a.jpg"))
+        assert (found.level, found.advice) == ("problem", "name a folder")
+        assert found.text == f"{tmp_path / 'a.jpg'} is a file, or lies below one"
+
+
+def test_one_file_is_counted_in_the_singular(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    assert "can be listed and read: 1 object, 1 byte" in told(check_input(str(tmp_path)))[1]
 
 
 def test_a_versioned_bucket_that_ignores_conditions_is_a_problem_and_left_empty(
