@@ -122,14 +122,8 @@ def to_json(found: Mapping[str, Sequence[CheckResult]]) -> str:
     return json.dumps({"num_problems": counts["problem"], "num_warnings": counts["warning"], "verdicts": rows})
 
 
-def to_text(found: Mapping[str, Sequence[CheckResult]]) -> str:
-    """Return all results for people, in lines of at most 100 columns unless a single word is longer."""
-    subjects = [to_lines(subject, results) for subject, results in found.items()]
-    return "\n".join([*subjects, "", to_totals(found)])
-
-
 def to_lines(subject: str, results: Sequence[CheckResult]) -> str:
-    """Return the results of one subject for people."""
+    """Return the results of one subject for people, in lines of at most 100 columns unless a word is longer."""
     lines = [subject]
     for result in results:
         lines += _wrap(f"{result.level:<7}  {result.text}")

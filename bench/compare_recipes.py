@@ -43,7 +43,7 @@ from artbank.bank.lora_tensors import from_tensors, style_word
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.tensors import download, upload
+from artbank.diffusion.tensors import upload
 from artbank.errors import TrainingError
 from artbank.images.palette import Palette
 from artbank.pretraining.sheets import draw_grid
@@ -192,8 +192,7 @@ def open_bank(
 
 def recolour(photo: np.ndarray, palette: Palette) -> np.ndarray:
     """Return a photo with the colours of a collection."""
-    [picture] = download(match_palette(upload([photo], torch.device("cpu"))[0], palette)[None])
-    return picture
+    return match_palette(upload([photo], torch.device("cpu"))[0], palette).permute(1, 2, 0).numpy()
 
 
 def save_sheet(

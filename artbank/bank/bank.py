@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from artbank.bank.bank_facts import BankFacts
-from artbank.bank.bank_file import ONE_ENCODER, BankFile, describe_widths, read_bank_file, to_textual_inversion
+from artbank.bank.bank_file import ONE_ENCODER, BankFile, describe_widths, read_bank_file
 from artbank.errors import BankError
 
 if TYPE_CHECKING:
@@ -104,7 +104,3 @@ class Bank(BankFacts):
     def encode_prompts(self, base: BaseModel, prompts: Sequence[str]) -> Tensor:
         """Encode prompts with the vectors in place of `{style}`, [B, L, D]."""
         return base.encode_prompts(prompts, self.vectors)
-
-    def to_textual_inversion(self, token: str, metadata: Mapping[str, str] | None = None) -> bytes:
-        """Return the vectors as a textual-inversion file; see `bank_file.to_textual_inversion`."""
-        return to_textual_inversion(token, {name: part.numpy() for name, part in self.tensors.items()}, metadata)

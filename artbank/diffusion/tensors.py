@@ -36,12 +36,6 @@ def to_8_bit(images: Tensor) -> Tensor:
     return ((images.nan_to_num(-1, 1, -1).clamp(-1, 1) + 1) * 127.5).round().byte()
 
 
-def download(pictures: Tensor) -> np.ndarray:
-    """Copy pictures [B, 3, H, W] from a device to the host, as [B, H, W, 3]."""
-    [rows] = copy_to_host([pictures.permute(0, 2, 3, 1).contiguous()])
-    return rows
-
-
 def copy_to_host(tensors: Sequence[Tensor]) -> list[np.ndarray]:
     """Copy tensors from their device to the host, which waits once for all of them."""
     return start_copying(tensors)()

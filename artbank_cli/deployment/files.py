@@ -12,7 +12,6 @@ import yaml
 import artbank_prefect
 
 FOLDER = Path(artbank_prefect.__file__).parent / "deployments"
-KINDS = ("process", "docker", "kubernetes")
 PLACES = ("ARTBANK_GALLERY", "ARTBANK_STORE", "ARTBANK_PHOTOS", "ARTBANK_OUTPUT", "ARTBANK_STYLE")
 POOLS = ("artbank", "gpu")
 DEPLOYMENTS = {"training": ("train-banks", "watch-gallery"), "stylizing": ("stylize-archive", "gpu")}

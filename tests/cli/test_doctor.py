@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MOD
 from artbank.doctor.checks import CheckResult
 from artbank.store.objects import Store
 from artbank_cli import server
-from artbank_cli.doctor import to_text
+from artbank_cli.doctor import to_lines, to_totals
 from artbank_cli.main import main
 from tests.support import rgw
 from tests.support.paths import ROOT
@@ -96,12 +96,13 @@ def test_a_wrong_option_ends_in_2() -> None:
 
 
 def test_lines_are_short_and_advice_stands_below_what_it_is_about() -> None:
-    found = {"store": [CheckResult("problem", "word " * 40, "do " * 50), CheckResult("OK", "fine")], "disks": []}
-    lines = to_text(found).splitlines()
+    found = [CheckResult("problem", "word " * 40, "do " * 50), CheckResult("OK", "fine")]
+    lines = to_lines("store", found).splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0] == "store" and lines[1].startswith("  problem  word") and lines[2].startswith("           word")
-    assert lines[4].startswith("           -> do") and lines[-1] == "1 problem"
-    assert to_text({"store": [CheckResult("OK", "fine")]}).endswith("\n\neverything is fine")
+    assert lines[4].startswith("           -> do")
+    assert to_totals({"store": found, "disks": []}) == "1 problem"
+    assert to_totals({"store": found[1:]}) == "everything is fine"
 
 
 def told(verdicts: Any) -> dict[str, str]:

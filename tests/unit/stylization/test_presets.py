@@ -12,7 +12,7 @@ from torch import Tensor
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
-from artbank.diffusion.tensors import download, to_8_bit, to_images, upload
+from artbank.diffusion.tensors import to_8_bit, to_images, upload
 from artbank.images.palette import Palette
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipe_costs import is_guided
@@ -90,4 +90,4 @@ def stylize_plainly(base: BaseModel, recipe: StylizeRecipe, bank: Tensor, photos
         originals = upload(list(photos.values()), base.device)
         pairs = zip(pictures, originals, strict=True)
         pictures = torch.stack([return_lightness(picture, photo, weight, recipe.structure) for picture, photo in pairs])
-    return download(pictures)
+    return pictures.permute(0, 2, 3, 1).numpy()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from artbank.bank.attention import SpatialStatisticalAttention, build_attention
 from artbank.bank.bank import Bank
+from artbank.bank.bank_file import read_bank_file, to_textual_inversion
 from artbank.bank.loss import diffusion_loss
 from artbank.bank.trainable_bank import TrainableBank
 from artbank.catalog.bank_export import default_token
@@ -222,7 +223,7 @@ def test_an_exported_bank_means_the_same_to_diffusers(base: BaseModel, tmp_path:
     path = tmp_path / "novak.safetensors"
     token = default_token(bank_record(display_name="Van <Gogh> 葛飾北斎"))
     assert token == "<van gogh 葛飾北斎>"
-    path.write_bytes(bank.to_textual_inversion(token))
+    path.write_bytes(to_textual_inversion(token, read_bank_file(bank.to_bytes()).tensors))
     pipeline = StableDiffusionPipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
     pipeline.load_textual_inversion(str(path))
     theirs, _ = pipeline.encode_prompt(f"a house, in the style of {token}", "cpu", 1, False)

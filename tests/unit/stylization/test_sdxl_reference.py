@@ -20,6 +20,7 @@ from torch import Tensor
 
 from artbank.api.pipelines import add_style
 from artbank.bank.bank import Bank
+from artbank.bank.bank_file import read_bank_file, to_textual_inversion
 from artbank.bank.loss import diffusion_loss
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
@@ -152,7 +153,7 @@ def test_a_bank_is_a_token_of_a_pipeline_and_replaces_an_earlier_one(sdxl: BaseM
 def test_an_exported_bank_means_the_same_to_diffusers(sdxl: BaseModel, tmp_path: Path) -> None:
     bank = make_bank(sdxl)
     path = tmp_path / "novak.safetensors"
-    path.write_bytes(bank.to_textual_inversion("<novak>"))
+    path.write_bytes(to_textual_inversion("<novak>", read_bank_file(bank.to_bytes()).tensors))
     exported = safetensors.torch.load_file(path)
     assert {name: list(tensor.shape) for name, tensor in exported.items()} == {"clip_l": [3, 24], "clip_g": [3, 40]}
     pipeline = open_pipeline(sdxl)
