@@ -23,6 +23,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from more_itertools import sliced
 
 from artbank.config import OutputFormat
 from artbank.errors import ImageError
@@ -113,6 +114,16 @@ def unpack(name: str, data: bytes) -> list[PackedPicture]:
     except (tarfile.TarError, pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         text = " ".join(str(error).split())
         raise ImageError(f"its container is not as it was written: {text}", "damaged") from error
+
+
+def cut_reads(rows: Sequence[Mapping[str, Any]], files_at_once: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Cut rows into those whose pictures are read at once: of some files, or of one container."""
+    yield from sliced([row for row in rows if not is_container(row["file_name"])], files_at_once)
+    packed: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if is_container(row["file_name"]):
+            packed.setdefault(row["file_name"], []).append(row)
+    yield from packed.values()
 
 
 def read_pictures(

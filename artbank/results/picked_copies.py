@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from more_itertools import sliced
 
 from artbank.errors import ConfigError
-from artbank.results.containers import is_container, read_pictures
+from artbank.results.containers import cut_reads, is_container, read_pictures
 from artbank.results.filenames import output_name
 from artbank.results.tables import read_finished
 from artbank.runtime.hashing import short_hash
@@ -130,7 +129,7 @@ def export_zip(output: Store, rows: Sequence[Mapping[str, Any]], path: Path) -> 
 
 def _copy(output: Store, rows: Sequence[Mapping[str, Any]], write: Callable[[str, bytes], None]) -> Exported:
     outcome = Exported()
-    for batch in _batches(rows):
+    for batch in cut_reads(rows, _AT_ONCE):
         pictures = read_pictures(output, batch)
         for row in batch:
             name = _copy_name(row)
@@ -141,16 +140,6 @@ def _copy(output: Store, rows: Sequence[Mapping[str, Any]], write: Callable[[str
             write(name, pictures[row["key"], row["style"]])  # pyright: ignore[reportArgumentType]
             outcome.num_written += 1
     return outcome
-
-
-def _batches(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """Yield rows whose pictures are read at once: some dozens of files, or those of one container."""
-    yield from sliced([row for row in rows if not is_container(row["file_name"])], _AT_ONCE)
-    containers: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if is_container(row["file_name"]):
-            containers.setdefault(row["file_name"], []).append(row)
-    yield from containers.values()
 
 
 def _find_fault(name: str, data: bytes | Exception, sha256: str | None) -> str | None:

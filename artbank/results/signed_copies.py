@@ -9,20 +9,18 @@ its listing last; a picture whose SHA-256 is listed is not signed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from more_itertools import sliced
 
 from artbank.errors import ConfigError, ImageError
 from artbank.images.content_credentials import CredentialSigner
-from artbank.results.containers import is_container, read_pictures
+from artbank.results.containers import cut_reads, is_container, read_pictures
 from artbank.results.filenames import output_name
 from artbank.results.tables import read_finished
 from artbank.runtime.hashing import short_hash
@@ -38,9 +36,6 @@ LISTING = pa.schema(
 _COLUMNS = pa.schema([(name, pa.string()) for name in ("key", "style", "status", "file_name", "file_sha256")])
 _FOLDER = "signed"
 _AT_ONCE = 64
-
-Report = Callable[[int, int], None]
-"""Called with the number of pictures that are dealt with, and of all."""
 
 
 @dataclass
@@ -58,32 +53,27 @@ class Signed:
     failed: list[str] = field(default_factory=list)
 
 
-def sign_output(
-    output: Store, target: Store, signer: CredentialSigner, progress: Report = lambda done, total: None
-) -> Signed:
+def sign_output(output: Store, target: Store, signer: CredentialSigner) -> Signed:
     """Sign the pictures of an output that the target does not hold yet.
 
     Args:
         output: The output of runs; only read.
         target: Holds the copies.
         signer: Signs.
-        progress: Called after each batch.
 
     Raises:
         ConfigError: One of the places lies in the other.
         ResultsError: The output has no `results.parquet`.
         OSError: A store failed.
     """
-    places = [f"{store.uri.rstrip('/')}/" for store in (output, target)]
-    if places[0].startswith(places[1]) or places[1].startswith(places[0]):
+    if output.contains(target) or target.contains(output):
         raise ConfigError(f"expected a place outside {output.uri} for the signed copies, found {target.uri}")
     rows = _read_rows(output)
     signed_before = _read_listing(target)
     wanted = [row for row in rows if signed_before.get(_copy_name(row)) != row["file_sha256"]]
     outcome = Signed(num_current=len(rows) - len(wanted))
-    for batch in _batches(wanted):
+    for batch in cut_reads(wanted, _AT_ONCE):
         _sign_batch(output, target, signer, batch, outcome)
-        progress(outcome.num_signed + len(outcome.failed), len(wanted))
     return outcome
 
 
@@ -98,13 +88,6 @@ def _read_listing(target: Store) -> dict[str, str]:
     tables = [read_table(data, LISTING) for data in parts.values() if isinstance(data, bytes)]
     rows = pa.concat_tables([LISTING.empty_table(), *tables]).sort_by("signed_at").to_pylist()
     return {row["file_name"]: row["source_sha256"] for row in rows}
-
-
-def _batches(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """Yield rows whose pictures are read at once: some dozens of files, or those of one container."""
-    yield from sliced([row for row in rows if not is_container(row["file_name"])], _AT_ONCE)
-    packed = [row for row in rows if is_container(row["file_name"])]
-    yield from (list(group) for _, group in groupby(packed, lambda row: row["file_name"]))
 
 
 def _sign_batch(

@@ -164,7 +164,9 @@ def test_pictures_that_are_missing_or_not_as_their_row_says_are_told(output: Sto
 @needs_c2pa
 def test_copies_are_never_written_into_the_output(output: Store, tmp_path: Path) -> None:
     signer = CredentialSigner.open(*write_credentials(tmp_path, KEYS["ec"]()))
-    for place in (output.uri, f"{output.uri}/signed", str(tmp_path)):
+    link = tmp_path.with_name(f"{tmp_path.name}-link")
+    link.symlink_to(output.uri)
+    for place in (output.uri, f"{output.uri}/signed", str(tmp_path), f"{link}/signed"):
         with pytest.raises(ConfigError, match="expected a place outside"):
             sign_output(output, Store.open(place), signer)
 
