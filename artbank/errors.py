@@ -114,3 +114,11 @@ class ServerError(ArtbankError):
 
 class StopRequested(Exception):
     """The process was asked to stop; it releases its work, which the next run does."""
+
+    def __init__(self, text: str = "the process was asked to stop; run again to continue"):
+        """Say who asked, if that is known.
+
+        Args:
+            text: For the log.
+        """
+        super().__init__(text)

@@ -77,7 +77,7 @@ def report_progress(part: str) -> Iterator[Callable[..., None]]:
 
     def show(done: int, total: int, loss: float | None = None) -> None:
         if should_stop():
-            raise StopRequested("the process was asked to stop; run again to continue")
+            raise StopRequested
         report(part, done, total, loss)
 
     yield show

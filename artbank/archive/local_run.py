@@ -100,7 +100,7 @@ def _stylize_shard(
 
     def show(done: int, total: int) -> None:
         if runner.is_stopping:
-            raise StopRequested("the process was asked to stop; run again to continue")
+            raise StopRequested
         progress.update(shard.id, done, total)
 
     def stylize() -> Tally:

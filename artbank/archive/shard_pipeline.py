@@ -99,7 +99,7 @@ class ShardPipeline:
             self._quarantine(batch)
             for keys in self._attempt.groups([one.photo.key for one in batch]):
                 if self._should_stop():
-                    raise StopRequested("the process was asked to stop; run again to continue")
+                    raise StopRequested
                 yield self._draw_group(batch, keys)
 
     def _quarantine(self, batch: Sequence[DecodedPhoto]) -> None:

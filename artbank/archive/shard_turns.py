@@ -147,4 +147,4 @@ class SharedWindow:
 def _wait(condition: threading.Condition, is_ready: Callable[[], bool], should_stop: ShouldStop) -> None:
     while not condition.wait_for(is_ready, _STOP_CHECK_SECONDS):
         if should_stop():
-            raise StopRequested("the process was asked to stop; run again to continue")
+            raise StopRequested

@@ -123,7 +123,7 @@ class _Work:
     def _show(self, group: Sequence[str]) -> Callable[[int, int, float], None]:
         def show(done: int, total: int, loss: float) -> None:
             if self._runner.is_stopping:
-                raise StopRequested("the process was asked to stop; run again to continue")
+                raise StopRequested
             self._progress.update(name_group(group), done, total, loss)
 
         return show

@@ -114,7 +114,7 @@ def result_or_stop(work: Future[T], should_stop: Callable[[], bool]) -> T:
     """
     while not wait([work], timeout=_STOP_CHECK_SECONDS).done:
         if should_stop():
-            raise StopRequested("the process was asked to stop; run again to continue")
+            raise StopRequested
     return work.result()
 
 
@@ -127,5 +127,5 @@ def sleep_or_stop(seconds: float, should_stop: Callable[[], bool]) -> None:
     end = time.monotonic() + seconds
     while (remaining := end - time.monotonic()) > 0:
         if should_stop():
-            raise StopRequested("the process was asked to stop; run again to continue")
+            raise StopRequested
         time.sleep(min(remaining, _STOP_CHECK_SECONDS))
