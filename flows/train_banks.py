@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow, get_run_logger
 
 from artbank.config import TrainConfig
-from artbank.errors import CollectionError
 from artbank.runs.gather import Future, format_error
-from artbank.runs.group_training import GroupTraining, name_group, raise_failures
+from artbank.runs.group_training import GroupTraining, name_group
 from artbank.runs.outcome import TrainForecast, TrainSummary
 from artbank.runs.progress import RunProgress
 from artbank_prefect.tasks.artifacts import describe_training, show_banks, show_forecast
@@ -28,7 +27,7 @@ from artbank_prefect.tasks.train_banks import (
 )
 
 if TYPE_CHECKING:
-    from artbank_prefect.tasks.train_banks import BankRecord, TrainJob, TrainPlan
+    from artbank_prefect.tasks.train_banks import BankRecord, TrainJob
 
 
 @flow(name="train-banks", flow_run_name="{config.title}")
@@ -47,48 +46,35 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     """
     log = get_run_logger()
     plan = plan_training(config)
-    refused = {name: CollectionError(text) for name, text in plan.refused.items()}
     if config.dry_run:
         show_forecast(plan.forecast)
-        _raise_failures(refused, plan)
+        plan.raise_failures(plan.refused)
         return plan.forecast
     if not plan.jobs:
         log.info("nothing to train: %d collections are up to date", len(plan.current))
         _build_site(config)
-        _raise_failures(refused, plan)
-        return TrainSummary({}, plan.current, {}, plan.display_names, plan.forecast.num_skipped, plan.forecast.skipped)
+        plan.raise_failures(plan.refused)
+        return plan.summarize({}, plan.refused)
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
     jobs = {job.collection.name: job for job in plan.jobs}
     trained, failed = _train(config, jobs)
-    failed |= refused
-    trained_elsewhere = [name for name in jobs if name not in trained and name not in failed]
-    current = (*plan.current, *trained_elsewhere)
+    failed |= plan.refused
+    summary = plan.summarize(trained, failed)
     reasons = {name: format_error(error) for name, error in failed.items()}
     show_banks(
         list(trained.values()),
-        current,
+        summary.current,
         reasons,
         index_uri=_build_site(config),
-        display_names=plan.display_names,
-        num_skipped=plan.forecast.num_skipped,
+        display_names=summary.display_names,
+        num_skipped=summary.num_skipped,
     )
     _show_contact_sheet(config, list(trained.values()))
     emit_banks(config.gallery_uri, trained.values())
-    _raise_failures(failed, plan)
-    return TrainSummary(
-        trained={name: bank.version for name, bank in trained.items()},
-        current=current,
-        seconds={name: bank.seconds for name, bank in trained.items()},
-        display_names=plan.display_names,
-        num_skipped=plan.forecast.num_skipped,
-        skipped=plan.forecast.skipped,
-    )
-
-
-def _raise_failures(failed: Mapping[str, Exception], plan: TrainPlan) -> None:
-    raise_failures(failed, len(plan.jobs) + len(plan.refused))
+    plan.raise_failures(failed)
+    return summary
 
 
 def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> tuple[dict[str, Any], dict[str, Exception]]:

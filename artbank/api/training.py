@@ -140,13 +140,13 @@ def _train(config: TrainConfig, place: _Place, store: Store, progress: Progress)
     """Train the collection unless its bank is registered; returns the row."""
     gallery = Store.open(config.gallery_uri)
     plan = plan_collections(config, gallery, store)
-    for loss in plan.refused.values():
-        raise CollectionError(loss)
+    for error in plan.refused.values():
+        raise error
     for job in plan.jobs:
         placed = replace(job, collection=replace(job.collection, gallery_uri=place.recorded_uri))
         return _train_job(config, placed, store, progress)
-    [name] = plan.current
-    return _find(store, name, plan.current_ids[name])
+    [(name, bank_id)] = plan.current_ids.items()
+    return _find(store, name, bank_id)
 
 
 def _train_job(config: TrainConfig, job: TrainJob, store: Store, progress: Progress) -> BankRecord:

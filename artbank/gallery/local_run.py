@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from artbank.config import TrainConfig
-from artbank.errors import ArtbankError, CollectionError, StopRequested
+from artbank.errors import ArtbankError, StopRequested
 from artbank.gallery.plan import TrainJob, TrainPlan, plan_training
 from artbank.pages.banks.build import build
-from artbank.runs.group_training import GroupTraining, name_group, raise_failures
+from artbank.runs.group_training import GroupTraining, name_group
 from artbank.runs.local_runner import LocalRunner
 from artbank.runs.outcome import TrainForecast, TrainSummary
 from artbank.runs.progress import RunProgress
@@ -32,7 +32,7 @@ def forecast_training(config: TrainConfig) -> TrainForecast:
         Exception: As `plan_training` does.
     """
     plan = _plan(config.model_copy(update={"dry_run": True}))
-    raise_failures(_refused(plan), len(plan.jobs) + len(plan.refused))
+    plan.raise_failures(plan.refused)
     return plan.forecast
 
 
@@ -49,27 +49,15 @@ def train_banks(config: TrainConfig) -> TrainSummary:
     plan = _plan(config)
     jobs = {job.collection.name: job for job in plan.jobs}
     trained, failed = _train(config, jobs) if jobs else ({}, {})
-    failed |= _refused(plan)
-    trained_elsewhere = [name for name in jobs if name not in trained and name not in failed]
+    failed |= plan.refused
     _build_pages(config)
-    raise_failures(failed, len(plan.jobs) + len(plan.refused))
-    return TrainSummary(
-        trained={name: bank.version for name, bank in trained.items()},
-        current=(*plan.current, *trained_elsewhere),
-        seconds={name: bank.seconds for name, bank in trained.items()},
-        display_names=plan.display_names,
-        num_skipped=plan.forecast.num_skipped,
-        skipped=plan.forecast.skipped,
-    )
+    plan.raise_failures(failed)
+    return plan.summarize(trained, failed)
 
 
 def _plan(config: TrainConfig) -> TrainPlan:
     show_stage("reading the gallery and the catalog")
     return retry_transient(lambda: plan_training(config))
-
-
-def _refused(plan: TrainPlan) -> dict[str, Exception]:
-    return {name: CollectionError(text) for name, text in plan.refused.items()}
 
 
 def _train(config: TrainConfig, jobs: dict[str, TrainJob]) -> tuple[dict[str, Any], dict[str, Exception]]:

@@ -7,8 +7,8 @@ a further attempt with a version of its own. The damaged version is retired once
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from artbank.catalog.bank_files import find_damage
 from artbank.catalog.catalog import Catalog, make_bank_id
@@ -17,11 +17,13 @@ from artbank.config import TrainConfig
 from artbank.diffusion.device_kind import check_device, device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
+from artbank.errors import CollectionError, TrainBanksError
 from artbank.gallery.collections import Collection, check_places, list_collections
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
-from artbank.runs.outcome import TrainForecast, is_too_small
+from artbank.runs.gather import format_failures
+from artbank.runs.outcome import TrainForecast, TrainSummary, is_too_small
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
 
@@ -51,22 +53,47 @@ class TrainPlan:
 
     Attributes:
         jobs: The collections that need a bank.
-        current: Ids of the collections whose bank is up to date.
+        current_ids: Id of the bank of each collection whose bank is up to date, by id of the collection.
+        refused: Collections that lost too many artworks to be trained on without a question: an error by id.
         forecast: What the run will do.
-        refused: Collections that lost too many artworks to be trained on without a question: a sentence by id.
-        current_ids: Id of the bank of each collection in `current`.
     """
 
     jobs: tuple[TrainJob, ...]
-    current: tuple[str, ...]
+    current_ids: Mapping[str, str]
+    refused: Mapping[str, CollectionError]
     forecast: TrainForecast
-    refused: Mapping[str, str] = field(default_factory=dict)
-    current_ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def display_names(self) -> Mapping[str, str]:
-        """Names of all collections by id."""
-        return self.forecast.display_names
+    def current(self) -> tuple[str, ...]:
+        """Ids of the collections whose bank is up to date."""
+        return tuple(self.current_ids)
+
+    def summarize(self, trained: Mapping[str, BankRecord], failed: Container[str]) -> TrainSummary:
+        """Return the result of the run.
+
+        Args:
+            trained: The new banks by collection.
+            failed: The collections that failed; other runs have trained those that are in neither.
+        """
+        names = [job.collection.name for job in self.jobs]
+        return TrainSummary(
+            trained={name: bank.version for name, bank in trained.items()},
+            current=(*self.current, *(name for name in names if name not in trained and name not in failed)),
+            seconds={name: bank.seconds for name, bank in trained.items()},
+            display_names=self.forecast.display_names,
+            num_skipped=self.forecast.num_skipped,
+            skipped=self.forecast.skipped,
+        )
+
+    def raise_failures(self, failed: Mapping[str, Exception]) -> None:
+        """Raise an error that names the collections that failed or were refused, if there are any.
+
+        Raises:
+            TrainBanksError: There are some.
+        """
+        if failed:
+            num_due = len(self.jobs) + len(self.refused)
+            raise TrainBanksError(f"{len(failed)} of {num_due} collections failed: {format_failures(failed)}")
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
@@ -107,12 +134,12 @@ def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> Train
     registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
     current: dict[str, str] = {}
-    refused: dict[str, str] = {}
+    refused: dict[str, CollectionError] = {}
     for collection in collections:
         job = _find_job(collection, config, base_hash, registered, store)
         if (job.collection.name, job.bank_id) not in registered:
             if loss := _describe_loss(collection, banks, config):
-                refused[collection.name] = loss
+                refused[collection.name] = CollectionError(loss)
             else:
                 jobs.append(job)
             continue
@@ -121,7 +148,7 @@ def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> Train
             retire_damaged(catalog, job.damaged)
     names = {collection.name: collection.display_name for collection in collections}
     forecast = _forecast(config, jobs, list(current), banks, base_hash, names, skipped.kinds())
-    return TrainPlan(tuple(jobs), tuple(current), forecast, refused, current)
+    return TrainPlan(tuple(jobs), current, refused, forecast)
 
 
 def _describe_loss(collection: Collection, banks: Sequence[BankRecord], config: TrainConfig) -> str | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from artbank.errors import ArtbankError, TrainBanksError
-from artbank.runs.gather import Future, format_error, format_failures, gather
+from artbank.errors import ArtbankError
+from artbank.runs.gather import Future, format_error, gather
 from artbank.runs.progress import RunProgress
 
 logger = logging.getLogger(__name__)
@@ -37,16 +37,6 @@ def name_group(group: Sequence[str]) -> str:
     named = ", ".join(group[:_MAX_NAMED])
     num_more = len(group) - _MAX_NAMED
     return f"{named} and {num_more} more" if num_more > 0 else named
-
-
-def raise_failures(failed: Mapping[str, Exception], num_collections: int) -> None:
-    """Raise an error that names the collections that failed, if there are any.
-
-    Raises:
-        TrainBanksError: Some failed.
-    """
-    if failed:
-        raise TrainBanksError(f"{len(failed)} of {num_collections} collections failed: {format_failures(failed)}")
 
 
 class GroupTraining:

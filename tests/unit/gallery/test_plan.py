@@ -38,7 +38,7 @@ def test_a_collection_that_lost_many_artworks_is_refused_alone(config: TrainConf
     plan = plan_training(config)
     assert [job.collection.name for job in plan.jobs] == ["klee"]
     assert plan.refused.keys() == {"monet"}
-    assert plan.refused["monet"].startswith("3 of the 8 artworks of monet@1 are missing, expected at most 25%")
+    assert str(plan.refused["monet"]).startswith("3 of the 8 artworks of monet@1 are missing, expected at most 25%")
     for allowed in ({"allow_missing": True}, {"max_missing_share": 0.5}):
         assert len(plan_training(config.model_copy(update=allowed)).jobs) == 2
 
