@@ -10,10 +10,9 @@ from typing import Any
 from artbank.errors import ArtbankError
 from artbank.runs.gather import Future, format_error, gather
 from artbank.runs.progress import RunProgress
+from artbank.runtime.readable_text import list_names
 
 logger = logging.getLogger(__name__)
-
-_MAX_NAMED = 3  # collections in the name of a group
 
 Start = Callable[[Sequence[str]], Future]
 """Starts the training of a group, whose result is the row or the error of each collection by name."""
@@ -34,9 +33,7 @@ def cut_groups(names: Sequence[str], most: int, num_workers: int) -> dict[str, S
 
 def name_group(group: Sequence[str]) -> str:
     """Return the names of a group's collections, the first three of many."""
-    named = ", ".join(group[:_MAX_NAMED])
-    num_more = len(group) - _MAX_NAMED
-    return f"{named} and {num_more} more" if num_more > 0 else named
+    return list_names(group)
 
 
 class GroupTraining:
@@ -53,7 +50,7 @@ class GroupTraining:
             max_steps: Steps of one collection, at most.
         """
         self._names = names
-        self._start_group = start
+        self._start = start
         self._start_waiting = start_waiting
         self._progress = progress
         self._max_steps = max_steps
@@ -69,9 +66,7 @@ class GroupTraining:
             banks_at_once: Largest size of a group.
             num_workers: Groups that are trained at the same time.
         """
-        groups = cut_groups(self._names, banks_at_once, num_workers)
-        self._progress.add_parts({name: self._max_steps * len(group) for name, group in groups.items()})
-        suspects = self._train(groups)
+        suspects = self._train(cut_groups(self._names, banks_at_once, num_workers))
         self._train({name: [name] for name in suspects})
         self._await_others()
         results = {name: self._results[name] for name in self._names if name in self._results}
@@ -80,6 +75,7 @@ class GroupTraining:
 
     def _train(self, groups: Mapping[str, Sequence[str]]) -> list[str]:
         """Train groups; returns the collections of groups that failed as a whole and may succeed one by one."""
+        self._progress.add_parts({name: self._max_steps * len(group) for name, group in groups.items()})
         done, failed = gather(groups, self._start, on_result=lambda name, end: self._count(groups[name], end))
         for group_results in done.values():
             self._results.update(group_results)
@@ -103,10 +99,6 @@ class GroupTraining:
             self._results.update(results)
         for error in failed.values():
             self._results.update(dict.fromkeys(names, error))
-
-    def _start(self, group: Sequence[str]) -> Future:
-        self._progress.add_parts({name_group(group): self._max_steps * len(group)})
-        return self._start_group(group)
 
     def _count(self, group: Sequence[str], end: Mapping[str, Any] | Exception) -> None:
         """Count a group as finished, unless its collections are trained one by one."""

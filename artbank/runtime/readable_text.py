@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
 _JOINERS = "\u200c\u200d"  # belong to the spelling of Persian and Indian words, and of emoji
+_MOST_NAMED = 3
 _OWN_LOGGERS = ("artbank", "prefect.flow_runs", "prefect.task_runs")
 
 
@@ -32,10 +33,10 @@ def drop_invisible(text: str) -> str:
     return "".join(c for c in text if unicodedata.category(c) not in _HARMFUL or c in _JOINERS)
 
 
-def list_names(names: Sequence[str], most: int = 3) -> str:
-    """Return the first names as text, and how many more there are."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+def list_names(names: Sequence[str]) -> str:
+    """Return the first three names as text, and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED:,} more"
 
 
 def escape_log_messages() -> None:
