@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from artbank.diffusion.memory_count import copy_to_meta, count_bytes, run_backward
+from artbank.diffusion.memory_count import count_bytes, run_backward
+from artbank.diffusion.network_copies import copy_to_meta
 from artbank.diffusion.prompted_network import NUM_SIZES, count_pooled
 from artbank.diffusion.unet import Denoiser
 

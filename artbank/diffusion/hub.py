@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def fetch(
             return folder
         reason = "HF_HUB_OFFLINE is set" if is_offline_by_environment() else "--offline forbids to fetch it"
         raise BaseModelError(f"{model.title} {model.name!r} is not on this machine, and {reason}; {model.advice}")
-    for folder in _try_each(model, check, refuse):
+    if folder := _fetch_from_first(model, check, refuse):
         return folder
     told = " nor its mirror " + model.names[1] if len(model.names) > 1 else ""
     at = f" at revision {model.revision or 'main'}"
@@ -132,10 +132,10 @@ def fetch(
     )
 
 
-def _try_each(
+def _fetch_from_first(
     model: HubModel, check: Callable[[Path], None], refuse: Callable[[Path, Sequence[str]], None]
-) -> Iterator[Path]:
-    """Yield the folder from the first id under which the hub has the model."""
+) -> Path | None:
+    """Return the folder from the first id under which the hub has the model; None if it has none of them."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -148,8 +148,7 @@ def _try_each(
         try:
             if name != model.name:
                 logger.warning("the hub has no %s any more; taking its mirror %s", model.name, name)
-            yield _download(model, name, check, refuse)
-            return
+            return _download(model, name, check, refuse)
         except GatedRepoError as error:
             raise BaseModelError(
                 f"the hub asks for consent to the licence of {name!r}; give it at https://huggingface.co/{name} "
@@ -166,6 +165,7 @@ def _try_each(
             raise BaseModelError(
                 f"{model.title} {model.name!r} is no folder here, and the hub cannot be reached; {model.advice}"
             ) from error
+    return None
 
 
 def _download(

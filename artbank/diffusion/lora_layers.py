@@ -10,10 +10,8 @@ Source: LoRA, Hu et al., ICLR 2022, section 4.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artbank.diffusion.compilation import Compiler
+from artbank.diffusion.network_copies import copy_modules
 
 if TYPE_CHECKING:
     from artbank.diffusion.base_model import BaseModel
@@ -63,7 +62,7 @@ def add_low_rank(base: BaseModel, layers: Mapping[str, Factors]) -> BaseModel:
         base: Stays as it is.
         layers: Factors by the names of `list_attention_layers`, on the model's device, in any precision.
     """
-    unet: Any = _copy_modules(base.unet)
+    unet: Any = copy_modules(base.unet)
     for name, factors in layers.items():
         path, _, last = name.rpartition(".")
         parent = unet.get_submodule(path)
@@ -82,9 +81,3 @@ def mix_layers(weighted: Iterable[tuple[Mapping[str, Factors], float]]) -> dict[
 
 def _join(factors: Sequence[Factors]) -> Factors:
     return torch.cat([down for down, _ in factors]), torch.cat([up for _, up in factors], dim=1)
-
-
-def _copy_modules(network: nn.Module) -> nn.Module:
-    """Copy the modules of a network, but none of its weights."""
-    weights = {id(weight): weight for weight in chain(network.parameters(), network.buffers())}
-    return copy.deepcopy(network, cast("dict[int, object]", weights))

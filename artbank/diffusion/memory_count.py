@@ -5,22 +5,18 @@ The count is that of the tensors. What a card needs besides them, such as the wo
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class PeakBytes(TorchDispatchMode):
@@ -105,14 +101,3 @@ def run_backward(loss: Tensor) -> None:
     engine.run_backward(
         (loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True
     )
-
-
-def copy_to_meta(network: Network) -> Network:
-    """Copy a network without its numbers to the device `meta`; its weights keep layouts, precisions and gradients."""
-    weights = {id(weight): _empty(weight) for weight in chain(network.parameters(), network.buffers())}
-    return copy.deepcopy(network, weights)
-
-
-def _empty(weight: Tensor) -> Tensor:
-    empty = torch.empty_like(weight, device="meta")
-    return nn.Parameter(empty, weight.requires_grad) if isinstance(weight, nn.Parameter) else empty

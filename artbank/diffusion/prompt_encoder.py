@@ -8,11 +8,9 @@ Source: new words beside a frozen vocabulary are textual inversion (Gal et al., 
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from artbank.diffusion.network_copies import copy_modules
 from artbank.diffusion.tensors import copy_to_device
 from artbank.diffusion.tokenizer_checks import ORDINARY_TEXT
 from artbank.errors import ConfigError
@@ -148,7 +147,7 @@ class PromptEncoder:
         `functional_call` puts the style into the module for the length of a call, where another thread would find it.
         """
         if not hasattr(self._of_thread, "encoder"):
-            self._of_thread.encoder = _copy_modules(self._encoder)
+            self._of_thread.encoder = copy_modules(self._encoder)
         return self._of_thread.encoder
 
     def tokenize(self, prompt: str, num_vectors: int, style_number: int = 0) -> list[int]:
@@ -186,9 +185,3 @@ class PromptEncoder:
         """The name of the vocabulary among the encoder's parameters."""
         table = self._encoder.get_input_embeddings()
         return next(f"{name}.weight" for name, module in self._encoder.named_modules() if module is table)
-
-
-def _copy_modules(encoder: ClipText) -> ClipText:
-    """Copy the modules of an encoder, but none of its weights."""
-    weights = {id(weight): weight for weight in chain(encoder.parameters(), encoder.buffers())}
-    return copy.deepcopy(encoder, cast("dict[int, object]", weights))

@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from artbank.diffusion.compilation import Compiled, Compiler
 from artbank.diffusion.latent_codec import LatentCodec
-from artbank.diffusion.memory_count import copy_to_meta, count_bytes
+from artbank.diffusion.memory_count import count_bytes
+from artbank.diffusion.network_copies import copy_to_meta
 from artbank.diffusion.unet import DeepFeatures, Denoiser
 from artbank.presets import PRESETS
 from bench import memory_by_card as cards
