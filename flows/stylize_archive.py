@@ -131,8 +131,8 @@ def _open_runner(
         with open_runner(config, SHARDS_AT_ONCE) as submit:
             progress.num_workers = submit.num_workers
             num_pictures = len(plan.styles) * sum(shard.num_photos for shard in shards)
-            share = {"num_pictures": math.ceil(num_pictures / submit.num_workers)}
-            yield 1, lambda one: submit(stylize_shard, config=config, plan=plan, shard=one[0], **share)
+            share = math.ceil(num_pictures / submit.num_workers)
+            yield 1, lambda one: submit(stylize_shard, config=config, plan=plan, shard=one[0], num_pictures=share)
         return
     parameters = {"config": config.model_dump(mode="json"), "run_id": plan.run_id}
     with open_deployment(config.deployment, make_tags("style", [style.name for style in plan.styles])) as start:

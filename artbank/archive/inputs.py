@@ -98,8 +98,7 @@ def read_captions(
     """Return the selected photos with their captions, if the recipe has `photo_captions`; see `add_captions`."""
     if not config.recipe.photo_captions:
         return selected
-    limits = {"max_bytes": config.max_bytes, "skipped": skipped}
-    return add_captions(stores.archive, selected, photos, files, **limits)
+    return add_captions(stores.archive, selected, photos, files, max_bytes=config.max_bytes, skipped=skipped)
 
 
 def select_photos(config: StylizeConfig, photos: pa.Table) -> pa.Table:

@@ -109,8 +109,15 @@ class BaseModel:
         # The compiled code keeps the addresses of the weights, which change when they leave the device and return.
         compiler = Compiler("off" if offload == "on" else compiling, target)
         parts = load_parts(folder, precision)
-        facts: dict[str, Any] = {"loras": tuple(lora.merged for lora in loras), "licence": name_licence(source, folder)}
-        model = cls(source, hash_base_model(folder), *parts, compiler=compiler, offload=offload, **facts)
+        model = cls(
+            source,
+            hash_base_model(folder),
+            *parts,
+            compiler=compiler,
+            offload=offload,
+            loras=tuple(lora.merged for lora in loras),
+            licence=name_licence(source, folder),
+        )
         model.check_supported(folder)
         encoders = {part.folder: model.networks[part.folder] for part in model.family.text_encoders}
         merge_loras(model.unet, encoders, loras)
@@ -238,8 +245,8 @@ class BaseModel:
     def latent_codec(self) -> LatentCodec:
         """The VAE; the text encoders, which are smaller, leave the device before the UNet does."""
         others = [*(getattr(self, part.folder) for part in self.family.text_encoders), self.unet]
-        options: dict[str, Any] = {"most": self.family.vae_batch, "offload": self.offload, "compiler": self.compiler}
-        return LatentCodec(self.vae, others, **options)
+        most = self.family.vae_batch
+        return LatentCodec(self.vae, others, most=most, offload=self.offload, compiler=self.compiler)
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode images as latents; returns their means and standard deviations, each [B, C, h, w] float32, scaled."""
@@ -273,8 +280,9 @@ class BaseModel:
         """
         cache = prompts if isinstance(prompts, PromptCache) else self.denoiser.cache_prompts(prompts)
         embedded = self._embed_sizes(latents, sizes) if self.family.takes_pooled_text else None
-        options: dict[str, Any] = {"sizes": embedded, "residuals": residuals, "deep": deep}
-        return self.denoiser(latents, timesteps, cache, num_prompts=num_prompts, **options)
+        return self.denoiser(
+            latents, timesteps, cache, num_prompts=num_prompts, sizes=embedded, residuals=residuals, deep=deep
+        )
 
     def _embed_sizes(self, latents: Tensor, sizes: Tensor | None) -> Tensor:
         if sizes is not None:

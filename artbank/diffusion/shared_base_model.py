@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from artbank.credentials import redact
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.lora_files import LoraFile, fetch_loras
@@ -23,8 +21,16 @@ def load_base_model(config: RunConfig) -> BaseModel:
         OSError: The store or the hub failed.
     """
     loras = fetch_loras(config.loras) if isinstance(config, DrawConfig) else ()  # anew: a file may have changed
-    place = (config.base_model, config.revision, config.offline)
-    return _load_base_model(*place, config.device, config.dtype, config.compiling, config.offload, loras)
+    return _load_base_model(
+        config.base_model,
+        config.revision,
+        config.offline,
+        config.device,
+        config.dtype,
+        config.compiling,
+        config.offload,
+        loras,
+    )
 
 
 @LoadOnce
@@ -39,5 +45,13 @@ def _load_base_model(
     loras: tuple[LoraFile, ...],
 ) -> BaseModel:
     show_stage(f"loading {'the embedded model' if source == MINI else f'the base model {redact(source)}'}")
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "compiling": compiling, "offload": offload}
-    return BaseModel.load(source, revision=revision, is_offline=is_offline, loras=loras, **options)
+    return BaseModel.load(
+        source,
+        revision=revision,
+        is_offline=is_offline,
+        device=device,
+        dtype=dtype,
+        compiling=compiling,
+        offload=offload,
+        loras=loras,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -115,8 +114,7 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
     Raises:
         ImageError: The photo cannot be used.
     """
-    aspect = {"max_aspect": options.max_aspect}
-    sizes: dict[str, Any] = {"short_px": options.short_px, "multiple_px": options.multiple_px, **aspect}
+    sizes = {"short_px": options.short_px, "multiple_px": options.multiple_px, "max_aspect": options.max_aspect}
     picture = decode(
         data,
         max_pixels=options.max_pixels,

@@ -217,8 +217,15 @@ class Stylizer:
     def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
         """Draw a batch in one style."""
         captions = [photo.caption for photo in inputs.photos] if self.recipe.photo_captions else None
-        further = {"step_noise": inputs.step_noise, "captions": captions, "control_images": inputs.control_images}
-        latents = self._latents.stylize(inputs.clean, inputs.noise, style.name, structure, **further)
+        latents = self._latents.stylize(
+            inputs.clean,
+            inputs.noise,
+            style.name,
+            structure,
+            step_noise=inputs.step_noise,
+            captions=captions,
+            control_images=inputs.control_images,
+        )
         return self._finish(inputs, style, structure, self.base.decode_latents(latents))
 
     def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Tensor) -> list[Stylized]:
@@ -232,8 +239,7 @@ class Stylizer:
         if finished is None:
             return self._fail(photo, style, _NOT_FINITE)
         seed = photo_seed(self.recipe.seed, photo.key)
-        facts = {"on_device": finished.on_device, "kept": finished.kept}
-        return Stylized(photo.key, style.name, seed, finished.rgb, **facts)
+        return Stylized(photo.key, style.name, seed, finished.rgb, on_device=finished.on_device, kept=finished.kept)
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""
