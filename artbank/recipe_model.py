@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from artbank.parameter_groups import Groups, sort_fields
+from artbank.runtime.hashing import short_hash
 
 
 class Model(BaseModel):
@@ -62,4 +62,4 @@ class Recipe(Model):
         unchanged = {name for name, value in self.ADDED_LATER.items() if settings.get(name) == value}
         counted = {name: value for name, value in settings.items() if name not in unchanged}
         facts = {"version": self.VERSION, **self.code_versions, **counted}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return short_hash(json.dumps(facts, sort_keys=True))

@@ -5,7 +5,6 @@ It holds the files that a store keeps of a bank, and `row.parquet`, the bank's r
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import zipfile
@@ -16,6 +15,7 @@ from artbank.catalog.rows import parse_row
 from artbank.errors import BankError, CatalogError
 from artbank.records.bank_records import BankRecord
 from artbank.runtime.collection_ids import SAFE_NAME
+from artbank.runtime.hashing import full_hash
 from artbank.store.parquet import table_bytes
 
 _ROW = "row.parquet"
@@ -54,7 +54,7 @@ def unpack_bank(data: bytes, where: str) -> tuple[BankRecord, dict[str, bytes]]:
         record = parse_row(BankRecord, files.pop(_ROW), _ROW)
         if not re.match(SAFE_NAME, record.collection) or not _BANK_ID.fullmatch(record.bank_id):
             raise ValueError("its row names no bank")
-        if REFERENCE not in files or hashlib.sha256(files[BANK]).hexdigest() != record.weights_sha256:
+        if REFERENCE not in files or full_hash(files[BANK]) != record.weights_sha256:
             raise ValueError("its weights or its reference are not those that were saved")
     except KeyError as error:
         raise _damaged(where, f"it has no {error.args[0]}") from error

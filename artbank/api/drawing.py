@@ -6,7 +6,6 @@ them: a program that uses the API then needs no guard of its main module.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from artbank.images.similarity import sanity_flags, ssim_luma
 from artbank.records.photo_records import PhotoTask
 from artbank.results.filenames import output_name
 from artbank.runtime.cores import count_cores
+from artbank.runtime.hashing import full_hash
 from artbank.runtime.prefetch import prefetch
 from artbank.scoring.scores import Scores
 from artbank.scoring.spread import ScoreBounds
@@ -163,5 +163,5 @@ def _decode_one(
     except OSError as error:
         return photo.key, ImageError(explain(error), "store_error")
     task = PhotoTask(key=photo.key, size=len(data), etag="", styles=[style], known_sha256=None, caption=photo.caption)
-    digest = hashlib.sha256(data).hexdigest()
+    digest = full_hash(data)
     return DecodedPhoto.of(task, digest, found)

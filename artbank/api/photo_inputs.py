@@ -195,7 +195,7 @@ def _name_image(image: Image.Image) -> NamedPhoto:
             "white; give the path of its file, or convert it to an array uint8 [H, W, 3] of values 0..255"
         )
     facts = f"{image.mode} {image.size}".encode()
-    return NamedPhoto(f"{short_hash(facts + image.tobytes(), 16)}.png", partial(pack_image, image))
+    return NamedPhoto(f"{short_hash(facts + image.tobytes())}.png", partial(pack_image, image))
 
 
 def pack_image(image: Image.Image) -> bytes:

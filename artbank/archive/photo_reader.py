@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from artbank.images.pool import CodecPool
 from artbank.records.photo_records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runtime import telemetry
+from artbank.runtime.hashing import full_hash
 from artbank.runtime.prefetch import GetResult, prefetch
 from artbank.runtime.processes import result_or_stop
 from artbank.store.explanations import explain
@@ -189,7 +189,7 @@ class PhotoReader:
             data = _explain(data)
         if isinstance(data, ImageError):
             return _File(task, data)
-        return _File(task, data, hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else "")
+        return _File(task, data, full_hash(data) if isinstance(data, bytes) else "")
 
     def _decode(self, known: Known, attempt: Attempt, file: _File) -> GetResult[PhotoRead]:
         if not isinstance(file.data, bytes):

@@ -18,7 +18,7 @@ from artbank.records.photo_records import PhotoTask, Result
 from artbank.results.attempts import Attempt
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.hashing import full_hash
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class RowWriter:
                 self._row(photo.task, drawn.style, photo.digest),
                 file_name=file_name,
                 file_size=len(picture.data),
-                file_sha256=short_hash(picture.data, 64),
+                file_sha256=full_hash(picture.data),
                 width_px=width,
                 height_px=height,
                 seed=drawn.seed,

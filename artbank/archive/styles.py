@@ -5,7 +5,6 @@ A plan holds `StyleChoice`s: small, and fixed to bank ids, so that a bank regist
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from artbank.lora_specs import MergedLora
 from artbank.recipes import StylizeRecipe
 from artbank.records.bank_records import BankRecord
 from artbank.runtime.collection_ids import collection_id
+from artbank.runtime.hashing import short_hash
 from artbank.runtime.style_names import parse_style, split_version, style_folder
 from artbank.store.objects import Store
 
@@ -87,7 +87,7 @@ def hash_recipe(
     facts += [[bank.weights_sha256, round(weight, 6)] for bank, weight in banks]
     facts += [["lora", lora.sha256, round(lora.weight, 6)] for lora in loras]
     facts += [control.facts for control in controls]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return short_hash(json.dumps(facts))
 
 
 def load_style(store: Store, choice: StyleChoice) -> tuple[Style, StyleReference]:

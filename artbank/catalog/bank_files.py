@@ -16,7 +16,6 @@ versions had no such folder: their files lie beside the page.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING
 from artbank.catalog.album import ALBUM
 from artbank.errors import BankError
 from artbank.records.bank_records import BankRecord
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.hashing import full_hash, short_hash
 from artbank.store.objects import Store
 from artbank.store.tensor_files import parse_header
 
@@ -203,7 +202,7 @@ def _find_fault(record: BankRecord, name: str, data: bytes | Exception) -> str |
     if isinstance(data, Exception):
         return f"{key} is gone from the store"
     if name == BANK:
-        is_registered = hashlib.sha256(data).hexdigest() == record.weights_sha256
+        is_registered = full_hash(data) == record.weights_sha256
         return None if is_registered else f"{key} is not the file that was registered"
     try:
         parse_header(data)

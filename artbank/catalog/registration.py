@@ -10,7 +10,7 @@ from artbank.catalog.bank_files import BANK, CARD, PREVIEW, bank_folder, file_ke
 from artbank.catalog.catalog import Catalog, ReservedVersion
 from artbank.records.bank_records import BankRecord
 from artbank.report.bank_card import bank_card
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.hashing import full_hash
 from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def register_files(store: Store, record: BankRecord, files: Mapping[str, bytes])
 
 
 def _place(store: Store, record: BankRecord, version: ReservedVersion, files: Mapping[str, bytes]) -> BankRecord:
-    digests = {name: short_hash(body, 64) for name, body in files.items()}
+    digests = {name: full_hash(body) for name, body in files.items()}
     folder = f"{bank_folder(record.collection, record.bank_id)}/{hash_files(digests, record.created_at)}"
     return replace(
         record,

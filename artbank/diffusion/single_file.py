@@ -25,7 +25,7 @@ from artbank.diffusion.file_hashes import hash_file
 from artbank.diffusion.model_limits import read_text
 from artbank.diffusion.weights import list_missing_settings
 from artbank.errors import BaseModelError
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.hashing import full_hash, short_hash
 from artbank.store.tensor_files import TensorHeader
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def _plan(path: Path, settings: Path) -> tuple[Path, str]:
     """Return the folder that a file becomes with some settings, and the hash of both."""
     total = hashlib.sha256(bytes.fromhex(hash_file(path)))
     for name, text in sorted(_read_settings(settings).items()):
-        total.update(f"\n{name} {hashlib.sha256(text.encode()).hexdigest()}".encode())
+        total.update(f"\n{name} {full_hash(text)}".encode())
     digest = total.hexdigest()
     return converted_folder() / short_hash(f"{digest} {_CONVERSION}"), digest
 

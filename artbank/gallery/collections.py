@@ -5,7 +5,6 @@ A gallery has one folder for each collection. The artworks are all images below 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from artbank.images.palette import Colours
 from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.runtime.collection_ids import collection_id, normalize_name
 from artbank.runtime.counts import number_are
+from artbank.runtime.hashing import full_hash
 from artbank.skip_rules import SkipRules
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
@@ -264,7 +264,7 @@ def _list_collection(
         inside.add("no_photo", stored.key)
     skipped.extend(inside)
     facts = sorted([*((stored.key, stored.size, stored.etag) for stored in artworks), *sources.facts()])
-    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    fingerprint = full_hash(json.dumps(facts))
     display_name = normalize_name(folders[0])
     return Collection(name, gallery.uri, artworks, sources, fingerprint, display_name, inside.kinds())
 

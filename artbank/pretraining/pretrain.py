@@ -10,7 +10,6 @@ weights.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -41,6 +40,7 @@ from artbank.pretraining.networks import (
 from artbank.pretraining.plans import PLANS, Plan
 from artbank.pretraining.stages import ClipStage, JudgeStage, VaeStage, VisionStage, normalize_latents
 from artbank.pretraining.unet_stage import SIDES, UnetStage
+from artbank.runtime.hashing import short_hash
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class Pretraining:
     def _latents_folder(self) -> Path:
         """Return the folder of the latents, named by the autoencoder: those of another one are not taken for its."""
         weights = self.work / "vae/diffusion_pytorch_model.safetensors"
-        return self.work / "latents" / hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+        return self.work / "latents" / short_hash(weights.read_bytes())
 
     def run_unet(self) -> bool:
         """Train the UNet: details first, then all sizes."""

@@ -22,7 +22,7 @@ from artbank.errors import ResultsError
 from artbank.records.photo_records import PhotoTask, Result
 from artbank.results import layout, ledger
 from artbank.results.snapshots import PartListing
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.hashing import full_hash, short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import ParquetBytes, table_bytes
 
@@ -114,7 +114,7 @@ class Manifest:
             **(PhotoTask.SCHEMA.metadata or {}),
             _RECIPES: json.dumps(recipes, sort_keys=True).encode(),
             _AFTER: after.isoformat().encode() if after else b"",
-            _LEDGER: short_hash("\n".join(part_names), 64).encode(),
+            _LEDGER: full_hash("\n".join(part_names)).encode(),
         }
         data = table_bytes(tasks.replace_schema_metadata(facts), row_group_size=shard_size)
         manifest_id = short_hash(data)

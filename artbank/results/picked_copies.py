@@ -24,7 +24,7 @@ from artbank.errors import ConfigError
 from artbank.results.containers import cut_reads, is_container, read_pictures
 from artbank.results.filenames import output_name
 from artbank.results.tables import read_finished
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.hashing import full_hash
 from artbank.store.explanations import explain
 from artbank.store.keys import find_fault
 from artbank.store.objects import Store
@@ -149,7 +149,7 @@ def _find_fault(name: str, data: bytes | Exception, sha256: str | None) -> str |
         return "its file is missing; `artbank verify --repair` draws it again"
     if isinstance(data, Exception):
         return explain(data) if isinstance(data, OSError) else str(data)
-    if sha256 is not None and short_hash(data, 64) != sha256:
+    if sha256 is not None and full_hash(data) != sha256:
         return "it is not as its row says; `artbank verify --repair` draws it again"
     return None
 

@@ -23,7 +23,7 @@ from artbank.images.content_credentials import CredentialSigner
 from artbank.results.containers import cut_reads, is_container, read_pictures
 from artbank.results.filenames import output_name
 from artbank.results.tables import read_finished
-from artbank.runtime.hashing import short_hash
+from artbank.runtime.hashing import full_hash, short_hash
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
 
@@ -106,7 +106,7 @@ def _sign_batch(
             outcome.failed.append(f"{row['file_name']} of {row['key']}: {reason}")
             continue
         facts = {"key": row["key"], "style": row["style"], "file_name": name, "source_sha256": row["file_sha256"]}
-        listed.append({**facts, "sha256": short_hash(copies[name], 64), "signed_at": datetime.now(UTC)})
+        listed.append({**facts, "sha256": full_hash(copies[name]), "signed_at": datetime.now(UTC)})
     target.write_many(copies)
     if listed:
         data = table_bytes(pa.Table.from_pylist(listed, schema=LISTING))
@@ -117,7 +117,7 @@ def _sign_batch(
 def _check(data: bytes | Exception, sha256: str) -> bytes:
     if isinstance(data, Exception):
         raise data
-    if short_hash(data, 64) != sha256:
+    if full_hash(data) != sha256:
         raise ImageError("it is not as its row says; `artbank verify --repair` draws it again")
     return data
 

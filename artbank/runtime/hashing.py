@@ -1,16 +1,15 @@
-"""Names by content: the first digits of a SHA-256."""
+"""Names by content: a SHA-256, or its first digits."""
 
 from __future__ import annotations
 
 import hashlib
 
 
-def short_hash(content: bytes | str, digits: int = 16) -> str:
-    """Return the first hex digits of the SHA-256 of bytes, or of a text as UTF-8.
+def full_hash(content: bytes | str) -> str:
+    """Return the 64 hex digits of the SHA-256 of bytes, or of a text as UTF-8."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
-    Args:
-        content: The content to name.
-        digits: 1 to 64; 64 is the whole digest.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    return hashlib.sha256(data).hexdigest()[:digits]
+
+def short_hash(content: bytes | str, digits: int = 16) -> str:
+    """Return the first hex digits of `full_hash`."""
+    return full_hash(content)[:digits]

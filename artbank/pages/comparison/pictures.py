@@ -10,7 +10,6 @@ picture the one that the row is about, and rows that others wrote cannot fetch o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from artbank.images import codec
 from artbank.images.codec import decode, encode, resize
 from artbank.images.file_metadata import PLAIN, FileMetadata, mark_only
 from artbank.results.containers import read_pictures
+from artbank.runtime.hashing import full_hash
 from artbank.store.objects import Store
 
 LONG_SIDE_PX = 1024
@@ -121,7 +121,7 @@ def _read_photos(pairs: Sequence[Pair], archives: Sequence[Store]) -> dict[tuple
 
 
 def _check(data: Read, sha256: str | None, fault: str) -> Read:
-    if isinstance(data, bytes) and sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+    if isinstance(data, bytes) and sha256 is not None and full_hash(data) != sha256:
         return ImageError(fault, "damaged")
     return data
 

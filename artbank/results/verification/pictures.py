@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 
 from artbank.errors import ImageError
 from artbank.results.containers import are_images, read_pictures
+from artbank.runtime.hashing import full_hash
 from artbank.runtime.prefetch import prefetch
 from artbank.store.objects import Store
 from artbank.store.transient_errors import is_transient
@@ -83,7 +83,7 @@ def _find_fault(data: bytes | Exception, digest: str | None) -> tuple[str, str] 
     if isinstance(data, Exception):
         return "unread_picture", f"cannot be read from the store: {data}"
     if digest is not None:
-        if hashlib.sha256(data).hexdigest() == digest:
+        if full_hash(data) == digest:
             return None
         return "damaged_picture", "has other bytes than were written"
     from artbank.images.codec import decode  # which loads OpenCV and Pillow; a quick look decodes nothing
