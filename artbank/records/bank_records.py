@@ -5,9 +5,10 @@ Scores are raw cosines, -1..1, or None where nothing was scored. Times are UTC. 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from artbank.records.row import NAMED, Row
 
@@ -107,6 +108,14 @@ class BankRecord(Row, schema="bank/1", collection=NAMED):
     def widths(self) -> str:
         """Length of each vector, for each text encoder: `768`, or `768 and 1280`."""
         return " and ".join(map(str, self.encoder_widths or [self.width]))
+
+    def read_recipe(self) -> dict[str, Any]:
+        """Return the fields of the recipe; none if its text is not a JSON object."""
+        try:
+            fields = json.loads(self.recipe)
+        except (ValueError, TypeError, RecursionError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote
 
 from artbank.records.bank_records import BankRecord
@@ -14,7 +13,7 @@ from artbank.runtime.counts import number_text
 from artbank.runtime.durations import seconds_text
 
 LORA = "lora"
-"""The kind of banks that change the UNet; see `records.BankRecord`."""
+"""The kind of banks that change the UNet; see `bank_records.BankRecord`."""
 
 _LONGEST_LINE = 1000  # characters of what was found in the collection, which names its artworks
 _PYTHON = """
@@ -51,17 +50,8 @@ def describe_content(record: BankRecord) -> str:
     """Return what a bank holds: `8 vectors of 768 numbers`, or `a LoRA of rank 16`."""
     if record.kind != LORA:
         return f"{number_text(record.num_tokens, 'vector')} of {record.widths} numbers"
-    rank = read_recipe(record).get("rank")
+    rank = record.read_recipe().get("rank")
     return f"a LoRA of rank {rank}" if isinstance(rank, int) else "a LoRA"
-
-
-def read_recipe(record: BankRecord) -> dict[str, Any]:
-    """Return a bank's recipe as registered; empty if it cannot be parsed."""
-    try:
-        recipe = json.loads(record.recipe)
-    except (ValueError, TypeError, RecursionError):
-        return {}
-    return recipe if isinstance(recipe, dict) else {}
 
 
 def _facts(record: BankRecord, status: str) -> str:
@@ -111,7 +101,7 @@ def _usage(record: BankRecord) -> str:
 
 
 def _recipe(record: BankRecord) -> str:
-    recipe = read_recipe(record)
+    recipe = record.read_recipe()
     if not recipe:
         return fence(record.recipe)
     return table(["setting", "value"], ((name, "none" if v is None else v) for name, v in recipe.items()))

@@ -6,7 +6,6 @@ A forecast is for one worker. Banks are comparable if they have the base model a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
@@ -51,7 +50,7 @@ def estimate_steps(banks: Iterable[BankRecord], recipe: BankRecipe) -> tuple[int
     likely number is the median share of `max_steps` that earlier banks took, with any recipe; all steps without banks.
     """
     fewest = min(recipe.patience * recipe.validate_every, recipe.max_steps)
-    shares = [bank.steps / most for bank in banks if (most := _read_recipe(bank).get("max_steps"))]
+    shares = [bank.steps / most for bank in banks if (most := bank.read_recipe().get("max_steps"))]
     likely = round(recipe.max_steps * min(median(shares), 1.0)) if shares else recipe.max_steps
     return fewest, max(likely, fewest), recipe.max_steps
 
@@ -92,17 +91,8 @@ def _scale_sample_seconds(bank: BankRecord, recipe: StylizeRecipe) -> float:
     return bank.sample_seconds * estimate_cost(recipe) / bank.sample_evaluations * pixel_ratio
 
 
-def _read_recipe(bank: BankRecord) -> dict[str, Any]:
-    """Return the fields of a bank's recipe; none if its text is not a JSON object."""
-    try:
-        fields = json.loads(bank.recipe)
-    except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
 def _read_pace_fields(bank: BankRecord) -> list[Any]:
-    fields = _read_recipe(bank)
+    fields = bank.read_recipe()
     return [fields.get(name) for name in _PACE_FIELDS]
 
 

@@ -18,7 +18,7 @@ from artbank.pages.charts import Chart, line_chart
 from artbank.pages.publishing import assets
 from artbank.pages.rendering import render
 from artbank.records.bank_records import BankRecord
-from artbank.report.bank_card import LORA, describe_content, read_recipe
+from artbank.report.bank_card import LORA, describe_content
 from artbank.report.markdown import visible
 
 STYLES = ("style.css", "status.css", "bank.css")
@@ -68,7 +68,7 @@ def render_bank(
         ended=own.history and describe_end(own.history, entry),
         gauge=place_scores(entry),
         commands=list_commands(store_uri, entry),
-        recipe=[(name, _setting(value)) for name, value in sorted(read_recipe(record).items())],
+        recipe=[(name, _setting(value)) for name, value in sorted(record.read_recipe().items())],
         provenance=list_provenance(entry),
     )
 
@@ -102,7 +102,7 @@ def draw_losses(history: History, entry: Entry) -> list[Chart]:
 def describe_end(history: History, entry: Entry) -> str:
     """Return one sentence on how the training ended."""
     steps = len(history.train)
-    most = read_recipe(entry.record).get("max_steps")
+    most = entry.record.read_recipe().get("max_steps")
     if not isinstance(most, int):
         return f"It took {steps:,} steps."
     if _is_early(history, entry):
@@ -178,7 +178,7 @@ def _draw_line(losses: Mapping[int, float], title: str, gist: str, marks: Mappin
 
 
 def _is_early(history: History, entry: Entry) -> bool:
-    most = read_recipe(entry.record).get("max_steps")
+    most = entry.record.read_recipe().get("max_steps")
     return isinstance(most, int) and len(history.train) < most
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from artbank.catalog.album import count_changes
 from artbank.pages.banks.entries import BankDetails, Entry
-from artbank.report.bank_card import read_recipe
 from artbank.report.markdown import plain
 
 _MAX_SHOWN = 50
@@ -89,8 +88,8 @@ def _contents(details: BankDetails | None) -> Mapping[str, str] | None:
 
 
 def _recipe(before: Entry, after: Entry) -> list[str]:
-    old = read_recipe(before.record)
-    new = read_recipe(after.record)
+    old = before.record.read_recipe()
+    new = after.record.read_recipe()
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     told = [f"{plain(name)} {_value(old.get(name))} → {_value(new.get(name))}" for name in changed[:_MAX_CHANGES]]
     return told + ([f"and {len(changed) - len(told)} more of its recipe"] if len(changed) > len(told) else [])
