@@ -26,15 +26,11 @@ def register_bank(store: Store, record: BankRecord, files: Mapping[str, bytes]) 
         CatalogError: The catalog cannot be read.
         OSError: The store failed.
     """
-    if known := _find(store, record):
+    catalog = Catalog(store)
+    if known := catalog.find_bank(record.collection, record.bank_id):
         return known
     added = register_files(store, replace(record, created_at=datetime.now(UTC)), files)
     refresh(store)
-    if found := added or _find(store, record):
+    if found := added or catalog.find_bank(record.collection, record.bank_id):
         return found
     raise CatalogError(f"{store.uri} has lost bank {record.bank_id} while it was registered; try it again")
-
-
-def _find(store: Store, record: BankRecord) -> BankRecord | None:
-    banks = Catalog(store).banks(record.collection)
-    return next((bank for bank in banks if bank.bank_id == record.bank_id), None)

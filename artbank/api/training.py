@@ -16,7 +16,7 @@ from artbank.api.settings import ModelSettings, TrainSettings, read_models, read
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
 from artbank.config import TrainConfig
-from artbank.errors import CollectionError, ConfigError
+from artbank.errors import CatalogError, CollectionError, ConfigError
 from artbank.gallery.plan import TrainJob, plan_collections
 from artbank.gallery.train import train_collections, wait_and_train
 from artbank.images.suffixes import IMAGE_SUFFIXES
@@ -111,6 +111,7 @@ def train(
         CollectionError: There is no artwork that can be read, or too many are missing since the last training.
         BaseModelError: There is no such base model or scorer.
         TrainingError: The loss was not finite, or a checkpoint is damaged.
+        CatalogError: The catalog cannot be read, or has lost the bank.
         OSError: A store failed.
     """
     with _open_gallery(artworks, name) as place, _open_store(store) as store_uri:
@@ -164,7 +165,9 @@ def _train_job(config: TrainConfig, job: TrainJob, store: Store, progress: Progr
 
 
 def _find(store: Store, collection: str, bank_id: str) -> BankRecord:
-    return next(bank for bank in Catalog(store).banks(collection) if bank.bank_id == bank_id)
+    if bank := Catalog(store).find_bank(collection, bank_id):
+        return bank
+    raise CatalogError(f"{store.uri} has lost bank {bank_id} of {collection}; train it again")
 
 
 @contextmanager

@@ -91,6 +91,14 @@ class Catalog:
         rows = self._read(BankRecord, self._rows, collection)
         return sorted(rows, key=lambda bank: (bank.collection, bank.version))
 
+    def find_bank(self, collection: str, bank_id: str) -> BankRecord | None:
+        """Return the bank of a collection with an id; None if it is not registered.
+
+        Raises:
+            CatalogError: A row cannot be read.
+        """
+        return next((bank for bank in self.banks(collection) if bank.bank_id == bank_id), None)
+
     def inspect(self) -> tuple[list[BankRecord], dict[str, str]]:
         """Return all banks whose rows can be read, and the reason for each row and event that cannot, by key.
 

@@ -288,8 +288,7 @@ def _is_settled(run: _Run, job: TrainJob, results: Container[str]) -> bool:
 
 def _find_registered(run: _Run, job: TrainJob) -> BankRecord | None:
     """Return the row of a job's bank if it is registered, and delete a checkpoint that was left behind."""
-    for bank in Catalog(run.store).banks(job.collection.name):
-        if bank.bank_id == job.bank_id:
-            checkpoint_file(run.store, job).delete()
-            return bank
-    return None
+    bank = Catalog(run.store).find_bank(job.collection.name, job.bank_id)
+    if bank:
+        checkpoint_file(run.store, job).delete()
+    return bank
