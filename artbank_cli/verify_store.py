@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from artbank_cli.output import say, say_json
 
 if TYPE_CHECKING:
     from artbank.catalog.store_check import StoreFinding, StoreReport
@@ -23,11 +24,11 @@ def check_store_uri(store_uri: str, *, quick: bool, repair: bool, as_json: bool)
     report = check_store(store, quick=quick)
     num_deleted = delete_remains(store, report) if repair else 0
     if as_json:
-        print(json.dumps(_to_json(report, quick, num_deleted), ensure_ascii=False))
+        say_json(_to_json(report, quick, num_deleted))
     else:
         _print_report(report, quick)
         if repair:
-            print(f"deleted: {num_deleted:,} objects")
+            say(f"deleted: {num_deleted:,} objects")
     return not report.problems
 
 
@@ -36,13 +37,14 @@ def _print_report(report: StoreReport, quick: bool) -> None:
     from artbank.runtime.counts import number_text
 
     how = "checked by name" if quick else "checked"
-    print(f"{number_text(report.num_banks, 'bank')} {how}: {number_text(len(report.problems), 'problem')}")
+    say(f"{number_text(report.num_banks, 'bank')} {how}: {number_text(len(report.problems), 'problem')}")
     for kind, what_to_do in (PROBLEMS | NOTES).items():
         found = [finding for finding in report.findings if finding.kind == kind]
         if found:
             prefix = "note: " if kind in NOTES else ""
-            print(f"{prefix}{kind}, {len(found):,}: {what_to_do}")
-            print("\n".join(f"  {_describe(finding)}" for finding in found[:_EXAMPLES]))
+            say(f"{prefix}{kind}, {len(found):,}: {what_to_do}")
+            for finding in found[:_EXAMPLES]:
+                say(f"  {_describe(finding)}")
 
 
 def _describe(finding: StoreFinding) -> str:

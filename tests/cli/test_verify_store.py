@@ -44,6 +44,16 @@ def test_a_store_is_checked_and_swept(tmp_path: Path, call: Callable[..., tuple[
     assert call("--store", store.uri, "--quick")[:2] == (0, "1 bank checked by name: 0 problems\n")
 
 
+def test_names_of_objects_cannot_steer_the_terminal(tmp_path: Path, call: Callable[..., tuple[int, str, str]]) -> None:
+    store = Store.open(str(tmp_path))
+    register(Catalog(store), bank_record())
+    store.write("banks/\u202emonet/0000000000000002/bank.safetensors", b"")
+    _, told, _ = call("--store", store.uri, "--quick")
+    assert r"  banks/\u202emonet/0000000000000002/bank.safetensors" in told.splitlines()
+    _, told, _ = call("--store", store.uri, "--quick", "--json")
+    assert told.isascii() and "\u202e" in json.loads(told)["notes"][0]["key"]
+
+
 def test_what_is_checked_must_be_said(call: Callable[..., tuple[int, str, str]]) -> None:
     code, told, complaint = call()
     assert (code, told) == (2, "") and complaint.startswith("artbank: expected OUTPUT_URI or --store STORE_URI")
