@@ -135,7 +135,7 @@ def load_scorer(config: RunConfig) -> Scorer:
     base_folder = None
     if config.scorer == "auto":
         base_folder = fetch_base_model(config.base_model, config.revision, is_offline=config.offline)
-    return _load_scorer(choose_scorer(config, base_folder), device, config.offline)
+    return _load_scorer(choose_scorer(config, base_folder), device, is_offline=config.offline)
 
 
 def choose_scorer(config: RunConfig, base_folder: Path | None) -> str:
@@ -154,6 +154,4 @@ def choose_scorer(config: RunConfig, base_folder: Path | None) -> str:
     return _STABLE_DIFFUSION_CLIP
 
 
-@LoadOnce
-def _load_scorer(source: str, device: torch.device, is_offline: bool) -> Scorer:
-    return Scorer.load(source, device, is_offline=is_offline)
+_load_scorer = LoadOnce(Scorer.load)

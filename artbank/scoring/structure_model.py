@@ -147,12 +147,10 @@ def load_structure_model(config: DrawConfig) -> StructureModel | None:
     """
     if config.structure_model is None:
         return None
-    return _load_structure_model(config.structure_model, load_base_model(config).device, config.offline)
+    return _load_structure_model(config.structure_model, load_base_model(config).device, is_offline=config.offline)
 
 
-@LoadOnce
-def _load_structure_model(source: str, device: torch.device, is_offline: bool) -> StructureModel:
-    return StructureModel.load(source, device, is_offline=is_offline)
+_load_structure_model = LoadOnce(StructureModel.load)
 
 
 def _find_key_projection(network: nn.Module) -> tuple[nn.Module, nn.Module]:

@@ -91,9 +91,7 @@ def load_style_model(config: RunConfig) -> StyleModel | None:
     """
     if config.style_model is None:
         return None
-    return _load_style_model(config.style_model, load_base_model(config).device, config.offline)
+    return _load_style_model(config.style_model, load_base_model(config).device, is_offline=config.offline)
 
 
-@LoadOnce
-def _load_style_model(source: str, device: torch.device, is_offline: bool) -> StyleModel:
-    return StyleModel.load(source, device, is_offline=is_offline)
+_load_style_model = LoadOnce(StyleModel.load)
