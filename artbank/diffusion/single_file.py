@@ -23,7 +23,7 @@ from artbank.diffusion.checkpoint_kinds import CheckpointKind, find_kind
 from artbank.diffusion.family import Family, read_family
 from artbank.diffusion.file_hashes import hash_file
 from artbank.diffusion.model_limits import read_text
-from artbank.diffusion.weights import list_missing_settings
+from artbank.diffusion.weights import SETTINGS_SUFFIXES, list_missing_settings
 from artbank.errors import BaseModelError
 from artbank.runtime.hashing import full_hash, short_hash
 from artbank.store.tensor_files import TensorHeader
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
 _CONVERSION = 1  # raise it when the same file would become another folder
-_SETTINGS = (".json", ".txt")
 
 
 def is_single_file(source: str) -> bool:
@@ -141,7 +140,7 @@ def _read_settings(settings: Path) -> dict[str, str]:
 
 
 def _is_settings(path: Path) -> bool:
-    return path.suffix in _SETTINGS and ".safetensors." not in path.name  # an index of weights is none
+    return path.suffix in SETTINGS_SUFFIXES and ".safetensors." not in path.name  # an index of weights is none
 
 
 def _find_settings(path: Path, kind: CheckpointKind, *, is_offline: bool) -> Path:

@@ -15,7 +15,7 @@ from artbank.diffusion.cache import cache_folder
 from artbank.diffusion.checkpoint_kinds import find_kind
 from artbank.diffusion.file_hashes import hash_all_files
 from artbank.diffusion.hub import CARD_FILES
-from artbank.diffusion.weights import hash_base_model, select_files
+from artbank.diffusion.weights import SETTINGS_SUFFIXES, hash_base_model, select_files
 from artbank.errors import BaseModelError
 from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store, StoredObject
@@ -141,7 +141,7 @@ def plan_file_copy(uri: str) -> LocalCopy:
     parent, _, name = uri.rpartition("/")
     store = Store.open(parent)
     stem = name.removesuffix(Path(name).suffix)
-    beside = [o for o in store.list(stem + "/") if Path(o.key).suffix in (".json", ".txt")]
+    beside = [o for o in store.list(stem + "/") if Path(o.key).suffix in SETTINGS_SUFFIXES]
     file = [o for o in store.list_files() if o.key == name]
     if not file:
         raise BaseModelError(f"{uri}: expected a safetensors file of a base model, found none; correct the URI")

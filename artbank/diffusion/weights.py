@@ -26,7 +26,8 @@ MINI = "mini"
 PARTS = SDXL.parts
 """The folders of a base model; Stable Diffusion 1.x and 2.x have no second text encoder and tokenizer."""
 
-SUFFIXES = (".json", ".txt", ".safetensors")
+SETTINGS_SUFFIXES = (".json", ".txt")
+SUFFIXES = (*SETTINGS_SUFFIXES, ".safetensors")
 """The only files that are fetched and read: never pickles, never code."""
 PROBE = "unet/config.json"
 """A file that every base model has."""
@@ -85,7 +86,7 @@ def list_missing_settings(folder: Path, family: Family) -> list[str]:
     """
     names = _list_names(folder)
     links = [path for part in family.parts for path in sorted((folder / part).glob("*")) if not path.exists()]
-    broken = [path.relative_to(folder).as_posix() for path in links if path.suffix in (".json", ".txt")]
+    broken = [path.relative_to(folder).as_posix() for path in links if path.suffix in SETTINGS_SUFFIXES]
     missing = [name for name in _settings(family) if name not in names]
     return list(dict.fromkeys([*missing, *_missing_words(family, names), *broken]))
 
@@ -97,7 +98,7 @@ def select_files(names: Iterable[str]) -> list[str]:
     second precision, no pickles, no other formats, and no parts that artbank does not use.
     """
     own = [name for name in names if name.count("/") == 1 and name.split("/")[0] in PARTS]
-    settings = [name for name in own if Path(name).suffix in SUFFIXES and Path(name).suffix != ".safetensors"]
+    settings = [name for name in own if Path(name).suffix in SETTINGS_SUFFIXES]
     family = SDXL if any(name.startswith("text_encoder_2/") for name in own) else SD
     variants = _choose_variants(family, own)
     weights = [
@@ -204,7 +205,7 @@ def _names_in(part: str, names: Iterable[str]) -> list[str]:
 
 def _loaded_files(folder: Path) -> list[Path]:
     parts = read_family(folder).parts
-    settings = [path for part in parts for path in (folder / part).glob("*") if path.suffix in (".json", ".txt")]
+    settings = [path for part in parts for path in (folder / part).glob("*") if path.suffix in SETTINGS_SUFFIXES]
     weights = [path for paths in list_weights(folder).values() for path in paths]
     return [*settings, *weights]
 
