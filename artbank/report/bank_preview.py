@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from artbank.report.fonts import fit_end
+from artbank.report.markdown import number_text
 from artbank.report.sheets import GREY, PAPER, Box, Pen, encode_sheet, fit
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -44,7 +45,7 @@ def preview_grid(
     height = below + (52 if grid else 0) + sum(h + 20 for h in heights) + 20
     pen = Pen(Image.new("RGB", (_PREVIEW_PX, height), PAPER))
     pen.write((_MARGIN_PX, 60), fit_end(title, 28, _INNER_PX), 28)
-    pen.write((_MARGIN_PX, 104), _count(len(artworks), "artwork") + " of the collection", 15, GREY)
+    pen.write((_MARGIN_PX, 104), number_text(len(artworks), "artwork") + " of the collection", 15, GREY)
     _draw_strip(pen, strip, 120)
     if grid:
         pen.write((_MARGIN_PX, below + 36), "Photos, and what the bank makes of them", 15, GREY)
@@ -104,7 +105,3 @@ def _lay_row(row: Sequence[tuple[np.ndarray, float]], widest: int) -> Strip:
         room = round(total * _STRIP_PX)
     edges = np.round(np.cumsum([0.0, *(aspect / total * room for _, aspect in row)])).astype(int)
     return round(room / total), [(p, int(w)) for (p, _), w in zip(row, np.diff(edges), strict=True)]
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

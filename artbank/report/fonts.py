@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from functools import cache, lru_cache
 
 from PIL import ImageFont
@@ -14,7 +13,7 @@ _NO_LETTER = "\uffff"
 
 
 @lru_cache(4096)
-def letter(text: str, size_px: int) -> tuple[Font, str]:
+def choose_font(text: str, size_px: int) -> tuple[Font, str]:
     """Return a font and the text as that font can write it.
 
     Pillow's own font looks alike everywhere but has few letters: others come from a font of the system, or lose their
@@ -34,20 +33,16 @@ def letter(text: str, size_px: int) -> tuple[Font, str]:
 
 def width(text: str, size_px: int) -> float:
     """Return the width of a text, px."""
-    font, written = letter(text, size_px)
+    font, written = choose_font(text, size_px)
     return font.getlength(written)
 
 
 def fit_end(text: str, size_px: int, widest_px: float) -> str:
     """Cut the end off a text that is too wide."""
-    return _fit(text, size_px, widest_px, lambda kept: f"{text[:kept].rstrip()}…")
-
-
-def _fit(text: str, size_px: int, widest_px: float, cut: Callable[[int], str]) -> str:
     if width(text, size_px) <= widest_px:
         return text
-    fitting = (cut(kept) for kept in range(min(len(text) - 1, 300), 0, -1))
-    return next((short for short in fitting if width(short, size_px) <= widest_px), "…")
+    shorter = (f"{text[:kept].rstrip()}…" for kept in range(min(len(text) - 1, 300), 0, -1))
+    return next((short for short in shorter if width(short, size_px) <= widest_px), "…")
 
 
 @cache

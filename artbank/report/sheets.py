@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from artbank.images.file_metadata import mark_only
-from artbank.report.fonts import letter
+from artbank.report.fonts import choose_font
 
 Box = tuple[int, int]
 
@@ -31,7 +31,7 @@ class Pen:
 
     def write(self, at: Box, text: str, size_px: int, colour: str = INK) -> None:
         """Write one line; `at` is the left end of its baseline."""
-        font, written = letter(text, size_px)
+        font, written = choose_font(text, size_px)
         ImageDraw.Draw(self.sheet).text(at, written, colour, font, "ls")
 
     def paste(self, picture: np.ndarray, at: Box, size: Box) -> None:

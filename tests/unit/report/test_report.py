@@ -16,7 +16,7 @@ from PIL import Image
 from artbank.records.photo_records import Result
 from artbank.report.bank_card import bank_card
 from artbank.report.bank_preview import preview_grid
-from artbank.report.fonts import fit_end, letter, width
+from artbank.report.fonts import choose_font, fit_end, width
 from artbank.report.markdown import escape, fence, shorten
 from artbank.report.skipped import skipped_lines
 from artbank.report.summaries import results_summary, summary_markdown
@@ -124,10 +124,10 @@ def test_text_is_cut_where_it_is_needed_and_nowhere_else():
 
 def test_letters_that_no_font_has_do_not_become_boxes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("artbank.report.fonts._WIDER", ())
-    letter.cache_clear()
-    assert letter("Élan_ñ", 13)[1] == "Elan_n"
-    assert letter("\U00012000\n", 13)[1] == "??"
-    letter.cache_clear()
+    choose_font.cache_clear()
+    assert choose_font("Élan_ñ", 13)[1] == "Elan_n"
+    assert choose_font("\U00012000\n", 13)[1] == "??"
+    choose_font.cache_clear()
 
 
 @given(st.text())
