@@ -15,8 +15,8 @@ from artbank.errors import ServerError
 from artbank.report.markdown import shorten
 from artbank.runtime.extras import is_installed
 from artbank.runtime.stages import show_stage
-from artbank_cli.alarm_hearers import ALARM, find_notifier
 from artbank_cli.console_log import shorten_console_log
+from artbank_cli.notifiers import ALARM, find_notifier
 
 POOLS = ("artbank", "gpu")
 DEPLOYMENTS = (

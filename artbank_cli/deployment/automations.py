@@ -10,8 +10,8 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events.schemas.automations import AutomationCore
 
-from artbank_cli.alarm_hearers import find_notifier
 from artbank_cli.deployment.files import FOLDER
+from artbank_cli.notifiers import find_notifier
 from artbank_cli.output import say
 
 BLOCK = "artbank-alarms"

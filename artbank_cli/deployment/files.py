@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 import artbank_prefect
+from artbank_cli.server import POOLS
 
 FOLDER = Path(artbank_prefect.__file__).parent / "deployments"
 PLACES = ("ARTBANK_GALLERY", "ARTBANK_STORE", "ARTBANK_PHOTOS", "ARTBANK_OUTPUT", "ARTBANK_STYLE")
-POOLS = ("artbank", "gpu")
 DEPLOYMENTS = {"training": ("train-banks", "watch-gallery"), "stylizing": ("stylize-archive", "gpu")}
 """The deployments of each part of the work. Training alone needs no photos, output or style."""
 NEEDED = {"training": PLACES[:2], "stylizing": PLACES[1:]}

@@ -17,9 +17,9 @@ from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
 
 from artbank_cli import server
-from artbank_cli.alarm_hearers import ALARM, find_notifier
 from artbank_cli.deployment.automations import BLOCK, put_automations
 from artbank_cli.deployment.files import FOLDER
+from artbank_cli.notifiers import ALARM, find_notifier
 from tests.support.waiting import wait_for
 
 
