@@ -46,10 +46,10 @@ class DecodedPhoto:
         task: The styles that it lacks.
         digest: SHA-256 of its file, hex.
         photo: The photo at its working size.
-        alpha: Its alpha channel, see `pool.PhotoWithAlpha`; None if it has none.
+        alpha: Its alpha channel, see `codec_jobs.PhotoWithAlpha`; None if it has none.
         note: A sentence about its conversion, see `codec.Picture`; empty if there is nothing to say.
         metadata: The metadata of its pictures.
-        detail: See `pool.PhotoWithAlpha`.
+        detail: See `codec_jobs.PhotoWithAlpha`.
         caption: See `photo_captions.PhotoCaption`; None without `photo_captions`, and where no caption was found.
     """
 

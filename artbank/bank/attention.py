@@ -98,7 +98,7 @@ class ReleasedAttention(nn.Module):
 
 
 def build_attention(kind: str, width: int) -> nn.Module:
-    """Build the module of a name in `recipes.Attention`; `none` gives one that changes nothing."""
+    """Build the module of a name in `bank_recipe.Attention`; `none` gives one that changes nothing."""
     kinds = {"ssam": SpatialStatisticalAttention, "self": SelfAttention, "released": ReleasedAttention}
     if kind not in kinds:
         return nn.Identity()

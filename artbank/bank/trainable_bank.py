@@ -35,7 +35,7 @@ class AttentionOfEach(nn.Module):
     """The same kind of attention for the vectors of each text encoder, with weights of its own for each."""
 
     def __init__(self, kind: str, widths: Sequence[int]):
-        """Build the attention of a name in `recipes.Attention` for vectors of widths D_e."""
+        """Build the attention of a name in `bank_recipe.Attention` for vectors of widths D_e."""
         super().__init__()
         self.widths = tuple(widths)
         self.each = nn.ModuleList(build_attention(kind, width) for width in widths)

@@ -103,7 +103,7 @@ def _fetch(spec: LoraSpec) -> LoraFile:
 
 
 def _fetch_from_store(spec: LoraSpec) -> Path:
-    """Return the copy of a LoRA on this machine, which is made once; see `fetch.LocalCopy`."""
+    """Return the copy of a LoRA on this machine, which is made once; see `store_copies.LocalCopy`."""
     folder_uri, _, name = spec.uri.rpartition("/")
     store = Store.open(folder_uri)
     objects = [stored for stored in store.list_files() if stored.key == name]

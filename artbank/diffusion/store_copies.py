@@ -82,7 +82,7 @@ class LocalCopy:
         """Copy a single file with its settings, once, and return its path.
 
         Raises:
-            BaseModelError: See `single_file.find_kind`; names the file's place in the store.
+            BaseModelError: See `checkpoint_kinds.find_kind`; names the file's place in the store.
             OSError: The store failed.
         """
         name = self.objects[0].key

@@ -122,7 +122,7 @@ def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mappin
         output: Holds the pictures and the page.
         archive: Holds the photos.
         rows: From `tables.update_tables_and_vacuum`, with at least `COLUMNS`.
-        summary: From `report.results_summary`, of the same rows.
+        summary: From `summaries.results_summary`, of the same rows.
         run: The run that writes the page.
 
     Returns:
