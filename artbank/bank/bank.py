@@ -35,7 +35,7 @@ class Bank(BankFacts):
         encoders: Width D_e of the vectors for each text encoder by its name; empty for a single one.
     """
 
-    KIND = "tokens"
+    kind = "tokens"
 
     vectors: Tensor
     training_state: Mapping[str, Tensor] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Bank(BankFacts):
         Raises:
             BankError: It is of another kind.
         """
-        if file.kind != "tokens":
+        if file.kind != cls.kind:
             raise BankError(f"bank {file.header['collection']}: expected kind tokens, found kind {file.kind}")
         vectors = torch.cat([torch.from_numpy(part) for part in file.tensors.values()], dim=1)
         widths = {name: part.shape[1] for name, part in file.tensors.items()}

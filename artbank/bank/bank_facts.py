@@ -36,7 +36,7 @@ class BankFacts:
         family: The family of its base model.
     """
 
-    KIND: ClassVar[BankKind]
+    kind: ClassVar[BankKind]
 
     bank_id: str
     collection: str
@@ -46,11 +46,6 @@ class BankFacts:
     recipe: BankRecipe
     metrics: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
     family: FamilyName = field(default="sd", kw_only=True)
-
-    @property
-    def kind(self) -> BankKind:
-        """The kind of bank."""
-        return self.KIND
 
     @classmethod
     def _with_facts(cls, file: BankFile, **learned: Any) -> Self:

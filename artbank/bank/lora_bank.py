@@ -37,7 +37,7 @@ class LoraBank(BankFacts):
         layers: Down and up of each attention layer, float32, by the names of `list_attention_layers`.
     """
 
-    KIND = "lora"
+    kind = "lora"
 
     word: str
     layers: Mapping[str, Factors]
