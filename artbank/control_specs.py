@@ -35,7 +35,7 @@ class ControlSpec:
 
     Attributes:
         kind: The image of the photo that it sees.
-        source: A folder, a store URI or a hub id of its weights, which may pin their hash.
+        source: `mini`, or a folder, a store URI or a hub id of its weights, which may pin their hash.
         weight: Factor of what it adds to the UNet, above 0, at most 2; 1 as it was trained.
         start: Fraction of the executed steps after which it begins to act, 0..1.
         end: Fraction of the executed steps after which it no longer acts, 0..1, above `start`.

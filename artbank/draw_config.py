@@ -31,9 +31,9 @@ class DrawConfig(RunConfig):
         default=(),
         description=(
             "ControlNets: canny|depth|gray|tile=SOURCE, =SOURCE:WEIGHT or =SOURCE:WEIGHT:FROM-UNTIL, such as "
-            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI or a hub id, and one source for several "
-            "kinds is a Union; WEIGHT is above 0, up to 2 (1 by default); FROM and UNTIL are fractions of the executed "
-            "steps."
+            "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI, a hub id, or mini for the embedded one, "
+            "which is of kind gray; one source for several kinds is a Union. WEIGHT is above 0, up to 2 (1 by "
+            "default); FROM and UNTIL are fractions of the executed steps."
         ),
     )
     depth_model: Uri | None = Field(

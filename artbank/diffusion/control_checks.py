@@ -17,6 +17,8 @@ from artbank.control_specs import ControlKind, ControlSpec
 from artbank.diffusion.family import find_family
 from artbank.diffusion.model_files import UNION
 from artbank.diffusion.model_limits import read_text
+from artbank.diffusion.model_source import parse_source
+from artbank.diffusion.weights import MINI
 from artbank.errors import BaseModelError
 
 KINDS: dict[str, Any] = {"ControlNetModel": ControlNetModel, UNION: ControlNetUnionModel}
@@ -24,6 +26,9 @@ KINDS: dict[str, Any] = {"ControlNetModel": ControlNetModel, UNION: ControlNetUn
 
 UNION_TYPES: dict[ControlKind, int] = {"depth": 1, "canny": 3, "tile": 6}
 """The numbers of our kinds in a Union. Source: ControlNetPlus, xinsir; its ProMax has 8 types, the first release 6."""
+
+EMBEDDED_KIND: ControlKind = "gray"
+"""The kind of images that the embedded ControlNet was trained to see."""
 
 _BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D"}
 _MIDDLES = {None, "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"}
@@ -67,6 +72,11 @@ def check_control(spec: ControlSpec, settings: Mapping[str, Any], unet: UNet2DCo
         BaseModelError: It is for another family, or for other kinds of images.
     """
     where = f"control {spec.kind}={spec.source}"
+    if spec.kind != EMBEDDED_KIND and parse_source(spec.source).place == MINI:
+        raise BaseModelError(
+            f"{where}: expected kind {EMBEDDED_KIND}, which the embedded ControlNet sees, found {spec.kind}; pass "
+            f"{EMBEDDED_KIND}={spec.source}"
+        )
     try:
         if odd := _find_unsupported(settings):
             raise BaseModelError(

@@ -105,6 +105,7 @@ CONTROL = ModelKind(
             "diffusion_pytorch_model-*.safetensors",
         ),
     },
+    embedded=WEIGHTS / "controlnet",
     type_setting="_class_name",
     weights="diffusion_pytorch_model*.safetensors",
     files=(

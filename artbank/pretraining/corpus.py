@@ -192,3 +192,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def photographs(self) -> list[np.ndarray]:
+        """For each picture the photograph of its scene, which may be itself; a scene begins with it."""
+        photographs: list[np.ndarray] = []
+        for image, fact in zip(self.images, self.facts, strict=True):
+            photographs.append(photographs[-1] if fact["painter"] else image)
+        return photographs

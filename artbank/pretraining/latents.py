@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -47,6 +48,37 @@ def encode_pictures(folder: Path, vae: AutoencoderKL, images: Sequence[np.ndarra
         logger.info("encoded %d pictures at %d px", len(images), side)
 
 
+@dataclass(frozen=True)
+class Cuts:
+    """Views of some pictures: which parts of them a step sees.
+
+    Attributes:
+        side: Side S to which the whole pictures are resized, px.
+        size: Height H and width W of the views, px.
+        picks: Numbers of the pictures, [B].
+        tops: First row of latents of each view, [B].
+        lefts: First column of latents of each view, [B].
+        factor: Side of a latent position, px.
+    """
+
+    side: int
+    size: tuple[int, int]
+    picks: Tensor
+    tops: Tensor
+    lefts: Tensor
+    factor: int
+
+    def cut_pictures(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Cut the same parts out of pictures uint8 [S', S', 3] that show what the picked ones show, [B, H, W, 3]."""
+        height, width = self.size
+        views = []
+        for picture, top, left in zip(pictures, self.tops.tolist(), self.lefts.tolist(), strict=True):
+            small = cv2.resize(picture, (self.side, self.side), interpolation=cv2.INTER_AREA)
+            row, column = top * self.factor, left * self.factor
+            views.append(small[row : row + height, column : column + width])
+        return np.stack(views)
+
+
 class Latents:
     """The latents of all pictures in some sizes, on one device.
 
@@ -66,27 +98,23 @@ class Latents:
         """
         return cls({side: torch.from_numpy(_read(folder, side, num_pictures)).to(device) for side in sides})
 
-    def crop(self, side: int, size: tuple[int, int], picks: Tensor, generator: torch.Generator) -> Tensor:
-        """Cut the views of some pictures at random places.
-
-        Args:
-            side: Side to which the whole pictures are resized, px.
-            size: Height H and width W of the views, px.
-            picks: Numbers of the pictures, [B].
-            generator: Draws the places, on CPU.
-
-        Returns:
-            [B, 4, H / 4, W / 4] float32.
-        """
-        latents = self._of_sides[side]
-        cells = latents.shape[-1]
-        height, width = (length * cells // side for length in size)
+    def draw_cuts(self, side: int, size: tuple[int, int], picks: Tensor, generator: torch.Generator) -> Cuts:
+        """Draw the places of views of some pictures, see `Cuts`; the generator is on CPU."""
+        cells = self._of_sides[side].shape[-1]
+        factor = side // cells
+        height, width = (length // factor for length in size)
         tops = torch.randint(cells - height + 1, (len(picks),), generator=generator)
         lefts = torch.randint(cells - width + 1, (len(picks),), generator=generator)
-        rows = (tops[:, None] + torch.arange(height)).to(latents.device)
-        columns = (lefts[:, None] + torch.arange(width)).to(latents.device)
-        views = latents[picks.to(latents.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-        return views.permute(0, 3, 1, 2).float()
+        return Cuts(side, size, picks, tops, lefts, factor)
+
+    def crop(self, cuts: Cuts) -> Tensor:
+        """Return the latents of views, [B, 4, H / 4, W / 4] float32."""
+        latents = self._of_sides[cuts.side]
+        height, width = (length // cuts.factor for length in cuts.size)
+        rows = (cuts.tops[:, None] + torch.arange(height)).to(latents.device)
+        columns = (cuts.lefts[:, None] + torch.arange(width)).to(latents.device)
+        picks = cuts.picks.to(latents.device)
+        return latents[picks[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float()
 
 
 @torch.no_grad()

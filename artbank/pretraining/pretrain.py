@@ -1,4 +1,4 @@
-"""Pretrain the miniature base model: corpus, VAE, CLIP, vision tower, judge, latents, UNet, refinement, export.
+"""Pretrain the miniature base model, stage by stage, from the corpus to the weights that ship.
 
     python -m artbank.pretraining.pretrain                  every unfinished stage, in order
     python -m artbank.pretraining.pretrain unet --minutes 9 one stage, for 9 minutes; run it again to continue
@@ -12,18 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import SAMPLED, TRAINED
+from artbank.pretraining.control_stage import CONTROL_SIDES, ControlStage
 from artbank.pretraining.corpus import Corpus, render
 from artbank.pretraining.judge import Judge
 from artbank.pretraining.latents import Latents, encode_pictures
@@ -31,6 +33,7 @@ from artbank.pretraining.loop import Schedule, train
 from artbank.pretraining.networks import (
     build_clip,
     build_clip_processor,
+    build_controlnet,
     build_pipeline,
     build_unet,
     build_vae,
@@ -69,7 +72,8 @@ class Pretraining:
             dtype: Their compute precision, bfloat16 or float32; master weights are float32.
             minutes: Longest time a stage may take before it checkpoints and stops; None for no limit.
             start: Finished weights to learn on from, in diffusers' layout: their tokenizer and autoencoder are kept,
-                their UNet, and by its plan their CLIP model, are trained further. None trains all from scratch.
+                their UNet and ControlNet, and by its plan their CLIP model, are trained further. None trains all from
+                scratch.
         """
         self.work = work
         self.plan = plan
@@ -194,6 +198,32 @@ class Pretraining:
         save_file(stage.vectors.float().state_dict(), self.work / _VECTORS.format(name))
         return True
 
+    def run_control(self) -> bool:
+        """Train the ControlNet of the finished UNet; its folder has the form that ships."""
+        unet = UNet2DConditionModel.from_pretrained(self.work / "refine")
+        if self.start is not None and (self.start / "controlnet").is_dir():
+            controlnet = self._read_start(ControlNetModel, "controlnet").float()
+        else:
+            controlnet = build_controlnet(unet)
+        for network in (unet, controlnet):
+            use_fastest_attention(network)
+            self._place(network)
+        stage = ControlStage(
+            controlnet,
+            unet,
+            self._place(load_text_encoder(self.work / "clip")).eval(),
+            CLIPTokenizer.from_pretrained(self.work / "tokenizer"),
+            self.corpus,
+            Latents.load(self._latents_folder(), CONTROL_SIDES, len(self.corpus), self.device),
+            self.plan.control.batch_size,
+        )
+        stage.vectors.load_state_dict(load_file(self.work / _VECTORS.format("refine")))
+        if not self._train(stage, self.plan.control, "control"):
+            return False
+        controlnet.half().eval().save_pretrained(self.work / "control")
+        _forget_places(self.work / "control")
+        return True
+
     def run_export(self, weights: Path = WEIGHTS) -> bool:
         """Write the finished parts as fp16 in diffusers' layout, with CLIP and judge beside them."""
         pipeline = build_pipeline(
@@ -208,10 +238,8 @@ class Pretraining:
         clip.save_pretrained(weights / "clip", max_shard_size="9MB")
         build_clip_processor(pipeline.tokenizer).save_pretrained(weights / "clip")
         Judge.load(self.work / "judge").save(weights / "judge")
-        for path in weights.glob("*/config.json"):
-            config = json.loads(path.read_text())
-            config.pop("_name_or_path", None)  # the folder it was loaded from, on the machine that trained it
-            path.write_text(json.dumps(config, indent=2) + "\n")
+        shutil.copytree(self.work / "control", weights / "controlnet", dirs_exist_ok=True)
+        _forget_places(weights)
         return True
 
     def _read_start(self, kind: Any, part: str) -> Any:
@@ -226,6 +254,14 @@ class Pretraining:
             module.train()
         folder = self.work / "checkpoints" / name
         return train(stage.modules, stage.loss, schedule, folder, stop_after_seconds=self.seconds)
+
+
+def _forget_places(folder: Path) -> None:
+    """Remove from the settings in a folder where their networks were loaded from, on the machine that trained them."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def load_text_encoder(clip_folder: Path) -> CLIPTextModel:
@@ -245,6 +281,7 @@ STAGES: dict[str, Callable[[Pretraining], bool]] = {
     "latents": Pretraining.run_latents,
     "unet": Pretraining.run_unet,
     "refine": Pretraining.run_refine,
+    "control": Pretraining.run_control,
     "export": Pretraining.run_export,
 }
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, PromptEncoder
-from artbank.pretraining.latents import Latents
+from artbank.pretraining.latents import Cuts, Latents
 from artbank.pretraining.networks import build_scheduler
 from artbank.pretraining.painter_vectors import PainterVectors
 
@@ -110,23 +110,31 @@ class UnetStage:
         area = view.size[0] * view.size[1]
         count = max(round(self.batch_size * _UNIT_PX**2 / area), 1)
         picks = torch.randint(len(self.facts), (count,), generator=generator)
-        clean = self.latents.crop(view.side, view.size, picks, generator)
+        cuts = self.latents.draw_cuts(view.side, view.size, picks, generator)
+        clean = self.latents.crop(cuts)
         text = self._encode_prompts(picks, generator)
         device = self.unet.device
         noise = torch.randn(clean.shape, generator=generator).to(device)
         t = self._draw_timesteps(count, generator)
         noisy = self.scheduler.add_noise(clean, noise, t.to(device)).to(self.unet.dtype)
-        predicted = self.unet(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text).sample.float()
-        error = ((predicted - noise) ** 2).mean((1, 2, 3))  # [B]
+        predicted = self._predict(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text, cuts)
+        error = ((predicted.float() - noise) ** 2).mean((1, 2, 3))  # [B]
         return (error * self._weigh(t).to(device)).mean()
+
+    def _predict(self, noisy: Tensor, t: Tensor, text: Tensor, cuts: Cuts) -> Tensor:
+        """Return the predicted noise [B, 4, h, w]; the UNet sees nothing but the noisy latents and the text."""
+        return self.unet(noisy, t, text).sample
 
     def _weigh(self, t: Tensor) -> Tensor:
         """Return the weight of an error of the noise at each of some timesteps [B]."""
         snr = compute_snr(self.scheduler, t)
         return snr.clamp(max=_MAX_SNR) / snr
 
+    def _list_views(self, progress: float) -> Sequence[View]:
+        return DETAILS if progress < self.all_sizes_from else ALL_SIZES
+
     def _draw_view(self, progress: float, generator: torch.Generator) -> View:
-        views = DETAILS if progress < self.all_sizes_from else ALL_SIZES
+        views = self._list_views(progress)
         shares = torch.tensor([view.share for view in views])
         return views[int(torch.multinomial(shares, 1, generator=generator))]
 

@@ -42,6 +42,17 @@ def make_pickle(folder: Path) -> None:
     (folder / WEIGHTS).rename(folder / "diffusion_pytorch_model.bin")
 
 
+def test_the_embedded_controlnet_fits_the_embedded_model_as_the_kind_that_it_sees(base: BaseModel) -> None:
+    controls = load(base, "gray=mini:0.5")
+    assert [(one.kind, one.name, one.weight) for one in controls.used] == [("gray", "mini/controlnet", 0.5)]
+    wanted = "control tile=mini: expected kind gray, which the embedded ControlNet sees, found tile; pass gray=mini"
+    with pytest.raises(BaseModelError, match=wanted):
+        load(base, "tile=mini")
+    said = {kind: list(check_control_net(RunConfig(), parse_control(f"{kind}=mini"), 1)) for kind in ("gray", "tile")}
+    assert {result.level for result in said["gray"]} == {"OK"}
+    assert [result.text for result in said["tile"] if result.level == "problem"] == [wanted]
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

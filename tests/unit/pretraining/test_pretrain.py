@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPModel
 
 from artbank.pretraining import pretrain
+from artbank.pretraining.control_stage import CONTROL_VIEWS, ControlStage
 from artbank.pretraining.corpus import SCENES_PER_BLOCK, SIDE_PX, Corpus
 from artbank.pretraining.crops import crop_images
 from artbank.pretraining.loop import LossFunction, Schedule, train
@@ -31,7 +32,7 @@ from artbank.pretraining.stages import (
 from artbank.pretraining.unet_stage import ALL_SIZES, DETAILS, UnetStage, View
 
 THREE = Schedule(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, checkpoint_every=1)
-PLAN = Plan(SCENES_PER_BLOCK, vae=THREE, clip=THREE, vision=THREE, judge=THREE, unet=THREE, refine=THREE)
+PLAN = Plan(SCENES_PER_BLOCK, vae=THREE, clip=THREE, vision=THREE, judge=THREE, unet=THREE, refine=THREE, control=THREE)
 LEARNED = {
     "vae": VaeStage,
     "clip": ClipStage,
@@ -39,6 +40,7 @@ LEARNED = {
     "judge": JudgeStage,
     "unet": UnetStage,
     "refine": UnetStage,
+    "control": ControlStage,
 }
 
 
@@ -82,17 +84,27 @@ def test_three_steps_of_every_stage_leave_parts_that_export_and_load(finished: P
     assert pipeline("a harbour", width=96, height=96, num_inference_steps=1).images[0].size == (96, 96)
     assert (tmp_path / "clip/model.safetensors").exists()
     assert (tmp_path / "judge/classes.json").exists()
+    controlnet = ControlNetModel.from_pretrained(tmp_path / "controlnet", use_safetensors=True)
+    assert controlnet.config.block_out_channels == pipeline.unet.config.block_out_channels
+    assert "_name_or_path" not in (tmp_path / "controlnet/config.json").read_text()
 
 
-# `vision` and `refine` are the classes of `clip` and `unet` again.
+# `vision`, `refine` and `control` are like `clip` and `unet`.
 @pytest.mark.parametrize(
     "name",
-    ["vae", "clip", "judge", "unet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vision", "refine"))],
+    [
+        "vae",
+        "clip",
+        "judge",
+        "unet",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vision", "refine", "control")),
+    ],
 )
 def test_a_killed_stage_resumes_to_the_bits_of_one_that_was_not(
     name: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for part in ("corpus", "tokenizer", "vae", "clip", "latents", "unet"):
+    parts = ("corpus", "tokenizer", "vae", "clip", "latents", "unet", "refine", "refine-painters.safetensors")
+    for part in parts:
         if part != name:
             (tmp_path / part).symlink_to(finished / part)
     with monkeypatch.context() as patch:
@@ -153,6 +165,24 @@ def test_the_plan_to_train_further_keeps_the_text_tower(corpus_folder: Path, tmp
     assert _distance(before, after) == 0
 
 
+def test_the_plan_for_a_controlnet_trains_it_on_for_the_finished_unet(
+    corpus_folder: Path, tmp_path: Path, weights: Path
+) -> None:
+    (tmp_path / "corpus").symlink_to(corpus_folder)
+    plan = replace(PLANS["control"], control=THREE)
+    run = Pretraining(tmp_path, plan, torch.device("cpu"), torch.float32, start=weights)
+    for name in ("corpus", "vae", "clip", "latents", "unet", "refine", "control"):
+        assert STAGES[name](run)
+    before, after = (
+        UNet2DConditionModel.from_pretrained(folder).float() for folder in (weights / "unet", tmp_path / "refine")
+    )
+    assert _distance(before, after) == 0
+    before, after = (
+        ControlNetModel.from_pretrained(folder).float() for folder in (weights / "controlnet", tmp_path / "control")
+    )
+    assert 0 < _distance(before, after) < 0.1
+
+
 def test_the_vision_tower_may_end_between_its_weights_before_and_after(finished: Path, tmp_path: Path) -> None:
     for part in ("corpus", "tokenizer", "clip", "checkpoints"):
         (tmp_path / part).symlink_to(finished / part)
@@ -165,7 +195,20 @@ def test_the_vision_tower_may_end_between_its_weights_before_and_after(finished:
         torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name])
 
 
-@pytest.mark.parametrize("view", [*DETAILS, *ALL_SIZES])
+def test_the_controlnet_learns_for_a_unet_that_stays(finished: Path) -> None:
+    masters = _tensors(finished / "checkpoints/control/step-0000003")
+    unet = UNet2DConditionModel.from_pretrained(finished / "refine")
+    controlnet = ControlNetModel.from_pretrained(finished / "control").float()
+    weights = [p.detach() for p in controlnet.parameters()]
+    learned = [masters[f"{number:04d}.master"] for number in range(len(weights))]
+    for shipped, own in zip(weights, learned, strict=True):
+        torch.testing.assert_close(shipped, own, atol=1e-3, rtol=1e-3)  # half precision
+    assert len(masters) == 3 * (len(weights) + 1)  # and the painters' vectors, each with two moments; none of the UNet
+    assert not torch.equal(controlnet.conv_in.weight, unet.conv_in.weight)
+    assert controlnet.controlnet_mid_block.weight.abs().max() > 0  # it began at 0
+
+
+@pytest.mark.parametrize("view", [*DETAILS, *ALL_SIZES, *CONTROL_VIEWS])
 def test_a_view_is_a_part_of_the_picture_that_the_networks_can_halve_twice(view: View) -> None:
     assert max(view.size) <= view.side
     assert all(length % 16 == 0 for length in (view.side, *view.size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,9 +13,10 @@ from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
-from artbank.pretraining.corpus import Corpus
+from artbank.pretraining.control_stage import ControlStage
+from artbank.pretraining.corpus import PAINTINGS_PER_SCENE, Corpus
 from artbank.pretraining.latents import Latents
-from artbank.pretraining.networks import build_scheduler
+from artbank.pretraining.networks import build_controlnet, build_scheduler
 from artbank.pretraining.pretrain import load_text_encoder
 from artbank.pretraining.stages import VisionStage, painter_loss
 from artbank.pretraining.unet_stage import UnetStage
@@ -79,6 +81,28 @@ def test_errors_weigh_the_same_at_all_noise_but_the_least() -> None:
     assert weights[2:].tolist() == pytest.approx([1, 1, 1])
     assert weights[:2].tolist() == pytest.approx((20 * (1 - alphas) / alphas)[:2].tolist(), rel=1e-4)
     assert weights[0] < weights[1] < 1
+
+
+def test_a_controlnet_sees_the_lightness_of_the_photograph_of_each_painting(corpus: Corpus, weights: Path) -> None:
+    unet = UNet2DConditionModel.from_pretrained(weights / "unet").float()
+    latents = Latents({128: torch.zeros(len(corpus), 4, 32, 32)})
+    encoder = load_text_encoder(weights / "clip").float()
+    stage = ControlStage(build_controlnet(unet), unet, encoder, _tokenizer(weights), corpus, latents, 12)
+    first = PAINTINGS_PER_SCENE + 1  # the photograph of the second scene, with its paintings after it
+    picks = torch.tensor([first, first + 1, first + PAINTINGS_PER_SCENE])
+    seen = stage._show(latents.draw_cuts(128, (128, 128), picks, torch.Generator()))
+    photo = cv2.resize(corpus.images[first], (128, 128), interpolation=cv2.INTER_AREA)
+    wanted = torch.from_numpy(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)) / 255
+    assert not corpus.facts[first]["painter"]
+    torch.testing.assert_close(seen, wanted.expand(3, 3, -1, -1))
+
+
+def test_the_errors_of_a_controlnet_weigh_more_the_more_the_noise_hides() -> None:
+    stage = ControlStage.__new__(ControlStage)
+    stage.scheduler = build_scheduler()
+    weights = stage._weigh(torch.tensor([20, 400, 550, 999]))
+    assert weights.diff().min() > 0
+    assert weights[-1] == 5
 
 
 def _tokenizer(weights: Path) -> CLIPTokenizer:
