@@ -3,9 +3,9 @@
     python -m bench.compare_models mini FOLDER --galleries FOLDER
 
 For each of the sixteen held-out painters of `artbank.mini` and each folder of real artworks, each model learns a bank
-by the default recipe and stylizes drawn photographs by the default preset. Marks and sheets of pictures are kept in
-`--out`, and a collection with marks there is not drawn again. The table has a row for each model, with means over
-collections:
+by the default recipe and stylizes drawn photographs by the default preset, with another `--structure` or a `--control`
+if they are given. Marks and sheets of pictures are kept in `--out`, and a collection with marks there is not drawn
+again. The table has a row for each model, with means over collections:
 
     SSIM, edges   structure, as in `bench.compare_recipes`
     style gain    by features of an independent network; 0 is the photo, 1 is held-out artworks
@@ -32,6 +32,7 @@ from artbank.bank.bank import Bank
 from artbank.bank.dataset import encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
+from artbank.control_specs import read_controls
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.mini import WEIGHTS
@@ -39,9 +40,11 @@ from artbank.mini.drawing.painters import HELD_OUT, HELD_OUT_SAMPLED
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.drawing.snapshots import take_snapshot
 from artbank.pretraining.sheets import draw_grid
+from artbank.recipe_costs import count_steps
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
+from artbank.stylization.controls import load_controls
 from bench.galleries import middle_square, open_collections, split
 from bench.measuring import Measuring, StyleJudge, mean_cells
 
@@ -73,6 +76,8 @@ def main() -> None:
     parser.add_argument("--painters", type=int, default=16, help="held-out painters, the four drawn by hand first")
     parser.add_argument("--photos", type=int, default=12, help="photographs to draw")
     parser.add_argument("--side", type=int, default=128, help="working size, px")
+    parser.add_argument("--structure", type=float, help="by default that of the preset")
+    parser.add_argument("--control", action="append", default=[], help="a ControlNet, such as gray=mini")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/models"), help="receives marks and sheets of pictures")
     options = parser.parse_args()
@@ -87,7 +92,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         marks[source] = []
         for name, artworks in collections.items():
-            path = folder / f"{name}-{options.side}-{options.photos}-{options.seed}.json"
+            drawn = "-".join([str(options.structure or "preset"), *options.control]).replace("/", "_")
+            path = folder / f"{name}-{options.side}-{options.photos}-{drawn}-{options.seed}.json"
             if path.exists():
                 own = ModelMarks(**json.loads(path.read_text()))
             else:
@@ -136,7 +142,10 @@ def measure_collection(
         raise end
     bank = Bank("comparison", name, base.id, base.hash, "", recipe, end.vectors)
     reference = measure_reference(measuring.scorer, name, learned, held_out)
-    pictures = measuring.draw(base, bank, reference, StylizeRecipe(seed=options.seed))
+    chosen = {} if options.structure is None else {"structure": options.structure}
+    drawing = StylizeRecipe(seed=options.seed, **chosen)
+    controls = load_controls(read_controls(options.control, None, count_steps(drawing)), None, base)
+    pictures = measuring.draw(base, bank, reference, drawing, controls)
     photos = list(measuring.photos.items())[:_SHOWN_PHOTOS]
     rows = [
         (key, [middle_square(held_out[i % len(held_out)], options.side), photo, pictures[i]])

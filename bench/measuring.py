@@ -26,6 +26,7 @@ from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import measure_cosines
 from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.scoring.style_reference import StyleReference
+from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from bench.galleries import middle_square
@@ -106,12 +107,17 @@ class Measuring:
         return self.mark(self.draw(base, bank, reference, recipe), held_out, reference)
 
     def draw(
-        self, base: BaseModel, bank: AnyBank, reference: StyleReference, recipe: StylizeRecipe
+        self,
+        base: BaseModel,
+        bank: AnyBank,
+        reference: StyleReference,
+        recipe: StylizeRecipe,
+        controls: Controls = NO_CONTROLS,
     ) -> list[np.ndarray]:
         """Stylize the photos; returns their pictures in the same order."""
         side_px = next(iter(self.photos.values())).shape[0]
         style = Style(reference.collection, ((bank, 1.0),), reference.palette)
-        stylizer = Stylizer(base, [style], recipe.model_copy(update={"resolution_px": side_px}))
+        stylizer = Stylizer(base, [style], recipe.model_copy(update={"resolution_px": side_px}), controls)
         prepared = (stylizer.prepare(key, photo) for key, photo in self.photos.items())
         made = {one.key: one.rgb for one in stylizer.stylize(prepared)}
         pictures = [picture for key in self.photos if (picture := made[key]) is not None]

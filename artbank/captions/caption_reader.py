@@ -108,7 +108,7 @@ class CaptionReader:
         if unknown:
             unknown.sort()
             files = number_text(len(unknown), "file")
-            message = f"{source} has captions of images that are not there, {files} such as {unknown[0]}"
+            message = f"{source} has captions for images that are not there ({files}, such as {unknown[0]})"
             self.faults.append(CaptionFault(f"{message}: correct their names", tuple(unknown)))
         return known
 

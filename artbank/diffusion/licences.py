@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from artbank.diffusion.weights import MINI
-from artbank.mini import LICENCE
+from artbank.mini import LICENCE, WEIGHTS
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?\n)---\s*\n", re.DOTALL)
 _SECTION = re.compile(r"^#+\s*licen[cs]e\s*\n+(.+?)(?:\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL | re.MULTILINE)
@@ -42,7 +42,7 @@ def read_licence(card: str) -> str:
 
 def read_card(source: str, folder: Path) -> str:
     """Return the card of a model on this machine; empty if there is none."""
-    card_folder = folder.parent if source == MINI else folder  # the embedded model's card is beside its weights
+    card_folder = WEIGHTS.parent if source == MINI else folder  # one card for all that is embedded
     return _read(card_folder / "README.md")
 
 

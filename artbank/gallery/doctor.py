@@ -144,8 +144,8 @@ def _find_photographs(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     if 0 < len(shot) <= len(artworks) / 2:
         yield Finding(
             "photograph",
-            f"a camera's data is in {number_text(len(shot), 'image')}, perhaps of photographs and not of artworks: "
-            f"look at {list_names(shot)}",
+            f"there may be photographs among the artworks, since a camera's data is in "
+            f"{number_text(len(shot), 'image')}: look at {list_names(shot)}",
             tuple(shot),
         )
 

@@ -68,6 +68,6 @@ PLANS: dict[str, Plan] = {
         judge=_NO_STEPS,
         unet=_NO_STEPS,
         refine=_NO_STEPS,
-        control=Schedule(steps=3600, batch_size=16, learning_rate=1e-3, checkpoint_every=200),
+        control=Schedule(steps=2500, batch_size=16, learning_rate=1e-3, checkpoint_every=200),
     ),
 }

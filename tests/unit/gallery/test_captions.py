@@ -230,7 +230,7 @@ NAMELESS = {
 def test_a_row_without_a_file_name_does_not_cost_the_others(name: str) -> None:
     captions, [finding] = read(gallery_of({f"monet/{name}": NAMELESS[name]}))
     assert captions == {"monet/0.jpg": "a hill"}
-    assert "captions of images that are not there, 1 file such as monet/(no file name)" in finding.message
+    assert "captions for images that are not there (1 file, such as monet/(no file name))" in finding.message
 
 
 def test_the_cost_of_captions_grows_no_faster_than_their_number() -> None:

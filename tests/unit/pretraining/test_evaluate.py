@@ -20,7 +20,7 @@ from artbank.pretraining.trials import draw_pairs, held_out_seeds, write_prompts
 
 @pytest.fixture(scope="module")
 def evaluation(weights: Path) -> Evaluation:
-    return Evaluation(weights, replace(REDUCED, prompts=8))
+    return Evaluation(weights, replace(REDUCED, prompts=8), dtype=torch.float32)  # bf16 is slow on many processors
 
 
 def test_the_autoencoder_reconstructs_rendered_pictures(evaluation: Evaluation) -> None:
