@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from artbank.report.fonts import fit_end
-from artbank.report.markdown import number_text
 from artbank.report.sheets import GREY, PAPER, Box, Pen, encode_sheet, fit
+from artbank.runtime.counts import number_text
 
 Pair = tuple[np.ndarray, np.ndarray]
 Strip = tuple[int, list[tuple[np.ndarray, int]]]
