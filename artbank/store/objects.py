@@ -126,7 +126,9 @@ class Store:
         if skipped is None:
             for kind in found.kinds():
                 if kind.kind == "name":
-                    logger.warning("%s: left out %s, such as %s; rename", self.uri, kind.count_text, kind.names[0])
+                    logger.warning(
+                        "%s: left out %s, such as %s; give it another name", self.uri, kind.count_text, kind.names[0]
+                    )
 
     def has_objects(self) -> bool:
         """Tell whether anything but hidden objects is here, also if it may not be read; False if there is no bucket.

@@ -73,7 +73,7 @@ def test_nothing_in_the_wheel_names_a_module_that_is_not() -> None:
 def test_the_weights_of_model_and_scorer_are_in_the_wheel_and_the_judges_are_not() -> None:
     weights = data_files("artbank.mini", "package-data") - data_files("artbank.mini", "exclude-package-data")
     parts = {name.split("/")[1] for name in weights if name.startswith("weights/")}
-    assert parts == {"model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler", "clip"}
+    assert parts == {"model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler", "clip", "controlnet"}
     assert "weights/judge/judge.safetensors" in data_files("artbank.mini", "exclude-package-data")
 
 
