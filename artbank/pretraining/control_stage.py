@@ -28,6 +28,7 @@ CONTROL_VIEWS = (View(128, (96, 96), 0.5), View(128, (128, 128), 0.5))
 """Parts and whole pictures at the model's native size: lightness is followed from place to place, so few sizes do."""
 CONTROL_SIDES = tuple(sorted({view.side for view in CONTROL_VIEWS}))
 """Sides of the whole pictures that the views are parts of, px."""
+_VARIED = 0.75  # share of photographs in other tones
 _MAX_SNR = 5.0  # with less noise errors weigh less: the noisy picture itself shows what the ControlNet would tell
 _MOST_WEIGHT = 5.0  # of errors at the highest noise, where a ControlNet tells most
 
@@ -35,8 +36,9 @@ _MOST_WEIGHT = 5.0  # of errors at the highest noise, where a ControlNet tells m
 class ControlStage(UnetStage):
     """Stable Diffusion's objective with a ControlNet that sees the luma of each picture's photograph.
 
-    The UNet is frozen; the painters' vectors go on learning. Where the noise hides the picture, errors weigh up to five
-    times as much: composition is decided there.
+    The UNet is frozen; the painters' vectors go on learning. Most photographs are shown lighter or darker and with more
+    or less contrast than they have: so the ControlNet learns where things are, and leaves it to the manner how light
+    they are. Where the noise hides the picture, errors weigh up to five times as much: composition is decided there.
     """
 
     def __init__(
@@ -69,23 +71,39 @@ class ControlStage(UnetStage):
     def _list_views(self, progress: float) -> Sequence[View]:
         return CONTROL_VIEWS
 
-    def _predict(self, noisy: Tensor, t: Tensor, text: Tensor, cuts: Cuts) -> Tensor:
+    def _predict(self, noisy: Tensor, t: Tensor, text: Tensor, cuts: Cuts, generator: torch.Generator) -> Tensor:
         """Return the noise [B, 4, h, w] that the UNet predicts with what the ControlNet adds to its planes."""
-        seen = self._show(cuts)
+        seen = self._show(cuts, generator)
         down, middle = self.controlnet(noisy, t, text, controlnet_cond=seen, return_dict=False)
         return self.unet(
             noisy, t, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
         ).sample
 
-    def _show(self, cuts: Cuts) -> Tensor:
+    def _show(self, cuts: Cuts, generator: torch.Generator) -> Tensor:
         """Return the lumas of the photographs as the ControlNet takes them, [B, 3, H, W] of 0..1."""
         views = cuts.cut_pictures([self.photographs[pick] for pick in cuts.picks.tolist()])
         lumas = np.stack([cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) for view in views])
-        seen = torch.from_numpy(lumas).to(self.unet.device, self.unet.dtype)[:, None] / 255
-        return seen.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        seen = vary_tones(torch.from_numpy(lumas)[:, None] / 255, _VARIED, generator)
+        placed = seen.to(self.unet.device, self.unet.dtype).expand(-1, 3, -1, -1)
+        return placed.contiguous(memory_format=torch.channels_last)
 
     def _weigh(self, t: Tensor) -> Tensor:
         """Return the weight of an error of the noise at each of some timesteps [B]."""
         snr = compute_snr(self.scheduler, t)
         at_much_noise = ((1 + 1 / snr) / 2).clamp(1, _MOST_WEIGHT)  # half of the weight of an error of the velocity
         return at_much_noise * snr.clamp(max=_MAX_SNR) / snr
+
+
+def vary_tones(lumas: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Show some pictures lighter or darker, and with less contrast; returns [B, 1, H, W] of 0..1.
+
+    Args:
+        lumas: [B, 1, H, W] of 0..1.
+        share: Probability of each picture to be changed, 0..1. It gets a gamma of 0.5 to 2; its black becomes a grey of
+            up to 0.3, its white one of at least 0.7.
+        generator: On CPU.
+    """
+    chance, gamma, black, white = torch.rand(4, len(lumas), 1, 1, 1, generator=generator).to(lumas.device)
+    black, white = 0.3 * black, 1 - 0.3 * white
+    varied = black + (white - black) * lumas ** (2 ** (2 * gamma - 1))
+    return torch.where(chance < share, varied, lumas)

@@ -156,8 +156,13 @@ class Pretraining:
     def run_latents(self) -> bool:
         """Encode the pictures for the UNet."""
         vae = self._place(AutoencoderKL.from_pretrained(self.work / "vae")).eval()
-        encode_pictures(self._latents_folder(), vae, self.corpus.images, SIDES)
+        encode_pictures(self._latents_folder(), vae, self.corpus.images, self._sides)
         return True
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        """Sides of the pictures that the plan's stages learn from, px; a ControlNet alone needs few."""
+        return SIDES if self.plan.unet.steps or self.plan.refine.steps else CONTROL_SIDES
 
     def _latents_folder(self) -> Path:
         """Return the folder of the latents, named by the autoencoder: those of another one are not taken for its."""
@@ -177,7 +182,7 @@ class Pretraining:
     def _train_unet(self, unet: UNet2DConditionModel, schedule: Schedule, name: str, *, all_sizes_from: float) -> bool:
         use_fastest_attention(unet)
         unet = self._place(unet)
-        latents = Latents.load(self._latents_folder(), SIDES, len(self.corpus), self.device)
+        latents = Latents.load(self._latents_folder(), self._sides, len(self.corpus), self.device)
         tokenizer = CLIPTokenizer.from_pretrained(self.work / "tokenizer")
         text_encoder = self._place(load_text_encoder(self.work / "clip")).eval()
         stage = UnetStage(

@@ -117,11 +117,13 @@ class UnetStage:
         noise = torch.randn(clean.shape, generator=generator).to(device)
         t = self._draw_timesteps(count, generator)
         noisy = self.scheduler.add_noise(clean, noise, t.to(device)).to(self.unet.dtype)
-        predicted = self._predict(noisy.contiguous(memory_format=torch.channels_last), t.to(device), text, cuts)
+        predicted = self._predict(
+            noisy.contiguous(memory_format=torch.channels_last), t.to(device), text, cuts, generator
+        )
         error = ((predicted.float() - noise) ** 2).mean((1, 2, 3))  # [B]
         return (error * self._weigh(t).to(device)).mean()
 
-    def _predict(self, noisy: Tensor, t: Tensor, text: Tensor, cuts: Cuts) -> Tensor:
+    def _predict(self, noisy: Tensor, t: Tensor, text: Tensor, cuts: Cuts, generator: torch.Generator) -> Tensor:
         """Return the predicted noise [B, 4, h, w]; the UNet sees nothing but the noisy latents and the text."""
         return self.unet(noisy, t, text).sample
 

@@ -173,6 +173,7 @@ def test_the_plan_for_a_controlnet_trains_it_on_for_the_finished_unet(
     run = Pretraining(tmp_path, plan, torch.device("cpu"), torch.float32, start=weights)
     for name in ("corpus", "vae", "clip", "latents", "unet", "refine", "control"):
         assert STAGES[name](run)
+    assert [folder.name for folder in (tmp_path / "latents").glob("*/*")] == ["128"]  # it sees no other sizes
     before, after = (
         UNet2DConditionModel.from_pretrained(folder).float() for folder in (weights / "unet", tmp_path / "refine")
     )

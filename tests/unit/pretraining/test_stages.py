@@ -13,7 +13,7 @@ from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
-from artbank.pretraining.control_stage import ControlStage
+from artbank.pretraining.control_stage import ControlStage, vary_tones
 from artbank.pretraining.corpus import PAINTINGS_PER_SCENE, Corpus
 from artbank.pretraining.latents import Latents
 from artbank.pretraining.networks import build_controlnet, build_scheduler
@@ -90,11 +90,15 @@ def test_a_controlnet_sees_the_lightness_of_the_photograph_of_each_painting(corp
     stage = ControlStage(build_controlnet(unet), unet, encoder, _tokenizer(weights), corpus, latents, 12)
     first = PAINTINGS_PER_SCENE + 1  # the photograph of the second scene, with its paintings after it
     picks = torch.tensor([first, first + 1, first + PAINTINGS_PER_SCENE])
-    seen = stage._show(latents.draw_cuts(128, (128, 128), picks, torch.Generator()))
+    chance = torch.Generator().manual_seed(0)
+    seen = stage._show(latents.draw_cuts(128, (128, 128), picks, chance), chance)
     photo = cv2.resize(corpus.images[first], (128, 128), interpolation=cv2.INTER_AREA)
     wanted = torch.from_numpy(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)) / 255
     assert not corpus.facts[first]["painter"]
-    torch.testing.assert_close(seen, wanted.expand(3, 3, -1, -1))
+    assert torch.equal(seen, seen[:, :1].expand(3, 3, -1, -1))
+    order = wanted.flatten().argsort()
+    assert (seen[:, 0].flatten(1)[:, order].diff() > -1e-6).all()  # in other tones, what is lighter stays so
+    assert (seen[0] != seen[1]).any()
 
 
 def test_the_errors_of_a_controlnet_weigh_more_the_more_the_noise_hides() -> None:
@@ -103,6 +107,17 @@ def test_the_errors_of_a_controlnet_weigh_more_the_more_the_noise_hides() -> Non
     weights = stage._weigh(torch.tensor([20, 400, 550, 999]))
     assert weights.diff().min() > 0
     assert weights[-1] == 5
+
+
+def test_tones_vary_in_their_share_of_the_pictures_and_never_change_what_is_lighter() -> None:
+    ramps = torch.linspace(0, 1, 11).expand(200, 1, 1, -1)
+    varied = vary_tones(ramps, 0.75, torch.Generator().manual_seed(0))
+    assert 0.65 < (varied != ramps).any(-1).float().mean() < 0.85
+    assert (varied.diff(dim=-1) > 0).all()
+    assert varied.min() >= 0 and varied.max() <= 1
+    assert varied[..., 0].max() > 0.25 and varied[..., -1].min() < 0.75  # black and white become greys
+    assert varied[..., 5].min() < 0.35 and varied[..., 5].max() > 0.65  # and middle greys lighter or darker
+    assert torch.equal(vary_tones(ramps, 0, torch.Generator().manual_seed(0)), ramps)
 
 
 def _tokenizer(weights: Path) -> CLIPTokenizer:
