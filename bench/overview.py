@@ -37,28 +37,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--collections", nargs="+", metavar="NAME", help="collections to show; all by default")
     parser.add_argument("--paintings", nargs="*", metavar="FILE", default=[], help="names of the paintings to show")
     parser.add_argument("--side", type=int, default=192, help="short side at which the model draws, px")
+    parser.add_argument("--structure", help="structure that the photo is held to; the recipe's by default")
+    parser.add_argument("--control", help="ControlNet, such as gray=mini; none by default")
     parser.add_argument("--width", type=int, default=400, help="width of each picture of the strip, px")
     parser.add_argument("--work", type=Path, default=Path("build/overview"), help="receives store and output")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/overview.jpg"))
     options = parser.parse_args(arguments)
     names = options.collections or [one.name for one in list_collections(Store.open(str(options.gallery)))]
-    drawn = draw(options.gallery, options.photo, names, options.side, options.work)
+    settings = {name: getattr(options, name) for name in ("control", "structure")}
+    drawn = draw(options.gallery, options.photo, names, options.side, settings, options.work)
     paintings = {name: find_painting(options.gallery / name, options.paintings) for name in names}
     photo = read(options.photo)
     height_px = round(options.width * photo.shape[0] / photo.shape[1])
     save_sheet(lay_out(arrange(photo, paintings, drawn), options.width, height_px), options.out, _LIMIT_BYTES)
 
 
-def draw(gallery: Path, photo: Path, names: Sequence[str], side_px: int, work: Path) -> dict[str, np.ndarray]:
-    """Train a bank of each collection and draw the photo with each; returns the pictures by collection."""
+def draw(
+    gallery: Path, photo: Path, names: Sequence[str], side_px: int, settings: Mapping[str, str | None], work: Path
+) -> dict[str, np.ndarray]:
+    """Train a bank of each collection and draw the photo with each; returns the pictures by collection.
+
+    Args:
+        gallery: Folder of folders of paintings.
+        photo: The photo.
+        names: The collections.
+        side_px: Short side at which the model draws.
+        settings: Values of further options of `artbank stylize` by name; None for its defaults.
+        work: Receives store and output.
+    """
     photos, store, output = work / "photos", work / "store", work / f"art-{side_px}"
     photos.mkdir(parents=True, exist_ok=True)
     shutil.copy2(photo, photos / photo.name)
     collections = [word for name in names for word in ("--collection", name)]
     styles = [word for name in names for word in ("--style", name)]
     call("train", str(gallery), "--store", str(store), *collections, "--local")
-    settings = ["--resolution-px", str(side_px), "--size", "original", "--include", photo.name]
-    call("stylize", str(photos), str(output), "--store", str(store), *styles, *settings, "--local")
+    given = [word for name, value in settings.items() if value is not None for word in (f"--{name}", value)]
+    sizes = ["--resolution-px", str(side_px), "--size", "original"]
+    words = (*styles, *given, *sizes, "--include", photo.name, "--local")
+    call("stylize", str(photos), str(output), "--store", str(store), *words)
     return {name: read(output / name / photo.name) for name in names}
 
 
