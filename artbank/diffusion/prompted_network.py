@@ -33,7 +33,7 @@ class PromptCache:
     """
 
     pairs: tuple[KeyValue, ...]
-    pooled: Tensor | None = None
+    pooled: Tensor | None
 
 
 class PromptedNetwork:

@@ -44,7 +44,7 @@ class TrainJob:
     collection: Collection
     bank_id: str
     attempt: int
-    damaged: tuple[str, ...] = ()
+    damaged: tuple[str, ...]
 
 
 @dataclass(frozen=True)

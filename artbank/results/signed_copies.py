@@ -43,13 +43,13 @@ class Signed:
     """The outcome of signing.
 
     Attributes:
-        num_signed: Pictures that were signed now.
         num_current: Pictures that were signed before.
+        num_signed: Pictures that were signed now.
         failed: Pictures that could not be signed, with the reason, one sentence each.
     """
 
+    num_current: int
     num_signed: int = 0
-    num_current: int = 0
     failed: list[str] = field(default_factory=list)
 
 

@@ -24,7 +24,7 @@ _MIN_STD = 1e-3
 _MOST_GAIN = 1.6  # of chroma: more makes plain areas blotchy
 
 
-def keep_colours(picture: Tensor, photo: Tensor, strength: float = 1.0) -> Tensor:
+def keep_colours(picture: Tensor, photo: Tensor, strength: float) -> Tensor:
     """Return the lightness of a stylized picture with the chroma of its photo, which has the same size.
 
     With a strength of less than 1 the rest of the chroma is the picture's own.

@@ -178,7 +178,7 @@ def check_is_output(output: Store) -> None:
         raise ConfigError(f"expected {_EXPECTED} in {output.uri}, found no results of a run there; correct its name")
 
 
-def read_inventory(output: Store, operator: Operator | None = None) -> Inventory:
+def read_inventory(output: Store, operator: Operator | None) -> Inventory:
     """Read an output; damaged files do not stop it.
 
     Args:
