@@ -200,7 +200,7 @@ def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
         links |= {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
         linked = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
         name = escape(f"{bank.title}, version {bank.version}")
-        facts = f"{bank.collection}@{bank.version}, {seconds_text(bank.seconds)} on {bank.device}, {bank.steps:,} steps"
+        facts = f"{bank.name}, {seconds_text(bank.seconds)} on {bank.device}, {bank.steps:,} steps"
         lines += [f"* **{name}** ({escape(facts)}): {linked}", f"  {escape(folder)}"]
     if (more := len(banks) - _MAX_LISTED) > 0:
         lines.append(f"* and {more} more; `artbank banks` lists them")

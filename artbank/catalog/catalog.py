@@ -147,7 +147,7 @@ class Catalog:
 
     def _choose(self, name: str, banks: Sequence[BankRecord], version: str | None) -> BankRecord:
         """Return a version of a collection, the default one when None; `name` is what was asked for."""
-        numbers = ", ".join(f"{bank.collection}@{bank.version}" for bank in banks)
+        numbers = ", ".join(bank.name for bank in banks)
         if version is None:
             default = _default(banks, self._read(BankEvent, self._events, banks[0].collection))
             if default is None:

@@ -35,11 +35,6 @@ class Entry:
     etags: Mapping[str, str]
 
     @property
-    def name(self) -> str:
-        """The name by which users request it, such as `monet@3`."""
-        return f"{self.record.collection}@{self.record.version}"
-
-    @property
     def cover(self) -> str | None:
         """File name of its cover picture; None without one."""
         return next((name for name in (COVER, PREVIEW) if name in self.etags), None)
