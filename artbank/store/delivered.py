@@ -1,4 +1,4 @@
-"""What a read of several objects delivers: for each the bytes, or the error that takes their place."""
+"""The answers to a read of several objects: for each the bytes, or the error that takes their place."""
 
 from __future__ import annotations
 
