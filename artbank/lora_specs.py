@@ -25,7 +25,7 @@ class LoraSpec:
 
     uri: str
     weight: float
-    pinned: str | None = None
+    pinned: str | None
 
     @property
     def name(self) -> str:

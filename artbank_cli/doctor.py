@@ -67,8 +67,8 @@ def list_checks(
     uris: Mapping[str, str],
     seconds: float,
     structure_model: str | None,
-    control_specs: Sequence[ControlSpec] = (),
-    depth_model: str | None = None,
+    control_specs: Sequence[ControlSpec],
+    depth_model: str | None,
 ) -> Sequence[Check]:
     """Return the checks of an installation, in the order in which they are shown."""
     from artbank.diffusion.model_files import DEPTH_MODEL, STRUCTURE_MODEL, STYLE_MODEL

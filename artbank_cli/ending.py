@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one line for every error, whatever library it comes from.
+"""The end of a command: its exit code, and one line for every error, whatever library it comes from.
 
 Exit codes: 0 done, 1 something failed or is wrong, 2 a parameter is wrong, 130 interrupted, 143 terminated.
 """

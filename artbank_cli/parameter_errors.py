@@ -18,7 +18,7 @@ def explain_errors(
     given: Collection[str],
     file: ParameterFile | None,
     spell: Callable[[str], str],
-    places: Mapping[str, str] | None = None,
+    places: Mapping[str, str] | None,
 ) -> str:
     """Return one clause for each wrong parameter.
 

@@ -1,4 +1,4 @@
-"""Where a run of `artbank train` and `artbank stylize` works: through a Prefect server, or in this process alone.
+"""Runs of `artbank train` and `artbank stylize`: through a Prefect server, or in this process alone.
 
 A dry run and `--local` need no Prefect. A private server costs its start, so a run that would start one is planned
 first: a wrong style, folder or device ends it at once, and a run with nothing to do never starts one.

@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`. Nothing in the pages is fetched from elsewhere."""
+"""Settings of Sphinx, which builds the documentation: `make docs`. Nothing in the pages is fetched from elsewhere."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.runs.gather import Future, format_failures, gather
-from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
+from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
 from artbank.runs.progress import RunProgress
 from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_rounds
 from artbank_prefect.tasks.alarms import raise_alarms
@@ -105,16 +105,11 @@ def run_shards(
     max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Exception]:
     """Run all shards, and failed ones again in further rounds; returns the errors of those without a part, by id."""
-
-    def count(name: str, end: Any) -> None:
-        if isinstance(end, Tally):
-            progress.record_tallies({name: end})
-
     with _open_runner(config, plan, shards, progress) as (size, start):
 
         def run_all(left: Collection[Shard]) -> dict[str, Exception]:
             ranges = cut_ranges(left, size)
-            _, failed = gather(ranges, start, on_result=count)
+            _, failed = gather(ranges, start, on_result=progress.record_end)
             return {shard.id: error for name, error in failed.items() for shard in ranges[name]}
 
         failed = run_rounds(shards, run_all, partial(find_uncommitted, config), max_rounds=max_rounds)

@@ -34,8 +34,8 @@ def show_banks(
     failed: Mapping[str, str],
     index_uri: str | None,
     *,
-    display_names: Mapping[str, str] | None = None,
-    num_skipped: int = 0,
+    display_names: Mapping[str, str],
+    num_skipped: int,
 ) -> None:
     """Create a table with the result of every collection, and links to the new banks.
 
@@ -44,16 +44,12 @@ def show_banks(
         current: Collections whose bank was up to date.
         failed: Reasons for failure, by collection.
         index_uri: URI of the page that lists all banks; None if it could not be updated.
-        display_names: Names of the collections by id; the ids when None.
+        display_names: Names of the collections by id; one without a name is shown by its id.
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
     """
-    names = display_names or {}
     rows = [_bank_row(bank) for bank in trained]
-    rows += [{**_collection(name, names.get(name, name)), "outcome": "up to date"} for name in current]
-    rows += [
-        {**_collection(name, names.get(name, name)), "outcome": f"failed: {plain(reason)}"}
-        for name, reason in failed.items()
-    ]
+    outcomes = dict.fromkeys(current, "up to date") | {name: f"failed: {plain(why)}" for name, why in failed.items()}
+    rows += [{**_collection(name, display_names.get(name, name)), "outcome": end} for name, end in outcomes.items()]
     counts = f"{number_text(len(trained), 'bank')} trained, {len(current)} up to date, {len(failed)} failed"
     counts += f"; {number_text(num_skipped, 'file')} skipped"
     create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {counts}")
@@ -84,7 +80,7 @@ def describe_pictures(num_pictures: int, pace: Pace | None) -> str:
     return f"{number_text(num_pictures, 'picture')}, about {total} on one worker: {pace_text(pace, 'picture')}"
 
 
-def show_outcome(outcome: Outcome, public_url: str | None = None) -> None:
+def show_outcome(outcome: Outcome, public_url: str | None) -> None:
     """Create artifacts with a run's report, a table of its styles, and links to its files.
 
     Args:
@@ -204,7 +200,7 @@ def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
         links |= {name: f"{folder}/{file}" for name, file in _BANK_FILES.items()}
         linked = ", ".join(f"[{name}]({link_of(place)})" for name, place in links.items())
         name = escape(f"{bank.title}, version {bank.version}")
-        facts = f"{bank.collection}@{bank.version}, {seconds_text(bank.seconds)} on {bank.device}, {bank.steps:,} steps"
+        facts = f"{bank.name}, {seconds_text(bank.seconds)} on {bank.device}, {bank.steps:,} steps"
         lines += [f"* **{name}** ({escape(facts)}): {linked}", f"  {escape(folder)}"]
     if (more := len(banks) - _MAX_LISTED) > 0:
         lines.append(f"* and {more} more; `artbank banks` lists them")

@@ -1,4 +1,4 @@
-"""How a process of a Dask cluster on this machine behaves: which signals it ignores, and what it logs."""
+"""The behaviour of a process of a Dask cluster on this machine: signals that it ignores, and its log."""
 
 from __future__ import annotations
 

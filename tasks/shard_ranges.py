@@ -79,7 +79,7 @@ class FlowRunFuture:
 
 
 @contextmanager
-def open_deployment(name: str, tags: Sequence[str] = ()) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
+def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
     """Open a deployment inside a flow run; gives the function that starts a flow run of it with parameters.
 
     Those that are under way when an error leaves the block are cancelled.

@@ -69,7 +69,7 @@ class BankStore:
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names of all versions of all banks, such as `monet@1`, retired ones too."""
-        return (f"{bank.collection}@{bank.version}" for bank in Catalog(self._store).banks())
+        return (bank.name for bank in Catalog(self._store).banks())
 
     def __len__(self) -> int:
         """Return the number of banks."""

@@ -48,7 +48,7 @@ class TrainedBank(DrawingStyle):
     @property
     def name(self) -> str:
         """Its collection's id and its version, such as `monet@1`."""
-        return f"{self.record.collection}@{self.record.version}"
+        return self.record.name
 
     @property
     def recipe(self) -> BankRecipe:

@@ -77,7 +77,7 @@ class ScoredPicture:
     picture: Stylized
     cosines: Cosines
     seconds: float
-    reach: StyleReach | None = None
+    reach: StyleReach | None
     candidates: tuple[float, ...] = ()
     more_scores: OptionalScores = OptionalScores()
     recoloured: float | None = None

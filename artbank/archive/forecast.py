@@ -1,4 +1,4 @@
-"""What a run over an archive would do, and how long it would take."""
+"""The forecast of a run over an archive: the work that is left, and how long it would take."""
 
 from __future__ import annotations
 

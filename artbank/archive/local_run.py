@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
@@ -73,16 +72,12 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
     progress.num_workers = 1
     output = Store.open(config.output_uri)
 
-    def count(name: str, end: Any) -> None:
-        if isinstance(end, Tally):
-            progress.record_tallies({name: end})
-
     with LocalRunner(SHARDS_AT_ONCE) as runner:
 
         def run_all(left: Collection[Shard]) -> dict[str, Exception]:
             work = partial(_stylize_shard, config, plan, runner, progress)
             by_id = {shard.id: shard for shard in left}
-            return gather(by_id, lambda shard: runner.submit(partial(work, shard)), on_result=count)[1]
+            return gather(by_id, lambda shard: runner.submit(partial(work, shard)), on_result=progress.record_end)[1]
 
         def find_uncommitted(ids: list[str]) -> set[str]:
             return retry_transient(lambda: ledger.without_part(output, ids))

@@ -1,4 +1,4 @@
-"""What a run over an archive took, from the tallies of its shards."""
+"""The cost of a run over an archive, from the tallies of its shards."""
 
 from __future__ import annotations
 

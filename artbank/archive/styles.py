@@ -79,8 +79,8 @@ def hash_recipe(
     recipe: StylizeRecipe,
     base_model_hash: str,
     banks: Sequence[tuple[BankRecord, float]],
-    loras: Sequence[MergedLora] = (),
-    controls: Sequence[UsedControl] = (),
+    loras: Sequence[MergedLora],
+    controls: Sequence[UsedControl],
 ) -> str:
     """Return the recipe id of a style, see `StyleChoice`; LoRAs and ControlNets count by content and weight."""
     facts: list[Any] = [recipe.digest(), base_model_hash]

@@ -1,4 +1,4 @@
-"""What is in an archive, and what its output already has of it."""
+"""The state of an archive and its output before a run: photos, rows, and the work that is left."""
 
 from __future__ import annotations
 

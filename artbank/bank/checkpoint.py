@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import safetensors.torch
@@ -43,7 +43,7 @@ class Checkpoint:
     bank: dict[str, Tensor]
     best: dict[str, Tensor]
     moments: dict[int, dict[str, Tensor]]
-    milestones: dict[int, Tensor] = field(default_factory=dict)
+    milestones: dict[int, Tensor]
 
     def to_bytes(self) -> bytes:
         """Return the checkpoint as a safetensors file; all but the tensors is in its header."""
@@ -156,5 +156,5 @@ class TrainResult:
     vectors: Tensor
     state: dict[str, Tensor]
     history: History
-    milestones: dict[int, Tensor] = field(default_factory=dict)
-    units: tuple[float, ...] = ()
+    milestones: dict[int, Tensor]
+    units: tuple[float, ...]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,10 +31,6 @@ logger = logging.getLogger(__name__)
 
 _WARMUP_STEPS = 3
 _BETAS = (0.9, 0.99)
-_GATE_RATE = 1 / 3  # of the attention's gates, as a share of the vectors' learning rate
-_MATRIX_RATE = 0.02  # of its matrices and norms
-_LORA_RATE = 1 / 30  # of the factors of a LoRA; of 1/300 to 1/10 the best after 20 steps were 1/30 and 1/20
-_NO_VECTORS = torch.empty(0, 0)
 
 
 class TrainState:
@@ -70,7 +65,7 @@ class TrainState:
         self.num_milestones = num_milestones if recipe.kind == "tokens" else 0
         self.bank = TrainableLora(recipe, base, word) if recipe.kind == "lora" else TrainableBank.start(recipe, base)
         self.optimizer = torch.optim.AdamW(
-            _group_parameters(self.bank),
+            self.bank.group_parameters(),
             lr=recipe.learning_rate,
             betas=_BETAS,
             weight_decay=recipe.weight_decay,
@@ -150,17 +145,12 @@ class TrainState:
             TrainingError: They are not finite.
         """
         self.bank.load_state_dict(self.best_weights)
-        vectors = self._shape_vectors()
-        if isinstance(self.bank, TrainableLora):
-            weights = self.bank.name_tensors(self.best_weights)
-            units = ()
-        else:
-            weights = {f"train.{name}": tensor.cpu() for name, tensor in self.best_weights.items()}
-            units = self.bank.units
+        vectors = self.bank.shape_vectors()
+        weights = self.bank.name_tensors(self.best_weights)
         trained = weights.values() if self.recipe.kind == "lora" else [vectors]
         if not all(tensor.isfinite().all() for tensor in trained):
             raise self._diverged("the trained vectors are not finite")
-        return TrainResult(vectors, weights, self.history, self.milestones, units)
+        return TrainResult(vectors, weights, self.history, self.milestones, self.bank.units)
 
     def checkpoint(self) -> bytes:
         """Return everything that the next step depends on, as a safetensors file.
@@ -190,7 +180,7 @@ class TrainState:
             checkpoint = Checkpoint.from_bytes(data, self.bank_id)
             parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
             checkpoint.check_moments([parameter.shape for parameter in parameters])
-            checkpoint.check_milestones(self._shape_vectors().shape)
+            checkpoint.check_milestones(self.bank.shape_vectors().shape)
             self.bank.load_state_dict(checkpoint.best)
             self.best_weights = _copy(self.bank.state_dict())
             self.bank.load_state_dict(checkpoint.bank)
@@ -206,14 +196,7 @@ class TrainState:
         chosen = choose_milestones([step for step, _ in self.history.validation], self.num_milestones)
         self.milestones = {step: vectors for step, vectors in self.milestones.items() if step in chosen}
         if self.step in chosen:
-            self.milestones[self.step] = self._shape_vectors()
-
-    @torch.no_grad()
-    def _shape_vectors(self) -> Tensor:
-        """Return the vectors [N, D] as the text encoder takes them, float32 on CPU; [0, 0] for kind lora."""
-        if isinstance(self.bank, TrainableLora):
-            return _NO_VECTORS
-        return self.bank().float().cpu()
+            self.milestones[self.step] = self.bank.shape_vectors()
 
     def _learning_rate(self) -> float:
         """Return the vectors' rate at this step: a short linear rise, then half a cosine down to a tenth."""
@@ -226,21 +209,6 @@ class TrainState:
         rate = self.recipe.learning_rate
         step = len(self.history.train)
         return TrainingError(f"{reason} at step {step}; lower learning_rate (now {rate}) or use dtype=float32")
-
-
-def _group_parameters(bank: TrainableBank | TrainableLora) -> list[dict[str, Any]]:
-    """Return the optimiser's groups, each with its `share` of the learning rate: vectors, gates, all the rest.
-
-    Gates are single numbers that start at 0; a matrix acts on all vectors at once, so a small step of it goes far.
-    """
-    if isinstance(bank, TrainableLora):
-        return [{"params": list(bank.parameters()), "share": _LORA_RATE}]
-    named = dict(bank.named_parameters())
-    vectors = [named.pop("vectors")]
-    gates = [parameter for parameter in named.values() if parameter.ndim == 0]
-    rest = [parameter for parameter in named.values() if parameter.ndim > 0]
-    groups = [(vectors, 1.0), (gates, _GATE_RATE), (rest, _MATRIX_RATE)]
-    return [{"params": parameters, "share": share} for parameters, share in groups if parameters]
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ vectors and an attention of its own; they learn together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 INITIAL_SIZE = 0.3
 """Size of the vectors at the start, in their unit; two painters' CLIP gain was higher than from 1 or a word's size."""
+_GATE_RATE = 1 / 3  # of the attention's gates, as a share of the vectors' learning rate
+_MATRIX_RATE = 0.02  # of its matrices and norms
 _INITIAL_NOISE = 0.1  # added to the embedding of the initialiser word, as a share of its size
 
 
@@ -120,6 +122,27 @@ class TrainableBank(nn.Module):
                     "start from them"
                 )
             self.vectors.copy_(start)
+
+    def group_parameters(self) -> list[dict[str, Any]]:
+        """Return the optimiser's groups, each with its `share` of the learning rate: vectors, gates, all the rest.
+
+        Gates are single numbers that start at 0; a matrix acts on all vectors at once, so a small step of it goes far.
+        """
+        named = dict(self.named_parameters())
+        vectors = [named.pop("vectors")]
+        gates = [parameter for parameter in named.values() if parameter.ndim == 0]
+        rest = [parameter for parameter in named.values() if parameter.ndim > 0]
+        groups = [(vectors, 1.0), (gates, _GATE_RATE), (rest, _MATRIX_RATE)]
+        return [{"params": parameters, "share": share} for parameters, share in groups if parameters]
+
+    @torch.no_grad()
+    def shape_vectors(self) -> Tensor:
+        """Return the vectors [N, D] as the text encoders take them, float32 on CPU."""
+        return self().float().cpu()
+
+    def name_tensors(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of a state of this module by the names that the file of a bank has for them, on CPU."""
+        return {f"train.{name}": tensor.cpu() for name, tensor in state.items()}
 
     def _scale(self, vectors: Tensor, *, back: bool = False) -> Tensor:
         """Multiply the vectors [N, D] of each encoder by its unit, or divide them by it."""

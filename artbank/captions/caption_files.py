@@ -35,6 +35,7 @@ _CAPTION_COLUMNS = ("caption", "text")
 _TABLE_LIMITS = Limits(num_rows=1_000_000, num_bytes=256 * 2**20)
 _LONGEST_RECORD = 2**20  # characters of a row of CSV or JSONL
 _BEYOND = "(cells beyond the header)"
+_MOST_NAMED = 5  # columns in a message
 _DELIMITERS = (",", ";", "\t")  # a spreadsheet writes `;` where the comma is the decimal sign
 
 
@@ -197,9 +198,9 @@ def _no_caption(row: Mapping[str, Any]) -> ValueError:
     return ValueError(f"found no {' or '.join(_CAPTION_COLUMNS)}, only {_list_columns(row)}")
 
 
-def _list_columns(row: Mapping[str, Any], most: int = 5) -> str:
+def _list_columns(row: Mapping[str, Any]) -> str:
     names = [str(name)[:40] for name in row]
-    return ", ".join(names[:most]) + (" and others" if len(names) > most else "") if names else "nothing"
+    return ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "") if names else "nothing"
 
 
 def _decode(body: bytes) -> str:

@@ -162,6 +162,11 @@ def find_damage(store: Store, record: BankRecord) -> str | None:
     return None
 
 
+def training_name(collection: str, bank_id: str) -> str:
+    """Return the start of the keys of a training's checkpoint and leases."""
+    return f"{CHECKPOINTS}/{collection}/{bank_id}"
+
+
 @dataclass(frozen=True)
 class CheckpointFile:
     """The file of one bank's checkpoint in the store; see `bank.checkpoint.CheckpointIO`."""
@@ -173,7 +178,7 @@ class CheckpointFile:
     @property
     def name(self) -> str:
         """Start of the keys of this checkpoint and of the leases of its training."""
-        return f"{CHECKPOINTS}/{self.collection}/{self.bank_id}"
+        return training_name(self.collection, self.bank_id)
 
     @property
     def key(self) -> str:
@@ -220,7 +225,7 @@ def _read_bank(store: Store, record: BankRecord) -> bytes:
 
 
 def _damaged(record: BankRecord, fault: str) -> BankError:
-    return BankError(f"bank {record.collection}@{record.version}: {fault}; restore it, or train the collection again")
+    return BankError(f"bank {record.name}: {fault}; restore it, or train the collection again")
 
 
 def _read(store: Store, record: BankRecord, name: str) -> bytes:

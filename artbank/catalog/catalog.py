@@ -26,6 +26,7 @@ from artbank.records.bank_records import BankEvent, BankRecord
 from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.hashing import short_hash
 from artbank.runtime.style_names import split_version
+from artbank.store.delivered import require, require_all
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
 
@@ -147,7 +148,7 @@ class Catalog:
 
     def _choose(self, name: str, banks: Sequence[BankRecord], version: str | None) -> BankRecord:
         """Return a version of a collection, the default one when None; `name` is what was asked for."""
-        numbers = ", ".join(f"{bank.collection}@{bank.version}" for bank in banks)
+        numbers = ", ".join(bank.name for bank in banks)
         if version is None:
             default = _default(banks, self._read(BankEvent, self._events, banks[0].collection))
             if default is None:
@@ -193,7 +194,7 @@ class Catalog:
         """
         versions = self._root.child("versions", _folder(collection))
         numbers = {stored.key: stored.size for stored in versions.list() if stored.key.isdigit()}
-        owners = {int(number): data.decode() for number, data in _fetch(versions, numbers).items()}
+        owners = {int(number): data.decode() for number, data in require_all(versions.read_listed(numbers)).items()}
         for version, owner in owners.items():
             if owner == bank_id:
                 return version, owners
@@ -216,7 +217,7 @@ class Catalog:
         sizes = _list_rows(store, collection)
         for key, size in sizes.items():
             check_size(store.uri_of(key), size)
-        found = _fetch(store, sizes)
+        found = require_all(store.read_listed(sizes))
         return [self._parse(kind, store, key, found[key]) for key in sizes]
 
     def _inspect(self, kind: type[Row], folder: str, faults: dict[str, str]) -> list[Row]:
@@ -226,7 +227,7 @@ class Catalog:
         for key, size in _list_rows(store).items():
             try:
                 check_size(store.uri_of(key), size)
-                rows.append(self._parse(kind, store, key, _fetch(store, {key: size})[key]))
+                rows.append(self._parse(kind, store, key, require(store.read_listed({key: size})[key])))
             except CatalogError as error:
                 faults[f"catalog/{folder}/{key}"] = str(error)
         return rows
@@ -256,16 +257,6 @@ def _list_rows(store: Store, collection: str | None = None) -> dict[str, int]:
     """Return the sizes of the files with rows by key."""
     listed = store.list(_folder(collection) if collection else "")
     return {stored.key: stored.size for stored in listed if stored.key.endswith(".parquet")}
-
-
-def _fetch(store: Store, sizes: Mapping[str, int]) -> dict[str, bytes]:
-    """Read objects of listed sizes, and raise the error of the first one that cannot be read."""
-    found: dict[str, bytes] = {}
-    for key, data in store.read_listed(sizes).items():
-        if isinstance(data, Exception):
-            raise data
-        found[key] = data
-    return found
 
 
 def _retired(events: Sequence[BankEvent]) -> set[int]:

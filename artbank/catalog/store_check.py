@@ -24,6 +24,7 @@ from artbank.catalog.bank_files import (
     files_id,
     find_damage,
     hash_files,
+    training_name,
 )
 from artbank.catalog.catalog import Catalog
 from artbank.errors import ConfigError
@@ -148,13 +149,9 @@ def delete_settled(store: Store, banks: Iterable[BankRecord]) -> None:
     Raises:
         OSError: The store failed.
     """
-    names = {_training_name(bank) for bank in banks}
+    names = {training_name(bank.collection, bank.bank_id) for bank in banks}
     settled = [key for name, keys in _find_trainings(store).items() if name in names for key in keys]
     store.delete_many([*settled, *store.list_leftovers(older_than_seconds=_OLD_SECONDS)])
-
-
-def _training_name(bank: BankRecord) -> str:
-    return f"{CHECKPOINTS}/{bank.collection}/{bank.bank_id}"
 
 
 def _find_trainings(store: Store) -> dict[str, list[str]]:
@@ -176,7 +173,7 @@ def _judge_leases(store: Store, trainings: Mapping[str, list[str]]) -> dict[str,
 def _check_trainings(
     trainings: Mapping[str, list[str]], leases: Mapping[str, str], banks: Iterable[BankRecord]
 ) -> Iterator[StoreFinding]:
-    registered = {_training_name(bank) for bank in banks}
+    registered = {training_name(bank.collection, bank.bank_id) for bank in banks}
     for name, keys in trainings.items():
         for key in keys:
             if parse_key(key):
@@ -194,14 +191,13 @@ def _check_banks(
         files["/".join(key.split("/")[:4])].append(key)
     for bank in banks:
         key = file_key(bank)
-        name = f"{bank.collection}@{bank.version}"
         fault = f"{key} is gone from the store" if key not in there else None
         if fault is None and not quick:
             fault = find_damage(store, bank)
         if fault:
-            yield StoreFinding("unusable_bank", key, f"{name}: {fault}")
+            yield StoreFinding("unusable_bank", key, f"{bank.name}: {fault}")
         elif files_id(bank) and not quick and not _is_whole(store, bank, files[key.rpartition("/")[0]]):
-            yield StoreFinding("altered_files", key.rpartition("/")[0], name)
+            yield StoreFinding("altered_files", key.rpartition("/")[0], bank.name)
 
 
 def _is_whole(store: Store, bank: BankRecord, keys: Iterable[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Whether compiled code computes what its function computes.
+"""A check that compiled code computes what its function computes.
 
 Compilers have returned gradients of zero beside right results, without an error: PyTorch 2.13 does so for diffusers'
 `UNet2DConditionModel` of the embedded model in bfloat16 on a CPU, where 46 of 326 parameters get a gradient. A bank or

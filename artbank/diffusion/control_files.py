@@ -29,7 +29,7 @@ class ControlFolder:
     spec: ControlSpec
     folder: Path
     used: UsedControl
-    depth_folder: Path | None = None
+    depth_folder: Path | None
 
     @property
     def is_union(self) -> bool:
@@ -49,7 +49,7 @@ class ControlFolder:
 
 
 def fetch_controls(
-    specs: Sequence[ControlSpec], depth_model: str | None, *, is_offline: bool = False
+    specs: Sequence[ControlSpec], depth_model: str | None, *, is_offline: bool
 ) -> tuple[ControlFolder, ...]:
     """Return the folders of ControlNets; fetches those that are in a store or on the hub.
 

@@ -48,7 +48,7 @@ class ControlImages:
 
     planes: Tensor
     size_px: tuple[int, int]
-    union_type: int | None = None
+    union_type: int | None
 
     def only(self, number: int) -> ControlImages:
         """Return those of one photo, counted from 0."""

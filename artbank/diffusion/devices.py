@@ -7,7 +7,7 @@ import torch
 from artbank.errors import ConfigError
 
 
-def pick_device(device: str = "auto") -> torch.device:
+def pick_device(device: str) -> torch.device:
     """Return the device with a name; `auto` is the first available one of CUDA, MPS and CPU.
 
     Raises:

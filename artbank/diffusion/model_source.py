@@ -24,8 +24,8 @@ class ModelSource:
     """
 
     place: str
-    revision: str | None = None
-    sha256: str | None = None
+    revision: str | None
+    sha256: str | None
 
 
 def parse_source(text: str, revision: str | None = None, *, title: str = "base model") -> ModelSource:

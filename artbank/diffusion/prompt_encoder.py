@@ -106,7 +106,7 @@ class PromptEncoder:
         return self._run(rows, vectors).last_hidden_state
 
     def encode_for_sdxl(
-        self, prompts: Sequence[str], vectors: Tensor | None = None, style_numbers: Sequence[int] | None = None
+        self, prompts: Sequence[str], vectors: Tensor | None, style_numbers: Sequence[int] | None
     ) -> tuple[Tensor, Tensor | None]:
         """Encode prompts as SDXL takes them; see `encode`.
 

@@ -1,4 +1,4 @@
-"""What UNets and ControlNets have in common: the embeddings of their inputs, and what they compute once from prompts.
+"""The common part of UNets and ControlNets: embeddings of their inputs, and keys and values that prompts give once.
 
 Shape legend: B samples, G cached prompts; L tokens, D text width, Q width of a pooled prompt; H heads of d; E width of
 a time embedding, F width of the six sizes of an image; C' planes of a level.
@@ -33,7 +33,7 @@ class PromptCache:
     """
 
     pairs: tuple[KeyValue, ...]
-    pooled: Tensor | None = None
+    pooled: Tensor | None
 
 
 class PromptedNetwork:

@@ -113,9 +113,9 @@ def measure_available(root: Path = Path("/")) -> int:
     return available
 
 
-def check_semaphores(root: Path = Path("/")) -> CheckResult:
+def check_semaphores() -> CheckResult:
     """Create a semaphore, as the decoder processes do; Linux keeps it in shared memory."""
-    shared = root / "dev/shm"
+    shared = Path("/dev/shm")
     try:
         multiprocessing.get_context("spawn").Semaphore()
     except (OSError, ImportError) as error:

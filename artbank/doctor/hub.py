@@ -11,7 +11,7 @@ from artbank.doctor.checks import CheckResult, size_text
 from artbank.doctor.disk_space import assess_free_space
 
 
-def check_hub_model(model: HubModel, seconds: float, *, is_offline: bool = False) -> Iterator[CheckResult]:
+def check_hub_model(model: HubModel, seconds: float, *, is_offline: bool) -> Iterator[CheckResult]:
     """Report whether a model can be fetched, its size, and its licence.
 
     Args:

@@ -67,7 +67,7 @@ class AlbumWriter:
 
     def add_cover(self, artwork: np.ndarray, picture: np.ndarray) -> None:
         """Add the cover, which the index of the banks shows: an artwork beside a picture in its style, cut square."""
-        halves = np.concatenate([_square(artwork, _COVER_PX), _square(picture, _COVER_PX)], axis=1)
+        halves = np.concatenate([_square(artwork), _square(picture)], axis=1)
         self.files[COVER] = encode(Picture(halves), ".webp", quality=_QUALITY, metadata=mark_only())
 
 
@@ -90,13 +90,14 @@ def _shrink(rgb: np.ndarray, longest_px: int) -> np.ndarray:
     return resize(rgb, max(round(width * scale), 1), max(round(height * scale), 1))
 
 
-def _square(rgb: np.ndarray, side_px: int) -> np.ndarray:
+def _square(rgb: np.ndarray) -> np.ndarray:
+    """Return the middle of a picture as one half of a cover."""
     height, width = rgb.shape[:2]
     side = min(height, width)
     top = (height - side) // 2
     left = (width - side) // 2
     cut = rgb[top : top + side, left : left + side]
-    return resize(np.ascontiguousarray(cut), side_px, side_px)
+    return resize(np.ascontiguousarray(cut), _COVER_PX, _COVER_PX)
 
 
 def to_note(finding: Finding) -> Note:

@@ -51,8 +51,8 @@ class CaptionSources:
         findings: About the tables of the gallery.
     """
 
-    files: tuple[StoredObject, ...] = field(default=(), repr=False)
-    unknown: tuple[str, ...] = field(default=(), repr=False)
+    files: tuple[StoredObject, ...] = field(repr=False)
+    unknown: tuple[str, ...] = field(repr=False)
     shared: Mapping[str, str] = field(default_factory=dict, repr=False)
     findings: tuple[Finding, ...] = ()
 
@@ -67,7 +67,7 @@ class CaptionSources:
 class SharedTables:
     """The tables of captions directly in a gallery, which is how datasets for ImageFolder have them."""
 
-    def __init__(self, gallery: Store, max_bytes: int = caption_files.LARGEST_TABLE_BYTES):
+    def __init__(self, gallery: Store):
         """Read them.
 
         Raises:
@@ -75,7 +75,7 @@ class SharedTables:
             OSError: The store failed.
         """
         listed = [stored for stored in gallery.list_files() if is_table(stored.key)]
-        reader = _open_reader(gallery, max_bytes)
+        reader = _open_reader(gallery, caption_files.LARGEST_TABLE_BYTES)
         self._captions: dict[str, dict[str, str]] = defaultdict(dict)
         for key, caption in reader.read(sorted(listed, key=lambda stored: stored.key)).items():
             self._captions[key.partition("/")[0]][key] = caption

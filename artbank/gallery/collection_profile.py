@@ -58,8 +58,8 @@ def make_profile(
     learned: Sequence[Artwork],
     held_out: Sequence[Artwork],
     findings: Sequence[Finding],
-    style_model: StyleModel | None = None,
-    texture_px: int | None = None,
+    style_model: StyleModel | None,
+    texture_px: int | None,
 ) -> CollectionProfile:
     """Measure a collection, and shrink the pictures that are shown of it.
 

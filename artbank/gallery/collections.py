@@ -58,7 +58,7 @@ class Collection:
     captions: CaptionSources = field(repr=False)
     fingerprint: str
     display_name: str
-    skipped: tuple[SkippedKind, ...] = ()
+    skipped: tuple[SkippedKind, ...]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a gallery has in place of the collections that were expected, for errors."""
+"""Errors about collections that a gallery should have: they tell what it has instead."""
 
 from __future__ import annotations
 

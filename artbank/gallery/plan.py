@@ -44,7 +44,7 @@ class TrainJob:
     collection: Collection
     bank_id: str
     attempt: int
-    damaged: tuple[str, ...] = ()
+    damaged: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _find_job(
             fault = find_damage(store, bank)
             if fault is None:
                 return job
-            damaged.append(f"{bank.collection}@{bank.version}")
+            damaged.append(bank.name)
             logger.warning("%s cannot be used and is trained anew: %s", damaged[-1], fault)
         attempt += 1
 

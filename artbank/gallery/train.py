@@ -109,7 +109,7 @@ def train_collections(
 def wait_and_train(
     config: TrainConfig,
     jobs: Sequence[TrainJob],
-    on_step: StepCallback | None = None,
+    on_step: StepCallback | None,
     should_stop: Callable[[], bool] = lambda: False,
     *,
     may_start_processes: bool = True,

@@ -66,10 +66,10 @@ class PhotoWithAlpha:
 
     photo: Photo
     alpha: np.ndarray | None
-    note: str = ""
-    metadata: FileMetadata = PLAIN
-    detail: bytes | None = None
-    description: str = ""
+    note: str
+    metadata: FileMetadata
+    detail: bytes | None
+    description: str
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ class Credits:
         captured: When it was taken.
     """
 
-    copyright: str = ""
-    artists: tuple[str, ...] = ()
-    captured: Moment | None = None
+    copyright: str
+    artists: tuple[str, ...]
+    captured: Moment | None
 
     @property
     def names(self) -> list[str]:

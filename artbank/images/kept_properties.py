@@ -1,4 +1,4 @@
-"""Which properties of a photo's XMP its picture keeps, and the credits that any of its metadata names.
+"""The properties of a photo's XMP that its picture keeps, and the credits that any of its metadata names.
 
 Properties that describe the file, its history or its pixels are never kept: of the picture they would be wrong.
 """

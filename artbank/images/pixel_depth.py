@@ -41,7 +41,7 @@ def scale_integers(values: np.ndarray, bits: int) -> np.ndarray:
     return _by_rows(values, lambda rows: np.round(rows * (255.0 / white)).astype(np.uint8))
 
 
-def scale_floats(values: np.ndarray, *, has_alpha: bool = False) -> np.ndarray:
+def scale_floats(values: np.ndarray, *, has_alpha: bool) -> np.ndarray:
     """Scale floats [H, W, C] to uint8.
 
     White is 1, and brighter light is clipped, unless a hundredth of the values is far brighter or is negative: then

@@ -43,7 +43,7 @@ _FORMAT_OF_MAKE = {
 }
 
 
-def name_raw_format(data: bytes, file_name: str = "") -> str | None:
+def name_raw_format(data: bytes, file_name: str) -> str | None:
     """Return the name of a camera raw file's format, such as NEF; None if the file is none.
 
     Args:

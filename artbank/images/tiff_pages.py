@@ -37,7 +37,7 @@ class Page:
 
     offset: int
     values: dict[int, tuple[int, ...]]
-    make: str = ""
+    make: str
 
     @property
     def is_whole(self) -> bool:

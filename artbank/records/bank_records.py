@@ -100,6 +100,11 @@ class BankRecord(Row, schema="bank/1", collection=NAMED):
     base_model_licence: str | None = None
 
     @property
+    def name(self) -> str:
+        """The name by which users request it, such as `monet@3`."""
+        return f"{self.collection}@{self.version}"
+
+    @property
     def title(self) -> str:
         """The collection's name as people know it."""
         return self.display_name or self.collection

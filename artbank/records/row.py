@@ -1,4 +1,4 @@
-"""What all rows have that artbank stores: frozen dataclasses, each with its Arrow schema."""
+"""The base of all rows that artbank stores: frozen dataclasses, each with its Arrow schema."""
 
 from __future__ import annotations
 

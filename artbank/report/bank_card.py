@@ -88,12 +88,12 @@ def _worth(record: BankRecord) -> str:
 
 
 def _usage(record: BankRecord) -> str:
-    style = shlex.quote(f"{record.collection}@{record.version}")
+    style = shlex.quote(record.name)
     command = (
         f"artbank stylize photos pictures --store STORE \\\n"
         f"    --base-model {shlex.quote(record.base_model)} --style {style}"
     )
-    python = _PYTHON.format(style=json.dumps(f"{record.collection}@{record.version}"))
+    python = _PYTHON.format(style=json.dumps(record.name))
     return (
         "A folder of photos, where `STORE` is the folder that holds this catalog:\n\n"
         f"{fence(command, 'sh')}\n\nOne photo in Python:\n\n{fence(python, 'python')}"

@@ -24,6 +24,7 @@ from artbank.results.containers import cut_reads, is_container, read_pictures
 from artbank.results.filenames import output_name
 from artbank.results.tables import read_finished
 from artbank.runtime.hashing import full_hash, short_hash
+from artbank.store.delivered import require
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table, table_bytes
 
@@ -43,13 +44,13 @@ class Signed:
     """The outcome of signing.
 
     Attributes:
-        num_signed: Pictures that were signed now.
         num_current: Pictures that were signed before.
+        num_signed: Pictures that were signed now.
         failed: Pictures that could not be signed, with the reason, one sentence each.
     """
 
+    num_current: int
     num_signed: int = 0
-    num_current: int = 0
     failed: list[str] = field(default_factory=list)
 
 
@@ -115,11 +116,10 @@ def _sign_batch(
 
 
 def _check(data: bytes | Exception, sha256: str) -> bytes:
-    if isinstance(data, Exception):
-        raise data
-    if full_hash(data) != sha256:
+    found = require(data)
+    if full_hash(found) != sha256:
         raise ImageError("it is not as its row says; `artbank verify --repair` draws it again")
-    return data
+    return found
 
 
 def _copy_name(row: Mapping[str, Any]) -> str:

@@ -68,8 +68,8 @@ class RunCost:
     tally: Tally
     num_photos: int
     wall_seconds: float
-    num_workers: int | None = None
-    forecast_seconds: float | None = None
+    num_workers: int | None
+    forecast_seconds: float | None
 
     @property
     def seconds_a_photo(self) -> float | None:
@@ -109,9 +109,9 @@ class TrainForecast:
     seconds: tuple[float, float, float] | None
     pace: Pace | None
     text: str
-    num_skipped: int = 0
-    skipped: tuple[SkippedKind, ...] = ()
-    display_names: Mapping[str, str] = field(default_factory=dict)
+    num_skipped: int
+    skipped: tuple[SkippedKind, ...]
+    display_names: Mapping[str, str]
 
     @property
     def num_too_small(self) -> int:
@@ -140,9 +140,9 @@ class TrainSummary:
     trained: dict[str, int]
     current: tuple[str, ...]
     seconds: dict[str, float]
-    display_names: Mapping[str, str] = field(default_factory=dict)
-    num_skipped: int = 0
-    skipped: tuple[SkippedKind, ...] = ()
+    display_names: Mapping[str, str]
+    num_skipped: int
+    skipped: tuple[SkippedKind, ...]
 
 
 @dataclass(frozen=True)
@@ -175,12 +175,12 @@ class StylizeForecast:
     seconds: float | None
     first_shards: list[tuple[int, str, str]]
     text: str
-    num_evaluations: int = 0
-    pace: Pace | None = None
-    num_skipped: int = 0
-    skipped: tuple[SkippedKind, ...] = ()
-    num_further_evaluations: int = 0
-    num_cached_evaluations: int = 0
+    num_evaluations: int
+    pace: Pace | None
+    num_skipped: int
+    skipped: tuple[SkippedKind, ...]
+    num_further_evaluations: int
+    num_cached_evaluations: int
 
 
 class StyleTotals(NamedTuple):

@@ -104,7 +104,12 @@ class RunProgress:
                 self._done[part] = tally.done + tally.failed
             self._show()
 
-    def finish_part(self, part: str, *, num_failed: int = 0) -> None:
+    def record_end(self, part: str, end: object) -> None:
+        """Record what the task of a shard ended with, if that is its tally: not an error, nor a run elsewhere."""
+        if isinstance(end, Tally):
+            self.record_tallies({part: end})
+
+    def finish_part(self, part: str, *, num_failed: int) -> None:
         """Set a part's total to what is done of it, and count what failed in it."""
         with self._lock:
             self._totals[part] = self._done.get(part, 0)

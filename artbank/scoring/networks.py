@@ -32,7 +32,7 @@ _NONSENSE = (
 )
 
 
-def locate(kind: ModelKind, source: str, *, is_offline: bool = False) -> tuple[Path, str]:
+def locate(kind: ModelKind, source: str, *, is_offline: bool) -> tuple[Path, str]:
     """Return the folder of a model, fetched if it is not here, and the name of its id.
 
     Raises:

@@ -105,7 +105,7 @@ class Spread:
     gain: float | None
 
 
-def summarize(values: Sequence[float | None] | np.ndarray, bounds: ScoreBounds = NO_BOUNDS) -> Spread:
+def summarize(values: Sequence[float | None] | np.ndarray, bounds: ScoreBounds) -> Spread:
     """Summarize one measure; values that are None or not finite are left out."""
     numbers = np.asarray(values, np.float64)  # None becomes NaN
     finite = numbers[np.isfinite(numbers)]

@@ -19,6 +19,7 @@ from more_itertools import chunked
 from artbank.runtime.telemetry import count_objects, counting_objects
 from artbank.store.backends.backend import Backend, ContentHash, ListedObject
 from artbank.store.backends.by_uri import open_backend
+from artbank.store.delivered import require
 from artbank.store.etags import StoredObject, list_unhashed, with_etags
 from artbank.store.keys import check_key, find_fault, is_hidden, key_error
 from artbank.store.skipped import SkippedFiles
@@ -208,10 +209,7 @@ class Store:
             FileNotFoundError: There is no such object.
             ConfigError: The key is not valid; see `check_key`.
         """
-        result = self._read_many([check_key(key)])[key]
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return require(self._read_many([check_key(key)])[key])
 
     def download(self, stored: StoredObject, path: Path) -> None:
         """Copy a listed object to a file on this machine, in pieces: it never lies in memory as a whole.

@@ -1,4 +1,4 @@
-"""What the footer of a Parquet file says of its columns, row group by row group.
+"""The footer of a Parquet file: what it says of the columns, row group by row group.
 
 `pyarrow` ends the whole process when it is asked for damaged metadata of a column: its C++ error reaches no Python
 handler. So the few numbers needed before a table is read are taken from the footer here. Nothing else of the

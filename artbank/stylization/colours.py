@@ -24,7 +24,7 @@ _MIN_STD = 1e-3
 _MOST_GAIN = 1.6  # of chroma: more makes plain areas blotchy
 
 
-def keep_colours(picture: Tensor, photo: Tensor, strength: float = 1.0) -> Tensor:
+def keep_colours(picture: Tensor, photo: Tensor, strength: float) -> Tensor:
     """Return the lightness of a stylized picture with the chroma of its photo, which has the same size.
 
     With a strength of less than 1 the rest of the chroma is the picture's own.
@@ -76,25 +76,41 @@ def _measure_tones(lab: Tensor) -> Tensor:
 
 def _at_lightness(tones: Tensor, lightness: Tensor) -> Tensor:
     """Return a, b and spread at each lightness [H, W], between the levels linearly, [3, H, W]."""
-    levels = _to_row(LEVELS, tones)
-    return torch.stack([_interpolate(lightness, levels, row) for row in tones])
+    return _interpolate(lightness, _to_row(LEVELS, tones), tones)
 
 
 def _quantiles(values: Tensor) -> Tensor:
     """Return the values below which `SHARES` of them lie, [SHARES], between two values linearly."""
-    ordered = values.flatten().sort().values
+    ordered = _sort(values.flatten())
     places = _to_row(SHARES, values) * (len(ordered) - 1)
     below = places.floor().long()
     above = (below + 1).clamp_max(len(ordered) - 1)
     return torch.lerp(ordered[below], ordered[above], places - below)
 
 
+def _sort(values: Tensor) -> Tensor:
+    """Sort values [n]; on a CPU NumPy does that in a tenth of PyTorch's time."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(np.sort(values.numpy()))
+    return values.sort().values
+
+
 def _interpolate(x: Tensor, known_x: Tensor, known_y: Tensor) -> Tensor:
-    """Return y at each x, between known places [n], which rise, linearly, and as at the ends beyond them."""
-    right = torch.searchsorted(known_x, x.contiguous()).clamp(1, len(known_x) - 1)
-    left = right - 1
-    share = ((x - known_x[left]) / (known_x[right] - known_x[left])).clamp(0, 1)
-    return torch.lerp(known_y[left], known_y[right], share)
+    """Return y, [..., H, W], at each x [H, W], linearly between known places and as at the ends beyond them.
+
+    Args:
+        x: The places.
+        known_x: The known places, [n], in rising order.
+        known_y: Any number of values there, [..., n].
+    """
+    left = (torch.searchsorted(known_x, x.contiguous()) - 1).clamp(0, len(known_x) - 2)
+    share = ((x - _select(known_x, left)) / _select(known_x.diff(), left)).clamp(0, 1)
+    return torch.lerp(_select(known_y, left), _select(known_y, left + 1), share)
+
+
+def _select(table: Tensor, places: Tensor) -> Tensor:
+    """Return `table[..., places]`, [..., H, W], for a table [..., n]; on a CPU in a quarter of that one's time."""
+    return table.index_select(-1, places.flatten()).unflatten(-1, places.shape)
 
 
 def _to_row(values: Sequence[float] | Sequence[tuple[float, ...]] | np.ndarray, like: Tensor) -> Tensor:

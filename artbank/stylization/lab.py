@@ -23,8 +23,7 @@ _OFFSET = 16 / 116
 
 def to_lab(pictures: Tensor) -> Tensor:
     """Convert pictures to Lab."""
-    encoded = pictures.float() / 255
-    linear = torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    linear = _linear_values(pictures.device).index_select(0, pictures.flatten().int()).view(pictures.shape)
     xyz = _mix(_matrix(pictures.device), linear)
     curve = torch.where(xyz > _LINEAR_BELOW, xyz.clamp_min(_LINEAR_BELOW) ** (1 / 3), _SLOPE * xyz + _OFFSET)
     x, y, z = curve.unbind(-3)
@@ -36,10 +35,18 @@ def from_lab(lab: Tensor) -> Tensor:
     lightness, a, b = lab.unbind(-3)
     y = (lightness + 16) / 116
     curve = torch.stack([y + a / 500, y, y - b / 200], dim=-3)
-    xyz = torch.where(curve**3 > _LINEAR_BELOW, curve**3, (curve - _OFFSET) / _SLOPE)
+    cubed = curve**3
+    xyz = torch.where(cubed > _LINEAR_BELOW, cubed, (curve - _OFFSET) / _SLOPE)
     linear = _mix(_inverse(lab.device), xyz).clamp(0, 1)
     encoded = torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
     return (encoded * 255).round().byte()
+
+
+@cache
+def _linear_values(device: torch.device) -> Tensor:
+    """Return linear sRGB, 0..1, of the values 0..255 of a channel, [256]."""
+    encoded = torch.arange(256, device=device) / 255
+    return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
 @cache

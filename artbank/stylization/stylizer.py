@@ -84,8 +84,8 @@ class _Inputs:
     originals: Tensor
     clean: Tensor
     noise: Tensor
-    step_noise: Tensor | None = None
-    control_images: tuple[ControlImages, ...] = ()
+    step_noise: Tensor | None
+    control_images: tuple[ControlImages, ...]
 
     def only(self, number: int) -> _Inputs:
         """Return the batch of one photo, counted from 0."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -46,9 +46,9 @@ class Deployment:
 
     pools: str
     variables: Mapping[str, str]
-    parts: Sequence[str] = field(default_factory=lambda: list(DEPLOYMENTS))
-    gpus: int | None = None
-    notify: str | None = None
+    parts: Sequence[str]
+    gpus: int | None
+    notify: str | None
 
     def check(self) -> None:
         """Check the places.

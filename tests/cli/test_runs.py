@@ -1,4 +1,4 @@
-"""Where runs work: what needs no Prefect starts no server, and a local run makes the same pictures without it."""
+"""Runs: what needs no Prefect starts no server, and a local run makes the same pictures without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents say of presets is what the presets do."""
+"""The presets do what the documents say of them."""
 
 from __future__ import annotations
 

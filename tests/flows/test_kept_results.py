@@ -1,4 +1,4 @@
-"""Where Prefect keeps results, those of flows are JSON, and tasks keep none."""
+"""If Prefect keeps results, those of flows are JSON, and tasks keep none."""
 
 from __future__ import annotations
 

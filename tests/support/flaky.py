@@ -48,7 +48,7 @@ class FlakyStore:
     """
 
     endpoint: rgw.Endpoint
-    share: float = 0.0
+    share: float
     is_down: bool = False
     stall_seconds: float = 0.0
     lost_key: str = ""
@@ -62,9 +62,9 @@ class FlakyStore:
 
 
 @contextmanager
-def run_flaky(server: rgw.Endpoint, share: float = 0.0, seed: int = 0) -> Iterator[FlakyStore]:
+def run_flaky(server: rgw.Endpoint, share: float = 0.0) -> Iterator[FlakyStore]:
     """Run a proxy that fails a share of the requests, 0..1; it ends with the block."""
-    rng, lock = random.Random(seed), threading.Lock()
+    rng, lock = random.Random(0), threading.Lock()
     store = FlakyStore(rgw.Endpoint("", server.access_key, server.secret_key), share)
 
     def draw(path: str) -> str:

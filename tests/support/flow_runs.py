@@ -31,7 +31,7 @@ def read_run(run_id: UUID) -> FlowRun:
         return client.read_flow_run(run_id)
 
 
-def task_runs(run_id: UUID, *, at_least: int = 1) -> list[TaskRun]:
+def task_runs(run_id: UUID, *, at_least: int) -> list[TaskRun]:
     """Return a flow run's task runs by name, once the server has that many: it learns of them a moment late."""
     wanted = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run_id]}})
     with get_client(sync_client=True) as client:

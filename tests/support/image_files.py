@@ -103,7 +103,7 @@ def psd_of(
     return start + b"\0\1" + struct.pack(f">{len(lines)}H", *map(len, lines)) + b"".join(lines)
 
 
-def psd_layers(count: int = 0, *blocks: tuple[bytes, bytes]) -> bytes:
+def psd_layers(count: int, *blocks: tuple[bytes, bytes]) -> bytes:
     """Return a section of layers and masks: the number of layers, none of which are there, and blocks after them."""
     layers = struct.pack(">Ih", 2, count) if count else struct.pack(">I", 0)
     parts = [b"8BIM" + name + struct.pack(">I", len(body)) + body + bytes(-len(body) % 4) for name, body in blocks]

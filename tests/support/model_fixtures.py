@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,6 +162,15 @@ def save_tiny_sdxl(folder: Path) -> Path:
     schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
     EulerDiscreteScheduler(**schedule, timestep_spacing="leading").save_pretrained(folder / "scheduler")
     return folder
+
+
+@pytest.fixture
+def compile_anew() -> Iterator[None]:
+    """Forget what the test compiled."""
+    import torch
+
+    yield
+    torch._dynamo.reset()
 
 
 def _pad_with(tokenizer: Path, token: str) -> None:

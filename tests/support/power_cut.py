@@ -1,4 +1,4 @@
-"""What a power cut leaves on a local disk: the files and names that were flushed before it, and perhaps others."""
+"""A local disk after a power cut: the files and names that were flushed before it, and perhaps others."""
 
 from __future__ import annotations
 

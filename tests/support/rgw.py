@@ -91,13 +91,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = _START_SECONDS) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until `port` answers.
 
     Raises:
         RuntimeError: The process ended or the time is over; with the end of its log.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

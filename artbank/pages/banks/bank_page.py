@@ -125,7 +125,7 @@ def place_scores(entry: Entry) -> Gauge | None:
 
 def list_commands(store_uri: str, entry: Entry) -> list[tuple[str, str]]:
     """Return uses of a bank: a description and a command each, one option per line."""
-    bank = shlex.quote(entry.name)
+    bank = shlex.quote(entry.record.name)
     name = shlex.quote(entry.record.collection)
     on = [] if entry.record.base_model == "mini" else [f"--base-model {shlex.quote(entry.record.base_model)}"]
     store = f"--store {shlex.quote(store_uri)}"

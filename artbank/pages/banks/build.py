@@ -29,6 +29,7 @@ from artbank.pages.banks.index_page import STYLES as INDEX_STYLES
 from artbank.pages.banks.index_page import render_index
 from artbank.pages.publishing import INDEX, assets, stamp
 from artbank.runtime.stages import show_stage
+from artbank.store.delivered import require_all
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
 
@@ -182,9 +183,4 @@ def _write_pages(store: Store, out: Store, entries: Sequence[Entry], stale: set[
 
 def _copy_pictures(store: Store, out: Store, keys: Sequence[str], listed: Mapping[str, StoredObject]) -> None:
     for batch in chunked(keys, _COPIED_AT_ONCE):
-        found: dict[str, bytes] = {}
-        for key, data in store.read_listed({key: listed[key].size for key in batch}).items():
-            if isinstance(data, Exception):
-                raise data
-            found[key] = data
-        out.write_many(found)
+        out.write_many(require_all(store.read_listed({key: listed[key].size for key in batch})))

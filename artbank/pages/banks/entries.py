@@ -13,6 +13,7 @@ from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.publishing import INDEX
 from artbank.records.bank_records import BankRecord
+from artbank.store.delivered import require_all
 from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
@@ -33,11 +34,6 @@ class Entry:
     record: BankRecord
     status: str
     etags: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        """The name by which users request it, such as `monet@3`."""
-        return f"{self.record.collection}@{self.record.version}"
 
     @property
     def cover(self) -> str | None:
@@ -89,11 +85,7 @@ def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetail
         OSError: The store failed.
     """
     keys = [entry.key(name) for entry in entries for name in (ALBUM, HISTORY) if name in entry.etags]
-    found: dict[str, bytes] = {}
-    for key, data in store.read_many(keys).items():
-        if isinstance(data, Exception):  # it is listed, so another run may read it
-            raise data
-        found[key] = data
+    found = require_all(store.read_many(keys))  # they are listed, so another run may read what this one cannot
     return {
         entry.record.bank_id: BankDetails(
             _parse_album(store, entry.key(ALBUM), found), _parse_history(store, entry.key(HISTORY), found)

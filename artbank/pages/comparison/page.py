@@ -76,7 +76,7 @@ def write_comparison(
     pairs: Iterator[Pair],
     archives: Sequence[Store],
     settings: ComparisonSettings,
-    gallery: Store | None = None,
+    gallery: Store | None,
 ) -> WrittenComparison:
     """Write the page of a comparison and its key.
 

@@ -22,6 +22,7 @@ from artbank.images.codec import decode, encode, resize
 from artbank.images.file_metadata import PLAIN, FileMetadata, mark_only
 from artbank.results.containers import read_pictures
 from artbank.runtime.hashing import full_hash
+from artbank.store.delivered import require
 from artbank.store.objects import Store
 
 LONG_SIDE_PX = 1024
@@ -89,21 +90,15 @@ def _draw(
 ) -> DrawnPair | Unusable:
     what = "its photo"
     try:
-        small_photo = shrink(_require(photo), LONG_SIDE_PX, max_pixels)
+        small_photo = shrink(require(photo), LONG_SIDE_PX, max_pixels)
         decoded = []
         for picture in (pair.left, pair.right):
             what = f"the picture of {contestants[picture.contestant].name}"
-            decoded.append(_decode(_require(pictures[picture]), LONG_SIDE_PX, max_pixels))
+            decoded.append(_decode(require(pictures[picture]), LONG_SIDE_PX, max_pixels))
     except (ArtbankError, FileNotFoundError) as error:
         return Unusable(pair, f"{what} {'is missing' if isinstance(error, FileNotFoundError) else f'({error})'}")
     left, right = _same_size(*decoded)
     return DrawnPair(pair, small_photo, *(_encode(picture, mark_only()) for picture in (left, right)))
-
-
-def _require(data: Read) -> bytes:
-    if isinstance(data, Exception):
-        raise data
-    return data
 
 
 def _read_photos(pairs: Sequence[Pair], archives: Sequence[Store]) -> dict[tuple[str, str | None], Read]:

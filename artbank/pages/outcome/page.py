@@ -112,7 +112,7 @@ class RunFacts:
     facts: Sequence[tuple[str, str]]
     styles: Sequence[StyleFacts]
     max_pixels: int
-    retry_command: str = ""
+    retry_command: str
 
 
 def write_outcome(output: Store, archive: Store, rows: pa.Table, summary: Mapping[str, Any], run: RunFacts) -> str:

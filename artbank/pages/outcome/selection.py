@@ -38,7 +38,7 @@ class Selection:
         pictures: Pairs of photo and style: all pictures of `spread` and `listed`.
     """
 
-    spread: list[int] = field(default_factory=list)
+    spread: list[int]
     listed: dict[tuple[int, str, str], list[int]] = field(default_factory=dict)
     pictures: set[tuple[int, int]] = field(default_factory=set)
 

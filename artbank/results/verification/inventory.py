@@ -20,6 +20,7 @@ from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.results.missing_photos import check_photos
 from artbank.results.recorded_runs import MOST_BYTES, Operator, parse_config
+from artbank.store.delivered import require
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_table
 from artbank.store.places import check_there
@@ -178,7 +179,7 @@ def check_is_output(output: Store) -> None:
         raise ConfigError(f"expected {_EXPECTED} in {output.uri}, found no results of a run there; correct its name")
 
 
-def read_inventory(output: Store, operator: Operator | None = None) -> Inventory:
+def read_inventory(output: Store, operator: Operator | None) -> Inventory:
     """Read an output; damaged files do not stop it.
 
     Args:
@@ -219,7 +220,7 @@ def _read_manifests(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str,
     bad: dict[str, str] = {}
     for name, data in _read_all(output, files, {name: layout.manifest_key(name) for name in ids}):
         try:
-            manifest = Manifest(output, name, _bytes(data))
+            manifest = Manifest(output, name, require(data))
             asked.append(manifest.asked().select(_ASKED.names).cast(_ASKED))
             recipes[name] = manifest.recipes
         except (ResultsError, pa.ArrowException, KeyError, ValueError) as error:
@@ -233,7 +234,7 @@ def _read_parts(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, str
     bad: dict[str, str] = {}
     for name, data in _read_all(output, files, {name: layout.part_key(name) for name in ids}):
         try:
-            table = read_table(_bytes(data), Result.SCHEMA, _COLUMNS)
+            table = read_table(require(data), Result.SCHEMA, _COLUMNS)
         except (pa.ArrowException, OSError) as error:
             bad[name] = f"cannot be read: {' '.join(str(error).split())}"
             continue
@@ -275,9 +276,3 @@ def _read_all(output: Store, files: pa.Table, keys: dict[str, str]) -> Iterator[
             if isinstance(data, FileNotFoundError | WrongSizeError):
                 raise data
             yield name, data
-
-
-def _bytes(data: bytes | Exception) -> bytes:
-    if isinstance(data, Exception):
-        raise data
-    return data

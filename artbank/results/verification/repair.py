@@ -43,8 +43,8 @@ class Repair:
     configs: tuple[StylizeConfig, ...]
     wanted: pa.Table
     unknown: tuple[str, ...]
-    trusted: tuple[str, ...] = ()
-    runners: tuple[str, ...] = ()
+    trusted: tuple[str, ...]
+    runners: tuple[str, ...]
 
 
 def prepare(report: Report, check: Callable[[StylizeConfig], None] | None = None) -> Repair:
@@ -121,7 +121,7 @@ def finish(report: Report, repair: Repair) -> list[str]:
     return left
 
 
-def find_undone(report: Report, repair: Repair, failed_styles: Collection[str] = ()) -> tuple[list[str], list[str]]:
+def find_undone(report: Report, repair: Repair, failed_styles: Collection[str]) -> tuple[list[str], list[str]]:
     """Return the pictures that should have been drawn again and were not, one sentence each.
 
     Args:

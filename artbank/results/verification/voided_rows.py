@@ -21,6 +21,7 @@ from artbank.results.manifest import manifest_of
 from artbank.results.verification.inventory import PAIR, REPAIR
 from artbank.results.verification.verify import Report
 from artbank.runtime.hashing import short_hash
+from artbank.store.delivered import require_all
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table
 
@@ -89,9 +90,7 @@ def _read_rows(output: Store, some: pa.Table) -> list[Result]:
     keys = [layout.part_key(shard_id) for shard_id in pc.unique(some["shard"]).to_pylist()]
     wanted = {(row["key"], row["style"], row["created_at"]) for row in some.to_pylist()}
     found: list[Result] = []
-    for data in output.read_many(keys).values():
-        if isinstance(data, Exception):
-            raise data
+    for data in require_all(output.read_many(keys)).values():
         rows = read_table(data, Result.SCHEMA).filter(pc.field("key").isin(some["key"].combine_chunks()))
         found += [row for row in Result.from_table(rows) if (row.key, row.style, row.created_at) in wanted]
     return sorted(found, key=lambda row: (row.key, row.style))

@@ -22,7 +22,7 @@ _LOCAL = ("file", "local")
 _ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")  # as pathlib makes of a URI; a drive has one letter
 
 
-def open_backend(uri: str, *, is_durable: bool = True) -> tuple[str, Backend]:
+def open_backend(uri: str, *, is_durable: bool) -> tuple[str, Backend]:
     """Return the normalised URI of a folder, and its backend; see `Store.open`.
 
     Raises:

@@ -50,7 +50,7 @@ class LocalBackend:
     """
 
     root: Path
-    is_durable: bool = True
+    is_durable: bool
     opened: Path | None = None
 
     def child(self, folder: str) -> LocalBackend:

@@ -1,4 +1,4 @@
-"""What `artbank stylize` can, the API can: mixes, LoRA files, models that score, candidates, captions, progress."""
+"""The API offers what `artbank stylize` does: mixes, LoRA files, scoring models, candidates, captions, progress."""
 
 from __future__ import annotations
 

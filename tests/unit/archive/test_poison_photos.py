@@ -1,4 +1,4 @@
-"""What goes wrong with one photo of a shard is that photo's row, and spares the others."""
+"""A photo that goes wrong becomes a failed row, and the others of its shard are drawn."""
 
 from __future__ import annotations
 

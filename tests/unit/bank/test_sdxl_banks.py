@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,14 @@ from artbank.bank.trainer import train
 from artbank.catalog.album import ALBUM
 from artbank.catalog.bank_files import CARD, file_key, load_bank
 from artbank.diffusion.base_model import BaseModel
-from artbank.errors import BankError, TrainingError
+from artbank.errors import BankError
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.store.objects import Store
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from tests.support.bank_training import train_one
+from tests.support.joint_training import succeed
 from tests.support.memory_checkpoint import Killed, Memory
 from tests.support.small_inputs import add_collection, train_all, training
 
@@ -38,11 +38,6 @@ def views(sdxl: BaseModel) -> list[tuple[LatentDataset, LatentDataset]]:
     pictures = [draw_scene(80_000_000 + i, width_px=96, height_px=80).image for i in range(4)]
     both = [encode_dataset(sdxl, [picture], ["a house"], RECIPE) for picture in pictures]
     return [(both[0], both[1]), (both[2], both[3])]
-
-
-def succeed(ends: Sequence[TrainResult | TrainingError]) -> list[TrainResult]:
-    assert all(isinstance(end, TrainResult) for end in ends), ends
-    return [end for end in ends if isinstance(end, TrainResult)]
 
 
 def make_bank(base: BaseModel, end: TrainResult) -> Bank:

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import json
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +14,13 @@ from artbank.bank.train_state import TrainState
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.devices import pick_device
 from artbank.diffusion.fetch import fetch_base_model
-from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, PromptEncoder
 from artbank.errors import BaseModelError, ConfigError
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.store.objects import Store
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from tests.support.bank_training import train_one
+from tests.support.model_folders import edit_json
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 
@@ -47,17 +44,6 @@ def upload(folder: Path, uri: str) -> Store:
     return store
 
 
-def test_the_unit_of_banks_is_the_size_of_words_behind_the_first_layer(base: BaseModel) -> None:
-    prompt = base.prompt_encoder
-    ids = torch.tensor([prompt.tokenize("a lake in the mountains", 0)])
-    with torch.no_grad():
-        states = prompt._encoder(ids, output_hidden_states=True).hidden_states
-    words = slice(1, 6)  # without the start, the end and what follows it
-    assert 0.5 < prompt.layer_rms / states[1][0, words].square().mean().sqrt().item() < 2
-    assert prompt.layer_rms > 10 * states[0][0, words].square().mean().sqrt().item()
-    assert float(f"{prompt.layer_rms:.2g}") == prompt.layer_rms, "two digits, so that every machine finds the same"
-
-
 def test_a_size_far_from_the_native_one_is_warned_of(base: BaseModel, caplog: pytest.LogCaptureFixture) -> None:
     for side_px in (64, 128, 192, 256):
         base.warn_of_size(side_px)
@@ -66,10 +52,6 @@ def test_a_size_far_from_the_native_one_is_warned_of(base: BaseModel, caplog: py
     base.warn_of_size(32)
     assert "a short side of 1024 px is 8 times the native 128 px" in caplog.messages[0]
     assert "is 0.25 times" in caplog.messages[1] and "between 64 and 256" in caplog.messages[1]
-
-
-def edit_json(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def test_models_of_the_large_shapes_learn_a_step_and_stylize_a_photo(large_shape: Path) -> None:
@@ -246,57 +228,6 @@ def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.M
     with pytest.raises(ConfigError, match=f"device {device} .*device=auto"):
         pick_device(device)
     assert pick_device("auto") == torch.device("cpu")
-
-
-def test_a_long_prompt_loses_words_and_never_the_style(base: BaseModel) -> None:
-    vectors = base.prompt_encoder.vocabulary[100:132].clone()
-    long = "a house beside a lake " * 40
-    styled, other = (
-        base.encode_prompts([f"{long}, in the style of {STYLE_PLACEHOLDER}"], v) for v in (vectors, vectors.flip(0))
-    )
-    assert styled.shape == (1, 77, base.text_width)
-    assert not torch.allclose(styled, other, atol=1e-3)
-    ids = base.prompt_encoder.tokenize(f"{STYLE_PLACEHOLDER} {long}", 32)
-    assert len(ids) == 77 and ids[-1] == base.tokenizer.eos_token_id
-    assert ids[1:33] == list(range(len(base.prompt_encoder.vocabulary), len(base.prompt_encoder.vocabulary) + 32))
-
-
-def test_vectors_of_known_words_encode_as_those_words(base: BaseModel) -> None:
-    said = base.encode_prompts(["a house, in the style of a lake"])
-    stands_for = base.encode_prompts(
-        [f"a house, in the style of {STYLE_PLACEHOLDER}"], base.prompt_encoder.embed_words("a lake")
-    )
-    assert torch.allclose(said, stands_for, atol=1e-6)
-
-
-def test_threads_that_encode_at_once_each_get_their_own_style(base: BaseModel) -> None:
-    styles = [base.prompt_encoder.vocabulary[rows].clone() for rows in (slice(5, 8), slice(20, 23))]
-    prompt = f"a house, in the style of {STYLE_PLACEHOLDER}"
-    alone = [base.encode_prompts([prompt], style) for style in styles]
-    meeting = threading.Barrier(2)
-    encoder = PromptEncoder(base.text_encoder, base.tokenizer)
-
-    def meet(*_: object) -> None:
-        meeting.wait(60)  # each thread is inside its call until the other one is inside too
-
-    hook = base.text_encoder.embeddings.register_forward_pre_hook(meet)
-    try:
-        with ThreadPoolExecutor(2) as threads:
-            together = list(threads.map(lambda style: encoder.encode([prompt], style), styles))
-    finally:
-        hook.remove()
-    assert not torch.equal(*alone)
-    for own, expected in zip(together, alone, strict=True):
-        assert torch.equal(own, expected)
-
-
-def test_a_prompt_without_a_style_to_put_in_or_with_two_places_is_refused(base: BaseModel) -> None:
-    with pytest.raises(ConfigError, match="no bank was given"):
-        base.encode_prompts([f"in the style of {STYLE_PLACEHOLDER}"])
-    with pytest.raises(ConfigError, match="at most once in a prompt, found it 2 times"):
-        base.encode_prompts([f"{STYLE_PLACEHOLDER} and {STYLE_PLACEHOLDER}"], base.prompt_encoder.vocabulary[:1])
-    with pytest.raises(ConfigError, match="expected at least one word"):
-        base.prompt_encoder.embed_words(" ")
 
 
 def test_bfloat16_gives_nearly_what_float32_gives(base: BaseModel) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,8 @@ import torch
 from artbank.diffusion import compilation
 from artbank.diffusion.compilation import Compiled, Compiler, _Stopwatch, _Timing
 from artbank.diffusion.latent_codec import LatentCodec
+
+pytestmark = pytest.mark.usefixtures("compile_anew")
 
 COST_SECONDS = 60.0  # assumed at first; a call is assumed to save a fifth of its time
 CALLS_THAT_PAY = 31  # of 10 s each
@@ -53,12 +54,6 @@ class Negation:
     def call(self, length: int, times: int = 1) -> None:
         for _ in range(times):
             assert self.compiled(torch.ones(length)).sum() == -length
-
-
-@pytest.fixture(autouse=True)
-def _compile_anew() -> Iterator[None]:
-    yield
-    torch._dynamo.reset()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,11 +10,7 @@ import torch
 
 from artbank.diffusion.compilation import Compiled, Compiler
 
-
-@pytest.fixture(autouse=True)
-def _compile_anew() -> Iterator[None]:
-    yield
-    torch._dynamo.reset()
+pytestmark = pytest.mark.usefixtures("compile_anew")
 
 
 class Scale(torch.nn.Module):

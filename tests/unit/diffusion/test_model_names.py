@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,13 +9,12 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from artbank.diffusion.base_model import BaseModel
 from artbank.doctor.scoring_models import check_scorer
-from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.run_config import RunConfig
 from artbank.scoring.clip import Scorer
+from tests.support.model_folders import diagnose, edit_json, load
 
 
 @pytest.fixture
@@ -29,15 +27,6 @@ def folder(tiny: Path, tmp_path: Path) -> Path:
 def scorer(tmp_path: Path) -> Path:
     """A scorer's folder that the test may change."""
     return Path(shutil.copytree(WEIGHTS / "clip", tmp_path / "clip"))
-
-
-def load(folder: Path) -> BaseModel:
-    return BaseModel.load(str(folder), device="cpu", compiling="off")
-
-
-def diagnose(folder: Path) -> list[str]:
-    """Return the problems that the doctor sees in a base model."""
-    return [found.text for found in check_base(RunConfig(base_model=str(folder)), 1) if found.level == "problem"]
 
 
 def refuse(folder: Path) -> str:
@@ -124,5 +113,5 @@ def test_a_scorer_without_a_file_that_its_index_names_is_refused(scorer: Path, v
 
 def test_a_quantized_scorer_is_refused(scorer: Path) -> None:
     quantized = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}
-    (scorer / "config.json").write_text(json.dumps(json.loads((scorer / "config.json").read_text()) | quantized))
+    edit_json(scorer / "config.json", **quantized)
     assert "config.json cannot be loaded: expected weights that are not quantized" in refuse_scorer(scorer)

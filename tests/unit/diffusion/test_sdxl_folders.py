@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,16 +13,13 @@ from artbank.diffusion.weights import select_files
 from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
 from artbank.run_config import RunConfig
+from tests.support.model_folders import edit_json
 
 
 @pytest.fixture
 def folder(tiny_sdxl: Path, tmp_path: Path) -> Path:
     """A model's folder that the test may change."""
     return Path(shutil.copytree(tiny_sdxl, tmp_path / "model"))
-
-
-def edit(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def refuse(folder: Path) -> str:
@@ -49,7 +45,7 @@ def test_every_file_of_the_folder_is_fetched_from_the_hub(tiny_sdxl: Path) -> No
 
 def test_a_changed_second_text_encoder_changes_the_hash(folder: Path, sdxl: BaseModel) -> None:
     assert BaseModel.load(str(folder), device="cpu").hash == sdxl.hash
-    edit(folder / "text_encoder_2/config.json", note="changed")
+    edit_json(folder / "text_encoder_2/config.json", note="changed")
     assert BaseModel.load(str(folder), device="cpu").hash != sdxl.hash
 
 
@@ -64,7 +60,7 @@ def test_a_folder_that_lacks_parts_of_the_second_text_encoder_is_refused(folder:
 def test_a_refiner_is_refused(folder: Path) -> None:
     for part in ("text_encoder", "tokenizer"):
         shutil.rmtree(folder / part)
-    edit(folder / "unet/config.json", cross_attention_dim=40, projection_class_embeddings_input_dim=40 + 5 * 8)
+    edit_json(folder / "unet/config.json", cross_attention_dim=40, projection_class_embeddings_input_dim=40 + 5 * 8)
     assert refuse(folder) == f"{folder}: expected a base model, found the refiner of SDXL; take the base of SDXL"
 
 
@@ -79,7 +75,7 @@ def test_a_refiner_is_refused(folder: Path) -> None:
 def test_kinds_that_would_draw_nonsense_are_refused(
     folder: Path, name: str, values: dict[str, object], said: str
 ) -> None:
-    edit(folder / name / ("scheduler_config.json" if name == "scheduler" else "config.json"), **values)
+    edit_json(folder / name / ("scheduler_config.json" if name == "scheduler" else "config.json"), **values)
     assert said in refuse(folder)
 
 
@@ -87,6 +83,6 @@ def test_kinds_that_would_draw_nonsense_are_refused(
 def test_the_vae_stays_in_float32_unless_it_is_safe_in_float16(
     folder: Path, settings: dict[str, object], dtype: torch.dtype
 ) -> None:
-    edit(folder / "vae/config.json", **settings)
+    edit_json(folder / "vae/config.json", **settings)
     base = BaseModel.load(str(folder), device="cpu", dtype="float16")
     assert (base.vae.dtype, base.dtype, base.text_encoder.dtype) == (dtype, torch.float16, torch.float16)

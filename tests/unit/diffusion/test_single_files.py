@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.single_file import _find_prediction
 from artbank.doctor.weights import check_base
@@ -19,6 +18,7 @@ from artbank.errors import BaseModelError
 from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 from tests.support.model_fixtures import save_tiny
+from tests.support.model_folders import edit_json, load
 from tests.support.single_files import save_single_file
 
 
@@ -41,10 +41,6 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def file(tiny_sdxl: Path, tmp_path: Path) -> Path:
     """A single file of an SDXL that the test may change."""
     return save_single_file(tiny_sdxl, tmp_path / "files/model.safetensors")
-
-
-def load(source: Path | str) -> BaseModel:
-    return BaseModel.load(str(source), device="cpu", compiling="off")
 
 
 def rewrite(path: Path, **change: torch.Tensor | None) -> None:
@@ -75,7 +71,7 @@ def test_the_hash_is_that_of_the_file_and_its_settings(file: Path, cache: Path) 
     shutil.rmtree(cache)
     assert load(file).hash == first
     settings = file.with_suffix("") / "scheduler/scheduler_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"prediction_type": "v_prediction"}))
+    edit_json(settings, prediction_type="v_prediction")
     second = load(file)
     assert second.hash != first and second.prediction_type == "v_prediction"
     rewrite(file, extra=torch.zeros(1))

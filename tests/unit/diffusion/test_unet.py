@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +9,8 @@ from diffusers import UNet2DConditionModel
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.compilation import Compiled, Compiler
 from artbank.diffusion.unet import Denoiser, _forward, _shape_of_call, find_unsupported
+
+pytestmark = pytest.mark.usefixtures("compile_anew")
 
 SHAPES: dict[str, dict[str, Any]] = {
     "1.x": {
@@ -31,12 +32,6 @@ SHAPES: dict[str, dict[str, Any]] = {
         "attention_head_dim": 8,
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def _compile_anew() -> Iterator[None]:
-    yield
-    torch._dynamo.reset()
 
 
 @pytest.fixture(params=SHAPES)

@@ -16,14 +16,13 @@ import torch
 from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
-from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.doctor.scoring_models import check_scorer
-from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
 from artbank.run_config import RunConfig
 from artbank.scoring.clip import Scorer
+from tests.support.model_folders import diagnose, edit_json, load
 
 WEIGHTS_OF = {
     "unet": "diffusion_pytorch_model.safetensors",
@@ -36,19 +35,6 @@ WEIGHTS_OF = {
 def folder(tiny: Path, tmp_path: Path) -> Path:
     """A model's folder that the test may change."""
     return Path(shutil.copytree(tiny, tmp_path / "model"))
-
-
-def edit(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def diagnose(folder: Path) -> list[str]:
-    """Return the problems that the doctor sees."""
-    return [found.text for found in check_base(RunConfig(base_model=str(folder)), 1) if found.level == "problem"]
-
-
-def load(folder: Path) -> BaseModel:
-    return BaseModel.load(str(folder), device="cpu", compiling="off")
 
 
 def refuse(folder: Path) -> str:
@@ -174,7 +160,7 @@ def test_a_vae_with_the_older_names_of_attention_is_whole(folder: Path) -> None:
 
 
 def test_weights_of_another_shape_than_the_settings_are_refused(folder: Path) -> None:
-    edit(folder / "vae/config.json", block_out_channels=[8, 8, 8, 16])
+    edit_json(folder / "vae/config.json", block_out_channels=[8, 8, 8, 16])
     assert "cannot be loaded" in refuse(folder)
 
 
@@ -196,7 +182,7 @@ def test_a_schedule_without_betas_is_not_replaced_by_another_one(folder: Path, k
 
 
 def test_a_schedule_that_is_drawn_as_a_flow_is_refused(folder: Path) -> None:
-    edit(folder / "scheduler/scheduler_config.json", use_flow_sigmas=True)
+    edit_json(folder / "scheduler/scheduler_config.json", use_flow_sigmas=True)
     assert "EDM, flow and consistency models are not supported" in refuse(folder)
 
 
@@ -220,7 +206,7 @@ def test_betas_of_its_own_are_a_schedule(folder: Path) -> None:
 def test_settings_beyond_all_measure_are_refused_before_anything_is_built(
     folder: Path, name: str, values: dict[str, object], message: str
 ) -> None:
-    edit(folder / name, **values)
+    edit_json(folder / name, **values)
     told = refuse(folder)
     assert f"{name} cannot be loaded: expected" in told and message in told
 
@@ -255,7 +241,7 @@ def test_a_scorer_has_the_same_limits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_quantized_weights_are_refused(folder: Path, part: str) -> None:
-    edit(folder / part / "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+    edit_json(folder / part / "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
     told = refuse(folder)
     assert f"{part}/config.json cannot be loaded: expected weights that are not quantized" in told
 

@@ -1,4 +1,4 @@
-"""What the tests of galleries share."""
+"""Fixtures of the tests of galleries."""
 
 from __future__ import annotations
 

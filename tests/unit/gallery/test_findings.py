@@ -1,4 +1,4 @@
-"""What is found out about a collection before it is trained on."""
+"""Findings about a collection before it is trained on."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 from artbank.errors import Failure, ImageError
 from artbank.images.codec import Picture, decode, encode, read_camera, resize
 from artbank.images.suffixes import WRITTEN_SUFFIXES
+from tests.support.image_files import png
 from tests.support.paths import REAL_FILES
 
 NASTY = REAL_FILES / "nasty"
@@ -231,13 +232,7 @@ def test_a_profile_that_cannot_be_used_is_passed_over(profile: bytes) -> None:
 
 
 def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", 65536, 65536, 8, 2, 0, 0, 0)
-    data = (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
-    )
+    data = png(65536, 65536, body=zlib.compress(bytes(99)))
     assert reason_of(data, 100_000_000) == (
         "image has 4 295 MP (65536 x 65536), more than the limit of 100 MP; raise max_megapixels to take it"
     )

@@ -1,4 +1,4 @@
-"""What a recorded run says of its models is believed only as far as the operator says."""
+"""The models that a recorded run names are trusted only as far as the operator says."""
 
 from __future__ import annotations
 

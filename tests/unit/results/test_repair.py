@@ -1,4 +1,4 @@
-"""What a repair of an output voids, deletes and leaves."""
+"""The rows and files that a repair of an output voids, deletes and leaves."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from artbank.errors import ConfigError
 from artbank.store.keys import find_fault
 from artbank.store.objects import Store
+from tests.support.listed_keys import keys_of
 
 ODD_KEYS = [
     "with space.jpg",
@@ -54,10 +55,6 @@ UNFIT_KEYS = [
     "\ud800",
     "a?versionId=1",
 ]
-
-
-def keys_of(store: Store, prefix: str = "") -> list[str]:
-    return [stored.key for stored in store.list(prefix)]
 
 
 def test_a_key_may_hold_any_sign_that_is_no_control_character(store_uri: str):

@@ -24,10 +24,7 @@ from artbank.runtime.processes import PID_SPACE
 from artbank.store.backends import partial_files
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
-
-
-def keys_of(store: Store, prefix: str = "") -> list[str]:
-    return [stored.key for stored in store.list(prefix)]
+from tests.support.listed_keys import keys_of
 
 
 def test_a_large_file_is_hashed_without_being_in_memory(tmp_path: Path):

@@ -18,10 +18,7 @@ from s3fs import S3FileSystem
 
 from artbank.store.objects import Store
 from artbank.store.transient_errors import WrongSizeError
-
-
-def keys_of(store: Store, prefix: str = "") -> list[str]:
-    return [stored.key for stored in store.list(prefix)]
+from tests.support.listed_keys import keys_of
 
 
 def test_what_is_written_is_listed_and_read_back(store_uri: str):

@@ -20,10 +20,7 @@ from artbank.store.objects import Store
 from artbank.store.transient_errors import WrongSizeError, is_transient
 from tests.support import rgw
 from tests.support.flaky import run_flaky
-
-
-def keys_of(store: Store, prefix: str = "") -> list[str]:
-    return [stored.key for stored in store.list(prefix)]
+from tests.support.listed_keys import keys_of
 
 
 @pytest.mark.parametrize("server", ["s3_endpoint", "moto_endpoint"])
