@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,19 @@ if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help
     from artbank.catalog.catalog import Catalog
     from artbank.store.objects import Store
 
-app = typer.Typer(cls=HelpedGroup, help="List the registered banks, and choose the default version of each collection.")
+
+class _BanksGroup(HelpedGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find a command; says how banks are listed, since their store is an option here."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            if "No such command" in getattr(error, "message", ""):
+                error.message += " `artbank banks --store STORE_URI` lists the banks."  # pyright: ignore[reportAttributeAccessIssue]
+            raise
+
+
+app = typer.Typer(cls=_BanksGroup, help="List the registered banks, and choose the default version of each collection.")
 
 
 @app.callback()

@@ -7,7 +7,7 @@ alike, and an archive may also move, so only the content of photos tells the two
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,16 +50,16 @@ def check_not_replaced(
         ConfigError: More have.
         OSError: A store failed.
     """
-    drawn = done.filter((pc.field("status") == "done") & pc.field("style").isin(list(styles)))
-    sizes = dict(zip(tasks["key"].to_pylist(), tasks["size"].to_pylist(), strict=True))
-    known = {row["key"]: row["sha256"] for row in drawn.select(["key", "sha256"]).to_pylist() if row["sha256"]}
-    again = sorted(known.keys() & sizes.keys())
-    if len(again) <= max_share * len(known):
+    drawn = done.filter(
+        (pc.field("status") == "done") & pc.field("style").isin(list(styles)) & pc.field("sha256").is_valid()
+    )
+    again = drawn.filter(pc.is_in(drawn["key"], value_set=tasks["key"].combine_chunks()))
+    if pc.count_distinct(again["key"]).as_py() <= max_share * pc.count_distinct(drawn["key"]).as_py():
         return
-    looked_at = again[:: -(-len(again) // _NUM_READ)]
-    found = archive.read_listed({key: sizes[key] for key in looked_at})
-    other = [key for key, data in found.items() if isinstance(data, bytes) and full_hash(data) != known[key]]
-    if len(other) <= max_share * len(looked_at):
+    some = again[:: -(-len(again) // _NUM_READ)].select(["key", "sha256"]).to_pylist()
+    known = {row["key"]: row["sha256"] for row in some}
+    other = _find_other(archive, tasks, known)
+    if len(other) <= max_share * len(known):
         return
     before = _list_archives(output, parts)
     if before and not any(one.contains(archive) and archive.contains(one) for one in before):
@@ -68,6 +68,13 @@ def check_not_replaced(
             f"as {other[0]}: earlier runs read {before[0].uri}, and those pictures would be replaced; name another "
             "output, or run `artbank stylize` with --allow-missing if this archive took the place of that one"
         )
+
+
+def _find_other(archive: Store, tasks: pa.Table, known: Mapping[str, str]) -> list[str]:
+    """Return the keys of photos whose content has another SHA-256 than is known."""
+    listed = tasks.filter(pc.field("key").isin(list(known)))
+    found = archive.read_listed(dict(zip(listed["key"].to_pylist(), listed["size"].to_pylist(), strict=True)))
+    return [key for key, data in found.items() if isinstance(data, bytes) and full_hash(data) != known[key]]
 
 
 def _list_archives(output: Store, parts: PartListing) -> list[Store]:

@@ -46,7 +46,9 @@ def check_has_banks(store: Store) -> None:
     if store.exists(SITE):  # which is only written after a catalog
         raise _without_catalog(store)
     if not any(store.child(folder).has_objects() for folder in _FOLDERS):
-        raise ConfigError(f"expected {_EXPECTED} in {store.uri}, found no catalog there; correct its name")
+        is_output = store.exists(RESULTS)
+        found = "found no catalog there, but an output of `artbank stylize`" if is_output else "found no catalog there"
+        raise ConfigError(f"expected {_EXPECTED} in {store.uri}, {found}; correct its name")
 
 
 def check_may_hold_banks(store: Store) -> None:

@@ -27,6 +27,7 @@ from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.runtime.collection_ids import collection_id, normalize_name
 from artbank.runtime.counts import number_are
 from artbank.runtime.hashing import full_hash
+from artbank.runtime.name_advice import advise_name
 from artbank.skip_rules import SkipRules
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
@@ -123,7 +124,10 @@ def list_collections(
     folders = _group_folders(all_folders)
     wanted = {collection_id(name): name for name in names}
     if missing := sorted(wanted[name] for name in wanted.keys() - folders.keys()):
-        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {join_names(all_folders)}")
+        raise CollectionError(
+            f"gallery {gallery.uri} has no {', '.join(missing)}; there is {join_names(all_folders)}"
+            f"{advise_name(missing[0], all_folders)}"
+        )
     files = gallery.list_files()
     shared = SharedTables(gallery, files)
     shared.warn_of_others(all_folders)

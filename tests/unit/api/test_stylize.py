@@ -95,9 +95,9 @@ def test_a_folder_never_loses_a_picture_or_a_photo_to_another_of_its_name(
     assert second.save("art/photo.jpg") == str(kept)  # which names the file
     kept.unlink()
     assert first.save("art") == str(kept)
-    assert not caplog.messages
+    assert "have the key" not in caplog.text
     bank.stylize(["a/roll", "b/roll", Path("a/roll/photo.jpg")], **DRAWING)
-    assert caplog.messages == [
+    assert [text for text in caplog.messages if "have the key" in text] == [
         "photos of several folders have the key photo.jpg, such as a/roll/photo.jpg and b/roll/photo.jpg: one folder "
         "cannot hold the pictures of both; pass root=FOLDER, a folder above them all, whose part then is in the keys"
     ]
