@@ -24,12 +24,24 @@ Uri = Annotated[
 ]  # Prefect then refuses a run whose URI holds a password
 GalleryUri = Annotated[Uri, Field(min_length=1, description="Folder or s3:// prefix with one folder per collection.")]
 StoreUri = Annotated[Uri, Field(min_length=1, description="Folder or s3:// prefix of the catalog and the banks.")]
-WebAddress = Annotated[Uri, Field(pattern=r"^https?://[^\s@]+$")]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-Runner = Annotated[str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$")]
-ShardRunner = Annotated[
-    str, Field(pattern=r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+|deployment:[^/\s]+/[^/\s]+)$")
-]
+_WEB_ADDRESS = r"^https?://[^\s@]+$"
+_DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+_RUNNER = r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+)$"
+_SHARD_RUNNER = r"^(auto|threads|dask|(tcp|tls|ws|wss)://[^@\s]+|deployment:[^/\s]+/[^/\s]+)$"
+_COLLECTION = r"^[^/]*[^/\s][^/]*$"
+EXPECTED = {
+    _WEB_ADDRESS: "an address that begins with https:// or http://, without a user",
+    _DEVICE: "auto, cpu, mps, cuda, or one GPU such as cuda:1",
+    _RUNNER: "auto, threads, dask, or the address of a Dask scheduler such as tcp://host:8786",
+    _SHARD_RUNNER: "auto, threads, dask, the address of a Dask scheduler such as tcp://host:8786, or "
+    "deployment:FLOW/DEPLOYMENT",
+    _COLLECTION: "the name of a folder in the gallery, without a path",
+}
+"""What is expected, for people, by the pattern of a field."""
+WebAddress = Annotated[Uri, Field(pattern=_WEB_ADDRESS)]
+Device = Annotated[str, Field(pattern=_DEVICE)]
+Runner = Annotated[str, Field(pattern=_RUNNER)]
+ShardRunner = Annotated[str, Field(pattern=_SHARD_RUNNER)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Compiling = Literal["auto", "on", "off"]
 Offload = Literal["auto", "on", "off"]
@@ -48,9 +60,16 @@ SkipGlobs = Annotated[
 _NAMED = 3  # styles or collections named in a title
 
 OnlyCollections = Annotated[
-    tuple[Annotated[str, Field(pattern=r"^[^/]*[^/\s][^/]*$")], ...],
+    tuple[Annotated[str, Field(pattern=_COLLECTION)], ...],
     Field(description="Only these collections, by name or id; all by default."),
 ]
+
+
+def explain_entry(entry: Any) -> str:
+    """Return what is wrong with a parameter, for people, from an entry of pydantic's errors."""
+    if entry["type"] == "string_pattern_mismatch" and (expected := EXPECTED.get(entry["ctx"]["pattern"])):
+        return f"expected {expected}"
+    return entry["msg"].removeprefix("Value error, ")
 
 
 class PlacesConfig(Model):

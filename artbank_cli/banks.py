@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,19 @@ if TYPE_CHECKING:  # the commands import what they need, so that `artbank --help
     from artbank.catalog.catalog import Catalog
     from artbank.store.objects import Store
 
-app = typer.Typer(cls=HelpedGroup, help="List the registered banks, and choose the default version of each collection.")
+
+class _BanksGroup(HelpedGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find a command; says how banks are listed, since their store is an option here."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            if "No such command" in getattr(error, "message", ""):
+                error.message += " `artbank banks --store STORE_URI` lists the banks."  # pyright: ignore[reportAttributeAccessIssue]
+            raise
+
+
+app = typer.Typer(cls=_BanksGroup, help="List the registered banks, and choose the default version of each collection.")
 
 
 @app.callback()
@@ -30,9 +42,13 @@ def list_banks(
     if context.invoked_subcommand:
         context.obj = store
         return
-    rows = open_catalog(open_store(store)).table().to_pylist()
+    opened = open_store(store)
+    rows = open_catalog(opened).table().to_pylist()
     if as_json:
         say_json(rows)
+        return
+    if not rows:
+        say(f"no bank is registered in {opened.uri} yet; `artbank train` registers them")
         return
     from artbank.report.markdown import visible
 
@@ -102,14 +118,30 @@ def site(
     target = Store.open(out) if out else store
     if store.contains(target) and target.contains(store):
         target = store
-    elif store.contains(target):
-        raise ConfigError(f"--out {target.uri} lies in the store {store.uri}; name a place outside, or leave it out")
+    else:
+        _check_place_of_pages(store, target)
     built = build(store, target, anew=anew)
     if as_json:
         say_json(asdict(built))
         return
     say(f"{built.num_written} of {len(built.pages) + 1} pages written")
     say(f"index: {built.index_uri}")
+
+
+def _check_place_of_pages(store: Store, target: Store) -> None:
+    """Check that pages may be written to a place outside of their store.
+
+    Raises:
+        ConfigError: It lies in the store or in a gallery, or is another store, whose pages would be lost.
+        OSError: A store failed.
+    """
+    from artbank.catalog.store_places import check_outside_galleries, has_catalog
+
+    if store.contains(target):
+        raise ConfigError(f"--out {target.uri} lies in the store {store.uri}; name a place outside, or leave it out")
+    if has_catalog(target):
+        raise ConfigError(f"--out {target.uri} is a store itself, whose pages would be replaced; name another place")
+    check_outside_galleries(target, "--out", open_catalog(store).banks())
 
 
 def open_store(uri: str | None) -> Store:
@@ -119,7 +151,7 @@ def open_store(uri: str | None) -> Store:
         ConfigError: None is named, or it has no banks.
         OSError: The store failed.
     """
-    from artbank.catalog.store_check import check_has_banks
+    from artbank.catalog.store_places import check_has_banks
     from artbank.store.objects import Store
 
     if not uri:

@@ -14,6 +14,7 @@ from artbank_cli.settings_file import find_defaults
 
 REQUIRED = "(required)"
 """Ends the description of an option or argument that the parser does not demand, since a file may hold it."""
+_TOO_MANY = "; put a name with spaces between quotes, and name a folder in place of its files (`photos/*.jpg`)"
 _LAST_PANEL = "Options"
 _MOST_COLUMNS = 100
 
@@ -25,6 +26,15 @@ class HelpedCommand(TyperCommand):
         """Parse a command line, with the places of `artbank.toml` as defaults."""
         defaults = find_defaults(self.params)
         return super().make_context(info_name, args, parent, **{"default_map": defaults, **extra})
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; says why there may be too many of them."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if "unexpected extra argument" in getattr(error, "message", ""):
+                error.message += _TOO_MANY  # pyright: ignore[reportAttributeAccessIssue]
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help of the command."""

@@ -161,6 +161,8 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for gallery, photos, store and output.")] = _DEMO,
 ) -> None:
     """Train banks on three painters and stylize photos with them, on the embedded model: 3 to 5 minutes."""
+    if folder.is_file():
+        raise ConfigError(f"expected a folder for the demo, found the file {folder}; name another")
     quiet_prefect(folder.resolve() / "prefect")
     from artbank_cli.demo import run_demo
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from artbank.run_config import explain_entry
 from artbank_cli.parameter_fields import find_nested, list_owners
 from artbank_cli.parameter_file import ParameterFile
 
@@ -44,7 +45,7 @@ def _explain(
 ) -> str:
     names = [part for part in entry["loc"] if isinstance(part, str)]
     path = names[: _field_depth(model, names)]
-    reason = entry["msg"].removeprefix("Value error, ")
+    reason = explain_entry(entry)
     shown = _show(entry["input"])
     place = file.find_line(path) if file else None
     is_option = bool(path) and path[-1] in given

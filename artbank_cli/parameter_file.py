@@ -65,6 +65,8 @@ def read_parameters(path: Path) -> ParameterFile:
         values: Any = None if root is None else loader.construct_document(root)
     except OSError as error:
         raise ConfigError(f"parameter file {path} cannot be read: {explain(error)}") from error
+    except ConfigError:  # which is a ValueError
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date in a 13th month
         raise ConfigError(f"parameter file {path} cannot be read: {error}; {_EXPECTED}") from error
     if root is not None and isinstance(values, dict) and isinstance(values.get("config"), dict):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from artbank.errors import ArtbankError
+from artbank.errors import ArtbankError, ConfigError
 from artbank.runtime.extras import is_installed
 from artbank.store.explanations import explain
 from artbank_cli.output import say, say_json
@@ -56,12 +57,19 @@ def check(output_uri: str, operator: Operator, *, quick: bool, repair: bool, as_
 
 def verify_output(output_uri: str, operator: Operator, *, quick: bool) -> Report:
     """Verify an output, with a progress bar at a terminal."""
+    from artbank.catalog.store_places import has_catalog
     from artbank.results.verification.inventory import check_is_output
     from artbank.results.verification.verify import verify
     from artbank.store.objects import Store
 
     output = Store.open(output_uri)
-    check_is_output(output)
+    try:
+        check_is_output(output)
+    except ConfigError as error:
+        if has_catalog(output):
+            advice = f"it is a store of banks, which `artbank verify --store {shlex.quote(output_uri)}` checks"
+            raise ConfigError(f"{error}; {advice}") from error
+        raise
     with _show_progress() as show:
         return verify(output, operator, quick=quick, progress=show)
 

@@ -16,7 +16,8 @@ _EXAMPLES = 5  # of each kind, for people
 
 def check_store_uri(store_uri: str, *, quick: bool, repair: bool, as_json: bool) -> bool:
     """Check a store, delete remains if asked to, and print the findings; return whether there is no problem."""
-    from artbank.catalog.store_check import check_has_banks, check_store, delete_remains
+    from artbank.catalog.store_check import check_store, delete_remains
+    from artbank.catalog.store_places import check_has_banks
     from artbank.store.objects import Store
 
     store = Store.open(store_uri)

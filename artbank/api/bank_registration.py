@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.registration import register_files
+from artbank.catalog.store_places import check_may_hold_banks
 from artbank.errors import CatalogError
 from artbank.pages.banks.build import refresh
 from artbank.records.bank_records import BankRecord
@@ -23,9 +24,11 @@ def register_bank(store: Store, record: BankRecord, files: Mapping[str, bytes]) 
         files: Its files by name.
 
     Raises:
+        ConfigError: The place holds pages of another store, or an output.
         CatalogError: The catalog cannot be read.
         OSError: The store failed.
     """
+    check_may_hold_banks(store)
     catalog = Catalog(store)
     if known := catalog.find_bank(record.collection, record.bank_id):
         return known

@@ -11,7 +11,7 @@ from artbank.api.settings import ModelSettings, read_models
 from artbank.api.style_mix import StyleMix
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
-from artbank.catalog.store_check import check_has_banks
+from artbank.catalog.store_places import check_has_banks
 from artbank.errors import CatalogError
 from artbank.report.markdown import share_text
 from artbank.runtime.style_names import parse_style, style_folder

@@ -99,12 +99,13 @@ class DrawingStyle(ABC):
             BankError: A bank was trained on another base model.
             BaseModelError: A model is missing or damaged, or a LoRA or ControlNet is for another base model.
         """
-        from artbank.api.photo_inputs import find_photo, find_photos, is_photo
+        from artbank.api.photo_inputs import find_photo, find_photos, is_photo, warn_of_shared_keys
 
         config = read_drawing(settings, self.config)
         open_drawer = partial(self._open_drawer, config)
         if not is_photo(photos):
             found = _add_captions(find_photos(photos, root), config)
+            warn_of_shared_keys(found)
             drawn = dict(_draw(open_drawer, found, batch_size, progress))
             return [drawn[number] for number in range(len(found))]
         found = _add_captions([find_photo(photos, root)], config)
@@ -138,10 +139,11 @@ class DrawingStyle(ABC):
         Raises:
             ConfigError, BankError, BaseModelError: See `stylize`.
         """
-        from artbank.api.photo_inputs import find_photos
+        from artbank.api.photo_inputs import find_photos, warn_of_shared_keys
 
         config = read_drawing(settings, self.config)
         found = _add_captions(find_photos(photos, root), config)
+        warn_of_shared_keys(found)
         drawer = self._open_drawer(config)
         return (picture for _, picture in _draw(lambda: drawer, found, batch_size, progress))
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from artbank.api import notebook_html
+from artbank.api.saved_pictures import SavedPicture, check_replaceable, remember
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture
 from artbank.images.codec_jobs import EncodeJob, encode_picture, finish_picture
@@ -101,19 +102,21 @@ class DrawnPicture:
         """Write the picture with its mark and its photo's metadata, as a run over an archive does.
 
         Args:
-            path: Path or URI of a .jpg, .png or .webp file; or a folder, which gets a file of the photo's name.
+            path: Path or URI of a .jpg, .png or .webp file, which is replaced; or a folder, which gets a file of the
+                photo's key. There it replaces an earlier picture of the photo in the style, and no other file.
             quality: 1..100, of JPEG and WebP; that of the recipe by default.
 
         Returns:
             The path or URI of the file.
 
         Raises:
-            ConfigError: The path is empty or that of the photo itself, the file has another suffix, or the quality is
-                out of range.
+            ConfigError: The path is empty or that of the photo itself, the file has another suffix, the quality is
+                out of range, or a folder has another file of that name: a photo, or what this process saved of another
+                photo or in another style.
             ImageError: The photo could not be drawn, or the format cannot hold its picture.
             OSError: The file cannot be written.
         """
-        folder, name = self._split(os.fspath(path))
+        folder, name, is_chosen = self._split(os.fspath(path))
         suffix = Path(name).suffix.lower()
         if suffix not in WRITTEN_SUFFIXES:
             raise ConfigError(f"expected a file that ends in {', '.join(WRITTEN_SUFFIXES)}, found {name}; rename it")
@@ -122,7 +125,11 @@ class DrawnPicture:
             raise ConfigError(
                 f"{store.uri_of(name)} is the photo itself, which would be lost; name another file or folder"
             )
+        saved = SavedPicture(self.key, self.source, self.style)
+        if is_chosen:
+            check_replaceable(store, name, saved, has_mark=self.recipe.mark != "none")
         store.write(name, self.to_bytes(suffix, quality=quality))
+        remember(store.uri_of(name), saved)
         return store.uri_of(name)
 
     def to_bytes(self, suffix: str = ".png", *, quality: int | None = None) -> bytes:
@@ -151,12 +158,12 @@ class DrawnPicture:
     def _picture(self) -> Picture:
         return finish_picture(self._drawn)
 
-    def _split(self, path: str) -> tuple[str, str]:
-        """Return the folder and the name of the file to write."""
+    def _split(self, path: str) -> tuple[str, str, bool]:
+        """Return the folder and the name of the file to write, and whether the name is the photo's."""
         if path.endswith("/") or ("://" not in path and Path(path).expanduser().is_dir()):
-            return path.rstrip("/") or path[:1], output_name(self.key)  # an empty path stays empty, and is refused
+            return path.rstrip("/") or path[:1], output_name(self.key), True  # an empty path is refused
         folder, separator, name = path.rpartition("/")
-        return folder or separator or ".", name
+        return folder or separator or ".", name, False
 
     def __repr__(self) -> str:
         """Return its photo, style and scores in one line."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import io
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,12 @@ from artbank.errors import ConfigError
 from artbank.runtime.hashing import short_hash
 from artbank.skip_rules import SkipRules
 from artbank.store.objects import Store
-from artbank.store.places import nothing_there
+from artbank.store.places import is_same_file, nothing_there
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
+
+logger = logging.getLogger(__name__)
 
 PhotoInput = str | os.PathLike[str] | Image.Image | np.ndarray
 """The path or URI of a file, a PIL image of 8 or 16 bits, or an array uint8 [H, W, 3] sRGB."""
@@ -123,6 +126,21 @@ def find_photos(
         raise _no_photo(photos)
     given = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
     return [one for photo in given for one in _expand(photo, root)]
+
+
+def warn_of_shared_keys(photos: Iterable[NamedPhoto]) -> None:
+    """Warn of photos of several files that have one key, whose pictures one folder cannot hold."""
+    first: dict[str, NamedPhoto] = {}
+    for photo in photos:
+        known = first.setdefault(photo.key, photo)
+        is_same = known.source == photo.source or not (known.source and photo.source)
+        if not is_same and not is_same_file(known.source, photo.source):
+            logger.warning(
+                "photos of several folders have the key %s, such as %s and %s: one folder cannot hold the pictures of "
+                "both; pass root=FOLDER, a folder above them all, whose part then is in the keys",
+                *(photo.key, known.source, photo.source),
+            )
+            return
 
 
 def _no_photo(found: object) -> ConfigError:

@@ -27,7 +27,7 @@ from artbank.recipes import (
     Spacing,
     StylizeRecipe,
 )
-from artbank.run_config import Compiling, Device, Dtype, Offload, RunConfig, Uri
+from artbank.run_config import Compiling, Device, Dtype, Offload, RunConfig, Uri, explain_entry
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -189,7 +189,7 @@ def _explain(entry: Any, owner: Owner, names: Mapping[str, Any]) -> str:
     name = next((str(part) for part in reversed(entry["loc"]) if isinstance(part, str)), "")
     if entry["type"] == "extra_forbidden":
         return f"{owner}() has no setting {name}; {_suggest(name, names, _name_takers(name))}"
-    message = entry["msg"].removeprefix("Value error, ")
+    message = explain_entry(entry)
     return message if isinstance(entry["input"], dict) else f"{_NAMES.get(name, name)}={entry['input']!r}: {message}"
 
 

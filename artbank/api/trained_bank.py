@@ -142,6 +142,7 @@ class TrainedBank(DrawingStyle):
             The bank as it is registered there: with its version. One that was registered before is not added again.
 
         Raises:
+            ConfigError: The place holds pages of another store, or an output.
             CatalogError: The catalog cannot be read.
             OSError: The store failed.
         """

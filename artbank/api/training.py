@@ -15,8 +15,10 @@ from artbank.api.progress import Progress, ProgressOption, open_progress
 from artbank.api.settings import ModelSettings, TrainSettings, read_models, read_settings
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
+from artbank.catalog.store_places import check_may_hold_banks
 from artbank.config import TrainConfig
 from artbank.errors import CatalogError, CollectionError, ConfigError
+from artbank.gallery.artwork_folders import warn_of_galleries
 from artbank.gallery.plan import TrainJob, plan_collections
 from artbank.gallery.train import train_collections, wait_and_train
 from artbank.images.suffixes import IMAGE_SUFFIXES
@@ -59,15 +61,16 @@ class _Place:
         return cls(gallery_uri or "/", folder, whole)
 
     def check(self, store: Store) -> None:
-        """Check that artworks are there, and that the store does not overlap them.
+        """Check that artworks are there, and that the bank may be stored where it is to be.
 
         Raises:
-            ConfigError: They are not, or it does.
+            ConfigError: It is not so.
             OSError: A store failed.
         """
         collection = Store.open(self.gallery_uri).child(self.folder)
         check_apart({"collection": collection}, {"store": store})
         check_there(collection, "artworks")
+        check_may_hold_banks(store)
 
     def fill(self) -> None:
         """Write the artworks that were given one by one.
@@ -193,5 +196,7 @@ def _open_gallery(artworks: str | os.PathLike[str] | Sequence[PhotoInput], name:
     photos = tuple(find_photos(artworks))
     if not photos:
         raise CollectionError("expected artworks, found an empty list; give at least one, better 10 or more")
+    for uri in dict.fromkeys(photo.folder for photo in photos if photo.folder):
+        warn_of_galleries(folder, Store.open(uri), [photo.place for photo in photos if photo.folder == uri])
     with tempfile.TemporaryDirectory(prefix="artbank-") as scratch:
         yield _Place(scratch, folder, "", photos)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import pyarrow as pa
 
 from artbank.archive.photo_captions import add_captions
 from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice
-from artbank.catalog.store_check import check_has_banks
+from artbank.catalog import store_places
+from artbank.catalog.store_places import check_apart_from_output, check_has_banks
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
 from artbank.results import archive_listing
@@ -24,7 +24,7 @@ _EXPECTED = "photos"
 
 
 def check_places(stores: RunStores) -> None:
-    """Check that archive and banks are there, and that neither output nor store lies in the archive or around it.
+    """Check that archive and banks are there, and that archive, output and store lie outside of each other.
 
     Raises:
         ConfigError: They do not.
@@ -33,6 +33,7 @@ def check_places(stores: RunStores) -> None:
     check_apart({"archive": stores.archive}, {"output": stores.output, "store": stores.banks})
     check_there(stores.archive, _EXPECTED)
     check_has_banks(stores.banks)
+    check_apart_from_output(stores.banks, stores.output)
 
 
 def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> None:
@@ -41,16 +42,7 @@ def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> Non
     Raises:
         ConfigError: It does not.
     """
-    for uri in sorted({bank.gallery_uri for style in styles for bank, _ in style.banks}):
-        with suppress(ConfigError):  # what a row of the catalog says may be no place here
-            if Store.open(uri).contains(output):
-                break
-    else:
-        return
-    raise ConfigError(
-        f"output {output.uri} lies in the gallery {uri}: the next training would take its pictures for artworks; "
-        "name a place outside"
-    )
+    store_places.check_outside_galleries(output, "output", (bank for style in styles for bank, _ in style.banks))
 
 
 def list_photos(

@@ -19,6 +19,7 @@ from artbank.lora_specs import MergedLora
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest, Shard
 from artbank.runs.outcome import Pace
+from artbank.store.bounded_file import OversizeError
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedKind
 
@@ -129,16 +130,17 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
     """
     output = Store.open(config.output_uri)
     try:
-        plan = _PLAN_FORMAT.validate_json(output.read(plan_key(run_id)))
+        plan = _PLAN_FORMAT.validate_json(output.read_small(plan_key(run_id)))
         shards = Manifest.open(output, run_id).shards
     except FileNotFoundError as error:
         raise ResultsError(
             f"expected a planned run {run_id} in {output.uri}, found none; run stylize-archive"
         ) from error
-    except ValidationError as error:
+    except (ValidationError, OversizeError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise ResultsError(
             f"{output.uri_of(plan_key(run_id))} should be a run's plan, but cannot be read "
-            f"({error.errors()[0]['msg']}); delete it and run stylize-archive again"
+            f"({reason}); delete it and run stylize-archive again"
         ) from error
     if first + count > len(shards):
         raise ConfigError(

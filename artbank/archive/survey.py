@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.archive import inputs
+from artbank.archive.replaced_photos import check_not_replaced
 from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice, resolve_styles
 from artbank.catalog.catalog import Catalog
@@ -84,7 +85,8 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     Raises:
         CatalogError: A style is not in the catalog.
         ConfigError: A style is malformed or was trained on another base model; nothing is in the archive or the store;
-            output or store and archive overlap; or too many photos of the last run are missing.
+            archive, output and store overlap; too many photos of the last run are missing, or the archive is another
+            one with photos of the same names.
         BaseModelError: The base model, a LoRA or a ControlNet was not found.
         OSError: The store failed.
     """
@@ -119,6 +121,9 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         failures=config.failures,
         strikes=pending.count_strikes(unfinished),
         archive=photos,
+    )
+    check_not_replaced(
+        stores.archive, output, tasks, done, parts, styles=[style.name for style in styles], max_share=max_missing_share
     )
     latest = pending.find_latest(done, unfinished)
     pace = _find_pace(config, catalog, base_hash, done, list(recipes.values()))

@@ -33,7 +33,9 @@ PARSE_ERRORS = (ValueError, TypeError, AttributeError, RecursionError, OverflowE
 _NAME_COLUMNS = ("file_name", "filename")
 _CAPTION_COLUMNS = ("caption", "text")
 _TABLE_LIMITS = Limits(num_rows=1_000_000, num_bytes=256 * 2**20)
+_ROWS_NAMED = 3
 _LONGEST_RECORD = 2**20  # characters of a row of CSV or JSONL
+_ENDLESS_TEXT = "begins a text with a double quote and never ends it; it and the rows behind it are left out"
 _BEYOND = "(cells beyond the header)"
 _MOST_NAMED = 5  # columns in a message
 _DELIMITERS = (",", ";", "\t")  # a spreadsheet writes `;` where the comma is the decimal sign
@@ -84,83 +86,173 @@ def clean(text: str) -> str:
     return " ".join(words.split())[:LONGEST_CAPTION].rstrip()
 
 
-def parse_table(name: str, body: bytes) -> Iterator[tuple[str, str]]:
+class BadRows:
+    """The rows of a table that cannot be read and are left out.
+
+    Attributes:
+        count: Their number.
+        first: The first three: where each is, and what is wrong with it.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.count = 0
+        self.first: list[str] = []
+
+    def add(self, place: str, reason: object) -> None:
+        """Add a row.
+
+        Args:
+            place: Such as `line 3`.
+            reason: What is wrong with it.
+        """
+        self.count += 1
+        if len(self.first) < _ROWS_NAMED:
+            self.first.append(f"{place} {' '.join(str(reason).split())}")
+
+
+def parse_table(name: str, body: bytes, bad_rows: BadRows) -> Iterator[tuple[str, str]]:
     """Yield the file name and the caption of each row; the name is empty in a row without one.
 
     Args:
         name: Name of the table; its suffix tells the format.
         body: Its content.
+        bad_rows: Collects the rows that cannot be read, which do not cost the others.
 
     Raises:
-        One of `PARSE_ERRORS`: It is no such table, or has more rows or longer ones than the limits allow.
+        One of `PARSE_ERRORS`: It is no such table, has more rows than the limit, or no row that can be read.
     """
     kind = name.lower().rpartition(".")[2]
-    rows = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind](body)
+    rows = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind](body, bad_rows)
     has_captions = False
     row: Mapping[str, Any] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, (place, row) in enumerate(rows, start=1):
         if number > _TABLE_LIMITS.num_rows:
             raise ValueError(f"expected at most {_TABLE_LIMITS.num_rows:,} rows, found more")
-        if any(column in row for column in _CAPTION_COLUMNS):
-            has_captions = True
+        if not any(column in row for column in _CAPTION_COLUMNS):
+            continue
+        try:
             file_name, caption = _name_of(row), _caption_of(row)
-            if file_name or caption:  # spreadsheets leave empty rows
-                yield file_name, caption
+        except ValueError as error:
+            bad_rows.add(place, error)
+            continue
+        has_captions = True
+        if file_name or caption:  # spreadsheets leave empty rows
+            yield file_name, caption
+    if bad_rows.count and not has_captions:
+        raise ValueError(bad_rows.first[0])
     if row and not has_captions:
         raise _no_caption(row)
 
 
-def _read_csv(body: bytes) -> Iterator[Mapping[str, Any]]:
+def _read_csv(body: bytes, bad_rows: BadRows) -> Iterator[tuple[str, Mapping[str, Any]]]:
     text = _decode(body)
     header = io.StringIO(text[:_LONGEST_RECORD], newline="").readline().rstrip("\r\n")
     delimiter = next((sign for sign in _DELIMITERS if _has_name(next(csv.reader([header], delimiter=sign), []))), ",")
-    lines = _Records(text)
+    lines = _Records(text, bad_rows, num_headers=1)
     reader = csv.DictReader(lines, restkey=_BEYOND, delimiter=delimiter)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-    for row in reader:
-        if lines.is_at_end:  # the reader looked for the end of a quoted text
-            raise ValueError("the last row begins a text with a double quote and never ends it")
+    lines.begin()
+    while (row := _next_row(reader, lines, bad_rows)) is not None:
+        place = lines.place
+        lines.begin()
         if any(cell.strip() for cell in row.pop(_BEYOND, ())):
-            fault = f"line {reader.line_num} has more cells than the header"
-            raise ValueError(f"{fault}; put captions with {delimiter!r} between double quotes")
-        lines.begin()
-        yield row
+            to_do = f"put captions with {delimiter!r} between double quotes"
+            bad_rows.add(place, f"has more cells than the header; {to_do}")
+            continue
+        yield place, row
 
 
-def _read_jsonl(body: bytes) -> Iterator[Mapping[str, Any]]:
-    lines = _Records(_decode(body))
+def _next_row(reader: csv.DictReader[Any], lines: _Records, bad_rows: BadRows) -> dict[str, Any] | None:
+    """Return the next row; None at the end, and after a quoted text that never ends: what is behind it is unknown."""
+    while True:
+        try:
+            row = next(reader, None)
+            if row is None or not lines.is_at_end:  # else the reader looked for the end of a quoted text
+                return row
+        except (csv.Error, _EndlessRecord) as error:
+            if lines.is_one_line:
+                bad_rows.add(lines.place, f"cannot be read, {error}")
+                lines.begin()
+                continue
+        bad_rows.add(lines.place, _ENDLESS_TEXT)
+        return None
+
+
+def _read_jsonl(body: bytes, bad_rows: BadRows) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    lines = _Records(_decode(body), bad_rows, num_headers=0)
     for line in lines:
+        place = lines.place
         lines.begin()
-        if line.strip():
-            yield json.loads(line)
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            bad_rows.add(place, f"is no JSON: {error}")
+            continue
+        if isinstance(row, dict):
+            yield place, row
+        else:
+            bad_rows.add(place, f"is a {type(row).__name__}, no object with a caption")
 
 
-def _read_parquet(body: bytes) -> Iterator[Mapping[str, Any]]:
+def _read_parquet(body: bytes, _: BadRows) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    number = 0
     for batch in read_columns(body, [*_NAME_COLUMNS, *_CAPTION_COLUMNS], _TABLE_LIMITS):
-        yield from batch.to_pylist()
+        for row in batch.to_pylist():
+            number += 1
+            yield f"row {number}:", row
+
+
+class _EndlessRecord(ValueError):
+    """A record of several lines is too long; probably a quoted text does not end."""
 
 
 class _Records:
-    """The lines of a text; refuses a record, of one or several lines, that is too long.
+    """The lines of a text; leaves out a line that is too long, and refuses a record of several that is.
 
     Attributes:
         is_at_end: Whether a line was asked for after the last one.
     """
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, bad_rows: BadRows, num_headers: int):
         self.is_at_end = False
         self._lines = io.StringIO(text, newline="")
-        self._length = 0
+        self._bad_rows = bad_rows
+        self._num_headers = num_headers
+        self._number = 0  # of the last line
+        self._first = 1  # line of the record
+        self._length = 0  # characters of the record
+
+    @property
+    def place(self) -> str:
+        """The line that the record begins in."""
+        return f"line {self._first}"
+
+    @property
+    def is_one_line(self) -> bool:
+        """Whether the record has one line, and more follow."""
+        return self._number == self._first and not self.is_at_end
 
     def begin(self) -> None:
-        """Begin to count the next record."""
+        """Begin the next record with the next line."""
+        self._first = self._number + 1
         self._length = 0
 
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
-            self._length += len(line)
+            self._number += 1
+            if not self._length and not line.strip():
+                self.begin()
+            elif not self._length and len(line) > _LONGEST_RECORD and self._number > self._num_headers:
+                self._bad_rows.add(self.place, f"is longer than {_LONGEST_RECORD:,} characters")
+                self.begin()
+                continue
+            else:
+                self._length += len(line)
             if self._length > _LONGEST_RECORD:
-                raise ValueError(f"expected rows of at most {_LONGEST_RECORD:,} characters, found a longer one")
+                raise _EndlessRecord(f"expected rows of at most {_LONGEST_RECORD:,} characters")
             yield line
         self.is_at_end = True
 

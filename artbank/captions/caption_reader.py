@@ -22,6 +22,7 @@ from pathlib import PurePosixPath
 from more_itertools import constrained_batches
 
 from artbank.captions import caption_files
+from artbank.captions.caption_files import BadRows
 from artbank.runtime.counts import number_text
 from artbank.runtime.readable_text import list_names
 from artbank.store.etags import StoredObject
@@ -82,13 +83,16 @@ class CaptionReader:
         captions: dict[str, str] = {}
         faults: dict[str, list[str]] = defaultdict(list)
         for key, body in self._read_bodies(files):
+            bad_rows = BadRows()
             try:
                 if isinstance(body, Exception):
                     raise ValueError(f"the store does not deliver it: {explain(body)}")
-                found = _parse(key, body)
+                found = _parse(key, body, bad_rows)
             except caption_files.PARSE_ERRORS as error:
                 faults[" ".join(str(error).split())].append(key)
                 continue
+            if bad_rows.count:
+                self.faults.append(_describe_bad_rows(key, bad_rows))
             captions |= found if names is None else self.keep_known(key, found, names)
         for fault, keys in faults.items():
             message = f"captions in {list_names(keys)} cannot be read ({fault}): correct or remove them"
@@ -167,11 +171,18 @@ def order_files(tables: Iterable[StoredObject], beside: Iterable[StoredObject]) 
     return (*inner_last, *sorted(beside, key=lambda stored: (rank_of(stored.key), stored.key)))
 
 
-def _parse(key: str, body: bytes) -> dict[str, str]:
+def _describe_bad_rows(key: str, bad_rows: BadRows) -> CaptionFault:
+    shown = ". ".join(bad_rows.first)
+    more = f", and {bad_rows.count - len(bad_rows.first):,} more" if bad_rows.count > len(bad_rows.first) else ""
+    message = f"{key} is read without {number_text(bad_rows.count, 'row')} ({shown}{more}): correct or remove them"
+    return CaptionFault(message, (key,))
+
+
+def _parse(key: str, body: bytes, bad_rows: BadRows) -> dict[str, str]:
     """Return the captions in a file, by the normal name of each image."""
     if not is_table(key):
         caption = _PARSERS[PurePosixPath(key).suffix.lower()](body)
         return {} if caption is None else {stem_of(key): caption}
     folder = PurePosixPath(key).parent
-    rows = caption_files.parse_table(key, body)
+    rows = caption_files.parse_table(key, body, bad_rows)
     return {normal(str(folder / (name.replace("\\", "/") or _NAMELESS))): caption for name, caption in rows}

@@ -25,6 +25,7 @@ from artbank.errors import CatalogError
 from artbank.records.bank_records import BankEvent, BankRecord
 from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.hashing import short_hash
+from artbank.runtime.name_advice import advise_name
 from artbank.runtime.style_names import split_version
 from artbank.store.delivered import require, require_all
 from artbank.store.objects import Store
@@ -143,8 +144,12 @@ class Catalog:
             banks = self.banks(collection_id(collection)) if collection else []
             if banks:
                 return self._choose(name, banks, version)
-        known = ", ".join(sorted({_describe(bank) for bank in self.banks()})) or "no bank yet"
-        raise CatalogError(f"no bank {name} in {self._root.uri}: there is {known}; train it, or name one of these")
+        banks = self.banks()
+        known = ", ".join(sorted({_describe(bank) for bank in banks})) or "no bank yet"
+        advice = advise_name(name, {one for bank in banks for one in (bank.collection, bank.title)})
+        raise CatalogError(
+            f"no bank {name} in {self._root.uri}: there is {known}; train it, or name one of these{advice}"
+        )
 
     def _choose(self, name: str, banks: Sequence[BankRecord], version: str | None) -> BankRecord:
         """Return a version of a collection, the default one when None; `name` is what was asked for."""

@@ -27,11 +27,9 @@ from artbank.catalog.bank_files import (
     training_name,
 )
 from artbank.catalog.catalog import Catalog
-from artbank.errors import ConfigError
 from artbank.records.bank_records import BankRecord
 from artbank.store.leases import find_leases, parse_key
 from artbank.store.objects import Store
-from artbank.store.places import check_there
 
 PROBLEMS = {
     "unusable_bank": "restore its file, or let the next `artbank train` train the collection anew",
@@ -54,8 +52,6 @@ NOTES = {
 _REMAINS = ("settled_checkpoint", "settled_lease", "abandoned_lease", "unnamed_file", "leftover")
 _OLD_SECONDS = 3600.0  # no write takes longer
 _PAGE = "index.html"
-_STORE_FOLDERS = ("catalog", BANKS, CHECKPOINTS)
-_EXPECTED = "the store of a training"
 
 
 @dataclass(frozen=True)
@@ -116,18 +112,6 @@ def check_store(store: Store, *, quick: bool = False) -> StoreReport:
         *(StoreFinding("leftover", key) for key in store.list_leftovers(older_than_seconds=_OLD_SECONDS)),
     ]
     return StoreReport(len(banks), tuple(sorted(findings, key=lambda one: (one.kind, one.key))))
-
-
-def check_has_banks(store: Store) -> None:
-    """Check that a place is the store of a catalog, for whatever only reads it; trainings create one.
-
-    Raises:
-        ConfigError: There is no catalog, and no training that will make one.
-        OSError: The store failed.
-    """
-    check_there(store, _EXPECTED)
-    if not any(store.child(folder).has_objects() for folder in _STORE_FOLDERS):
-        raise ConfigError(f"expected {_EXPECTED} in {store.uri}, found no catalog there; correct its name")
 
 
 def delete_remains(store: Store, report: StoreReport) -> int:

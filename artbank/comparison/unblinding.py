@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from artbank.errors import ComparisonError
 from artbank.runtime.hashing import short_hash
+from artbank.store.bounded_file import OversizeError
 from artbank.store.objects import Store
 
 PAGE = "page"
@@ -89,10 +90,10 @@ class UnblindingKey(_Part):
         """
         name = _key_name(comparison)
         try:
-            key = cls.model_validate_json(out.read(name))
+            key = cls.model_validate_json(out.read_small(name))
         except FileNotFoundError:
             return None
-        except (ValidationError, RecursionError) as error:
+        except (ValidationError, OversizeError, RecursionError) as error:
             raise ComparisonError(
                 f"{out.uri_of(name)} should be an unblinding key, but cannot be read: {error}"
             ) from error

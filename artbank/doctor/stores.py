@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from artbank.catalog.store_places import check_apart_from_output
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
 from artbank.runtime.counts import number_are, number_text
@@ -84,7 +86,7 @@ def _list_some(store: Store, skipped: SkippedFiles) -> tuple[list[StoredObject],
 
 
 def check_apart(uris: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Check that what is written lies outside of what is read, and the other way round.
+    """Check that what is written lies outside of what is read, and the other way round, and output and store apart.
 
     Args:
         uris: The given places, by `gallery`, `photos`, `store` and `output`.
@@ -93,17 +95,22 @@ def check_apart(uris: Mapping[str, str]) -> Iterator[CheckResult]:
     for name, uri in uris.items():
         with suppress(ConfigError):  # reported by the check of that place
             opened[name] = Store.open(uri)
-    is_fine = True
-    for source in _INPUTS:
-        for target in _OUTPUTS:
-            if source in opened and target in opened:
-                try:
-                    places.check_apart({source: opened[source]}, {target: opened[target]})
-                except ConfigError as error:
-                    is_fine = False
-                    yield CheckResult("problem", str(error))
-    if is_fine and len(opened) > 1:
+    problems = [*_find_overlaps(opened)]
+    yield from problems
+    if not problems and len(opened) > 1:
         yield CheckResult("OK", "what is written lies outside of what is read")
+
+
+def _find_overlaps(opened: Mapping[str, Store]) -> Iterator[CheckResult]:
+    for source, target in [*product(_INPUTS, _OUTPUTS), _OUTPUTS]:
+        if source in opened and target in opened:
+            try:
+                if source in _INPUTS:
+                    places.check_apart({source: opened[source]}, {target: opened[target]})
+                else:
+                    check_apart_from_output(opened[source], opened[target])
+            except ConfigError as error:
+                yield CheckResult("problem", str(error))
 
 
 def _warn_of_skipped(uri: str, skipped: SkippedFiles) -> Iterator[CheckResult]:

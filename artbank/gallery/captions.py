@@ -67,14 +67,18 @@ class CaptionSources:
 class SharedTables:
     """The tables of captions directly in a gallery, which is how datasets for ImageFolder have them."""
 
-    def __init__(self, gallery: Store):
+    def __init__(self, gallery: Store, files: Iterable[StoredObject]):
         """Read them.
+
+        Args:
+            gallery: The gallery.
+            files: The files that lie in it directly.
 
         Raises:
             CollectionError: A table is not as it was listed.
             OSError: The store failed.
         """
-        listed = [stored for stored in gallery.list_files() if is_table(stored.key)]
+        listed = [stored for stored in files if is_table(stored.key)]
         reader = _open_reader(gallery, caption_files.LARGEST_TABLE_BYTES)
         self._captions: dict[str, dict[str, str]] = defaultdict(dict)
         for key, caption in reader.read(sorted(listed, key=lambda stored: stored.key)).items():

@@ -14,7 +14,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from artbank.catalog.store_places import check_may_hold_banks
 from artbank.errors import CollectionError, ImageError
+from artbank.gallery.artwork_folders import warn_of_loose_artworks
 from artbank.gallery.captions import CaptionSources, SharedTables, find_sources, read_captions
 from artbank.gallery.findings import Finding
 from artbank.gallery.listed_files import read_files
@@ -25,6 +27,7 @@ from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.runtime.collection_ids import collection_id, normalize_name
 from artbank.runtime.counts import number_are
 from artbank.runtime.hashing import full_hash
+from artbank.runtime.name_advice import advise_name
 from artbank.skip_rules import SkipRules
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
@@ -88,14 +91,15 @@ class Artwork:
 
 
 def check_places(gallery: Store, store: Store) -> None:
-    """Check that something is in a gallery, and that the store of its banks is neither inside nor around it.
+    """Check that something is in a gallery, and that its banks may be stored where they are to be.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is not so.
         OSError: The gallery's store failed.
     """
     check_apart({"gallery": gallery}, {"store": store})
     check_there(gallery, "a folder of artworks for each collection")
+    check_may_hold_banks(store)
 
 
 def list_collections(
@@ -120,8 +124,12 @@ def list_collections(
     folders = _group_folders(all_folders)
     wanted = {collection_id(name): name for name in names}
     if missing := sorted(wanted[name] for name in wanted.keys() - folders.keys()):
-        raise CollectionError(f"gallery {gallery.uri} has no {', '.join(missing)}; there is {join_names(all_folders)}")
-    shared = SharedTables(gallery)
+        raise CollectionError(
+            f"gallery {gallery.uri} has no {', '.join(missing)}; there is {join_names(all_folders)}"
+            f"{advise_name(missing[0], all_folders)}"
+        )
+    files = gallery.list_files()
+    shared = SharedTables(gallery, files)
     shared.warn_of_others(all_folders)
     listed = [
         _list_collection(gallery, name, folders[name], shared, skip_rules, left_out)
@@ -134,6 +142,7 @@ def list_collections(
         raise CollectionError(f"gallery {gallery.uri} has no image in {found}; put its artworks there")
     if not collections:
         raise no_collection(gallery, all_folders, left_out)
+    warn_of_loose_artworks(gallery, () if names else files)
     for name in empty:
         left_out.add("empty", name)
     if empty:

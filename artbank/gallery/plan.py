@@ -18,6 +18,7 @@ from artbank.diffusion.device_kind import check_device, device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.errors import CollectionError, TrainBanksError
+from artbank.gallery.artwork_folders import warn_of_galleries
 from artbank.gallery.collections import Collection, check_places, list_collections
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
@@ -141,6 +142,7 @@ def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> Train
             if loss := _describe_loss(collection, banks, config):
                 refused[collection.name] = CollectionError(loss)
             else:
+                warn_of_galleries(collection.display_name, gallery, (stored.key for stored in collection.artworks))
                 jobs.append(job)
             continue
         current[collection.name] = job.bank_id

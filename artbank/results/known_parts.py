@@ -91,7 +91,7 @@ def check_listing(store: Store, missing: Sequence[str]) -> None:
 
 def _read_known(output: Store) -> list[str]:
     try:
-        found = json.loads(output.read(KNOWN_PARTS))
+        found = json.loads(output.read_small(KNOWN_PARTS))
     except (FileNotFoundError, ValueError, RecursionError):  # of an older version, or damaged: the next run writes it
         return []
     return sorted(name for name in found if isinstance(name, str)) if isinstance(found, list) else []

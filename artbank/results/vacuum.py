@@ -150,6 +150,7 @@ def _find_shards(parts: Store) -> set[str]:
 
 def _read_checked(parts: Store) -> dict[str, list[int]]:
     try:
-        return json.loads(parts.read(_CHECKED))
-    except (FileNotFoundError, ValueError):  # then the containers are checked again
+        found = json.loads(parts.read_small(_CHECKED))
+    except (FileNotFoundError, ValueError, RecursionError):  # then the containers are checked again
         return {}
+    return found if isinstance(found, dict) else {}

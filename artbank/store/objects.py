@@ -19,6 +19,7 @@ from more_itertools import chunked
 from artbank.runtime.telemetry import count_objects, counting_objects
 from artbank.store.backends.backend import Backend, ContentHash, ListedObject
 from artbank.store.backends.by_uri import open_backend
+from artbank.store.bounded_file import MOST_BYTES, BoundedFile
 from artbank.store.delivered import require
 from artbank.store.etags import StoredObject, list_unhashed, with_etags
 from artbank.store.keys import check_key, find_fault, is_hidden, key_error
@@ -210,6 +211,28 @@ class Store:
             ConfigError: The key is not valid; see `check_key`.
         """
         return require(self._read_many([check_key(key)])[key])
+
+    def read_small(self, key: str, most_bytes: int = MOST_BYTES) -> bytes:
+        """Read an object that others may have written and that should be small; no more of it comes into memory.
+
+        Args:
+            key: The object.
+            most_bytes: The most bytes that it may have.
+
+        Raises:
+            OversizeError: It has more; a ValueError.
+            FileNotFoundError: There is no such object.
+            ConfigError: The key is not valid; see `check_key`.
+            OSError: The store failed.
+        """
+        file = BoundedFile(self.uri_of(key), most_bytes)
+        try:
+            self._backend.copy(key, file)
+        except Exception as error:
+            count_objects("read", 1, num_errors=int(not isinstance(error, FileNotFoundError)))
+            raise
+        count_objects("read", 1, num_errors=0)
+        return file.getvalue()
 
     def download(self, stored: StoredObject, path: Path) -> None:
         """Copy a listed object to a file on this machine, in pieces: it never lies in memory as a whole.

@@ -63,6 +63,8 @@ def nothing_there(store: Store, expected: str) -> ConfigError:
     """Return the error for a place where nothing is."""
     is_remote = "://" in store.uri
     to_do = "correct the bucket, the prefix or AWS_ENDPOINT_URL" if is_remote else "correct its name, or mount it"
+    if any(sign in store.uri for sign in "*?"):
+        to_do = "name the folder alone, without wildcards"
     return ConfigError(f"expected {expected} in {store.uri}, found nothing there; {to_do}")
 
 

@@ -33,6 +33,11 @@ def root(_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     add_collection(Store.open("gallery"), "monet", count=3)
     register(Catalog(Store.open("store")), bank_record())
     (tmp_path / "empty").mkdir()
+    for name in ("store2", "pages"):
+        Store.open(name).write_many({"site.json": b"{}", "index.html": b"page", "banks/monet/0/index.html": b"page"})
+    register(Catalog(Store.open("store2")), bank_record())
+    register(Catalog(Store.open("both/store")), bank_record())
+    Store.open("lost").write_many({"site.json": b"{}", "banks/monet/0/1/bank.safetensors": b"weights"})
     (tmp_path / "votes.json").write_text(
         json.dumps({"format": "artbank.votes/1", "comparison": "0" * 16, "voter": "a" * 32, "votes": []})
     )
@@ -107,6 +112,28 @@ def test_an_input_that_is_not_there_is_told_in_one_line(root: Path, words: tuple
             "comparison .* lies in the gallery",
         ),
         (("compare", "art", "art2", "--out", "art2/new"), "comparison .* lies in the output "),
+        *(
+            (words, "expected the store of a training in .*pages, found only pages of banks, as `artbank site --out` ")
+            for words in (
+                ("banks", "--store", "pages"),
+                ("verify", "--store", "pages", "--repair"),
+                ("export", "monet", "new.safetensors", "--store", "pages"),
+                ("stylize", "photos", "new", "--store", "pages", *STYLIZE),
+                ("site", "pages"),
+                ("train", "gallery", "--store", "pages"),
+            )
+        ),
+        (("verify", "--store", "lost", "--repair"), "expected .*lost, found banks and their pages, but no catalog"),
+        (("train", "gallery", "--store", "art"), "store .*art is an output of `artbank stylize`"),
+        (("stylize", "photos", "store", "--store", "store", *STYLIZE), "output .* is also the store of the banks: "),
+        (("stylize", "photos", "./store", "--store", "store", *STYLIZE), "output .* is also the store of the banks: "),
+        (
+            ("stylize", "photos", "both", "--store", "both/store", *STYLIZE),
+            "output .*both holds the store of the banks",
+        ),
+        (("stylize", "photos", "store/banks/art", "--store", "store", *STYLIZE), "output .* lies in the folder banks "),
+        (("site", "store", "--out", "store2"), "--out .*store2 is a store itself, whose pages would be replaced"),
+        (("site", "store", "--out", "gallery/pages"), "--out .* lies in the gallery "),
         (("site", "store", "--out", "store/pages"), "--out .* lies in the store "),
         (("export", "monet", "store/banks/monet.safetensors", "--store", "store"), ".* lies in the store "),
     ],
@@ -126,3 +153,6 @@ def test_the_doctor_finds_places_that_lie_in_one_another(root: Path) -> None:
     assert [row["level"] for row in found["store"]] == ["OK"]
     [problem] = found["gallery/store"]
     assert problem["level"] == "problem" and "lies in the gallery" in problem["text"]
+    rows = json.loads(call("doctor", "--store", "art/store", "--output", "art", "--json").out)["verdicts"]
+    [problem] = [row for row in rows if row["subject"] == "places"]
+    assert problem["level"] == "problem" and "holds the store of the banks" in problem["text"]

@@ -21,6 +21,7 @@ from itertools import groupby
 from more_itertools import chunked
 
 from artbank.catalog.catalog import Catalog
+from artbank.catalog.store_places import SITE
 from artbank.errors import ArtbankError
 from artbank.pages.banks.bank_page import STYLES as BANK_STYLES
 from artbank.pages.banks.bank_page import render_bank
@@ -35,7 +36,6 @@ from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
 
-SITE = "site.json"
 _FORMAT = "artbank.site/1"
 _COLLECTIONS_AT_ONCE = 16
 _COPIED_AT_ONCE = 64
@@ -160,7 +160,7 @@ def _walk(folder: Traversable) -> Iterator[Traversable]:
 def _read_known(out: Store) -> Mapping[str, str]:
     """Return the stamps of the existing pages; empty if they cannot be read, so that all pages are written."""
     try:
-        found = json.loads(out.read(SITE))
+        found = json.loads(out.read_small(SITE))
     except (FileNotFoundError, ValueError, RecursionError):
         return {}
     pages = found.get("pages") if isinstance(found, dict) and found.get("format") == _FORMAT else None

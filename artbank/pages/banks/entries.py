@@ -13,6 +13,7 @@ from artbank.catalog.catalog import Catalog
 from artbank.errors import BankError
 from artbank.pages.publishing import INDEX
 from artbank.records.bank_records import BankRecord
+from artbank.store.bounded_file import MOST_BYTES
 from artbank.store.delivered import require_all
 from artbank.store.objects import Store, StoredObject
 
@@ -96,7 +97,13 @@ def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetail
 
 def _etags(record: BankRecord, listed: Mapping[str, StoredObject]) -> dict[str, str]:
     keys = {name: file_key(record, name) for name in _SHOWN}
-    return {name: listed[key].etag for name, key in keys.items() if key in listed}
+    there = {name: listed[key] for name, key in keys.items() if key in listed}
+    for stored in there.values():
+        if stored.size > MOST_BYTES:
+            logger.warning(
+                "the page omits %s: expected at most %d bytes, found %d", stored.key, MOST_BYTES, stored.size
+            )
+    return {name: stored.etag for name, stored in there.items() if stored.size <= MOST_BYTES}
 
 
 def _parse_album(store: Store, key: str, found: Mapping[str, bytes]) -> Album | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,39 @@ def test_a_picture_never_takes_the_place_of_its_photo(
         bank.stylize(remote.uri_of("roll/photo.jpg"), **DRAWING).save("memory://own-photo/roll/")
     assert photo.read_bytes() == content == remote.read("roll/photo.jpg")
     assert Path(bank.stylize(Image.open(photo), **DRAWING).save(photo)) == photo  # whose photo is pixels alone
+
+
+def test_a_folder_never_loses_a_picture_or_a_photo_to_another_of_its_name(
+    bank: TrainedBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, folder in enumerate(("a", "b", "originals")):
+        Store.open(folder).write("roll/photo.jpg", draw_photo(number))
+    first, second = (bank.stylize(f"{folder}/roll/photo.jpg", **DRAWING) for folder in ("a", "b"))
+    kept = Path(first.save("art/"))
+    content = kept.read_bytes()
+    with pytest.raises(
+        ConfigError, match=r"art/photo\.jpg is the picture of a/roll/photo\.jpg, .* that of b/roll/photo"
+    ):
+        second.save("art/")
+    with pytest.raises(ConfigError, match=r"art/photo\.jpg is the picture in novak@1, which would be lost; name a f"):
+        replace(first, style="monet@1").save("art")
+    with pytest.raises(ConfigError, match=r"originals/roll/photo\.jpg is there and has no mark .* it may be a photo"):
+        first.save("originals/roll")
+    assert kept.read_bytes() == content and Path("originals/roll/photo.jpg").read_bytes() == draw_photo(2)
+    again = bank.stylize(tmp_path / "a/roll/photo.jpg", **DRAWING | {"steps": 5})
+    assert again.save("art") == str(kept) and kept.read_bytes() == again.to_bytes(".jpg") != content
+    assert second.save("art/photo.jpg") == str(kept)  # which names the file
+    kept.unlink()
+    assert first.save("art") == str(kept)
+    assert "have the key" not in caplog.text
+    bank.stylize(["a/roll", "b/roll", Path("a/roll/photo.jpg")], **DRAWING)
+    assert [text for text in caplog.messages if "have the key" in text] == [
+        "photos of several folders have the key photo.jpg, such as a/roll/photo.jpg and b/roll/photo.jpg: one folder "
+        "cannot hold the pictures of both; pass root=FOLDER, a folder above them all, whose part then is in the keys"
+    ]
+    rooted = [one.save("art/") for one in bank.stylize(["a", "b"], root=".", **DRAWING)]
+    assert rooted == [str(tmp_path / f"art/{folder}/roll/photo.jpg") for folder in ("a", "b")]
 
 
 def test_a_picture_without_a_path_is_not_saved_in_the_root_of_the_disk(

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from artbank.archive.forecast import forecast_archive
-from artbank.archive.plan import plan_archive
+from artbank.archive.plan import _absolute, plan_archive
+from artbank.archive.stores import RunStores
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
 from artbank.diffusion.fetch import fetch_base_model
@@ -19,6 +20,7 @@ from artbank.errors import ConfigError
 from artbank.results import archive_listing, ledger, tables
 from artbank.results.layout import KNOWN_PARTS, RESULTS
 from artbank.results.missing_photos import check_photos
+from artbank.runtime.hashing import full_hash
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.flaky import run_flaky
@@ -90,6 +92,43 @@ def test_a_store_that_is_not_there_is_refused_and_not_created(place: Path) -> No
 def test_a_first_run_writes_to_a_new_output(place: Path) -> None:
     plan, shards, _ = plan_archive(asked(place, output=place / "new/output"))
     assert (plan.num_tasks, len(shards)) == (24, 1)
+
+
+def test_an_output_that_is_the_store_or_lies_in_its_folders_or_around_it_is_refused(place: Path) -> None:
+    add_banks(Store.open(str(place / "around/store")))
+    for output, store, message in (
+        ("store", "store", "store is also the store of the banks"),
+        (
+            "around",
+            "around/store",
+            "around holds the store of the banks, .*around/store: .*; name another place for the",
+        ),
+        ("store/banks/art", "store", "lies in the folder banks of the store .*; name a place outside"),
+        ("store/catalog", "store", "lies in the folder catalog of the store"),
+    ):
+        refuse(asked(place, output=place / output, store=place / store), place, message)
+    assert plan_archive(asked(place, output=place / "store/art"))[0].num_tasks == 24
+
+
+def test_another_archive_with_photos_of_the_same_names_is_a_question(place: Path) -> None:
+    first, moved, other = (Store.open(str(place / name)) for name in ("photos", "moved", "other"))
+    output, digest = Store.open(str(place / "drawn")), full_hash(b"1")
+    config = asked(place, output=output.uri)
+    output.write("runs/m/config.json", _absolute(config, RunStores.open(config)).model_dump_json().encode())
+    rows = [result(key, size=1, etag="e", sha256=digest) for key in KEYS]
+    ledger.commit(output, "m-00000", rows)
+    tables.update_tables_and_vacuum(output, archive_listing.list_archive(first))
+    for store, body in ((moved, b"1"), (other, b"2")):
+        store.write_many(dict.fromkeys((*KEYS, "e/1.jpg"), body))
+    message = (
+        r"has pictures of other photos with the names of those in archive .*other, such as a/0\.jpg: .* read .*photo"
+    )
+    refuse(asked(place, output=output.uri, photos=other.uri), place, message)
+    for options in ({"allow_missing": True}, {"include": ("e/*",)}):
+        assert plan_archive(asked(place, output=output.uri, photos=other.uri, **options))[0].num_tasks
+    assert plan_archive(asked(place, output=output.uri, photos=moved.uri))[0].num_tasks == 25
+    first.write_many(dict.fromkeys(KEYS, b"3"))  # edited, in the archive of the runs
+    assert plan_archive(asked(place, output=output.uri))[0].num_tasks == 24
 
 
 @pytest.mark.parametrize(

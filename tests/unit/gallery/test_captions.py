@@ -187,20 +187,51 @@ def test_some_rows_without_caption_do_not_cost_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("name", "body", "words"),
     [
         (
+            "metadata.csv",
             b"file_name,caption\n1.png,ok\n0.jpg,a red, blue boat\n",
-            "line 3 has more cells than the header; put captions",
+            "1 row (line 3 has more cells than the header; put captions with ',' between double quotes): correct or",
         ),
-        (b"file_name;caption\n0.jpg;red; blue\n1.png;ok\n", "with ';' between double quotes"),
-        (b'file_name,caption\n0.jpg,"a hill\n1.png,a lake\n', "begins a text with a double quote and never ends it"),
+        ("metadata.csv", b"file_name;caption\n0.jpg;red; blue\n1.png;ok\n", "captions with ';' between double quotes"),
+        ("metadata.csv", b"file_name,caption\n0.jpg," + b"a" * 200_000 + b"\n1.png,ok\n", "1 row (line 2 cannot be re"),
+        ("metadata.csv", b"file_name,caption\n0.jpg," + b"a" * 2**20 + b"\n1.png,ok\n", "(line 2 is longer than 1,04"),
+        (
+            "metadata.csv",
+            b'file_name,caption\n1.png,ok\n0.jpg,"a hill\nx,y\n',
+            "line 3 begins a text with a double quo",
+        ),
+        ("metadata.csv", b'file_name,caption\n1.png,ok\n0.jpg,"' + b"a\n" * 2**20, "line 3 begins a text with a doubl"),
+        (
+            "metadata.jsonl",
+            b'{"file_name": "0.jpg", "text": "' + b"a" * 2**20 + b'"}\n{"file_name": "1.png", "text": "ok"}',
+            "(line 1 is longer than",
+        ),
+        ("metadata.jsonl", b'{"file_name": "1.png", "text": "ok"}\n{"file_na\n[3]\n', "2 rows (line 2 is no JSON: "),
+        (
+            "metadata.jsonl",
+            b'{"file_name": 3, "text": "a"}\n{"file_name": "1.png", "text": "ok"}',
+            "line 1 found a int",
+        ),
     ],
-    ids=["comma", "semicolon", "quote"],
 )
-def test_a_table_whose_captions_are_not_quoted_as_they_must_be_is_a_finding(body: bytes, words: str) -> None:
-    captions, [finding] = read(gallery_of({"monet/metadata.csv": body}))
-    assert captions == {} and words in finding.message
+def test_a_row_that_cannot_be_read_is_named_and_does_not_cost_the_others(name: str, body: bytes, words: str) -> None:
+    captions, [finding] = read(gallery_of({f"monet/{name}": body}))
+    assert captions == {"monet/1.png": "ok"} and finding.keys == (f"monet/{name}",)
+    assert finding.message.startswith(f"monet/{name} is read without ") and words in finding.message
+
+
+def test_of_many_bad_rows_three_are_named() -> None:
+    body = b"file_name,caption\n1.png,ok\n" + b"0.jpg,a,b\n" * 9
+    _, [finding] = read(gallery_of({"monet/metadata.csv": body}))
+    assert "without 9 rows (line 3 has" in finding.message and ". line 5 has" in finding.message
+    assert "quotes, and 6 more): correct or remove them" in finding.message
+
+
+def test_a_table_whose_only_row_cannot_be_read_is_a_finding() -> None:
+    captions, [finding] = read(gallery_of({"monet/metadata.csv": b'file_name,caption\n0.jpg,"a hill\n1.png,a lake\n'}))
+    assert captions == {} and "cannot be read (line 2 begins a text with a double quote" in finding.message
 
 
 @pytest.mark.parametrize(
