@@ -61,13 +61,13 @@ PLANS: dict[str, Plan] = {
         vision_share=0.4,  # more than half of what is won in manners stays, and few captions are lost
     ),
     "control": Plan(  # the ControlNet alone, for finished weights
-        num_scenes=300,
+        num_scenes=1050,
         vae=_NO_STEPS,
         clip=_NO_STEPS,
         vision=_NO_STEPS,
         judge=_NO_STEPS,
         unet=_NO_STEPS,
         refine=_NO_STEPS,
-        control=Schedule(steps=2500, batch_size=16, learning_rate=1e-3, checkpoint_every=200),
+        control=Schedule(steps=4000, batch_size=16, learning_rate=1e-3, checkpoint_every=100),
     ),
 }
