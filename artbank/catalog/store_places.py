@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from artbank.catalog.bank_files import BANK, BANKS, CHECKPOINTS
 from artbank.errors import ConfigError
 from artbank.records.bank_records import BankRecord
-from artbank.results.layout import RESULTS
+from artbank.results.output_place import holds_results
 from artbank.store.objects import Store
 from artbank.store.places import check_there
 
@@ -46,7 +46,7 @@ def check_has_banks(store: Store) -> None:
     if store.exists(SITE):  # which is only written after a catalog
         raise _without_catalog(store)
     if not any(store.child(folder).has_objects() for folder in _FOLDERS):
-        is_output = store.exists(RESULTS)
+        is_output = holds_results(store)
         found = "found no catalog there, but an output of `artbank stylize`" if is_output else "found no catalog there"
         raise ConfigError(f"expected {_EXPECTED} in {store.uri}, {found}; correct its name")
 
@@ -62,7 +62,7 @@ def check_may_hold_banks(store: Store) -> None:
         return
     if store.exists(SITE) and not _has_bank_files(store):
         raise _without_catalog(store)
-    if store.exists(RESULTS):
+    if holds_results(store):
         raise ConfigError(
             f"store {store.uri} is an output of `artbank stylize`, whose check would take banks for files that nothing "
             "needs; name another place for the store"

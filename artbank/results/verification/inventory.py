@@ -19,6 +19,7 @@ from artbank.records.photo_records import Result
 from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.results.missing_photos import check_photos
+from artbank.results.output_place import holds_results
 from artbank.results.recorded_runs import MOST_BYTES, Operator, parse_config
 from artbank.store.delivered import require
 from artbank.store.objects import Store
@@ -174,8 +175,7 @@ def check_is_output(output: Store) -> None:
         OSError: The store failed.
     """
     check_there(output, _EXPECTED)
-    folders = (output.child(folder) for folder in (layout.PARTS, layout.MANIFESTS, layout.RUNS))
-    if not (any(folder.has_objects() for folder in folders) or output.exists(layout.RESULTS)):
+    if not holds_results(output):
         raise ConfigError(f"expected {_EXPECTED} in {output.uri}, found no results of a run there; correct its name")
 
 
