@@ -23,7 +23,7 @@ class _BanksGroup(HelpedGroup):
         """Find a command; says how banks are listed, since their store is an option here."""
         try:
             return super().resolve_command(ctx, args)
-        except Exception as error:
+        except Exception as error:  # typer has a click of its own, whose errors have no public name
             if "No such command" in getattr(error, "message", ""):
                 error.message += " `artbank banks --store STORE_URI` lists the banks."  # pyright: ignore[reportAttributeAccessIssue]
             raise

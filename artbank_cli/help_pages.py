@@ -31,7 +31,7 @@ class HelpedCommand(TyperCommand):
         """Parse the arguments; says why there may be too many of them."""
         try:
             return super().parse_args(ctx, args)
-        except Exception as error:
+        except Exception as error:  # typer has a click of its own, whose errors have no public name
             if "unexpected extra argument" in getattr(error, "message", ""):
                 error.message += _TOO_MANY  # pyright: ignore[reportAttributeAccessIssue]
             raise

@@ -21,6 +21,7 @@ from artbank.runtime.hashing import full_hash
 from artbank.store.objects import Store
 
 _NUM_READ = 16  # photos
+_MOST_EDITED = 0.5  # share of the photos of an archive that may have been edited while it moved
 
 
 def check_not_replaced(
@@ -44,7 +45,8 @@ def check_not_replaced(
         done: Rows that the output has, from `pending.read_done`.
         parts: The parts that these were read from.
         styles: Folders of the run's styles.
-        max_share: Greatest share of the known photos that may have other content now, 0..1.
+        max_share: Greatest share of the known photos that may have other content now, 0..1; a smaller one counts as
+            a half.
 
     Raises:
         ConfigError: More have.
@@ -53,6 +55,7 @@ def check_not_replaced(
     drawn = done.filter(
         (pc.field("status") == "done") & pc.field("style").isin(list(styles)) & pc.field("sha256").is_valid()
     )
+    max_share = max(max_share, _MOST_EDITED)
     again = drawn.filter(pc.is_in(drawn["key"], value_set=tasks["key"].combine_chunks()))
     if pc.count_distinct(again["key"]).as_py() <= max_share * pc.count_distinct(drawn["key"]).as_py():
         return

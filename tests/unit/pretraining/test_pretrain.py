@@ -169,7 +169,7 @@ def test_the_plan_for_a_controlnet_trains_it_on_for_the_finished_unet(
     corpus_folder: Path, tmp_path: Path, weights: Path
 ) -> None:
     (tmp_path / "corpus").symlink_to(corpus_folder)
-    plan = replace(PLANS["control"], control=THREE)
+    plan = replace(PLANS["control"], num_scenes=SCENES_PER_BLOCK, control=THREE)
     run = Pretraining(tmp_path, plan, torch.device("cpu"), torch.float32, start=weights)
     for name in ("corpus", "vae", "clip", "latents", "unet", "refine", "control"):
         assert STAGES[name](run)
