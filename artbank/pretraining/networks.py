@@ -170,3 +170,11 @@ def build_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     )
+
+
+def load_text_encoder(clip_folder: Path) -> CLIPTextModel:
+    """Take the text tower out of a saved CLIP model, as Stable Diffusion does."""
+    clip = CLIPModel.from_pretrained(clip_folder)
+    encoder = CLIPTextModel(clip.config.text_config)
+    encoder.load_state_dict(clip.text_model.state_dict())
+    return encoder

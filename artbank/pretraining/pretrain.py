@@ -10,9 +10,7 @@ weights.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,13 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
 
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import SAMPLED, TRAINED
 from artbank.pretraining.control_stage import CONTROL_SIDES, ControlStage
 from artbank.pretraining.corpus import Corpus, render
+from artbank.pretraining.export import export_parts, forget_places
 from artbank.pretraining.judge import Judge
 from artbank.pretraining.latents import Latents, encode_pictures
 from artbank.pretraining.loop import Schedule, train
@@ -34,9 +33,9 @@ from artbank.pretraining.networks import (
     build_clip,
     build_clip_processor,
     build_controlnet,
-    build_pipeline,
     build_unet,
     build_vae,
+    load_text_encoder,
     train_tokenizer,
     use_fastest_attention,
 )
@@ -226,25 +225,12 @@ class Pretraining:
         if not self._train(stage, self.plan.control, "control"):
             return False
         controlnet.half().eval().save_pretrained(self.work / "control")
-        _forget_places(self.work / "control")
+        forget_places(self.work / "control")
         return True
 
     def run_export(self, weights: Path = WEIGHTS) -> bool:
-        """Write the finished parts as fp16 in diffusers' layout, with CLIP and judge beside them."""
-        pipeline = build_pipeline(
-            AutoencoderKL.from_pretrained(self.work / "vae"),
-            load_text_encoder(self.work / "clip"),
-            CLIPTokenizer.from_pretrained(self.work / "tokenizer"),
-            UNet2DConditionModel.from_pretrained(self.work / "refine"),
-        )
-        pipeline.to(dtype=torch.float16)
-        pipeline.save_pretrained(weights, max_shard_size="9MB")
-        clip = CLIPModel.from_pretrained(self.work / "vision").half()
-        clip.save_pretrained(weights / "clip", max_shard_size="9MB")
-        build_clip_processor(pipeline.tokenizer).save_pretrained(weights / "clip")
-        Judge.load(self.work / "judge").save(weights / "judge")
-        shutil.copytree(self.work / "control", weights / "controlnet", dirs_exist_ok=True)
-        _forget_places(weights)
+        """Write the finished parts as they ship."""
+        export_parts(self.work, weights)
         return True
 
     def _read_start(self, kind: Any, part: str) -> Any:
@@ -259,22 +245,6 @@ class Pretraining:
             module.train()
         folder = self.work / "checkpoints" / name
         return train(stage.modules, stage.loss, schedule, folder, stop_after_seconds=self.seconds)
-
-
-def _forget_places(folder: Path) -> None:
-    """Remove from the settings in a folder where their networks were loaded from, on the machine that trained them."""
-    for path in folder.rglob("config.json"):
-        config = json.loads(path.read_text())
-        config.pop("_name_or_path", None)
-        path.write_text(json.dumps(config, indent=2) + "\n")
-
-
-def load_text_encoder(clip_folder: Path) -> CLIPTextModel:
-    """Take the text tower out of a saved CLIP model, as Stable Diffusion does."""
-    clip = CLIPModel.from_pretrained(clip_folder)
-    encoder = CLIPTextModel(clip.config.text_config)
-    encoder.load_state_dict(clip.text_model.state_dict())
-    return encoder
 
 
 STAGES: dict[str, Callable[[Pretraining], bool]] = {

@@ -16,8 +16,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from artbank.pretraining.control_stage import ControlStage, vary_tones
 from artbank.pretraining.corpus import PAINTINGS_PER_SCENE, Corpus
 from artbank.pretraining.latents import Latents
-from artbank.pretraining.networks import build_controlnet, build_scheduler
-from artbank.pretraining.pretrain import load_text_encoder
+from artbank.pretraining.networks import build_controlnet, build_scheduler, load_text_encoder
 from artbank.pretraining.stages import VisionStage, painter_loss
 from artbank.pretraining.unet_stage import UnetStage
 
