@@ -66,6 +66,16 @@ class BatchDrawer:
             seconds=(time.monotonic() - start) / (len(keys) * len(styles)),
         )
 
+    def draw_blanks(self, batch: Sequence[DecodedPhoto]) -> None:
+        """Draw a batch with blank photos in place of all, with each setting that its pictures may need.
+
+        Raises:
+            Exception: The run can draw no batch like this one, whatever its photos show.
+        """
+        blanks = _keep_only([one.photo for one in batch], ())
+        for number in range(len(self._resources.drawings)):
+            self._draw_candidates(number, blanks, (), batch[0].task.styles)
+
     def score(self, batch: DrawnBatch) -> Iterator[list[ScoredPicture]]:
         """Score the pictures of a batch, and yield those that are kept, style by style.
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 
 from artbank.archive.picture_rows import FinishedRow
 from artbank.archive.plan import StylizePlan
@@ -17,7 +18,6 @@ from artbank.archive.shard_pipeline import ShardPipeline
 from artbank.config import StylizeConfig
 from artbank.errors import ArtbankError, StopRequested
 from artbank.results import attempts, ledger
-from artbank.results.attempts import Attempt
 from artbank.results.manifest import Shard
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
@@ -87,8 +87,7 @@ def stylize_shard(
         attempt.release()
         raise
     except Exception as error:
-        if is_transient(error):
-            _try_release(attempt)
+        _try_to_mark(attempt.release if is_transient(error) else partial(pipeline.blame, error))
         raise
     rows = [one.row for one in finished]
     ledger.commit(output, shard.id, rows, sum((one.tally for one in finished), Tally()))
@@ -113,8 +112,8 @@ def _reported(
         yield batch
 
 
-def _try_release(attempt: Attempt) -> None:
+def _try_to_mark(end: Callable[[], None]) -> None:
     try:
-        attempt.release()
+        end()
     except Exception as error:  # the store fails; the first error matters, not this one
-        logger.debug("could not release the shard: %s", error)
+        logger.debug("could not note the end of the attempt: %s", error)

@@ -6,10 +6,13 @@ read and decoded, and the pictures of the last are encoded and written. Two shar
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain
+
+import torch
 
 from artbank.archive.batch_drawing import BatchDrawer, cut_batches
 from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture
@@ -23,13 +26,15 @@ from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import Attempt
 from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.results.filenames import output_name
+from artbank.runs.gather import format_error
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import GetResult, prefetch
 
+logger = logging.getLogger(__name__)
+
 _WRITES = 4  # batches that are encoded and written while the model draws the next one
-_CRASHED = (
-    "a process ended {} times while it worked on this photo, twice on this photo alone; look into the worker's log"
-)
+_POISON = "{} attempts at this photo failed, two of them at this photo alone; {}"
+_SEE_LOG = "look into the worker's log"
 
 
 class ShardPipeline:
@@ -52,6 +57,7 @@ class ShardPipeline:
         self._drawer = BatchDrawer(run.drawing)
         self._without_picture: list[FinishedRow] = []  # unchanged, rejected and failed photos, in order
         self._packed: list[PackedPicture] = []  # pictures for the containers
+        self._last_batch: Sequence[DecodedPhoto] = ()
 
     def run(self, tasks: Sequence[PhotoTask], known: Known) -> Generator[list[FinishedRow], None, None]:
         """Stylize the photos of a shard; yield their rows as they are finished, one per photo and style.
@@ -83,6 +89,26 @@ class ShardPipeline:
         if self._without_picture:
             yield self._without_picture
 
+    def blame(self, error: Exception) -> None:
+        """Note the error that ends the attempt, which counts against the photos that were being drawn.
+
+        If one photo was drawn alone, blank ones are drawn in place of the whole batch. Where they fail too, no photo is
+        at fault, and no attempt so far counts against any. After an error of the device itself nothing can be drawn in
+        this process, so that one always counts.
+        """
+        is_of_device = isinstance(error, torch.AcceleratorError)
+        if self._attempt.is_on_suspect and not is_of_device and not self._can_draw_blanks():
+            self._attempt.forgive()
+        self._attempt.note_error(format_error(error))
+
+    def _can_draw_blanks(self) -> bool:
+        try:
+            self._drawer.draw_blanks(self._last_batch)
+        except Exception as error:
+            logger.info("blank photos cannot be drawn either: %s", format_error(error))
+            return False
+        return True
+
     def _decoded(self, photos: Iterable[PhotoRead]) -> Iterator[DecodedPhoto]:
         """Yield the photos that can be stylized; set the rows of the others aside."""
         for one in photos:
@@ -103,15 +129,18 @@ class ShardPipeline:
                 yield self._draw_group(batch, keys)
 
     def _quarantine(self, batch: Sequence[DecodedPhoto]) -> None:
-        """Fail the photos that crashed too many processes."""
+        """Fail the photos that too many attempts failed on."""
         for one in batch:
             strikes = self._attempt.strikes(one.photo.key)
             if strikes >= attempts.MAX_STRIKES:
-                error = ImageError(_CRASHED.format(strikes), "crashed")
+                last = self._attempt.mark.error
+                reason = _POISON.format(strikes, f"the last error was {last}" if last else _SEE_LOG)
+                error = ImageError(reason, "crashed")
                 self._without_picture += self._rows.failed(one.task, one.task.styles, one.digest, error)
 
     def _draw_group(self, batch: Sequence[DecodedPhoto], keys: set[str]) -> DrawnBatch:
         """Draw some photos of a batch; set the rows of those that get no picture aside."""
+        self._last_batch = batch
         drawn = self._drawer.draw(batch, keys)
         for (key, style), error in drawn.failures.items():
             photo = drawn.photos[key]

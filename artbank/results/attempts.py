@@ -1,10 +1,10 @@
-"""Start marks of shards. A mark without a part means that a worker was killed or crashed, or is still at work.
+"""Start marks of shards. A mark without a part means that a worker was killed or failed, or is still at work.
 
-A photo that crashes its worker (a poison photo) would fail its shard on every retry. So the mark
-counts strikes against photos, and each new attempt at an unfinished shard is more careful:
+A photo that crashes its worker, or that the model fails on (a poison photo), would fail its shard on every retry. So
+the mark counts strikes against photos, and each new attempt at an unfinished shard is more careful:
 
     strikes  where the photo was              what the next attempt does with it
-    0        in no attempt that crashed       nothing special
+    0        in no attempt that failed        nothing special
     1        in an unfinished shard           notes each batch in the mark before it draws it
     2, 3     in a noted batch, or alone       draws it alone: same batch, blank photos in place of the others
     4        alone, twice                     quarantines it: the photo gets a failed row
@@ -42,6 +42,8 @@ class Mark:
         strikes: Strikes against single photos, by key.
         at: Keys of the photos that are being drawn, if the attempt notes them.
         is_given_back: Whether the worker itself ended the attempt and released the shard.
+        error: The newest error that ended an attempt and left its process alive; empty without one.
+        is_forgiven: Whether strikes from before this mark no longer count: no photo was at fault.
     """
 
     begun_at: datetime
@@ -50,13 +52,20 @@ class Mark:
     strikes: Mapping[str, int] = field(default_factory=dict)
     at: Sequence[str] = ()
     is_given_back: bool = False
+    error: str = ""
+    is_forgiven: bool = False
 
-    def count_strikes(self, key: str) -> int:
-        """Return the strikes against a photo that the next attempt starts with."""
+    def count_strikes(self, key: str, earlier: int = 0) -> int:
+        """Return the strikes against a photo that the next attempt starts with.
+
+        Args:
+            key: The photo.
+            earlier: Its strikes in shards of earlier runs.
+        """
         known = max(self.strikes.get(key, 0), self.floor)
-        if self.is_given_back:
-            return known
-        return max(known, 1) + (key in self.at)
+        if not self.is_given_back:
+            known = max(known, 1) + (key in self.at)
+        return known if self.is_forgiven else max(known, earlier)
 
     def to_bytes(self) -> bytes:
         """Return the mark as JSON."""
@@ -100,6 +109,11 @@ class Attempt:
         """Whether an earlier attempt at these photos went wrong."""
         return self.mark.number > 1 or self.mark.floor > 0 or bool(self.mark.strikes)
 
+    @property
+    def is_on_suspect(self) -> bool:
+        """Whether one photo is being drawn alone, because earlier attempts failed on it or on others beside it."""
+        return len(self.mark.at) == 1 and self.strikes(self.mark.at[0]) >= _STRIKES_TO_ISOLATE
+
     def now(self) -> datetime:
         """Return the time for a row: this machine's clock, but never before the start of the attempt."""
         return max(datetime.now(UTC), self.mark.begun_at)
@@ -125,6 +139,14 @@ class Attempt:
     def release(self) -> None:
         """End the attempt without a part, so that another worker may start: no photo gets a strike."""
         self._write(replace(self.mark, at=(), is_given_back=True))
+
+    def forgive(self) -> None:
+        """End the attempt without a part, and take back all strikes: no photo was at fault."""
+        self._write(replace(self.mark, floor=0, strikes={}, at=(), is_given_back=True, is_forgiven=True))
+
+    def note_error(self, error: str) -> None:
+        """Note in the mark which error ends the attempt, while the process goes on."""
+        self._write(replace(self.mark, error=error))
 
     def _write(self, mark: Mark) -> None:
         self.mark = mark
@@ -155,13 +177,13 @@ def start(
         last = Mark.from_bytes(output.read(mark_key(shard_id)), output.uri_of(mark_key(shard_id)))
     except FileNotFoundError:
         last = Mark(datetime.min.replace(tzinfo=UTC), number=0, is_given_back=True)
-    counted = {key: max(known, last.count_strikes(key)) for key, known in strikes.items()}
+    counted = {key: last.count_strikes(key, earlier) for key, earlier in strikes.items()}
     floor = min(counted.values(), default=0)
     raised = {key: count for key, count in counted.items() if count > floor}
     begun_at = now or datetime.now(UTC)
     if after is not None:
         begun_at = max(begun_at, after + _TICK)
-    mark = Mark(begun_at, last.number + 1, floor, raised)
+    mark = Mark(begun_at, last.number + 1, floor, raised, error=last.error, is_forgiven=last.is_forgiven)
     output.write(mark_key(shard_id), mark.to_bytes())
     return Attempt(output, shard_id, mark)
 

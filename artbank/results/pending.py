@@ -104,7 +104,7 @@ def count_strikes(unfinished: Sequence[UnfinishedShard]) -> dict[str, int]:
     strikes: dict[str, int] = {}
     for shard in unfinished:
         for task in shard.tasks:
-            known = max(task.strikes or 0, shard.mark.count_strikes(task.key))
+            known = shard.mark.count_strikes(task.key, task.strikes or 0)
             strikes[task.key] = max(strikes.get(task.key, 0), known)
     return {key: count for key, count in strikes.items() if count}
 

@@ -170,7 +170,8 @@ class LatentStylizer:
     def _invert(self, clean: Tensor, noise: Tensor, prompts: _Prompts) -> Tensor:
         first = self._solver.timesteps[0]
         if not self.recipe.aligned:
-            first = round(self.recipe.strength * self.base.num_train_timesteps)
+            num_timesteps = self.base.num_train_timesteps
+            first = min(round(self.recipe.strength * num_timesteps), num_timesteps - 1)
         if self.recipe.inversion == "stochastic":
             return invert_stochastically(prompts.model, clean, noise, first, prompts.styled)
         if self.recipe.inversion == "ddim":

@@ -56,4 +56,4 @@ def test_a_photo_that_kills_every_worker_is_a_failed_row_and_the_run_ends(
     assert (state.result().num_done, state.result().num_failed) == (8, 1)
     check_whole(config.output_uri, undisturbed | {"novak/poison.jpg": b""}, lost="poison.jpg")
     [row] = [r for r in ledger.read_ledger(Store.open(config.output_uri)).to_pylist() if r["status"] == "failed"]
-    assert (row["failure"], "4 times" in row["reason"]) == ("crashed", True)
+    assert (row["failure"], "4 attempts" in row["reason"]) == ("crashed", True)

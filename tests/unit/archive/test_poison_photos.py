@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from artbank.archive.plan import plan_archive
@@ -121,9 +122,48 @@ def test_a_photo_that_the_model_always_fails_on_is_found_out_and_spares_the_othe
             stylize_shard(config, plan, shard)
     assert stylize_shard(config, plan, shard) == 6
     found, whole = rows(config), pictures(undisturbed)
-    assert found["3.jpg"].failure == "crashed" and "4 times" in str(found["3.jpg"].reason)
+    assert found["3.jpg"].failure == "crashed"
+    assert str(found["3.jpg"].reason) == (
+        "4 attempts at this photo failed, two of them at this photo alone; "
+        "the last error was RuntimeError: an illegal instruction"
+    )
     assert pictures(config) == {name: data for name, data in whole.items() if name != "3.jpg"}
     assert attempts.find_unfinished(Store.open(config.output_uri)) == {}
+
+
+@pytest.mark.parametrize("num_attempts", [4, 5, 8])
+def test_an_error_that_blank_photos_meet_too_is_no_photos_fault(
+    photos: Store, shelf: str, monkeypatch: pytest.MonkeyPatch, num_attempts: int
+) -> None:
+    def fail(self: Stylizer, batch: Any, styles: Any) -> Iterator[Any]:
+        raise RuntimeError("no kernel image")
+
+    config = asked(photos, shelf)
+    plan, [shard], _ = plan_archive(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stylizer, "_stylize_batch", fail)
+        for _ in range(num_attempts):
+            with pytest.raises(RuntimeError, match="no kernel"):
+                stylize_shard(config, plan, shard)
+    assert stylize_shard(config, plan, shard) == 6
+    assert {row.status for row in rows(config).values()} == {"done"}
+
+
+def test_after_an_error_of_the_device_blank_photos_are_no_evidence(
+    photos: Store, shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Stylizer, batch: Any, styles: Any) -> Iterator[Any]:
+        raise torch.AcceleratorError("an illegal memory access was encountered")
+
+    config = asked(photos, shelf)
+    plan, [shard], _ = plan_archive(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stylizer, "_stylize_batch", fail)
+        for _ in range(4):
+            with pytest.raises(RuntimeError, match="illegal"):
+                stylize_shard(config, plan, shard)
+    assert stylize_shard(config, plan, shard) == 6
+    assert [row.failure for row in rows(config).values() if row.status == "failed"] == ["crashed"]
 
 
 @pytest.mark.faults
