@@ -112,7 +112,10 @@ class StylizeRecipe(Recipe):
     )
     aligned: bool = Field(
         default=True,
-        description=("Add noise up to the timestep where denoising starts; the authors' code adds more."),
+        description=(
+            "Add noise up to the timestep where denoising starts. Without, add as much as `strength` says, a little more, "
+            "as the authors' code does."
+        ),
     )
     reuse: int = Field(
         default=1,

@@ -52,13 +52,18 @@ def list_banks(
         return
     from artbank.report.markdown import visible
 
-    say(f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6}  name")
+    say(
+        f"{'bank':<28} {'status':<10} {'created':<17} {'artworks':>8} {'steps':>6} {'val. loss':>9} {'gain':>6} "
+        f"{'beyond colours':>14}  name"
+    )
     for row in rows:
-        gain = "" if row["clip_style_gain"] is None else f"{row['clip_style_gain']:.2f}"
+        gain, beyond = (
+            "" if gain is None else f"{gain:.2f}" for gain in (row["clip_style_gain"], row["gain_beyond_colours"])
+        )
         name = f"{row['collection']}@{row['version']}"
         say(
             f"{name:<28} {row['status']:<10} {row['created_at']:%Y-%m-%d %H:%M}  "
-            f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6}  "
+            f"{row['num_artworks']:>8} {row['steps']:>6} {row['validation_loss']:>9.4f} {gain:>6} {beyond:>14}  "
             f"{visible(row['display_name'] or row['collection'])}"
         )
 

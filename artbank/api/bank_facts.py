@@ -13,13 +13,13 @@ def list_facts(record: BankRecord) -> dict[str, str]:
     content = {"vectors": f"{record.num_tokens} x {record.width}"}
     if record.kind == LORA:
         content = {"content": describe_content(record)}
-    gain = {} if record.clip_style_gain is None else {"style gain": f"{record.clip_style_gain:.2f}"}
+    gains = {"style gain": record.clip_style_gain, "beyond colours": record.gain_beyond_colours}
     return {
         "artworks": str(record.num_artworks),
         **content,
         "steps": str(record.steps),
         "validation loss": score_text(record.validation_loss),
-        **gain,
+        **{name: f"{gain:.2f}" for name, gain in gains.items() if gain is not None},
         "trained in": seconds_text(record.seconds),
         "base model": record.base_model,
     }

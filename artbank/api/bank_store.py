@@ -80,7 +80,7 @@ class BankStore:
         return f"<BankStore {self.uri}: {', '.join(self) or 'no bank'}>"
 
     def _repr_html_(self) -> str:
-        head = ("bank", "name", "status", "artworks", "steps", "style gain", "base model")
+        head = ("bank", "name", "status", "artworks", "steps", "style gain", "beyond colours", "base model")
         return notebook_html.table(head, map(_describe, Catalog(self._store).table().to_pylist()))
 
     def _ipython_key_completions_(self) -> list[str]:
@@ -113,5 +113,6 @@ def _describe(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["num_artworks"]),
         str(row["steps"]),
         share_text(row["clip_style_gain"]),
+        share_text(row["gain_beyond_colours"]),
         row["base_model"],
     )

@@ -14,23 +14,19 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from artbank.archive.drawing_resources import DrawingResources
 from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture, keep_best, keep_first_reached, measure_reach
 from artbank.archive.photo_reader import DecodedPhoto
 from artbank.diffusion.tensors import upload
 from artbank.images.framing import Photo
-from artbank.images.palette import Palette
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import batch_by
 from artbank.scoring.networks import BATCH_SIZE
 from artbank.scoring.optional_measures import PhotoView
+from artbank.scoring.recoloured import recolour
 from artbank.scoring.scores import measure_cosines
-from artbank.stylization.colours import match_palette
 from artbank.stylization.stylizer import Stylized
-
-_RECOLOURED_PX = 256  # shorter side of a photo whose colours are changed for a score; CLIP sees 224 or less
 
 
 class BatchDrawer:
@@ -197,7 +193,7 @@ class BatchDrawer:
         """Return photos in the colours of the styles that they were drawn in, by key and style."""
         wanted = dict.fromkeys((one.key, one.style) for one in batch.pictures)
         palettes = {style: self._resources.references[style].palette for style in batch.styles}
-        return {(key, style): _recolour(photos[key], palettes[style]) for key, style in wanted}
+        return {(key, style): recolour(photos[key], palettes[style]) for key, style in wanted}
 
     def _upload_photos(self, photos: Mapping[str, DecodedPhoto]) -> dict[str, Tensor]:
         """Return photos of equal size as uint8 [3, h, w] on the scorer's device, without their padding, by key."""
@@ -233,15 +229,6 @@ def _batch_key(photo: DecodedPhoto) -> tuple[tuple[str, ...], tuple[int, int]]:
 def _keep_only(photos: Sequence[Photo], keys: Collection[str]) -> list[Photo]:
     """Return the photos with blank ones in place of those without a key among `keys`."""
     return [one if one.key in keys else one.blank for one in photos]
-
-
-def _recolour(photo: Tensor, palette: Palette) -> Tensor:
-    """Return a photo uint8 [3, h, w] in the colours of a collection, made smaller, since only CLIP sees it."""
-    factor = _RECOLOURED_PX / min(photo.shape[1:])
-    if factor < 1:
-        smaller = interpolate(photo[None].float(), scale_factor=factor, mode="area")[0]
-        photo = smaller.round().to(torch.uint8)
-    return match_palette(photo, palette)
 
 
 def _as_tensor(picture: Stylized) -> Tensor:

@@ -188,6 +188,8 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         base_family=bank.family,
         encoder_widths=list(bank.widths.values()) if isinstance(bank, Bank) else None,
         base_model_licence=drawer.base.licence,
+        clip_style_recoloured=fmean(finished.samples.recoloured),
+        gain_beyond_colours=finished.samples.gain_beyond_colours(finished.profile.reference),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from artbank.bank.bank import Bank
@@ -21,6 +22,7 @@ from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
 from artbank.recipe_costs import estimate_cost
 from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
+from artbank.scoring.recoloured import score_recoloured
 from artbank.scoring.scores import Scores, score
 from artbank.scoring.spread import ScoreBounds, Spread, summarize
 from artbank.scoring.style_reference import StyleReference
@@ -41,6 +43,7 @@ class SampleSet:
         subjects: What each photograph shows, in words.
         pictures: The pictures, uint8 [S, S, 3].
         scores: The scores of each picture.
+        recoloured: The `clip_style` of each photograph in the colours of the artworks, with nothing painted.
         seconds: Seconds for one picture, with a model that has drawn before.
         evaluations: UNet evaluations for one picture.
     """
@@ -49,6 +52,7 @@ class SampleSet:
     subjects: list[str]
     pictures: list[np.ndarray]
     scores: list[Scores]
+    recoloured: list[float]
     seconds: float
     evaluations: int
 
@@ -62,6 +66,10 @@ class SampleSet:
         floor = fmean(one.clip_style_floor for one in self.scores)
         bounds = ScoreBounds(floor, reference.ceiling)
         return summarize([one.clip_style for one in self.scores], bounds)
+
+    def gain_beyond_colours(self, reference: StyleReference) -> float | None:
+        """Return the gain of `clip_style` above the photographs in the artworks' colours; see `ScoreBounds.gain`."""
+        return ScoreBounds(fmean(self.recoloured), reference.ceiling).gain(self.clip_style)
 
 
 class SampleDrawer:
@@ -96,6 +104,8 @@ class SampleDrawer:
         start = time.monotonic()
         drawn = {(one.style, one.key): one.rgb for one in stylizer.stylize(prepared)}
         seconds = (time.monotonic() - start) / len(drawn)
+        tensors = [torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]
+        recoloured = score_recoloured(self.scorer, reference, tensors)
         sample_sets = []
         for style in styles:
             pictures = []
@@ -104,7 +114,7 @@ class SampleDrawer:
                 pictures.append(np.zeros_like(photo) if picture is None else picture)
             scores = score(self.scorer, reference, photos, pictures)
             evaluations = round(estimate_cost(stylizer.recipe))
-            sample_sets.append(SampleSet(photos, subjects, pictures, scores, seconds, evaluations))
+            sample_sets.append(SampleSet(photos, subjects, pictures, scores, recoloured, seconds, evaluations))
         return sample_sets
 
     def draw_milestones(

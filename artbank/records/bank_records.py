@@ -59,6 +59,10 @@ class BankRecord(Row, schema="bank/1", collection=NAMED):
         encoder_widths: Length of each vector for each text encoder of the base model; None for kind lora.
         base_model_licence: Licence of the base model by the files beside its weights; empty if they name none, None in
             rows of older versions.
+        clip_style_recoloured: Style score of these photos in the artworks' colours, with nothing painted; None in rows
+            of older versions, as is the next.
+        gain_beyond_colours: Position of `clip_style` between that score and the ceiling: 0 no more than recoloured
+            photos, 1 as similar as the artworks; None if the two are not clearly apart.
     """
 
     bank_id: str
@@ -98,6 +102,8 @@ class BankRecord(Row, schema="bank/1", collection=NAMED):
     base_family: str | None = None
     encoder_widths: list[int] | None = None
     base_model_licence: str | None = None
+    clip_style_recoloured: float | None = None
+    gain_beyond_colours: float | None = None
 
     @property
     def name(self) -> str:

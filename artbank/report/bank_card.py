@@ -81,6 +81,9 @@ def _worth(record: BankRecord) -> str:
     gain = "The ceiling is not clearly above the floor, so how far the style comes cannot be told. "
     if record.clip_style_gain is not None:
         gain = f"The style comes **{share_text(record.clip_style_gain)}** of the way from floor to ceiling. "
+    if record.gain_beyond_colours is not None:
+        beyond = share_text(record.gain_beyond_colours)
+        gain += f"From photos in the artworks' colours, with nothing painted, it comes **{beyond}** of the way. "
     return (
         f"{measured}\n\n{gain}`clip_style` is the cosine between a picture and the mean of the artworks, as seen by "
         f"the scorer {escape(record.scorer)}; scores of another scorer do not compare.\n\n{losses}"

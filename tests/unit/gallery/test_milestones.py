@@ -16,7 +16,7 @@ from artbank.bank.checkpoint import Checkpoint, choose_milestones
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.catalog.album import ALBUM, COVER, Album
-from artbank.catalog.bank_files import file_key
+from artbank.catalog.bank_files import file_key, load_reference
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.gallery import samples
@@ -24,6 +24,7 @@ from artbank.gallery.samples import SampleDrawer
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
+from artbank.scoring.spread import ScoreBounds
 from artbank.scoring.style_reference import measure_reference
 from artbank.store.objects import Store
 from tests.support.bank_training import train_one
@@ -144,6 +145,9 @@ def test_a_training_leaves_an_album_whose_every_picture_is_there(
     add_collection(Store.open(str(tmp_path / "gallery")), "novak")
     config = training(str(tmp_path / "gallery"), store.uri, num_milestones=2)
     [record] = train_all(config)
+    assert record.clip_style is not None and record.clip_style_recoloured not in (None, record.clip_style_floor)
+    bounds = ScoreBounds(record.clip_style_recoloured, load_reference(store, record).ceiling)
+    assert record.gain_beyond_colours == bounds.gain(record.clip_style)
     album = Album.from_bytes(store.read(file_key(record, ALBUM)))
     assert {milestone.step for milestone in album.milestones} >= {0} and len(album.milestones) in (2, 3)
     drawn = [shown for milestone in album.milestones for shown in milestone.pictures]
