@@ -53,6 +53,9 @@ STYLIZE_GROUPS: Groups = {
 }
 """The fields of `StylizeConfig`, of its recipe and of its alarms."""
 
+FIRST_GROUPS = frozenset({"What to train", "Bank", "What to stylize", "Look", "Output"})
+"""The groups that `--help` shows; `--help-all` shows the others, too."""
+
 
 def sort_fields(groups: Groups, names: Iterable[str]) -> list[str]:
     """Return names of fields in the order of their groups; those in no group follow in the order in which they came."""

@@ -1,15 +1,18 @@
 """The text of `--help`: options in panels by group, those that must be given first, right at every width.
 
-Each option has a line of its own, with its description below it, so that no name and no text is cut off.
+Each option has a line of its own, with its description below it, so that no name and no text is cut off. Commands with
+groups of options for experts show them by `--help-all` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
+from artbank.parameter_groups import FIRST_GROUPS
 from artbank_cli.settings_file import find_defaults
 
 REQUIRED = "(required)"
@@ -17,6 +20,18 @@ REQUIRED = "(required)"
 _TOO_MANY = "; put a name with spaces between quotes, and name a folder in place of its files (`photos/*.jpg`)"
 _LAST_PANEL = "Options"
 _MOST_COLUMNS = 100
+
+
+def _print_all(context: typer.Context, is_asked: bool) -> None:
+    if is_asked:
+        _print_help(context.command, context, has_all=True)
+        raise typer.Exit
+
+
+HelpAllOption = Annotated[
+    bool, typer.Option("--help-all", is_eager=True, callback=_print_all, help="Show every option and exit.")
+]
+"""Of commands whose `--help` leaves out groups of options."""
 
 
 class HelpedCommand(TyperCommand):
@@ -37,7 +52,7 @@ class HelpedCommand(TyperCommand):
             raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help of the command."""
+        """Print the help of the command: its first groups, and where the others are."""
         _print_help(self, ctx)
 
 
@@ -54,7 +69,7 @@ class HelpedGroup(TyperGroup):
         _print_help(self, ctx)
 
 
-def _print_help(command: Any, ctx: Any) -> None:
+def _print_help(command: Any, ctx: Any, *, has_all: bool = False) -> None:
     from rich.console import Console  # loaded only where it prints
     from rich.padding import Padding
     from rich.text import Text
@@ -65,10 +80,23 @@ def _print_help(command: Any, ctx: Any) -> None:
     for paragraph in (command.help or "").split("\n\n"):
         console.print(Padding(Text(" ".join(paragraph.split())), (1, 1, 0, 1)))
     console.print()
-    for title, parameters in _panels(command.get_params(ctx)).items():
-        _print_panel(console, title, [_describe(one) for one in parameters])
+    panels = _panels(command.get_params(ctx))
+    further = [] if has_all else _find_further(panels)
+    for title, parameters in panels.items():
+        if title not in further:
+            _print_panel(console, title, [_describe(one) for one in parameters])
     for title, commands in _command_panels(command, ctx).items():
         _print_panel(console, title, commands)
+    if further:
+        where = f"{ctx.command_path} --help-all shows more options, in the groups {', '.join(further)}."
+        console.print(Padding(Text(where), (0, 1, 1, 1)))
+
+
+def _find_further(panels: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return the titles of the panels that `--help` leaves out: none, unless it knows which come first."""
+    return (
+        [title for title in panels if title not in (*FIRST_GROUPS, _LAST_PANEL)] if FIRST_GROUPS & panels.keys() else []
+    )
 
 
 def _usage(command: Any, ctx: Any) -> str:

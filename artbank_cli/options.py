@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from artbank.errors import ConfigError
 from artbank.parameter_groups import find_group, sort_fields
 from artbank.presets import GOVERNED, describe_presets
-from artbank_cli.help_pages import REQUIRED
+from artbank_cli.help_pages import REQUIRED, HelpAllOption
 from artbank_cli.parameter_errors import explain_errors
 from artbank_cli.parameter_fields import find_owner, flatten
 from artbank_cli.parameter_file import read_parameters
@@ -58,6 +58,7 @@ ENVIRONMENT = {
     "output_uri": "ARTBANK_OUTPUT",
 }
 """Variables for places that are neither in the parameter file nor on the command line, by field."""
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _KINDS = {int: "INTEGER", float: "NUMBER"}
 
 
@@ -77,12 +78,15 @@ def add_options(
     names.sort(key=lambda name: arguments.index(name) if name in arguments else len(arguments))
     parameters = [_parameter(name, fields[name], name in arguments, find_group(groups, name)) for name in names]
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
+    keywords = [p.replace(kind=_KEYWORD) for p in own]
+    if groups:
+        keywords.append(inspect.Parameter("help_all", _KEYWORD, default=False, annotation=HelpAllOption))
 
     def run(**values: Any) -> None:
         given = {name: values[name] for name in fields if values[name] not in (None, [])}
         command(given=given, **{p.name: values[p.name] for p in own})
 
-    run.__signature__ = inspect.Signature([*parameters, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)])  # pyright: ignore[reportFunctionMemberAccess]
+    run.__signature__ = inspect.Signature([*parameters, *keywords])  # pyright: ignore[reportFunctionMemberAccess]
     run.__name__ = command.__name__
     run.__doc__ = command.__doc__
     return run
@@ -160,7 +164,7 @@ def _parameter(name: str, field: FieldInfo, is_argument: bool, group: str | None
             autocompletion=_complete(_list_choices(field.annotation)),
         )
     kind = Annotated[_option_type(field.annotation), marker]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    return inspect.Parameter(name, _KEYWORD, default=None, annotation=kind)
 
 
 def _help(name: str, field: FieldInfo) -> str:

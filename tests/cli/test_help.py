@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from artbank import __version__
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS
+from artbank.parameter_groups import FIRST_GROUPS, STYLIZE_GROUPS, TRAIN_GROUPS
 from artbank_cli.main import app
 from artbank_cli.parameter_fields import flatten
 from tests.support.commands import call
@@ -25,9 +25,9 @@ GROUPS = {"train": TRAIN_GROUPS, "stylize": STYLIZE_GROUPS}
 
 
 def show_help(*words: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the help of a command as it is shown at a width, without colours."""
+    """Return the help of a command as it is shown at a width, with all groups, without colours."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    ended = call(*words, "--help")
+    ended = call(*words, "--help-all" if words and words[0] in MODELS else "--help")
     assert (ended.code, ended.err) == (0, "")
     return re.sub(r"\x1b\[[0-9;]*m", "", ended.out)
 
@@ -64,6 +64,17 @@ def test_options_stand_in_their_groups_and_those_that_must_be_given_first(
     required = [bool(re.search(r"\(required\)$", head)) for head in heads]
     count = sum(field.is_required() for field in flatten(MODELS[command]).values())
     assert required == [True] * count + [False] * (len(heads) - count)
+
+
+@pytest.mark.parametrize("command", MODELS)
+def test_help_shows_the_first_groups_and_names_the_others(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    ended = call(command, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    first = [title for title in GROUPS[command] if title in FIRST_GROUPS]
+    further = ", ".join(title for title in GROUPS[command] if title not in FIRST_GROUPS)
+    assert re.findall(r"╭─ (.+?) ─+╮", ended.out) == [*first, "Options"]
+    assert f"{command} --help-all shows more options, in the groups {further}." in " ".join(ended.out.split())
 
 
 @pytest.mark.parametrize(
