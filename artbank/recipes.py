@@ -113,8 +113,8 @@ class StylizeRecipe(Recipe):
     aligned: bool = Field(
         default=True,
         description=(
-            "Add noise up to the timestep where denoising starts. Without, add as much as `strength` says, a little more, "
-            "as the authors' code does."
+            "Add noise up to the timestep where denoising starts. Without, add as much as `strength` says, a little "
+            "more, as the authors' code does."
         ),
     )
     reuse: int = Field(
