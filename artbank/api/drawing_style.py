@@ -169,7 +169,7 @@ def _draw(
 
 
 def _check_batch_size(batch_size: object) -> None:
-    if batch_size is not None and not (isinstance(batch_size, Integral) and batch_size >= 1):
+    if batch_size is not None and not (isinstance(batch_size, Integral) and int(batch_size) >= 1):
         raise ConfigError(
             f"batch_size={batch_size!r}: expected a whole number from 1 on, or None for what suits the device"
         )
