@@ -97,7 +97,16 @@ class TrainingError(ArtbankError):
 
 
 class TrainBanksError(ArtbankError):
-    """Some collections of a run failed."""
+    """Some collections of a run failed.
+
+    Attributes:
+        result: What the run did, or would do, with the other collections; None if nothing is known of it.
+    """
+
+    def __init__(self, message: str, result: object = None):
+        """Take the line for people, and the result."""
+        super().__init__(message)
+        self.result = result
 
 
 class ComparisonError(ArtbankError):
@@ -105,7 +114,16 @@ class ComparisonError(ArtbankError):
 
 
 class ResultsError(ArtbankError):
-    """Some shards of a run failed, or a part or a manifest cannot be read."""
+    """Some shards of a run failed, or a part or a manifest cannot be read.
+
+    Attributes:
+        result: What the run did, or would do, with the other shards; None if nothing is known of it.
+    """
+
+    def __init__(self, message: str, result: object = None):
+        """Take the line for people, and the result."""
+        super().__init__(message)
+        self.result = result
 
 
 class ServerError(ArtbankError):

@@ -19,8 +19,8 @@ import typer
 from artbank import __version__
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.control_specs import ControlSpec, read_controls
-from artbank.errors import ConfigError
-from artbank.runs.outcome import Outcome
+from artbank.errors import ConfigError, ResultsError, TrainBanksError
+from artbank.runs.outcome import Outcome, TrainForecast, TrainSummary
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.compare import compare
@@ -81,9 +81,14 @@ def train(
 ) -> None:
     """Train a bank for every collection of a gallery that needs one."""
     config = build_config(TrainConfig, given, parameters)
-    with show_stages():
-        summary = run_training(config, is_local=is_local)
-    print_training(summary, as_json=as_json)
+    try:
+        with show_stages():
+            result = run_training(config, is_local=is_local)
+    except TrainBanksError as error:
+        if isinstance(error.result, TrainSummary | TrainForecast):
+            print_training(error.result, as_json=as_json)
+        raise
+    print_training(result, as_json=as_json)
 
 
 def stylize(
@@ -94,8 +99,13 @@ def stylize(
 ) -> None:
     """Redraw every photo of an archive that has no picture yet."""
     config = build_config(StylizeConfig, given, parameters)
-    with show_stages():
-        outcome = run_stylizing(config, is_local=is_local)
+    try:
+        with show_stages():
+            outcome = run_stylizing(config, is_local=is_local)
+    except ResultsError as error:
+        if isinstance(error.result, Outcome):
+            print_stylizing(error.result, as_json=as_json)
+        raise
     print_stylizing(outcome, as_json=as_json)
     if isinstance(outcome, Outcome):
         outcome.check_made(config.output_uri)

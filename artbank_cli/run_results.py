@@ -16,7 +16,7 @@ def print_training(result: TrainSummary | TrainForecast, *, as_json: bool) -> No
     elif as_json:
         facts = {"trained": result.trained, "current": list(result.current), "device_seconds": result.seconds}
         facts |= {"num_skipped": result.num_skipped, "skipped": [asdict(kind) for kind in result.skipped]}
-        say_json({**facts, "display_names": dict(result.display_names)})
+        say_json({**facts, "display_names": dict(result.display_names), "failed": dict(result.failed)})
     else:
         _print_trained(result)
 

@@ -38,13 +38,13 @@ class _Work(NamedTuple, Generic[Config, Forecast, Result]):
 
     Attributes:
         forecast: Plans a run, and returns what it would do.
-        has_work: Whether a run of that forecast would do anything.
+        has_work: Plans a run, and tells whether it would do anything.
         run_here: Runs in this process, without Prefect.
         import_flow: Imports the flow that runs through a Prefect server.
     """
 
     forecast: Callable[[Config], Forecast]
-    has_work: Callable[[Forecast], bool]
+    has_work: Callable[[Config], bool]
     run_here: Callable[[Config], Result]
     import_flow: Callable[[], Callable[[Config], Any]]
 
@@ -64,7 +64,7 @@ def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | Train
 
         return train_banks
 
-    work = _Work(local_run.forecast_training, _needs_banks, local_run.train_banks, import_flow)
+    work = _Work(local_run.forecast_training, local_run.has_training, local_run.train_banks, import_flow)
     return _run(work, config, is_local=is_local)
 
 
@@ -83,7 +83,7 @@ def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | Stylize
 
         return stylize_archive
 
-    work = _Work(local_run.forecast_stylizing, _needs_pictures, local_run.stylize_archive, import_flow)
+    work = _Work(local_run.forecast_stylizing, local_run.has_photos_to_draw, local_run.stylize_archive, import_flow)
     return _run(work, config, is_local=is_local)
 
 
@@ -93,20 +93,12 @@ def _run(work: _Work[Config, Forecast, Result], config: Config, *, is_local: boo
     if config.dry_run:
         return work.forecast(config)
     check_device(config)
-    if is_local or (_uses_private_server() and not work.has_work(work.forecast(config))):
+    if is_local or (_uses_private_server() and not work.has_work(config)):
         _log_to_console()
         return work.run_here(config)
     flow = work.import_flow()
     start_server()
     return flow(config)
-
-
-def _needs_banks(forecast: TrainForecast) -> bool:
-    return bool(forecast.collections)
-
-
-def _needs_pictures(forecast: StylizeForecast) -> bool:
-    return forecast.num_tasks > 0
 
 
 def _choose_place(config: TrainConfig | StylizeConfig, is_local: bool) -> bool:

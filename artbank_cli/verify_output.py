@@ -58,7 +58,7 @@ def check(output_uri: str, operator: Operator, *, quick: bool, repair: bool, as_
 def verify_output(output_uri: str, operator: Operator, *, quick: bool) -> Report:
     """Verify an output, with a progress bar at a terminal."""
     from artbank.catalog.store_places import has_catalog
-    from artbank.results.verification.inventory import check_is_output
+    from artbank.results.output_place import check_is_output
     from artbank.results.verification.verify import verify
     from artbank.store.objects import Store
 

@@ -17,7 +17,7 @@ from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
 from artbank.runs.progress import RunProgress
 from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_rounds
 from artbank_prefect.tasks.alarms import raise_alarms
-from artbank_prefect.tasks.artifacts import describe_pictures, show_forecast, show_outcome
+from artbank_prefect.tasks.artifacts import describe_pictures, describe_plan, show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import open_runner
@@ -65,8 +65,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
 def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     """Plan the run, which waits for runs that write the same styles, and do it."""
     plan, shards, photos = plan_archive(config, leases)
-    counts = (plan.num_photos, plan.num_tasks, plan.num_shards, sum(kind.count for kind in plan.skipped))
-    get_run_logger().info("photos: %d; to stylize: %d, in %d shards; skipped: %d files", *counts)
+    get_run_logger().info(describe_plan(plan))
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
@@ -76,7 +75,8 @@ def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     if shards:
         emit_archive(config.archive_uri, config.output_uri, name_banks(plan), outcome)
     if failed:
-        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {format_failures(failed)}; run it again")
+        reasons = format_failures(failed)
+        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {reasons}; run it again", outcome)
     return outcome
 
 

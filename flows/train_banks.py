@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow, get_run_logger
 
 from artbank.config import TrainConfig
-from artbank.runs.gather import Future, format_error
+from artbank.runs.gather import Future
 from artbank.runs.group_training import GroupTraining, name_group
 from artbank.runs.outcome import TrainForecast, TrainSummary
 from artbank.runs.progress import RunProgress
-from artbank_prefect.tasks.artifacts import describe_training, show_banks, show_forecast
+from artbank_prefect.tasks.artifacts import describe_nothing, describe_training, show_banks, show_forecast
 from artbank_prefect.tasks.assets import emit_banks
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import open_runner
@@ -48,13 +48,14 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     plan = plan_training(config)
     if config.dry_run:
         show_forecast(plan.forecast)
-        plan.raise_failures(plan.refused)
+        plan.raise_failures(plan.refused, plan.forecast)
         return plan.forecast
     if not plan.jobs:
-        log.info("nothing to train: %d collections are up to date", len(plan.current))
+        log.info(describe_nothing(plan.current))
         _build_site(config)
-        plan.raise_failures(plan.refused)
-        return plan.summarize({}, plan.refused)
+        summary = plan.summarize({}, plan.refused)
+        plan.raise_failures(plan.refused, summary)
+        return summary
     log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
     log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
@@ -62,18 +63,17 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
     trained, failed = _train(config, jobs)
     failed |= plan.refused
     summary = plan.summarize(trained, failed)
-    reasons = {name: format_error(error) for name, error in failed.items()}
     show_banks(
         list(trained.values()),
         summary.current,
-        reasons,
+        summary.failed,
         index_uri=_build_site(config),
         display_names=summary.display_names,
         num_skipped=summary.num_skipped,
     )
     _show_contact_sheet(config, list(trained.values()))
     emit_banks(config.gallery_uri, trained.values())
-    plan.raise_failures(failed)
+    plan.raise_failures(failed, summary)
     return summary
 
 

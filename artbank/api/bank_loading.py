@@ -6,6 +6,7 @@ import os
 from typing import Unpack
 
 from artbank.api.bank_file import unpack_bank
+from artbank.api.places import place_text
 from artbank.api.settings import ModelSettings, read_models
 from artbank.api.trained_bank import TrainedBank
 from artbank.errors import ConfigError
@@ -26,13 +27,14 @@ def load_bank(path: str | os.PathLike[str], **settings: Unpack[ModelSettings]) -
         OSError: The file cannot be read.
     """
     read_models(settings, "load_bank")
-    store, name = open_file(path)
+    where = place_text(path, "the file of a bank")
+    store, name = open_file(where)
     try:
         data = store.read(name)
     except IsADirectoryError as error:
         raise ConfigError(
-            f"expected the file of a bank, found the folder {os.fspath(path)}; banks of a store are in "
+            f"expected the file of a bank, found the folder {where}; banks of a store are in "
             "artbank.open_store(STORE)[NAME]"
         ) from error
-    record, files = unpack_bank(data, os.fspath(path))
+    record, files = unpack_bank(data, where)
     return TrainedBank(record, files, read_models(settings, "load_bank", record.base_model))

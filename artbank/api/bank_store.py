@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Unpack
 
 from artbank.api import notebook_html
+from artbank.api.places import place_text
 from artbank.api.settings import ModelSettings, read_models
 from artbank.api.style_mix import StyleMix
 from artbank.api.trained_bank import TrainedBank
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.store_places import check_has_banks
-from artbank.errors import CatalogError
+from artbank.errors import CatalogError, ConfigError
+from artbank.records.bank_records import BankRecord
 from artbank.report.markdown import share_text
 from artbank.runtime.style_names import parse_style, style_folder
 from artbank.store.objects import Store
@@ -38,13 +40,25 @@ class BankStore:
         """Read the bank with a name.
 
         Raises:
+            ConfigError: It is no name, or a mix.
             CatalogError: There is no such bank; the message names those that there are.
             BankError: Its files are missing or damaged.
             OSError: The store failed.
         """
-        record = Catalog(self._store).find(name)
+        record = self._find(name)
         config = read_models(self._settings, "open_store", record.base_model)
         return TrainedBank.fetch(self._store, record, config)
+
+    def _find(self, name: object) -> BankRecord:
+        if not isinstance(name, str) or not name:
+            found = "an empty name" if name == "" else type(name).__name__
+            raise ConfigError(f"expected the name of a bank, such as 'monet' or 'monet@2', found {found}")
+        try:
+            return Catalog(self._store).find(name)
+        except CatalogError:  # names may have + and :
+            if _is_mix(name):
+                raise ConfigError(f"{name} is a mix; read it with store.mix({name!r})") from None
+            raise
 
     def mix(self, style: str) -> StyleMix:
         """Read the banks of a mix.
@@ -100,9 +114,16 @@ def open_store(uri: str | os.PathLike[str], **settings: Unpack[ModelSettings]) -
         OSError: The store failed.
     """
     read_models(settings, "open_store")
-    store = Store.open(os.fspath(uri))
+    store = Store.open(place_text(uri, "the place of a store"))
     check_has_banks(store)
     return BankStore(store, settings)
+
+
+def _is_mix(name: str) -> bool:
+    try:
+        return len(parse_style(name)) > 1
+    except ConfigError:
+        return False
 
 
 def _describe(row: Mapping[str, Any]) -> tuple[str, ...]:

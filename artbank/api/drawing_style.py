@@ -6,10 +6,12 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Unpack, overload
 
 from artbank.api.progress import ProgressOption, open_progress
 from artbank.api.settings import DrawSettings, read_drawing
+from artbank.errors import ConfigError
 
 if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store does without
     from artbank.api.drawing import PhotoDrawer
@@ -102,6 +104,7 @@ class DrawingStyle(ABC):
         from artbank.api.photo_inputs import find_photo, find_photos, is_photo, warn_of_shared_keys
 
         config = read_drawing(settings, self.config)
+        _check_batch_size(batch_size)
         open_drawer = partial(self._open_drawer, config)
         if not is_photo(photos):
             found = _add_captions(find_photos(photos, root), config)
@@ -142,6 +145,7 @@ class DrawingStyle(ABC):
         from artbank.api.photo_inputs import find_photos, warn_of_shared_keys
 
         config = read_drawing(settings, self.config)
+        _check_batch_size(batch_size)
         found = _add_captions(find_photos(photos, root), config)
         warn_of_shared_keys(found)
         drawer = self._open_drawer(config)
@@ -162,6 +166,13 @@ def _draw(
     """Yield the number of each photo and its picture, and show the progress, also of the loading."""
     with open_progress(progress, "picture") as report:
         yield from open_drawer().draw(photos, batch_size, report)
+
+
+def _check_batch_size(batch_size: object) -> None:
+    if batch_size is not None and not (isinstance(batch_size, Integral) and int(batch_size) >= 1):
+        raise ConfigError(
+            f"batch_size={batch_size!r}: expected a whole number from 1 on, or None for what suits the device"
+        )
 
 
 def _add_captions(photos: Sequence[NamedPhoto], config: DrawConfig) -> Sequence[NamedPhoto]:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from artbank.api import notebook_html
+from artbank.api.places import place_text
 from artbank.api.saved_pictures import SavedPicture, check_replaceable, remember
 from artbank.errors import ConfigError, ImageError
 from artbank.images.codec import Picture
@@ -116,7 +117,7 @@ class DrawnPicture:
             ImageError: The photo could not be drawn, or the format cannot hold its picture.
             OSError: The file cannot be written.
         """
-        folder, name, is_chosen = self._split(os.fspath(path))
+        folder, name, is_chosen = self._split(place_text(path, "a file or a folder for the picture"))
         suffix = Path(name).suffix.lower()
         if suffix not in WRITTEN_SUFFIXES:
             raise ConfigError(f"expected a file that ends in {', '.join(WRITTEN_SUFFIXES)}, found {name}; rename it")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from artbank.api.places import place_text
 from artbank.errors import ConfigError
 from artbank.runtime.hashing import short_hash
 from artbank.skip_rules import SkipRules
@@ -38,6 +39,7 @@ _TIFF_MODES = ("CMYK", "LAB", "I;16B")  # which PNG has not, and Pillow converts
 _WITH_ALPHA = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
 _WITHOUT_WHITE = ("I", "F")  # 32 bits, whose white may be 1, 255, 65535 or anything else
 _CONTENT = (bytes, bytearray, memoryview, io.IOBase)  # of a file: what people may take for a photo
+_ROOT = "a folder as root"
 _FAST = 1  # level of compression: the PNG is read again at once
 
 
@@ -93,6 +95,8 @@ def find_photo(photo: PhotoInput, root: str | os.PathLike[str] | None = None) ->
     if not isinstance(photo, str | os.PathLike):
         raise _no_photo(photo)
     uri = os.fspath(photo)
+    if not uri:
+        raise ConfigError("expected a photo, found an empty path; name a file")
     if "://" in uri:
         return _name_object(uri, root)
     path = Path(uri).expanduser()
@@ -152,7 +156,7 @@ def _no_photo(found: object) -> ConfigError:
 
 def _expand(photo: PhotoInput, root: str | os.PathLike[str] | None) -> Iterator[NamedPhoto]:
     path = os.fspath(photo) if is_path(photo) else None
-    if path is None or "://" in path or Path(path).expanduser().is_file():
+    if not path or "://" in path or Path(path).expanduser().is_file():
         yield find_photo(photo, root)
     elif Path(path).expanduser().is_dir():
         yield from _list_folder(Path(path).expanduser(), root)
@@ -185,28 +189,31 @@ def _name_object(uri: str, root: str | os.PathLike[str] | None) -> NamedPhoto:
     store = Store.open(folder)
     if root is None:
         return NamedPhoto(name, partial(store.read, name), folder, name)
-    whole = f"{Store.open(os.fspath(root)).uri}/"
+    whole = f"{Store.open(place_text(root, _ROOT)).uri}/"
     key = f"{store.uri}/{name}"
     if not key.startswith(whole):
-        raise ConfigError(f"{uri} does not lie in root={os.fspath(root)}; name a folder that holds it")
+        raise ConfigError(f"{uri} does not lie in root={root}; name a folder that holds it")
     return NamedPhoto(key.removeprefix(whole), partial(store.read, name), folder, name)
 
 
 def _relative_key(path: Path, root: str | os.PathLike[str] | None) -> str:
     if root is None:
         return path.name
+    folder = place_text(root, _ROOT)
     try:
-        return path.absolute().relative_to(Path(root).expanduser().absolute()).as_posix()
+        return path.absolute().relative_to(Path(folder).expanduser().absolute()).as_posix()
     except ValueError as error:
-        raise ConfigError(f"{path} does not lie in root={os.fspath(root)}; name a folder that holds it") from error
+        raise ConfigError(f"{path} does not lie in root={root}; name a folder that holds it") from error
 
 
 def _name_image(image: Image.Image) -> NamedPhoto:
     """Name an image by its pixels, so that its picture does not depend on the others.
 
     Raises:
-        ConfigError: The mode of the image does not tell which value is white.
+        ConfigError: The image has no pixel, or its mode does not tell which value is white.
     """
+    if not (image.width and image.height):
+        raise ConfigError(f"expected a photo, found an image of {image.width} x {image.height} px")
     if image.mode in _WITHOUT_WHITE:
         raise ConfigError(
             f"expected an image of 8 or 16 bits, found one of mode {image.mode}, which does not tell what value is "

@@ -14,6 +14,7 @@ from artbank.api.bank_facts import list_facts
 from artbank.api.bank_file import pack_bank
 from artbank.api.bank_registration import register_bank
 from artbank.api.drawing_style import DrawingStyle
+from artbank.api.places import place_text
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
 from artbank.errors import BankError
 from artbank.recipes import BankRecipe
@@ -125,10 +126,10 @@ class TrainedBank(DrawingStyle):
             The path or URI of the file.
 
         Raises:
-            ConfigError: The path is that of a folder.
+            ConfigError: The path is that of a folder, or no path.
             OSError: The file cannot be written.
         """
-        store, name = open_file(path)
+        store, name = open_file(place_text(path, "the file of a bank"))
         store.write(name, pack_bank(self.record, self.files))
         return store.uri_of(name)
 
@@ -146,7 +147,7 @@ class TrainedBank(DrawingStyle):
             CatalogError: The catalog cannot be read.
             OSError: The store failed.
         """
-        target = Store.open(os.fspath(store))
+        target = Store.open(place_text(store, "the place of a store"))
         return TrainedBank.fetch(target, register_bank(target, self.record, self.files), self.config)
 
     @classmethod

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, Unpack
 
 from artbank.api.photo_inputs import NamedPhoto, PhotoInput, find_photos, is_path
+from artbank.api.places import place_text
 from artbank.api.progress import Progress, ProgressOption, open_progress
 from artbank.api.settings import ModelSettings, TrainSettings, read_models, read_settings
 from artbank.api.trained_bank import TrainedBank
@@ -176,7 +177,7 @@ def _find(store: Store, collection: str, bank_id: str) -> BankRecord:
 @contextmanager
 def _open_store(store: str | os.PathLike[str] | None) -> Iterator[str]:
     if store is not None:
-        yield os.fspath(store)
+        yield place_text(store, "the place of a store")
         return
     with tempfile.TemporaryDirectory(prefix="artbank-") as folder:
         yield folder

@@ -38,6 +38,15 @@ def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
     return retry_transient(lambda: forecast_archive(config))
 
 
+def has_photos_to_draw(config: StylizeConfig) -> bool:
+    """Tell whether a run would draw anything; writes nothing.
+
+    Raises:
+        Exception: As `forecast.forecast_archive` does.
+    """
+    return forecast_stylizing(config).num_tasks > 0
+
+
 def stylize_archive(config: StylizeConfig) -> Outcome:
     """Stylize every photo that lacks a picture, shard by shard; run it again to resume.
 
@@ -55,7 +64,8 @@ def stylize_archive(config: StylizeConfig) -> Outcome:
     for alarm in outcome.alarms:
         logger.warning("%s", alarm.text)
     if failed:
-        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {format_failures(failed)}; run it again")
+        reasons = format_failures(failed)
+        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {reasons}; run it again", outcome)
     return outcome
 
 

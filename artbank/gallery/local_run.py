@@ -32,8 +32,17 @@ def forecast_training(config: TrainConfig) -> TrainForecast:
         Exception: As `plan_training` does.
     """
     plan = _plan(config.model_copy(update={"dry_run": True}))
-    plan.raise_failures(plan.refused)
+    plan.raise_failures(plan.refused, plan.forecast)
     return plan.forecast
+
+
+def has_training(config: TrainConfig) -> bool:
+    """Tell whether a run would train anything, also if it would refuse some collections; writes nothing.
+
+    Raises:
+        Exception: As `plan_training` does.
+    """
+    return bool(_plan(config.model_copy(update={"dry_run": True})).jobs)
 
 
 def train_banks(config: TrainConfig) -> TrainSummary:
@@ -51,8 +60,9 @@ def train_banks(config: TrainConfig) -> TrainSummary:
     trained, failed = _train(config, jobs) if jobs else ({}, {})
     failed |= plan.refused
     _build_pages(config)
-    plan.raise_failures(failed)
-    return plan.summarize(trained, failed)
+    summary = plan.summarize(trained, failed)
+    plan.raise_failures(failed, summary)
+    return summary
 
 
 def _plan(config: TrainConfig) -> TrainPlan:

@@ -7,7 +7,7 @@ a further attempt with a version of its own. The damaged version is retired once
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from artbank.catalog.bank_files import find_damage
@@ -23,7 +23,7 @@ from artbank.gallery.collections import Collection, check_places, list_collectio
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
-from artbank.runs.gather import format_failures
+from artbank.runs.gather import format_error, format_failures
 from artbank.runs.outcome import TrainForecast, TrainSummary, is_too_small
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
@@ -69,12 +69,13 @@ class TrainPlan:
         """Ids of the collections whose bank is up to date."""
         return tuple(self.current_ids)
 
-    def summarize(self, trained: Mapping[str, BankRecord], failed: Container[str]) -> TrainSummary:
+    def summarize(self, trained: Mapping[str, BankRecord], failed: Mapping[str, Exception]) -> TrainSummary:
         """Return the result of the run.
 
         Args:
             trained: The new banks by collection.
-            failed: The collections that failed; other runs have trained those that are in neither.
+            failed: The collections that failed or were refused, each with its error; other runs have trained those
+                that are in neither.
         """
         names = [job.collection.name for job in self.jobs]
         return TrainSummary(
@@ -84,17 +85,23 @@ class TrainPlan:
             display_names=self.forecast.display_names,
             num_skipped=self.forecast.num_skipped,
             skipped=self.forecast.skipped,
+            failed=_list_reasons(failed),
         )
 
-    def raise_failures(self, failed: Mapping[str, Exception]) -> None:
+    def raise_failures(self, failed: Mapping[str, Exception], result: TrainSummary | TrainForecast) -> None:
         """Raise an error that names the collections that failed or were refused, if there are any.
+
+        Args:
+            failed: Each with its error.
+            result: What the error says of the other collections.
 
         Raises:
             TrainBanksError: There are some.
         """
         if failed:
             num_due = len(self.jobs) + len(self.refused)
-            raise TrainBanksError(f"{len(failed)} of {num_due} collections failed: {format_failures(failed)}")
+            message = f"{len(failed)} of {num_due} collections failed: {format_failures(failed)}"
+            raise TrainBanksError(message, result)
 
 
 def plan_training(config: TrainConfig) -> TrainPlan:
@@ -149,7 +156,7 @@ def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> Train
         if not config.dry_run:
             retire_damaged(catalog, job.damaged)
     names = {collection.name: collection.display_name for collection in collections}
-    forecast = _forecast(config, jobs, list(current), banks, base_hash, names, skipped.kinds())
+    forecast = _forecast(config, jobs, list(current), banks, base_hash, names, skipped.kinds(), refused)
     return TrainPlan(tuple(jobs), current, refused, forecast)
 
 
@@ -216,6 +223,10 @@ def _find_job(
         attempt += 1
 
 
+def _list_reasons(failed: Mapping[str, Exception]) -> dict[str, str]:
+    return {name: format_error(error) for name, error in failed.items()}
+
+
 def _forecast(
     config: TrainConfig,
     jobs: Sequence[TrainJob],
@@ -224,6 +235,7 @@ def _forecast(
     base_hash: str,
     display_names: Mapping[str, str],
     skipped: tuple[SkippedKind, ...],
+    refused: Mapping[str, Exception],
 ) -> TrainForecast:
     """Forecast how long one worker needs, from the banks in the catalog."""
     pace = estimate_step_pace(banks, config.recipe, base_hash, device_kind(config))
@@ -241,5 +253,6 @@ def _forecast(
         display_names=display_names,
         num_skipped=count_skipped(skipped),
         skipped=skipped,
+        refused=_list_reasons(refused),
     )
     return replace(forecast, text=training_markdown(forecast, title=f"To train on {config.gallery_uri}"))

@@ -5,7 +5,7 @@ Source: the fields of the hub's dataset cards and their `configs`, by its docume
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,7 +17,7 @@ from artbank.errors import ResultsError
 from artbank.report.markdown import escape, score_text, table
 from artbank.results.containers import are_images, list_tar_columns
 from artbank.results.layout import METADATA
-from artbank.runtime.counts import number_text
+from artbank.runtime.counts import number_are, number_text
 
 CARD_COLUMNS = ("key", "style", "status", "file_name", "clip_style", "ssim", "base_model", "caption", "mark")
 """Columns of the results that a card is made from."""
@@ -78,6 +78,35 @@ def describe_altered_names(rows: pa.Table) -> str:
         f"{found} may not load from a folder, because `datasets` changes $ or \\ in {which}, such as "
         f"{altered[0].as_py()}; rename the photos, or stylize with --format webdataset or parquet"
     )
+
+
+def describe_unnamed(files: Sequence[str], packed: Sequence[tuple[str, str]]) -> list[str]:
+    """Return sentences about the pictures that would be published and that no table names.
+
+    Args:
+        files: Names of pictures in files of their own.
+        packed: Key and style of pictures in containers.
+    """
+    notes = []
+    if files:
+        its = "its photo was" if len(files) == 1 else "their photos were"
+        them = "it" if len(files) == 1 else "them"
+        which = files[0] if len(files) == 1 else f"such as {files[0]}"
+        notes.append(
+            f"{number_are(len(files), 'picture')} in no row of results.parquet, and would be published: {which}; {its} "
+            f"removed, or drawn again in another format. Delete {them}, then run `artbank verify --repair`"
+        )
+    if packed:
+        found = "1 picture of a photo that is" if len(packed) == 1 else f"{len(packed):,} pictures of photos that are"
+        where = "is in a container, and loads" if len(packed) == 1 else "are in containers, and load"
+        key, style = packed[0]
+        which = f"{key} in {style}" if len(packed) == 1 else f"such as {key} in {style}"
+        them = "it" if len(packed) == 1 else "them"
+        notes.append(
+            f"{found} no longer in the archive {where} with the others: {which}; to be without {them}, stylize to a "
+            "new output"
+        )
+    return notes
 
 
 def _front_matter(done: pa.Table, title: str, licence: str) -> dict[str, Any]:

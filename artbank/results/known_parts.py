@@ -28,6 +28,16 @@ def record_parts(output: Store, names: Collection[str]) -> None:
     output.write(KNOWN_PARTS, json.dumps(sorted(names)).encode())
 
 
+def has_others(output: Store, listing: PartListing) -> bool:
+    """Tell whether there are parts that the tables were not made from; False if that is not known.
+
+    Raises:
+        OSError: The store failed.
+    """
+    known = _read_known(output)
+    return bool(known) and not listing.etags.keys() <= set(known)
+
+
 def forget_parts(output: Store, names: Iterable[str]) -> None:
     """Strike parts off that are deleted on purpose."""
     gone = set(names)

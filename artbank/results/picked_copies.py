@@ -80,7 +80,8 @@ def find_rows(output: Store, picks: Picks) -> tuple[list[dict[str, Any]], list[s
     """Return the rows of picked pictures, and a sentence for each pick without a picture.
 
     Raises:
-        ResultsError: The output has no `results.parquet` that can be read.
+        ConfigError: The place is no output, or its first run has not ended.
+        ResultsError: Its `results.parquet` cannot be read.
     """
     table = read_finished(output, _COLUMNS)
     wanted = set(picks)

@@ -63,8 +63,8 @@ def sign_output(output: Store, target: Store, signer: CredentialSigner) -> Signe
         signer: Signs.
 
     Raises:
-        ConfigError: One of the places lies in the other.
-        ResultsError: The output has no `results.parquet`.
+        ConfigError: One of the places lies in the other, or the first is no output or its first run has not ended.
+        ResultsError: The `results.parquet` of the output cannot be read.
         OSError: A store failed.
     """
     if output.contains(target) or target.contains(output):

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from more_itertools import sliced
 
-from artbank.errors import ResultsError
+from artbank.errors import ConfigError, ResultsError
 from artbank.records.photo_records import Result
 from artbank.results import containers, known_parts, snapshots, vacuum
 from artbank.results.archive_listing import is_unseen, unseen_places
 from artbank.results.layout import METADATA, PARTS, RESULTS
 from artbank.results.ledger import is_latest
+from artbank.results.output_place import check_is_output
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_metadata, read_table, table_bytes_by_row_group
 
@@ -96,18 +97,26 @@ def make_metadata(rows: pa.Table) -> pa.Table:
     return done.filter(containers.are_images(done["file_name"])).select(METADATA_COLUMNS)
 
 
-def read_finished(output: Store, columns: pa.Schema) -> pa.Table:
-    """Read columns of the `results.parquet` of an output, for a command that uses what runs have written.
+def read_finished(output: Store, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the `results.parquet` of an output, for a command that uses what runs have written.
+
+    Args:
+        output: The output.
+        schema: See `read_table`, as for `columns`.
+        columns: Names of the columns to read; None for all of `schema`.
 
     Raises:
-        ResultsError: There is none, or it cannot be read.
+        ConfigError: The place is no output, or its first run has not ended.
+        ResultsError: The table cannot be read.
         OSError: The store failed.
     """
     try:
-        return read_table(output.read(RESULTS), columns)
-    except FileNotFoundError as error:
-        raise ResultsError(
-            f"expected an output of `stylize` in {output.uri}, found no {RESULTS}; name its folder"
+        return read_table(output.read(RESULTS), schema, columns)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        check_is_output(output)
+        raise ConfigError(
+            f"expected finished results in {output.uri}, found those of a run that has not ended; run its stylize "
+            "command again, which does only what is missing"
         ) from error
     except pa.ArrowException as error:
         raise ResultsError(f"{output.uri_of(RESULTS)} cannot be read; `artbank verify --repair` writes it") from error

@@ -101,6 +101,7 @@ class TrainForecast:
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
         skipped: The same files by kind.
         display_names: Names of all these collections by id.
+        refused: Why collections would not be trained without a question, by id: too many artworks are missing.
     """
 
     collections: tuple[tuple[str, int], ...]
@@ -112,6 +113,7 @@ class TrainForecast:
     num_skipped: int
     skipped: tuple[SkippedKind, ...]
     display_names: Mapping[str, str]
+    refused: Mapping[str, str]
 
     @property
     def num_too_small(self) -> int:
@@ -135,6 +137,7 @@ class TrainSummary:
         display_names: Names of all these collections by id.
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
         skipped: The same files by kind.
+        failed: Why collections have no bank, by id: those that failed, and those that lost too many artworks.
     """
 
     trained: dict[str, int]
@@ -143,6 +146,7 @@ class TrainSummary:
     display_names: Mapping[str, str]
     num_skipped: int
     skipped: tuple[SkippedKind, ...]
+    failed: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def test_training_again_finds_nothing_to_do(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
     assert call(*words).out == "novak is up to date\n"
     facts = {"trained": {}, "current": ["novak"], "device_seconds": {}, "display_names": {"novak": "novak"}}
-    facts |= {"num_skipped": 0, "skipped": []}
+    facts |= {"num_skipped": 0, "skipped": [], "failed": {}}
     assert json.loads(call(*words, "--json").out) == facts
 
 

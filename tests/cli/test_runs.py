@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +124,48 @@ def test_a_device_that_is_not_there_ends_a_run_before_it_writes_or_starts_anythi
         assert complaint(ended).startswith("artbank: device cuda:4096 is not available on this machine; pass device=")
     assert not (tmp_path / "store").exists() and not (tmp_path / "output").exists()
     assert call(*asked, "--dry-run", *absent).code == 0  # a forecast may be for another machine
+
+
+@pytest.mark.parametrize("where", [(), ("--local",)])
+def test_a_collection_that_lost_artworks_keeps_no_other_from_its_bank(
+    local: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(runs, "needs_private_server", lambda: True)  # as without PREFECT_API_URL
+    gallery = Path(shutil.copytree(local / "gallery", tmp_path / "gallery"))
+    for number in (1, 2):
+        (gallery / f"novak/{number}.png").unlink()
+    add_collection(Store.open(str(gallery)), "ferrante")
+    words = ("train", gallery, "--store", shutil.copytree(local / "store", tmp_path / "store"), *TINY, *where)
+    reason = "2 of the 4 artworks of novak@1 are missing"
+
+    planned = call(*words, "--dry-run")
+    assert planned.code == 1 and planned.out.startswith("ferrante: 4 artworks, to train\n")
+    assert f"artbank: 1 of 2 collections failed: novak (CollectionError: {reason}" in planned.err.splitlines()[-1]
+    forecast = json.loads(call(*words, "--dry-run", "--json").out)
+    assert forecast["collections"] == [["ferrante", 4]] and reason in forecast["refused"]["novak"]
+
+    ended = call(*words)
+    assert ended.code == 1 and ended.out.startswith("ferrante@1 trained in ")
+    assert f"artbank: 1 of 2 collections failed: novak (CollectionError: {reason}" in ended.err.splitlines()[-1]
+    again = call(*words, "--json")
+    facts = json.loads(again.out)
+    assert again.code == 1 and (facts["trained"], facts["current"]) == ({}, ["ferrante"])
+    assert list(facts["failed"]) == ["novak"] and reason in facts["failed"]["novak"]
+
+
+@pytest.mark.parametrize("where", [(), ("--local",)])
+def test_a_run_with_failed_shards_tells_what_it_has_done(
+    local: Path, prefect_server: str, tmp_path: Path, where: tuple[str, ...]
+) -> None:
+    store = Path(shutil.copytree(local / "store", tmp_path / "store"))
+    words = ("stylize", local / "photos", tmp_path / "output", "--store", store, "--style", "novak", *FAST, *where)
+    assert call(*words, "--limit", "1").code == 0
+    [bank] = store.glob("banks/novak/*/*/bank.safetensors")
+    bank.write_bytes(b"damaged")
+    ended = call(*words)
+    assert ended.code == 1 and "artbank: 1 of 1 shards failed: " in ended.err.splitlines()[-1]
+    assert ended.out.startswith("1 picture done, 0 failed, 0 files skipped\n")
+    assert f"page: {tmp_path}/output/report/index.html\n" in ended.out
 
 
 def test_a_local_run_has_no_other_runner(local: Path, tmp_path: Path) -> None:

@@ -14,17 +14,16 @@ import pyarrow.compute as pc
 from more_itertools import chunked
 
 from artbank.config import StylizeConfig
-from artbank.errors import ConfigError, ResultsError
+from artbank.errors import ResultsError
 from artbank.records.photo_records import Result
 from artbank.results import archive_listing, layout, ledger
 from artbank.results.manifest import Manifest
 from artbank.results.missing_photos import check_photos
-from artbank.results.output_place import holds_results
+from artbank.results.output_place import select_pictures
 from artbank.results.recorded_runs import MOST_BYTES, Operator, parse_config
 from artbank.store.delivered import require
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_table
-from artbank.store.places import check_there
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import WrongSizeError
 
@@ -45,8 +44,6 @@ _ROWS = cast_to_schema(Result.SCHEMA.empty_table(), Result.SCHEMA, _COLUMNS).sch
 _COUNTED = pa.schema([("shard", _TEXT), ("key", _TEXT), ("style", _TEXT), ("count", pa.int64())])
 _READ_AT_ONCE = 512
 _PART_KEYS = (f"{layout.PARTS}/{layout.PART_PREFIX}", layout.PART_SUFFIX)
-_EXPECTED = "the output of `artbank stylize`"
-_OWN_FILES = r"^(results|manifests|runs|report)/|^(results|metadata)\.parquet$|^README\.md$"
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Inventory:
     @property
     def pictures(self) -> pa.Table:
         """All files except tables, parts, manifests, the dataset's card, and those of runs and pages."""
-        return self.files.filter(~pc.match_substring_regex(pc.field("key"), _OWN_FILES))
+        return select_pictures(self.files)
 
     @cached_property
     def parts(self) -> set[str]:
@@ -165,18 +162,6 @@ class Inventory:
         runs = pc.replace_substring_regex(self.rows["shard"], r"-\d+$", "")
         times = pa.table({"run": runs, "at": self.rows["created_at"].cast(pa.int64())}).group_by("run")
         return {row["run"]: row["at_max"] for row in times.aggregate([("at", "max")]).to_pylist()}
-
-
-def check_is_output(output: Store) -> None:
-    """Check that a run has written to a place, which may be misspelt or not mounted.
-
-    Raises:
-        ConfigError: Nothing is there, or no results of a run.
-        OSError: The store failed.
-    """
-    check_there(output, _EXPECTED)
-    if not holds_results(output):
-        raise ConfigError(f"expected {_EXPECTED} in {output.uri}, found no results of a run there; correct its name")
 
 
 def read_inventory(output: Store, operator: Operator | None) -> Inventory:

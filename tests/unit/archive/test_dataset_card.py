@@ -141,10 +141,68 @@ def test_the_command_that_publishes_an_output_can_be_pasted(tmp_path: Path) -> N
     assert "to publish: copy memory://published to a FOLDER, then hf upload USER/NAME FOLDER . --repo-type" in told
 
 
+@pytest.mark.parametrize("output_format", ["images", "webdataset"])
+def test_pictures_that_no_table_names_are_told_with_the_card(tmp_path: Path, shelf: str, output_format: str) -> None:
+    photos = Store.open(str(tmp_path / "photos"))
+    photos.write_many({f"{seed}.jpg": draw_photo(seed) for seed in range(3)})
+    config = shards.asked(photos, shelf, format=output_format, allow_missing=True)
+
+    def draw_all() -> None:
+        plan, parts, listing = plan_archive(config)
+        for part in parts:
+            stylize_shard(config, plan, part)
+        finish_archive(config, plan, listing)
+
+    def list_notes() -> list[str]:
+        told = call("dataset", config.output_uri, "--replace").out.splitlines()
+        return [line for line in told if line.startswith("note: ")]
+
+    draw_all()
+    assert list_notes() == []
+    (tmp_path / "photos/1.jpg").unlink()
+    draw_all()
+    told = {
+        "images": "1 picture is in no row of results.parquet, and would be published: novak/1.jpg; its photo was "
+        "removed, or drawn again in another format. Delete it, then run `artbank verify --repair`",
+        "webdataset": "1 picture of a photo that is no longer in the archive is in a container, and loads with the "
+        "others: 1.jpg in novak; to be without it, stylize to a new output",
+    }
+    assert list_notes() == [f"note: {told[output_format]}"]
+
+    photos.write("3.jpg", draw_photo(3))
+    plan, [part], _ = plan_archive(config)
+    stylize_shard(config, plan, part)  # and the run is killed
+    assert list_notes() == [
+        "note: results.parquet does not have all pictures yet, because a run has not ended; run its stylize command "
+        "again, then this one with --replace"
+    ]
+
+
+@pytest.mark.parametrize("command", ["dataset", "export-picks"])
+def test_a_place_without_results_is_told_from_an_output_whose_run_has_not_ended(tmp_path: Path, command: str) -> None:
+    picks = tmp_path / "picks.txt"
+    picks.write_text("monet/a.jpg\n")
+    others = [picks, tmp_path / "picked"] if command == "export-picks" else []
+    place = tmp_path / "output"
+    found = {}
+    for name in ("nothing", "banks/monet/1/bank.safetensors", "runs/0123456789abcdef/config.json"):
+        if name != "nothing":
+            Store.open(str(place)).write(name, b"{}")
+        refused = call(command, place, *others)
+        assert refused.code == 2
+        found[name.partition("/")[0]] = complaint(refused).removeprefix("artbank: ").rstrip()
+    assert found == {
+        "nothing": f"expected the output of `artbank stylize` in {place}, found nothing there; correct its name, or "
+        "mount it",
+        "banks": f"expected the output of `artbank stylize` in {place}, found no results of a run there; correct its "
+        "name",
+        "runs": f"expected finished results in {place}, found those of a run that has not ended; run its stylize "
+        "command again, which does only what is missing",
+    }
+
+
 def test_a_card_of_ones_own_is_not_replaced_unasked(tmp_path: Path) -> None:
     output = Store.open(str(tmp_path / "output"))
-    refused = call("dataset", output.uri)
-    assert refused.code == 2 and "found no results.parquet" in complaint(refused)
     output.write_many({"results.parquet": table_bytes(Result.to_table([result()])), "README.md": b"mine"})
     refused = call("dataset", output.uri)
     assert refused.code == 2 and "--replace" in complaint(refused) and output.read("README.md") == b"mine"
