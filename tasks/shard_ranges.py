@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prefect import runtime
+from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
@@ -15,6 +15,7 @@ from prefect.exceptions import CancelledRun, CrashedRun, FailedRun, ObjectNotFou
 from prefect.states import Cancelling
 
 from artbank.errors import ConfigError
+from artbank.runs.gather import format_error
 
 if TYPE_CHECKING:
     from artbank.results.manifest import Shard
@@ -50,7 +51,7 @@ class FlowRunFuture:
         """Wait for its end.
 
         Raises:
-            FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended.
+            FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended. Or it was deleted.
         """
         while not (state := self._read_state()).is_final():
             time.sleep(POLL_SECONDS)
@@ -69,11 +70,14 @@ class FlowRunFuture:
         if (seen is not None and seen.is_final()) or self._read_state().is_final():
             return
         with get_client(sync_client=True) as client:
-            client.set_flow_run_state(self.run.id, Cancelling(message="the run it belongs to was stopped"))
+            client.set_flow_run_state(self.run.id, Cancelling(message="the run that waited for it has ended"))
 
     def _read_state(self) -> State[Any]:
-        with get_client(sync_client=True) as client:
-            self.run = client.read_flow_run(self.run.id)
+        try:
+            with get_client(sync_client=True) as client:
+                self.run = client.read_flow_run(self.run.id)
+        except ObjectNotFound as error:
+            raise FailedRun(f"flow run {self.run.name} ({self.run.id}) was deleted on the server") from error
         assert self.run.state
         return self.run.state
 
@@ -82,7 +86,7 @@ class FlowRunFuture:
 def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
     """Open a deployment inside a flow run; gives the function that starts a flow run of it with parameters.
 
-    Those that are under way when an error leaves the block are cancelled.
+    Those that are under way when the block ends are cancelled, for nobody waits for them any more.
 
     Args:
         name: FLOW/DEPLOYMENT.
@@ -109,10 +113,17 @@ def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[s
 
     try:
         yield start
-    except BaseException:
-        for future in started:
+    finally:
+        _cancel_all(started)
+
+
+def _cancel_all(futures: Iterable[FlowRunFuture]) -> None:
+    """Ask for the end of flow runs. A failure is only logged: it must not hide the others, nor what ended the block."""
+    for future in futures:
+        try:
             future.cancel()
-        raise
+        except Exception as error:
+            get_run_logger().warning("could not cancel %s: %s", future.run.name, format_error(error))
 
 
 def is_abandoned() -> bool:
