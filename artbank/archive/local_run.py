@@ -11,12 +11,15 @@ import pyarrow as pa
 from artbank.archive.forecast import forecast_archive
 from artbank.archive.plan import StylizePlan, plan_archive
 from artbank.archive.run_cost import read_tallies, sum_cost
+from artbank.archive.stores import RunStores
 from artbank.archive.style_leases import open_style_leases
+from artbank.archive.survey import survey_archive
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError, StopRequested
 from artbank.results import ledger
 from artbank.results.manifest import Shard
 from artbank.runs.gather import format_failures, gather
+from artbank.runs.handover import hand_over
 from artbank.runs.local_runner import LocalRunner
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
@@ -27,6 +30,8 @@ from artbank.store.retries import retry_transient
 
 logger = logging.getLogger(__name__)
 
+_READING = "reading the photos and the catalog"
+
 
 def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
     """Forecast what a run would draw, and how long that may take; writes nothing.
@@ -34,8 +39,20 @@ def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
     Raises:
         Exception: As `forecast.forecast_archive` does.
     """
-    show_stage("reading the photos and the catalog")
+    show_stage(_READING)
     return retry_transient(lambda: forecast_archive(config))
+
+
+def look_ahead(config: StylizeConfig) -> bool:
+    """Tell whether a run would find work, and hand the survey over to it; writes nothing.
+
+    Raises:
+        Exception: As `survey.survey_archive` does.
+    """
+    show_stage(_READING)
+    found = retry_transient(lambda: survey_archive(config, RunStores.open(config)))
+    hand_over(config, found)
+    return len(found.tasks) > 0
 
 
 def stylize_archive(config: StylizeConfig) -> Outcome:
@@ -48,7 +65,7 @@ def stylize_archive(config: StylizeConfig) -> Outcome:
         Exception: As `plan.plan_archive` does.
     """
     with open_style_leases(config) as leases:
-        show_stage("reading the photos and the catalog")
+        show_stage(_READING)
         plan, shards, photos = retry_transient(lambda: plan_archive(config, leases))
         failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
         outcome = _finish(config, plan, photos, cost)

@@ -18,6 +18,7 @@ from artbank.errors import ConfigError, ResultsError
 from artbank.lora_specs import MergedLora
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest, Shard
+from artbank.runs.handover import take
 from artbank.runs.outcome import Pace
 from artbank.store.bounded_file import OversizeError
 from artbank.store.objects import Store
@@ -63,6 +64,8 @@ _PLAN_FORMAT = TypeAdapter(StylizePlan)
 def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tuple[StylizePlan, list[Shard], pa.Table]:
     """Survey the archive, cut the work that is left into shards, and write manifest and plan to the output.
 
+    A survey that was handed over for this configuration is used; see `runs.handover`.
+
     Args:
         config: The configuration of the run.
         leases: Acquires the leases of the run's styles if there is work; None for a caller that is alone.
@@ -77,7 +80,7 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
     check_device(config)
     stores = RunStores.open(config)
     output = stores.output
-    found = survey_archive(config, stores)
+    found = take(config, Survey) or survey_archive(config, stores)
     for style in found.styles:  # a linked folder is an error that should come before the work
         output.exists(layout.picture_key(style.name, "_"))
     if leases is not None and len(found.tasks):

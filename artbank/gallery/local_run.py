@@ -13,6 +13,7 @@ from artbank.errors import ArtbankError, StopRequested
 from artbank.gallery.plan import TrainJob, TrainPlan, plan_training
 from artbank.pages.banks.build import build
 from artbank.runs.group_training import GroupTraining, name_group
+from artbank.runs.handover import hand_over
 from artbank.runs.local_runner import LocalRunner
 from artbank.runs.outcome import TrainForecast, TrainSummary
 from artbank.runs.progress import RunProgress
@@ -34,6 +35,17 @@ def forecast_training(config: TrainConfig) -> TrainForecast:
     plan = _plan(config.model_copy(update={"dry_run": True}))
     plan.raise_failures(plan.refused)
     return plan.forecast
+
+
+def look_ahead(config: TrainConfig) -> bool:
+    """Tell whether a run would find a collection to train, and hand the plan over to it; writes nothing.
+
+    Raises:
+        Exception: As `plan_training` does.
+    """
+    plan = _plan(config.model_copy(update={"dry_run": True}))
+    hand_over(config, plan)
+    return bool(plan.jobs)
 
 
 def train_banks(config: TrainConfig) -> TrainSummary:
