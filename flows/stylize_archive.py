@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,16 +12,16 @@ from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
-from artbank.runs.gather import Future, format_failures, gather
+from artbank.runs.gather import Future, format_failures
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
 from artbank.runs.progress import RunProgress
-from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_rounds
+from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_shards
 from artbank_prefect.tasks.alarms import raise_alarms
 from artbank_prefect.tasks.artifacts import describe_pictures, show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import open_runner
-from artbank_prefect.tasks.shard_ranges import cut_ranges, open_deployment
+from artbank_prefect.tasks.shard_ranges import open_deployment
 from artbank_prefect.tasks.stylize_archive import (
     find_uncommitted,
     finish_archive,
@@ -92,11 +92,11 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
     progress = RunProgress("picture", plan.num_pictures)
     poll = make_poll(config, [shard.id for shard in shards]) if config.deployment else None
     with open_progress(progress, "stylizing-progress", poll):
-        failed = run_shards(config, plan, shards, progress)
+        failed = draw_shards(config, plan, shards, progress)
     return failed, sum_cost(plan, progress)
 
 
-def run_shards(
+def draw_shards(
     config: StylizeConfig,
     plan: StylizePlan,
     shards: Sequence[Shard],
@@ -105,16 +105,16 @@ def run_shards(
     max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Exception]:
     """Run all shards, and failed ones again in further rounds; returns the errors of those without a part, by id."""
-    with _open_runner(config, plan, shards, progress) as (size, start):
-
-        def run_all(left: Collection[Shard]) -> dict[str, Exception]:
-            ranges = cut_ranges(left, size)
-            _, failed = gather(ranges, start, on_result=progress.record_end)
-            return {shard.id: error for name, error in failed.items() for shard in ranges[name]}
-
-        failed = run_rounds(shards, run_all, partial(find_uncommitted, config), max_rounds=max_rounds)
-        progress.record_tallies(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
-    return failed
+    with _open_runner(config, plan, shards, progress) as (range_size, start):
+        return run_shards(
+            shards,
+            start,
+            progress,
+            find_uncommitted=partial(find_uncommitted, config),
+            read_tallies=partial(read_tallies, config),
+            range_size=range_size,
+            max_rounds=max_rounds,
+        )
 
 
 @contextmanager

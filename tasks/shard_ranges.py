@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
@@ -17,27 +17,8 @@ from prefect.states import Cancelling
 from artbank.errors import ConfigError
 from artbank.runs.gather import format_error
 
-if TYPE_CHECKING:
-    from artbank.results.manifest import Shard
-
 POLL_SECONDS = 10.0
 """Between two looks at the flow run that is waited for; a range takes minutes."""
-
-
-def cut_ranges(shards: Iterable[Shard], size: int) -> dict[str, list[Shard]]:
-    """Cut a run's shards into ranges, each under the id of its first.
-
-    Args:
-        shards: Those to do; others of the run, which are done, may lie between them.
-        size: Shards from the first to the last of a range at most, those between included.
-    """
-    ranges: dict[str, list[Shard]] = {}
-    latest: list[Shard] = []
-    for shard in sorted(shards, key=lambda shard: shard.row_group):
-        if not latest or shard.row_group >= latest[0].row_group + size:
-            latest = ranges[shard.id] = []
-        latest.append(shard)
-    return ranges
 
 
 class FlowRunFuture:

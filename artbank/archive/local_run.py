@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -18,12 +18,12 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError, StopRequested
 from artbank.results import ledger
 from artbank.results.manifest import Shard
-from artbank.runs.gather import format_failures, gather
+from artbank.runs.gather import format_failures
 from artbank.runs.handover import hand_over
-from artbank.runs.local_runner import LocalRunner
+from artbank.runs.local_runner import LocalRunner, LocalWork
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
-from artbank.runs.rounds import SHARDS_AT_ONCE, run_rounds
+from artbank.runs.rounds import SHARDS_AT_ONCE, run_shards
 from artbank.runtime.stages import show_stage
 from artbank.store.objects import Store
 from artbank.store.retries import retry_transient
@@ -91,16 +91,19 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
 
     with LocalRunner(SHARDS_AT_ONCE) as runner:
 
-        def run_all(left: Collection[Shard]) -> dict[str, Exception]:
-            work = partial(_stylize_shard, config, plan, runner, progress)
-            by_id = {shard.id: shard for shard in left}
-            return gather(by_id, lambda shard: runner.submit(partial(work, shard)), on_result=progress.record_end)[1]
+        def start(one: Sequence[Shard]) -> LocalWork:
+            return runner.submit(partial(_stylize_shard, config, plan, runner, progress, one[0]))
 
         def find_uncommitted(ids: list[str]) -> set[str]:
             return retry_transient(lambda: ledger.without_part(output, ids))
 
-        failed = run_rounds(shards, run_all, find_uncommitted)
-    progress.record_tallies(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
+        failed = run_shards(
+            shards,
+            start,
+            progress,
+            find_uncommitted=find_uncommitted,
+            read_tallies=partial(read_tallies, config),
+        )
     return failed, sum_cost(plan, progress)
 
 
