@@ -1,7 +1,8 @@
 """Runs of `artbank train` and `artbank stylize`: through a Prefect server, or in this process alone.
 
-A dry run and `--local` need no Prefect. A private server costs its start, so a run that would start one is planned
-first: a wrong style, folder or device ends it at once, and a run with nothing to do never starts one.
+A dry run and `--local` need no Prefect. A private server costs its start, so a run that would start one looks ahead: a
+wrong style, folder or device ends it at once, and a run with nothing to do never starts one. The run then plans from
+what that look found, so that photos and artworks are read once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.diffusion.device_kind import check_device
 from artbank.errors import ConfigError
+from artbank.runs.handover import open_handover
 from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast, TrainSummary
 from artbank.runtime.extras import is_installed, require_extra
 from artbank.runtime.stages import show_stage
@@ -38,13 +40,13 @@ class _Work(NamedTuple, Generic[Config, Forecast, Result]):
 
     Attributes:
         forecast: Plans a run, and returns what it would do.
-        has_work: Plans a run, and tells whether it would do anything.
+        look_ahead: Tells whether a run would do anything, and hands over to it what that took to find out.
         run_here: Runs in this process, without Prefect.
         import_flow: Imports the flow that runs through a Prefect server.
     """
 
     forecast: Callable[[Config], Forecast]
-    has_work: Callable[[Config], bool]
+    look_ahead: Callable[[Config], bool]
     run_here: Callable[[Config], Result]
     import_flow: Callable[[], Callable[[Config], Any]]
 
@@ -64,7 +66,7 @@ def run_training(config: TrainConfig, *, is_local: bool) -> TrainSummary | Train
 
         return train_banks
 
-    work = _Work(local_run.forecast_training, local_run.has_training, local_run.train_banks, import_flow)
+    work = _Work(local_run.forecast_training, local_run.look_ahead, local_run.train_banks, import_flow)
     return _run(work, config, is_local=is_local)
 
 
@@ -83,7 +85,7 @@ def run_stylizing(config: StylizeConfig, *, is_local: bool) -> Outcome | Stylize
 
         return stylize_archive
 
-    work = _Work(local_run.forecast_stylizing, local_run.has_photos_to_draw, local_run.stylize_archive, import_flow)
+    work = _Work(local_run.forecast_stylizing, local_run.look_ahead, local_run.stylize_archive, import_flow)
     return _run(work, config, is_local=is_local)
 
 
@@ -93,12 +95,13 @@ def _run(work: _Work[Config, Forecast, Result], config: Config, *, is_local: boo
     if config.dry_run:
         return work.forecast(config)
     check_device(config)
-    if is_local or (_uses_private_server() and not work.has_work(config)):
-        _log_to_console()
-        return work.run_here(config)
-    flow = work.import_flow()
-    start_server()
-    return flow(config)
+    with open_handover():
+        if is_local or (_uses_private_server() and not work.look_ahead(config)):
+            _log_to_console()
+            return work.run_here(config)
+        flow = work.import_flow()
+        start_server()
+        return flow(config)
 
 
 def _choose_place(config: TrainConfig | StylizeConfig, is_local: bool) -> bool:

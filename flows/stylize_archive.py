@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError
-from artbank.runs.gather import Future, format_failures, gather
+from artbank.runs.gather import Future
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
 from artbank.runs.progress import RunProgress
-from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_rounds
+from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_shards
 from artbank_prefect.tasks.alarms import raise_alarms
-from artbank_prefect.tasks.artifacts import describe_pictures, describe_plan, show_forecast, show_outcome
+from artbank_prefect.tasks.artifacts import show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import open_runner
-from artbank_prefect.tasks.shard_ranges import cut_ranges, open_deployment
+from artbank_prefect.tasks.shard_ranges import open_deployment
 from artbank_prefect.tasks.stylize_archive import (
     find_uncommitted,
     finish_archive,
@@ -65,7 +64,8 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
 def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     """Plan the run, which waits for runs that write the same styles, and do it."""
     plan, shards, photos = plan_archive(config, leases)
-    get_run_logger().info(describe_plan(plan))
+    for line in plan.describe():
+        get_run_logger().info(line)
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
@@ -74,9 +74,7 @@ def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     raise_alarms(config, outcome)
     if shards:
         emit_archive(config.archive_uri, config.output_uri, name_banks(plan), outcome)
-    if failed:
-        reasons = format_failures(failed)
-        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {reasons}; run it again", outcome)
+    plan.raise_failures(failed, outcome)
     return outcome
 
 
@@ -88,15 +86,14 @@ def _show_contact_sheet(config: StylizeConfig, plan: StylizePlan) -> None:
 
 def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> tuple[dict[str, Exception], RunCost]:
     """Run all shards and show the progress; returns the errors of failed shards by id, and the cost of the run."""
-    get_run_logger().info(describe_pictures(plan.num_pictures, plan.pace))
     progress = RunProgress("picture", plan.num_pictures)
     poll = make_poll(config, [shard.id for shard in shards]) if config.deployment else None
     with open_progress(progress, "stylizing-progress", poll):
-        failed = run_shards(config, plan, shards, progress)
+        failed = draw_shards(config, plan, shards, progress)
     return failed, sum_cost(plan, progress)
 
 
-def run_shards(
+def draw_shards(
     config: StylizeConfig,
     plan: StylizePlan,
     shards: Sequence[Shard],
@@ -105,16 +102,16 @@ def run_shards(
     max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Exception]:
     """Run all shards, and failed ones again in further rounds; returns the errors of those without a part, by id."""
-    with _open_runner(config, plan, shards, progress) as (size, start):
-
-        def run_all(left: Collection[Shard]) -> dict[str, Exception]:
-            ranges = cut_ranges(left, size)
-            _, failed = gather(ranges, start, on_result=progress.record_end)
-            return {shard.id: error for name, error in failed.items() for shard in ranges[name]}
-
-        failed = run_rounds(shards, run_all, partial(find_uncommitted, config), max_rounds=max_rounds)
-        progress.record_tallies(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
-    return failed
+    with _open_runner(config, plan, shards, progress) as (range_size, start):
+        return run_shards(
+            shards,
+            start,
+            progress,
+            find_uncommitted=partial(find_uncommitted, config),
+            read_tallies=partial(read_tallies, config),
+            range_size=range_size,
+            max_rounds=max_rounds,
+        )
 
 
 @contextmanager

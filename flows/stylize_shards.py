@@ -12,7 +12,7 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.runs.gather import format_failures
 from artbank.runs.progress import RunProgress
-from artbank_prefect.flows.stylize_archive import run_shards
+from artbank_prefect.flows.stylize_archive import draw_shards
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.shard_ranges import is_abandoned
 from artbank_prefect.tasks.stylize_archive import load_range
@@ -53,7 +53,7 @@ def stylize_shards(config: StylizeConfig, run_id: str, first: Number, count: Cou
     with open_progress(progress):  # without an artifact: that of stylize-archive counts all ranges
         progress.add_parts({shard.id: shard.num_photos * len(plan.styles) for shard in shards})
         # stylize-archive runs failed shards again, perhaps on other machines.
-        failed = run_shards(local, plan, shards, progress, max_rounds=1)
+        failed = draw_shards(local, plan, shards, progress, max_rounds=1)
     if failed:
         raise ResultsError(f"{len(failed)} of {len(shards)} shards failed: {format_failures(failed)}")
     return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from prefect.artifacts import (
@@ -20,11 +19,8 @@ from prefect.artifacts import (
 
 from artbank.credentials import redact
 from artbank.records.bank_records import BankRecord
-from artbank.runs.outcome import Outcome, Pace, StyleTotals, StylizeForecast, TrainForecast
-from artbank.runtime.counts import number_are, number_text
-
-if TYPE_CHECKING:
-    from artbank.archive.plan import StylizePlan
+from artbank.runs.outcome import Outcome, StyleTotals, StylizeForecast, TrainForecast
+from artbank.runtime.counts import number_text
 
 _MAX_LISTED = 100  # banks with links
 _PAGE = "Photos and pictures, scores and failures"
@@ -65,35 +61,6 @@ def show_banks(
 def show_forecast(forecast: StylizeForecast | TrainForecast) -> None:
     """Create an artifact with the forecast of a dry run."""
     create_markdown_artifact(forecast.text, key="forecast", description="What a run would do, and how long it may take")
-
-
-def describe_training(forecast: TrainForecast) -> str:
-    """Return the forecast of a training in one line."""
-    from artbank.report.costs import training_cost
-
-    return training_cost(forecast).replace("**", "")
-
-
-def describe_nothing(current: Sequence[str]) -> str:
-    """Return in one line that a run trains nothing, as so many collections have their bank."""
-    return f"nothing to train: {number_are(len(current), 'collection')} up to date"
-
-
-def describe_plan(plan: StylizePlan) -> str:
-    """Return what a run over an archive found, in one line."""
-    shards = number_text(plan.num_shards, "shard")
-    skipped = number_text(sum(kind.count for kind in plan.skipped), "file")
-    return f"photos: {plan.num_photos:,}; to stylize: {plan.num_tasks:,}, in {shards}; skipped: {skipped}"
-
-
-def describe_pictures(num_pictures: int, pace: Pace | None) -> str:
-    """Return the forecast for a number of pictures in one line."""
-    from artbank.report.costs import device_text, pace_text
-
-    if pace is None:
-        return f"{number_text(num_pictures, 'picture')}; no forecast yet, since none were drawn so far"
-    total = device_text(pace.seconds * num_pictures, pace.device)
-    return f"{number_text(num_pictures, 'picture')}, about {total} on one worker: {pace_text(pace, 'picture')}"
 
 
 def show_outcome(outcome: Outcome, public_url: str | None) -> None:

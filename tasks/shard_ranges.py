@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from prefect import runtime
+from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
@@ -15,28 +15,10 @@ from prefect.exceptions import CancelledRun, CrashedRun, FailedRun, ObjectNotFou
 from prefect.states import Cancelling
 
 from artbank.errors import ConfigError
-
-if TYPE_CHECKING:
-    from artbank.results.manifest import Shard
+from artbank.runs.gather import format_error
 
 POLL_SECONDS = 10.0
 """Between two looks at the flow run that is waited for; a range takes minutes."""
-
-
-def cut_ranges(shards: Iterable[Shard], size: int) -> dict[str, list[Shard]]:
-    """Cut a run's shards into ranges, each under the id of its first.
-
-    Args:
-        shards: Those to do; others of the run, which are done, may lie between them.
-        size: Shards from the first to the last of a range at most, those between included.
-    """
-    ranges: dict[str, list[Shard]] = {}
-    latest: list[Shard] = []
-    for shard in sorted(shards, key=lambda shard: shard.row_group):
-        if not latest or shard.row_group >= latest[0].row_group + size:
-            latest = ranges[shard.id] = []
-        latest.append(shard)
-    return ranges
 
 
 class FlowRunFuture:
@@ -50,7 +32,7 @@ class FlowRunFuture:
         """Wait for its end.
 
         Raises:
-            FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended.
+            FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended. Or it was deleted.
         """
         while not (state := self._read_state()).is_final():
             time.sleep(POLL_SECONDS)
@@ -69,11 +51,14 @@ class FlowRunFuture:
         if (seen is not None and seen.is_final()) or self._read_state().is_final():
             return
         with get_client(sync_client=True) as client:
-            client.set_flow_run_state(self.run.id, Cancelling(message="the run it belongs to was stopped"))
+            client.set_flow_run_state(self.run.id, Cancelling(message="the run that waited for it has ended"))
 
     def _read_state(self) -> State[Any]:
-        with get_client(sync_client=True) as client:
-            self.run = client.read_flow_run(self.run.id)
+        try:
+            with get_client(sync_client=True) as client:
+                self.run = client.read_flow_run(self.run.id)
+        except ObjectNotFound as error:
+            raise FailedRun(f"flow run {self.run.name} ({self.run.id}) was deleted on the server") from error
         assert self.run.state
         return self.run.state
 
@@ -82,7 +67,7 @@ class FlowRunFuture:
 def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
     """Open a deployment inside a flow run; gives the function that starts a flow run of it with parameters.
 
-    Those that are under way when an error leaves the block are cancelled.
+    Those that are under way when the block ends are cancelled, for nobody waits for them any more.
 
     Args:
         name: FLOW/DEPLOYMENT.
@@ -109,10 +94,17 @@ def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[s
 
     try:
         yield start
-    except BaseException:
-        for future in started:
+    finally:
+        _cancel_all(started)
+
+
+def _cancel_all(futures: Iterable[FlowRunFuture]) -> None:
+    """Ask for the end of flow runs. A failure is only logged: it must not hide the others, nor what ended the block."""
+    for future in futures:
+        try:
             future.cancel()
-        raise
+        except Exception as error:
+            get_run_logger().warning("could not cancel %s: %s", future.run.name, format_error(error))
 
 
 def is_abandoned() -> bool:

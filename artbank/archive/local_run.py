@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -11,21 +11,26 @@ import pyarrow as pa
 from artbank.archive.forecast import forecast_archive
 from artbank.archive.plan import StylizePlan, plan_archive
 from artbank.archive.run_cost import read_tallies, sum_cost
+from artbank.archive.stores import RunStores
 from artbank.archive.style_leases import open_style_leases
+from artbank.archive.survey import survey_archive
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError, StopRequested
+from artbank.errors import StopRequested
 from artbank.results import ledger
 from artbank.results.manifest import Shard
-from artbank.runs.gather import format_failures, gather
-from artbank.runs.local_runner import LocalRunner
+from artbank.runs.handover import hand_over
+from artbank.runs.local_runner import LocalRunner, LocalWork
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
-from artbank.runs.rounds import SHARDS_AT_ONCE, run_rounds
+from artbank.runs.progress_log import log_progress
+from artbank.runs.rounds import SHARDS_AT_ONCE, run_shards
 from artbank.runtime.stages import show_stage
 from artbank.store.objects import Store
 from artbank.store.retries import retry_transient
 
 logger = logging.getLogger(__name__)
+
+_READING = "reading the photos and the catalog"
 
 
 def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
@@ -34,17 +39,20 @@ def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
     Raises:
         Exception: As `forecast.forecast_archive` does.
     """
-    show_stage("reading the photos and the catalog")
+    show_stage(_READING)
     return retry_transient(lambda: forecast_archive(config))
 
 
-def has_photos_to_draw(config: StylizeConfig) -> bool:
-    """Tell whether a run would draw anything; writes nothing.
+def look_ahead(config: StylizeConfig) -> bool:
+    """Tell whether a run would find work, and hand the survey over to it; writes nothing.
 
     Raises:
-        Exception: As `forecast.forecast_archive` does.
+        Exception: As `survey.survey_archive` does.
     """
-    return forecast_stylizing(config).num_tasks > 0
+    show_stage(_READING)
+    found = retry_transient(lambda: survey_archive(config, RunStores.open(config)))
+    hand_over(config, found)
+    return len(found.tasks) > 0
 
 
 def stylize_archive(config: StylizeConfig) -> Outcome:
@@ -57,15 +65,15 @@ def stylize_archive(config: StylizeConfig) -> Outcome:
         Exception: As `plan.plan_archive` does.
     """
     with open_style_leases(config) as leases:
-        show_stage("reading the photos and the catalog")
+        show_stage(_READING)
         plan, shards, photos = retry_transient(lambda: plan_archive(config, leases))
+        for line in plan.describe():
+            logger.info(line)
         failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
         outcome = _finish(config, plan, photos, cost)
     for alarm in outcome.alarms:
         logger.warning("%s", alarm.text)
-    if failed:
-        reasons = format_failures(failed)
-        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {reasons}; run it again", outcome)
+    plan.raise_failures(failed, outcome)
     return outcome
 
 
@@ -82,18 +90,21 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
     progress.num_workers = 1
     output = Store.open(config.output_uri)
 
-    with LocalRunner(SHARDS_AT_ONCE) as runner:
+    with log_progress(progress), LocalRunner(SHARDS_AT_ONCE) as runner:
 
-        def run_all(left: Collection[Shard]) -> dict[str, Exception]:
-            work = partial(_stylize_shard, config, plan, runner, progress)
-            by_id = {shard.id: shard for shard in left}
-            return gather(by_id, lambda shard: runner.submit(partial(work, shard)), on_result=progress.record_end)[1]
+        def start(one: Sequence[Shard]) -> LocalWork:
+            return runner.submit(partial(_stylize_shard, config, plan, runner, progress, one[0]))
 
         def find_uncommitted(ids: list[str]) -> set[str]:
             return retry_transient(lambda: ledger.without_part(output, ids))
 
-        failed = run_rounds(shards, run_all, find_uncommitted)
-    progress.record_tallies(read_tallies(config, {shard.id for shard in shards} - progress.tallies.keys()))
+        failed = run_shards(
+            shards,
+            start,
+            progress,
+            find_uncommitted=find_uncommitted,
+            read_tallies=partial(read_tallies, config),
+        )
     return failed, sum_cost(plan, progress)
 
 

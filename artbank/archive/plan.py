@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,9 +17,13 @@ from artbank.control_specs import UsedControl
 from artbank.diffusion.device_kind import check_device
 from artbank.errors import ConfigError, ResultsError
 from artbank.lora_specs import MergedLora
+from artbank.report.costs import pictures_text
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest, Shard
-from artbank.runs.outcome import Pace
+from artbank.runs.gather import format_failures
+from artbank.runs.handover import take
+from artbank.runs.outcome import Outcome, Pace
+from artbank.runtime.counts import number_text
 from artbank.store.bounded_file import OversizeError
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedKind
@@ -56,12 +61,35 @@ class StylizePlan:
     loras: tuple[MergedLora, ...] = ()
     controls: tuple[UsedControl, ...] = ()
 
+    def describe(self) -> list[str]:
+        """Return what the run will do, as lines for its log."""
+        shards = number_text(self.num_shards, "shard")
+        skipped = number_text(sum(kind.count for kind in self.skipped), "file")
+        lines = [f"photos: {self.num_photos:,}; to stylize: {self.num_tasks:,}, in {shards}; skipped: {skipped}"]
+        return [*lines, pictures_text(self.num_pictures, self.pace)] if self.num_shards else lines
+
+    def raise_failures(self, failed: Mapping[str, Exception], outcome: Outcome) -> None:
+        """Raise an error that names the shards that failed, if there are any.
+
+        Args:
+            failed: Each with its error.
+            outcome: What the run did with the others.
+
+        Raises:
+            ResultsError: There are some.
+        """
+        if failed:
+            shards = f"{len(failed)} of {self.num_shards} shards failed"
+            raise ResultsError(f"{shards}: {format_failures(failed)}; run it again", outcome)
+
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)
 
 
 def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tuple[StylizePlan, list[Shard], pa.Table]:
     """Survey the archive, cut the work that is left into shards, and write manifest and plan to the output.
+
+    A survey that was handed over for this configuration is used; see `runs.handover`.
 
     Args:
         config: The configuration of the run.
@@ -77,7 +105,7 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
     check_device(config)
     stores = RunStores.open(config)
     output = stores.output
-    found = survey_archive(config, stores)
+    found = take(config, Survey) or survey_archive(config, stores)
     for style in found.styles:  # a linked folder is an error that should come before the work
         output.exists(layout.picture_key(style.name, "_"))
     if leases is not None and len(found.tasks):

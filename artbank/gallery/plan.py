@@ -21,10 +21,12 @@ from artbank.errors import CollectionError, TrainBanksError
 from artbank.gallery.artwork_folders import warn_of_galleries
 from artbank.gallery.collections import Collection, check_places, list_collections
 from artbank.records.bank_records import BankRecord
-from artbank.report.costs import training_markdown
+from artbank.report.costs import training_markdown, training_text
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
 from artbank.runs.gather import format_error, format_failures
+from artbank.runs.handover import take
 from artbank.runs.outcome import TrainForecast, TrainSummary, is_too_small
+from artbank.runtime.counts import number_are
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind, count_skipped, warn_of_skipped
 
@@ -55,12 +57,14 @@ class TrainPlan:
     Attributes:
         jobs: The collections that need a bank.
         current_ids: Id of the bank of each collection whose bank is up to date, by id of the collection.
+        damaged: Names of damaged banks, such as `monet@1`, that banks of these collections replace.
         refused: Collections that lost too many artworks to be trained on without a question: an error by id.
         forecast: What the run will do.
     """
 
     jobs: tuple[TrainJob, ...]
     current_ids: Mapping[str, str]
+    damaged: tuple[str, ...]
     refused: Mapping[str, CollectionError]
     forecast: TrainForecast
 
@@ -68,6 +72,12 @@ class TrainPlan:
     def current(self) -> tuple[str, ...]:
         """Ids of the collections whose bank is up to date."""
         return tuple(self.current_ids)
+
+    def describe(self) -> list[str]:
+        """Return what the run will do, as lines for its log."""
+        if not self.jobs:
+            return [f"nothing to train: {number_are(len(self.current), 'collection')} up to date"]
+        return [f"to train: {len(self.jobs)}; up to date: {len(self.current)}", training_text(self.forecast)]
 
     def summarize(self, trained: Mapping[str, BankRecord], failed: Mapping[str, Exception]) -> TrainSummary:
         """Return the result of the run.
@@ -107,8 +117,9 @@ class TrainPlan:
 def plan_training(config: TrainConfig) -> TrainPlan:
     """Find the collections whose artworks, recipe or base model have no sound bank yet; no model is loaded.
 
-    Reads the weights and the reference of the bank of each collection that has one. Without `config.dry_run` it retires
-    damaged banks whose replacement is registered, and deletes what earlier runs left; see `delete_settled`.
+    Reads the artworks if the gallery has no etags, and the weights and the reference of each collection's bank; nothing
+    of both if a plan was handed over, see `runs.handover`. Without `config.dry_run` it retires damaged banks whose
+    replacement is registered, and deletes what earlier runs left; see `delete_settled`.
 
     Raises:
         CollectionError: The gallery has no collection, or not one that was asked for.
@@ -122,7 +133,10 @@ def plan_training(config: TrainConfig) -> TrainPlan:
     gallery = Store.open(config.gallery_uri)
     store = Store.open(config.store_uri, is_durable=config.is_durable)
     check_places(gallery, store)
-    return plan_collections(config, gallery, store)
+    plan = take(config, TrainPlan) or _survey(config, gallery, store)
+    if not config.dry_run:
+        _settle(store, plan)
+    return plan
 
 
 def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> TrainPlan:
@@ -131,17 +145,23 @@ def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> Train
     Raises:
         CollectionError, BaseModelError, OSError: See `plan_training`.
     """
+    plan = _survey(config, gallery, store)
+    if not config.dry_run:
+        _settle(store, plan)
+    return plan
+
+
+def _survey(config: TrainConfig, gallery: Store, store: Store) -> TrainPlan:
+    """Plan a training; writes nothing."""
     skipped = SkippedFiles()
     collections = list_collections(gallery, config.collections, config.skip, skipped)
     warn_of_skipped(gallery.uri, skipped.kinds())
     base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision, is_offline=config.offline))
-    catalog = Catalog(store)
-    banks = catalog.banks()
-    if not config.dry_run:
-        delete_settled(store, banks)
+    banks = Catalog(store).banks()
     registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
     current: dict[str, str] = {}
+    damaged: list[str] = []
     refused: dict[str, CollectionError] = {}
     for collection in collections:
         job = _find_job(collection, config, base_hash, registered, store)
@@ -153,11 +173,17 @@ def plan_collections(config: TrainConfig, gallery: Store, store: Store) -> Train
                 jobs.append(job)
             continue
         current[collection.name] = job.bank_id
-        if not config.dry_run:
-            retire_damaged(catalog, job.damaged)
+        damaged += job.damaged
     names = {collection.name: collection.display_name for collection in collections}
     forecast = _forecast(config, jobs, list(current), banks, base_hash, names, skipped.kinds(), refused)
-    return TrainPlan(tuple(jobs), current, refused, forecast)
+    return TrainPlan(tuple(jobs), current, tuple(damaged), refused, forecast)
+
+
+def _settle(store: Store, plan: TrainPlan) -> None:
+    """Delete what earlier runs left, and retire the damaged banks that have been replaced."""
+    catalog = Catalog(store)
+    delete_settled(store, catalog.banks())
+    retire_damaged(catalog, plan.damaged)
 
 
 def _describe_loss(collection: Collection, banks: Sequence[BankRecord], config: TrainConfig) -> str | None:

@@ -32,7 +32,7 @@ def gather(
     in_flight: int = IN_FLIGHT,
     on_result: Callable[[str, Any], None] = lambda name, result: None,
 ) -> tuple[dict[str, Any], dict[str, Exception]]:
-    """Submit a task for every item and wait for all of them; a failed task does not stop the others.
+    """Submit a task for every item and wait for all of them; one that fails or cannot be submitted stops no other.
 
     Args:
         items: The items by name.
@@ -41,11 +41,16 @@ def gather(
         on_result: Called with the name of each item and its result or error, in the order of `items`.
 
     Returns:
-        The results of the tasks that succeeded and the errors of the others, both by name.
+        The results of the tasks that succeeded and the errors of the others, both by name. Errors of any kind are
+        here, for they must not lose the results of other tasks.
     """
 
     def submit(name: str) -> Callable[[], tuple[str, Any, Exception | None]]:
-        return partial(_wait, name, start(items[name]))
+        try:
+            future = start(items[name])
+        except Exception as error:
+            return partial(_fail, name, error)
+        return partial(_wait, name, future)
 
     done: dict[str, Any] = {}
     failed: dict[str, Exception] = {}
@@ -73,5 +78,9 @@ def format_error(error: BaseException) -> str:
 def _wait(name: str, future: Future) -> tuple[str, Any, Exception | None]:
     try:
         return name, future.result(), None
-    except Exception as error:  # an error of any kind must not lose the results of the other tasks
-        return name, None, error
+    except Exception as error:
+        return _fail(name, error)
+
+
+def _fail(name: str, error: Exception) -> tuple[str, None, Exception]:
+    return name, None, error

@@ -1,13 +1,15 @@
-"""Do the shards of a run, and failed ones again in further rounds."""
+"""Do the shards of a run, range by range, and failed ones again in further rounds."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from artbank.errors import ArtbankError
-from artbank.runs.gather import format_error
+from artbank.runs.gather import Future, format_error, gather
+from artbank.runs.outcome import Tally
+from artbank.runs.progress import RunProgress
 
 logger = logging.getLogger(__name__)
 
@@ -20,14 +22,68 @@ SHARDS_AT_ONCE = 2
 _MAX_RETRIED = 16  # shards; if more than these fail twice, the cause is not a photo, so further rounds will not help
 
 
-class Named(Protocol):
-    """A shard, or whatever else has an id."""
+class Numbered(Protocol):
+    """A shard: its id, and its number in the run, from 0."""
 
     @property
     def id(self) -> str: ...
 
+    @property
+    def row_group(self) -> int: ...
 
-Shard = TypeVar("Shard", bound=Named)
+
+Shard = TypeVar("Shard", bound=Numbered)
+
+
+def run_shards(
+    shards: Sequence[Shard],
+    start: Callable[[Sequence[Shard]], Future],
+    progress: RunProgress,
+    *,
+    find_uncommitted: Callable[[list[str]], set[str]],
+    read_tallies: Callable[[Collection[str]], Mapping[str, Tally]],
+    range_size: int = 1,
+    max_rounds: int = MAX_ROUNDS,
+) -> dict[str, Exception]:
+    """Do all shards, failed ones again in further rounds, and record what they did.
+
+    Args:
+        shards: The shards of the run.
+        start: Starts the work on a range of shards.
+        progress: Gets the tally of every shard that has a part in the end.
+        find_uncommitted: Returns those ids whose shard has no part in the output.
+        read_tallies: Returns the tallies of those ids whose shard has a part: for shards that report none.
+        range_size: As `size` of `cut_ranges`.
+        max_rounds: Number of rounds, at most.
+
+    Returns:
+        The errors of the shards without a part, by id.
+    """
+
+    def run(left: Collection[Shard]) -> dict[str, Exception]:
+        ranges = cut_ranges(left, range_size)
+        _, failed = gather(ranges, start, on_result=progress.record_end)
+        return {shard.id: error for name, error in failed.items() for shard in ranges[name]}
+
+    failed = run_rounds(shards, run, find_uncommitted, max_rounds=max_rounds)
+    progress.record_tallies(read_tallies({shard.id for shard in shards} - progress.tallies.keys()))
+    return failed
+
+
+def cut_ranges(shards: Iterable[Shard], size: int) -> dict[str, list[Shard]]:
+    """Cut a run's shards into ranges, each under the id of its first.
+
+    Args:
+        shards: Those to do; others of the run, which are done, may lie between them.
+        size: Shards from the first to the last of a range at most, those between included.
+    """
+    ranges: dict[str, list[Shard]] = {}
+    latest: list[Shard] = []
+    for shard in sorted(shards, key=lambda shard: shard.row_group):
+        if not latest or shard.row_group >= latest[0].row_group + size:
+            latest = ranges[shard.id] = []
+        latest.append(shard)
+    return ranges
 
 
 def run_rounds(

@@ -9,11 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
 from artbank.store.tensor_files import read_header
 from artbank_cli import runs
@@ -97,6 +100,32 @@ def test_nothing_to_do_starts_no_server(local: Path, no_server: None, tmp_path: 
     assert call(*words, "--local").code == 0
     stylized = call(*words)
     assert stylized.code == 0 and "this run worked on 0 photos" in stylized.out
+
+
+def test_a_run_that_would_start_a_server_reads_photos_and_artworks_once_before_it_works(
+    local: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runs, "needs_private_server", lambda: True)  # as without PREFECT_API_URL
+    read: Counter[str] = Counter()
+    hash_many = LocalBackend.hash_many
+
+    def note(self: LocalBackend, keys: Sequence[str]) -> dict[str, Any]:
+        read.update(keys)
+        return hash_many(self, keys)
+
+    monkeypatch.setattr(LocalBackend, "hash_many", note)
+    asked = ("stylize", local / "photos", tmp_path / "output", "--store", local / "store", "--style", "novak", *FAST)
+    for num_new in (2, 0):
+        read.clear()
+        ended = call(*asked, "--checksum")
+        assert ended.code == 0 and f"this run worked on {num_new} photos" in ended.out
+        assert {name: read[name] for name in ("a.jpg", "b.png")} == {"a.jpg": 1, "b.png": 1}
+    for text in ("novak@1 trained in ", "novak is up to date"):
+        read.clear()
+        ended = call("train", local / "gallery", "--store", tmp_path / "store", *TINY)
+        assert ended.code == 0 and ended.out.startswith(text)
+        artworks = [name for name in read if name.startswith("novak/")]
+        assert len(artworks) == 4 and {read[name] for name in artworks} == {1}
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ from PIL import Image
 from artbank.catalog.bank_files import REFERENCE, file_key, load_bank, load_card, load_reference
 from artbank.catalog.catalog import Catalog, ReservedVersion
 from artbank.config import TrainConfig
-from artbank.gallery import register, samples, train
+from artbank.gallery import local_run, register, samples, train
 from artbank.gallery.plan import plan_training
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.recipes import StylizeRecipe
 from artbank.records.bank_records import BankRecord
 from artbank.report.markdown import escape
+from artbank.runs.handover import open_handover
 from artbank.store.backends.local import LocalBackend
 from artbank.store.objects import Store
 from tests.support.power_cut import Disk
@@ -206,6 +207,24 @@ def test_a_replaced_bank_is_retired_by_the_next_run_if_the_first_was_killed_befo
         assert plan_training(config).current == ("novak",)
         assert catalog.find("novak").version == 2
     assert len(store.list("catalog/events")) == 2
+
+
+def test_a_plan_that_was_handed_over_retires_what_one_that_reads_the_gallery_does(
+    config: TrainConfig, store: Store, first: BankRecord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = config.model_copy(update={"gallery_uri": shutil.copytree(config.gallery_uri, str(tmp_path / "gallery"))})
+    delete_weights(store, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "retire_damaged", lambda *args: None)
+        train_all(config)
+    store.write(f"checkpoints/novak/{first.bank_id}.safetensors", b"left by a killed run")
+    with open_handover():
+        assert not local_run.look_ahead(config)
+        assert Catalog(store).find("novak").version == 1 and len(store.list("checkpoints")) == 1
+        add_collection(Store.open(config.gallery_uri), "unseen")  # the gallery is not read again
+        plan = plan_training(config)
+    assert (plan.jobs, plan.current) == ((), ("novak",))
+    assert Catalog(store).find("novak").version == 2 and store.list("checkpoints") == []
 
 
 def test_planning_deletes_the_remains_of_registered_banks_unless_it_only_forecasts(

@@ -46,6 +46,28 @@ def test_every_task_is_heard_and_no_more_are_under_way_than_allowed(in_flight: i
     assert desk.open == 0
 
 
+def test_a_task_that_cannot_be_submitted_does_not_stop_the_others() -> None:
+    desk = Desk()
+
+    def start(item: int) -> Any:
+        if item in (0, 4):
+            raise OSError(f"no room for {item}")
+        return desk.start(item)
+
+    ends: dict[str, Any] = {}
+    done, failed = gather({str(i): i for i in range(6)}, start, in_flight=2, on_result=ends.__setitem__)
+    assert done == {"2": 2}
+    assert {name: str(error) for name, error in failed.items()} == {
+        "0": "no room for 0",
+        "1": "odd 1",
+        "3": "odd 3",
+        "4": "no room for 4",
+        "5": "odd 5",
+    }
+    assert ends == done | failed
+    assert desk.open == 0
+
+
 def test_failures_are_named_with_kind_and_reason() -> None:
     _, failed = gather({"a": 1, "b": 3}, Desk().start)
     assert format_failures(failed) == "a (ValueError: odd 1); b (ValueError: odd 3)"
