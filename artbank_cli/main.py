@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -80,10 +81,11 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a bank for every collection of a gallery that needs one."""
+    started = time.monotonic()
     config = build_config(TrainConfig, given, parameters)
     with show_stages():
         summary = run_training(config, is_local=is_local)
-    print_training(summary, as_json=as_json)
+    print_training(summary, config, time.monotonic() - started, is_local=is_local, as_json=as_json)
 
 
 def stylize(
