@@ -110,6 +110,15 @@ def merge_fields(model: type[BaseModel], fields: Mapping[str, Any]) -> dict[str,
     return nested
 
 
+def lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested parameters of which `above` wins, field by field."""
+    both = dict(below)
+    for name, value in above.items():
+        old = below.get(name)
+        both[name] = lay_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both
+
+
 def _find_file() -> Path | None:
     if named := os.environ.get(VARIABLE):
         if not Path(named).is_file():
