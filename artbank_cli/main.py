@@ -1,6 +1,6 @@
 """`artbank`: train banks, stylize archives, verify and compare outputs, list and export banks, check the installation.
 
-Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
+Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. Results for scripts go
 to standard output, everything else to standard error.
 """
 

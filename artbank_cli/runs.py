@@ -111,7 +111,7 @@ def _needs_pictures(forecast: StylizeForecast) -> bool:
 
 
 def _choose_place(config: TrainConfig | StylizeConfig, is_local: bool) -> bool:
-    """Tell whether to work in this process alone: if that was asked for, or without Prefect."""
+    """Return whether to work in this process alone: if that was asked for, or without Prefect."""
     if is_local and config.runner not in _HERE:
         raise ConfigError(f"--local works in this process, but --runner names {config.runner}; leave one of them out")
     if is_local or is_installed("prefect"):

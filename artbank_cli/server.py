@@ -59,7 +59,7 @@ def start_server() -> None:
 
 
 def needs_private_server() -> bool:
-    """Tell whether a run would start a private server: none is configured, and Prefect may start its own."""
+    """Return whether a run would start a private server: none is configured, and Prefect may start its own."""
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
     return not PREFECT_API_URL.value() and bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value())

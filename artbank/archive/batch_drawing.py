@@ -141,7 +141,7 @@ class BatchDrawer:
 
         Args:
             batch: The batch.
-            number: Of the drawing.
+            number: Number of the drawing, 0 for the first.
             pictures: The candidates, n of them.
             before: The CLIP embeddings of the photos by key.
             after: The CLIP embeddings of the candidates, [n, C].
@@ -172,7 +172,7 @@ class BatchDrawer:
         recoloured: Mapping[tuple[str, str], Tensor],
         views: Mapping[str, PhotoView],
     ) -> list[ScoredPicture]:
-        """Return the pictures that are kept in one style with the scores on which no choice hangs."""
+        """Return the kept pictures of one style, with the scores that are measured only after the choice."""
         resources = self._resources
         reference = resources.references[style]
         with telemetry.time_stage("score"):
@@ -199,7 +199,8 @@ class BatchDrawer:
     def _embed(self, *groups: Sequence[Tensor]) -> list[Tensor]:
         """Return the CLIP embeddings of groups of pictures uint8 [3, h, w], each [n, C]; the host waits once.
 
-        Where a choice hangs on them, each is embedded by itself: rounding differs with the size of a batch.
+        If the embeddings decide which picture is kept, each is computed by itself: rounding differs with the batch
+        size.
         """
         recipe = self._resources.recipe
         at_once = BATCH_SIZE if recipe.reach_style is None and recipe.candidates == 1 else 1

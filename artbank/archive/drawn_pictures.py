@@ -154,8 +154,8 @@ def measure_reach(
         cosines: Its scores; its photo's own style score is the floor.
         ceiling: The style score of held-out artworks; None if there was only one artwork.
         wanted: `reach_style`.
-        structure: Of the picture.
-        strength: Of the picture.
+        structure: Structure that it was drawn with.
+        strength: Strength that it was drawn with.
     """
     gain = ScoreBounds(cosines.clip_style_floor, ceiling).gain(cosines.clip_style)
     if gain is None:

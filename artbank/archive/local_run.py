@@ -39,7 +39,7 @@ def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
 
 
 def stylize_archive(config: StylizeConfig) -> Outcome:
-    """Stylize every photo that lacks a picture, shard by shard; run it again to resume.
+    """Stylize every photo without a picture, shard by shard; run it again to resume.
 
     Failed shards are done again in further rounds. An error of a store is retried.
 

@@ -54,7 +54,7 @@ class Standing:
 
     Attributes:
         name: The contestant.
-        share: Of its votes against all others.
+        share: Share of its votes against all others.
         strength: Bradley-Terry log-strength; the mean of all contestants is 0. None with two contestants, and
             where the votes do not connect all contestants.
     """

@@ -3,8 +3,8 @@
 Shape legend: B samples, P prompts that each sample is denoised with; C x h x w latents, H' x W' images; C' x h x w
 planes of a level; E width of a time embedding; S kinds of images that a Union sees together.
 
-The forward pass is that of diffusers' ControlNet and of its Union for SDXL, with the savings of `unet`. What depends on
-the image alone is computed once for all steps.
+The forward pass is that of diffusers' ControlNet and of its Union for SDXL, with the savings of `unet`. Values that
+depend on the image alone are computed once for all steps.
 
 A Union weighs image and latents by an attention whose tokens are the samples of the batch, since the dimensions of
 batch and sequence are exchanged in the published code and in diffusers. Then a photo's picture would depend on the

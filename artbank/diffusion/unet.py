@@ -73,7 +73,7 @@ class UnetCall(NamedTuple):
 
 @dataclass
 class DeepFeatures:
-    """What all blocks of a UNet but the first and the last gave in a step, for steps near it that take it again.
+    """The results of all blocks of a UNet but the first and the last in a step, which steps near it use again.
 
     Attributes:
         planes: The input of the last block, [P * B, C', h, w], in the UNet's precision; None before the first step.

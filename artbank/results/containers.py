@@ -83,7 +83,7 @@ def container_key(style: str, shard_id: str, output_format: OutputFormat) -> str
 
 
 def is_container(file_name: str) -> bool:
-    """Tell whether a row's `file_name` is that of a container."""
+    """Return whether a row's `file_name` is that of a container."""
     return re.search(_CONTAINER, file_name) is not None
 
 

@@ -1,4 +1,4 @@
-"""Tell whether a place is an output: whether a run has written results there, however far it came."""
+"""Return whether a place is an output: whether a run has written results there, however far it came."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _FOLDERS = (layout.PARTS, layout.MANIFESTS, layout.RUNS)
 
 
 def holds_results(place: Store) -> bool:
-    """Tell whether a run over an archive has written to a place, also if it has not ended.
+    """Return whether a run over an archive has written to a place, also if it has not ended.
 
     Raises:
         NotADirectoryError: A file has the name of the place.

@@ -28,7 +28,7 @@ def open_file(path: str | os.PathLike[str]) -> tuple[Store, str]:
 
 
 def is_same_file(first: str, second: str) -> bool:
-    """Tell whether two paths or URIs name one file; links on a disk are followed.
+    """Return whether two paths or URIs name one file; links on a disk are followed.
 
     Raises:
         ConfigError: One is not the path of a file.

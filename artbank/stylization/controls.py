@@ -72,7 +72,7 @@ class Controls:
         """Return what each ControlNet sees of the photos of a batch, kind by kind.
 
         Args:
-            photos: Of one bucket, B of them.
+            photos: B photos of one bucket.
             originals: Their padded working images, uint8 [B, 3, H', W'] on the model's device.
         """
         return tuple(

@@ -33,7 +33,7 @@ _BLACK = 8  # of 255; a model in half precision that overflows gives pictures wi
 
 @dataclass(frozen=True)
 class Finish:
-    """How pictures of one style are finished.
+    """The settings by which pictures of one style are finished.
 
     Attributes:
         recipe: Its colour policy and `keep_structure` count.
@@ -76,7 +76,7 @@ class _Adjusted:
     is_held: bool
 
     def arrive(self, rgb: np.ndarray, beta: float, is_reached: bool, structure: float) -> FinishedPicture:
-        """Return the picture with what came to the host for it."""
+        """Return the picture, from its values that the device has sent."""
         if not self.is_held:
             return FinishedPicture(rgb, self.picture, None)
         # The device has the largest beta in float32, which differs from it in the last digits.

@@ -69,10 +69,10 @@ class Stylized:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a batch is drawn from.
+    """The inputs of a batch.
 
     Attributes:
-        photos: Of one bucket, B of them.
+        photos: B photos of one bucket.
         originals: The same, uint8 [B, 3, H', W'] on the model's device.
         clean: Their latents [B, C, h, w].
         noise: Noise of that shape.

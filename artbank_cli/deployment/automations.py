@@ -62,7 +62,7 @@ def put_automation(
     """Create an automation, unless one of that name exists. An alarm is created only if it notifies someone.
 
     Args:
-        client: Of the server.
+        client: Client of the server.
         told: The automation; an alarm has an action that does nothing, which `action` replaces.
         action: The action that tells people; None for none.
         is_told: Whether another automation tells people.
