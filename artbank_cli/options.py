@@ -228,7 +228,7 @@ def _list_choices(kind: Any) -> list[str]:
 
 def _complete(choices: Sequence[str]) -> Callable[[str], list[str]] | None:
     """Return what the shell asks for the values that begin with a text; None without choices."""
-    return (lambda incomplete: [one for one in choices if one.startswith(incomplete)]) if choices else None
+    return (lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]) if choices else None
 
 
 def _metavar(kind: Any) -> str | None:

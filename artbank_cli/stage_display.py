@@ -94,7 +94,7 @@ def _show_moving() -> Iterator[None]:
 
     stream = sys.stderr
     with progress, listening(show):
-        handlers = [one for one in _stream_handlers() if one.stream is stream]
+        handlers = [handler for handler in _stream_handlers() if handler.stream is stream]
         for handler in handlers:
             handler.setStream(sys.stderr)  # rich's, which prints above the line
         try:

@@ -65,7 +65,7 @@ def check_not_replaced(
     if len(other) <= max_share * len(known):
         return
     before = _list_archives(output, parts)
-    if before and not any(one.contains(archive) and archive.contains(one) for one in before):
+    if before and not any(place.contains(archive) and archive.contains(place) for place in before):
         raise ConfigError(
             f"output {output.uri} has pictures of other photos with the names of those in archive {archive.uri}, such "
             f"as {other[0]}: earlier runs read {before[0].uri}, and those pictures would be replaced; name another "

@@ -111,7 +111,7 @@ def check_store(store: Store, *, quick: bool = False) -> StoreReport:
         *_find_unnamed(listed, banks, unknown),
         *(StoreFinding("leftover", key) for key in store.list_leftovers(older_than_seconds=_OLD_SECONDS)),
     ]
-    return StoreReport(len(banks), tuple(sorted(findings, key=lambda one: (one.kind, one.key))))
+    return StoreReport(len(banks), tuple(sorted(findings, key=lambda finding: (finding.kind, finding.key))))
 
 
 def delete_remains(store: Store, report: StoreReport) -> int:

@@ -95,7 +95,7 @@ class Preference:
 def measure_by_style(ballots: Sequence[Ballot], names: Sequence[str]) -> list[Preference]:
     """Measure the preferences in each style, by name, and then in all; see `measure`."""
     styles = sorted({ballot.style for ballot in ballots})
-    each = [measure([one for one in ballots if one.style == style], names, style) for style in styles]
+    each = [measure([ballot for ballot in ballots if ballot.style == style], names, style) for style in styles]
     return [*each, measure(ballots, names)]
 
 

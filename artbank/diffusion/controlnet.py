@@ -122,7 +122,7 @@ class ControlNet(PromptedNetwork):
             skips, middle = run_encoder(network, x, shifts, left, count)
             last = [network.controlnet_mid_block(middle)]
         added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=not is_outer)]
-        return tuple(one if len(images) > 1 else one * weight for one in (*added, *last))
+        return tuple(planes if len(images) > 1 else planes * weight for planes in (*added, *last))
 
     def _embed_kinds(self, images: WeightedImages) -> Tensor:
         """Return what a Union adds to time embeddings for the kinds that it sees, [1, E]; it is computed once."""

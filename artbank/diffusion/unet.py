@@ -157,7 +157,7 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
 
 
 def _shape_of_call(unet: Any, call: UnetCall) -> Hashable:
-    added = call.residuals and tuple(len(one) for one in call.residuals)
+    added = call.residuals and tuple(len(planes) for planes in call.residuals)
     num_cached = len(call.pairs[0][0])
     return tuple(call.sample.shape), len(call.shifts[0]), call.num_prompts, num_cached, torch.is_grad_enabled(), added
 

@@ -232,7 +232,7 @@ def _pack_parquet(pictures: Sequence[PackedPicture]) -> bytes:
     options: dict[str, Any] = {"write_statistics": False, "use_dictionary": False, "write_page_checksum": True}
     with pq.ParquetWriter(sink, _SCHEMA, compression="zstd", **options) as writer:
         for group in _split(pictures):
-            rows = [{"image": {"bytes": one.data, "path": one.name}, **one.facts} for one in group]
+            rows = [{"image": {"bytes": picture.data, "path": picture.name}, **picture.facts} for picture in group]
             writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
     return sink.getvalue()
 

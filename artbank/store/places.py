@@ -36,7 +36,7 @@ def is_same_file(first: str, second: str) -> bool:
     (folder, name), (other, other_name) = map(open_file, (first, second))
     if folder.uri_of(name) == other.uri_of(other_name):
         return True
-    paths = [Path(one).expanduser() for one in (first, second)]
+    paths = [Path(place).expanduser() for place in (first, second)]
     return "://" not in f"{first}{second}" and all(map(Path.exists, paths)) and paths[0].samefile(paths[1])
 
 

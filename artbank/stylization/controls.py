@@ -135,7 +135,7 @@ class Controls:
             draw_control_image(kind, photo.padded) if one is None else one
             for photo, one in zip(photos, drawn, strict=True)
         ]
-        return upload([one[..., None] for one in found], originals.device).expand(-1, 3, -1, -1)
+        return upload([image[..., None] for image in found], originals.device).expand(-1, 3, -1, -1)
 
 
 NO_CONTROLS = Controls()
