@@ -23,7 +23,7 @@ CONDITIONING: dict[ControlKind, str] = {
     "gray": "luma",
     "tile": "photo",
 }
-"""How the image for each kind is computed. It is part of recipe ids, so another way to compute it is told here."""
+"""The way in which each kind of image is computed, as a part of recipe ids: change the text when the way changes."""
 
 _TAIL = re.compile(r"[-+.\d][^/:]*")
 _SHAPE = "expected KIND=SOURCE, KIND=SOURCE:WEIGHT or KIND=SOURCE:WEIGHT:FROM-UNTIL"
@@ -83,7 +83,7 @@ class UsedControl:
 
     @property
     def facts(self) -> list[Any]:
-        """What decides whether a picture is current."""
+        """The settings that decide whether a picture is current."""
         numbers = [round(number, 6) for number in (self.weight, self.start, self.end)]
         joint = ["joint"] if self.is_joint else []
         return ["control", self.kind, CONDITIONING[self.kind], self.sha256, *numbers, self.depth_sha256, *joint]

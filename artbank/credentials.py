@@ -18,7 +18,7 @@ NO_CREDENTIALS_PATTERN = rf"^(?!.*{_USER_PART})"
 
 
 def has_credentials(uri: str) -> bool:
-    """Tell whether a URI has a user, a password, or a signed query."""
+    """Return whether a URI has a user, a password, or a signed query."""
     return "://" in uri and bool(_USER.search(uri) or _QUERY.search(uri))
 
 

@@ -7,11 +7,13 @@ from typing import Any
 PAPER = {"strength": 0.7, "steps": 50, "guidance": 10.0, "inversion": "stochastic", "solver": "ddim"}
 """The paper's settings. Source: ArtBank, section "Implementation details", and the authors' released settings."""
 
-_FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None, "reuse": 1}
+FIXED_BY_PAPER: dict[str, Any] = {**PAPER, "aligned": False, "structure": 0.0, "reach_style": None, "reuse": 1}
+"""Settings that preset `paper` lets nobody change."""
+
 _AS_DRAWN = {"colour": "free", "colour_strength": 1.0}
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {**_FIXED_BY_PAPER, **_AS_DRAWN},
+    "paper": {**FIXED_BY_PAPER, **_AS_DRAWN},
     "exact": {**PAPER, "structure": 0.0, **_AS_DRAWN},
     "balanced": {},
     "faithful": {"structure": 0.75},
@@ -38,9 +40,9 @@ def follow_preset(values: dict[str, Any]) -> dict[str, Any]:
     values = {field: value for field, value in values.items() if value is not None or field not in GOVERNED}
     if "colour" in values:
         values = {"colour_strength": 1.0, **values}
-    own = [field for field, value in _FIXED_BY_PAPER.items() if field in values and values[field] != value]
+    own = [field for field, value in FIXED_BY_PAPER.items() if field in values and values[field] != value]
     if own and name == "paper":
-        fixed = ", ".join(f"{field}={_FIXED_BY_PAPER[field]}" for field in own)
+        fixed = ", ".join(f"{field}={FIXED_BY_PAPER[field]}" for field in own)
         raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(own)}, or take preset exact")
     return {**PRESETS[name], **values}
 

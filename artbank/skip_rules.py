@@ -94,7 +94,7 @@ class SkipRules:
         self._latest_folder = ("", False)
 
     def skip(self, key: str) -> bool:
-        """Tell whether a file is no photo."""
+        """Return whether a file is no photo."""
         folder, _, name = key.lower().rpartition("/")
         for is_skipped, matcher in self._matchers:
             if matcher.matches_file(folder, name) or matcher.matches_folder(folder):
@@ -102,7 +102,7 @@ class SkipRules:
         return False
 
     def skip_folder(self, folder: str) -> bool:
-        """Tell whether a folder, or one that it lies in, holds no photos; see `skip` for single files."""
+        """Return whether a folder, or one that it lies in, holds no photos; see `skip` for single files."""
         folder = folder.lower()
         if folder != self._latest_folder[0]:
             found = (is_skipped for is_skipped, matcher in self._matchers if matcher.matches_folder(folder))
@@ -125,14 +125,14 @@ class _Matcher:
         self._latest_folder = ("", False)
 
     def matches_file(self, folder: str, name: str) -> bool:
-        """Tell whether a rule for files matches."""
+        """Return whether a rule for files matches."""
         _, dot, ending = name.rpartition(".")
         if name in self._names or (dot and ending in self._endings):
             return True
         return self._files is not None and self._files.fullmatch(f"{folder}/{name}") is not None
 
     def matches_folder(self, folder: str) -> bool:
-        """Tell whether a rule for folders matches a folder, or one that it lies in."""
+        """Return whether a rule for folders matches a folder, or one that it lies in."""
         if self._folders is None or not folder:
             return False
         if folder != self._latest_folder[0]:  # of most files in a listing it is that of the file before

@@ -159,7 +159,7 @@ def _describe_unusable(written: WrittenComparison) -> list[str]:
     from artbank.runtime.counts import number_text
 
     left_out = f"{number_text(len(written.unusable), 'pair')} could not be shown"
-    return [left_out, *(f"{plain(one.pair.key)}: {plain(one.reason)}" for one in written.unusable[:_EXAMPLES])]
+    return [left_out, *(f"{plain(pair.pair.key)}: {plain(pair.reason)}" for pair in written.unusable[:_EXAMPLES])]
 
 
 def _print_comparison(written: WrittenComparison, notes: Sequence[str], out: str) -> None:

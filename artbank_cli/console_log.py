@@ -1,4 +1,8 @@
-"""Prefect's log at the console: no tracebacks, and no error that the command's own line repeats."""
+"""The log at the console.
+
+Off a terminal every line has its time, level and source. Prefect's log is printed without tracebacks, and without the
+errors that the command's own line repeats.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,16 @@ from collections.abc import Iterator
 
 from artbank_cli.environment import is_debug
 
+LINE_FORM = "%(asctime)s | %(levelname)-7s | %(name)s - %(message)s"
+"""Form of a line in a log, as Prefect's are."""
 _ENGINES = ("flow_engine", "task_engine")  # modules of Prefect; their errors are raised too
 _BAD_END = re.compile(r"Finished in state (Failed|Crashed|Cancelled)")
+
+
+def format_log_line(text: str) -> str:
+    """Return a text of the command as a line of the log, with its time."""
+    record = logging.LogRecord("artbank", logging.INFO, __file__, 0, text, None, None)
+    return logging.Formatter(LINE_FORM).format(record)
 
 
 def shorten_console_log() -> None:

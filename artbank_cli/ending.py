@@ -135,7 +135,7 @@ def _find_place(error: BaseException) -> str:
 
 
 def _is_end_of_pipe(error: BaseException) -> bool:
-    """Tell whether the reader of standard output has ended, as `head` does; then nothing more is written there."""
+    """Return whether the reader of standard output has ended, as `head` does; then nothing more is written there."""
     if not isinstance(error, BrokenPipeError):
         return False  # else it may still be another connection
     with contextlib.suppress(OSError):  # standard output may be no file

@@ -20,7 +20,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def is_debug() -> bool:
-    """Tell whether to show tracebacks: after `--debug`, or with ARTBANK_DEBUG set to anything but 0."""
+    """Return whether to show tracebacks: after `--debug`, or with ARTBANK_DEBUG set to anything but 0."""
     return os.environ.get(DEBUG, "") not in ("", "0")
 
 
@@ -51,7 +51,7 @@ def quiet_prefect(home: Path | None = None) -> None:
 
 
 def is_writable(folder: Path) -> bool:
-    """Tell whether files can be made in a folder, which is created if it is missing."""
+    """Return whether files can be made in a folder, which is created if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

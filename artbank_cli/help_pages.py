@@ -84,7 +84,7 @@ def _print_help(command: Any, ctx: Any, *, has_all: bool = False) -> None:
     further = [] if has_all else _find_further(panels)
     for title, parameters in panels.items():
         if title not in further:
-            _print_panel(console, title, [_describe(one) for one in parameters])
+            _print_panel(console, title, [_describe(parameter) for parameter in parameters])
     for title, commands in _command_panels(command, ctx).items():
         _print_panel(console, title, commands)
     if further:
@@ -106,12 +106,14 @@ def _usage(command: Any, ctx: Any) -> str:
 def _panels(parameters: Sequence[Any]) -> dict[str, list[Any]]:
     """Return parameters by the title of their panel, in the order of their declaration."""
     panels: dict[str, list[Any]] = {}
-    for one in parameters:
-        if not getattr(one, "hidden", False):
-            panels.setdefault(_title(one), []).append(one)
+    for parameter in parameters:
+        if not getattr(parameter, "hidden", False):
+            panels.setdefault(_title(parameter), []).append(parameter)
     if _LAST_PANEL in panels:
         panels[_LAST_PANEL] = panels.pop(_LAST_PANEL)
-    return {title: sorted(members, key=lambda one: not _is_required(one)) for title, members in panels.items()}
+    return {
+        title: sorted(members, key=lambda parameter: not _is_required(parameter)) for title, members in panels.items()
+    }
 
 
 def _title(parameter: Any) -> str:

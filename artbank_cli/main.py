@@ -1,6 +1,6 @@
 """`artbank`: train banks, stylize archives, verify and compare outputs, list and export banks, check the installation.
 
-Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. What scripts read goes
+Exit codes: 0 done, 1 something failed, 2 a parameter is wrong, 130 interrupted, 143 terminated. Results for scripts go
 to standard output, everything else to standard error.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -80,15 +81,20 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a bank for every collection of a gallery that needs one."""
+    started = time.monotonic()
     config = build_config(TrainConfig, given, parameters)
+
+    def show_result(result: TrainSummary | TrainForecast) -> None:
+        print_training(result, config, time.monotonic() - started, is_local=is_local, as_json=as_json)
+
     try:
         with show_stages():
             result = run_training(config, is_local=is_local)
     except TrainBanksError as error:
         if isinstance(error.result, TrainSummary | TrainForecast):
-            print_training(error.result, as_json=as_json)
+            show_result(error.result)
         raise
-    print_training(result, as_json=as_json)
+    show_result(result)
 
 
 def stylize(

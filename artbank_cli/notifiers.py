@@ -21,8 +21,8 @@ def find_notifier(automations: Iterable[Any]) -> str | None:
     Args:
         automations: All automations of a server.
     """
-    for one in automations:
-        hears = one.name.startswith(ALARM) or _TRIGGERED in (getattr(one.trigger, "expect", None) or ())
-        if one.enabled and hears and any(action.type in _ACTIONS for action in one.actions):
-            return one.name
+    for automation in automations:
+        hears = automation.name.startswith(ALARM) or _TRIGGERED in (getattr(automation.trigger, "expect", None) or ())
+        if automation.enabled and hears and any(action.type in _ACTIONS for action in automation.actions):
+            return automation.name
     return None

@@ -15,12 +15,14 @@ from pydantic.fields import FieldInfo
 
 from artbank.errors import ConfigError
 from artbank.parameter_groups import find_group, sort_fields
-from artbank.presets import GOVERNED, describe_presets
+from artbank.presets import FIXED_BY_PAPER, GOVERNED, describe_presets
 from artbank_cli.help_pages import REQUIRED, HelpAllOption
+from artbank_cli.output import say
 from artbank_cli.parameter_errors import explain_errors
 from artbank_cli.parameter_fields import find_owner, flatten
-from artbank_cli.parameter_file import read_parameters
-from artbank_cli.settings_file import merge_fields, read_settings
+from artbank_cli.parameter_file import ParameterFile, read_parameters
+from artbank_cli.preset_precedence import list_replaced, replace_by_preset
+from artbank_cli.settings_file import lay_over, merge_fields, read_settings
 
 StoreOption = Annotated[
     str | None, typer.Option("--store", "-S", help="Folder or s3:// prefix of the catalog.", envvar="ARTBANK_STORE")
@@ -95,13 +97,17 @@ def add_options(
 def build_config(model: type[Config], given: Mapping[str, Any], parameters: Path | None) -> Config:
     """Build a config from the command line, a parameter file, the environment and `artbank.toml`; the first wins.
 
+    A preset wins over the settings that presets decide, in all places below its own; each that it replaces is printed.
+
     Raises:
         ConfigError: Names each wrong option, its value and what is allowed; of a file, field and line.
     """
     file = read_parameters(parameters) if parameters else None
     set_fields = read_settings().find_fields(model)
-    values = merge_fields(model, {name: value for name, (value, _) in set_fields.items()})
-    values = _lay_over(values, {**_read_environment(model), **(file.values if file else {})})
+    from_settings = merge_fields(model, {name: value for name, (value, _) in set_fields.items()})
+    from_file = {**_read_environment(model), **(file.values if file else {})}
+    values = lay_over(replace_by_preset(model, from_settings, from_file), from_file)
+    values = replace_by_preset(model, values, merge_fields(model, given))
     for name, value in given.items():
         where = values
         for owner in find_owner(model, name):
@@ -109,22 +115,40 @@ def build_config(model: type[Config], given: Mapping[str, Any], parameters: Path
             where[owner] = inner
             where = inner
         where[name] = value
+    places = {name: place for name, (_, place) in set_fields.items() if not os.environ.get(ENVIRONMENT.get(name, ""))}
     try:
-        return model.model_validate(values)
+        config = model.model_validate(values)
     except ValidationError as error:
-        places = {
-            name: place for name, (_, place) in set_fields.items() if not os.environ.get(ENVIRONMENT.get(name, ""))
-        }
         raise ConfigError(explain_errors(model, error, given, file, _spell, places)) from error
+    _tell_replaced(config, given, from_settings, from_file, file, places)
+    return config
 
 
-def _lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested parameters of which `above` wins, field by field."""
-    both = dict(below)
-    for name, value in above.items():
-        old = below.get(name)
-        both[name] = _lay_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return both
+def _tell_replaced(
+    config: BaseModel,
+    given: Mapping[str, Any],
+    from_settings: Mapping[str, Any],
+    from_file: Mapping[str, Any],
+    file: ParameterFile | None,
+    places: Mapping[str, str],
+) -> None:
+    """Print a line for each setting of a file that a preset replaces: one that wins over the file."""
+    model = type(config)
+    typed = merge_fields(model, given)
+    if "preset" in given:
+        replaced = list_replaced(model, config, lay_over(from_settings, from_file), typed)
+    else:
+        replaced = list_replaced(model, config, from_settings, lay_over(from_file, typed))
+    for name, value in replaced.items():
+        path = [*find_owner(model, name), name]
+        line = file.find_line(path) if file else None
+        is_in_file = line is not None and line[1] == len(path)
+        place = f"{'.'.join(path)} (line {line[0]})" if line and is_in_file else places.get(name, name)
+        option = f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"{_spell(name)} {value}"
+        preset = f"--preset {given['preset']}" if "preset" in given else "the preset of the parameter file"
+        is_fixed = given.get("preset") == "paper" and name in FIXED_BY_PAPER
+        advice = "preset exact lets you choose it" if is_fixed else f"type {option} to keep it"
+        say(f"artbank: {preset} replaces {place}; {advice}", to_stderr=True)
 
 
 def _read_environment(model: type[BaseModel]) -> dict[str, Any]:
@@ -208,7 +232,7 @@ def _list_choices(kind: Any) -> list[str]:
 
 def _complete(choices: Sequence[str]) -> Callable[[str], list[str]] | None:
     """Return what the shell asks for the values that begin with a text; None without choices."""
-    return (lambda incomplete: [one for one in choices if one.startswith(incomplete)]) if choices else None
+    return (lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]) if choices else None
 
 
 def _metavar(kind: Any) -> str | None:

@@ -26,7 +26,7 @@ def say_json(value: Any) -> None:
 
 
 def accept_all_characters() -> None:
-    """Print characters that the terminal's encoding lacks as escapes, instead of failing."""
+    """Print characters that are not in the terminal's encoding as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -55,12 +56,20 @@ def _explain(
         field = f"{'.'.join(path)} (line {place[0]})"
         if entry["type"] == "extra_forbidden":
             return f"{field}: unknown{_advise(model, path)}"
-        return f"{field}{shown}: {reason}"
+        several = _name_places(reason, given, places) if find_nested(model, path) else ""
+        return f"{field}{shown}: {reason}{several}"
     if path and path[-1] in places and not is_option:
         return f"{places[path[-1]]}{shown}: {reason}"
-    if not path or find_nested(model, path):
-        return f"{path[-1] if path else 'options'}: {reason}"
+    if not path or find_nested(model, path):  # an error of several fields
+        return f"options: {reason}{_name_places(reason, given, places)}"
     return f"{spell(path[-1])}{shown}: {reason}"
+
+
+def _name_places(reason: str, given: Collection[str], places: Mapping[str, str]) -> str:
+    """Return where `artbank.toml` sets the fields that an error of several fields names; empty if it sets none."""
+    named = dict.fromkeys(re.findall(r"[a-z_]+", reason))
+    found = [places[name] for name in named if name in places and name not in given]
+    return f"; set in {', '.join(found)}" if found else ""
 
 
 def _show(value: object) -> str:

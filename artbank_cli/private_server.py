@@ -41,9 +41,9 @@ _DATABASE_ADVICE = {
 class PrivateServer:
     """Takes the place of the server that Prefect starts by itself.
 
-    Prefect's own server dies of signals that are meant for the command, outlives a command that was killed, and is
-    waited for in vain when it ends at its start. To start it, the command would also have to import it, which takes
-    seconds. So Prefect is given the address of this one, as of any other.
+    Prefect's own server dies of signals that are meant for the command, outlives a command that was killed, and keeps
+    the command waiting if it ends at its start. To start it, the command would also have to import it, which
+    takes seconds. So Prefect is given the address of this one, as of any other.
     """
 
     def __init__(self) -> None:

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
+from artbank.config import TrainConfig
+from artbank.errors import ArtbankError
 from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast, TrainSummary, is_too_small
 from artbank_cli.output import say, say_json
 
+_MOST_STYLES = 3  # named in the command that comes next
 
-def print_training(result: TrainSummary | TrainForecast, *, as_json: bool) -> None:
-    """Print the banks that a training made, or that it would make."""
+
+def print_training(
+    result: TrainSummary | TrainForecast, config: TrainConfig, wall_seconds: float, *, is_local: bool, as_json: bool
+) -> None:
+    """Print the banks that a training made, or that it would make; after a training also what to do next.
+
+    Args:
+        result: What the run made, or its forecast.
+        config: The parameters of the run.
+        wall_seconds: Seconds that the run took, loading included.
+        is_local: Whether the run was asked to work in this process alone.
+        as_json: Whether to print a line of JSON.
+    """
     if isinstance(result, TrainForecast):
         _print_train_forecast(result, as_json=as_json)
-    elif as_json:
+        return
+    places = _find_training_places(config)
+    if as_json:
         facts = {"trained": result.trained, "current": list(result.current), "device_seconds": result.seconds}
         facts |= {"num_skipped": result.num_skipped, "skipped": [asdict(kind) for kind in result.skipped]}
-        say_json({**facts, "display_names": dict(result.display_names), "failed": dict(result.failed)})
+        facts |= {"wall_seconds": wall_seconds, "places": places, "failed": dict(result.failed)}
+        say_json({**facts, "display_names": dict(result.display_names)})
     else:
-        _print_trained(result)
+        _print_trained(result, wall_seconds)
+        _print_places(places)
+        if styles := [*result.trained, *result.current]:
+            say(f"next: {_next_command(config, styles[:_MOST_STYLES], is_local)}")
 
 
 def print_stylizing(result: Outcome | StylizeForecast, *, as_json: bool) -> None:
@@ -47,12 +69,38 @@ def _print_train_forecast(forecast: TrainForecast, *, as_json: bool) -> None:
         say(training_text(forecast))
 
 
-def _print_trained(summary: TrainSummary) -> None:
+def _find_training_places(config: TrainConfig) -> dict[str, str]:
+    """Return the address of the store's page, if there is one: a run goes on when its pages cannot be written."""
+    from artbank.pages.publishing import INDEX
+    from artbank.store.objects import Store
+
+    with suppress(ArtbankError, OSError):  # the banks are registered, whatever the store answers now
+        store = Store.open(config.store_uri)
+        if store.exists(INDEX):
+            return {"page": store.uri_of(INDEX)}
+    return {}
+
+
+def _next_command(config: TrainConfig, styles: Sequence[str], is_local: bool) -> str:
+    """Return the command that draws with banks, for a shell; the reader puts places for PHOTOS and OUTPUT."""
+    words = ["artbank", "stylize", "PHOTOS", "OUTPUT", "--store", config.store_uri]
+    for style in styles:
+        words += ["--style", style]
+    if config.base_model != TrainConfig.model_fields["base_model"].default:
+        words += ["--base-model", config.base_model]
+    if config.revision is not None:
+        words += ["--revision", config.revision]
+    return shlex.join([*words, *(["--local"] if is_local else [])])
+
+
+def _print_trained(summary: TrainSummary, wall_seconds: float) -> None:
     from artbank.runtime.durations import seconds_text
 
     for name, version in summary.trained.items():
         also = _also(name, summary.display_names)
         say(f"{name}@{version}{also} trained in {seconds_text(summary.seconds[name])} of device time")
+    if summary.trained:
+        say(f"{seconds_text(wall_seconds)} in all, with loading, samples and pages")
     _print_current(summary)
     _print_skipped(summary.skipped)
 
@@ -95,7 +143,11 @@ def _print_outcome(outcome: Outcome) -> None:
         each = seconds_text(outcome.cost.seconds_a_photo)
         total = seconds_text(outcome.cost.tally.seconds)
         say(f"{total} of device time, {each} per photo; {seconds_text(outcome.cost.wall_seconds)} in all")
-    for what, where in outcome.places.items():
+    _print_places(outcome.places)
+
+
+def _print_places(places: Mapping[str, str]) -> None:
+    for what, where in places.items():
         say(f"{what}: {where}")
 
 

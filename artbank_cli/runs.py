@@ -19,6 +19,7 @@ from artbank.runs.handover import open_handover
 from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast, TrainSummary
 from artbank.runtime.extras import is_installed, require_extra
 from artbank.runtime.stages import show_stage
+from artbank_cli.console_log import LINE_FORM
 from artbank_cli.environment import quiet_prefect
 from artbank_cli.output import say
 from artbank_cli.server import needs_private_server, start_server
@@ -105,7 +106,7 @@ def _run(work: _Work[Config, Forecast, Result], config: Config, *, is_local: boo
 
 
 def _choose_place(config: TrainConfig | StylizeConfig, is_local: bool) -> bool:
-    """Tell whether to work in this process alone: if that was asked for, or without Prefect."""
+    """Return whether to work in this process alone: if that was asked for, or without Prefect."""
     if is_local and config.runner not in _HERE:
         raise ConfigError(f"--local works in this process, but --runner names {config.runner}; leave one of them out")
     if is_local or is_installed("prefect"):
@@ -125,6 +126,5 @@ def _uses_private_server() -> bool:
 def _log_to_console() -> None:
     """Log as runs through Prefect do: warnings at a terminal, else every event, with its time."""
     if not sys.stderr.isatty():
-        form = "%(asctime)s | %(levelname)-7s | %(name)s - %(message)s"
-        logging.basicConfig(level=logging.WARNING, format=form)
+        logging.basicConfig(level=logging.WARNING, format=LINE_FORM)
         logging.getLogger("artbank").setLevel(logging.INFO)

@@ -59,7 +59,7 @@ def start_server() -> None:
 
 
 def needs_private_server() -> bool:
-    """Tell whether a run would start a private server: none is configured, and Prefect may start its own."""
+    """Return whether a run would start a private server: none is configured, and Prefect may start its own."""
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
     return not PREFECT_API_URL.value() and bool(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value())
@@ -208,7 +208,7 @@ def _check_automations(client: Any) -> Iterator[CheckResult]:
         found = client.read_automations_by_name(name)
         if not found and not (notifier is None and name.startswith(ALARM)):  # deployed with a notifier alone
             yield CheckResult("warning", f"there is no automation {name}", "run artbank deploy")
-        elif found and not any(one.enabled for one in found):
+        elif found and not any(automation.enabled for automation in found):
             yield CheckResult("warning", f"automation {name} is switched off", f"prefect automation resume {name}")
         elif found:
             yield CheckResult("OK", f"automation {name}")

@@ -94,7 +94,7 @@ def read_settings() -> SettingsFile:
 def find_defaults(parameters: Sequence[Any]) -> dict[str, Any]:
     """Return the file's places for the options of a command that the environment can set too, by the option's name."""
     variables = {f"ARTBANK_{name.upper()}": name for name in PLACES}
-    wanted = {one.name: variables[one.envvar] for one in parameters if one.envvar in variables}
+    wanted = {parameter.name: variables[parameter.envvar] for parameter in parameters if parameter.envvar in variables}
     values = read_settings().values if wanted else {}
     return {option: values[name] for option, name in wanted.items() if name in values}
 
@@ -108,6 +108,15 @@ def merge_fields(model: type[BaseModel], fields: Mapping[str, Any]) -> dict[str,
             where = where.setdefault(owner, {})
         where[name] = value
     return nested
+
+
+def lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested parameters of which `above` wins, field by field."""
+    both = dict(below)
+    for name, value in above.items():
+        old = below.get(name)
+        both[name] = lay_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both
 
 
 def _find_file() -> Path | None:

@@ -1,4 +1,4 @@
-"""Show the stage that a command is at: a moving line at a terminal, else one line for each stage.
+"""Show the stage of a command: a moving line at a terminal, else a line of the log for each stage.
 
 At a terminal the line has a spinner that always moves, and a bar where the stage is counted. It fits any width, and
 follows NO_COLOR, as `rich` does. Everything goes to standard error.
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from artbank.runtime.readable_text import escape_invisible
 from artbank.runtime.stages import Stage, listening
+from artbank_cli.console_log import format_log_line
 from artbank_cli.output import say
 
 _LOG_SECONDS = 10.0  # between lines of one counted stage, where there is no terminal
@@ -33,7 +34,10 @@ def show_stages() -> Iterator[None]:
 
 
 class StageLines:
-    """Prints a line for each stage that begins, and for a counted stage every ten seconds; safe in several threads."""
+    """Prints a line with its time for each stage that begins, and for a counted stage every ten seconds.
+
+    Several threads may call it.
+    """
 
     def __init__(self) -> None:
         """Print nothing yet."""
@@ -55,7 +59,7 @@ class StageLines:
             self._last_text = stage.text
             self._was_counted = is_counted
             self._printed_at = now
-            say(stage.text, to_stderr=True)
+            say(format_log_line(stage.text), to_stderr=True)
 
 
 @contextmanager
@@ -90,7 +94,7 @@ def _show_moving() -> Iterator[None]:
 
     stream = sys.stderr
     with progress, listening(show):
-        handlers = [one for one in _stream_handlers() if one.stream is stream]
+        handlers = [handler for handler in _stream_handlers() if handler.stream is stream]
         for handler in handlers:
             handler.setStream(sys.stderr)  # rich's, which prints above the line
         try:

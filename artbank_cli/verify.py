@@ -70,8 +70,8 @@ def verify(
         bool,
         typer.Option(
             "--trust-output",
-            help="Use the photos, banks and models that the output names, where no option names others. Whoever can "
-            "write to the output chooses what is read.",
+            help="Use the photos, banks and models that the output names, where no option names others. Everybody who "
+            "can write to the output then chooses what is read.",
         ),
     ] = False,
     parameters: Annotated[

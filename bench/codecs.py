@@ -70,7 +70,8 @@ class CodecRow:
 
 @dataclass(frozen=True)
 class CodecFigures:
-    """What was measured.
+    """The measurements.
+
 
     Attributes:
         source: What the photos are.

@@ -127,11 +127,11 @@ def measure_collection(
 
     Args:
         base: The model.
-        name: Of the collection.
-        artworks: Of the collection; every fifth is held out.
-        rivals: Held-out artworks of all painters that the pictures are told apart from, with this one's.
+        name: Name of the collection.
+        artworks: Artworks of the collection; every fifth is held out.
+        rivals: Held-out artworks of all painters, this one's too, among which the pictures are sorted.
         measuring: Scorer, judge and photographs.
-        options: Of the command line.
+        options: Options of the command line.
         sheet: Receives a sheet of pictures.
     """
     learned, held_out = split(artworks)

@@ -7,7 +7,7 @@
     python -m bench.compare_recipes pictures --only NAME NAME ...      the sheets of docs/pictures.md
 
 The collections are four painters that the embedded model never saw, and each folder of real artworks in `--galleries`.
-Of each bank that it trains it prints the steps, the seconds of the processor and the bytes of its file.
+For each bank that it trains it prints the steps, the seconds of the processor and the bytes of its file.
 A bank of each is trained by the default recipe, with every fifth artwork held out. Every second photo is used; the
 other half (`--first 1`) is for trying settings out. Banks, sheets of pictures and marks are kept in `--out`, and a
 collection with marks there is not drawn again. The table has means over photos and collections:

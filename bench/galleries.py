@@ -46,7 +46,7 @@ def draw_artworks(painter: str, count: int = 20) -> list[np.ndarray]:
 def read_photos(folder: Path, side_px: int) -> dict[str, np.ndarray]:
     """Return the middle square of every photo in a folder, at `side_px` px, by file name in order.
 
-    Of photos that look the same, such as one in several orientations of Exif, only the first is returned.
+    If photos look the same, such as one in several orientations of Exif, only the first is returned.
     """
     photos: dict[str, np.ndarray] = {}
     for path in sorted(folder.iterdir()):

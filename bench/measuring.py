@@ -83,7 +83,7 @@ class StyleJudge:
 
 @dataclass(frozen=True)
 class Measuring:
-    """What all contenders are measured with.
+    """The photos and networks that all contenders are measured with.
 
     Attributes:
         scorer: CLIP.

@@ -55,7 +55,7 @@ STEPS = (
     (finish, "results_summary"),
     (finish, "write_outcome"),
 )
-"""What a run does beside the shards: timed each, where they are called."""
+"""The work of a run beside the shards, each timed where it is called."""
 SCORES = ("clip_style", "clip_style_floor", "clip_text", "clip_content", "clip_direction", "ssim")
 _PHOTOS_IN_A_FOLDER = 1000
 _PARTS_AT_ONCE = 256

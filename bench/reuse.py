@@ -64,8 +64,8 @@ class Row:
     """One recipe on one collection.
 
     Attributes:
-        marks: Of its pictures.
-        cpu_seconds: Of all photos.
+        marks: Marks of its pictures.
+        cpu_seconds: CPU seconds of all photos.
         ssim: Mean similarity to the pictures without `reuse`.
     """
 

@@ -74,7 +74,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as much one costs as another: median, least and most over the rounds."""
+    """The ratio of two costs: median, least and most over the rounds."""
 
     median: float
     least: float

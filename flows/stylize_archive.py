@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @flow(name="stylize-archive", flow_run_name="{config.title}")
 def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
-    """Stylize every photo under `config.archive_uri` that lacks a picture; run it again to resume.
+    """Stylize every photo under `config.archive_uri` that has no picture; run it again to resume.
 
     With `config.dry_run` it only forecasts the run.
 

@@ -67,7 +67,7 @@ def show_outcome(outcome: Outcome, public_url: str | None) -> None:
     """Create artifacts with a run's report, a table of its styles, and links to its files.
 
     Args:
-        outcome: Of the run.
+        outcome: Outcome of the run.
         public_url: Web address of the output's folder, for links to its files.
     """
     counts = (
@@ -92,7 +92,7 @@ def show_contact_sheet(sheet: bytes, description: str) -> None:
 
     Args:
         sheet: A JPEG of at most `MOST_SHEET_BYTES`.
-        description: Of the artifact.
+        description: Description of the artifact.
 
     Raises:
         ValueError: The sheet is larger: Prefect's server would keep all of it in its database.

@@ -14,7 +14,7 @@ def send_event(name: str, resource: Mapping[str, str], payload: Mapping[str, Any
     """Send an event and wait until the server has accepted it. Prefect's own `emit_event` does not wait.
 
     Args:
-        name: Of the event.
+        name: Name of the event.
         resource: Labels of the resource; must contain `prefect.resource.id`.
         payload: JSON data.
         event_id: A UUID; a new one by default.

@@ -43,7 +43,7 @@ def open_progress(
     """Show the progress of this flow run until the block ends.
 
     Args:
-        progress: Of the run; its tasks find it by the run's id.
+        progress: Progress of the run; its tasks find it by the run's id.
         key: Key of the artifact; None creates none.
         poll: Called from time to time to read progress that no task reports, from the store.
     """

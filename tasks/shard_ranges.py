@@ -71,7 +71,7 @@ def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[s
 
     Args:
         name: FLOW/DEPLOYMENT.
-        tags: Of the flow runs.
+        tags: Tags of the flow runs.
 
     Raises:
         ConfigError: The server has no such deployment.
@@ -108,7 +108,7 @@ def _cancel_all(futures: Iterable[FlowRunFuture]) -> None:
 
 
 def is_abandoned() -> bool:
-    """Tell whether the flow run that started this one has ended, so that nobody waits for what this one would do."""
+    """Return whether the flow run that started this one has ended, so that nobody waits for what this one would do."""
     parent = runtime.flow_run.parent_flow_run_id
     if parent is None:
         return False

@@ -95,7 +95,7 @@ class PhotoDrawer:
         failed: dict[str, ImageError] = {}
         drawer = BatchDrawer(self._resources)
         for batch in cut_batches(self._decode(photos, failed, ahead=2 * size), size):
-            drawn = drawer.draw(batch, {one.photo.key for one in batch})
+            drawn = drawer.draw(batch, {photo.photo.key for photo in batch})
             failed |= {key: error for (key, _), error in drawn.failures.items()}
             for scored in drawer.score(drawn):
                 yield from map(self._finish, scored)
@@ -109,7 +109,7 @@ class PhotoDrawer:
         options = make_decode_options(self._config, self._config.recipe, self._resources.stylizer, _NO_LIMIT)
         decode = partial(_decode_one, options, self._style, self._config.max_bytes)
         with ThreadPoolExecutor(count_cores()) as pool:
-            for photo in prefetch(photos, lambda one: pool.submit(decode, one).result, depth=ahead):
+            for photo in prefetch(photos, lambda given: pool.submit(decode, given).result, depth=ahead):
                 if isinstance(photo, DecodedPhoto):
                     yield photo
                 else:

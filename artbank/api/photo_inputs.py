@@ -129,7 +129,7 @@ def find_photos(
     if isinstance(photos, _CONTENT):  # which can be iterated over
         raise _no_photo(photos)
     given = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
-    return [one for photo in given for one in _expand(photo, root)]
+    return [found for photo in given for found in _expand(photo, root)]
 
 
 def warn_of_shared_keys(photos: Iterable[NamedPhoto]) -> None:
@@ -161,11 +161,11 @@ def _expand(photo: PhotoInput, root: str | os.PathLike[str] | None) -> Iterator[
     elif Path(path).expanduser().is_dir():
         yield from _list_folder(Path(path).expanduser(), root)
     elif glob.has_magic(path):
-        found = sorted(Path(one) for one in glob.glob(str(Path(path).expanduser()), recursive=True))  # noqa: PTH207
-        files = [one for one in found if one.is_file()]
+        found = sorted(Path(path_found) for path_found in glob.glob(str(Path(path).expanduser()), recursive=True))  # noqa: PTH207
+        files = [path_found for path_found in found if path_found.is_file()]
         if not files:
             raise ConfigError(f"the glob {path} matches no file; correct it")
-        yield from (find_photo(one, root) for one in files)
+        yield from (find_photo(file, root) for file in files)
     else:
         yield find_photo(photo, root)  # raises
 

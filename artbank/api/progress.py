@@ -20,7 +20,7 @@ ProgressOption = Progress | bool | None
 def open_progress(wanted: ProgressOption, unit: str) -> Iterator[Progress]:
     """Yield what is to be called with the progress of some work; a bar is on standard error until the block ends.
 
-    The bar names the stage that the work is at, such as the loading of a model.
+    The bar names the current stage of the work, such as the loading of a model.
 
     Args:
         wanted: How the progress is shown.

@@ -1,7 +1,7 @@
 """Keep the pictures of a folder apart: there a picture has its photo's name, which other photos may have too.
 
-What this process saved is known by photo and style, so drawing a photo again replaces its picture, and nothing else. Of
-files that were there before, only the mark tells that they are pictures.
+Pictures that this process saved are known by photo and style, so drawing a photo again replaces its picture, and
+nothing else. Files that were there before are known as pictures only by their mark.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SavedPicture:
         return self.source or self.key
 
     def is_of_photo(self, other: SavedPicture) -> bool:
-        """Tell whether two pictures are of one photo, however its path is spelled."""
+        """Return whether two pictures are of one photo, however its path is spelled."""
         if not self.source or not other.source:
             return (self.key, self.source) == (other.key, other.source)
         return self.source == other.source or is_same_file(self.source, other.source)

@@ -58,7 +58,7 @@ class TrainedBank(DrawingStyle):
 
     @property
     def vectors(self) -> np.ndarray:
-        """What was learned, float32 [N, D]: N vectors of the text encoder's width D.
+        """The learned vectors, float32 [N, D], of the text encoder's width D.
 
         Raises:
             BankError: The bank is of kind lora, which has none.

@@ -44,20 +44,22 @@ class BatchDrawer:
             keys: Those to draw, at least one.
         """
         start = time.monotonic()
-        composition = _keep_only([one.photo for one in batch], keys)
+        composition = _keep_only([photo.photo for photo in batch], keys)
         styles = batch[0].task.styles
         with telemetry.time_stage("draw"):
             made = self._draw_candidates(0, composition, keys, styles)
         self._resources.compiler.advance(len(keys) * len(styles))
-        pictures = [one for one in made if one.error is None]
-        known = {(one.key, one.style) for one in pictures}
+        pictures = [picture for picture in made if picture.error is None]
+        known = {(picture.key, picture.style) for picture in pictures}
         return DrawnBatch(
-            photos={one.photo.key: one for one in batch if one.photo.key in keys},
+            photos={photo.photo.key: photo for photo in batch if photo.photo.key in keys},
             composition=composition,
             styles=styles,
             pictures=pictures,
             failures={
-                (one.key, one.style): one.error for one in made if one.error and (one.key, one.style) not in known
+                (picture.key, picture.style): picture.error
+                for picture in made
+                if picture.error and (picture.key, picture.style) not in known
             },
             seconds=(time.monotonic() - start) / (len(keys) * len(styles)),
         )
@@ -82,16 +84,16 @@ class BatchDrawer:
             images = self._upload_photos(batch.photos)
             views = dict(zip(images, self._resources.measures.view(list(images.values())), strict=True))
             recoloured = self._recolour_photos(batch, images)
-            drawn = [_as_tensor(one) for one in batch.pictures]
+            drawn = [_as_tensor(picture) for picture in batch.pictures]
             of_photos, after, of_colours = self._embed([*images.values()], drawn, [*recoloured.values()])  # each [n, C]
             before = dict(zip(images, of_photos, strict=True))
             in_colours = dict(zip(recoloured, of_colours, strict=True))
         for style in batch.styles:
-            numbers = [number for number, one in enumerate(batch.pictures) if one.style == style]
+            numbers = [number for number, picture in enumerate(batch.pictures) if picture.style == style]
             if numbers:
                 pictures = [batch.pictures[number] for number in numbers]
                 first = self._keep(batch, 0, pictures, before, after[numbers], batch.seconds)
-                kept = self._draw_further(batch, style, {one.key: one for one in first}, before)
+                kept = self._draw_further(batch, style, {picture.key: picture for picture in first}, before)
                 yield self._finish_scores(style, list(kept.values()), in_colours, views)
 
     def _draw_further(
@@ -106,18 +108,18 @@ class BatchDrawer:
             before: The CLIP embeddings of the photos by key.
         """
         for number in range(1, len(self._resources.drawings)):
-            faint = {key for key, one in kept.items() if one.is_faint}
+            faint = {key for key, picture in kept.items() if picture.is_faint}
             if not faint:
                 break
             start = time.monotonic()
             with telemetry.time_stage("draw"):
                 made = self._draw_candidates(number, _keep_only(batch.composition, faint), faint, [style])
             seconds = (time.monotonic() - start) / len(faint)
-            pictures = [one for one in made if one.error is None]
+            pictures = [picture for picture in made if picture.error is None]
             with telemetry.time_stage("score"):
-                [after] = self._embed([_as_tensor(one) for one in pictures])  # [n, C]
+                [after] = self._embed([_as_tensor(picture) for picture in pictures])  # [n, C]
             again = self._keep(batch, number, pictures, before, after, 0.0)
-            better = {one.key: keep_first_reached(kept[one.key], one) for one in again}
+            better = {picture.key: keep_first_reached(kept[picture.key], picture) for picture in again}
             kept |= {
                 key: replace(better.get(key, kept[key]), seconds=kept[key].seconds + seconds) for key in sorted(faint)
             }
@@ -128,10 +130,10 @@ class BatchDrawer:
     ) -> list[Stylized]:
         """Return all candidates of some photos; drawing 0 is the first, with the recipe's own settings."""
         return [
-            one
+            picture
             for candidate in self._resources.drawings[number]
-            for one in candidate.stylize_batch(composition, styles)
-            if one.key in keys
+            for picture in candidate.stylize_batch(composition, styles)
+            if picture.key in keys
         ]
 
     def _keep(
@@ -147,7 +149,7 @@ class BatchDrawer:
 
         Args:
             batch: The batch.
-            number: Of the drawing.
+            number: Number of the drawing, 0 for the first.
             pictures: The candidates, n of them.
             before: The CLIP embeddings of the photos by key.
             after: The CLIP embeddings of the candidates, [n, C].
@@ -158,17 +160,17 @@ class BatchDrawer:
         resources = self._resources
         reference = resources.references[pictures[0].style]
         with telemetry.time_stage("score"):
-            photos = torch.stack([before[one.key] for one in pictures])  # [n, C]
+            photos = torch.stack([before[picture.key] for picture in pictures])  # [n, C]
             cosines = measure_cosines(resources.scorer, reference, photos, after)
         scored = []
         recipe = resources.drawings[number][0].recipe
-        for one, own in zip(pictures, cosines, strict=True):
+        for picture, own in zip(pictures, cosines, strict=True):
             reach = None
             if recipe.reach_style is not None:
                 reach = measure_reach(
                     own, reference.ceiling, recipe.reach_style, structure=recipe.structure, strength=recipe.strength
                 )
-            scored.append(ScoredPicture(batch.photos[one.key], one, own, seconds, reach))
+            scored.append(ScoredPicture(batch.photos[picture.key], picture, own, seconds, reach))
         return keep_best(scored)
 
     def _finish_scores(
@@ -178,34 +180,37 @@ class BatchDrawer:
         recoloured: Mapping[tuple[str, str], Tensor],
         views: Mapping[str, PhotoView],
     ) -> list[ScoredPicture]:
-        """Return the pictures that are kept in one style with the scores on which no choice hangs."""
+        """Return the kept pictures of one style, with the scores that are measured only after the choice."""
         resources = self._resources
         reference = resources.references[style]
         with telemetry.time_stage("score"):
-            colours = torch.stack([recoloured[one.key, style] for one in kept])  # [n, C]
+            colours = torch.stack([recoloured[picture.key, style] for picture in kept])  # [n, C]
             recoloured_style = (colours * reference.centroid).sum(1).tolist()
-            pictures = [_as_tensor(one.picture) for one in kept]
-            scores = resources.measures.score(reference, [views[one.key] for one in kept], pictures)
+            pictures = [_as_tensor(scored.picture) for scored in kept]
+            scores = resources.measures.score(reference, [views[scored.key] for scored in kept], pictures)
         found = zip(kept, scores, recoloured_style, strict=True)
-        return [one.finish_scores(own, colours_alone) for one, own, colours_alone in found]
+        return [picture.finish_scores(own, colours_alone) for picture, own, colours_alone in found]
 
     def _recolour_photos(self, batch: DrawnBatch, photos: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
         """Return photos in the colours of the styles that they were drawn in, by key and style."""
-        wanted = dict.fromkeys((one.key, one.style) for one in batch.pictures)
+        wanted = dict.fromkeys((picture.key, picture.style) for picture in batch.pictures)
         palettes = {style: self._resources.references[style].palette for style in batch.styles}
         return {(key, style): recolour(photos[key], palettes[style]) for key, style in wanted}
 
     def _upload_photos(self, photos: Mapping[str, DecodedPhoto]) -> dict[str, Tensor]:
         """Return photos of equal size as uint8 [3, h, w] on the scorer's device, without their padding, by key."""
-        padded = upload([one.photo.padded for one in photos.values()], self._resources.scorer.device) if photos else []
-        frames = [one.photo.frame for one in photos.values()]
+        padded = (
+            upload([photo.photo.padded for photo in photos.values()], self._resources.scorer.device) if photos else []
+        )
+        frames = [photo.photo.frame for photo in photos.values()]
         images = [image[:, : own.height_px, : own.width_px] for image, own in zip(padded, frames, strict=True)]
         return dict(zip(photos, images, strict=True))
 
     def _embed(self, *groups: Sequence[Tensor]) -> list[Tensor]:
         """Return the CLIP embeddings of groups of pictures uint8 [3, h, w], each [n, C]; the host waits once.
 
-        Where a choice hangs on them, each is embedded by itself: rounding differs with the size of a batch.
+        If the embeddings decide which picture is kept, each is computed by itself: rounding differs with the batch
+        size.
         """
         recipe = self._resources.recipe
         at_once = BATCH_SIZE if recipe.reach_style is None and recipe.candidates == 1 else 1
@@ -228,7 +233,7 @@ def _batch_key(photo: DecodedPhoto) -> tuple[tuple[str, ...], tuple[int, int]]:
 
 def _keep_only(photos: Sequence[Photo], keys: Collection[str]) -> list[Photo]:
     """Return the photos with blank ones in place of those without a key among `keys`."""
-    return [one if one.key in keys else one.blank for one in photos]
+    return [photo if photo.key in keys else photo.blank for photo in photos]
 
 
 def _as_tensor(picture: Stylized) -> Tensor:

@@ -33,8 +33,8 @@ def write_contact_sheet(
     """Write the contact sheet of a run; returns its key, None if no picture of the run can be shown.
 
     Args:
-        stores: Of the run.
-        run_id: Of the run.
+        stores: Stores of the run.
+        run_id: Id of the run.
         drawn: The rows of the pictures that the run drew, also of those that failed.
         styles: Names of the styles, in the order of the columns; the first four are shown.
         title: Headline.

@@ -131,8 +131,8 @@ def make_decode_options(config: RunConfig, recipe: StylizeRecipe, stylizer: Styl
 def _prepare_drawings(stylizer: Stylizer, recipe: StylizeRecipe) -> list[list[Stylizer]]:
     seeds = range(recipe.seed, recipe.seed + recipe.candidates)
     return [
-        [stylizer.with_settings(seed=seed, structure=one.structure, strength=one.strength) for seed in seeds]
-        for one in (recipe, *list_stronger(recipe))
+        [stylizer.with_settings(seed=seed, structure=drawn.structure, strength=drawn.strength) for seed in seeds]
+        for drawn in (recipe, *list_stronger(recipe))
     ]
 
 

@@ -154,8 +154,8 @@ def measure_reach(
         cosines: Its scores; its photo's own style score is the floor.
         ceiling: The style score of held-out artworks; None if there was only one artwork.
         wanted: `reach_style`.
-        structure: Of the picture.
-        strength: Of the picture.
+        structure: Structure that it was drawn with.
+        strength: Strength that it was drawn with.
     """
     gain = ScoreBounds(cosines.clip_style_floor, ceiling).gain(cosines.clip_style)
     if gain is None:
@@ -169,11 +169,11 @@ def keep_best(scored: Iterable[ScoredPicture]) -> list[ScoredPicture]:
     With `reach_style` it is the best of those that reach it. If none does, it is the one with the highest gain.
     """
     candidates: dict[str, list[ScoredPicture]] = {}
-    for one in scored:
-        candidates.setdefault(one.key, []).append(one)
+    for picture in scored:
+        candidates.setdefault(picture.key, []).append(picture)
     kept = []
     for drawn in candidates.values():
-        scores = tuple(rate_candidate(one.cosines) for one in drawn)
+        scores = tuple(rate_candidate(candidate.cosines) for candidate in drawn)
         best = max(zip(drawn, scores, strict=True), key=lambda pair: _rank(*pair))[0]
         kept.append(replace(best, candidates=scores if len(scores) > 1 else ()))
     return kept

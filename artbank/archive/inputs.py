@@ -1,4 +1,4 @@
-"""The inputs of a run over an archive: are they there, apart from what is written, and as whole as in the last run?"""
+"""Check that the inputs of a run over an archive are there, apart from its output, and as whole as in the last run."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def look_ahead(config: StylizeConfig) -> bool:
 
 
 def stylize_archive(config: StylizeConfig) -> Outcome:
-    """Stylize every photo that lacks a picture, shard by shard; run it again to resume.
+    """Stylize every photo without a picture, shard by shard; run it again to resume.
 
     Failed shards are done again in further rounds. An error of a store is retried.
 

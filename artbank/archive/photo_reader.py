@@ -43,7 +43,7 @@ class DecodedPhoto:
     """A photo that can be stylized.
 
     Attributes:
-        task: The styles that it lacks.
+        task: The styles in which it has no picture.
         digest: SHA-256 of its file, hex.
         photo: The photo at its working size.
         alpha: Its alpha channel, see `codec_jobs.PhotoWithAlpha`; None if it has none.

@@ -74,8 +74,8 @@ class RowWriter:
     def unchanged(self, rows: Iterable[Result]) -> list[FinishedRow]:
         """Return the older rows of an unchanged photo."""
         kept = [FinishedRow(row, is_kept=True) for row in rows]
-        for one in kept:
-            telemetry.count_picture(one.row.style, "kept")
+        for finished in kept:
+            telemetry.count_picture(finished.row.style, "kept")
         return kept
 
     def done(

@@ -31,14 +31,14 @@ from artbank.store.skipped import SkippedKind
 
 @dataclass(frozen=True)
 class StylizePlan:
-    """What a run of `stylize_archive` will do. It lists no photos and no shards, so it is small for any archive.
+    """The work of a run of `stylize_archive`. It lists no photos and no shards, so it is small for any archive.
 
     Attributes:
         run_id: Id of the run's manifest; empty if there is nothing to do.
         styles: The styles, resolved to banks.
         base_model_hash: Hash of the base model.
         num_photos: Photos in the archive.
-        num_tasks: Photos that lack a picture in some style.
+        num_tasks: Photos without a picture in some style.
         num_shards: Shards of the run.
         num_pictures: Pictures to draw.
         pace: Forecast for one picture; None if unknown.
@@ -184,7 +184,7 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
 
 
 def _has_changed(output: Store, found: Survey) -> bool:
-    """Tell whether another run has written parts or marks since a survey began to read them."""
+    """Return whether another run has written parts or marks since a survey began to read them."""
     return ledger.list_parts(output) != found.parts or attempts.find_unfinished(output) != found.marks
 
 

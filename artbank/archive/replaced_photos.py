@@ -1,7 +1,7 @@
-"""Other photos under the names of those that were drawn: has another archive been given for the output of the first?
+"""Refuse an archive whose photos would replace the pictures of another archive in the same output.
 
-Pictures have the names of their photos, so those of another archive would take their place. Cameras number all photos
-alike, and an archive may also move, so only the content of photos tells the two apart.
+Pictures have the names of their photos, and cameras give all archives the same names. An archive may also have moved,
+so the content of some photos decides whether it is another one.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def check_not_replaced(
     if len(other) <= max_share * len(known):
         return
     before = _list_archives(output, parts)
-    if before and not any(one.contains(archive) and archive.contains(one) for one in before):
+    if before and not any(place.contains(archive) and archive.contains(place) for place in before):
         raise ConfigError(
             f"output {output.uri} has pictures of other photos with the names of those in archive {archive.uri}, such "
             f"as {other[0]}: earlier runs read {before[0].uri}, and those pictures would be replaced; name another "

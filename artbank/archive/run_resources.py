@@ -49,7 +49,7 @@ class RunResources:
             )
         controls = load_controls(config.control_specs, config.depth_model, base, is_offline=config.offline)
         if controls.used != plan.controls:
-            found, planned = (", ".join(one.title for one in used) for used in (controls.used, plan.controls))
+            found, planned = (", ".join(control.title for control in used) for used in (controls.used, plan.controls))
             raise BaseModelError(
                 f"expected the ControlNets that this run was planned with, {planned or 'none'}, found "
                 f"{found or 'none'}; give all machines the same files"

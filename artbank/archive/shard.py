@@ -80,7 +80,7 @@ def stylize_shard(
     total = sum(len(task.styles) for task in tasks)
     try:
         with closing(pipeline.run(tasks, manifest.known_rows(shard))) as batches:
-            finished = [one for batch in _reported(batches, shard.id, total, progress) for one in batch]
+            finished = [row for batch in _reported(batches, shard.id, total, progress) for row in batch]
         run.check_lease()
     except (ArtbankError, StopRequested) as error:
         logger.info("shard %s released for another worker: %s", shard.id, error)
@@ -89,8 +89,8 @@ def stylize_shard(
     except Exception as error:
         _try_to_mark(attempt.release if is_transient(error) else partial(pipeline.blame, error))
         raise
-    rows = [one.row for one in finished]
-    ledger.commit(output, shard.id, rows, sum((one.tally for one in finished), Tally()))
+    rows = [row.row for row in finished]
+    ledger.commit(output, shard.id, rows, sum((row.tally for row in finished), Tally()))
     attempts.delete_marks(output, [shard.id])
     if attempt.is_careful:  # an earlier worker may have been killed while it wrote
         output.delete_leftovers({row.file_name.rpartition("/")[0] for row in rows if row.file_name})

@@ -111,32 +111,32 @@ class ShardPipeline:
 
     def _decoded(self, photos: Iterable[PhotoRead]) -> Iterator[DecodedPhoto]:
         """Yield the photos that can be stylized; set the rows of the others aside."""
-        for one in photos:
-            if isinstance(one, DecodedPhoto):
-                yield one
-            elif isinstance(one, UnchangedPhoto):
-                self._without_picture += self._rows.unchanged(one.rows)
+        for photo in photos:
+            if isinstance(photo, DecodedPhoto):
+                yield photo
+            elif isinstance(photo, UnchangedPhoto):
+                self._without_picture += self._rows.unchanged(photo.rows)
             else:
-                self._without_picture += self._rows.failed(one.task, one.task.styles, one.digest, one.error)
+                self._without_picture += self._rows.failed(photo.task, photo.task.styles, photo.digest, photo.error)
 
     def _draw(self, batches: Iterable[list[DecodedPhoto]]) -> Iterator[DrawnBatch]:
         """Draw batches of equal size and styles; poison photos are drawn alone or quarantined."""
         for batch in batches:
             self._quarantine(batch)
-            for keys in self._attempt.groups([one.photo.key for one in batch]):
+            for keys in self._attempt.groups([photo.photo.key for photo in batch]):
                 if self._should_stop():
                     raise StopRequested
                 yield self._draw_group(batch, keys)
 
     def _quarantine(self, batch: Sequence[DecodedPhoto]) -> None:
         """Fail the photos that too many attempts failed on."""
-        for one in batch:
-            strikes = self._attempt.strikes(one.photo.key)
+        for photo in batch:
+            strikes = self._attempt.strikes(photo.photo.key)
             if strikes >= attempts.MAX_STRIKES:
                 last = self._attempt.mark.error
                 reason = _POISON.format(strikes, f"the last error was {last}" if last else _SEE_LOG)
                 error = ImageError(reason, "crashed")
-                self._without_picture += self._rows.failed(one.task, one.task.styles, one.digest, error)
+                self._without_picture += self._rows.failed(photo.task, photo.task.styles, photo.digest, error)
 
     def _draw_group(self, batch: Sequence[DecodedPhoto], keys: set[str]) -> DrawnBatch:
         """Draw some photos of a batch; set the rows of those that get no picture aside."""
@@ -159,7 +159,7 @@ class ShardPipeline:
         """Start to encode pictures in the codec pool; pass on what waits for them."""
         recipe = self._run.config.recipe
         for pictures in scored:
-            jobs = [one.make_encode_job(recipe, output_name(one.key)) for one in pictures]
+            jobs = [picture.make_encode_job(recipe, output_name(picture.key)) for picture in pictures]
             yield pictures, [self._run.codecs.encode(job) for job in jobs]
 
     def _write(
@@ -199,7 +199,7 @@ class ShardPipeline:
             packed.append(PackedPicture.from_row(finished.row, name, picture.data))
         if self._run.config.format == "images":
             self._run.check_lease()
-            files = {self._file_key(one.facts["style"], one.name): one.data for one in packed}
+            files = {self._file_key(picture.facts["style"], picture.name): picture.data for picture in packed}
             with telemetry.time_stage("write"):
                 self._run.stores.output.write_many(files)
         else:
@@ -219,6 +219,6 @@ class ShardPipeline:
         if not self._packed or ledger.is_committed(output, self._shard_id):
             return
         self._run.check_lease()
-        for style in sorted({one.facts["style"] for one in self._packed}):
+        for style in sorted({picture.facts["style"] for picture in self._packed}):
             name = self._file_key(style, "")
-            output.write(name, pack(name, (one for one in self._packed if one.facts["style"] == style)))
+            output.write(name, pack(name, (picture for picture in self._packed if picture.facts["style"] == style)))

@@ -8,7 +8,7 @@ styles in the order of their names, and plans again if the output has changed si
 
 The workers of a run may be other processes on other machines, and go on when the run itself has ended or stood still.
 So each looks at the leases before it writes: their `work` must be the id of its own run. Runs of the same id have the
-same photos, recipes and parts, and write the same bytes. What remains is the moment between that look and the end of
+same photos, recipes and parts, and write the same bytes. A risk remains in the moment between that look and the end of
 the write: a process that stands still there and wakes up after another run has taken over may replace some pictures,
 which `artbank verify` finds.
 """

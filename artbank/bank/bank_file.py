@@ -53,8 +53,8 @@ class BankFile:
     Attributes:
         header: Its texts by name: at least the bank's id, collection, base model and fingerprint.
         recipe: How the bank was trained.
-        tensors: Float32. Of kind tokens the vectors [N, D_e] for each text encoder by its name, as the encoder takes
-            them; of kind lora the factors of each layer, see `lora_tensors`.
+        tensors: Float32. For kind tokens the vectors [N, D_e] for each text encoder by its name, as the encoder takes
+            them; for kind lora the factors of each layer, see `lora_tensors`.
         training_state: Unshaped vectors and attention weights under `train.`; may be empty.
         metrics: Losses, steps and scores, by name.
         units: The units of the unshaped vectors; empty in banks of version 0.1.

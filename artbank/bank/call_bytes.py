@@ -25,7 +25,7 @@ def count_call_bytes(unet: nn.Module, shape: tuple[int, int, int], num_examples:
 
     Args:
         unet: On any device; it stays as it is.
-        shape: Of the latents, C x h x w.
+        shape: Shape of the latents, C x h x w.
         num_examples: B.
     """
     denoiser = Denoiser(copy_to_meta(unet))  # pyright: ignore[reportArgumentType]

@@ -2,8 +2,8 @@
 
 On CUDA the first size is what fits in the free memory by the counted bytes of an example. A call that does not fit all
 the same is repeated with half as many examples, and the smaller size is kept for this model as long as the process
-lives. Where not even one example fits, gradient checkpointing takes less memory for about a third more time. What a
-call computes depends on its size, and on checkpointing, by rounding alone.
+lives. Where not even one example fits, gradient checkpointing takes less memory for about a third more time. The
+results of a call depend on its size, and on checkpointing, by rounding alone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fit_in_memory(
 
     Args:
         base: The model.
-        shape: Of the latents of an example.
+        shape: Shape of the latents of an example.
         compute: Is given the most examples in a call; it is called anew with half of them as often as memory runs out.
         undo: Drops what a computation that broke off has left, such as the gradients of some of its calls.
 

@@ -147,4 +147,4 @@ def _plan_crops(whole_px: tuple[int, int], side: int, count: int, seed: Sequence
 def _cut_all(picture: np.ndarray, plan: Sequence[_Crop], side: int) -> list[np.ndarray]:
     """Return each crop and its mirror image."""
     crops = [crop.cut(picture, side) for crop in plan]
-    return [one for crop in crops for one in (crop, crop[:, ::-1])]
+    return [view for crop in crops for view in (crop, crop[:, ::-1])]

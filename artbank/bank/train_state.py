@@ -178,7 +178,7 @@ class TrainState:
         """
         with report_damage():
             checkpoint = Checkpoint.from_bytes(data, self.bank_id)
-            parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
+            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             checkpoint.check_moments([parameter.shape for parameter in parameters])
             checkpoint.check_milestones(self.bank.shape_vectors().shape)
             self.bank.load_state_dict(checkpoint.best)

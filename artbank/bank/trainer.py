@@ -116,7 +116,7 @@ class Trainer:
         on_step: StepCallback | None = None,
         is_lost: Callable[[str], bool] | None = None,
     ):
-        """Take banks at the step that they are at; see `train`."""
+        """Take banks at their current step; see `train`."""
         recipes = [state.recipe for state in states]
         shapes = {
             (recipe.kind, recipe.num_tokens, recipe.attention, recipe.rank, recipe.min_snr_gamma) for recipe in recipes

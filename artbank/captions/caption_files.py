@@ -80,7 +80,7 @@ def parse_xmp(body: bytes) -> str | None:
 def clean(text: str) -> str:
     """Return a text as one line of at most `LONGEST_CAPTION` characters, without invisible ones.
 
-    Of a very long text only the start is looked at.
+    Only the start of a very long text is looked at.
     """
     words = drop_invisible(" ".join(text[: LONGEST_CAPTION * 20].split()))
     return " ".join(words.split())[:LONGEST_CAPTION].rstrip()

@@ -161,7 +161,7 @@ def rank_of(key: str) -> int | None:
 
 
 def is_table(key: str) -> bool:
-    """Tell whether a file has the name of a table of captions."""
+    """Return whether a file has the name of a table of captions."""
     return PurePosixPath(key).name.lower() in TABLES
 
 

@@ -27,7 +27,7 @@ _DATE = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class BankExport:
-    """What people must know to use an exported bank.
+    """The facts that people need to use an exported bank.
 
     Attributes:
         token: Stands for the style in a prompt of diffusers; for a LoRA in prompts of all programs.

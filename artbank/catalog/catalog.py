@@ -146,7 +146,7 @@ class Catalog:
                 return self._choose(name, banks, version)
         banks = self.banks()
         known = ", ".join(sorted({_describe(bank) for bank in banks})) or "no bank yet"
-        advice = advise_name(name, {one for bank in banks for one in (bank.collection, bank.title)})
+        advice = advise_name(name, {known for bank in banks for known in (bank.collection, bank.title)})
         raise CatalogError(
             f"no bank {name} in {self._root.uri}: there is {known}; train it, or name one of these{advice}"
         )

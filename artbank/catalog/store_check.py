@@ -1,4 +1,4 @@
-"""Check the store of a catalog: are registered banks whole, and what have killed runs left behind?
+"""Check the store of a catalog: that registered banks are whole, and that killed runs have left nothing behind.
 
 <store>/catalog/...      rows and events
         banks/...        files of banks
@@ -111,7 +111,7 @@ def check_store(store: Store, *, quick: bool = False) -> StoreReport:
         *_find_unnamed(listed, banks, unknown),
         *(StoreFinding("leftover", key) for key in store.list_leftovers(older_than_seconds=_OLD_SECONDS)),
     ]
-    return StoreReport(len(banks), tuple(sorted(findings, key=lambda one: (one.kind, one.key))))
+    return StoreReport(len(banks), tuple(sorted(findings, key=lambda finding: (finding.kind, finding.key))))
 
 
 def delete_remains(store: Store, report: StoreReport) -> int:
@@ -185,7 +185,7 @@ def _check_banks(
 
 
 def _is_whole(store: Store, bank: BankRecord, keys: Iterable[str]) -> bool:
-    """Tell whether the files of a bank have the hash that their folder is named by."""
+    """Return whether the files of a bank have the hash that their folder is named by."""
     folder = file_key(bank).removesuffix(BANK)
     found = store.hash_many([key for key in keys if key != file_key(bank, CARD)])
     digests = {key.removeprefix(folder): digest or "" for key, digest in found.items()}
@@ -213,7 +213,7 @@ def _find_unnamed(
 
 
 def _is_named(bank: BankRecord, rest: str) -> bool:
-    """Tell whether a bank's row names a file, by its key below the bank's folder; the page needs no name."""
+    """Return whether a bank's row names a file, by its key below the bank's folder; the page needs no name."""
     own = files_id(bank)
     if own:
         return rest == _PAGE or rest.startswith(f"{own}/")

@@ -24,7 +24,7 @@ _EXPECTED = "the store of a training"
 
 
 def has_catalog(store: Store) -> bool:
-    """Tell whether a place is a store in which a bank was registered.
+    """Return whether a place is a store in which a bank was registered.
 
     Raises:
         NotADirectoryError: A file has its name.

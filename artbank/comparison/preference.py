@@ -54,7 +54,7 @@ class Standing:
 
     Attributes:
         name: The contestant.
-        share: Of its votes against all others.
+        share: Share of its votes against all others.
         strength: Bradley-Terry log-strength; the mean of all contestants is 0. None with two contestants, and
             where the votes do not connect all contestants.
     """
@@ -95,7 +95,7 @@ class Preference:
 def measure_by_style(ballots: Sequence[Ballot], names: Sequence[str]) -> list[Preference]:
     """Measure the preferences in each style, by name, and then in all; see `measure`."""
     styles = sorted({ballot.style for ballot in ballots})
-    each = [measure([one for one in ballots if one.style == style], names, style) for style in styles]
+    each = [measure([ballot for ballot in ballots if ballot.style == style], names, style) for style in styles]
     return [*each, measure(ballots, names)]
 
 

@@ -144,7 +144,7 @@ def _make_ballot(voter: str, vote: Vote, key: UnblindingKey, names: Mapping[str,
 
 def _name_contestants(keys: Sequence[UnblindingKey]) -> dict[str, str]:
     """Return a distinct name for each contestant of all keys, by identity."""
-    names = {one.identity: one.name for key in keys for one in key.contestants}
+    names = {contestant.identity: contestant.name for key in keys for contestant in key.contestants}
     shown = list(names.values())
     return {identity: name if shown.count(name) == 1 else identity for identity, name in names.items()}
 

@@ -227,7 +227,7 @@ class BaseModel:
 
     @property
     def prediction_type(self) -> str:
-        """What the UNet predicts: `epsilon` or `v_prediction`."""
+        """The kind of the UNet's prediction: `epsilon` or `v_prediction`."""
         return self.scheduler.config.prediction_type
 
     @property

@@ -53,7 +53,7 @@ _KINDS = {
         "Stable Diffusion 2.x", SD, "stabilityai/stable-diffusion-2-1", "v_prediction at 768 px"
     ),
 }
-"""The kinds by the first tensors of their text encoder; of SDXL by those of its second one, which refiners lack."""
+"""The kinds by the first tensors of a text encoder: for SDXL of its second one, since refiners have no first."""
 
 
 def find_kind(path: Path) -> tuple[CheckpointKind, TensorHeader]:

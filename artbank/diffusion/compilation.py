@@ -5,8 +5,9 @@ So a function is compiled for a shape when the seconds that its calls to come wo
 compiling costs.
 
 Callers say how much they have done and how much is left, in units of their own, such as pictures or steps. How many
-calls of which shape belong to a unit is seen from the calls so far. Who says nothing is expected to make as many calls
-again as so far: then all that compiling in vain can cost is what compiling earlier would have saved.
+calls of which shape belong to a unit is seen from the calls so far. Without such a report as many
+calls are expected to come as were made so far. If none come, compiling has cost no more time than it would have saved
+from the first call on.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ logger = logging.getLogger(__name__)
 Output = TypeVar("Output")
 
 UNET_SECONDS = 60.0
-"""What compiling a UNet for one shape costs until it was measured; assumed, never measured on a GPU."""
+"""Assumed seconds of compiling a UNet for one shape, until one was measured; never measured on a GPU."""
 VAE_SECONDS = 30.0
-"""What compiling one half of a VAE for one shape costs until it was measured; assumed, as above."""
+"""Assumed seconds of compiling one half of a VAE for one shape, as above."""
 
 _SAVED_SHARE = 0.2  # of a call, until it was measured; assumed
 _MOST_AHEAD = 50.0  # calls to come for each so far: the first calls do not tell how common their shape is
@@ -78,7 +79,7 @@ class _Shape:
 
     @property
     def saved_share(self) -> float | None:
-        """What compiling saves of a call; None if it was not measured yet."""
+        """The share of a call's time that compiling saves; None if it was not measured yet."""
         before, after = self.plain.mean, self.compiled.mean
         return None if before is None or after is None else 1 - after / before
 
@@ -150,7 +151,7 @@ class Compiled(Generic[Output]):
 
     Where compiling fails, or compiled code gives other results or gradients than the function, the function runs
     uncompiled from then on. Where a compiled call runs out of memory, so do calls of its shape: compiled code holds
-    more memory. Of a training only the way forward is timed, both of its calls and of compiling.
+    more memory. In a training only the forward pass is timed, in calls and in compiling.
     """
 
     def __init__(
@@ -208,7 +209,7 @@ class Compiled(Generic[Output]):
         return shape
 
     def _is_worth_it(self, shape: _Shape) -> bool:
-        """Tell whether the calls of a shape that are left would save more than compiling costs."""
+        """Return whether the calls of a shape that are left would save more than compiling costs."""
         if len(self.shapes) >= _MOST_SHAPES:
             return False
         if self._compiler.is_at_once:
@@ -221,7 +222,7 @@ class Compiled(Generic[Output]):
 
     @property
     def _saved_share(self) -> float:
-        """What compiling saves of a call, by the calls so far."""
+        """The share of a call's time that compiling saves, by the calls so far."""
         shares = [share for shape in self._seen.values() if (share := shape.saved_share) is not None]
         return sum(shares) / len(shares) if shares else _SAVED_SHARE
 

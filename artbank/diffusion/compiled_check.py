@@ -28,7 +28,7 @@ def find_difference(function: Callable[..., Any], compiled: Callable[..., Any], 
     Args:
         function: Returns a tensor, or several in tuples, lists or dicts.
         compiled: The same, compiled.
-        args: Of the call.
+        args: Arguments of the call.
 
     Returns:
         The largest relative difference of a result or gradient, by the Euclidean norm; infinite if one is not finite.

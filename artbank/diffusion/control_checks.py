@@ -56,7 +56,7 @@ def read_control_settings(folder: Path) -> dict[str, Any]:
     """Return all settings of a ControlNet in a folder that `check_model` found whole."""
     given = json.loads(read_text(folder / "config.json"))
     known = inspect.signature(KINDS[given["_class_name"]].__init__).parameters.values()
-    return {one.name: one.default for one in known if one.name != "self"} | given
+    return {parameter.name: parameter.default for parameter in known if parameter.name != "self"} | given
 
 
 def check_control(spec: ControlSpec, settings: Mapping[str, Any], unet: UNet2DConditionModel, factor: int) -> None:

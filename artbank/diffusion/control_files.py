@@ -63,10 +63,10 @@ def fetch_controls(
         OSError: A store or the hub failed.
     """
     found = [_fetch(spec, depth_model if spec.kind == "depth" else None, is_offline=is_offline) for spec in specs]
-    for one in found:
-        _check_shared(one, [other.spec for other in found if other.spec.source == one.spec.source])
-    counts = Counter(one.used.sha256 for one in found if one.is_union)
-    return tuple(one.joined if counts[one.used.sha256] > 1 else one for one in found)
+    for folder in found:
+        _check_shared(folder, [other.spec for other in found if other.spec.source == folder.spec.source])
+    counts = Counter(folder.used.sha256 for folder in found if folder.is_union)
+    return tuple(folder.joined if counts[folder.used.sha256] > 1 else folder for folder in found)
 
 
 def _check_shared(found: ControlFolder, specs: Sequence[ControlSpec]) -> None:

@@ -3,8 +3,8 @@
 Shape legend: B samples, P prompts that each sample is denoised with; C x h x w latents, H' x W' images; C' x h x w
 planes of a level; E width of a time embedding; S kinds of images that a Union sees together.
 
-The forward pass is that of diffusers' ControlNet and of its Union for SDXL, with the savings of `unet`. What depends on
-the image alone is computed once for all steps.
+The forward pass is that of diffusers' ControlNet and of its Union for SDXL, with the savings of `unet`. Values that
+depend on the image alone are computed once for all steps.
 
 A Union weighs image and latents by an attention whose tokens are the samples of the batch, since the dimensions of
 batch and sequence are exchanged in the published code and in diffusers. Then a photo's picture would depend on the
@@ -122,7 +122,7 @@ class ControlNet(PromptedNetwork):
             skips, middle = run_encoder(network, x, shifts, left, count)
             last = [network.controlnet_mid_block(middle)]
         added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=not is_outer)]
-        return tuple(one if len(images) > 1 else one * weight for one in (*added, *last))
+        return tuple(planes if len(images) > 1 else planes * weight for planes in (*added, *last))
 
     def _embed_kinds(self, images: WeightedImages) -> Tensor:
         """Return what a Union adds to time embeddings for the kinds that it sees, [1, E]; it is computed once."""

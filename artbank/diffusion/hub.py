@@ -53,7 +53,7 @@ class HubModel:
 
 
 def is_offline_by_environment() -> bool:
-    """Tell whether `HF_HUB_OFFLINE` forbids requests to the hub."""
+    """Return whether `HF_HUB_OFFLINE` forbids requests to the hub."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)

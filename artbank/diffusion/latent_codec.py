@@ -49,7 +49,7 @@ class LatentCodec:
             others: The other networks of the base model, those first that leave the device first.
             most: Images in one call, at most.
             offload: See `RunConfig.offload`.
-            measure: Returns the free bytes of a device; None if they cannot be told.
+            measure: Returns the free bytes of a device; None if they are unknown.
             compiler: Decides for which shapes the VAE is compiled, and is stopped where other networks must wait,
                 because compiled code keeps the addresses of their weights; None for none.
         """

@@ -120,7 +120,7 @@ def _read_metadata(lora: LoraFile) -> dict[str, Any] | None:
 
 
 def _is_safe(name: str, value: Any) -> bool:
-    """Tell whether a setting of a LoRA is one that counts when it is merged, with a value of the usual kind."""
+    """Return whether a setting of a LoRA is one that counts when it is merged, with a value of the usual kind."""
     if name == "r":
         return isinstance(value, int) and 0 < value <= _MOST_RANK
     if name == "lora_alpha":

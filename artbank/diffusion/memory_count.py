@@ -1,6 +1,6 @@
 """Count the bytes that a computation holds, without computing it: on PyTorch's device `meta`, where tensors are shapes.
 
-The count is that of the tensors. What a card needs besides them, such as the workspaces of its kernels, is not in it.
+The count is that of the tensors. It leaves out all else that a card needs, such as the workspaces of its kernels.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _FusedAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.empty_like(one) for one in ctx.saved_tensors[:3])
+        return tuple(torch.empty_like(tensor) for tensor in ctx.saved_tensors[:3])
 
 
 class _FuseAttention(TorchFunctionMode):

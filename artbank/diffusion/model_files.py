@@ -63,7 +63,7 @@ class ModelKind:
 
     @property
     def stem(self) -> str:
-        """What the names of its files of weights begin with."""
+        """The begin of the names of its files of weights."""
         return self.weights.partition("*")[0]
 
 

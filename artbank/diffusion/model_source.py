@@ -15,7 +15,7 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model is, and what it is pinned to.
+    """The place of a model, and its pins.
 
     Attributes:
         place: `mini`, a local folder, a single file, a store URI, or a hub id.
@@ -71,7 +71,7 @@ def check_pin(title: str, place: str, pinned: str | None, measure: Callable[[], 
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell whether a name has the form of a hub id, `owner/name`, and not that of a path or a file of weights."""
+    """Return whether a name has the form of a hub id, `owner/name`, and not that of a path or a file of weights."""
     is_path = name.startswith((".", "/", "~")) or name.lower().endswith((*PICKLES, ".safetensors"))
     return "://" not in name and name.count("/") == 1 and not is_path
 

@@ -25,7 +25,7 @@ NUM_SIZES = 6
 
 @dataclass(frozen=True)
 class PromptCache:
-    """What a network computes once from G prompts.
+    """The values that a network computes once from G prompts.
 
     Attributes:
         pairs: Keys and values, one pair for each cross-attention.

@@ -35,7 +35,7 @@ _CONVERSION = 1  # raise it when the same file would become another folder
 
 
 def is_single_file(source: str) -> bool:
-    """Tell whether a base model is named by a single file instead of a folder or hub id."""
+    """Return whether a base model is named by a single file instead of a folder or hub id."""
     return source.lower().endswith(SUFFIX)
 
 

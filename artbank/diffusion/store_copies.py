@@ -45,7 +45,7 @@ class LocalCopy:
         return self.folder.with_name(f"{self.folder.name}.sha256")
 
     def is_intact(self) -> bool:
-        """Tell whether the copy is there and has the bytes that were fetched; reads only files that changed."""
+        """Return whether the copy is there and has the bytes that were fetched; reads only files that changed."""
         if not self.folder.is_dir() or not self.checksum_file.is_file():
             return False
         return self.checksum_file.read_text() == self.hash_folder(self.folder)

@@ -45,7 +45,7 @@ def start_copying(tensors: Sequence[Tensor]) -> Callable[[], list[np.ndarray]]:
     """Start to copy tensors from their device to the host; the returned function waits for them and returns them.
 
     Args:
-        tensors: Of any shapes, on one device; at least one.
+        tensors: One or more, of any shapes, on one device.
     """
     device = tensors[0].device
     if device.type != "cuda":

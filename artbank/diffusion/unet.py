@@ -73,7 +73,7 @@ class UnetCall(NamedTuple):
 
 @dataclass
 class DeepFeatures:
-    """What all blocks of a UNet but the first and the last gave in a step, for steps near it that take it again.
+    """The results of all blocks of a UNet but the first and the last in a step, which steps near it use again.
 
     Attributes:
         planes: The input of the last block, [P * B, C', h, w], in the UNet's precision; None before the first step.
@@ -157,7 +157,7 @@ def find_unsupported(unet: UNet2DConditionModel) -> str | None:
 
 
 def _shape_of_call(unet: Any, call: UnetCall) -> Hashable:
-    added = call.residuals and tuple(len(one) for one in call.residuals)
+    added = call.residuals and tuple(len(planes) for planes in call.residuals)
     num_cached = len(call.pairs[0][0])
     return tuple(call.sample.shape), len(call.shifts[0]), call.num_prompts, num_cached, torch.is_grad_enabled(), added
 

@@ -2,8 +2,8 @@
 
 Most is held at the level of full size, whose blocks have one or two widths. At the end of a residual layer these planes
 exist at once: the input of the block, that of the layer, what the layer adds, the sum, and the scaled sum. At the
-beginning of the layer that narrows the planes it is the input, what the norm and what the activation return. What the
-convolutions of a GPU take for themselves is not in these counts.
+beginning of the layer that narrows the planes it is the input, what the norm and what the activation return. These
+counts leave out the memory that convolutions of a GPU take for themselves.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def check_before_fetching(folder: Path, names: Sequence[str]) -> None:
 
 
 def list_missing_settings(folder: Path, family: Family) -> list[str]:
-    """Return the settings and the files of tokenizers that a model of a family needs, and that its folder lacks.
+    """Return the settings and tokenizer files that a model of a family needs and that are not in its folder.
 
     A link to a file that is not there is missing, too: an interrupted download or a copy of the hub's cache has such.
     """
@@ -164,7 +164,7 @@ def list_variants(names: Sequence[str], stem: str) -> list[str | None]:
 
 
 def list_missing_shards(folder: Path, stem: str, variant: str | None) -> list[str]:
-    """Return the files that the index of a network's weights names and that its folder lacks; see `list_variants`."""
+    """Return the files that the index of a network's weights names but its folder has not; see `list_variants`."""
     suffix = f".{variant}" if variant else ""
     index = folder / f"{stem}.safetensors.index{suffix}.json"
     if not index.is_file() or (folder / f"{stem}{suffix}.safetensors").is_file():

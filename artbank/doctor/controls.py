@@ -1,4 +1,4 @@
-"""Check the ControlNets of a run, and the model that estimates depth: can they be loaded, and do they fit?"""
+"""Check that the ControlNets of a run, and the model that estimates depth, can be loaded and fit the base model."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def inspect_machine(root: Path = Path("/")) -> Machine:
 
 
 def has_nvidia(root: Path) -> bool:
-    """Tell whether the system has an NVIDIA device, by the files that its driver or WSL creates."""
+    """Return whether the system has an NVIDIA device, by the files that its driver or WSL creates."""
     return any((root / name).exists() for name in _NVIDIA_FILES)
 
 
@@ -168,7 +168,7 @@ def _assess_gpu(number: int, gpu: Gpu, machine: Machine) -> CheckResult:
 
 
 def _has_kernels(capability: tuple[int, int], archs: Sequence[str]) -> bool:
-    """Tell whether a kernel runs on a device: one of its major and no later minor version, or code of an older one."""
+    """Return whether a build has code for a device: kernels of its major and no later minor version, or older PTX."""
     built = list(_parse_archs(archs))
     if not built:  # the names are not CUDA's, so nothing is known
         return True

@@ -63,7 +63,7 @@ def assess_packages(requirements: Iterable[Requirement]) -> Iterator[CheckResult
 
 
 def _is_needed(requirement: Requirement) -> bool:
-    """Tell whether a requirement holds here; that of an extra does where its package is installed."""
+    """Return whether a requirement holds here; that of an extra does where its package is installed."""
     if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
         return True
     try:

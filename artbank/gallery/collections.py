@@ -245,7 +245,7 @@ def _too_large(stored: StoredObject, max_bytes: int) -> Finding:
 def _group_folders(folders: Iterable[str]) -> dict[str, list[str]]:
     """Return the folders of each collection by its id: one, or several whose names differ in their normal form only.
 
-    Of other folders with one id, the one whose name is the id is kept, else the first, whatever order they come in.
+    If other folders have the same id, the one whose name is the id is kept, else the first by name.
     """
     groups: dict[str, list[str]] = {}
     for folder in sorted(folders, key=lambda name: (normalize_name(name) != collection_id(name), name)):

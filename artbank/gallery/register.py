@@ -76,7 +76,7 @@ def register_bank(
         drawer: Draws the samples.
         profile: The collection.
         result: The end of the training.
-        is_ours: Asked after the samples are drawn: tells whether this run still holds the job's lease.
+        is_ours: Returns whether this run still holds the job's lease; called after the samples are drawn.
 
     Returns:
         The bank's row; None if another run has taken the job over, or has registered the bank.

@@ -59,13 +59,13 @@ class SampleSet:
     @property
     def clip_style(self) -> float:
         """Mean `clip_style` of the pictures."""
-        return fmean(one.clip_style for one in self.scores)
+        return fmean(scores.clip_style for scores in self.scores)
 
     def spread(self, reference: StyleReference) -> Spread:
         """Summarize `clip_style` of the pictures, between that of the photographs and that of artworks."""
-        floor = fmean(one.clip_style_floor for one in self.scores)
+        floor = fmean(scores.clip_style_floor for scores in self.scores)
         bounds = ScoreBounds(floor, reference.ceiling)
-        return summarize([one.clip_style for one in self.scores], bounds)
+        return summarize([scores.clip_style for scores in self.scores], bounds)
 
     def gain_beyond_colours(self, reference: StyleReference) -> float | None:
         """Return the gain of `clip_style` above the photographs in the artworks' colours; see `ScoreBounds.gain`."""
@@ -102,7 +102,7 @@ class SampleDrawer:
         prepared = [stylizer.prepare(str(i), photo) for i, photo in enumerate(photos)]
         self._warm_up(stylizer, prepared[0])
         start = time.monotonic()
-        drawn = {(one.style, one.key): one.rgb for one in stylizer.stylize(prepared)}
+        drawn = {(picture.style, picture.key): picture.rgb for picture in stylizer.stylize(prepared)}
         seconds = (time.monotonic() - start) / len(drawn)
         tensors = [torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]
         recoloured = score_recoloured(self.scorer, reference, tensors)

@@ -86,8 +86,8 @@ def train_collections(
         jobs: Jobs of different collections.
         on_step: See `trainer.StepCallback`.
         is_retry: Whether an earlier try of this run may have registered some of the banks; else another run did.
-        may_start_processes: Whether artworks may be prepared in processes of their own. Each imports the main script
-            again, which not every script bears.
+        may_start_processes: Whether artworks may be prepared in processes of their own. Each imports the
+            main script again, which fails or repeats work where a script has no `if __name__ == "__main__"`.
 
     Returns:
         The row of each trained bank by collection, or an error if the collection cannot be read or trained.

@@ -20,7 +20,7 @@ from artbank.recipes import Alpha, Mark, Metadata, OutputSize
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How the photos of a run are decoded.
+    """The settings by which the photos of a run are decoded.
 
     Attributes:
         max_pixels: Larger photos are rejected before they are decoded.

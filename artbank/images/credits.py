@@ -1,4 +1,4 @@
-"""Who made a photo, when, and who owns it."""
+"""Find the maker, the date and the owner of a photo."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ class Credits:
 
     @property
     def names(self) -> list[str]:
-        """Which of them are known, as rows name them."""
+        """The names of the known ones, as rows have them."""
         known = {"copyright": self.copyright, "artist": self.artists, "capture_date": self.captured}
         return [name for name, value in known.items() if value]

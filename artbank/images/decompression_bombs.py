@@ -109,7 +109,7 @@ def _coding_style(marker: int, body: bytes) -> bytes:
 
 
 def _has_many_parts(size: bytes, pixels: int) -> bool:
-    """Tell whether a SIZ segment declares too many tiles or components."""
+    """Return whether a SIZ segment declares too many tiles or components."""
     width, height, _, _, tile_width, tile_height, left, top, components = struct.unpack_from(">8IH", size, 2)
     tiles = -(-(width - left) // tile_width) * -(-(height - top) // tile_height)
     return components > _MAX_COMPONENTS or tiles > _FREE_TILES + pixels // _MIN_TILE_PX

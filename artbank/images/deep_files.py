@@ -55,10 +55,10 @@ def open_psd(data: bytes) -> Image.Image:
 
 
 def is_misread(image: Image.Image) -> bool:
-    """Tell whether Pillow opened a TIFF whose pixels it would read wrongly.
+    """Return whether Pillow opened a TIFF whose pixels it would read wrongly.
 
-    It takes unsigned integers of 32 bits for signed ones. Of planes, one for each channel, it reads 16 bits as 8 unless
-    they are compressed, and gray with alpha not at all.
+    It takes unsigned integers of 32 bits for signed ones. In files with one plane for each channel it reads 16 bits as
+    8 unless they are compressed, and gray with alpha not at all.
     """
     tags: Any = getattr(image, "tag_v2", {})
     bits = max(tags.get(_BITS, (0,)))

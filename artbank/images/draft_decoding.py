@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Draft:
-    """How a picture is taken from a decoded image.
+    """The part of a decoded image that becomes a picture, and the factor of its reduction.
 
     Attributes:
         box: Its place in the averaged image.
@@ -117,7 +117,7 @@ def _measure_detail(image: JpegImageFile, num_bytes: int) -> float:
 
 
 def _has_chroma(image: JpegImageFile, wanted: Chroma) -> bool:
-    """Tell whether the chroma of a JPEG is as a rule wants it."""
+    """Return whether the chroma of a JPEG is as a rule wants it."""
     layers: Any = image.layer
     sampled = {(layer[1] / layers[0][1], layer[2] / layers[0][2]) for layer in layers}
     if wanted == "full":

@@ -29,7 +29,7 @@ _AIGC = "AIGC"  # the label of GB 45438, a property of XMP
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """What is written to a picture's file beside its pixels.
+    """The metadata in a picture's file.
 
     Attributes:
         exif: As in a JPEG; empty for none.
@@ -57,7 +57,7 @@ def mark_only() -> FileMetadata:
 
 
 def is_marked(data: bytes) -> bool:
-    """Tell whether the file of a picture carries the mark."""
+    """Return whether the file of a picture carries the mark."""
     return _source_type(read_photo_metadata(data)) == COMPOSITE
 
 

@@ -22,7 +22,7 @@ if is_installed("pillow_heif"):
 
 
 def is_heif(data: bytes) -> bool:
-    """Tell whether a file is HEIF; AVIF, of the same structure, is not."""
+    """Return whether a file is HEIF; AVIF, of the same structure, is not."""
     if data[4:8] != b"ftyp":
         return False
     brands = _read_brands(data)

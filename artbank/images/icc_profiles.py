@@ -72,7 +72,7 @@ def gray_profile(curve: Curve) -> bytes:
 
 
 def is_linear(profile: bytes) -> bool:
-    """Tell whether the values of an RGB or gray profile are proportional to light.
+    """Return whether the values of an RGB or gray profile are proportional to light.
 
     Raises:
         OSError, ImageCms.PyCMSError: The profile cannot be used.

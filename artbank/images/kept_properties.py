@@ -49,8 +49,10 @@ _IPTC_PLACES = {(2, 90): "City", (2, 95): "State", (2, 101): "Country", (2, 105)
 
 def find_credits(photo: PhotoMetadata) -> Credits:
     """Return the credits of a photo: of XMP, Exif, IPTC records and texts of PNG the first that names them."""
-    artists = texts_of(photo.xmp, _CREATOR) or [one.strip() for one in read_text(photo.exif, ARTIST).split(";")]
-    artists = [one for one in artists if one] or photo.iptc.get(_IPTC_CREATOR, []) or [photo.texts.get("author", "")]
+    artists = texts_of(photo.xmp, _CREATOR) or [name.strip() for name in read_text(photo.exif, ARTIST).split(";")]
+    artists = (
+        [artist for artist in artists if artist] or photo.iptc.get(_IPTC_CREATOR, []) or [photo.texts.get("author", "")]
+    )
     notices = (
         *texts_of(photo.xmp, _RIGHTS)[:1],
         read_text(photo.exif, COPYRIGHT),
@@ -59,7 +61,7 @@ def find_credits(photo: PhotoMetadata) -> Credits:
     )
     return Credits(
         copyright=next((notice.strip() for notice in notices if notice.strip()), ""),
-        artists=tuple(one.strip() for one in artists if one.strip()),
+        artists=tuple(artist.strip() for artist in artists if artist.strip()),
         captured=next((moment for moment in _moments(photo) if moment is not None), None),
     )
 

@@ -94,7 +94,7 @@ class Palette:
 
     @property
     def unity(self) -> float:
-        """How far the collection's colours are one tone, 0..1: 0 for greys in all, near 1 for sepia or blue ink."""
+        """The share of one tone in the collection's colours, 0..1: 0 for greys in all, near 1 for sepia or blue ink."""
         tones = np.array([astuple(tone) for tone in self.known_tones])
         return float(np.mean(_unity(np.hypot(tones[:, 0], tones[:, 1]), tones[:, 2])))
 

@@ -1,6 +1,6 @@
 """Read the metadata of an image file: Exif, XMP, IPTC records, texts of PNG, and whether it has a C2PA manifest.
 
-No picture is decoded. Files are untrusted input: whatever cannot be read counts as absent, and is told.
+No picture is decoded. Files are untrusted input: metadata that cannot be read counts as absent, and is reported.
 
 Source: C2PA specification, "Embedding manifests into various file formats", for the places of manifests; IIM 4.2 for
 IPTC records; PNG specification, third edition, for chunks.
@@ -178,7 +178,7 @@ def _decode(data: bytes, is_utf8: bool) -> str:
 
 
 def _has_manifest(data: bytes, image: Image.Image | None, exif: Image.Exif) -> bool:
-    """Tell whether a file holds a C2PA manifest, without checking its signature."""
+    """Return whether a file holds a C2PA manifest, without checking its signature."""
     kind = image.format if image is not None else None
     known: Any = image
     if kind in ("JPEG", "MPO"):

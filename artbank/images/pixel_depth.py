@@ -89,5 +89,5 @@ def _clean(values: np.ndarray) -> np.ndarray:
 
 
 def _is_inverted(image: Image.Image) -> bool:
-    """Tell whether black is the highest value; Pillow handles that for up to 8 bits only."""
+    """Return whether black is the highest value; Pillow handles that for up to 8 bits only."""
     return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO

@@ -94,7 +94,7 @@ class CodecPool:
         """Kill the worker processes, busy or not."""
         self._pool.stop()
         # `join` deletes the pool's semaphores before it kills the workers. A worker that is just starting would look
-        # for them in vain and print a traceback.
+        # for them without success and print a traceback.
         self._workers.kill_all()
         self._pool.join()
 

@@ -48,7 +48,7 @@ def open_channels(data: bytes) -> PsdImageFile:
 
 
 def is_transparent(data: bytes) -> bool:
-    """Tell whether the first channel after the colours of a document is the transparency of its picture.
+    """Return whether the first channel after the colours of a document is the transparency of its picture.
 
     Raises:
         struct.error: It is damaged.

@@ -7,7 +7,7 @@ RAW_SUFFIXES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
     *(".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
-"""Of camera raw files, which are read with the extra `raw`."""
+"""Suffixes of camera raw files, which are read with the extra `raw`."""
 READ_SUFFIXES = (
     *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".mpo", ".pbm", ".pfm", ".pgm", ".pnm"),
     *(".ppm", ".psd", ".tga", ".tif", ".tiff", ".heic", ".heif", ".hif"),

@@ -2,7 +2,7 @@
 
 Shape legend: H, W height and width, px; h rows of a band.
 
-What lies below the white of diffuse objects, 203 cd/m2, keeps its brightness if nothing in the picture is brighter.
+Light below the white of diffuse objects, 203 cd/m2, keeps its brightness if nothing in the picture is brighter.
 Else the brightest light of the picture becomes white, and what is darker is bent towards it, by the curve of BT.2390;
 hues stay. Colours outside sRGB are clipped.
 

@@ -81,8 +81,8 @@ def read_packet(packet: bytes) -> dict[str, Element]:
     found: dict[str, Element] = {}
     for rdf in root.iter(f"{{{RDF}}}RDF"):
         for description in rdf.findall(f"{{{RDF}}}Description"):
-            for one in _properties(description):
-                found.setdefault(one.tag, one)
+            for element in _properties(description):
+                found.setdefault(element.tag, element)
     return found
 
 
@@ -91,11 +91,11 @@ def write_packet(properties: Iterable[Element]) -> bytes:
     root = Element(f"{{{_META}}}xmpmeta")
     rdf = ElementTree.SubElement(root, f"{{{RDF}}}RDF")
     description = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
-    for one in sorted(properties, key=lambda one: one.tag):
-        if len(one) or one.attrib:
-            description.append(one)
+    for element in sorted(properties, key=lambda element: element.tag):
+        if len(element) or element.attrib:
+            description.append(element)
         else:
-            description.set(one.tag, _clean(one.text or ""))
+            description.set(element.tag, _clean(element.text or ""))
     return f"{_BEGIN}{ElementTree.tostring(root, encoding='unicode')}{_END}".encode()
 
 
@@ -164,6 +164,6 @@ def _depth(element: Element) -> int:
     level = [element]
     count = 0
     while level:
-        level = [child for one in level for child in one]
+        level = [child for element in level for child in element]
         count += 1
     return count

@@ -81,7 +81,9 @@ def line_chart(
     drawn += [draw_ticks(xs, _label_places(places, ticks, xs), _BOTTOM + 16), *_draw_titles(x_label, y_label)]
     known = [dict(zip(own, own_heights, strict=True)) for own, own_heights in series.values()]
     labels = ticks or {}
-    rows = tuple((labels.get(p, value_text(p)), *(value_text(one.get(p)) for one in known)) for p in thin(places, 60))
+    rows = tuple(
+        (labels.get(p, value_text(p)), *(value_text(heights.get(p)) for heights in known)) for p in thin(places, 60)
+    )
     peaks = "; ".join(f"{plain(name)} up to {value_text(max(h, default=None))}" for name, (_, h) in series.items())
     return Chart(title, f"{title}: {peaks}.", svg(drawn, _LINE_HEIGHT, title), (x_label, *map(plain, series)), rows)
 

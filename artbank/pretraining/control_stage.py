@@ -57,9 +57,9 @@ class ControlStage(UnetStage):
             controlnet: Learns; for this UNet.
             unet: Does not learn.
             text_encoder: Encodes the captions; it does not learn.
-            tokenizer: Of the text encoder.
+            tokenizer: Tokenizer of the text encoder.
             corpus: The pictures.
-            latents: Of the same pictures in the same order, in all `CONTROL_SIDES`.
+            latents: Latents of the same pictures in the same order, in all `CONTROL_SIDES`.
             batch_size: Pictures of 96 x 96 px in a step; a step of larger views has as many pixels.
         """
         super().__init__(unet, text_encoder, tokenizer, corpus.facts, latents, batch_size)

@@ -29,7 +29,7 @@ _BY_TEMPLATE = 0.5  # share of those that do not say what is seen, as for galler
 
 @dataclass(frozen=True)
 class View:
-    """What the UNet sees of a picture in one step: a part of it, or all.
+    """The part of a picture that the UNet sees in one step; it may be all.
 
     Attributes:
         side: Side to which the whole picture is resized, px.
@@ -85,9 +85,9 @@ class UnetStage:
         Args:
             unet: Learns.
             text_encoder: Encodes the captions; it does not learn.
-            tokenizer: Of the text encoder.
-            facts: Of each picture of the corpus, see `corpus.Corpus`.
-            latents: Of the same pictures in the same order, in all `SIDES`.
+            tokenizer: Tokenizer of the text encoder.
+            facts: Facts of each picture of the corpus, see `corpus.Corpus`.
+            latents: Latents of the same pictures in the same order, in all `SIDES`.
             batch_size: Pictures of 96 x 96 px in a step; a step of larger views has as many pixels.
             all_sizes_from: Share of the run, 0..1, after which the views are `ALL_SIZES`; before it `DETAILS`.
         """

@@ -38,7 +38,7 @@ def draw_contact_sheet(rows: Sequence[Row], title: str, heads: Sequence[str] = (
     num_columns = len(rows[0])
     inner_px = _WIDTH_PX - 2 * _MARGIN_PX
     cell_px = min((inner_px - (num_columns - 1) * _GAP_PX) // num_columns, most_cell_px)
-    heights = [max((fit(one, cell_px)[1] for one in row if one is not None), default=1) for row in rows]
+    heights = [max((fit(picture, cell_px)[1] for picture in row if picture is not None), default=1) for row in rows]
     top = _TITLE_LINE_PX + (_HEAD_LINE_PX if heads else 0)
     height = top + sum(own + _GAP_PX for own in heights) + _MARGIN_PX
     pen = Pen(Image.new("RGB", (_WIDTH_PX, height), PAPER))

@@ -117,7 +117,7 @@ def _keep_photos(
 
 
 def _may_hold_captions(key: str, rules: SkipRules) -> bool:
-    """Tell whether a file that is no photo may hold captions; none in a folder that is skipped does."""
+    """Return whether a file that is no photo may hold captions; none in a folder that is skipped does."""
     return (is_table(key) or rank_of(key) is not None) and not rules.skip_folder(key.rpartition("/")[0])
 
 

@@ -83,7 +83,7 @@ def container_key(style: str, shard_id: str, output_format: OutputFormat) -> str
 
 
 def is_container(file_name: str) -> bool:
-    """Tell whether a row's `file_name` is that of a container."""
+    """Return whether a row's `file_name` is that of a container."""
     return re.search(_CONTAINER, file_name) is not None
 
 
@@ -232,7 +232,7 @@ def _pack_parquet(pictures: Sequence[PackedPicture]) -> bytes:
     options: dict[str, Any] = {"write_statistics": False, "use_dictionary": False, "write_page_checksum": True}
     with pq.ParquetWriter(sink, _SCHEMA, compression="zstd", **options) as writer:
         for group in _split(pictures):
-            rows = [{"image": {"bytes": one.data, "path": one.name}, **one.facts} for one in group]
+            rows = [{"image": {"bytes": picture.data, "path": picture.name}, **picture.facts} for picture in group]
             writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
     return sink.getvalue()
 

@@ -1,7 +1,7 @@
 """The rows of every photo: parts that are only added.
 
 A shard's part is written after its pictures, so whoever sees a part may trust its pictures. All
-parts together are the ledger. Of the rows of one photo and style, the newest is the latest row: its
+parts together are the ledger. The newest row of a photo and style is its latest row: its
 recipe made the picture in the store, unless a shard was started later and has no part.
 """
 
@@ -63,7 +63,7 @@ def read_tallies(output: Store, shard_ids: Iterable[str]) -> dict[str, Tally]:
 
 
 def is_committed(output: Store, shard_id: str) -> bool:
-    """Tell whether a shard's part exists, and with it all its pictures."""
+    """Return whether a shard's part exists, and with it all its pictures."""
     return output.exists(part_key(shard_id))
 
 
@@ -106,7 +106,7 @@ def latest_rows(ledger: pa.Table) -> pa.Table:
 def is_latest(ledger: pa.Table) -> np.ndarray:
     """Tell for each row, bool [rows], whether it is the latest of its photo and style.
 
-    Of rows with the same time, the last in the ledger's order counts.
+    If rows have the same time, the last in the ledger's order counts.
     """
     order = ledger["created_at"].cast(pa.int64()).to_numpy().argsort(kind="stable")
     rank = np.empty(len(order), np.int64)

@@ -1,7 +1,7 @@
-"""Photos that an archive had in the last run and no longer lists: were they removed, or is a disk not mounted?
+"""Find photos that an archive had in the last run and no longer lists, as when a disk is not mounted.
 
-The tables have the photos that the archive listed when they were written. Rows of photos that a listing lacks leave
-them, so a listing is checked before anything is written.
+The tables have the photos that the archive listed when they were written. Rows of photos that are not in a
+new listing are removed, so a listing is checked before anything is written.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def check_photos(
 
 
 def _find_missing(photos: pa.Table, keys: pa.Array, rules: Sequence[str]) -> pa.Array:
-    """Return those of some keys that a listing lacks, without those that it could not see or that rules leave out."""
+    """Return the keys that a listing does not have, without those that it could not see or that rules leave out."""
     absent = keys.filter(pc.invert(pc.is_in(keys, value_set=photos["key"].combine_chunks())))
     absent = absent.filter(pa.array(~is_unseen(pa.chunked_array([absent]), photos)))
     skip = SkipRules(rules).skip

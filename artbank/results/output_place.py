@@ -1,4 +1,4 @@
-"""Tell whether a place is an output, how far its runs have come, and what is in it that its tables do not name."""
+"""Return whether a place is an output, how far its runs have come, and what is in it that its tables do not name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAIR = ["key", "style"]
 
 
 def holds_results(place: Store) -> bool:
-    """Tell whether a run over an archive has written to a place, also if it has not ended.
+    """Return whether a run over an archive has written to a place, also if it has not ended.
 
     Raises:
         NotADirectoryError: A file has the name of the place.

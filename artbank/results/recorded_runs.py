@@ -1,8 +1,8 @@
 """The parameters that runs left in an output, and how much of them is believed.
 
-Whoever can write to an output can write these files. So they are data: they tell which pictures a run drew, and how.
-Where photos, banks and models are, the operator says, or accepts what the output names. What does the work and what it
-may cost (runner, workers, device, limits) is never taken from an output.
+Everybody who can write to an output can write these files. So they are data: they tell which pictures a run drew, and
+how. Where photos, banks and models are, the operator says, or accepts what the output names. Runner, workers, device
+and limits, which decide where the work is done and what it costs, are never taken from an output.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ OperatorParameters: type[StylizeConfig] = create_model(
 
 @dataclass(frozen=True)
 class Operator:
-    """What the person or job that works on an output says about its runs.
+    """The facts about an output's runs that come from the person or job that works on it.
 
     Attributes:
         given: The parameters that were given; only fields that were set count.
@@ -71,7 +71,7 @@ class Operator:
     trusts_output: bool = False
 
     def draws(self, style: str) -> bool:
-        """Tell whether the operator gave how to draw a style, by the name of its folder."""
+        """Return whether the operator gave how to draw a style, by the name of its folder."""
         return style in {style_folder(name) for name in self.given.styles}
 
     def choose(self, name: str, recorded: StylizeConfig | None) -> Any:
@@ -138,7 +138,7 @@ class Operator:
 
 
 def is_foreign_runner(recorded: StylizeConfig) -> bool:
-    """Tell whether a run worked elsewhere than in its own process."""
+    """Return whether a run worked elsewhere than in its own process."""
     return recorded.runner not in _OWN_RUNNERS
 
 

@@ -35,7 +35,7 @@ _ROWS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class PartListing:
-    """What the folder of the parts lists.
+    """The files in the folder of the parts.
 
     Attributes:
         etags: The etag of each part, by file name, sorted.
@@ -74,7 +74,7 @@ class _Span:
     length: int
 
     def ends_where(self, other: _Span) -> bool:
-        """Tell whether another span of the same table starts right after this one."""
+        """Return whether another span of the same table starts right after this one."""
         return other.table is self.table and other.start == self.start + self.length
 
 

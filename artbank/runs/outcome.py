@@ -18,7 +18,7 @@ from artbank.store.skipped import SkippedKind
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast earlier work of the same kind was.
+    """The speed of earlier work of the same kind.
 
     Attributes:
         seconds: Device seconds of one picture, or of one step of one bank.
@@ -56,7 +56,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one run over an archive took.
+    """The time and the work of one run over an archive.
 
     Attributes:
         tally: Sum over the shards that the run worked on.
@@ -87,7 +87,7 @@ class RunCost:
 
 @dataclass(frozen=True)
 class TrainForecast:
-    """What a run of trainings would do, and how many seconds one worker would take.
+    """The forecast of a run of trainings: its work, and the seconds that one worker would take.
 
     The seconds count steps and validations. Encoding the artworks and drawing samples come on top.
 
@@ -152,7 +152,7 @@ class TrainSummary:
 
 @dataclass(frozen=True)
 class StylizeForecast:
-    """What a run over an archive would do.
+    """The forecast of a run over an archive.
 
     Attributes:
         num_photos: Photos in the archive.

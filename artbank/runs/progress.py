@@ -117,7 +117,8 @@ class RunProgress:
         with self._lock:
             self._totals[part] = self._done.get(part, 0)
             self.num_failed += num_failed
-            self._show()
+            if any(total > self._done.get(name, 0) for name, total in self._totals.items()):
+                self._show()  # else the stages after the last unit have begun
 
     def sample_rate(self) -> None:
         """Record the time and the units done; `describe` computes the rate from such samples."""

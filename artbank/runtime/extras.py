@@ -8,7 +8,7 @@ from artbank.errors import ConfigError
 
 
 def is_installed(module: str) -> bool:
-    """Tell whether a module can be imported; imports nothing."""
+    """Return whether a module can be imported; imports nothing."""
     return importlib.util.find_spec(module) is not None
 
 

@@ -1,4 +1,4 @@
-"""Tell whether PyTorch would use a GPU of this machine, without loading PyTorch, which takes seconds."""
+"""Return whether PyTorch would use a GPU of this machine, without loading PyTorch, which takes seconds."""
 
 from __future__ import annotations
 

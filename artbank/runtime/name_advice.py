@@ -16,7 +16,7 @@ def advise_name(name: str, known: Iterable[str]) -> str:
     parts = [part.strip() for part in name.split(",")]
     if len(parts) > 1 and any(part in names for part in parts):
         return "; give several names one by one, each with its own option, not with commas"
-    meant = [one for one in names if _fold(one) == _fold(name)]
+    meant = [known for known in names if _fold(known) == _fold(name)]
     return f"; did you mean {meant[0]}?" if meant else ""
 
 

@@ -75,6 +75,6 @@ def batch_by(
         if len(partial[own]) == size:
             yield partial.pop(own)
         elif max_waiting and sum(map(len, partial.values())) > max_waiting:
-            fullest = max(partial, key=lambda one: len(partial[one]))
+            fullest = max(partial, key=lambda key: len(partial[key]))
             yield partial.pop(fullest)
     yield from partial.values()

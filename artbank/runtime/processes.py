@@ -43,7 +43,7 @@ PID_SPACE = _identify_pid_space()
 
 
 def is_dead(pid_space: str, process: int) -> bool:
-    """Tell whether a process is known to have ended; False for processes of another `PID_SPACE`."""
+    """Return whether a process is known to have ended; False for processes of another `PID_SPACE`."""
     if pid_space != PID_SPACE or process <= 0:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The stage that a run of this process is at, for people who watch it: `reading 21 paintings`, `step 42 of 60`.
+"""Report the stage of a run of this process to people who watch it: `reading 21 paintings`, `step 42 of 60`.
 
 The core reports each stage with `show_stage`. Displays register with `listening`; without one, nothing is shown.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """What is being done.
+    """A stage of a run.
 
     Attributes:
         text: For people, in one line.

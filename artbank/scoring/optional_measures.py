@@ -73,7 +73,7 @@ class OptionalMeasures:
         self._structure_model = structure_model
         self._style_model = style_model
         self._texture_scorer = texture_scorer
-        self._texture_sizes = sorted({one.texture.short_px for one in references if one.texture})
+        self._texture_sizes = sorted({reference.texture.short_px for reference in references if reference.texture})
 
     def view(self, photos: Sequence[Tensor]) -> list[PhotoView]:
         """Look at photos uint8 [3, h, w] on any device; no view depends on the other photos."""

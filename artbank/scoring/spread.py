@@ -35,7 +35,7 @@ def mix_ceilings(parts: Sequence[tuple[Ceiling | None, float]]) -> Ceiling | Non
 
 
 class ScoreBounds(NamedTuple):
-    """What the mean `clip_style` or `csd_style` of a style's pictures is compared with.
+    """The values that the mean `clip_style` or `csd_style` of a style's pictures is compared with.
 
     Attributes:
         floor: The mean of the untouched photos; None without photos.
@@ -71,7 +71,7 @@ def measure_gains(scores: np.ndarray, floors: np.ndarray, ceiling: Ceiling | Non
     Args:
         scores: [n]; NaN for none.
         floors: [n]; NaN for none.
-        ceiling: Of all of them.
+        ceiling: Ceilings of all of them.
     """
     if ceiling is None:
         return np.full(len(scores), np.nan)

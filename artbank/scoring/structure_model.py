@@ -124,7 +124,7 @@ class StructureModel:
         """Return the cosines between the keys of the patches of pictures, [n, P, P]."""
         height_px, width_px = (count * self._patch_px for count in grid)
         device = preprocessing_device(self.device)
-        pixels = self._preprocessor.preprocess_whole([one.to(device) for one in pictures], height_px, width_px)
+        pixels = self._preprocessor.preprocess_whole([picture.to(device) for picture in pictures], height_px, width_px)
         states = self._network(pixels.to(self.device), output_hidden_states=True).hidden_states
         keys = self._keys(self._norm(states[-2]))  # [n, 1 + registers + P, D]
         keys = normalize(keys[:, -grid[0] * grid[1] :], dim=2)  # [n, P, D]

@@ -211,7 +211,7 @@ def _measure_texture(
     scorer: Scorer, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray], short_px: int
 ) -> TextureReference:
     learned, others = (
-        embed_textures(scorer, [torch.tensor(one).permute(2, 0, 1) for one in _choose_evenly(some)], short_px)
+        embed_textures(scorer, [torch.tensor(artwork).permute(2, 0, 1) for artwork in _choose_evenly(some)], short_px)
         for some in (artworks, held_out)
     )
     return TextureReference(short_px, learned.mean(0), _measure_ceiling(learned, others))
@@ -246,8 +246,8 @@ def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> Ceiling | None:
 
 def _check_vectors(*vectors: Tensor) -> None:
     """Check that vectors are finite float32 of one length; raises a ValueError."""
-    if any(one.ndim != 1 or one.shape != vectors[0].shape or one.dtype != torch.float32 for one in vectors):
-        found = " and ".join(f"{tuple(one.shape)} {one.dtype}" for one in vectors)
+    if any(vector.ndim != 1 or vector.shape != vectors[0].shape or vector.dtype != torch.float32 for vector in vectors):
+        found = " and ".join(f"{tuple(vector.shape)} {vector.dtype}" for vector in vectors)
         raise ValueError(f"vectors {found}")
     if not torch.stack(vectors).isfinite().all():
         raise ValueError("vectors that are not finite")

@@ -69,7 +69,7 @@ def embed_textures(scorer: Scorer, pictures: Sequence[Tensor], short_px: int) ->
 
     Args:
         scorer: Embeds the patches.
-        pictures: Of any sizes, on any device.
+        pictures: Pictures of any sizes, on any device.
         short_px: Short side at which they are seen; smaller pictures stay as they are.
     """
     embedded = [torch.empty(0, scorer.width)]

@@ -1,6 +1,7 @@
 """Say for people what an error of a library means: what was expected, what was found, what to do.
 
-Errors pass through the core unchanged, because retries depend on their class. Whoever shows one to a person asks here.
+Errors pass through the core unchanged, because retries depend on their class. Code that shows one to a person asks
+here.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def explain(error: BaseException) -> str:
 
 
 def is_explained(error: BaseException) -> bool:
-    """Tell whether `explain` knows what to do about an error, so that it is not a defect of artbank."""
+    """Return whether `explain` knows what to do about an error, so that it is not a defect of artbank."""
     known = isinstance(error, (ArtbankError, OSError))
     return known or _explain_client_error(error) is not None
 

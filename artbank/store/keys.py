@@ -47,5 +47,5 @@ def check_key(key: str) -> str:
 
 
 def is_hidden(key: str) -> bool:
-    """Tell whether a part of a key starts with a dot."""
+    """Return whether a part of a key starts with a dot."""
     return key.startswith(".") or "/." in key

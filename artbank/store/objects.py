@@ -133,7 +133,7 @@ class Store:
                     )
 
     def has_objects(self) -> bool:
-        """Tell whether anything but hidden objects is here, also if it may not be read; False if there is no bucket.
+        """Return whether anything but hidden objects is here, also if it may not be read; False if there is no bucket.
 
         Raises:
             NotADirectoryError: A file has the name of this folder.
@@ -147,7 +147,7 @@ class Store:
         return is_there or any(kind.kind != "hidden" for kind in found.kinds())
 
     def contains(self, other: Store) -> bool:
-        """Tell whether another folder is this one or lies in it, however the two are spelled; links are followed."""
+        """Return whether another folder is this one or lies in it, however the two are spelled; links are followed."""
         return self._backend.contains(other._backend)
 
     def list_leftovers(self, *, older_than_seconds: float) -> list[str]:
@@ -194,7 +194,7 @@ class Store:
         return sorted(with_etags(valid, hashes, with_status_time=False), key=lambda stored: stored.key)
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is an object under `key`; False for a folder.
+        """Return whether there is an object under `key`; False for a folder.
 
         Raises:
             ConfigError: The key is not valid; see `check_key`.
@@ -261,8 +261,8 @@ class Store:
     def read_listed(self, sizes: Mapping[str, int]) -> dict[str, bytes | Exception]:
         """Read several objects as `read_many` does, and check that each has the size that a listing told, in bytes.
 
-        What is absent or has another size is read a second time. If its size is still another one, a `WrongSizeError`
-        takes the place of the bytes.
+        Objects that are absent or have another size are read a second time. If one still has another size, a
+        `WrongSizeError` takes the place of its bytes.
         """
         found = self.read_many(list(sizes))
         doubtful = [key for key, data in found.items() if _contradicts(data, sizes[key])]
@@ -387,7 +387,7 @@ class Store:
 
 
 def _contradicts(data: bytes | Exception, size: int) -> bool:
-    """Tell whether the answer to a read contradicts a listing that has the object with this size."""
+    """Return whether the answer to a read contradicts a listing that has the object with this size."""
     return isinstance(data, FileNotFoundError) or (isinstance(data, bytes) and len(data) != size)
 
 

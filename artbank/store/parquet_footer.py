@@ -34,7 +34,7 @@ DELTA_BYTE_ARRAY = 7
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """What the footer says of one column of a row group.
+    """The facts of one column of a row group, from the footer.
 
     Attributes:
         encodings: Numbers of its encodings.

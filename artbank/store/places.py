@@ -28,7 +28,7 @@ def open_file(path: str | os.PathLike[str]) -> tuple[Store, str]:
 
 
 def is_same_file(first: str, second: str) -> bool:
-    """Tell whether two paths or URIs name one file; links on a disk are followed.
+    """Return whether two paths or URIs name one file; links on a disk are followed.
 
     Raises:
         ConfigError: One is not the path of a file.
@@ -36,7 +36,7 @@ def is_same_file(first: str, second: str) -> bool:
     (folder, name), (other, other_name) = map(open_file, (first, second))
     if folder.uri_of(name) == other.uri_of(other_name):
         return True
-    paths = [Path(one).expanduser() for one in (first, second)]
+    paths = [Path(place).expanduser() for place in (first, second)]
     return "://" not in f"{first}{second}" and all(map(Path.exists, paths)) and paths[0].samefile(paths[1])
 
 

@@ -30,7 +30,7 @@ class WrongSizeError(OSError):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether an error of a store may heal by itself, so that a retry makes sense.
+    """Return whether an error of a store may heal by itself, so that a retry makes sense.
 
     True for an `OSError` and for errors of the S3 client, unless they are about the request itself: no such object, no
     permission, no credentials, no space, a name that is too long. artbank's own errors are never transient.
@@ -43,7 +43,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def concerns_one_object(error: object) -> bool:
-    """Tell whether an error concerns one object or folder alone, so that others may still be read.
+    """Return whether an error concerns one object or folder alone, so that others may still be read.
 
     Such as no permission, an object in cold storage, or a name that is too long. Wrong or expired credentials, and
     whatever may heal by itself, concern the whole store.

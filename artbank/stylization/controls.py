@@ -72,7 +72,7 @@ class Controls:
         """Return what each ControlNet sees of the photos of a batch, kind by kind.
 
         Args:
-            photos: Of one bucket, B of them.
+            photos: B photos of one bucket.
             originals: Their padded working images, uint8 [B, 3, H', W'] on the model's device.
         """
         return tuple(
@@ -135,7 +135,7 @@ class Controls:
             draw_control_image(kind, photo.padded) if one is None else one
             for photo, one in zip(photos, drawn, strict=True)
         ]
-        return upload([one[..., None] for one in found], originals.device).expand(-1, 3, -1, -1)
+        return upload([image[..., None] for image in found], originals.device).expand(-1, 3, -1, -1)
 
 
 NO_CONTROLS = Controls()

@@ -33,7 +33,7 @@ _BLACK = 8  # of 255; a model in half precision that overflows gives pictures wi
 
 @dataclass(frozen=True)
 class Finish:
-    """How pictures of one style are finished.
+    """The settings by which pictures of one style are finished.
 
     Attributes:
         recipe: Its colour policy and `keep_structure` count.
@@ -76,7 +76,7 @@ class _Adjusted:
     is_held: bool
 
     def arrive(self, rgb: np.ndarray, beta: float, is_reached: bool, structure: float) -> FinishedPicture:
-        """Return the picture with what came to the host for it."""
+        """Return the picture, from its values that the device has sent."""
         if not self.is_held:
             return FinishedPicture(rgb, self.picture, None)
         # The device has the largest beta in float32, which differs from it in the last digits.
@@ -100,12 +100,12 @@ def finish_pictures(
     """
     pictures = to_8_bit(decoded)
     adjusted = [_adjust(*own, finish) for own in zip(pictures, originals, photos, strict=True)]
-    rows = [one.picture.permute(1, 2, 0).contiguous() for one in adjusted]  # each [h, w, 3]
-    found = torch.stack([one.found for one in adjusted])  # [B, 2]
+    rows = [picture.picture.permute(1, 2, 0).contiguous() for picture in adjusted]  # each [h, w, 3]
+    found = torch.stack([picture.found for picture in adjusted])  # [B, 2]
     is_usable, numbers, *rgb = copy_to_host([_find_usable(decoded, pictures, originals), found, *rows])
     return [
-        one.arrive(own, beta, bool(is_reached), finish.structure) if usable else None
-        for one, own, usable, (beta, is_reached) in zip(adjusted, rgb, is_usable, numbers.tolist(), strict=True)
+        picture.arrive(own, beta, bool(is_reached), finish.structure) if usable else None
+        for picture, own, usable, (beta, is_reached) in zip(adjusted, rgb, is_usable, numbers.tolist(), strict=True)
     ]
 
 

@@ -45,4 +45,4 @@ def count_further_evaluations(recipe: StylizeRecipe) -> int:
     """Return the UNet evaluations that the further drawings of one picture take at most; 0 without a goal."""
     if recipe.keep_structure is not None:
         return NUM_FURTHER * count_evaluations(recipe)
-    return sum(count_evaluations(one) for one in list_stronger(recipe))
+    return sum(count_evaluations(stronger) for stronger in list_stronger(recipe))

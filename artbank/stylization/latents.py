@@ -3,8 +3,7 @@
 Shape legend: B batch, L x D an encoded prompt (see `diffusion.text_encoders`), C x h x w latents, G prompts of a
 cache.
 
-What acts on the latents while they are denoised belongs here; how photos become latents and latents become pictures is
-in `stylizer`.
+This module acts on latents while they are denoised; `stylizer` turns photos into latents and latents into pictures.
 """
 
 from __future__ import annotations
@@ -179,7 +178,7 @@ class LatentStylizer:
         return add_noise(self.base, clean, noise, first)
 
     def _is_whole(self, step: int) -> bool:
-        """Tell whether a step runs the whole UNet: see `is_whole`; or other ControlNets act than in the step before."""
+        """Return whether a step runs the whole UNet: by `is_whole`, or because other ControlNets act than before."""
         if is_whole(self.recipe, step):
             return True
         num_steps = len(self._solver.timesteps)

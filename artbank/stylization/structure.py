@@ -48,7 +48,7 @@ class KeptStructure:
     """The settings that were found for one photo to reach a recipe's `keep_structure`.
 
     Attributes:
-        structure: Of the recipe, or more where that was not enough, 0..1.
+        structure: That of the recipe, or more where it was not enough, 0..1.
         lightness: Beta, the mean fraction of the photo's lightness that was returned, 0..0.6.
         is_reached: Whether the picture is as similar as it must be.
     """
@@ -209,7 +209,7 @@ class _PhotoLightness:
     Attributes:
         lab: The picture in Lab, [3, H, W].
         wanted: The photo's lightness [1, H, W], with mean and spread of the picture's.
-        ranks: Of the photo's local contrast, [1, H, W].
+        ranks: Ranks of the photo's local contrast, [1, H, W].
         structure: The structure that the picture was drawn with, 0..1.
     """
 

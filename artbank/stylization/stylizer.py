@@ -69,10 +69,10 @@ class Stylized:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a batch is drawn from.
+    """The inputs of a batch.
 
     Attributes:
-        photos: Of one bucket, B of them.
+        photos: B photos of one bucket.
         originals: The same, uint8 [B, 3, H', W'] on the model's device.
         clean: Their latents [B, C, h, w].
         noise: Noise of that shape.
@@ -243,7 +243,7 @@ class Stylizer:
 
     def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
         """Draw failed pictures again in float32, unless they were drawn in it."""
-        failed = {one.key for one in drawn if one.rgb is None}
+        failed = {picture.key for picture in drawn if picture.rgb is None}
         if not failed or self.base.dtype == torch.float32:
             return drawn
         what = number_text(len(failed), "picture")
@@ -251,8 +251,8 @@ class Stylizer:
         photos = [photo for photo in batch if photo.key in failed]
         [style] = [style for style in self.styles if style.name == drawn[0].style]
         [redrawn] = self._in_float32._stylize_batch(photos, [style])
-        by_key = {one.key: one for one in redrawn}
-        return [by_key.get(one.key, one) for one in drawn]
+        by_key = {picture.key: picture for picture in redrawn}
+        return [by_key.get(picture.key, picture) for picture in drawn]
 
     @cached_property
     def _in_float32(self) -> Stylizer:

@@ -62,16 +62,16 @@ def put_automation(
     """Create an automation, unless one of that name exists. An alarm is created only if it notifies someone.
 
     Args:
-        client: Of the server.
+        client: Client of the server.
         told: The automation; an alarm has an action that does nothing, which `action` replaces.
         action: The action that tells people; None for none.
         is_told: Whether another automation tells people.
     """
-    name, is_alarm = told["name"], all(one["type"] == "do-nothing" for one in told["actions"])
+    name, is_alarm = told["name"], all(action_told["type"] == "do-nothing" for action_told in told["actions"])
     if is_alarm and action is not None:
         told = told | {"actions": [action]}
     found = client.read_automations_by_name(name)
-    if found and is_alarm and action is not None and all(one.type == "do-nothing" for one in found[0].actions):
+    if found and is_alarm and action is not None and all(done.type == "do-nothing" for done in found[0].actions):
         client.update_automation(found[0].id, AutomationCore.model_validate(told))
         say(f"automation {name}: tells people now")
     elif found:

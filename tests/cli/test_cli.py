@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from PIL import Image
 from pydantic import BaseModel
 
+from artbank import __version__
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
 from artbank_cli.main import app
@@ -50,12 +52,27 @@ def test_the_command_itself_tells_what_it_can_do() -> None:
     assert all(command in done.stdout for command in ("train", "stylize", "verify", "banks", "site", "export", "demo"))
 
 
+def test_a_python_that_is_named_runs_the_command() -> None:
+    def run_module(name: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", name, "--version"], capture_output=True, text=True)
+
+    done = run_module("artbank_cli")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"artbank {__version__}\n", "")
+    core = run_module("artbank")
+    assert (core.returncode, core.stdout) == (2, "") and "`python -m artbank_cli`" in core.stderr
+
+
 def test_training_again_finds_nothing_to_do(world: Path) -> None:
     words = ("train", world / "gallery", "--store", world / "store", "--collection", "novak", *TINY)
-    assert call(*words).out == "novak is up to date\n"
+    store = world / "store"
+    next_line = f"next: artbank stylize PHOTOS OUTPUT --store {store} --style novak"
+    assert call(*words).out.splitlines() == ["novak is up to date", f"page: {store}/index.html", next_line]
     facts = {"trained": {}, "current": ["novak"], "device_seconds": {}, "display_names": {"novak": "novak"}}
     facts |= {"num_skipped": 0, "skipped": [], "failed": {}}
-    assert json.loads(call(*words, "--json").out) == facts
+    facts["places"] = {"page": f"{store}/index.html"}
+    told = json.loads(call(*words, "--json").out)
+    assert told.pop("wall_seconds") > 0
+    assert told == facts
 
 
 def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -> None:
@@ -70,19 +87,26 @@ def test_a_dry_run_of_a_training_is_told_to_people_and_to_scripts(world: Path) -
 
 def test_a_collection_of_any_name_is_known_by_its_name_and_by_its_id(world: Path, tmp_path: Path) -> None:
     add_collection(Store.open(str(tmp_path / "gallery")), "Van Gogh")
-    place = ("--store", tmp_path / "store")
+    place = ("--store", tmp_path / "my store")
     words = ("train", tmp_path / "gallery", *place, *TINY)
     assert call(*words, "--dry-run").out.startswith("Van-Gogh-10152184 (Van Gogh): 4 artworks, to train\n")
-    assert call(*words, "--collection", "Van Gogh").out.startswith("Van-Gogh-10152184@1 (Van Gogh) trained in ")
+    lines = call(*words, "--collection", "Van Gogh").out.splitlines()
+    assert lines[0].startswith("Van-Gogh-10152184@1 (Van Gogh) trained in ")
+    assert re.fullmatch(r"[\d.]+ s in all, with loading, samples and pages", lines[1])
+    assert lines[2] == f"page: {tmp_path}/my store/index.html" and Path(lines[2].removeprefix("page: ")).is_file()
     for name in ("Van Gogh", "Van-Gogh-10152184"):
-        assert call(*words, "--collection", name).out == "Van-Gogh-10152184 (Van Gogh) is up to date\n"
+        again = call(*words, "--collection", name).out
+        assert again.splitlines() == ["Van-Gogh-10152184 (Van Gogh) is up to date", *lines[2:]]
     assert re.search(r"^Van-Gogh-10152184@1 +default .*  Van Gogh$", call("banks", *place).out, re.MULTILINE)
     [row] = json.loads(call("banks", *place, "--json").out)
     assert (row["collection"], row["display_name"]) == ("Van-Gogh-10152184", "Van Gogh")
     assert "# Van Gogh, version 1" in call("banks", "show", "Van Gogh@1", *place).out
     assert "token:      <van gogh>\n" in call("export", "Van Gogh", tmp_path / "bank.safetensors", *place).out
-    stylize = ("stylize", world / "photos", tmp_path / "out", *place, *FAST, "--json")
-    told = [json.loads(call(*stylize, "--style", row[name]).out) for name in ("display_name", "collection")]
+    pasted = shlex.split(lines[3].removeprefix("next: artbank "))
+    given = {"PHOTOS": str(world / "photos"), "OUTPUT": str(tmp_path / "out")}
+    stylize = [*(given.get(word, word) for word in pasted), *FAST, "--json"]
+    by_name = [row["display_name"] if word == row["collection"] else word for word in stylize]
+    told = [json.loads(call(*words).out) for words in (by_name, stylize)]
     assert [outcome["num_new"] for outcome in told] == [2, 0]
     assert (tmp_path / "out/Van-Gogh-10152184/a.jpg").is_file()
     assert "Van Gogh, version 1" in Path(told[0]["places"]["page"]).read_text()

@@ -65,7 +65,7 @@ def test_a_preset_and_a_setting_that_it_fixes_are_told_with_the_line_of_the_reci
     told = complaint(call("stylize", "p", "o", "-S", "s", "-s", "monet", "-f", file))
     assert told.startswith("artbank: recipe (line 1): preset paper fixes steps=50")
     told = complaint(call("stylize", "p", "o", "-S", "s", "-s", "monet", "-p", "paper", "--steps", "3"))
-    assert told.startswith("artbank: recipe: preset paper fixes steps=50")
+    assert told.startswith("artbank: options: preset paper fixes steps=50")
 
 
 def test_places_come_from_the_command_line_then_the_file_then_the_environment(

@@ -55,7 +55,21 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     Store.open(str(root / "photos")).write_many({"a.jpg": draw_photo(1), "b.png": draw_photo(2, ".png")})
     done = call_without_prefect("train", root / "gallery", "--store", root / "store", "--local", *TINY)
     assert done.returncode == 0 and done.stdout.startswith("novak@1 trained in "), done.stderr
+    assert done.stdout.endswith(f"next: artbank stylize PHOTOS OUTPUT --store {root}/store --style novak --local\n")
+    (root / "log").write_text(done.stderr)
     yield root
+
+
+def test_every_line_of_a_log_has_its_time_and_no_step_follows_the_end(local: Path) -> None:
+    *lines, _ = (local / "log").read_text().splitlines()  # the last one is of the test
+    form = re.compile(r"[\d-]{10} [\d:,]{12} \| (INFO   |WARNING) \| artbank[\w.]* - (.*)")
+    found = [form.fullmatch(line) for line in lines]
+    assert all(found), lines
+    told = [match[2] for match in found if match]
+    registered = next(place for place, text in enumerate(told) if text.startswith("registered novak@1"))
+    assert "writing the banks' pages" in told[registered:]
+    assert [text for text in told[registered:] if text.startswith("step ")] == []
+    assert any(text.startswith("step ") for text in told)
 
 
 @pytest.fixture
@@ -95,7 +109,7 @@ def test_dry_runs_load_neither_prefect_nor_torch(local: Path, tmp_path: Path) ->
 
 def test_nothing_to_do_starts_no_server(local: Path, no_server: None, tmp_path: Path) -> None:
     trained = call("train", local / "gallery", "--store", local / "store", *TINY)
-    assert (trained.code, trained.out) == (0, "novak is up to date\n")
+    assert trained.code == 0 and trained.out.startswith("novak is up to date\n")
     words = ("stylize", local / "photos", tmp_path / "output", "--store", local / "store", "--style", "novak", *FAST)
     assert call(*words, "--local").code == 0
     stylized = call(*words)

@@ -61,6 +61,61 @@ def test_the_command_line_wins_over_a_parameter_file_the_environment_and_the_set
     assert read({"store_uri": "given", "steps": 14}, "{store_uri: by-file}") == ("given", 14)
 
 
+@pytest.mark.parametrize(
+    ("given", "file", "steps", "replaced"),
+    [
+        ({"preset": "turbo"}, None, 4, "--preset turbo replaces artbank.toml: stylize.steps (line 10)"),
+        ({"preset": "balanced"}, None, 10, "--preset balanced replaces artbank.toml: stylize.steps (line 10)"),
+        ({"preset": "turbo"}, "{recipe: {steps: 13}}", 4, "--preset turbo replaces recipe.steps (line 1)"),
+        ({}, "recipe: {preset: turbo}", 4, "the preset of the parameter file replaces artbank.toml: stylize.steps"),
+        ({"preset": "turbo", "steps": "5"}, None, 5, ""),
+        ({"preset": "turbo"}, "recipe: {steps: 4}", 4, ""),
+        ({"steps": "5"}, "recipe: {preset: turbo}", 5, ""),
+    ],
+)
+def test_a_preset_wins_over_settings_of_the_places_below_its_own_and_says_so(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, object],
+    file: str | None,
+    steps: int,
+    replaced: str,
+) -> None:
+    path = folder / "parameters.yaml" if file else None
+    if path and file:
+        path.write_text(file)
+    assert build_config(StylizeConfig, given, path).recipe.steps == steps
+    told = capsys.readouterr().err
+    assert replaced in told and bool(told) == bool(replaced)
+    assert not replaced or "; type --steps 1" in told
+
+
+def test_a_preset_leaves_what_no_preset_decides(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "artbank.toml").write_text(f"{TEXT}seed = 7\ncolour = 'keep'\naligned = false\n")
+    recipe = build_config(StylizeConfig, {"preset": "paper", "colour": "collection"}, None).recipe
+    assert (recipe.seed, recipe.strength, recipe.colour, recipe.steps) == (7, 0.7, "collection", 50)
+    told = capsys.readouterr().err.splitlines()
+    line = "artbank: --preset paper replaces artbank.toml: stylize.steps (line 10); preset exact lets you choose it"
+    assert told == [line]
+
+
+def test_an_error_of_several_fields_names_the_lines_that_set_some(folder: Path) -> None:
+    (folder / "artbank.toml").write_text(TEXT + "keep_structure = 0.5\nguidance_to = 0.2\n")
+    with pytest.raises(ConfigError) as caught:
+        build_config(StylizeConfig, {"reach_style": "0.5"}, None)
+    assert str(caught.value).startswith("options: keep_structure asks for more of the photo, reach_style for less")
+    assert str(caught.value).endswith("; set in artbank.toml: stylize.keep_structure (line 11)")
+    (folder / "artbank.toml").write_text(TEXT.replace("fast", "paper"))
+    with pytest.raises(ConfigError) as caught:
+        build_config(StylizeConfig, {}, None)
+    assert str(caught.value).endswith(
+        "set in artbank.toml: stylize.preset (line 9), artbank.toml: stylize.steps (line 10)"
+    )
+    (folder / "parameters.yaml").write_text("recipe:\n  guidance: 5\n")
+    with pytest.raises(ConfigError, match=r"^recipe \(line 1\): preset paper .* stylize.preset \(line 9\), artbank"):
+        build_config(StylizeConfig, {}, folder / "parameters.yaml")
+
+
 def test_the_table_of_one_command_is_not_for_another() -> None:
     assert (
         build_config(TrainConfig, {}, None).recipe.max_steps

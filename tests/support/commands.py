@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -19,11 +20,10 @@ TINY = [
 """Options of a training that takes a second."""
 FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
 """Options of a run that takes some milliseconds a photo."""
-_STAGES = (
-    "loading artbank",
-    "reading the gallery and the catalog",
-    "reading the photos and the catalog",
-    "starting the private Prefect server",
+_STAGE = re.compile(
+    r"[\d-]{10} [\d:,]{12} \| INFO    \| artbank - "
+    r"(loading artbank|reading the gallery and the catalog|reading the photos and the catalog"
+    r"|starting the private Prefect server)"
 )
 
 
@@ -50,6 +50,6 @@ def call(*words: str | Path) -> Ended:
 
 def complaint(ended: Ended) -> str:
     """Return the line that says what went wrong; only stages of the run may stand before it."""
-    lines = [line for line in ended.err.splitlines() if line not in _STAGES]
+    lines = [line for line in ended.err.splitlines() if not _STAGE.fullmatch(line)]
     assert ended.out == "" and len(lines) == 1
     return f"{lines[0]}\n"

@@ -27,7 +27,7 @@ class Disk:
         patch.setattr(os, "fsync", self._flush)
 
     def survives(self, path: Path) -> bool:
-        """Tell whether a file, with its content of now, is there after a power cut."""
+        """Return whether a file, with its content of now, is there after a power cut."""
         inode = path.stat().st_ino
         ways = [one for one in path.parents if self._root in one.parents]
         return inode in self._contents and all(self._names.get(one) == one.stat().st_ino for one in (path, *ways))

@@ -1,4 +1,5 @@
-"""What a real photograph has and a drawn scene lacks: a chance view, things in the way, texture, blur, noise, JPEG.
+"""Traits of real photographs that are missing in drawn scenes: a chance view, things in the way, texture, blur, noise,
+JPEG.
 
 A snapshot keeps the subject of its scene, so the scene's caption still holds.
 

@@ -150,11 +150,11 @@ def _sources() -> str:
 
 
 def _walk(folder: Traversable) -> Iterator[Traversable]:
-    for one in folder.iterdir():
-        if one.is_dir():
-            yield from _walk(one)
-        elif one.name.endswith((".py", ".html", ".css", ".js")):
-            yield one
+    for file in folder.iterdir():
+        if file.is_dir():
+            yield from _walk(file)
+        elif file.name.endswith((".py", ".html", ".css", ".js")):
+            yield file
 
 
 def _read_known(out: Store) -> Mapping[str, str]:

@@ -56,7 +56,7 @@ def trace_lineage(entry: Entry, versions: Sequence[Entry], details: Mapping[str,
     return Lineage(
         before[place],
         versions[place + 1] if place + 1 < len(versions) else None,
-        next((one for one in versions if one.status == "default"), None),
+        next((version for version in versions if version.status == "default"), None),
         listed,
         len(versions) - len(listed),
     )
@@ -75,7 +75,7 @@ def list_changes(before: Entry | None, after: Entry, details: Mapping[str, BankD
 def _artworks(before: Entry, after: Entry, details: Mapping[str, BankDetails]) -> list[str]:
     if before.record.fingerprint == after.record.fingerprint:
         return []
-    contents = [_contents(details.get(one.record.bank_id)) for one in (before, after)]
+    contents = [_contents(details.get(entry.record.bank_id)) for entry in (before, after)]
     if contents[0] is None or contents[1] is None:
         return [f"other artworks or captions ({before.record.num_artworks} before, {after.record.num_artworks} now)"]
     counts = zip(count_changes(contents[0], contents[1]), ("added", "removed", "changed"), strict=True)

@@ -34,8 +34,8 @@ class Times:
     """The times at which the pictures were drawn.
 
     Attributes:
-        first: Of the first picture; None without pictures.
-        last: Of the last picture.
+        first: Value of the first picture; None without pictures.
+        last: Value of the last picture.
         num_stretches: Work periods, separated by pauses of half an hour or more.
         a_minute: Pictures per minute in the last work period; None if it took no time.
     """

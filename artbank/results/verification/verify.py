@@ -64,7 +64,7 @@ class Report:
         faults: The latest rows whose picture is missing or damaged, with `kind` and `text`.
         lost: Photos and styles without a good row: `key`, `style`, `size`, `etag`, `recipe_id` and
             `shard`, each once.
-        num_pictures: Pictures that rows tell of.
+        num_pictures: Pictures that rows name.
         num_orphans: Pictures that no row names; only the first few of them are findings.
         quick: Whether only names and sizes were checked.
     """

@@ -72,7 +72,7 @@ class Backend(Protocol):
         ...
 
     def contains(self, other: Backend) -> bool:
-        """Tell whether another folder is this one or lies in it, however the two are spelled."""
+        """Return whether another folder is this one or lies in it, however the two are spelled."""
         ...
 
     def walk(self, prefix: str, skipped: SkippedFiles | None = None) -> Iterable[ListedObject]:
@@ -106,7 +106,7 @@ class Backend(Protocol):
         ...
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is an object of that name; False for a folder."""
+        """Return whether there is an object of that name; False for a folder."""
         ...
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:

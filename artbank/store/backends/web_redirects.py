@@ -1,6 +1,6 @@
 """Archives behind plain web addresses: a redirect to another host ends the request.
 
-Whoever runs the server that was named could else make artbank read what only this machine's network reaches.
+Else the owner of the named server could make artbank read addresses that only this machine's network reaches.
 """
 
 from __future__ import annotations

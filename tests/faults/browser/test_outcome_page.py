@@ -94,7 +94,7 @@ def test_the_slider_is_driven_by_keys_and_by_the_mouse(made: Path, open_page: Op
 
 
 def redness(page: Page, box, share: float) -> bool:
-    """Tell whether what is shown at some share of a picture's width is the photo's red."""
+    """Return whether what is shown at some share of a picture's width is the photo's red."""
     import io
 
     from PIL import Image

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +81,7 @@ def test_a_photo_that_the_store_refuses_is_rejected(
 
 def test_a_stop_does_not_wait_for_a_store_that_drips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(processes, "_STOP_CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(s3_session, "longest_seconds", lambda num_bytes: 1e6)  # the client would wait for ever
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "key")
     attempt = attempts.start(Store.open(str(tmp_path)), "m-00000", {})
@@ -90,10 +90,8 @@ def test_a_stop_does_not_wait_for_a_store_that_drips(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
         reader = PhotoReader(Store.open("s3://bucket/photos"), open_codec_pool(), OPTIONS, max_bytes=10**6, count=4)
         should_stop = vars(server)["is_dripping"].is_set
-        before = time.monotonic()
         with pytest.raises(StopRequested):
             list(reader.read(tasks, {}, attempt, should_stop))
-    assert time.monotonic() - before < 40  # the transfer alone may take a minute; its threads have ended
     assert not s3_session._reads
 
 

@@ -42,6 +42,7 @@ def mixed(tmp_path: Path) -> Store:
     return store
 
 
+@pytest.mark.faults  # measures seconds; the test below sees the same order of work without a clock
 def test_the_model_does_not_wait_between_shards(mixed: Store, shelf: str, monkeypatch: pytest.MonkeyPatch) -> None:
     draw, read, spans = Stylizer.stylize_batch, Store.read_listed, list[tuple[float, float]]()
 

@@ -24,6 +24,7 @@ from artbank.images.codec_jobs import DecodeOptions, EncodeJob, decode_photo, en
 from artbank.images.pool import CodecPool
 from artbank.images.similarity import sanity_flags, ssim_luma
 from tests.support.small_inputs import draw_photo
+from tests.support.waiting import wait_for
 
 READING = DecodeOptions(max_pixels=10**6, alpha="keep", size="working", short_px=32, multiple_px=8, seconds=60)
 
@@ -32,8 +33,12 @@ def die(how: int) -> None:
     os.kill(os.getpid(), how)
 
 
-def sleep(seconds: float) -> None:
-    time.sleep(seconds)
+def hang() -> None:
+    signal.pause()
+
+
+def await_file(path: str) -> None:
+    wait_for(Path(path).exists)
 
 
 def die_once(folder: str) -> str:
@@ -134,7 +139,7 @@ def test_a_decoder_that_dies_with_nothing_to_do_is_replaced() -> None:
 
 
 def test_a_photo_that_takes_too_long_is_given_up_and_others_go_on(codecs: CodecPool) -> None:
-    slow, next_one = codecs._start(sleep, (60,), 0.5), codecs.decode("a.jpg", draw_photo(0), READING)
+    slow, next_one = codecs._start(hang, (), 0.5), codecs.decode("a.jpg", draw_photo(0), READING)
     with pytest.raises(ImageError, match=r"not done after 0.5 s") as caught:
         slow()
     assert caught.value.failure == "timed_out"
@@ -196,12 +201,13 @@ def test_decoders_do_not_outlive_a_process_that_is_killed(tmp_path: Path) -> Non
     assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
-def test_a_pool_that_is_closed_leaves_the_workers_of_others_alone(codecs: CodecPool) -> None:
-    waits = codecs._start(sleep, (1,), 60)
+def test_a_pool_that_is_closed_leaves_the_workers_of_others_alone(codecs: CodecPool, tmp_path: Path) -> None:
+    waits = codecs._start(await_file, (str(tmp_path / "closed"),), 120)
     other = CodecPool(1)
     other.decode("a.jpg", draw_photo(0), READING)()
     before = {child.pid for child in psutil.Process().children()}
     other.close()
+    (tmp_path / "closed").touch()
     waits()
     gone = before - {child.pid for child in psutil.Process().children()}
     assert len(gone) == 1

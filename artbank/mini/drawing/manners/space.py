@@ -153,13 +153,13 @@ def blend_manners(first: MannerSettings, second: MannerSettings, share: float) -
     """Return the manner at `share` 0..1 of the way from one to another; engine, field and the like change half-way."""
     nearer = second if share >= 0.5 else first
     values: dict[str, object] = {}
-    for one in fields(MannerSettings):
-        start = getattr(first, one.name)
-        end = getattr(second, one.name)
+    for setting in fields(MannerSettings):
+        start = getattr(first, setting.name)
+        end = getattr(second, setting.name)
         if isinstance(start, str):
             continue
         between = (1 - share) * start + share * end
-        values[one.name] = round(between) if isinstance(start, int) else between
+        values[setting.name] = round(between) if isinstance(start, int) else between
     return replace(nearer, **values)  # pyright: ignore[reportArgumentType]
 
 
