@@ -103,9 +103,8 @@ def _build_site(config: TrainConfig) -> str | None:
 
     A failure does not fail the run: the banks are registered, and the next run writes the pages.
     """
-    state = build_site(config, return_state=True)
-    if state.is_completed():
-        return state.result().index_uri
-    reason = format_error(state.result(raise_on_failure=False))
-    get_run_logger().warning(outdated_pages_text(config.store_uri, reason))
-    return None
+    try:
+        return build_site(config).index_uri
+    except Exception as error:
+        get_run_logger().warning(outdated_pages_text(config.store_uri, format_error(error)))
+        return None
