@@ -32,7 +32,7 @@ def print_stylizing(result: Outcome | StylizeForecast, *, as_json: bool) -> None
 
 
 def _print_train_forecast(forecast: TrainForecast, *, as_json: bool) -> None:
-    from artbank.report.costs import TOO_FEW, training_cost
+    from artbank.report.costs import TOO_FEW, training_text
     from artbank.runtime.counts import number_text
 
     if as_json:
@@ -44,7 +44,7 @@ def _print_train_forecast(forecast: TrainForecast, *, as_json: bool) -> None:
     _print_current(forecast)
     _print_skipped(forecast.skipped)
     if forecast.collections:
-        say(training_cost(forecast).replace("**", ""))
+        say(training_text(forecast))
 
 
 def _print_trained(summary: TrainSummary) -> None:

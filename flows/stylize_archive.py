@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError
-from artbank.runs.gather import Future, format_failures
+from artbank.runs.gather import Future
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
 from artbank.runs.progress import RunProgress
 from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_shards
 from artbank_prefect.tasks.alarms import raise_alarms
-from artbank_prefect.tasks.artifacts import describe_pictures, show_forecast, show_outcome
+from artbank_prefect.tasks.artifacts import show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import open_runner
@@ -65,8 +64,8 @@ def stylize_archive(config: StylizeConfig) -> Outcome | StylizeForecast:
 def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     """Plan the run, which waits for runs that write the same styles, and do it."""
     plan, shards, photos = plan_archive(config, leases)
-    counts = (plan.num_photos, plan.num_tasks, plan.num_shards, sum(kind.count for kind in plan.skipped))
-    get_run_logger().info("photos: %d; to stylize: %d, in %d shards; skipped: %d files", *counts)
+    for line in plan.describe():
+        get_run_logger().info(line)
     tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
@@ -75,8 +74,7 @@ def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     raise_alarms(config, outcome)
     if shards:
         emit_archive(config.archive_uri, config.output_uri, name_banks(plan), outcome)
-    if failed:
-        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {format_failures(failed)}; run it again")
+    plan.raise_failures(failed)
     return outcome
 
 
@@ -88,7 +86,6 @@ def _show_contact_sheet(config: StylizeConfig, plan: StylizePlan) -> None:
 
 def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) -> tuple[dict[str, Exception], RunCost]:
     """Run all shards and show the progress; returns the errors of failed shards by id, and the cost of the run."""
-    get_run_logger().info(describe_pictures(plan.num_pictures, plan.pace))
     progress = RunProgress("picture", plan.num_pictures)
     poll = make_poll(config, [shard.id for shard in shards]) if config.deployment else None
     with open_progress(progress, "stylizing-progress", poll):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,9 @@ from prefect import flow, get_run_logger
 from artbank.config import TrainConfig
 from artbank.runs.gather import Future, format_error
 from artbank.runs.group_training import GroupTraining, name_group
-from artbank.runs.outcome import TrainForecast, TrainSummary
+from artbank.runs.outcome import TrainForecast, TrainSummary, outdated_pages_text
 from artbank.runs.progress import RunProgress
-from artbank_prefect.tasks.artifacts import describe_training, show_banks, show_forecast
+from artbank_prefect.tasks.artifacts import show_banks, show_forecast
 from artbank_prefect.tasks.assets import emit_banks
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import open_runner
@@ -44,19 +43,17 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         CollectionError: The gallery has no collection, or not one that was asked for.
         BaseModelError: There is no such base model.
     """
-    log = get_run_logger()
     plan = plan_training(config)
     if config.dry_run:
         show_forecast(plan.forecast)
         plan.raise_failures(plan.refused)
         return plan.forecast
+    for line in plan.describe():
+        get_run_logger().info(line)
     if not plan.jobs:
-        log.info("nothing to train: %d collections are up to date", len(plan.current))
         _build_site(config)
         plan.raise_failures(plan.refused)
         return plan.summarize({}, plan.refused)
-    log.info("to train: %d; up to date: %d", len(plan.jobs), len(plan.current))
-    log.info(describe_training(plan.forecast))
     tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
     jobs = {job.collection.name: job for job in plan.jobs}
     trained, failed = _train(config, jobs)
@@ -106,10 +103,8 @@ def _build_site(config: TrainConfig) -> str | None:
 
     A failure does not fail the run: the banks are registered, and the next run writes the pages.
     """
-    state = build_site(config, return_state=True)
-    if state.is_completed():
-        return state.result().index_uri
-    get_run_logger().warning(
-        "the pages are not up to date; `artbank site %s` writes them", shlex.quote(config.store_uri)
-    )
-    return None
+    try:
+        return build_site(config).index_uri
+    except Exception as error:
+        get_run_logger().warning(outdated_pages_text(config.store_uri, format_error(error)))
+        return None

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 
 from artbank.credentials import redact
 from artbank.records.bank_records import BankRecord
-from artbank.runs.outcome import Outcome, Pace, StyleTotals, StylizeForecast, TrainForecast
+from artbank.runs.outcome import Outcome, StyleTotals, StylizeForecast, TrainForecast
 from artbank.runtime.counts import number_text
 
 _MAX_LISTED = 100  # banks with links
@@ -61,23 +61,6 @@ def show_banks(
 def show_forecast(forecast: StylizeForecast | TrainForecast) -> None:
     """Create an artifact with the forecast of a dry run."""
     create_markdown_artifact(forecast.text, key="forecast", description="What a run would do, and how long it may take")
-
-
-def describe_training(forecast: TrainForecast) -> str:
-    """Return the forecast of a training in one line."""
-    from artbank.report.costs import training_cost
-
-    return training_cost(forecast).replace("**", "")
-
-
-def describe_pictures(num_pictures: int, pace: Pace | None) -> str:
-    """Return the forecast for a number of pictures in one line."""
-    from artbank.report.costs import device_text, pace_text
-
-    if pace is None:
-        return f"{number_text(num_pictures, 'picture')}; no forecast yet, since none were drawn so far"
-    total = device_text(pace.seconds * num_pictures, pace.device)
-    return f"{number_text(num_pictures, 'picture')}, about {total} on one worker: {pace_text(pace, 'picture')}"
 
 
 def show_outcome(outcome: Outcome, public_url: str | None) -> None:

@@ -22,14 +22,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from artbank.errors import StopRequested
-from artbank.runs.progress import RunProgress
+from artbank.runs.progress import LOG_SECONDS, RunProgress
 from artbank_prefect.tasks.cancellation import should_stop
 from artbank_prefect.tasks.run_progress import current_run_id, find_progress, registered
 
 logger = logging.getLogger(__name__)
 
 UPDATE_SECONDS = 10.0
-_LOG_SECONDS = 60.0
 _EVENT_SECONDS = 1.0  # between events of a Dask worker about one task
 _TOPIC = "artbank-progress-"
 
@@ -140,7 +139,7 @@ def _show(
             poll_seconds = max(UPDATE_SECONDS, 20 * (last_poll - now))  # poll a slow store less often
         progress.sample_rate()
         _try(lambda: _update_artifact(artifact, progress))
-        if now - last_log >= _LOG_SECONDS:
+        if now - last_log >= LOG_SECONDS:
             log.info(progress.describe())
             last_log = now
     progress.sample_rate()

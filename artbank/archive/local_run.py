@@ -15,14 +15,14 @@ from artbank.archive.stores import RunStores
 from artbank.archive.style_leases import open_style_leases
 from artbank.archive.survey import survey_archive
 from artbank.config import StylizeConfig
-from artbank.errors import ResultsError, StopRequested
+from artbank.errors import StopRequested
 from artbank.results import ledger
 from artbank.results.manifest import Shard
-from artbank.runs.gather import format_failures
 from artbank.runs.handover import hand_over
 from artbank.runs.local_runner import LocalRunner, LocalWork
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
+from artbank.runs.progress_log import log_progress
 from artbank.runs.rounds import SHARDS_AT_ONCE, run_shards
 from artbank.runtime.stages import show_stage
 from artbank.store.objects import Store
@@ -67,12 +67,13 @@ def stylize_archive(config: StylizeConfig) -> Outcome:
     with open_style_leases(config) as leases:
         show_stage(_READING)
         plan, shards, photos = retry_transient(lambda: plan_archive(config, leases))
+        for line in plan.describe():
+            logger.info(line)
         failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
         outcome = _finish(config, plan, photos, cost)
     for alarm in outcome.alarms:
         logger.warning("%s", alarm.text)
-    if failed:
-        raise ResultsError(f"{len(failed)} of {plan.num_shards} shards failed: {format_failures(failed)}; run it again")
+    plan.raise_failures(failed)
     return outcome
 
 
@@ -89,7 +90,7 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
     progress.num_workers = 1
     output = Store.open(config.output_uri)
 
-    with LocalRunner(SHARDS_AT_ONCE) as runner:
+    with log_progress(progress), LocalRunner(SHARDS_AT_ONCE) as runner:
 
         def start(one: Sequence[Shard]) -> LocalWork:
             return runner.submit(partial(_stylize_shard, config, plan, runner, progress, one[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,8 +17,10 @@ from artbank.control_specs import UsedControl
 from artbank.diffusion.device_kind import check_device
 from artbank.errors import ConfigError, ResultsError
 from artbank.lora_specs import MergedLora
+from artbank.report.costs import pictures_text
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest, Shard
+from artbank.runs.gather import format_failures
 from artbank.runs.handover import take
 from artbank.runs.outcome import Pace
 from artbank.store.bounded_file import OversizeError
@@ -56,6 +59,23 @@ class StylizePlan:
     skipped: tuple[SkippedKind, ...] = ()
     loras: tuple[MergedLora, ...] = ()
     controls: tuple[UsedControl, ...] = ()
+
+    def describe(self) -> list[str]:
+        """Return what the run will do, as lines for its log."""
+        num_skipped = sum(kind.count for kind in self.skipped)
+        work = f"photos: {self.num_photos}; to stylize: {self.num_tasks}, in {self.num_shards} shards"
+        lines = [f"{work}; skipped: {num_skipped} files"]
+        return [*lines, pictures_text(self.num_pictures, self.pace)] if self.num_shards else lines
+
+    def raise_failures(self, failed: Mapping[str, Exception]) -> None:
+        """Raise an error that names the shards that failed, if there are any.
+
+        Raises:
+            ResultsError: There are some.
+        """
+        if failed:
+            shards = f"{len(failed)} of {self.num_shards} shards failed"
+            raise ResultsError(f"{shards}: {format_failures(failed)}; run it again")
 
 
 _PLAN_FORMAT = TypeAdapter(StylizePlan)

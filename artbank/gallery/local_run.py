@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from artbank.config import TrainConfig
-from artbank.errors import ArtbankError, StopRequested
+from artbank.errors import StopRequested
 from artbank.gallery.plan import TrainJob, TrainPlan, plan_training
 from artbank.pages.banks.build import build
+from artbank.runs.gather import format_error
 from artbank.runs.group_training import GroupTraining, name_group
 from artbank.runs.handover import hand_over
 from artbank.runs.local_runner import LocalRunner
-from artbank.runs.outcome import TrainForecast, TrainSummary
+from artbank.runs.outcome import TrainForecast, TrainSummary, outdated_pages_text
 from artbank.runs.progress import RunProgress
+from artbank.runs.progress_log import log_progress
 from artbank.runtime.stages import show_stage
-from artbank.store.explanations import explain
 from artbank.store.objects import Store
 from artbank.store.retries import retry_transient
 
@@ -59,6 +59,8 @@ def train_banks(config: TrainConfig) -> TrainSummary:
         Exception: As `plan_training` does.
     """
     plan = _plan(config)
+    for line in plan.describe():
+        logger.info(line)
     jobs = {job.collection.name: job for job in plan.jobs}
     trained, failed = _train(config, jobs) if jobs else ({}, {})
     failed |= plan.refused
@@ -75,7 +77,7 @@ def _plan(config: TrainConfig) -> TrainPlan:
 def _train(config: TrainConfig, jobs: dict[str, TrainJob]) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Train all collections; returns the rows and the errors by collection."""
     progress = RunProgress("step", is_most=True)
-    with LocalRunner() as runner:
+    with log_progress(progress), LocalRunner() as runner:
         work = _Work(config, jobs, runner, progress)
         training = GroupTraining(
             list(jobs),
@@ -136,6 +138,5 @@ def _build_pages(config: TrainConfig) -> None:
     """
     try:
         retry_transient(lambda: build(Store.open(config.store_uri)))
-    except (ArtbankError, OSError) as error:
-        text = "the pages are not up to date (%s); `artbank site %s` writes them"
-        logger.warning(text, explain(error), shlex.quote(config.store_uri))
+    except Exception as error:
+        logger.warning(outdated_pages_text(config.store_uri, format_error(error)))

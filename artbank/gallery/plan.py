@@ -21,7 +21,7 @@ from artbank.errors import CollectionError, TrainBanksError
 from artbank.gallery.artwork_folders import warn_of_galleries
 from artbank.gallery.collections import Collection, check_places, list_collections
 from artbank.records.bank_records import BankRecord
-from artbank.report.costs import training_markdown
+from artbank.report.costs import training_markdown, training_text
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
 from artbank.runs.gather import format_failures
 from artbank.runs.handover import take
@@ -71,6 +71,12 @@ class TrainPlan:
     def current(self) -> tuple[str, ...]:
         """Ids of the collections whose bank is up to date."""
         return tuple(self.current_ids)
+
+    def describe(self) -> list[str]:
+        """Return what the run will do, as lines for its log."""
+        if not self.jobs:
+            return [f"nothing to train: {len(self.current)} collections are up to date"]
+        return [f"to train: {len(self.jobs)}; up to date: {len(self.current)}", training_text(self.forecast)]
 
     def summarize(self, trained: Mapping[str, BankRecord], failed: Container[str]) -> TrainSummary:
         """Return the result of the run.

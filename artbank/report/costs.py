@@ -123,6 +123,19 @@ def pace_text(pace: Pace, of: str) -> str:
     return f"{rough_seconds_text(pace.seconds)} a {of}, by {pace.basis}"
 
 
+def pictures_text(num_pictures: int, pace: Pace | None) -> str:
+    """Return the forecast for a number of pictures in one line."""
+    if pace is None:
+        return f"{number_text(num_pictures, 'picture')}; no forecast yet, since none were drawn so far"
+    total = device_text(pace.seconds * num_pictures, pace.device)
+    return f"{number_text(num_pictures, 'picture')}, about {total} on one worker: {pace_text(pace, 'picture')}"
+
+
+def training_text(forecast: TrainForecast) -> str:
+    """Return the forecast steps and time of a training run in one line."""
+    return training_cost(forecast).replace("**", "")
+
+
 def _picture_cost(forecast: StylizeForecast) -> str:
     if forecast.seconds is None or forecast.pace is None:
         return "How long it takes is not known yet: no picture is there to judge by. Do a few first, with `--limit`."

@@ -5,6 +5,7 @@ Device seconds are the time in which the model of one worker draws or trains.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -242,3 +243,8 @@ class Outcome:
                 f"expected pictures, found none: all {self.num_failed:,} failed; {output_uri} says why, in "
                 "results.parquet and report/index.html; mend the cause, then run it again with --retry-failed"
             )
+
+
+def outdated_pages_text(store_uri: str, reason: str) -> str:
+    """Return the warning of a run that could not update the pages of the banks: it has not failed by that."""
+    return f"the pages are not up to date ({reason}); `artbank site {shlex.quote(store_uri)}` writes them"

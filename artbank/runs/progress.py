@@ -12,6 +12,9 @@ from artbank.runs.outcome import Tally
 from artbank.runtime.durations import seconds_text
 from artbank.runtime.stages import show_stage
 
+LOG_SECONDS = 60.0
+"""Between two lines of a run's log that say how much is done."""
+
 _RATE_SAMPLES = 31
 
 

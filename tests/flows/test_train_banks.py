@@ -83,7 +83,7 @@ def test_pages_that_cannot_be_written_fail_no_run_and_the_next_one_writes_them(
         patched.setattr(bank_pages, "build", fail)
         state = run(train_banks, config)
     assert state.result().trained == {"novak": 1} and not Path(tmp_path, "index.html").exists()
-    log_of(id_of(state), "the pages are not up to date; `artbank site")
+    log_of(id_of(state), "the pages are not up to date (PermissionError: not yours; ")
     assert run(train_banks, config).result().current == ("novak",)
     assert Path(tmp_path, "index.html").exists()
 
