@@ -10,21 +10,9 @@ and `archive`, never import each other. `tests/test_layers.py` reads this list.
     errors         the tree of errors
     credentials    keep secrets out of logs and errors
     runtime        prefetching, telemetry, processes, names by content, what a process loads once
-    parameter_groups  the order and the groups of the parameters
-    recipe_model   the base of parameters, and of what is named by its settings
-    bank_recipe    what shapes a bank
-    few_steps      the limits of drawing with few-step models
-    presets        settings of pictures that belong together
-    recipes        what shapes a picture; programs import both recipes from it
-    recipe_costs   the steps and evaluations that a recipe takes
-    model_pins     pinned hashes in the names of models and LoRAs
-    lora_specs     how options name LoRA files
-    control_specs  how options name ControlNets
-    skip_rules     which files are no photos
-    run_config     what every run is asked to do
-    gallery_config  what a run over galleries is asked to do
-    draw_config    what all that draws photos is asked to do
-    config         what a run is asked to do; programs import all parameters from it
+    parameters     what runs, banks and pictures are asked to be: recipes, presets, configurations, rules
+    recipes        both recipes, for programs
+    config         the parameters of the flows, for programs
     records        the rows on disk
     store          objects and tables in folders and buckets
     images         bytes to pixels and back

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from artbank.errors import ConfigError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.runtime.style_names import style_folder
 from artbank_cli.options import JsonOption
 from artbank_cli.output import say, say_json

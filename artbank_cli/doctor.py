@@ -11,12 +11,12 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank_cli.output import say_lines
 
 if TYPE_CHECKING:
-    from artbank.control_specs import ControlSpec
     from artbank.doctor.checks import Check, CheckResult
+    from artbank.parameters.control_specs import ControlSpec
 
 SECONDS = 15.0  # a distant server answers in one or two; S3's client gives up a connection after ten
 _WIDTH = 100  # columns

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from artbank.parameter_groups import FIRST_GROUPS
+from artbank.parameters.groups import FIRST_GROUPS
 from artbank_cli.settings_file import find_defaults
 
 REQUIRED = "(required)"

@@ -19,8 +19,8 @@ import typer
 
 from artbank import __version__
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
-from artbank.control_specs import ControlSpec, read_controls
 from artbank.errors import ConfigError, ResultsError, TrainBanksError
+from artbank.parameters.control_specs import ControlSpec, read_controls
 from artbank.runs.outcome import Outcome, TrainForecast, TrainSummary
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from artbank.errors import ConfigError
-from artbank.parameter_groups import find_group, sort_fields
-from artbank.presets import FIXED_BY_PAPER, GOVERNED, describe_presets
+from artbank.parameters.groups import find_group, sort_fields
+from artbank.parameters.presets import FIXED_BY_PAPER, GOVERNED, describe_presets
 from artbank_cli.help_pages import REQUIRED, HelpAllOption
 from artbank_cli.output import say
 from artbank_cli.parameter_errors import explain_errors

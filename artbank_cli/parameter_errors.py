@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from artbank.run_config import explain_entry
+from artbank.parameters.run_config import explain_entry
 from artbank_cli.parameter_fields import find_nested, list_owners
 from artbank_cli.parameter_file import ParameterFile
 

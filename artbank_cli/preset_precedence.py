@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from artbank.presets import GOVERNED
+from artbank.parameters.presets import GOVERNED
 from artbank_cli.parameter_fields import find_owner, flatten
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.errors import ConfigError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.store.explanations import explain
 from artbank_cli.parameter_fields import find_owner, flatten
 

@@ -32,15 +32,15 @@ from artbank.bank.bank import Bank
 from artbank.bank.dataset import encode_dataset
 from artbank.bank.train_state import TrainState
 from artbank.bank.trainer import train
-from artbank.control_specs import read_controls
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import TrainingError
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import HELD_OUT, HELD_OUT_SAMPLED
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.drawing.snapshots import take_snapshot
+from artbank.parameters.control_specs import read_controls
+from artbank.parameters.recipe_costs import count_steps
 from artbank.pretraining.sheets import draw_grid
-from artbank.recipe_costs import count_steps
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference

@@ -29,7 +29,7 @@ from artbank.bank.call_size import MICRO_BATCH_SIZES, count_fitting
 from artbank.diffusion.family import SD
 from artbank.diffusion.memory_count import count_bytes
 from artbank.diffusion.unet import Denoiser
-from artbank.recipe_costs import count_steps, is_guided
+from artbank.parameters.recipe_costs import count_steps, is_guided
 from artbank.recipes import StylizeRecipe
 
 GIB = 2**30

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from artbank.recipe_costs import count_evaluations
+from artbank.parameters.recipe_costs import count_evaluations
 from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import score

@@ -20,7 +20,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.runtime.cores import CODEC_VARIABLE, count_cores
 from artbank.runtime.extras import is_installed, require_extra
 from artbank.runtime.processes import shield_children_from_signals

@@ -20,10 +20,10 @@ from artbank.archive.drawing_resources import DrawingResources, make_decode_opti
 from artbank.archive.drawn_pictures import ScoredPicture
 from artbank.archive.photo_reader import DecodedPhoto, too_large_error
 from artbank.diffusion.shared_base_model import load_base_model
-from artbank.draw_config import DrawConfig
 from artbank.errors import ImageError
 from artbank.images.codec_jobs import DecodeOptions, decode_photo
 from artbank.images.similarity import sanity_flags, ssim_luma
+from artbank.parameters.draw_config import DrawConfig
 from artbank.records.photo_records import PhotoTask
 from artbank.results.filenames import output_name
 from artbank.runtime.cores import count_cores

@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # these load torch, numpy or Pillow, which opening a store do
     from artbank.api.drawing import PhotoDrawer
     from artbank.api.drawn_picture import DrawnPicture
     from artbank.api.photo_inputs import NamedPhoto, PhotoInput
-    from artbank.draw_config import DrawConfig
-    from artbank.run_config import RunConfig
+    from artbank.parameters.draw_config import DrawConfig
+    from artbank.parameters.run_config import RunConfig
     from artbank.scoring.style_reference import StyleReference
     from artbank.stylization.style import Style
 

@@ -21,8 +21,8 @@ from PIL import Image
 
 from artbank.api.places import place_text
 from artbank.errors import ConfigError
+from artbank.parameters.skip_rules import SkipRules
 from artbank.runtime.hashing import short_hash
-from artbank.skip_rules import SkipRules
 from artbank.store.objects import Store
 from artbank.store.places import is_same_file, nothing_there
 

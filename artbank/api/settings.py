@@ -12,10 +12,11 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from artbank.bank_recipe import Attention, BankKind
-from artbank.draw_config import DrawConfig
 from artbank.errors import ConfigError
-from artbank.recipes import (
+from artbank.parameters.bank_recipe import Attention, BankKind
+from artbank.parameters.draw_config import DrawConfig
+from artbank.parameters.run_config import Compiling, Device, Dtype, Offload, RunConfig, Uri, explain_entry
+from artbank.parameters.stylize_recipe import (
     Alpha,
     Colour,
     Inversion,
@@ -25,9 +26,8 @@ from artbank.recipes import (
     Preset,
     Solver,
     Spacing,
-    StylizeRecipe,
 )
-from artbank.run_config import Compiling, Device, Dtype, Offload, RunConfig, Uri, explain_entry
+from artbank.recipes import StylizeRecipe
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -112,7 +112,7 @@ class StylizeSettings(TypedDict, total=False):
 
 
 class DrawSettings(StylizeSettings, total=False):
-    """The settings of a picture, and the models that draw and score it; see `artbank.draw_config.DrawConfig`."""
+    """The settings of a picture, and the models that draw and score it; see `parameters.draw_config.DrawConfig`."""
 
     control: str | Sequence[str]
     lora: str | Sequence[str]

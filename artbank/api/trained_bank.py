@@ -17,9 +17,9 @@ from artbank.api.drawing_style import DrawingStyle
 from artbank.api.places import place_text
 from artbank.catalog.bank_files import BANK, PREVIEW, REFERENCE, read_files
 from artbank.errors import BankError
+from artbank.parameters.run_config import RunConfig
 from artbank.recipes import BankRecipe
 from artbank.records.bank_records import BankRecord
-from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 from artbank.store.places import open_file
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.compilation import Compiler
 from artbank.images.codec_jobs import DecodeOptions
+from artbank.parameters.run_config import RunConfig
 from artbank.recipes import StylizeRecipe
-from artbank.run_config import RunConfig
 from artbank.scoring.clip import Scorer, load_scorer
 from artbank.scoring.optional_measures import OptionalMeasures
 from artbank.scoring.structure_model import StructureModel

@@ -7,7 +7,7 @@ from dataclasses import replace
 from artbank.archive.stores import RunStores
 from artbank.archive.survey import survey_archive
 from artbank.config import StylizeConfig
-from artbank.recipe_costs import count_cached_evaluations, count_evaluations
+from artbank.parameters.recipe_costs import count_cached_evaluations, count_evaluations
 from artbank.report.costs import forecast_markdown
 from artbank.runs.outcome import StylizeForecast
 from artbank.store.skipped import count_skipped

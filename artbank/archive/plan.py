@@ -13,10 +13,10 @@ from artbank.archive.style_leases import StyleLeases
 from artbank.archive.styles import StyleChoice, hash_recipe
 from artbank.archive.survey import Survey, survey_archive
 from artbank.config import StylizeConfig
-from artbank.control_specs import UsedControl
 from artbank.diffusion.device_kind import check_device
 from artbank.errors import ConfigError, ResultsError
-from artbank.lora_specs import MergedLora
+from artbank.parameters.control_specs import UsedControl
+from artbank.parameters.lora_specs import MergedLora
 from artbank.report.costs import pictures_text
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest, Shard

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from artbank.catalog.bank_files import load_bank, load_reference
 from artbank.catalog.catalog import Catalog
-from artbank.control_specs import UsedControl
 from artbank.errors import ConfigError
-from artbank.lora_specs import MergedLora
+from artbank.parameters.control_specs import UsedControl
+from artbank.parameters.lora_specs import MergedLora
 from artbank.recipes import StylizeRecipe
 from artbank.records.bank_records import BankRecord
 from artbank.runtime.collection_ids import collection_id

@@ -15,13 +15,13 @@ from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice, resolve_styles
 from artbank.catalog.catalog import Catalog
 from artbank.config import StylizeConfig
-from artbank.control_specs import UsedControl
 from artbank.diffusion.control_files import fetch_controls
 from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.lora_files import fetch_loras
 from artbank.diffusion.weights import hash_base_model
-from artbank.lora_specs import MergedLora
+from artbank.parameters.control_specs import UsedControl
+from artbank.parameters.lora_specs import MergedLora
 from artbank.results import known_parts, ledger, pending
 from artbank.results.attempts import Mark
 from artbank.results.missing_photos import check_photos

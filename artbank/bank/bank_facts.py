@@ -11,9 +11,9 @@ import safetensors.torch
 from torch import Tensor
 
 from artbank.bank.bank_file import INSERT, SCHEMA, BankFile
-from artbank.bank_recipe import BankKind
 from artbank.diffusion.family import FamilyName
 from artbank.errors import BankError
+from artbank.parameters.bank_recipe import BankKind
 from artbank.recipes import BankRecipe
 from artbank.store.tensor_files import sort_metadata
 

@@ -25,9 +25,9 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from artbank.bank.lora_tensors import Floats, check_layers, check_word, to_kohya
-from artbank.bank_recipe import BankKind
 from artbank.diffusion.family import FamilyName
 from artbank.errors import BankError
+from artbank.parameters.bank_recipe import BankKind
 from artbank.recipes import BankRecipe
 from artbank.store.tensor_files import parse_header, sort_metadata
 

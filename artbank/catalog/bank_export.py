@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from artbank.bank.bank_file import BankFile, to_lora, to_textual_inversion
-from artbank.bank_recipe import BankKind
 from artbank.errors import ConfigError
+from artbank.parameters.bank_recipe import BankKind
 from artbank.records.bank_records import BankRecord
 from artbank.runtime.readable_text import drop_invisible
 

@@ -37,8 +37,8 @@ from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.text_encoders import TextEncoders
 from artbank.diffusion.unet import DeepFeatures, Denoiser, Residuals
 from artbank.diffusion.weights import hash_base_model
-from artbank.lora_specs import MergedLora
-from artbank.run_config import Offload
+from artbank.parameters.lora_specs import MergedLora
+from artbank.parameters.run_config import Offload
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from diffusers import ControlNetModel, ControlNetUnionModel, UNet2DConditionModel
 
-from artbank.control_specs import ControlKind, ControlSpec
 from artbank.diffusion.family import find_family
 from artbank.diffusion.model_files import UNION
 from artbank.diffusion.model_limits import read_text
 from artbank.diffusion.model_source import parse_source
 from artbank.diffusion.weights import MINI
 from artbank.errors import BaseModelError
+from artbank.parameters.control_specs import ControlKind, ControlSpec
 
 KINDS: dict[str, Any] = {"ControlNetModel": ControlNetModel, UNION: ControlNetUnionModel}
 """The classes of the networks by the setting `_class_name`."""

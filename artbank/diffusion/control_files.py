@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from artbank.control_specs import ControlSpec, UsedControl
 from artbank.diffusion.model_files import CONTROL, DEPTH_MODEL, UNION, check_model, fetch_model, hash_model, name_model
 from artbank.diffusion.model_limits import read_text
 from artbank.errors import BaseModelError
+from artbank.parameters.control_specs import ControlSpec, UsedControl
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ import torch
 from diffusers import ControlNetUnionModel
 from torch import Tensor, nn
 
-from artbank.control_specs import ControlKind, ControlSpec
 from artbank.diffusion.control_checks import KINDS, UNION_TYPES, read_control_settings
 from artbank.diffusion.control_files import ControlFolder
 from artbank.diffusion.loading import no_progress_bars
@@ -33,6 +32,7 @@ from artbank.diffusion.tensors import copy_to_device
 from artbank.diffusion.unet import Residuals
 from artbank.diffusion.unet_blocks import repeat_to, run_encoder, run_outer_encoder
 from artbank.errors import BaseModelError
+from artbank.parameters.control_specs import ControlKind, ControlSpec
 from artbank.runtime.counts import number_are
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.runtime.gpus import guess_device_type
 
 _ON_THIS_MACHINE = ("auto", "threads", "dask")  # runners

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from artbank.diffusion.compilation import VAE_SECONDS, Compiled, Compiler
 from artbank.diffusion.offloading import Offloader, measure_free, plan_call
 from artbank.diffusion.vae_memory import count_decode_bytes, count_encode_bytes
-from artbank.run_config import Offload
+from artbank.parameters.run_config import Offload
 
 logger = logging.getLogger(__name__)
 

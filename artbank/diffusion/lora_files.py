@@ -16,7 +16,7 @@ from artbank.diffusion.model_limits import check_header
 from artbank.diffusion.model_source import check_pin
 from artbank.diffusion.store_copies import plan_copy
 from artbank.errors import BaseModelError
-from artbank.lora_specs import LoraSpec, MergedLora, parse_lora
+from artbank.parameters.lora_specs import LoraSpec, MergedLora, parse_lora
 from artbank.store.objects import Store
 from artbank.store.tensor_files import TensorHeader
 

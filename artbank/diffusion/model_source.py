@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artbank.errors import BaseModelError
-from artbank.model_pins import split_pin
+from artbank.parameters.model_pins import split_pin
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 """What the names of pickles end with, which are never loaded."""

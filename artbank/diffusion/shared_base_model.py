@@ -6,8 +6,8 @@ from artbank.credentials import redact
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.lora_files import LoraFile, fetch_loras
 from artbank.diffusion.weights import MINI
-from artbank.draw_config import DrawConfig
-from artbank.run_config import Offload, RunConfig
+from artbank.parameters.draw_config import DrawConfig
+from artbank.parameters.run_config import Offload, RunConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.runtime.stages import show_stage
 

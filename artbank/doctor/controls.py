@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from artbank.control_specs import ControlSpec
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.control_checks import KINDS, check_control, read_control_settings
 from artbank.diffusion.depth_model import check_depth_model
@@ -23,7 +22,8 @@ from artbank.doctor.licences import find_licence
 from artbank.doctor.scoring_models import check_files, check_optional_model, fill_in_weights
 from artbank.doctor.weights import check_tensors
 from artbank.errors import BaseModelError
-from artbank.run_config import RunConfig
+from artbank.parameters.control_specs import ControlSpec
+from artbank.parameters.run_config import RunConfig
 
 CheckFit = Callable[[Path], None]
 

@@ -12,7 +12,7 @@ import torch
 from artbank.diffusion.devices import pick_device, pick_dtype
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 
 _NVIDIA_FILES = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg", "proc/driver/nvidia/version")  # dxg is WSL's
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-2, torch.float16: 2e-3}  # TF32, which is allowed, has 3e-4

@@ -13,7 +13,7 @@ import psutil
 
 from artbank.diffusion.cache import cache_folder
 from artbank.doctor.checks import CheckResult, size_text
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 
 _CGROUP_FILES = (  # limit and use of a container's memory, in versions 2 and 1
     ("memory.max", "memory.current"),

@@ -25,7 +25,7 @@ from artbank.doctor.disk_space import assess_free_space
 from artbank.doctor.hub import check_hub_model
 from artbank.doctor.licences import find_licence
 from artbank.errors import BaseModelError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.scoring.clip import choose_scorer
 
 _EMPTY = (2).to_bytes(8, "little") + b"{}"  # safetensors without tensors

@@ -12,8 +12,8 @@ from typing import Literal
 from artbank.catalog.store_places import check_apart_from_output
 from artbank.doctor.checks import CheckResult, size_text
 from artbank.errors import ConfigError
+from artbank.parameters.skip_rules import SkipRules
 from artbank.runtime.counts import number_are, number_text
-from artbank.skip_rules import SkipRules
 from artbank.store import places
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject

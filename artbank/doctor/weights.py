@@ -35,7 +35,7 @@ from artbank.doctor.hub import check_hub_model
 from artbank.doctor.licences import find_licence
 from artbank.doctor.scoring_models import assess_copy, count_model_weights, fill_in_weights
 from artbank.errors import BaseModelError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.runtime.counts import number_are
 from artbank.scoring.clip import choose_scorer
 

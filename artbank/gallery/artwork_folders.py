@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from artbank.gallery_config import FEWEST_ARTWORKS
 from artbank.images.suffixes import IMAGE_SUFFIXES
+from artbank.parameters.train_config import FEWEST_ARTWORKS
 from artbank.runtime.counts import number_text
 from artbank.runtime.readable_text import list_names
 from artbank.store.objects import Store, StoredObject

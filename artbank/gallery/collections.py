@@ -24,11 +24,11 @@ from artbank.gallery.missing_collections import join_names, name_unreadable, no_
 from artbank.gallery.preparation import ArtworkFile, prepare_artworks
 from artbank.images.palette import Colours
 from artbank.images.suffixes import IMAGE_SUFFIXES
+from artbank.parameters.skip_rules import SkipRules
 from artbank.runtime.collection_ids import collection_id, normalize_name
 from artbank.runtime.counts import number_are
 from artbank.runtime.hashing import full_hash
 from artbank.runtime.name_advice import advise_name
-from artbank.skip_rules import SkipRules
 from artbank.store.explanations import explain
 from artbank.store.objects import Store, StoredObject
 from artbank.store.places import check_apart, check_there

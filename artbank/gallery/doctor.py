@@ -15,8 +15,8 @@ from PIL import Image
 from artbank.errors import CollectionError
 from artbank.gallery.collections import Artwork
 from artbank.gallery.findings import Finding
-from artbank.gallery_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
 from artbank.images.palette import Palette
+from artbank.parameters.train_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
 from artbank.runtime.counts import number_text
 from artbank.runtime.readable_text import list_names
 

@@ -19,7 +19,7 @@ from artbank.bank.lora_bank import AnyBank
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.framing import Photo
 from artbank.mini.drawing.scenes import SUBJECTS, draw_scene
-from artbank.recipe_costs import estimate_cost
+from artbank.parameters.recipe_costs import estimate_cost
 from artbank.recipes import StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.recoloured import score_recoloured

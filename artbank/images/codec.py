@@ -28,7 +28,7 @@ from artbank.images.file_metadata import PLAIN, FileMetadata
 from artbank.images.hdr_pictures import to_standard_range
 from artbank.images.opening import explain_error, open_image
 from artbank.images.pixel_depth import to_8_bit
-from artbank.recipes import Alpha
+from artbank.parameters.stylize_recipe import Alpha
 
 logger = logging.getLogger(__name__)
 

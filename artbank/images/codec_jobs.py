@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from artbank.control_specs import ControlKind
 from artbank.images.codec import Picture, decode, encode, resize
 from artbank.images.control_images import draw_control_image
 from artbank.images.file_metadata import PLAIN, FileMetadata, make_file_metadata
@@ -15,7 +14,8 @@ from artbank.images.photo_description import find_description
 from artbank.images.photo_detail import enlarge, extract_detail
 from artbank.images.photo_metadata import read_photo_metadata
 from artbank.images.similarity import sanity_flags, ssim_luma
-from artbank.recipes import Alpha, Mark, Metadata, OutputSize
+from artbank.parameters.control_specs import ControlKind
+from artbank.parameters.stylize_recipe import Alpha, Mark, Metadata, OutputSize
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from artbank.control_specs import CANNY_THRESHOLDS, ControlKind
+from artbank.parameters.control_specs import CANNY_THRESHOLDS, ControlKind
 
 
 def _find_edges(padded: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from artbank.images.exif_tags import build_exif
 from artbank.images.kept_properties import choose_properties, find_credits
 from artbank.images.photo_metadata import PhotoMetadata, read_photo_metadata
 from artbank.images.xmp_packets import COMPOSITE, SOURCE_TYPE
-from artbank.recipes import Mark, Metadata
+from artbank.parameters.stylize_recipe import Mark, Metadata
 
 _MAX_BYTES = 60_000  # a JPEG has room for 65,000 bytes of each kind
 _IPTC_NOTES: dict[Metadata, str] = {

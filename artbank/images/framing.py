@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from artbank.control_specs import ControlKind
 from artbank.images.codec import resize
+from artbank.parameters.control_specs import ControlKind
 
 MAX_ASPECT = 3.0
 """Aspect from which on photos get working images of the same area, by default: those of panoramas would be too long."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from artbank.errors import Failure
-from artbank.recipes import Mark, Metadata
+from artbank.parameters.stylize_recipe import Mark, Metadata
 from artbank.records.row import Row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from artbank.gallery_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
+from artbank.parameters.train_config import FEWEST_ARTWORKS, GOOD_ARTWORKS
 from artbank.report.markdown import escape, share_text, table
 from artbank.report.skipped import skipped_markdown
 from artbank.runs.outcome import Pace, RunCost, StylizeForecast, TrainForecast

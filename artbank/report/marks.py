@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from artbank.recipes import Mark, Metadata
+from artbank.parameters.stylize_recipe import Mark, Metadata
 
 MARK_TEXTS: dict[Mark, str] = {
     "iptc": "digital source type compositeWithTrainedAlgorithmicMedia (IPTC, in XMP)",

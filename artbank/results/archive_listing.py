@@ -13,7 +13,7 @@ from fsspec.utils import glob_translate
 from more_itertools import chunked
 
 from artbank.captions.caption_reader import is_table, rank_of
-from artbank.skip_rules import SkipRules
+from artbank.parameters.skip_rules import SkipRules
 from artbank.store.objects import Store, StoredObject
 from artbank.store.skipped import SkippedFiles
 

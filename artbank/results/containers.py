@@ -25,8 +25,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from more_itertools import sliced
 
-from artbank.config import OutputFormat
 from artbank.errors import ImageError
+from artbank.parameters.stylize_config import OutputFormat
 from artbank.records.photo_records import Result
 from artbank.results.filenames import output_name
 from artbank.runtime.hashing import short_hash

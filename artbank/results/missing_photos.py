@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import ConfigError
+from artbank.parameters.skip_rules import SkipRules
 from artbank.records.photo_records import Result
 from artbank.results.archive_listing import is_unseen
 from artbank.results.known_parts import check_listing
 from artbank.results.layout import RESULTS
-from artbank.skip_rules import SkipRules
 from artbank.store.objects import Store
 from artbank.store.parquet import read_table
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError, create_model, model_validator
 
-from artbank.config import StylizeConfig, Uri
+from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
+from artbank.parameters.run_config import Uri
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.readable_text import escape_invisible
 from artbank.runtime.style_names import style_folder

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from artbank.recipe_costs import estimate_cost
+from artbank.parameters.recipe_costs import estimate_cost
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records.bank_records import BankRecord
 from artbank.runs.outcome import Pace

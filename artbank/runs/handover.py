@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 
 Found = TypeVar("Found")
 

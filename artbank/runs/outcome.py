@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from artbank.errors import ResultsError
-from artbank.gallery_config import FEWEST_ARTWORKS
+from artbank.parameters.train_config import FEWEST_ARTWORKS
 from artbank.runs.alarms import Alarm
 from artbank.store.skipped import SkippedKind
 

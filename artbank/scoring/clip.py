@@ -22,7 +22,7 @@ from artbank.diffusion.model_source import parse_source
 from artbank.diffusion.shared_base_model import load_base_model
 from artbank.diffusion.tokenizer_checks import check_words
 from artbank.diffusion.weights import MINI
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.networks import (
     BATCH_SIZE,

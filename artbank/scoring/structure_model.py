@@ -31,7 +31,7 @@ from transformers import AutoModel
 
 from artbank.diffusion.model_files import STRUCTURE_MODEL
 from artbank.diffusion.shared_base_model import load_base_model
-from artbank.draw_config import DrawConfig
+from artbank.parameters.draw_config import DrawConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.networks import BATCH_SIZE, explained_damage, load_network, locate, model_id, preprocessing_device
 

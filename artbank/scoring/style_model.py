@@ -23,7 +23,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from artbank.diffusion.model_files import STYLE_MODEL
 from artbank.diffusion.shared_base_model import load_base_model
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.networks import BATCH_SIZE, load_network, locate, model_id, preprocessing_device, to_unit_rows
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from artbank.control_specs import ControlKind, ControlSpec, UsedControl
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.control_checks import check_control, read_control_settings
 from artbank.diffusion.control_files import ControlFolder, fetch_controls
@@ -27,6 +26,7 @@ from artbank.diffusion.tensors import upload
 from artbank.diffusion.unet import Residuals, add_planes
 from artbank.images.control_images import draw_control_image, is_drawn
 from artbank.images.framing import Photo
+from artbank.parameters.control_specs import ControlKind, ControlSpec, UsedControl
 from artbank.runtime.load_once import LoadOnce
 
 

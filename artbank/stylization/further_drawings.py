@@ -8,7 +8,7 @@ Source: ArtBank has neither; both were found by measurement, see docs/howto/subj
 
 from __future__ import annotations
 
-from artbank.recipe_costs import count_evaluations
+from artbank.parameters.recipe_costs import count_evaluations
 from artbank.recipes import StylizeRecipe
 
 NUM_FURTHER = 2

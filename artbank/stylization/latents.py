@@ -21,7 +21,7 @@ from artbank.diffusion.controlnet import ControlImages
 from artbank.diffusion.prompt_encoder import without_placeholder
 from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.unet import DeepFeatures
-from artbank.recipe_costs import is_guided, is_whole
+from artbank.parameters.recipe_costs import is_guided, is_whole
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically

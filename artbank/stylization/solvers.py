@@ -28,7 +28,7 @@ from diffusers import (
 )
 from torch import Tensor
 
-from artbank.recipe_costs import count_steps
+from artbank.parameters.recipe_costs import count_steps
 from artbank.recipes import StylizeRecipe
 
 Scheduler = (

@@ -28,7 +28,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.shared_base_model import load_base_model
 from artbank.diffusion.unet import Denoiser
 from artbank.images.framing import Photo
-from artbank.recipe_costs import count_evaluations
+from artbank.parameters.recipe_costs import count_evaluations
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.results import attempts, ledger
 from artbank.store.objects import Store

@@ -7,7 +7,7 @@ A comment `<!-- generated: KIND NAME -->` in a page is replaced by Markdown when
     commands the command line, every command and option
     errors   the tree of `artbank.errors`
     failures the kinds of failure that a row may name
-    rules    the built-in rules of `artbank.skip_rules`
+    rules    the built-in rules of `artbank.parameters.skip_rules`
     skipped  the kinds of files that a listing leaves out
     api      the names that `artbank` exports, see `api_reference`
     notebook a notebook of `docs`, with its stored outputs
@@ -28,7 +28,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
-from artbank import config, errors, recipes, skip_rules
+from artbank import config, errors, recipes
+from artbank.parameters import skip_rules
 from artbank.records import bank_records, photo_records
 from artbank.records.row import Row
 from artbank.store import skipped

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from artbank import __version__
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.parameter_groups import FIRST_GROUPS, STYLIZE_GROUPS, TRAIN_GROUPS
+from artbank.parameters.groups import FIRST_GROUPS, STYLIZE_GROUPS, TRAIN_GROUPS
 from artbank_cli.main import app
 from artbank_cli.parameter_fields import flatten
 from tests.support.commands import call

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from artbank.recipe_costs import count_evaluations
-from artbank.recipes import PRESETS, StylizeRecipe
+from artbank.parameters.presets import PRESETS
+from artbank.parameters.recipe_costs import count_evaluations
+from artbank.recipes import StylizeRecipe
 from bench.tables import evaluations_by_strength
 from tests.support.paths import ROOT
 

@@ -19,7 +19,7 @@ from prefect.context import AssetContext
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
 from artbank.diffusion import shared_base_model
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.runs.outcome import Outcome
 from artbank.runs.progress import RunProgress
 from artbank.runtime import telemetry

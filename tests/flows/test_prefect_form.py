@@ -11,8 +11,8 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.parameter_groups import STYLIZE_GROUPS, TRAIN_GROUPS, find_group
-from artbank.presets import GOVERNED, PRESETS
+from artbank.parameters.groups import STYLIZE_GROUPS, TRAIN_GROUPS, find_group
+from artbank.parameters.presets import GOVERNED, PRESETS
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank_prefect.flows.stylize_archive import stylize_archive
 from artbank_prefect.flows.train_banks import train_banks
@@ -81,7 +81,7 @@ def test_every_field_has_a_place_in_the_form_and_in_a_group(flow: Any, model: An
     titles = list(groups)
     for definition in schema["definitions"]:
         found = [find_group(groups, name) for name in list_fields(schema, definition)]
-        assert None not in found, f"name the fields of {definition} in artbank/parameter_groups.py"
+        assert None not in found, f"name the fields of {definition} in artbank/parameters/groups.py"
         assert found == sorted(found, key=lambda title: titles.index(str(title)))
     names = [name for group in groups.values() for name in group]
     assert len(names) == len(set(names))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from artbank.config import OutputFormat
 from artbank.images.codec import Picture, decode, encode
+from artbank.parameters.stylize_config import OutputFormat
 from artbank.records.photo_records import Result
 from artbank.results import ledger
 from artbank.results.containers import PackedPicture, container_key, pack

@@ -9,8 +9,8 @@ import torch
 from diffusers import ControlNetModel, ControlNetUnionModel
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
-from artbank.control_specs import read_controls
 from artbank.diffusion.base_model import BaseModel
+from artbank.parameters.control_specs import read_controls
 from artbank.stylization.controls import Controls, load_controls
 
 _SHARED = (

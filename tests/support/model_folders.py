@@ -7,7 +7,7 @@ from pathlib import Path
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.doctor.weights import check_base
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 
 
 def edit_json(path: Path, **values: object) -> None:

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from s3fs import S3FileSystem
 
-from artbank.config import OutputFormat
+from artbank.parameters.stylize_config import OutputFormat
 from artbank.results.containers import PackedPicture, container_key, pack
 from artbank.store.objects import Store
 from tests.support import rgw

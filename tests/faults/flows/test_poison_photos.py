@@ -10,8 +10,8 @@ import dask
 import distributed  # noqa: F401 - before its settings are set for a while: else its defaults go with them
 import pytest
 
+from artbank.parameters.run_config import RunConfig
 from artbank.results import ledger
-from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 from artbank_prefect.flows.stylize_archive import stylize_archive
 from artbank_prefect.tasks.runners import _DASK, _start

@@ -14,8 +14,8 @@ import distributed  # noqa: F401 - before its settings are set for a while: else
 import pytest
 from pydantic import ValidationError
 
+from artbank.parameters.run_config import RunConfig
 from artbank.results import attempts, ledger
-from artbank.run_config import RunConfig
 from artbank.store.objects import Store
 from artbank_prefect.flows.stylize_archive import stylize_archive
 from artbank_prefect.flows.train_banks import train_banks

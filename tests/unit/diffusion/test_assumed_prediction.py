@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from artbank.diffusion.base_model import BaseModel
 from artbank.doctor.weights import check_base
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from tests.support.model_fixtures import save_tiny
 from tests.support.single_files import save_single_file
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from artbank.control_specs import parse_control
 from artbank.diffusion.base_model import BaseModel
 from artbank.doctor.controls import check_control_net, check_depth
 from artbank.errors import BaseModelError
-from artbank.run_config import RunConfig
+from artbank.parameters.control_specs import parse_control
+from artbank.parameters.run_config import RunConfig
 from artbank.store.objects import Store
 from tests.support.controlnets import load, save_control, save_depth_model
 

@@ -10,7 +10,7 @@ import torch
 from artbank.diffusion.device_kind import check_device
 from artbank.diffusion.devices import pick_dtype
 from artbank.errors import ConfigError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 
 CUDA = torch.device("cuda", 0)
 

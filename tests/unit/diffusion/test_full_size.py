@@ -20,7 +20,7 @@ from artbank.diffusion.latent_codec import LatentCodec
 from artbank.diffusion.memory_count import count_bytes
 from artbank.diffusion.network_copies import copy_to_meta
 from artbank.diffusion.unet import DeepFeatures, Denoiser
-from artbank.presets import PRESETS
+from artbank.parameters.presets import PRESETS
 from bench import memory_by_card as cards
 
 GIB = 2**30

@@ -23,7 +23,7 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.doctor.scoring_models import check_optional_model
 from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.store.objects import Store
 from tests.support.controlnets import save_control, save_depth_model
 from tests.support.hub_server import COMMIT, HubServer, run_hub

@@ -15,7 +15,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.lora import merge_loras
 from artbank.diffusion.lora_files import fetch_loras
 from artbank.errors import BaseModelError
-from artbank.lora_specs import parse_lora
+from artbank.parameters.lora_specs import parse_lora
 from tests.support.lora_files import KOHYA_SDXL, draw_factors, list_layers, save_diffusers, save_kohya
 
 DIGEST = "0" * 64

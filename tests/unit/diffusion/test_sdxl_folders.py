@@ -12,7 +12,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.weights import select_files
 from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from tests.support.model_folders import edit_json
 
 

@@ -15,7 +15,7 @@ from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.single_file import _find_prediction
 from artbank.doctor.weights import check_base
 from artbank.errors import BaseModelError
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.store.objects import Store
 from tests.support.model_fixtures import save_tiny
 from tests.support.model_folders import edit_json, load

@@ -20,7 +20,7 @@ from artbank.diffusion.fetch import fetch_base_model
 from artbank.doctor.scoring_models import check_scorer
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.scoring.clip import Scorer
 from tests.support.model_folders import diagnose, edit_json, load
 

@@ -25,7 +25,7 @@ from artbank.doctor.devices import (
 )
 from artbank.doctor.disk_space import assess_gpu_memory, assess_memory, check_disks, check_semaphores, measure_available
 from artbank.doctor.packages import assess_packages, assess_python, check_packages
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,7 @@ from artbank.doctor.scoring_models import check_optional_model, check_scorer
 from artbank.doctor.weights import check_base, check_memory, count_weights
 from artbank.errors import BaseModelError
 from artbank.mini import WEIGHTS
-from artbank.run_config import RunConfig
+from artbank.parameters.run_config import RunConfig
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.scoring_models import save_csd, save_dinov2

@@ -21,7 +21,7 @@ from artbank.images.capture_dates import Moment
 from artbank.images.codec import Picture, encode
 from artbank.images.file_metadata import FileMetadata, is_marked, make_file_metadata, mark_only
 from artbank.images.photo_metadata import read_photo_metadata
-from artbank.recipes import Mark, Metadata
+from artbank.parameters.stylize_recipe import Mark, Metadata
 from tests.support.image_files import chunk, draw, heif, psd, save, with_chunks
 
 MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"

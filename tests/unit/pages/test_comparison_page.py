@@ -16,11 +16,11 @@ from PIL import Image
 from artbank.comparison.contestants import find_archives, parse_contestants, read_pictures
 from artbank.comparison.pairing import draw_pairs, match_pictures
 from artbank.comparison.unblinding import UnblindingKey
-from artbank.config import OutputFormat
 from artbank.errors import ComparisonError, ConfigError
 from artbank.images.file_metadata import mark_only
 from artbank.pages.comparison.artworks import draw_artworks, find_collections
 from artbank.pages.comparison.page import ComparisonSettings, WrittenComparison, write_comparison
+from artbank.parameters.stylize_config import OutputFormat
 from artbank.store.objects import Store
 from tests.support.compared_outputs import PHOTOS, add_output, add_photos, color_of, paint
 

@@ -12,10 +12,10 @@ from artbank.diffusion.device_kind import device_kind
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.diffusion.weights import hash_base_model
 from artbank.gallery.plan import plan_training
+from artbank.parameters.run_config import RunConfig
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown
-from artbank.run_config import RunConfig
 from artbank.runs.forecast import estimate_picture_pace, estimate_step_pace, estimate_steps
 from artbank.store.objects import Store
 from tests.support.rows import START, bank_record, register

@@ -14,7 +14,8 @@ from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.images.palette import Palette
 from artbank.mini.drawing.scenes import draw_scene
-from artbank.recipes import Inversion, Solver, Spacing, StylizeRecipe
+from artbank.parameters.stylize_recipe import Inversion, Solver, Spacing
+from artbank.recipes import StylizeRecipe
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 

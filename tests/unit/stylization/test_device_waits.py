@@ -18,14 +18,15 @@ from torch.utils._pytree import tree_flatten
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from artbank.bank.bank import Bank
-from artbank.control_specs import ControlSpec
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.controlnet import ControlNet
 from artbank.diffusion.depth_model import DepthModel
 from artbank.images.palette import Palette
 from artbank.mini import WEIGHTS
-from artbank.presets import PRESETS
-from artbank.recipes import BankRecipe, Solver, StylizeRecipe
+from artbank.parameters.control_specs import ControlSpec
+from artbank.parameters.presets import PRESETS
+from artbank.parameters.stylize_recipe import Solver
+from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.stylization.controls import NO_CONTROLS, Control, Controls
 from artbank.stylization.lab import from_lab
 from artbank.stylization.latents import LatentStylizer

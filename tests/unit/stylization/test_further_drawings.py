@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from artbank.recipe_costs import count_evaluations
+from artbank.parameters.recipe_costs import count_evaluations
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.further_drawings import count_further_evaluations, list_stronger
 

@@ -15,8 +15,9 @@ from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.diffusion.tensors import to_8_bit, to_images, upload
 from artbank.images.palette import Palette
 from artbank.mini.drawing.scenes import draw_scene
-from artbank.recipe_costs import is_guided
-from artbank.recipes import PRESETS, StylizeRecipe
+from artbank.parameters.presets import PRESETS
+from artbank.parameters.recipe_costs import is_guided
+from artbank.recipes import StylizeRecipe
 from artbank.stylization.colours import match_palette
 from artbank.stylization.inversion import draw_noise, photo_seed
 from artbank.stylization.solvers import build_scheduler, start_at_strength

@@ -26,7 +26,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.scenes import draw_scene
-from artbank.recipe_costs import count_evaluations
+from artbank.parameters.recipe_costs import count_evaluations
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.stylization.inversion import add_noise, invert_stochastically
 from artbank.stylization.latents import LatentStylizer

@@ -13,7 +13,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.controlnet import ControlNet
 from artbank.images.framing import Photo
 from artbank.mini.drawing.scenes import draw_scene
-from artbank.recipe_costs import count_cached_evaluations, count_evaluations, estimate_cost, is_whole
+from artbank.parameters.recipe_costs import count_cached_evaluations, count_evaluations, estimate_cost, is_whole
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.controls import Controls
 from artbank.stylization.latents import LatentStylizer

@@ -7,8 +7,8 @@ import torch
 from diffusers import DDIMScheduler
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.few_steps import FEW_STEP_SOLVERS
-from artbank.recipe_costs import count_evaluations, count_steps
+from artbank.parameters.few_steps import FEW_STEP_SOLVERS
+from artbank.parameters.recipe_costs import count_evaluations, count_steps
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.solvers import SolverTable, build_scheduler, start_at_strength
 

@@ -16,7 +16,8 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.images.palette import Palette
 from artbank.images.similarity import ssim_luma
 from artbank.mini.drawing.scenes import draw_scene
-from artbank.recipes import Solver, StylizeRecipe
+from artbank.parameters.stylize_recipe import Solver
+from artbank.recipes import StylizeRecipe
 from artbank.stylization.lab import from_lab, to_lab
 from artbank.stylization.ssim import measure_ssim
 from artbank.stylization.structure import (

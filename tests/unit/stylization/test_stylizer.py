@@ -17,8 +17,9 @@ from artbank.errors import BankError, ConfigError
 from artbank.images.framing import Frame
 from artbank.images.palette import Palette
 from artbank.mini.drawing.scenes import draw_scene
-from artbank.recipe_costs import count_evaluations
-from artbank.recipes import PRESETS, StylizeRecipe
+from artbank.parameters.presets import PRESETS
+from artbank.parameters.recipe_costs import count_evaluations
+from artbank.recipes import StylizeRecipe
 from artbank.stylization.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.style import Style

@@ -6,7 +6,7 @@ import pytest
 
 from artbank.errors import ConfigError
 from artbank.images.suffixes import IMAGE_SUFFIXES
-from artbank.skip_rules import SkipRules, list_rules
+from artbank.parameters.skip_rules import SkipRules, list_rules
 
 NO_PHOTOS = (
     *("2019/@eaDir/IMG_1.jpg/SYNOPHOTO_THUMB_XL.jpg", "#recycle/a.jpg", "a/$RECYCLE.BIN/S-1-5/$R1.jpg"),

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from artbank.parameter_groups import TRAIN_GROUPS
-from artbank.recipe_model import Recipe
+from artbank.parameters.groups import TRAIN_GROUPS
+from artbank.parameters.model import Recipe
 
 Attention = Literal["ssam", "self", "released", "none"]
 BankKind = Literal["tokens", "lora"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from artbank.model_pins import PIN, split_pin
+from artbank.parameters.model_pins import PIN, split_pin
 
 ControlKind = Literal["canny", "depth", "gray", "tile"]
 

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from artbank.bank_recipe import BankRecipe
-from artbank.parameter_groups import TRAIN_GROUPS
-from artbank.run_config import GalleryUri, OnlyCollections, PlacesConfig, RunConfig, SkipGlobs, StoreUri, write_title
+from artbank.parameters.bank_recipe import BankRecipe
+from artbank.parameters.groups import TRAIN_GROUPS
+from artbank.parameters.run_config import (
+    GalleryUri,
+    OnlyCollections,
+    PlacesConfig,
+    RunConfig,
+    SkipGlobs,
+    StoreUri,
+    write_title,
+)
 
 FEWEST_ARTWORKS = 3
 """The fewest artworks of a collection that a bank is trained on: some to learn from and one to hold out."""

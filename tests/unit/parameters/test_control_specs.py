@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from artbank.control_specs import ControlSpec, UsedControl, parse_control, read_controls
+from artbank.parameters.control_specs import ControlSpec, UsedControl, parse_control, read_controls
 
 
 @pytest.mark.parametrize(

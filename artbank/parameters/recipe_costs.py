@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from artbank.recipes import StylizeRecipe
+from artbank.parameters.stylize_recipe import StylizeRecipe
 
 _CACHED_COST = 0.36
 """Cost of an evaluation with reused features, of a whole one: of Stable Diffusion 1.x and 2.x at 512 px, by FLOPs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from artbank.model_pins import PIN, split_pin
+from artbank.parameters.model_pins import PIN, split_pin
 
 MOST_WEIGHT = 4.0
 """The largest weight of a LoRA, also below zero; pictures dissolve far below it."""

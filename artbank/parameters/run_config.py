@@ -13,11 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-from artbank.control_specs import parse_control
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
-from artbank.lora_specs import parse_lora
-from artbank.recipe_model import Model
-from artbank.skip_rules import DEFAULT_RULES, SkipRules
+from artbank.parameters.control_specs import parse_control
+from artbank.parameters.lora_specs import parse_lora
+from artbank.parameters.model import Model
+from artbank.parameters.skip_rules import DEFAULT_RULES, SkipRules
 
 Uri = Annotated[
     str, Field(json_schema_extra={"pattern": NO_CREDENTIALS_PATTERN})

@@ -6,11 +6,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from artbank.control_specs import ControlSpec, read_controls
-from artbank.parameter_groups import STYLIZE_GROUPS
-from artbank.recipe_costs import count_steps
-from artbank.recipes import StylizeRecipe
-from artbank.run_config import RunConfig, Uri
+from artbank.parameters.control_specs import ControlSpec, read_controls
+from artbank.parameters.groups import STYLIZE_GROUPS
+from artbank.parameters.recipe_costs import count_steps
+from artbank.parameters.run_config import RunConfig, Uri
+from artbank.parameters.stylize_recipe import StylizeRecipe
 
 
 class DrawConfig(RunConfig):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from artbank.parameter_groups import Groups, sort_fields
+from artbank.parameters.groups import Groups, sort_fields
 from artbank.runtime.hashing import short_hash
 
 
