@@ -31,7 +31,7 @@ def _print_all(context: typer.Context, is_asked: bool) -> None:
 HelpAllOption = Annotated[
     bool, typer.Option("--help-all", is_eager=True, callback=_print_all, help="Show every option and exit.")
 ]
-"""Of commands whose `--help` leaves out groups of options."""
+"""An option of commands whose `--help` leaves out groups of options."""
 
 
 class HelpedCommand(TyperCommand):

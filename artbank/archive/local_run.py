@@ -44,7 +44,7 @@ def forecast_stylizing(config: StylizeConfig) -> StylizeForecast:
 
 
 def look_ahead(config: StylizeConfig) -> bool:
-    """Tell whether a run would find work, and hand the survey over to it; writes nothing.
+    """Return whether a run would find work, and hand the survey over to it; writes nothing.
 
     Raises:
         Exception: As `survey.survey_archive` does.

@@ -38,7 +38,7 @@ def forecast_training(config: TrainConfig) -> TrainForecast:
 
 
 def look_ahead(config: TrainConfig) -> bool:
-    """Tell whether a run would find a collection to train, and hand the plan over to it; writes nothing.
+    """Return whether a run would find a collection to train, and hand the plan over to it; writes nothing.
 
     Raises:
         Exception: As `plan_training` does.

@@ -1,1 +1,1 @@
-"""What a run, a bank and a picture are asked to be: all parameters, with their texts and limits."""
+"""Parameters: recipes of banks and pictures, presets, configurations of runs, and how options are written."""

@@ -29,7 +29,7 @@ def record_parts(output: Store, names: Collection[str]) -> None:
 
 
 def has_others(output: Store, listing: PartListing) -> bool:
-    """Tell whether there are parts that the tables were not made from; False if that is not known.
+    """Return whether there are parts that the tables were not made from; False if that is not known.
 
     Raises:
         OSError: The store failed.

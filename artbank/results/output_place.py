@@ -49,7 +49,7 @@ def select_pictures(files: pa.Table) -> pa.Table:
 
 
 def is_outdated(output: Store) -> bool:
-    """Tell whether there are rows that `results.parquet` was not made from, because a run has not ended.
+    """Return whether there are rows that `results.parquet` was not made from, because a run has not ended.
 
     Raises:
         OSError: The store failed.

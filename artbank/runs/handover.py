@@ -1,4 +1,4 @@
-"""What a command found out before its run began, handed over to that run: archives and galleries are read once.
+"""Hand over to a run what its command found out before: archives and galleries are read once.
 
 A command looks whether there is work before it starts a server. The flow that it then calls in the same process plans
 from what that look found, as long as the block lasts in which both happen.
