@@ -38,8 +38,8 @@ def print_training(
         say_json({**facts, "display_names": dict(result.display_names)})
     else:
         _print_trained(result, wall_seconds)
-        _print_places(places)
         if styles := [*result.trained, *result.current]:
+            _print_places(places)
             say(f"next: {_next_command(config, styles[:_MOST_STYLES], is_local)}")
 
 
