@@ -1,4 +1,4 @@
-"""Return whether a place is an output, how far its runs have come, and what is in it that its tables do not name."""
+"""The place of an output: whether runs have written there, how far they came, and what its tables do not name."""
 
 from __future__ import annotations
 
