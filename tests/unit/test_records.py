@@ -13,7 +13,7 @@ from artbank.records.photo_records import PhotoTask, Result
 from artbank.records.row import Row
 
 STORED = {
-    BankRecord: ("bank/1", 37, "815c671b"),
+    BankRecord: ("bank/1", 39, "819b3024"),
     BankEvent: ("bank-event/1", 5, "9345c416"),
     PhotoTask: ("manifest/1", 10, "fe3ce241"),
     Result: ("result/1", 52, "0a7c3950"),

@@ -32,5 +32,5 @@ def test_the_log_says_what_is_to_do_and_pages_that_cannot_be_written_fail_no_run
     assert any(line.startswith("3 of at most 3 steps, 0 failed; ") for line in first)
     advice = f"`artbank site {tmp_path}/store` writes them"
     assert first[-1] == f"the pages are not up to date (RuntimeError: no such template); {advice}"
-    assert caplog.messages == ["nothing to train: 1 collections are up to date", "wrote 2 of 2 pages"]
+    assert caplog.messages == ["nothing to train: 1 collection is up to date", "wrote 2 of 2 pages"]
     assert Path(config.store_uri, "index.html").exists()
