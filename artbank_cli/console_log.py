@@ -11,9 +11,9 @@ import logging
 import re
 from collections.abc import Iterator
 
-from artbank_cli.environment import is_debug
+from artbank_cli.environment import TIME_FORM, is_debug
 
-LINE_FORM = "%(asctime)s | %(levelname)-7s | %(name)s - %(message)s"
+LINE_FORM = "%(asctime)s.%(msecs)03d | %(levelname)-7s | %(name)s - %(message)s"
 """Form of a line in a log, as Prefect's are."""
 _ENGINES = ("flow_engine", "task_engine")  # modules of Prefect; their errors are raised too
 _BAD_END = re.compile(r"Finished in state (Failed|Crashed|Cancelled)")
@@ -22,7 +22,7 @@ _BAD_END = re.compile(r"Finished in state (Failed|Crashed|Cancelled)")
 def format_log_line(text: str) -> str:
     """Return a text of the command as a line of the log, with its time."""
     record = logging.LogRecord("artbank", logging.INFO, __file__, 0, text, None, None)
-    return logging.Formatter(LINE_FORM).format(record)
+    return logging.Formatter(LINE_FORM, TIME_FORM).format(record)
 
 
 def shorten_console_log() -> None:

@@ -15,6 +15,8 @@ from artbank.credentials import redact
 from artbank.errors import ConfigError
 
 DEBUG = "ARTBANK_DEBUG"
+TIME_FORM = "%Y-%m-%d %H:%M:%S"
+"""Form of the times in a log, of ours and of Prefect's lines alike."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -33,6 +35,7 @@ def quiet_prefect(home: Path | None = None) -> None:
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     settings = {
         "PREFECT_LOGGING_EXTRA_LOGGERS": "artbank",
+        "PREFECT_LOGGING_FORMATTERS_STANDARD_DATEFMT": TIME_FORM,
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # never pickles
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_LOGGING_LEVEL": level,

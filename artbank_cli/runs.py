@@ -20,7 +20,7 @@ from artbank.runs.outcome import Outcome, StylizeForecast, TrainForecast, TrainS
 from artbank.runtime.extras import is_installed, require_extra
 from artbank.runtime.stages import show_stage
 from artbank_cli.console_log import LINE_FORM
-from artbank_cli.environment import quiet_prefect
+from artbank_cli.environment import TIME_FORM, quiet_prefect
 from artbank_cli.output import say
 from artbank_cli.server import needs_private_server, start_server
 
@@ -126,5 +126,5 @@ def _uses_private_server() -> bool:
 def _log_to_console() -> None:
     """Log as runs through Prefect do: warnings at a terminal, else every event, with its time."""
     if not sys.stderr.isatty():
-        logging.basicConfig(level=logging.WARNING, format=LINE_FORM)
+        logging.basicConfig(level=logging.WARNING, format=LINE_FORM, datefmt=TIME_FORM)
         logging.getLogger("artbank").setLevel(logging.INFO)

@@ -62,7 +62,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_every_line_of_a_log_has_its_time_and_no_step_follows_the_end(local: Path) -> None:
     *lines, _ = (local / "log").read_text().splitlines()  # the last one is of the test
-    form = re.compile(r"[\d-]{10} [\d:,]{12} \| (INFO   |WARNING) \| artbank[\w.]* - (.*)")
+    form = re.compile(r"[\d-]{10} [\d:.]{12} \| (INFO   |WARNING) \| artbank[\w.]* - (.*)")
     found = [form.fullmatch(line) for line in lines]
     assert all(found), lines
     told = [match[2] for match in found if match]
@@ -224,6 +224,10 @@ def test_an_error_of_a_run_is_told_once_off_a_terminal(local: Path, prefect_serv
     asked = [*words, "--store", str(tmp_path / "store"), *TINY]
     done = subprocess.run(asked, capture_output=True, text=True, env=env)
     assert done.returncode == 1 and "Traceback" not in done.stderr
+    *lines, told_last = done.stderr.splitlines()
+    timed = [line for line in lines if " | INFO " in line]
+    assert timed and all(re.match(r"\d{4}-\d\d-\d\d [\d:.]{12} \| INFO    \| ", line) for line in timed), timed
+    assert told_last.startswith("artbank: ")
     told = [line for line in done.stderr.splitlines() if "collections failed" in line]
     assert len(told) == 1 and told[0].startswith("artbank: 1 of 1 collections failed: short (")
 

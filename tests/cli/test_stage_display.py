@@ -105,7 +105,7 @@ def test_a_log_gets_a_line_for_each_stage_and_few_of_a_counted_one(capsys: pytes
     lines(Stage("drawing samples"))
     told = capsys.readouterr()
     lines_told = [line.partition(" | INFO    | artbank - ") for line in told.err.splitlines()]
-    assert all(re.fullmatch(r"[\d-]{10} [\d:,]{12}", moment) for moment, _, _ in lines_told)
+    assert all(re.fullmatch(r"[\d-]{10} [\d:.]{12}", moment) for moment, _, _ in lines_told)
     texts = [text for _, _, text in lines_told]
     assert texts == ["reading 21 paintings", "step 0 of 60", "step 60 of 60", "drawing samples"]
     assert told.out == ""

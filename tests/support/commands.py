@@ -21,7 +21,7 @@ TINY = [
 FAST = ["--strength", "0.5", "--steps", "4", "--resolution-px", "32", "--guidance", "1"]
 """Options of a run that takes some milliseconds a photo."""
 _STAGE = re.compile(
-    r"[\d-]{10} [\d:,]{12} \| INFO    \| artbank - "
+    r"[\d-]{10} [\d:.]{12} \| INFO    \| artbank - "
     r"(loading artbank|reading the gallery and the catalog|reading the photos and the catalog"
     r"|starting the private Prefect server)"
 )
