@@ -70,7 +70,7 @@ class BatchDrawer:
         Raises:
             Exception: The run can draw no batch like this one, whatever its photos show.
         """
-        blanks = _keep_only([one.photo for one in batch], ())
+        blanks = _keep_only([photo.photo for photo in batch], ())
         for number in range(len(self._resources.drawings)):
             self._draw_candidates(number, blanks, (), batch[0].task.styles)
 

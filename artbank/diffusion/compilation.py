@@ -5,9 +5,8 @@ So a function is compiled for a shape when the seconds that its calls to come wo
 compiling costs.
 
 Callers say how much they have done and how much is left, in units of their own, such as pictures or steps. How many
-calls of which shape belong to a unit is seen from the calls so far. Without such a report as many
-calls are expected to come as were made so far. If none come, compiling has cost no more time than it would have saved
-from the first call on.
+calls of which shape belong to a unit is seen from the calls so far. Without such a report, as many calls are expected
+to come as were made so far. If none come, compiling has cost no more time than it would have saved before.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class TrainForecast:
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
         skipped: The same files by kind.
         display_names: Names of all these collections by id.
-        refused: Why collections would not be trained without a question, by id: too many artworks are missing.
+        refused: The reasons to refuse collections, by id: too many of their artworks are missing.
     """
 
     collections: tuple[tuple[str, int], ...]
@@ -138,7 +138,7 @@ class TrainSummary:
         display_names: Names of all these collections by id.
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
         skipped: The same files by kind.
-        failed: Why collections have no bank, by id: those that failed, and those that lost too many artworks.
+        failed: The errors of collections without a new bank, by id: they failed, or lost too many artworks.
     """
 
     trained: dict[str, int]

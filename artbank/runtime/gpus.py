@@ -1,4 +1,4 @@
-"""Return whether PyTorch would use a GPU of this machine, without loading PyTorch, which takes seconds."""
+"""Detect whether PyTorch would use a GPU of this machine, without loading PyTorch, which takes seconds."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import yaml
 from PIL import Image
 from pydantic import BaseModel
 
-from artbank import __version__
 from artbank.config import StylizeConfig, TrainConfig
 from artbank.store.objects import Store
 from artbank_cli.main import app
@@ -44,22 +41,6 @@ def test_every_option_is_a_field_and_every_field_an_option(command: str) -> None
     group: Any = typer.main.get_command(app)
     parameters = {parameter.name for parameter in group.commands[command].params} - {"help", "help_all"}
     assert parameters == fields(MODELS[command]).keys() | {"parameters", "as_json", "is_local"}
-
-
-def test_the_command_itself_tells_what_it_can_do() -> None:
-    done = subprocess.run([Path(sys.executable).with_name("artbank"), "--help"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(command in done.stdout for command in ("train", "stylize", "verify", "banks", "site", "export", "demo"))
-
-
-def test_a_python_that_is_named_runs_the_command() -> None:
-    def run_module(name: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", name, "--version"], capture_output=True, text=True)
-
-    done = run_module("artbank_cli")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"artbank {__version__}\n", "")
-    core = run_module("artbank")
-    assert (core.returncode, core.stdout) == (2, "") and "`python -m artbank_cli`" in core.stderr
 
 
 def test_training_again_finds_nothing_to_do(world: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_photo_that_the_store_refuses_is_rejected(
 
 def test_a_stop_does_not_wait_for_a_store_that_drips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(processes, "_STOP_CHECK_SECONDS", 0.02)
-    monkeypatch.setattr(s3_session, "longest_seconds", lambda num_bytes: 1e6)  # the client would wait for ever
+    monkeypatch.setattr(s3_session, "longest_seconds", lambda num_bytes: 1e6)  # the client never gives up
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "key")
     attempt = attempts.start(Store.open(str(tmp_path)), "m-00000", {})

@@ -24,11 +24,9 @@ from artbank.mini.drawing.painters import paint
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.scoring import clip_preprocess
 from artbank.scoring.clip import Scorer
-from artbank.scoring.recoloured import score_recoloured
 from artbank.scoring.scores import Scores, score
 from artbank.scoring.spread import Ceiling
 from artbank.scoring.style_reference import StyleReference, measure_reference
-from artbank.stylization.colours import match_palette
 
 PAINTER, OTHER = "Tovar", "Maurel"
 CPU = torch.device("cpu")
@@ -125,14 +123,6 @@ def test_an_untouched_photo_scores_its_floor_and_went_in_no_direction(scorer, re
         assert found.clip_style == pytest.approx(found.clip_style_floor, abs=1e-5)
         assert (found.clip_content, found.ssim) == pytest.approx((1, 1), abs=1e-5)
         assert found.clip_direction is None
-
-
-def test_recoloured_photos_are_scored_as_pictures_in_the_colours_of_the_artworks(scorer, reference, photos):
-    tensors = [torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]
-    recoloured = [match_palette(photo, reference.palette).permute(1, 2, 0).numpy() for photo in tensors]
-    expected = [own.clip_style for own in score(scorer, reference, photos, recoloured)]
-    assert score_recoloured(scorer, reference, tensors) == pytest.approx(expected, abs=1e-6)
-    assert expected != pytest.approx([own.clip_style for own in score(scorer, reference, photos, photos)], abs=1e-3)
 
 
 def test_a_photo_and_its_picture_may_differ_in_size(scorer, reference, photos, painted):
