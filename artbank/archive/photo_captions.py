@@ -15,7 +15,16 @@ from typing import Literal
 import pyarrow as pa
 
 from artbank.captions.caption_files import clean
-from artbank.captions.caption_reader import CaptionReader, is_table, names_of, order_files, stem_of
+from artbank.captions.caption_reader import (
+    CaptionReader,
+    describe_unmatched,
+    is_like_captions,
+    is_table,
+    names_of,
+    order_files,
+    rank_of,
+    stem_of,
+)
 from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles
@@ -56,13 +65,14 @@ def add_captions(
 ) -> pa.Table:
     """Return a listing with a column `caption`: that of files; null for photos without one.
 
-    A file that cannot be read costs its captions alone: it is logged, and counted in `skipped`.
+    A file that cannot be read costs its captions alone: it is logged, and counted in `skipped`. Where no photo has a
+    caption, files that look as if they held some are logged too.
 
     Args:
         archive: The archive.
         selected: The listing of the photos to draw, from `archive_listing`.
         photos: The listing of the whole archive.
-        files: The files that may hold captions, from `list_archive`.
+        files: The files that may hold captions, or look like it, from `list_archive`.
         max_bytes: Files with more bytes are not read.
         skipped: Collects the files that cannot be read, and those that belong to no photo.
 
@@ -71,7 +81,9 @@ def add_captions(
     """
     names = names_of(photos["key"].to_pylist())
     keys: list[str] = selected["key"].to_pylist()
-    tables, beside = _split_files(files, names, set(keys), skipped)
+    tables, beside, unmatched = _split_files(files, names, set(keys))
+    for key in unmatched:
+        skipped.add("no_photo", key)
     reader = CaptionReader(partial(_read_files, archive), max_bytes)
     captions = reader.read(order_files(tables, beside), names)
     for fault in reader.faults:
@@ -80,23 +92,27 @@ def add_captions(
             skipped.add("caption", key)
     column = pa.array([captions.get(key) for key in keys], pa.string())
     logger.info("files have captions for %d of %d photos", len(column) - column.null_count, len(column))
+    if not captions and (unknown := sorted(filter(is_like_captions, unmatched))):
+        logger.warning("%s: no file has the caption of a photo; %s", archive.uri, describe_unmatched(unknown, "photo"))
     return selected.append_column("caption", column)
 
 
 def _split_files(
-    files: Iterable[StoredObject], names: Mapping[str, Sequence[str]], wanted: set[str], skipped: SkippedFiles
-) -> tuple[list[StoredObject], list[StoredObject]]:
-    """Return the tables, and the files beside photos that are wanted."""
+    files: Iterable[StoredObject], names: Mapping[str, Sequence[str]], wanted: set[str]
+) -> tuple[list[StoredObject], list[StoredObject], list[str]]:
+    """Return the tables, the files beside photos that are wanted, and the keys of those that belong to no photo."""
     tables: list[StoredObject] = []
     beside: list[StoredObject] = []
+    unmatched: list[str] = []
     for stored in files:
+        owners = names.get(stem_of(stored.key))
         if is_table(stored.key):
             tables.append(stored)
-        elif (owners := names.get(stem_of(stored.key))) is None:
-            skipped.add("no_photo", stored.key)
+        elif owners is None or rank_of(stored.key) is None:
+            unmatched.append(stored.key)
         elif not wanted.isdisjoint(owners):
             beside.append(stored)
-    return tables, beside
+    return tables, beside, unmatched
 
 
 def _read_files(archive: Store, files: Sequence[StoredObject]) -> dict[str, bytes | Exception]:

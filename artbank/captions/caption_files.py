@@ -152,6 +152,8 @@ def _read_csv(body: bytes, bad_rows: BadRows) -> Iterator[tuple[str, Mapping[str
     lines = _Records(text, bad_rows, num_headers=1)
     reader = csv.DictReader(lines, restkey=_BEYOND, delimiter=delimiter)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    if reader.fieldnames and not any(column in reader.fieldnames for column in _CAPTION_COLUMNS):
+        raise _no_caption(dict.fromkeys(reader.fieldnames))
     lines.begin()
     while (row := _next_row(reader, lines, bad_rows)) is not None:
         place = lines.place
@@ -297,4 +299,9 @@ def _list_columns(row: Mapping[str, Any]) -> str:
 
 def _decode(body: bytes) -> str:
     is_utf16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return body.decode("utf-16" if is_utf16 else "utf-8-sig")
+    try:
+        return body.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        fault = "whole UTF-16" if is_utf16 else f"UTF-8 from line {line} on"
+        raise ValueError(f"its text is not {fault}; save it as UTF-8") from error

@@ -33,6 +33,9 @@ TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 BESIDE = (".json", ".caption", ".txt")
 """Suffixes of files with the caption of one image, in the order of their precedence."""
 
+_LIKE_CAPTIONS = (*BESIDE, ".csv", ".jsonl", ".parquet", ".tsv", ".captions")
+_NO_CAPTIONS = ("readme", "license", "licence", "copying", "notice", "attribution", "credits")
+_STATISTICS = "_stats.json"  # of a shard of img2dataset
 _NAMELESS = "(no file name)"  # stands for the name in a row without one
 _FILES_AT_ONCE = 1024
 _BYTES_AT_ONCE = 128 * 2**20
@@ -163,6 +166,25 @@ def rank_of(key: str) -> int | None:
 def is_table(key: str) -> bool:
     """Return whether a file has the name of a table of captions."""
     return PurePosixPath(key).name.lower() in TABLES
+
+
+def is_like_captions(key: str) -> bool:
+    """Return whether a file looks as if it held captions, by its name."""
+    name = PurePosixPath(key).name.lower()
+    return name.endswith(_LIKE_CAPTIONS) and not name.startswith(_NO_CAPTIONS) and not name.endswith(_STATISTICS)
+
+
+def describe_unmatched(keys: Sequence[str], noun: str) -> str:
+    """Return what is wrong with files that look as if they held captions, and fit no image.
+
+    Args:
+        keys: The files.
+        noun: What the images are called, such as `photo`.
+    """
+    expected = f"expected the name of {'an' if noun[0] in 'aeiou' else 'a'} {noun} with {', '.join(BESIDE)}"
+    to_do = "rename or remove it" if len(keys) == 1 else "rename or remove them"
+    found = f"{list_names(keys)} may hold captions but cannot be matched with {noun}s"
+    return f"{found}: {expected}, or {', '.join(TABLES)}; {to_do}"
 
 
 def order_files(tables: Iterable[StoredObject], beside: Iterable[StoredObject]) -> tuple[StoredObject, ...]:

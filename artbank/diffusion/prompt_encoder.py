@@ -178,7 +178,8 @@ class PromptEncoder:
     def _tokenize_text(self, text: str) -> list[int]:
         if not text.strip():
             return []
-        return self._tokenizer(text, add_special_tokens=False).input_ids
+        # Not verbose: a warning of errors that a text beyond the limit would cause, but `tokenize` shortens it.
+        return self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
 
     @cached_property
     def _embedding_name(self) -> str:

@@ -16,9 +16,10 @@ from pathlib import PurePosixPath
 from artbank.captions import caption_files
 from artbank.captions.caption_reader import (
     BESIDE,
-    TABLES,
     CaptionFault,
     CaptionReader,
+    describe_unmatched,
+    is_like_captions,
     is_table,
     names_of,
     normal,
@@ -28,15 +29,11 @@ from artbank.captions.caption_reader import (
 from artbank.gallery.findings import Finding
 from artbank.gallery.listed_files import read_files
 from artbank.runtime.hashing import short_hash
-from artbank.runtime.readable_text import list_names
 from artbank.store.objects import Store, StoredObject
 from artbank.store.transient_errors import concerns_one_object
 
 logger = logging.getLogger(__name__)
 
-_LIKE_CAPTIONS = (*BESIDE, ".csv", ".jsonl", ".parquet", ".tsv", ".captions")
-_NO_CAPTIONS = ("readme", "license", "licence", "copying", "notice", "attribution", "credits")
-_STATISTICS = "_stats.json"  # of a shard of img2dataset
 _KIND = "captions"
 
 
@@ -115,7 +112,7 @@ def find_sources(listed: Sequence[StoredObject], artworks: Iterable[StoredObject
             tables.append(stored)
         elif PurePosixPath(stored.key).suffix.lower() in BESIDE and stem_of(stored.key) in names:
             beside.append(stored)
-        elif _is_like_captions(stored.key):
+        elif is_like_captions(stored.key):
             unknown.append(stored.key)
     return CaptionSources(order_files(tables, beside), tuple(sorted(unknown)))
 
@@ -144,7 +141,7 @@ def read_captions(
     captions |= reader.read(sources.files, names)
     findings = [*sources.findings, *map(_to_finding, reader.faults)]
     if sources.unknown:
-        findings.append(_describe_unknown(sources.unknown))
+        findings.append(Finding(_KIND, describe_unmatched(sources.unknown, "artwork"), sources.unknown))
     return {key: caption for key, caption in captions.items() if caption}, findings
 
 
@@ -161,15 +158,3 @@ def _open_reader(gallery: Store, max_bytes: int) -> CaptionReader:
 
 def _to_finding(fault: CaptionFault) -> Finding:
     return Finding(_KIND, fault.message, fault.keys)
-
-
-def _is_like_captions(key: str) -> bool:
-    name = PurePosixPath(key).name.lower()
-    return name.endswith(_LIKE_CAPTIONS) and not name.startswith(_NO_CAPTIONS) and not name.endswith(_STATISTICS)
-
-
-def _describe_unknown(keys: tuple[str, ...]) -> Finding:
-    expected = f"expected the name of an artwork with {', '.join(BESIDE)}, or {', '.join(TABLES)}"
-    to_do = "rename or remove it" if len(keys) == 1 else "rename or remove them"
-    message = f"{list_names(keys)} may hold captions but cannot be matched with artworks: {expected}; {to_do}"
-    return Finding(_KIND, message, keys)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 from more_itertools import chunked
 
-from artbank.captions.caption_reader import is_table, rank_of
+from artbank.captions.caption_reader import is_like_captions, is_table, rank_of
 from artbank.parameters.skip_rules import SkipRules
 from artbank.store.objects import Store, StoredObject
 from artbank.store.skipped import SkippedFiles
@@ -118,7 +118,8 @@ def _keep_photos(
 
 def _may_hold_captions(key: str, rules: SkipRules) -> bool:
     """Return whether a file that is no photo may hold captions; none in a folder that is skipped does."""
-    return (is_table(key) or rank_of(key) is not None) and not rules.skip_folder(key.rpartition("/")[0])
+    is_known = is_table(key) or rank_of(key) is not None or is_like_captions(key)
+    return is_known and not rules.skip_folder(key.rpartition("/")[0])
 
 
 def _to_table(listed: Iterable[StoredObject]) -> pa.Table:

@@ -45,6 +45,10 @@ def read(files: dict[str, bytes], photos: tuple[str, ...] = ("a.jpg",)) -> tuple
     return captions, {kind.kind: kind.count for kind in skipped.kinds()}
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno == logging.WARNING]
+
+
 SOURCES = [  # later ones take precedence
     ("metadata.parquet", table_bytes(pa.table({"file_name": ["2026/a.jpg"], "caption": ["0"], "width": [3]}))),
     ("2026/metadata.csv", b"file_name,caption\na.jpg,1\n"),
@@ -77,8 +81,26 @@ def test_a_broken_sidecar_costs_its_own_caption_and_is_counted(caplog: pytest.Lo
     captions, skipped = read(files, tuple(f"{name}.jpg" for name in "abcde"))
     assert captions == {**dict.fromkeys(("a.jpg", "b.jpg", "c.jpg", "e.jpg")), "d.jpg": "a bridge"}
     assert skipped == {"caption": 3, "no_photo": 2}
-    told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    told = warnings(caplog)
     assert len(told) == 3 and all(any(key in line for line in told) for key in ("a.txt", "b.json", "c.txt"))
+
+
+@pytest.mark.parametrize("name", ["captions.csv", "2026/metadata.json", "0.txt", "labels.tsv", "b.parquet"])
+def test_files_of_captions_that_fit_no_photo_are_told_if_no_other_file_has_a_caption(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read({name: b"a bridge"}) == ({"a.jpg": None}, {"no_photo": 1})
+    [told] = warnings(caplog)
+    assert f"{name} may hold captions but cannot be matched with photos: expected the name of a photo" in told
+    caplog.clear()
+    assert read({name: b"a bridge", "a.txt": b"a bridge"}) == ({"a.jpg": "a bridge"}, {"no_photo": 1})
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("name", ["README.txt", "a.pdf", "@eaDir/a.txt"])
+def test_files_that_never_hold_captions_are_not_told(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert read({name: b"-"}) == ({"a.jpg": None}, {"no_photo": 1})
+    assert warnings(caplog) == []
 
 
 @pytest.mark.parametrize(

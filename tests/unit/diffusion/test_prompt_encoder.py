@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,6 +34,15 @@ def test_a_long_prompt_loses_words_and_never_the_style(base: BaseModel) -> None:
     ids = base.prompt_encoder.tokenize(f"{STYLE_PLACEHOLDER} {long}", 32)
     assert len(ids) == 77 and ids[-1] == base.tokenizer.eos_token_id
     assert ids[1:33] == list(range(len(base.prompt_encoder.vocabulary), len(base.prompt_encoder.vocabulary) + 32))
+
+
+def test_a_long_prompt_is_no_warning_of_errors_to_come(
+    base: BaseModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base.tokenizer, "deprecation_warnings", {})  # a tokenizer warns once
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    base.encode_prompts(["a very long caption " * 100])
+    assert caplog.messages == []
 
 
 def test_vectors_of_known_words_encode_as_those_words(base: BaseModel) -> None:

@@ -145,6 +145,7 @@ WRONG = {
     "monet/metadata.csv": [
         b"file_name,label\n0.jpg,3\n",
         b"name,caption\n0.jpg,a hill\n",
+        b"0.jpg,a hill\n",  # one row, and no header
         b"file_name,caption\n0.jpg," + b"a" * 2_000_000,
         b"file_name,caption\n0.jpg" + b",a" * 1_000_000,
         b'file_name,caption\n0.jpg,"a\n' + b'","b\n' * 500_000,
@@ -164,6 +165,20 @@ def test_what_cannot_be_read_or_is_far_too_large_is_one_finding(name: str, numbe
     captions, [finding] = read(gallery_of({name: WRONG[name][number]}))
     assert captions == {} and (finding.kind, finding.keys) == ("captions", (name,))
     assert len(finding.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"a hill,\nin \xe9t\xe9", "its text is not UTF-8 from line 2 on; save it as UTF-8"),
+        (b"\xef\xbb\xbfin \xe9t\xe9", "its text is not UTF-8 from line 1 on; save it as UTF-8"),
+        (b"\xff\xfe\x00", "its text is not whole UTF-16; save it as UTF-8"),
+    ],
+)
+def test_a_text_in_another_encoding_is_told_in_plain_words(body: bytes, words: str) -> None:
+    for name in ("monet/0.txt", "monet/0.json", "monet/metadata.csv", "monet/metadata.jsonl"):
+        _, [finding] = read(gallery_of({name: body}))
+        assert f"({words})" in finding.message and "codec" not in finding.message
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "metadata" in name.lower()])
