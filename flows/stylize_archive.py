@@ -19,7 +19,7 @@ from artbank_prefect.tasks.alarms import raise_alarms
 from artbank_prefect.tasks.artifacts import show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
 from artbank_prefect.tasks.progress import open_progress
-from artbank_prefect.tasks.runners import open_runner
+from artbank_prefect.tasks.runners import for_workers, open_runner
 from artbank_prefect.tasks.shard_ranges import open_deployment
 from artbank_prefect.tasks.stylize_archive import (
     find_uncommitted,
@@ -119,14 +119,15 @@ def _open_runner(
     config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard], progress: RunProgress
 ) -> Iterator[tuple[int, Callable[[Sequence[Shard]], Future]]]:
     """Open the runner of a run; yields how many shards one call takes at most, and a function that starts them."""
+    sent = for_workers(config)
     if config.deployment is None:
         with open_runner(config, SHARDS_AT_ONCE) as submit:
             progress.num_workers = submit.num_workers
             num_pictures = len(plan.styles) * sum(shard.num_photos for shard in shards)
             share = math.ceil(num_pictures / submit.num_workers)
-            yield 1, lambda one: submit(stylize_shard, config=config, plan=plan, shard=one[0], num_pictures=share)
+            yield 1, lambda one: submit(stylize_shard, config=sent, plan=plan, shard=one[0], num_pictures=share)
         return
-    parameters = {"config": config.model_dump(mode="json"), "run_id": plan.run_id}
+    parameters = {"config": sent.model_dump(mode="json"), "run_id": plan.run_id}
     with open_deployment(config.deployment, make_tags("style", [style.name for style in plan.styles])) as start:
 
         def start_range(shards: Sequence[Shard]) -> Future:

@@ -15,7 +15,7 @@ from artbank.runs.progress import RunProgress
 from artbank_prefect.tasks.artifacts import show_banks, show_forecast
 from artbank_prefect.tasks.assets import emit_banks
 from artbank_prefect.tasks.progress import open_progress
-from artbank_prefect.tasks.runners import open_runner
+from artbank_prefect.tasks.runners import for_workers, open_runner
 from artbank_prefect.tasks.tags import make_tags, tag_run
 from artbank_prefect.tasks.train_banks import (
     build_site,
@@ -77,13 +77,14 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
 def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Train all collections; returns the rows and the errors by collection, in the order of the jobs."""
     progress = RunProgress("step", is_most=True)
+    sent = for_workers(config)
     with open_progress(progress, "training-progress"), open_runner(config) as runner:
 
         def start(group: Sequence[str]) -> Future:
-            return runner(train_collections, config=config, jobs=list_jobs(group), name=name_group(group))
+            return runner(train_collections, config=sent, jobs=list_jobs(group), name=name_group(group))
 
         def start_waiting(group: Sequence[str]) -> Future:
-            return runner(wait_and_train, config=config, jobs=list_jobs(group), name=name_group(group))
+            return runner(wait_and_train, config=sent, jobs=list_jobs(group), name=name_group(group))
 
         def list_jobs(group: Sequence[str]) -> list[TrainJob]:
             return [jobs[name] for name in group]

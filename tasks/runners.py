@@ -13,13 +13,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
+from artbank.parameters.absolute_paths import with_absolute_paths
 from artbank.parameters.run_config import RunConfig
 from artbank.runtime.cores import CODEC_VARIABLE, count_cores
 from artbank.runtime.extras import is_installed, require_extra
@@ -27,6 +28,8 @@ from artbank.runtime.processes import shield_children_from_signals
 from artbank_prefect.tasks import dask_worker
 from artbank_prefect.tasks.cancellation import stop_on_error
 from artbank_prefect.tasks.progress import subscribe
+
+Config = TypeVar("Config", bound=RunConfig)
 
 _WAKE_SECONDS = 1.0
 
@@ -80,6 +83,12 @@ _DASK = {
     "distributed.deploy.lost-worker-timeout": "10 minutes",  # wait for a worker that restarts slowly
     f"distributed.nanny.pre-spawn-environ.{_DASK_LEVEL}": os.environ.get(_DASK_LEVEL, "warning"),
 }
+
+
+def for_workers(config: Config) -> Config:
+    """Return a configuration as the workers of its runner take it: absolute if they may work in another folder."""
+    is_elsewhere = "://" in config.runner or config.runner.startswith("deployment:")
+    return with_absolute_paths(config) if is_elsewhere else config
 
 
 @contextmanager

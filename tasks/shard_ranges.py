@@ -82,7 +82,7 @@ def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[s
         except ObjectNotFound as error:
             raise ConfigError(
                 f"runner deployment:{name}: expected a deployment of that name on the server at {client.api_url}, "
-                "found none; `make deploy` puts stylize-shards/gpu there"
+                "found none; `artbank deploy` puts stylize-shards/gpu there"
             ) from error
     started: list[FlowRunFuture] = []
 

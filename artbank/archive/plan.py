@@ -162,7 +162,8 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
         shards = Manifest.open(output, run_id).shards
     except FileNotFoundError as error:
         raise ResultsError(
-            f"expected a planned run {run_id} in {output.uri}, found none; run stylize-archive"
+            f"expected a planned run {run_id} in {output.uri}, found none; run stylize-archive, or let this machine "
+            "see the same folder: mount it at the same path, or keep it in a bucket"
         ) from error
     except (ValidationError, OversizeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)

@@ -125,6 +125,15 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
     assert any(f"{victims[0]}) ended Crashed: Process exited with status code: -9" in line for line in lines)
 
 
+def test_relative_places_are_the_same_for_workers_in_another_folder(
+    config: StylizeConfig, pool: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uris = {name: os.path.relpath(getattr(config, name)) for name in ("archive_uri", "output_uri", "store_uri")}
+    assert run(stylize_archive, config.model_copy(update=uris)).result().num_done == NUM_PHOTOS
+    assert len(parts(config)) == 4
+
+
 def test_a_range_is_done_here_and_what_has_a_part_is_left_alone(
     config: StylizeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +210,7 @@ def test_ranges_that_wait_when_their_run_is_stopped_are_cancelled(
 
 def test_a_deployment_that_is_not_there_is_named(config: StylizeConfig) -> None:
     state = run(stylize_archive, config.model_copy(update={"runner": "deployment:stylize-shards/moon"}))
-    with pytest.raises(ConfigError, match="deployment:stylize-shards/moon: expected a deployment .* found none; `make"):
+    with pytest.raises(ConfigError, match="deployment:stylize-shards/moon: expected a deployment .* found none; `artbank deploy`"):
         state.result()
 
 

@@ -11,14 +11,25 @@ import sys
 import threading
 import traceback
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from distributed.comm import CommClosedError
 
 from artbank_prefect.tasks.dask_worker import log_lost_connections_in_a_line
-from artbank_prefect.tasks.runners import SubmittedTask, hide_dask_cancel_race
+from artbank_prefect.tasks.runners import SubmittedTask, for_workers, hide_dask_cancel_race
+from tests.support.small_inputs import stylizing
 from tests.support.waiting import PATIENCE_SECONDS, wait_for
+
+
+@pytest.mark.parametrize(
+    ("runner", "is_elsewhere"),
+    [("tcp://host:8786", True), ("deployment:stylize-shards/gpu", True), ("dask", False), ("threads", False)],
+)
+def test_workers_that_were_not_started_here_get_absolute_paths(runner: str, is_elsewhere: bool) -> None:
+    config = stylizing("photos", "art", "store", "monet", runner=runner)
+    assert for_workers(config).output_uri == (str(Path("art").absolute()) if is_elsewhere else "art")
 
 
 class Ended(Exception):
