@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 
 from artbank.config import WatchConfig
+from artbank.runtime.counts import number_text
 from artbank_prefect.tasks.watch_gallery import await_changes, report_changes
 
 
@@ -27,5 +28,5 @@ def watch_gallery(config: WatchConfig) -> tuple[str, ...]:
         log.info("no new changes: every changed collection was reported before or has a bank")
         return ()
     report_changes(config, changes)
-    log.info("sent gallery.changed for %d collections: %s", len(names), ", ".join(names))
+    log.info("sent gallery.changed for %s: %s", number_text(len(names), "collection"), ", ".join(names))
     return names

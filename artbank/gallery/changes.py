@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
 from artbank.gallery.collections import check_places, list_collections
+from artbank.gallery.missing_collections import warn_of_gone
 from artbank.runtime.processes import sleep_or_stop
 from artbank.store.objects import Store
 
@@ -71,7 +72,7 @@ def await_changes(
 ) -> Changes:
     """Find what changed, once it has not changed further for `quiet_seconds`, or after `longest_seconds`.
 
-    Returns at once if nothing changed.
+    Returns at once if nothing changed. Collections that are gone are no change; a warning names them.
 
     Args:
         config: The run's configuration.
@@ -89,6 +90,9 @@ def await_changes(
     check_places(gallery, store)
     start = clock()
     found = find_changes(config, gallery, store)
+    if not config.collections:
+        catalog = Catalog(store)
+        warn_of_gone(gallery, catalog, catalog.banks())
     while found.fingerprints:
         wait(config.quiet_seconds, should_stop)
         before = found

@@ -1,15 +1,22 @@
-"""Errors about collections that a gallery should have: they tell what it has instead."""
+"""Errors and warnings about collections that a gallery should have: they tell what it has instead."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
+from artbank.catalog.catalog import Catalog
 from artbank.errors import CollectionError
 from artbank.images.suffixes import IMAGE_SUFFIXES
+from artbank.records.bank_records import BankRecord
+from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.counts import number_text
+from artbank.runtime.readable_text import list_names
 from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles
+
+logger = logging.getLogger(__name__)
 
 
 def no_collection(gallery: Store, folders: Sequence[str], skipped: SkippedFiles) -> CollectionError:
@@ -31,6 +38,38 @@ def no_collection(gallery: Store, folders: Sequence[str], skipped: SkippedFiles)
         f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found "
         f"{found}{name_unreadable(skipped)}; {above}put the artworks of each style into a folder named for it"
     )
+
+
+def warn_of_gone(gallery: Store, catalog: Catalog, banks: Iterable[BankRecord]) -> None:
+    """Warn of collections whose newest bank was trained in a gallery that has no such folder now.
+
+    Nothing happens to the banks. There is no warning of a collection whose banks are all retired.
+
+    Args:
+        gallery: The gallery.
+        catalog: The catalog.
+        banks: All banks of the catalog.
+
+    Raises:
+        CatalogError: A row of the catalog cannot be read.
+        OSError: A store failed.
+    """
+    newest = {bank.collection: bank for bank in sorted(banks, key=lambda bank: bank.version)}
+    here = {collection_id(name) for name in gallery.list_folders(skipped=SkippedFiles())}
+    gone = {name: bank for name, bank in newest.items() if bank.gallery_uri == gallery.uri and name not in here}
+    if not gone:
+        return
+    rows = catalog.table().select(["collection", "version", "status"]).to_pylist()
+    kept = [row for row in rows if row["collection"] in gone and row["status"] != "retired"]
+    names = sorted({gone[row["collection"]].title for row in kept})
+    if names:
+        logger.warning(
+            "gallery %s has no folder %s any more; its banks (%s) stay in the store: put the folder back, or retire "
+            "them if it was removed on purpose (`artbank banks retire`)",
+            gallery.uri,
+            list_names(names),
+            list_names([f"{row['collection']}@{row['version']}" for row in kept]),
+        )
 
 
 def join_names(folders: Sequence[str]) -> str:

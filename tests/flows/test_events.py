@@ -147,7 +147,7 @@ def test_what_watches_tells_once_and_says_so(tmp_path: Path) -> None:
     places = {"gallery_uri": str(tmp_path / "gallery"), "store_uri": str(tmp_path / "store"), "quiet_seconds": 0}
     first, second = (run(watch_gallery, WatchConfig.model_validate(places)) for _ in range(2))
     assert (first.result(), second.result()) == (("novak",), ())
-    log_of(id_of(first), "sent gallery.changed for 1 collections: novak")
+    log_of(id_of(first), "sent gallery.changed for 1 collection: novak")
     log_of(id_of(second), "no new changes: every changed collection was reported before")
     [event] = wait_for(lambda: events_about(f"artbank.gallery.{places['gallery_uri']}"))
     assert (event["event"], event["payload"]["collections"]) == ("gallery.changed", ["novak"])

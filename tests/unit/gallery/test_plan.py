@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,43 @@ def test_a_training_on_a_device_that_is_not_there_is_forecast_but_not_planned(co
 
 
 def watch(config: TrainConfig) -> None:
-    await_changes(WatchConfig(gallery_uri=config.gallery_uri, store_uri=config.store_uri))
+    await_changes(WatchConfig(gallery_uri=config.gallery_uri, store_uri=config.store_uri, quiet_seconds=0))
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    caplog.clear()
+    return found
+
+
+@pytest.mark.parametrize("start", [plan_training, watch])
+def test_a_collection_that_is_gone_from_its_gallery_is_told_until_its_banks_are_retired(
+    config: TrainConfig, start: Callable[[TrainConfig], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = Catalog(Store.open(config.store_uri))
+    for number in (1, 2):
+        register(catalog, bank_record(f"0{number}", "degas", gallery_uri=config.gallery_uri))
+    register(catalog, bank_record("03", "manet", gallery_uri=config.gallery_uri))
+    register(catalog, bank_record("04", "manet", gallery_uri="elsewhere"))  # it has moved
+    start(config)
+    assert warnings(caplog) == [
+        f"gallery {config.gallery_uri} has no folder degas any more; its banks (degas@1, degas@2) stay in the store: put "
+        "the folder back, or retire them if it was removed on purpose (`artbank banks retire`)"
+    ]
+    catalog.retire("degas@2")
+    start(config)
+    assert "its banks (degas@1) stay" in warnings(caplog)[0]
+    catalog.retire("degas@1")
+    start(config)
+    assert warnings(caplog) == []
+
+
+def test_a_collection_that_is_gone_concerns_no_run_that_names_others(
+    config: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(Catalog(Store.open(config.store_uri)), bank_record("01", "degas", gallery_uri=config.gallery_uri))
+    plan_training(config.model_copy(update={"collections": ("monet",)}))
+    assert warnings(caplog) == []
 
 
 @pytest.mark.parametrize("start", [plan_training, watch])
