@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -13,12 +16,13 @@ from artbank.catalog import store_places
 from artbank.catalog.store_places import check_apart_from_output, check_has_banks
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
+from artbank.images.suffixes import IMAGE_SUFFIXES
 from artbank.results import archive_listing
 from artbank.runtime.counts import number_text
 from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
 from artbank.store.places import check_apart, check_there, nothing_there
-from artbank.store.skipped import SkippedFiles, count_skipped, warn_of_skipped
+from artbank.store.skipped import SkippedFiles, count_skipped, find_packed, warn_of_skipped
 
 _EXPECTED = "photos"
 
@@ -31,9 +35,24 @@ def check_places(stores: RunStores) -> None:
         OSError: A store failed.
     """
     check_apart({"archive": stores.archive}, {"output": stores.output, "store": stores.banks})
+    _check_is_no_photo(stores.archive)
     check_there(stores.archive, _EXPECTED)
     check_has_banks(stores.banks)
     check_apart_from_output(stores.banks, stores.output)
+
+
+def _check_is_no_photo(archive: Store) -> None:
+    """Check that an archive is not a single photo.
+
+    Raises:
+        ConfigError: It is one; says how to draw it alone.
+    """
+    path = Path(archive.uri)
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        include = shlex.quote(glob.escape(path.name))
+        raise ConfigError(
+            f"{path} is a file, expected a folder of photos; name its folder, with --include {include}"
+        )
 
 
 def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> None:
@@ -73,10 +92,9 @@ def list_photos(
         raise nothing_there(archive, _EXPECTED)
     found = ", ".join(f"{kind.kind} ({kind.names[0]})" for kind in skipped.kinds())
     files = number_text(count_skipped(skipped.kinds()), "file")
-    raise ConfigError(
-        f"expected {_EXPECTED} in {archive.uri}, found nothing but {files} to skip: {found}; "
-        "correct its name, or --skip"
-    )
+    packed = find_packed(skipped.kinds())
+    to_do = f"unpack {packed}: photos inside of a file are not read" if packed else "correct its name, or --skip"
+    raise ConfigError(f"expected {_EXPECTED} in {archive.uri}, found nothing but {files} to skip: {found}; {to_do}")
 
 
 def read_captions(

@@ -78,6 +78,8 @@ def _list_some(store: Store, skipped: SkippedFiles) -> tuple[list[StoredObject],
     for stored in store.scan(skipped=skipped):
         if rules.skip(stored.key):
             left_out = left_out or stored.key
+            if rules.is_container(stored.key):
+                skipped.add("container", stored.key)
         else:
             found.append(stored)
         if len(found) == _LISTED:

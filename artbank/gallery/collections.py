@@ -129,6 +129,9 @@ def list_collections(
             f"{advise_name(missing[0], all_folders)}"
         )
     files = gallery.list_files()
+    for stored in () if names else files:
+        if skip_rules.is_container(stored.key):
+            left_out.add("container", stored.key)
     shared = SharedTables(gallery, files)
     shared.warn_of_others(all_folders)
     listed = [
@@ -270,7 +273,7 @@ def _list_collection(
     captions, findings = shared.of_folders(folders)
     sources = replace(find_sources(in_folders, artworks), shared=captions, findings=findings)
     for stored in {*listed}.difference(artworks, sources.files):
-        inside.add("no_photo", stored.key)
+        inside.add("container" if rules.is_container(stored.key) else "no_photo", stored.key)
     skipped.extend(inside)
     facts = sorted([*((stored.key, stored.size, stored.etag) for stored in artworks), *sources.facts()])
     fingerprint = full_hash(json.dumps(facts))

@@ -14,7 +14,7 @@ from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.counts import number_text
 from artbank.runtime.readable_text import list_names
 from artbank.store.objects import Store
-from artbank.store.skipped import SkippedFiles
+from artbank.store.skipped import SkippedFiles, find_packed
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ def no_collection(gallery: Store, folders: Sequence[str], skipped: SkippedFiles)
     what = f"no image in {join_names(folders)}" if folders else "no folder"
     found = f"{number_text(len(images), 'image')} and {what}" if images else what
     above = "name the folder above it, or " if images and not folders else ""
+    if packed := find_packed(skipped.kinds()):
+        above = f"unpack {packed}: artworks inside of a file are not read; "
     return CollectionError(
         f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found "
         f"{found}{name_unreadable(skipped)}; {above}put the artworks of each style into a folder named for it"

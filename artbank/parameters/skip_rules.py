@@ -76,6 +76,12 @@ DEFAULT_RULES: dict[str, tuple[str, ...]] = {
 DEFAULT = "default"
 """The word for all built-in rules; `!default` takes them back."""
 
+CONTAINERS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+"""What the names of files end with that hold other files; the built-in rules skip them, though they may hold photos."""
+
+PACKED_SUFFIXES = (*CONTAINERS, ".parquet")
+"""The same, with tables that may hold images."""
+
 _SPECIAL = re.compile(r"[*?\[/]")
 
 
@@ -91,6 +97,7 @@ class SkipRules:
         groups = groupby(_expand((DEFAULT, *rules)), key=lambda rule: rule.startswith("!"))
         matchers = [(not is_back, _Matcher(rule.lstrip("!") for rule in group)) for is_back, group in groups]
         self._matchers = matchers[::-1]  # the last rule that matches decides
+        self._asked = _Matcher(rule for rule in rules if not rule.startswith("!"))
         self._latest_folder = ("", False)
 
     def skip(self, key: str) -> bool:
@@ -100,6 +107,14 @@ class SkipRules:
             if matcher.matches_file(folder, name) or matcher.matches_folder(folder):
                 return is_skipped
         return False
+
+    def is_container(self, key: str) -> bool:
+        """Return whether a file that is skipped may hold photos: no rule of `skip` and no folder is the reason."""
+        key = key.lower()
+        if not key.endswith(CONTAINERS):
+            return False
+        folder, _, name = key.rpartition("/")
+        return not self.skip_folder(folder) and not self._asked.matches_file(folder, name)
 
     def skip_folder(self, folder: str) -> bool:
         """Return whether a folder, or one that it lies in, holds no photos; see `skip` for single files."""

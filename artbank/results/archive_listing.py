@@ -113,7 +113,7 @@ def _keep_photos(
         elif captions is not None and _may_hold_captions(stored.key, rules):
             captions.append(stored)
         else:
-            skipped.add("no_photo", stored.key)
+            skipped.add("container" if rules.is_container(stored.key) else "no_photo", stored.key)
 
 
 def _may_hold_captions(key: str, rules: SkipRules) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from artbank.errors import ConfigError
+from artbank.parameters.skip_rules import PACKED_SUFFIXES
 from artbank.store.explanations import explain
 from artbank.store.objects import Store
 
@@ -55,6 +56,9 @@ def check_there(store: Store, expected: str) -> None:
         if store.has_objects():
             return
     except NotADirectoryError as error:
+        if store.uri.lower().endswith(PACKED_SUFFIXES):
+            message = f"{store.uri} is a file, expected a folder; unpack it, and name the folder"
+            raise ConfigError(message) from error
         raise ConfigError(explain(error)) from error
     raise nothing_there(store, expected)
 

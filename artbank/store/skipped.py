@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from artbank.parameters.skip_rules import PACKED_SUFFIXES
 from artbank.runtime.counts import number_text
 
 logger = logging.getLogger(__name__)
 
-SkipKind = Literal["unreadable", "name", "link", "caption", "empty", "hidden", "special", "no_photo"]
+SkipKind = Literal["unreadable", "name", "link", "container", "caption", "empty", "hidden", "special", "no_photo"]
 """Why a file is left out, as a word for counting."""
 
 SKIP_KINDS: dict[SkipKind, str] = {
     "unreadable": "A folder or file that may not be listed: change its owner or mode. Rows of its photos stay.",
     "name": "The name is no valid key: it has `//`, control characters, or ends in `/`. Rename it.",
     "link": "A link, which may lead out of the folder or in circles. Replace it by its target.",
+    "container": "A zip file or the like, which is not read. Unpack it if it holds photos, or name it in `skip`.",
     "caption": "A file of captions that cannot be read, see `photo_captions`. Correct or remove it.",
     "empty": "A folder of a gallery without any image: it may not be mounted, or not uploaded yet.",
     "hidden": "A part of its name starts with a dot. Rename it if it is a photo.",
@@ -27,8 +29,8 @@ SKIP_KINDS: dict[SkipKind, str] = {
 }
 """Meaning of each kind, the most harmful first."""
 
-MAY_BE_PHOTOS: tuple[SkipKind, ...] = ("unreadable", "name", "link")
-"""Kinds of files that may be photos all the same, so that people are warned."""
+MAY_BE_PHOTOS: tuple[SkipKind, ...] = ("unreadable", "name", "link", "container")
+"""Kinds of files that may be photos all the same, or hold some, so that people are warned."""
 
 NUM_NAMED = 100
 """The most names of one kind that are kept."""
@@ -100,6 +102,12 @@ class SkippedFiles:
 def count_skipped(kinds: Sequence[SkippedKind]) -> int:
     """Return how many files were left out for any reason."""
     return sum(kind.count for kind in kinds)
+
+
+def find_packed(kinds: Iterable[SkippedKind]) -> str | None:
+    """Return the name of a file that was left out and may hold images: a container or a table; None without one."""
+    names = (name for kind in kinds if kind.kind in ("container", "no_photo") for name in kind.names)
+    return next((name for name in names if name.lower().endswith(PACKED_SUFFIXES)), None)
 
 
 def warn_of_skipped(place: str, kinds: Sequence[SkippedKind]) -> None:

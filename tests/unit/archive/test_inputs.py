@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,37 @@ def test_an_archive_that_is_not_there_is_refused(place: Path) -> None:
     (place / "texts/readme.txt").write_text("no photo")
     for name in ("fotos", "empty"):
         refuse(asked(place, photos=place / name), place, f"expected photos in .*{name}, found nothing there")
-    for name in ("photos/a/0.jpg", "photos/a/0.jpg/folder"):
-        refuse(
-            asked(place, photos=place / name), place, "is a file or lies below one, expected a folder; name a folder"
-        )
+    refuse(
+        asked(place, photos=place / "photos/a/0.jpg/folder"),
+        place,
+        "is a file or lies below one, expected a folder; name a folder",
+    )
     refuse(asked(place, photos=place / "texts"), place, r"found nothing but 1 file to skip: no_photo \(readme.txt\)")
     refuse(
         asked(place, include=("2024/**",)), place, r"--include 2024/\*\*: none of the 24 photos .* correct the globs"
+    )
+
+
+@pytest.mark.parametrize("name", ["a/0.jpg", "[a].png"])
+def test_a_photo_in_place_of_a_folder_is_told_how_to_draw_it_alone(place: Path, name: str) -> None:
+    photo = place / "photos" / name
+    photo.write_bytes(b"-")
+    with pytest.raises(ConfigError, match="is a file, expected a folder of photos; name its folder, with --include ") as raised:
+        plan_archive(asked(place, photos=photo))
+    include = shlex.split(str(raised.value))[-1]
+    plan, _, _ = plan_archive(asked(place, photos=photo.parent, output=place / "new", include=(include,)))
+    assert plan.num_tasks == 1
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "shard-000.TAR", "train.parquet"])
+def test_photos_inside_of_a_file_are_told_to_be_unpacked(place: Path, name: str) -> None:
+    (place / "packed").mkdir()
+    (place / "packed" / name).write_bytes(b"-")
+    refuse(asked(place, photos=place / "packed"), place, rf"\({name}\); unpack {name}: photos inside of a file are not read")
+    refuse(
+        asked(place, photos=place / "packed" / name),
+        place,
+        f"{name} is a file, expected a folder; unpack it, and name the folder",
     )
 
 

@@ -128,6 +128,14 @@ def test_an_archive_of_no_photos_is_a_problem(tmp_path: Path) -> None:
     assert told(check_input(str(tmp_path))) == ("problem", words)
 
 
+def test_files_that_may_hold_photos_inside_are_a_warning(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.zip", "c.tar"):
+        (tmp_path / name).write_bytes(b"1")
+    _, warning = check_input(str(tmp_path))
+    assert (warning.level, warning.text) == ("warning", f"{tmp_path}: 2 files are skipped (container), such as b.zip")
+    assert "Unpack it" in str(warning.advice)
+
+
 def test_a_file_in_place_of_a_folder_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"1")
     for check in (check_input, check_output):

@@ -126,6 +126,18 @@ def test_what_is_no_artwork_is_counted_and_a_thumbnail_is_none(gallery: Store) -
     assert len(more.artworks) == 4
 
 
+def test_files_that_may_hold_artworks_inside_are_warned_of(gallery: Store, caplog: pytest.LogCaptureFixture) -> None:
+    gallery.write_many(dict.fromkeys(("monet/more.zip", "renoir.tar"), b"-"))
+    skipped = SkippedFiles()
+    [monet] = list_collections(gallery, skipped=skipped)
+    assert [(kind.kind, kind.names) for kind in skipped.kinds()] == [("container", ("monet/more.zip", "renoir.tar"))]
+    _, [finding] = read_artworks(gallery, monet, max_pixels=10**6)
+    assert finding.message.startswith("1 file is skipped (container): monet/more.zip.")
+    skipped = SkippedFiles()
+    list_collections(gallery, rules=["*.zip", "*.tar"], skipped=skipped)
+    assert [kind.kind for kind in skipped.kinds()] == ["no_photo"]
+
+
 def test_an_artwork_that_may_not_be_read_is_a_finding_and_the_others_are_read(shared_path: Path) -> None:
     gallery = Store.open(str(shared_path))
     pictures = {f"{name}/{number}.png": save(paint(number)) for name in ("klee", "monet") for number in range(4)}
@@ -171,6 +183,9 @@ def test_a_folder_without_images_cannot_be_asked_for(gallery: Store) -> None:
         ({}, "found no folder; put the"),
         ({"lilies.png": b"-", "1.jpg": b"-"}, "found 2 images and no folder; name the folder above it, or put the"),
         ({"notes/a.txt": b"-"}, "found no image in notes; put the"),
+        ({"monet.zip": b"-"}, "found no folder; unpack monet.zip: artworks inside of a file are not read"),
+        ({"a/monet.TAR": b"-", "b.txt": b"-"}, "found no image in a; unpack a/monet.TAR: artworks inside of a file"),
+        ({"a/train.parquet": b"-"}, "found no image in a; unpack a/train.parquet: artworks inside of a file"),
     ],
 )
 def test_a_gallery_without_collections_says_how_it_should_look(

@@ -41,6 +41,23 @@ def test_what_is_no_photo_is_counted_by_rules_that_may_be_changed(store_uri: str
     assert changed["key"].to_pylist() == ["2019/@eaDir/IMG_1.jpg/SYNOPHOTO_THUMB_XL.jpg", "2019/IMG_1.jpg"]
 
 
+def test_files_that_may_hold_photos_inside_are_counted_apart_unless_a_rule_was_asked_to_skip_them(
+    store_uri: str,
+) -> None:
+    archive = Store.open(store_uri)
+    packed = ("2019.zip", "2020/IMG.TAR", "2021.tar.gz", "2022.7z")
+    archive.write_many(dict.fromkeys(("a.jpg", "a.xmp", "log.gz", "@eaDir/b.zip", *packed), b"1"))
+    skipped = SkippedFiles()
+    assert archive_listing.list_archive(archive, skipped=skipped)["key"].to_pylist() == ["a.jpg"]
+    assert [(kind.kind, kind.names) for kind in skipped.kinds()] == [
+        ("container", packed),
+        ("no_photo", ("@eaDir/b.zip", "a.xmp", "log.gz")),
+    ]
+    asked = SkippedFiles()
+    archive_listing.list_archive(archive, ["*.zip", "2020/"], skipped=asked)
+    assert asked.kinds()[0].names == ("2021.tar.gz", "2022.7z")
+
+
 def test_rows_of_a_folder_that_may_not_be_read_any_more_stay_in_the_tables(shared_path: Path, tmp_path: Path) -> None:
     archive, output = Store.open(str(shared_path)), Store.open(str(tmp_path))
     archive.write_many(dict.fromkeys(("a/1.jpg", "a b/2.jpg", "gone.jpg"), b"1"))
