@@ -70,9 +70,13 @@ def list_banks(
 
 def _choose_store(context: typer.Context, store: str | None) -> str | None:
     """Return the store of a command, or else of `banks`, whose option wins over the environment and `artbank.toml`."""
-    source = context.get_parameter_source("store")
-    is_given = source is not None and source.name == "COMMANDLINE"
-    return store if is_given else context.obj or store
+    return store if _is_given(context, "store") else context.obj or store
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Return whether a parameter stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command(cls=HelpedCommand)
@@ -103,12 +107,14 @@ def retire(context: typer.Context, name: str, store: StoreOption = None) -> None
 
 
 def site(
+    context: typer.Context,
     store_uri: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks.", envvar="ARTBANK_STORE"
+            metavar="STORE_URI", help="Folder or s3:// prefix of the catalog and the banks; the same as --store."
         ),
-    ],
+    ] = None,
+    store: StoreOption = None,
     out: Annotated[
         str | None, typer.Option("--out", help="Folder or s3:// prefix for the pages; the store if not given.")
     ] = None,
@@ -119,13 +125,15 @@ def site(
     from artbank.pages.banks.build import build
     from artbank.store.objects import Store
 
-    store = open_store(store_uri)
-    target = Store.open(out) if out else store
-    if store.contains(target) and target.contains(store):
-        target = store
+    if store_uri and _is_given(context, "store"):
+        raise ConfigError(f"the command names two stores, {store_uri} and --store {store}; leave one of them out")
+    banks = open_store(store_uri or store)
+    target = Store.open(out) if out else banks
+    if banks.contains(target) and target.contains(banks):
+        target = banks
     else:
-        _check_place_of_pages(store, target)
-    built = build(store, target, anew=anew)
+        _check_place_of_pages(banks, target)
+    built = build(banks, target, anew=anew)
     if as_json:
         say_json(asdict(built))
         return

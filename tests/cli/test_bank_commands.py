@@ -35,6 +35,22 @@ def test_a_bank_shows_its_card(world: Path, store_first: bool) -> None:
     assert (ended.code, ended.out.splitlines()[0]) == (0, "# novak, version 1")
 
 
+def test_the_store_of_a_site_is_named_as_that_of_other_commands_or_alone(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = call("site", store)
+    assert alone.code == 0 and call("site", "--store", store).out.splitlines()[1:] == alone.out.splitlines()[1:]
+    refused = call("site", store, "-S", "other")
+    assert refused.code == 2 and "names two stores" in complaint(refused)
+    refused = call("site")
+    assert refused.code == 2 and "--store is missing" in complaint(refused)
+    monkeypatch.setenv("ARTBANK_STORE", "elsewhere")
+    assert call("site", store).code == 0
+    assert call("site", "--store", store).code == 0
+    monkeypatch.setenv("ARTBANK_STORE", str(store))
+    assert call("site").code == 0
+
+
 def test_a_retired_bank_is_found_by_its_number_alone_until_it_is_promoted(world: Path, store: Path) -> None:
     assert call("banks", "retire", "novak@1", "--store", store).out == "novak@1 is retired\n"
     assert json.loads(call("banks", "--store", store, "--json").out)[0]["status"] == "retired"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
 
@@ -63,6 +66,8 @@ def scenarios(
             shutil.copytree(request.getfixturevalue("museum"), folder, dirs_exist_ok=True)
         if name == "events":
             request.getfixturevalue("require_programs")([] if shutil.which("curl") else ["curl"])
+        if name == "archive":
+            pack(folder)
         if name == "site":
             (folder / "store").rename(folder / "STORE_URI")
         if name == "readme":
@@ -90,6 +95,17 @@ def lay_out(root: Path, only: str | None = None) -> None:
             files = {f"{name}/{i}.png": draw_artwork(i, painter) for i in range(4)}
             Store.open(str(root / "paintings")).write_many(files)
     Store.open(str(root / "photos")).write_many({f"2024/{i}.jpg": draw_photo(i) for i in range(3)})
+
+
+def pack(folder: Path) -> None:
+    """Put the photos into a tar file, and into a table as Hugging Face's `datasets` writes it."""
+    (folder / "packed").mkdir()
+    photos = sorted((folder / "photos").rglob("*.jpg"))
+    with tarfile.open(folder / "packed/shard-000.tar", "w") as shard:
+        for photo in photos:
+            shard.add(photo, photo.name)
+    images = [{"bytes": photo.read_bytes(), "path": photo.name} for photo in photos]
+    pq.write_table(pa.table({"image": images}), folder / "packed/train.parquet")
 
 
 def fill_bucket(endpoint: rgw.Endpoint, folder: Path) -> dict[str, str]:
