@@ -235,15 +235,15 @@ def _describe_run(
     facts += tuple((term, source) for term, source in models if source is not None)
     styles = [StyleFacts(style.name, _describe_banks(style), bounds[style.name]) for style in plan.styles]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
-    return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(config, plan.run_id))
+    return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(stores.output, plan.run_id))
 
 
-def _retry_command(config: StylizeConfig, run_id: str) -> str:
+def _retry_command(output: Store, run_id: str) -> str:
     """Return the command that tries the failed photos of a run again, with all its options; empty without a run."""
     if not run_id:
         return ""
-    recorded = f"{config.output_uri.rstrip('/')}/{layout.run_key(run_id, layout.CONFIG)}"
-    if "://" not in config.output_uri:
+    recorded = output.uri_of(layout.run_key(run_id, layout.CONFIG))
+    if "://" not in recorded:
         return f"artbank stylize --parameters {shlex.quote(recorded)} --retry-failed"
     return f"# save {recorded} as config.json first\nartbank stylize --parameters config.json --retry-failed"
 

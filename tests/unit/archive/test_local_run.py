@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +27,14 @@ def test_the_log_says_what_is_to_do_and_what_is_done(
     assert first[1].startswith("6 pictures, about ")
     assert any(line.startswith("6 of 6 pictures, 0 failed; ") for line in first)
     assert caplog.messages == ["photos: 6; to stylize: 0, in 0 shards; skipped: 0 files"]
+
+
+def test_the_command_that_tries_failures_again_works_from_every_folder(
+    photos: Store, shelf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos.write("torn.jpg", photos.read("0.jpg")[:100])
+    stylize_archive(asked(photos, shelf).model_copy(update={"output_uri": "art"}))
+    [summary] = (tmp_path / "art/runs").glob("*/summary.json")
+    words = shlex.split(json.loads(summary.read_text())["retry_command"])
+    assert Path(words[words.index("--parameters") + 1]) == summary.with_name("config.json")
