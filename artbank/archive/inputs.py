@@ -50,9 +50,7 @@ def _check_is_no_photo(archive: Store) -> None:
     path = Path(archive.uri)
     if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
         include = shlex.quote(glob.escape(path.name))
-        raise ConfigError(
-            f"{path} is a file, expected a folder of photos; name its folder, with --include {include}"
-        )
+        raise ConfigError(f"{path} is a file, expected a folder of photos; name its folder, with --include {include}")
 
 
 def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> None:

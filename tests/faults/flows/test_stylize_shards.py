@@ -210,7 +210,9 @@ def test_ranges_that_wait_when_their_run_is_stopped_are_cancelled(
 
 def test_a_deployment_that_is_not_there_is_named(config: StylizeConfig) -> None:
     state = run(stylize_archive, config.model_copy(update={"runner": "deployment:stylize-shards/moon"}))
-    with pytest.raises(ConfigError, match="deployment:stylize-shards/moon: expected a deployment .* found none; `artbank deploy`"):
+    with pytest.raises(
+        ConfigError, match="deployment:stylize-shards/moon: expected a deployment .* found none; `artbank deploy`"
+    ):
         state.result()
 
 

@@ -90,7 +90,9 @@ def test_an_archive_that_is_not_there_is_refused(place: Path) -> None:
 def test_a_photo_in_place_of_a_folder_is_told_how_to_draw_it_alone(place: Path, name: str) -> None:
     photo = place / "photos" / name
     photo.write_bytes(b"-")
-    with pytest.raises(ConfigError, match="is a file, expected a folder of photos; name its folder, with --include ") as raised:
+    with pytest.raises(
+        ConfigError, match="is a file, expected a folder of photos; name its folder, with --include "
+    ) as raised:
         plan_archive(asked(place, photos=photo))
     include = shlex.split(str(raised.value))[-1]
     plan, _, _ = plan_archive(asked(place, photos=photo.parent, output=place / "new", include=(include,)))
@@ -101,7 +103,11 @@ def test_a_photo_in_place_of_a_folder_is_told_how_to_draw_it_alone(place: Path, 
 def test_photos_inside_of_a_file_are_told_to_be_unpacked(place: Path, name: str) -> None:
     (place / "packed").mkdir()
     (place / "packed" / name).write_bytes(b"-")
-    refuse(asked(place, photos=place / "packed"), place, rf"\({name}\); unpack {name}: photos inside of a file are not read")
+    refuse(
+        asked(place, photos=place / "packed"),
+        place,
+        rf"\({name}\); unpack {name}: photos inside of a file are not read",
+    )
     refuse(
         asked(place, photos=place / "packed" / name),
         place,

@@ -72,8 +72,8 @@ def test_a_collection_that_is_gone_from_its_gallery_is_told_until_its_banks_are_
     register(catalog, bank_record("04", "manet", gallery_uri="elsewhere"))  # it has moved
     start(config)
     assert warnings(caplog) == [
-        f"gallery {config.gallery_uri} has no folder degas any more; its banks (degas@1, degas@2) stay in the store: put "
-        "the folder back, or retire them if it was removed on purpose (`artbank banks retire`)"
+        f"gallery {config.gallery_uri} has no folder degas any more; its banks (degas@1, degas@2) stay in the store: "
+        "put the folder back, or retire them if it was removed on purpose (`artbank banks retire`)"
     ]
     catalog.retire("degas@2")
     start(config)

@@ -45,7 +45,10 @@ def test_places_in_a_store_stay_as_they_are(here: Path) -> None:
         ({"base_model": "mini"}, "mini"),
         ({"scorer": "auto"}, "auto"),
         ({"loras": ("ink.safetensors:0.8",)}, ("{}/ink.safetensors:0.8",)),
-        ({"loras": (f"ink.safetensors{PIN}", "s3://a/b.safetensors")}, ("{}/ink.safetensors" + PIN, "s3://a/b.safetensors")),
+        (
+            {"loras": (f"ink.safetensors{PIN}", "s3://a/b.safetensors")},
+            ("{}/ink.safetensors" + PIN, "s3://a/b.safetensors"),
+        ),
         ({"controls": ("canny=models/sd:0.8:0-0.6", "gray=mini")}, ("canny={}/models/sd:0.8:0-0.6", "gray=mini")),
         ({"controls": ("tile=tile",)}, ("tile={}/tile",)),
     ],
