@@ -58,7 +58,7 @@ class _FinishedBank:
 
     @property
     def findings(self) -> list[Finding]:
-        """What the owner of the bank should know: the findings about its artworks, and samples without a picture."""
+        """The findings about the artworks, and one about samples that could not be drawn."""
         if not self.samples.num_failed:
             return [*self.profile.findings]
         return [*self.profile.findings, Finding("failed_samples", _describe_failed(self.samples))]
