@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from artbank.catalog import store_places
 from artbank.catalog.store_places import check_apart_from_output, check_has_banks
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
+from artbank.images.suffixes import WRITTEN_SUFFIXES
 from artbank.results import archive_listing
 from artbank.runtime.counts import number_text
 from artbank.store.etags import StoredObject
@@ -30,10 +32,38 @@ def check_places(stores: RunStores) -> None:
         ConfigError: They do not.
         OSError: A store failed.
     """
+    _check_is_no_picture(stores.output)
     check_apart({"archive": stores.archive}, {"output": stores.output, "store": stores.banks})
-    check_there(stores.archive, _EXPECTED)
+    _check_archive(stores.archive)
     check_has_banks(stores.banks)
     check_apart_from_output(stores.banks, stores.output)
+
+
+def _check_archive(archive: Store) -> None:
+    """Check that there is an archive; people name one photo for a first try."""
+    try:
+        check_there(archive, _EXPECTED)
+    except ConfigError as error:
+        folder, _, name = archive.uri.rpartition("/")
+        if folder.endswith("/") or not _is_file(folder, name):  # a bucket alone is no file
+            raise
+        raise ConfigError(
+            f"{archive.uri} is a file, expected a folder of {_EXPECTED}; to redraw this one alone, name its folder "
+            f"{folder} and add --include {shlex.quote(name)}"
+        ) from error
+
+
+def _is_file(folder: str, name: str) -> bool:
+    try:
+        return Store.open(folder).exists(name)
+    except NotADirectoryError:  # the archive lies below a file
+        return False
+
+
+def _check_is_no_picture(output: Store) -> None:
+    """Check that a new output does not have the name of a picture."""
+    if output.uri.lower().endswith(WRITTEN_SUFFIXES) and not output.has_objects():
+        raise ConfigError(f"{output.uri} is the name of a picture, expected a folder for all of them; name a folder")
 
 
 def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> None:
