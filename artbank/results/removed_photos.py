@@ -105,7 +105,8 @@ def void_removed(output: Store, removed: RemovedPhotos) -> None:
     wanted = {(row["key"], row["style"], row["created_at"]) for row in removed.pictures.to_pylist()}
     listing = ledger.list_parts(output)
     content = "\n".join([*removed.keys, *listing.etags])
-    rows = ledger.read_ledger(output, listing=listing).filter(pc.is_in(pc.field("key"), value_set=keys))
+    rows = ledger.read_ledger(output, listing=listing, schema=ledger.LEAN_SCHEMA)
+    rows = rows.filter(pc.is_in(rows["key"], value_set=keys))
     for number, some in enumerate(sliced(rows, _ROWS_AT_ONCE)):
         found = (row for row in Result.from_table(some) if (row.key, row.style, row.created_at) in wanted)
         voided = [replace(void_row(row, "removed", _REASON, now), caption=None) for row in found]
