@@ -11,7 +11,7 @@ PYTEST ?=
 # The tests start some hundred processes that import artbank; it is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs test test-faults test-all lint bench deploy env mini mini-eval mini-sheets lock clean
+.PHONY: demo docs test pytest test-faults test-all lint bench deploy env mini mini-eval mini-sheets lock clean
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
@@ -38,10 +38,13 @@ docs: $(READY)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 # The fast tier: lint, types, and every test without a clock, a killed process or a long wait. 6 to 15 minutes on 2 cores.
-# TESTS and AT_ONCE choose other tests, and how many run at the same time.
+# TESTS and AT_ONCE choose other tests, and how many run at the same time. Lint and types are checked beside the tests.
 TESTS ?= not faults and not slow
 AT_ONCE ?= 2
-test: $(READY) lint
+test: $(READY)
+	@$(MAKE) --no-print-directory -j2 lint pytest
+
+pytest: $(READY)
 	$(BIN)/python -m pytest -n $(AT_ONCE) -m "$(TESTS)" $(PYTEST)
 
 # Kills, outages, clusters, work pools, compose, browsers, benches, commands of the documents. These tests wait a fifth of

@@ -125,6 +125,8 @@ def _print_stylize_forecast(forecast: StylizeForecast) -> None:
         say(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
     elif forecast.num_pictures:
         say("time not known yet: stylize a few photos first, with --limit")
+    if forecast.num_to_delete:
+        say(f"pictures of removed photos to delete: {forecast.num_to_delete:,}")
     for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
         say(f"shard {number}: {number_text(num_photos, 'photo')}, {first} to {last}")
 
@@ -136,6 +138,8 @@ def _print_outcome(outcome: Outcome) -> None:
     skipped = number_text(outcome.num_skipped, "file")
     say(f"{number_text(outcome.num_done, 'picture')} done, {outcome.num_failed:,} failed, {skipped} skipped")
     say(f"this run worked on {number_text(outcome.num_new, 'photo')}")
+    if outcome.num_deleted:
+        say(f"{number_text(outcome.num_deleted, 'picture')} of removed photos deleted")
     _print_skipped(outcome.skipped)
     for alarm in outcome.alarms:
         say(f"alarm: {alarm.text}")

@@ -73,6 +73,8 @@ def show_outcome(outcome: Outcome, public_url: str | None) -> None:
     counts = (
         f"{outcome.num_done:,} done, {outcome.num_failed:,} failed; {number_text(outcome.num_skipped, 'file')} skipped"
     )
+    if outcome.num_deleted:
+        counts += f"; {number_text(outcome.num_deleted, 'picture')} of removed photos deleted"
     create_markdown_artifact(outcome.text, key="stylized", description=f"Pictures of this run: {counts}")
     if outcome.styles:
         create_table_artifact(

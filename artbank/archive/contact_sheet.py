@@ -20,8 +20,6 @@ from artbank.report.markdown import plain
 from artbank.results import layout
 from artbank.store.objects import Store
 
-NAME = "contact-sheet.jpg"
-
 _MOST_PHOTOS = 4
 _MOST_STYLES = 4
 _COLUMNS = ("key", "style", "file_name", "created_at")
@@ -54,7 +52,7 @@ def write_contact_sheet(
     photos = dict(draw_photos(stores.archive, {key: key for key in keys}, (), max_pixels))
     rows = [[photos.get(key), *(small.get(_name(pictures.get((key, style)))) for style in shown)] for key in keys]
     sheet = draw_contact_sheet([list(map(_read, row)) for row in rows], title, ["photo", *map(plain, shown)])
-    key = layout.run_key(run_id, NAME)
+    key = layout.run_key(run_id, layout.CONTACT_SHEET)
     stores.output.write(key, sheet)
     return key
 
@@ -65,7 +63,7 @@ def read_contact_sheet(output: Store, run_id: str) -> bytes | None:
     Raises:
         OSError: The store failed.
     """
-    key = layout.run_key(run_id, NAME)
+    key = layout.run_key(run_id, layout.CONTACT_SHEET)
     listed = {stored.key: stored.size for stored in output.list_files(layout.run_key(run_id))}
     if not 0 < listed.get(key, 0) <= MOST_SHEET_BYTES:
         return None

@@ -31,6 +31,7 @@ from artbank.report.marks import MARK_TEXTS, METADATA_TEXTS
 from artbank.report.summaries import FLOORS, SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
+from artbank.results.removed_photos import NOTHING_REMOVED, delete_files, find_removed, void_removed
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
 from artbank.scoring.spread import ScoreBounds, mix_ceilings
@@ -60,7 +61,10 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     """
     stores = RunStores.open(config)
     _clean_up(stores.output)
+    removed = find_removed(stores.output, photos, config.skip) if config.delete_removed else NOTHING_REMOVED
+    void_removed(stores.output, removed)
     rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
+    delete_files(stores.output, removed)
     asked = _rows_of_styles(rows, plan)
     bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
     summary = results_summary(asked, bounds, plan.skipped)
@@ -71,6 +75,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     alarms = _find_alarms(config, plan, drawn, bounds)
     summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
     summary["retry_command"] = facts.retry_command
+    summary["num_deleted"] = removed.num_pictures
     summary["alarms"] = [asdict(alarm) for alarm in alarms]
     sheet_key = _write_contact_sheet(config, plan, stores, drawn)
     places = _find_places(stores.output, plan.run_id, page_key, sheet_key)
@@ -88,6 +93,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         styles=tuple(_count_style(entry) for entry in summary["styles"]),
         num_skipped=summary["counts"]["skipped"],
         skipped=plan.skipped,
+        num_deleted=removed.num_pictures,
     )
 
 

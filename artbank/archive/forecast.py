@@ -9,6 +9,7 @@ from artbank.archive.survey import survey_archive
 from artbank.config import StylizeConfig
 from artbank.parameters.recipe_costs import count_cached_evaluations, count_evaluations
 from artbank.report.costs import forecast_markdown
+from artbank.results.removed_photos import find_removed
 from artbank.runs.outcome import StylizeForecast
 from artbank.store.skipped import count_skipped
 from artbank.stylization.further_drawings import count_further_evaluations
@@ -22,7 +23,9 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
     Raises:
         Exception: As `survey_archive` does.
     """
-    found = survey_archive(config, RunStores.open(config))
+    stores = RunStores.open(config)
+    found = survey_archive(config, stores)
+    removed = find_removed(stores.output, found.photos, config.skip) if config.delete_removed else None
     num_tasks = len(found.tasks)
     num_pictures = found.num_pictures
     pace = found.pace
@@ -43,5 +46,6 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         pace=pace,
         num_skipped=count_skipped(found.skipped),
         skipped=found.skipped,
+        num_to_delete=removed.num_pictures if removed else 0,
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -16,12 +15,13 @@ from artbank.catalog import store_places
 from artbank.catalog.store_places import check_apart_from_output, check_has_banks
 from artbank.config import StylizeConfig
 from artbank.errors import ConfigError
-from artbank.images.suffixes import IMAGE_SUFFIXES
+from artbank.images.suffixes import WRITTEN_SUFFIXES
+from artbank.parameters.skip_rules import is_packed
 from artbank.results import archive_listing
 from artbank.runtime.counts import number_text
 from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
-from artbank.store.places import check_apart, check_there, nothing_there
+from artbank.store.places import check_apart, check_there, nothing_there, unpack
 from artbank.store.skipped import SkippedFiles, count_skipped, find_packed, warn_of_skipped
 
 _EXPECTED = "photos"
@@ -34,23 +34,40 @@ def check_places(stores: RunStores) -> None:
         ConfigError: They do not.
         OSError: A store failed.
     """
+    _check_is_no_picture(stores.output)
     check_apart({"archive": stores.archive}, {"output": stores.output, "store": stores.banks})
-    _check_is_no_photo(stores.archive)
-    check_there(stores.archive, _EXPECTED)
+    _check_archive(stores.archive)
     check_has_banks(stores.banks)
     check_apart_from_output(stores.banks, stores.output)
 
 
-def _check_is_no_photo(archive: Store) -> None:
-    """Check that an archive is not a single photo.
+def _check_archive(archive: Store) -> None:
+    """Check that there is an archive; people name one photo for a first try."""
+    try:
+        check_there(archive, _EXPECTED)
+    except ConfigError as error:
+        folder, _, name = archive.uri.rpartition("/")
+        if folder.endswith("/") or not _is_file(folder, name):  # a bucket alone is no file
+            raise
+        if is_packed(name):
+            raise unpack(archive) from error
+        raise ConfigError(
+            f"{archive.uri} is a file, expected a folder of {_EXPECTED}; to redraw this one alone, name its folder "
+            f"{folder} and add --include {shlex.quote(glob.escape(name))}"
+        ) from error
 
-    Raises:
-        ConfigError: It is one; says how to draw it alone.
-    """
-    path = Path(archive.uri)
-    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-        include = shlex.quote(glob.escape(path.name))
-        raise ConfigError(f"{path} is a file, expected a folder of photos; name its folder, with --include {include}")
+
+def _is_file(folder: str, name: str) -> bool:
+    try:
+        return Store.open(folder).exists(name)
+    except NotADirectoryError:  # the archive lies below a file
+        return False
+
+
+def _check_is_no_picture(output: Store) -> None:
+    """Check that a new output does not have the name of a picture."""
+    if output.uri.lower().endswith(WRITTEN_SUFFIXES) and not output.has_objects():
+        raise ConfigError(f"{output.uri} is the name of a picture, expected a folder for all of them; name a folder")
 
 
 def check_outside_galleries(output: Store, styles: Sequence[StyleChoice]) -> None:

@@ -44,7 +44,7 @@ def call_size(base: BaseModel, shape: LatentShape) -> int:
 
     On CUDA it may turn on gradient checkpointing, at the first call with latents of a shape.
     """
-    most = min(MICRO_BATCH_SIZES.get(base.device.type, _DEFAULT_MICRO_BATCH_SIZE), base.family.micro_batch)
+    most = MICRO_BATCH_SIZES.get(base.device.type, _DEFAULT_MICRO_BATCH_SIZE)
     return min(_find_planned(base, shape, most), _found.get(base.unet, most))
 
 
@@ -97,12 +97,15 @@ def _reduce(base: BaseModel, size: int, text: str) -> None:
 
 
 def _find_planned(base: BaseModel, shape: LatentShape, most: int) -> int:
-    """Return what fits in the memory that was free at the first call with latents of a shape, 1..`most`."""
+    """Return what fits in the memory that was free at the first call with latents of a shape, 1..`most`.
+
+    Where the free memory is not known, as on a CPU, the family of the model tells the most.
+    """
     planned = _planned.setdefault(base.unet, {})
     if shape not in planned:
         free_bytes = measure_free(base.device)
         if free_bytes is None:
-            return most
+            return min(most, base.family.micro_batch)
         planned[shape] = _plan(base, shape, free_bytes, most)
     return min(most, planned[shape])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 
 
@@ -31,6 +32,8 @@ class History:
         """
         facts = json.loads(text)
         validation = [(int(step), float(loss)) for step, loss in facts["validation"]]
+        if not all(math.isfinite(loss) for _, loss in validation):
+            raise ValueError("a validation loss is not finite")
         return cls([float(loss) for loss in facts["train"]], validation, float(facts["seconds"]))
 
     def num_since_best(self) -> int:

@@ -123,7 +123,13 @@ class TrainState:
         self.history.train.append(loss)
 
     def record_validation(self, loss: float) -> None:
-        """Add the validation loss of this step to the history, and keep the weights if it is the best one so far."""
+        """Add the validation loss of this step to the history, and keep the weights if it is the best one so far.
+
+        Raises:
+            TrainingError: The loss is not finite. No later one would count as better.
+        """
+        if not math.isfinite(loss):
+            raise self._diverged(f"the validation loss is {loss}")
         self.history.validation.append((self.step, loss))
         best_step, best = self.history.best
         if best_step == self.step:

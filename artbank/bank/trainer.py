@@ -247,7 +247,8 @@ class Trainer:
                 run.stop(error)
             return
         for run, loss in zip(runs, losses.tolist(), strict=True):
-            run.state.record_validation(loss)
+            with _guard(run):
+                run.state.record_validation(loss)
 
     def _finish(self, runs: Sequence[_Run]) -> None:
         for run in runs:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
+from packaging.version import Version
 
 from artbank.diffusion.compiled_check import MOST_DIFFERENCE, find_difference
 
@@ -39,6 +40,8 @@ _MOST_SHAPES = 64  # of a function; each takes a minute, and memory of the devic
 _TORCH_LIMIT = 256  # versions of a function's code that PyTorch keeps, of all models of the process; its default is 8
 _FIRST_PLAIN = 1  # calls that are not timed: kernels are loaded and chosen
 _FIRST_COMPILED = 3  # calls that are not timed: compiled, run once, recorded as a CUDA graph
+# Before PyTorch 2.13 CUDA graphs of compiled code fail in threads, in which all runs draw (pytorch issue 123177).
+_MODE = "reduce-overhead" if Version(torch.__version__) >= Version("2.13") else "default"
 
 
 @dataclass
@@ -171,7 +174,7 @@ class Compiled(Generic[Output]):
             compiler: Knows how much is left.
             name: What is compiled, for the log.
             seconds: What compiling costs until it was measured.
-            options: For `torch.compile`; CUDA graphs and fixed shapes by default.
+            options: For `torch.compile`; fixed shapes by default, and CUDA graphs where threads can use them.
         """
         self._function = function
         self._shape_of = shape_of
@@ -179,7 +182,7 @@ class Compiled(Generic[Output]):
         self._name = name
         self._cost = _Timing(0)
         self._assumed_cost = seconds
-        self._options = {"mode": "reduce-overhead", "dynamic": False, "fullgraph": True} | options
+        self._options = {"mode": _MODE, "dynamic": False, "fullgraph": True} | options
         self._compiled: Callable[..., Output] | None = None
         self.has_failed = False
         self._stopwatch = _Stopwatch(compiler.device)

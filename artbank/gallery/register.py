@@ -26,6 +26,7 @@ from artbank.diffusion.base_model import BaseModel
 from artbank.gallery.album_pictures import AlbumWriter, to_note
 from artbank.gallery.claims import checkpoint_file
 from artbank.gallery.collection_profile import CollectionProfile
+from artbank.gallery.findings import Finding
 from artbank.gallery.plan import TrainJob
 from artbank.gallery.samples import MILESTONE_RECIPE, SampleDrawer, SampleSet
 from artbank.records.bank_records import BankRecord
@@ -54,6 +55,13 @@ class _FinishedBank:
     samples: SampleSet
     milestones: Mapping[int, SampleSet]
     clip_style: Spread
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings about the artworks, and one about samples that could not be drawn."""
+        if not self.samples.num_failed:
+            return [*self.profile.findings]
+        return [*self.profile.findings, Finding("failed_samples", _describe_failed(self.samples))]
 
 
 def register_bank(
@@ -114,9 +122,18 @@ def _draw(
     bank = _make_bank(config, job, drawer.base, result, metrics)
     [samples] = drawer.draw_samples([bank], profile.reference, config.num_samples)
     milestones = drawer.draw_milestones(bank, profile.reference, result.milestones)
+    if samples.num_failed:
+        logger.warning("%s: %s", job.collection.name, _describe_failed(samples))
     clip_style = samples.spread(profile.reference)
     bank = replace(bank, metrics={**metrics, "clip_style": clip_style.mean})
     return _FinishedBank(job, profile, result, bank, samples, milestones, clip_style)
+
+
+def _describe_failed(samples: SampleSet) -> str:
+    return (
+        f"{samples.num_failed} of {len(samples.photos)} sample photographs could not be drawn: the model gave values "
+        "that are not finite, or black pictures; photos of an archive may fail, too"
+    )
 
 
 def _make_bank(
@@ -179,7 +196,7 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         weights_sha256="",
         previous_version=None,
         code_version=__version__,
-        warnings=profile.warnings,
+        warnings=[finding.message for finding in finished.findings],
         sample_seconds=finished.samples.seconds,
         sample_evaluations=finished.samples.evaluations,
         sample_px=drawer.base.native_px,
@@ -188,7 +205,7 @@ def _make_record(config: TrainConfig, drawer: SampleDrawer, finished: _FinishedB
         base_family=bank.family,
         encoder_widths=list(bank.widths.values()) if isinstance(bank, Bank) else None,
         base_model_licence=drawer.base.licence,
-        clip_style_recoloured=fmean(finished.samples.recoloured),
+        clip_style_recoloured=finished.samples.clip_style_recoloured,
         gain_beyond_colours=finished.samples.gain_beyond_colours(finished.profile.reference),
     )
 
@@ -206,7 +223,7 @@ def _make_album(base: BaseModel, finished: _FinishedBank) -> dict[str, bytes]:
         artworks=profile.shown_artworks,
         num_held_out=profile.num_held_out,
         contents=profile.contents,
-        notes=tuple(to_note(finding) for finding in profile.findings),
+        notes=tuple(to_note(finding) for finding in finished.findings),
         words=tuple(tuple(NearWord(**asdict(word)) for word in nearest) for nearest in words),
         photos=_add_milestone_photos(writer, finished.milestones),
         milestones=tuple(_add_milestone(writer, step, samples) for step, samples in finished.milestones.items()),
@@ -220,7 +237,12 @@ def _add_samples(writer: AlbumWriter, samples: SampleSet) -> tuple[Sample, ...]:
     photos = _add_pictures(writer, "sample-photo", samples.photos, samples.subjects, _SAMPLE_PX)
     pictures = _add_pictures(writer, "sample", samples.pictures, samples.subjects, _SAMPLE_PX, are_drawn=True)
     return tuple(
-        Sample(photo=photo, picture=picture, clip_style=scores.clip_style, clip_style_floor=scores.clip_style_floor)
+        Sample(
+            photo=photo,
+            picture=picture,
+            clip_style=scores and scores.clip_style,
+            clip_style_floor=scores and scores.clip_style_floor,
+        )
         for photo, picture, scores in zip(photos, pictures, samples.scores, strict=True)
     )
 

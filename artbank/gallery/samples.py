@@ -41,8 +41,8 @@ class SampleSet:
     Attributes:
         photos: The photographs, uint8 [S, S, 3].
         subjects: What each photograph shows, in words.
-        pictures: The pictures, uint8 [S, S, 3].
-        scores: The scores of each picture.
+        pictures: The pictures, uint8 [S, S, 3]; black where the model gave none.
+        scores: The scores of each picture; None where the model gave none.
         recoloured: The `clip_style` of each photograph in the colours of the artworks, with nothing painted.
         seconds: Seconds for one picture, with a model that has drawn before.
         evaluations: UNet evaluations for one picture.
@@ -51,25 +51,38 @@ class SampleSet:
     photos: list[np.ndarray]
     subjects: list[str]
     pictures: list[np.ndarray]
-    scores: list[Scores]
+    scores: list[Scores | None]
     recoloured: list[float]
     seconds: float
     evaluations: int
 
     @property
-    def clip_style(self) -> float:
-        """Mean `clip_style` of the pictures."""
-        return fmean(scores.clip_style for scores in self.scores)
+    def num_failed(self) -> int:
+        """Number of photographs of which the model gave no picture."""
+        return sum(scores is None for scores in self.scores)
+
+    @property
+    def clip_style(self) -> float | None:
+        """Mean `clip_style` of the pictures; None if there are none."""
+        drawn = [scores.clip_style for scores in self.scores if scores]
+        return fmean(drawn) if drawn else None
+
+    @property
+    def clip_style_recoloured(self) -> float | None:
+        """Mean of `recoloured`, of those photographs that have a picture; None if none has."""
+        of_drawn = [one for one, scores in zip(self.recoloured, self.scores, strict=True) if scores]
+        return fmean(of_drawn) if of_drawn else None
 
     def spread(self, reference: StyleReference) -> Spread:
-        """Summarize `clip_style` of the pictures, between that of the photographs and that of artworks."""
-        floor = fmean(scores.clip_style_floor for scores in self.scores)
-        bounds = ScoreBounds(floor, reference.ceiling)
-        return summarize([scores.clip_style for scores in self.scores], bounds)
+        """Summarize `clip_style` of the pictures, between that of their photographs and that of artworks."""
+        drawn = [scores for scores in self.scores if scores]
+        floor = fmean(scores.clip_style_floor for scores in drawn) if drawn else None
+        return summarize([scores.clip_style for scores in drawn], ScoreBounds(floor, reference.ceiling))
 
     def gain_beyond_colours(self, reference: StyleReference) -> float | None:
         """Return the gain of `clip_style` above the photographs in the artworks' colours; see `ScoreBounds.gain`."""
-        return ScoreBounds(fmean(self.recoloured), reference.ceiling).gain(self.clip_style)
+        bounds = ScoreBounds(self.clip_style_recoloured, reference.ceiling)
+        return None if self.clip_style is None else bounds.gain(self.clip_style)
 
 
 class SampleDrawer:
@@ -108,13 +121,12 @@ class SampleDrawer:
         recoloured = score_recoloured(self.scorer, reference, tensors)
         sample_sets = []
         for style in styles:
-            pictures = []
-            for i, photo in enumerate(photos):
-                picture = drawn[style.name, str(i)]
-                pictures.append(np.zeros_like(photo) if picture is None else picture)
+            own = [drawn[style.name, str(i)] for i in range(len(photos))]
+            pictures = [np.zeros_like(photo) if rgb is None else rgb for photo, rgb in zip(photos, own, strict=True)]
             scores = score(self.scorer, reference, photos, pictures)
+            known = [None if rgb is None else one for rgb, one in zip(own, scores, strict=True)]
             evaluations = round(estimate_cost(stylizer.recipe))
-            sample_sets.append(SampleSet(photos, subjects, pictures, scores, recoloured, seconds, evaluations))
+            sample_sets.append(SampleSet(photos, subjects, pictures, known, recoloured, seconds, evaluations))
         return sample_sets
 
     def draw_milestones(

@@ -79,9 +79,6 @@ DEFAULT = "default"
 CONTAINERS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 """What the names of files end with that hold other files; the built-in rules skip them, though they may hold photos."""
 
-PACKED_SUFFIXES = (*CONTAINERS, ".parquet")
-"""The same, with tables that may hold images."""
-
 _SPECIAL = re.compile(r"[*?\[/]")
 
 
@@ -155,6 +152,11 @@ class _Matcher:
             outer = ("/".join(("", *parts[:count])) for count in range(1, len(parts) + 1))
             self._latest_folder = (folder, any(self._folders.fullmatch(path) for path in outer))
         return self._latest_folder[1]
+
+
+def is_packed(name: str) -> bool:
+    """Return whether a file may hold images inside, by its name: a container or a table."""
+    return name.lower().endswith((*CONTAINERS, ".parquet"))
 
 
 def list_rules() -> list[str]:

@@ -97,6 +97,12 @@ class StylizeConfig(DrawConfig):
         default=(),
         description="With retry_failed: only these kinds of failure; all by default.",
     )
+    delete_removed: bool = Field(
+        default=False,
+        description=(
+            "At the end of the run, delete the pictures of photos that are no longer in the archive, in every style."
+        ),
+    )
     shard_size: int = Field(
         default=64,
         ge=1,

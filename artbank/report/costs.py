@@ -26,6 +26,9 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
         f"{number_text(forecast.num_photos, 'photo')}, of which **{forecast.num_tasks:,}** lack "
         f"{number_text(forecast.num_pictures, 'picture')}, in {number_text(forecast.num_shards, 'shard')}; "
         f"{evaluations_text(forecast)}. {number_text(forecast.num_skipped, 'file')} skipped.",
+        f"{number_text(forecast.num_to_delete, 'picture')} of removed photos would be deleted."
+        if forecast.num_to_delete
+        else "",
         _picture_cost(forecast) if forecast.num_pictures else "",
         "## The first shards\n\n" + table(["photos", "from", "to"], forecast.first_shards, numbers_from=3)
         if forecast.first_shards

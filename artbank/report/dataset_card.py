@@ -94,7 +94,8 @@ def describe_unnamed(files: Sequence[str], packed: Sequence[tuple[str, str]]) ->
         which = files[0] if len(files) == 1 else f"such as {files[0]}"
         notes.append(
             f"{number_are(len(files), 'picture')} in no row of results.parquet, and would be published: {which}; {its} "
-            f"removed, or drawn again in another format. Delete {them}, then run `artbank verify --repair`"
+            f"removed, or drawn again in another format. Run `artbank stylize` with --delete-removed, or delete {them} "
+            "and run `artbank verify --repair`"
         )
     if packed:
         found = "1 picture of a photo that is" if len(packed) == 1 else f"{len(packed):,} pictures of photos that are"
@@ -103,8 +104,8 @@ def describe_unnamed(files: Sequence[str], packed: Sequence[tuple[str, str]]) ->
         which = f"{key} in {style}" if len(packed) == 1 else f"such as {key} in {style}"
         them = "it" if len(packed) == 1 else "them"
         notes.append(
-            f"{found} no longer in the archive {where} with the others: {which}; to be without {them}, stylize to a "
-            "new output"
+            f"{found} no longer in the archive {where} with the others: {which}; `artbank stylize` with "
+            f"--delete-removed deletes {them}"
         )
     return notes
 

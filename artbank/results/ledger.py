@@ -26,6 +26,13 @@ from artbank.store.parquet import read_metadata, read_table, table_bytes
 
 _TALLY = b"artbank.tally"
 _PHOTO_AND_STYLE = ["key", "style"]
+_REPEATED = (
+    *("recipe_id", "scorer", "structure_model", "style_model"),
+    *("base_model", "base_model_hash", "recipe"),
+)  # texts that are the same in most rows
+_TEXTS = pa.dictionary(pa.int32(), pa.string())
+LEAN_SCHEMA = pa.schema([field.with_type(_TEXTS) if field.name in _REPEATED else field for field in Result.SCHEMA])
+"""The columns of `Result` for all rows of a large output: long texts that repeat are dictionaries."""
 
 
 def commit(output: Store, shard_id: str, rows: Sequence[Result], tally: Tally | None = None) -> None:
@@ -83,7 +90,13 @@ def part_names(output: Store) -> list[str]:
     return list(list_parts(output).etags)
 
 
-def read_ledger(output: Store, columns: Sequence[str] | None = None, *, listing: PartListing | None = None) -> pa.Table:
+def read_ledger(
+    output: Store,
+    columns: Sequence[str] | None = None,
+    *,
+    listing: PartListing | None = None,
+    schema: pa.Schema = Result.SCHEMA,
+) -> pa.Table:
     """Read all parts, in the order of their names.
 
     Args:
@@ -91,11 +104,12 @@ def read_ledger(output: Store, columns: Sequence[str] | None = None, *, listing:
         columns: Columns of `Result` to read; all when None. `latest_rows` needs `key`, `style` and
             `created_at`.
         listing: The parts to read, from `list_parts`; listed now when None.
+        schema: That of `Result`, or `LEAN_SCHEMA`.
 
     Raises:
         ResultsError: A part cannot be read.
     """
-    return snapshots.read_rows(output.child(PARTS), listing or list_parts(output), Result.SCHEMA, columns).rows
+    return snapshots.read_rows(output.child(PARTS), listing or list_parts(output), schema, columns).rows
 
 
 def latest_rows(ledger: pa.Table) -> pa.Table:

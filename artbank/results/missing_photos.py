@@ -42,18 +42,24 @@ def check_photos(
         ConfigError: More are missing.
         OSError: The listing leaves out a photo that is there, or the store failed.
     """
-    if not len(_find_missing(photos, pc.unique(known), rules)):
+    if not len(find_missing(photos, pc.unique(known), rules)):
         return
     last = _list_last_run(output, pc.unique(known))
-    missing = _find_missing(photos, last, rules).to_pylist()
+    missing = find_missing(photos, last, rules).to_pylist()
     if "://" in archive.uri:
         check_listing(archive, _without_respelled(photos, missing))
     if len(missing) > max_share * len(last):
         raise ConfigError(_describe(archive, photos, missing, len(last), max_share))
 
 
-def _find_missing(photos: pa.Table, keys: pa.Array, rules: Sequence[str]) -> pa.Array:
-    """Return the keys that a listing does not have, without those that it could not see or that rules leave out."""
+def find_missing(photos: pa.Table, keys: pa.Array, rules: Sequence[str]) -> pa.Array:
+    """Return the keys that a listing does not have, without those that it could not see or that rules leave out.
+
+    Args:
+        photos: The archive, from `list_archive`.
+        keys: Keys of photos, each once.
+        rules: Rules of `skip`.
+    """
     absent = keys.filter(pc.invert(pc.is_in(keys, value_set=photos["key"].combine_chunks())))
     absent = absent.filter(pa.array(~is_unseen(pa.chunked_array([absent]), photos)))
     skip = SkipRules(rules).skip

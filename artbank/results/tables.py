@@ -19,7 +19,7 @@ from artbank.records.photo_records import Result
 from artbank.results import containers, known_parts, snapshots, vacuum
 from artbank.results.archive_listing import is_unseen, unseen_places
 from artbank.results.layout import METADATA, PARTS, RESULTS
-from artbank.results.ledger import is_latest
+from artbank.results.ledger import LEAN_SCHEMA, is_latest
 from artbank.results.output_place import check_is_output
 from artbank.store.objects import Store
 from artbank.store.parquet import cast_to_schema, read_metadata, read_table, table_bytes_by_row_group
@@ -43,12 +43,6 @@ METADATA_COLUMNS = (
 )
 _ROWS_AT_ONCE = 16_384
 _SOURCE_HASH = b"artbank.origin"
-_REPEATED = (
-    *("recipe_id", "scorer", "structure_model", "style_model"),
-    *("base_model", "base_model_hash", "recipe"),
-)  # texts that are the same in most rows
-_TEXTS = pa.dictionary(pa.int32(), pa.string())
-_LEAN = pa.schema([field.with_type(_TEXTS) if field.name in _REPEATED else field for field in Result.SCHEMA])
 
 
 def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
@@ -148,7 +142,7 @@ def _read_results(output: Store, source: bytes, columns: Sequence[str] | None) -
 
 def _read_sources(parts: Store, listing: snapshots.PartListing, photos: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows of `results.parquet`, long texts as dictionaries, and the members of all containers."""
-    found = snapshots.read_rows(parts, listing, _LEAN)
+    found = snapshots.read_rows(parts, listing, LEAN_SCHEMA)
     snapshots.compact(parts, found)
     ledger = found.rows.unify_dictionaries()
     latest = is_latest(ledger)

@@ -167,6 +167,7 @@ class StylizeForecast:
         pace: Pace that `seconds` is based on.
         num_skipped: Files of the archive that are no photos or cannot be listed.
         skipped: The same files by kind.
+        num_to_delete: Pictures of removed photos that it would delete, with `delete_removed`.
         num_cached_evaluations: Those among `num_evaluations` that reuse features, see `StylizeRecipe.reuse`.
         num_further_evaluations: Further ones, at most, for pictures that do not reach the recipe's `keep_structure` or
             `reach_style` and are drawn again.
@@ -186,6 +187,7 @@ class StylizeForecast:
     skipped: tuple[SkippedKind, ...]
     num_further_evaluations: int
     num_cached_evaluations: int
+    num_to_delete: int = 0
 
 
 class StyleTotals(NamedTuple):
@@ -223,6 +225,7 @@ class Outcome:
         styles: Totals of each style.
         num_skipped: Files of the archive that are no photos or cannot be listed; they have no rows.
         skipped: The same files by kind.
+        num_deleted: Pictures of removed photos that this run deleted, with `delete_removed`.
     """
 
     num_done: int
@@ -235,6 +238,7 @@ class Outcome:
     styles: tuple[StyleTotals, ...] = ()
     num_skipped: int = 0
     skipped: tuple[SkippedKind, ...] = ()
+    num_deleted: int = 0
 
     def check_made(self, output_uri: str) -> None:
         """Check that at least one photo became a picture, unless there was none.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from artbank.errors import ConfigError
-from artbank.parameters.skip_rules import PACKED_SUFFIXES
+from artbank.parameters.skip_rules import is_packed
 from artbank.store.explanations import explain
 from artbank.store.objects import Store
 
@@ -56,11 +56,13 @@ def check_there(store: Store, expected: str) -> None:
         if store.has_objects():
             return
     except NotADirectoryError as error:
-        if store.uri.lower().endswith(PACKED_SUFFIXES):
-            message = f"{store.uri} is a file, expected a folder; unpack it, and name the folder"
-            raise ConfigError(message) from error
-        raise ConfigError(explain(error)) from error
+        raise unpack(store) if is_packed(store.uri) else ConfigError(explain(error)) from error
     raise nothing_there(store, expected)
+
+
+def unpack(store: Store) -> ConfigError:
+    """Return the error for a file in place of a folder that may hold what is expected."""
+    return ConfigError(f"{store.uri} is a file, expected a folder; unpack it, and name the folder")
 
 
 def nothing_there(store: Store, expected: str) -> ConfigError:

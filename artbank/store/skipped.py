@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from artbank.parameters.skip_rules import PACKED_SUFFIXES
+from artbank.parameters.skip_rules import is_packed
 from artbank.runtime.counts import number_text
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def count_skipped(kinds: Sequence[SkippedKind]) -> int:
 def find_packed(kinds: Iterable[SkippedKind]) -> str | None:
     """Return the name of a file that was left out and may hold images: a container or a table; None without one."""
     names = (name for kind in kinds if kind.kind in ("container", "no_photo") for name in kind.names)
-    return next((name for name in names if name.lower().endswith(PACKED_SUFFIXES)), None)
+    return next(filter(is_packed, names), None)
 
 
 def warn_of_skipped(place: str, kinds: Sequence[SkippedKind]) -> None:

@@ -30,9 +30,6 @@ from artbank.store.transient_errors import WrongSizeError
 logger = logging.getLogger(__name__)
 
 PAIR = ["key", "style"]
-REPAIR = "repair-"
-"""Prefix of the ids of parts that void rows; they have no manifest."""
-
 _COLUMNS = (
     *("key", "size", "etag", "style", "recipe_id", "status", "failure"),
     *("file_name", "file_size", "file_sha256", "created_at"),

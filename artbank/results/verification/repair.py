@@ -24,7 +24,7 @@ from artbank.runtime.style_names import style_folder
 
 _EXACTLY = {
     **{"retry_failed": True, "failures": ("damaged",)},
-    **{"include": (), "exclude": (), "limit": None, "dry_run": False, "allow_missing": False},
+    **{"include": (), "exclude": (), "limit": None, "dry_run": False, "allow_missing": False, "delete_removed": False},
 }
 
 

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from artbank.results import layout
 from artbank.results.manifest import manifest_of
 from artbank.results.recorded_runs import Operator
-from artbank.results.verification.inventory import PAIR, REPAIR, Inventory, is_in, names_in, read_inventory
+from artbank.results.verification.inventory import PAIR, Inventory, is_in, names_in, read_inventory
 from artbank.results.verification.pictures import find_faults
 from artbank.results.verification.tables import find_stale
+from artbank.results.void import VOIDED
 from artbank.store.leases import find_leases
 from artbank.store.objects import Store
 
@@ -180,7 +181,7 @@ def _check_shards(inventory: Inventory, undone: pa.Table) -> Iterable[tuple[str,
         yield "bad_part", layout.part_key(shard_id), text
     manifests = inventory.recipes.keys() | inventory.bad_manifests.keys()
     for shard_id in sorted(inventory.parts):
-        if manifest_of(shard_id) not in manifests and not shard_id.startswith(REPAIR):
+        if manifest_of(shard_id) not in manifests and not shard_id.startswith(VOIDED):
             yield "part_without_manifest", layout.part_key(shard_id), ""
     open_shards = shards - inventory.parts
     for shard_id in sorted(open_shards):

@@ -6,9 +6,7 @@ Every missing or damaged picture and every lost row gets a row with the failure 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,8 +16,9 @@ from artbank.config import StylizeConfig
 from artbank.records.photo_records import Result
 from artbank.results import layout, ledger
 from artbank.results.manifest import manifest_of
-from artbank.results.verification.inventory import PAIR, REPAIR
+from artbank.results.verification.inventory import PAIR
 from artbank.results.verification.verify import Report
+from artbank.results.void import VOIDED, exactly, void_row
 from artbank.runtime.hashing import short_hash
 from artbank.store.delivered import require_all
 from artbank.store.objects import Store
@@ -29,14 +28,6 @@ _ROWS_AT_ONCE = 4096  # rows of one part
 _MISSING = "its picture was missing when the output was verified"
 _DAMAGED = "its picture was damaged when the output was verified"
 _LOST = "no part had its row when the output was verified"
-_CLEARED = dict.fromkeys(
-    (*("file_name", "file_size", "file_sha256", "width_px", "height_px", "seed", "scorer", "ssim"),
-     *("clip_style", "clip_style_floor", "clip_style_recoloured", "clip_text", "clip_content", "clip_direction"),
-     *("dino_structure", "structure_model", "csd_style", "csd_style_floor", "style_model"),
-     *("clip_texture", "clip_texture_floor"),
-     *("structure", "lightness", "strength", "gain", "candidates"),
-     *("kept_metadata", "photo_marks", "prompt"))
-)  # fmt: skip
 
 
 def commit_voided(report: Report, configs: Mapping[tuple[str, str], StylizeConfig]) -> None:
@@ -53,7 +44,7 @@ def commit_voided(report: Report, configs: Mapping[tuple[str, str], StylizeConfi
     batches = [rows for rows in (*_void_faults(report, now), *_void_lost(report, configs, now)) if rows]
     names = [f"{row.key}\n{row.style}" for batch in batches for row in batch]
     content = "\n\n".join([*names, *sorted(report.inventory.parts)])
-    repair_id = f"{REPAIR}{short_hash(content)}"
+    repair_id = f"{VOIDED}{short_hash(content)}"
     for number, rows in enumerate(batches):
         ledger.commit(report.inventory.output, f"{repair_id}-{number:05d}", rows)
 
@@ -66,18 +57,7 @@ def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
 
 
 def _void_row(row: Result, is_missing: bool, now: datetime) -> Result:
-    reason = f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}"
-    at = max(now, row.created_at + timedelta(microseconds=1))  # it must be the latest row, whatever any clock says
-    failed = {"status": "failed", "failure": "damaged", "reason": reason, "created_at": at}
-    return replace(row, **_CLEARED, flags=[], **_exactly(row.mark, row.metadata), **failed)
-
-
-def _exactly(mark: str | None, metadata: str | None) -> dict[str, Any]:
-    """Return the columns of a voided row that let a run draw its picture with the same mark and metadata.
-
-    Older versions wrote neither, and their rows do not say so.
-    """
-    return {"mark": mark or "none", "metadata": metadata or "none"}
+    return void_row(row, "damaged", f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}", now)
 
 
 def _read_rows(output: Store, some: pa.Table) -> list[Result]:
@@ -114,5 +94,5 @@ def _lost_row(row: dict[str, object], config: StylizeConfig, own: StylizeConfig,
     facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
     recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
     failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}
-    exactly = _exactly(own.recipe.mark, own.recipe.metadata)
-    return Result(**facts, **recipe, **failed, **exactly, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]
+    marks = exactly(own.recipe.mark, own.recipe.metadata)
+    return Result(**facts, **recipe, **failed, **marks, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]

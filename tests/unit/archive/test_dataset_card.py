@@ -163,9 +163,10 @@ def test_pictures_that_no_table_names_are_told_with_the_card(tmp_path: Path, she
     draw_all()
     told = {
         "images": "1 picture is in no row of results.parquet, and would be published: novak/1.jpg; its photo was "
-        "removed, or drawn again in another format. Delete it, then run `artbank verify --repair`",
+        "removed, or drawn again in another format. Run `artbank stylize` with --delete-removed, or delete it and run "
+        "`artbank verify --repair`",
         "webdataset": "1 picture of a photo that is no longer in the archive is in a container, and loads with the "
-        "others: 1.jpg in novak; to be without it, stylize to a new output",
+        "others: 1.jpg in novak; `artbank stylize` with --delete-removed deletes it",
     }
     assert list_notes() == [f"note: {told[output_format]}"]
 

@@ -75,28 +75,31 @@ def test_an_archive_that_is_not_there_is_refused(place: Path) -> None:
     (place / "texts/readme.txt").write_text("no photo")
     for name in ("fotos", "empty"):
         refuse(asked(place, photos=place / name), place, f"expected photos in .*{name}, found nothing there")
-    refuse(
-        asked(place, photos=place / "photos/a/0.jpg/folder"),
-        place,
-        "is a file or lies below one, expected a folder; name a folder",
-    )
+    below = place / "photos/a/0.jpg/folder"
+    refuse(asked(place, photos=below), place, "is a file or lies below one, expected a folder; name a folder")
     refuse(asked(place, photos=place / "texts"), place, r"found nothing but 1 file to skip: no_photo \(readme.txt\)")
     refuse(
         asked(place, include=("2024/**",)), place, r"--include 2024/\*\*: none of the 24 photos .* correct the globs"
     )
 
 
-@pytest.mark.parametrize("name", ["a/0.jpg", "[a].png"])
-def test_a_photo_in_place_of_a_folder_is_told_how_to_draw_it_alone(place: Path, name: str) -> None:
-    photo = place / "photos" / name
-    photo.write_bytes(b"-")
-    with pytest.raises(
-        ConfigError, match="is a file, expected a folder of photos; name its folder, with --include "
-    ) as raised:
+@pytest.mark.parametrize("name", ["0.jpg", "[a] 1.jpg"])
+def test_one_photo_in_place_of_a_folder_is_told_with_what_to_write(place: Path, name: str) -> None:
+    photo = place / "photos/a" / name
+    photo.write_bytes(b"1")
+    refuse(asked(place, photos=photo), place, "is a file, expected a folder of photos; .* name its folder .*a and")
+    with pytest.raises(ConfigError) as refused:
         plan_archive(asked(place, photos=photo))
-    include = shlex.split(str(raised.value))[-1]
+    option, include = shlex.split(str(refused.value).rpartition(" and add ")[2])
+    assert option == "--include"
     plan, _, _ = plan_archive(asked(place, photos=photo.parent, output=place / "new", include=(include,)))
     assert plan.num_tasks == 1
+
+
+def test_an_output_with_the_name_of_a_picture_is_refused_unless_it_is_there(place: Path) -> None:
+    refuse(asked(place, output=place / "art.PNG"), place, "art.PNG is the name of a picture, expected a folder for all")
+    Store.open(str(place / "art.PNG")).write("monet/0.jpg", b"1")
+    assert plan_archive(asked(place, output=place / "art.PNG"))[0].num_tasks == 24
 
 
 @pytest.mark.parametrize("name", ["photos.zip", "shard-000.TAR", "train.parquet"])
@@ -239,6 +242,14 @@ def bucket(moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], s
     add_banks(store.child("store"))
     add_run(store.child("output"), store.child("photos"))
     return store
+
+
+def test_one_photo_of_a_bucket_is_told_too_and_a_bucket_that_is_not_there_as_such(bucket: Store) -> None:
+    folder = f"{bucket.uri}/photos/a"
+    with pytest.raises(ConfigError, match=f"is a file, .*; .* name its folder {folder} and add --include 0.jpg$"):
+        plan_archive(asked(bucket.uri, photos=f"{folder}/0.jpg"))
+    with pytest.raises(ConfigError, match="expected photos in s3://no-such-bucket, found nothing there"):
+        plan_archive(asked(bucket.uri, photos="s3://no-such-bucket"))
 
 
 @pytest.mark.parametrize("what", ["photos/d/", "results/part-m-00001"])

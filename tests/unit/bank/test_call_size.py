@@ -206,3 +206,13 @@ def test_a_reserve_stays_free() -> None:
     assert call_size.count_fitting(10 * gib, gib) == 9, "a tenth"
     assert call_size.count_fitting(3 * gib, gib) == 2, "half a GiB at least"
     assert call_size.count_fitting(gib, gib) == call_size.count_fitting(gib // 4, gib) == 0
+
+
+def test_what_fits_decides_for_every_family_where_the_free_memory_is_known(
+    sdxl: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (4, 8, 8)
+    most = call_size.MICRO_BATCH_SIZES.get("cpu", 8)
+    assert call_size.call_size(sdxl, shape) == sdxl.family.micro_batch < most
+    monkeypatch.setattr(call_size, "measure_free", lambda _: 2**40)
+    assert call_size.call_size(sdxl, shape) == most

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from diffusers import DDIMScheduler
 
+from artbank.bank import trainer
 from artbank.bank.bank import Bank
 from artbank.bank.dataset import LatentDataset, encode_dataset
 from artbank.bank.loss import diffusion_loss, validation_losses
@@ -105,6 +106,21 @@ def test_gradients_that_break_the_vectors_end_the_training_and_give_no_bank(
     training.bank.vectors.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match="learning_rate"):
         train_one(training)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_validation_that_is_not_finite_ends_the_training_and_gives_no_bank(
+    base: BaseModel, views: tuple[LatentDataset, LatentDataset], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    measure, calls = trainer.validation_losses, iter(range(9))
+
+    def overflow(*args: Any) -> torch.Tensor:
+        losses = measure(*args)
+        return losses * float("nan") if next(calls) == number else losses
+
+    monkeypatch.setattr(trainer, "validation_losses", overflow)
+    with pytest.raises(TrainingError, match=r"the validation loss is nan at step \d; lower learning_rate"):
+        train_one(open_training(base, views))
 
 
 def test_vectors_that_are_not_finite_make_no_bank(base: BaseModel, views: tuple[LatentDataset, LatentDataset]) -> None:
