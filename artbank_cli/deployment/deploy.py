@@ -18,6 +18,7 @@ from artbank.credentials import redact
 from artbank.errors import ConfigError, ServerError
 from artbank_cli.deployment.automations import put_automations
 from artbank_cli.deployment.buckets import create_buckets
+from artbank_cli.deployment.checks import check_notify, check_parameters
 from artbank_cli.deployment.files import (
     DEPLOYMENTS,
     NEEDED,
@@ -51,10 +52,10 @@ class Deployment:
     notify: str | None
 
     def check(self) -> None:
-        """Check the places.
+        """Check the places, and all that flows would refuse.
 
         Raises:
-            ConfigError: One is missing; names its variable.
+            ConfigError: A place is missing or a value is wrong; names it.
         """
         needed = dict.fromkeys(name for part in self.parts for name in NEEDED[part])
         missing = [name for name in needed if not self.variables.get(name)]
@@ -64,6 +65,8 @@ class Deployment:
                 f"expected {', '.join(needed)} in the environment, as options or in artbank.toml, found no "
                 f"{', '.join(missing)}; set them{alone}"
             )
+        check_parameters(self.variables, self.parts)
+        check_notify(self.notify)
 
     def put(self, *, with_buckets: bool = False) -> int:
         """Put everything on the server at PREFECT_API_URL; returns the exit code of Prefect's own command.
@@ -72,7 +75,7 @@ class Deployment:
             with_buckets: Create missing buckets of the places first.
 
         Raises:
-            ConfigError: A place is missing.
+            ConfigError: As `check` does.
             ServerError: There is no server, or it does not answer.
         """
         self.check()

@@ -44,7 +44,12 @@ def read_templates(kind: str, variables: Mapping[str, str]) -> dict[str, dict[st
     path = FOLDER / "pools" / f"{kind}.yaml"
     if not path.exists():
         return {name: {} for name in POOLS}
-    return yaml.safe_load(_VARIABLE.sub(lambda found: variables[found[1]], path.read_text()))
+    return yaml.safe_load(substitute(path.read_text(), variables))
+
+
+def substitute(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with the values of the variables that it refers to, as Prefect's own command fills them in."""
+    return _VARIABLE.sub(lambda found: variables[found[1]], text)
 
 
 def read_prefect_file(variables: Mapping[str, str], parts: Iterable[str]) -> dict[str, Any]:
