@@ -65,6 +65,9 @@ DEFAULT_RULES: dict[str, tuple[str, ...]] = {
         *("*.dll", "*.sh", "*.bat", "*.py", "*.pyc", "*.lnk", "*.url", "*.webloc", "*.icc", "*.icm", "*.ttf", "*.otf"),
         *("*.md5", "*.sha1", "*.sha256", "*.sfv", "*.par2", "*.part", "*.crdownload", "*.tmp", "*.bak"),
     ),
+    "labels and arrays of datasets": (
+        *("*.cls", "*.npy", "*.npz", "*.pyd", "*.pkl", "*.pickle", "*.mat", "*.h5", "*.hdf5", "*.arrow", "*.tfrecord"),
+    ),
     "files of models": ("*.safetensors", "*.ckpt", "*.pt", "*.pth", "*.onnx", "*.gguf"),
     "pages, contact sheets and banks of artbank": (  # the names are hashes, so no photo of people has them
         *(f"report/pictures/{_HEX * 24}.jpg", f"runs/{_HEX * 16}/", f"page/pictures/*-{_HEX * 16}.jpg"),

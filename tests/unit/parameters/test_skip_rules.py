@@ -13,7 +13,7 @@ NO_PHOTOS = (
     *("lost+found/a.jpg", "__MACOSX/a.jpg", "x/y/__macosx/z/a.jpg", "System Volume Information/a.jpg"),
     *("Photos.photoslibrary/resources/derivatives/a.jpg", "cat Previews.lrdata/1/a.jpg", "FOUND.000/a.jpg"),
     *("IMG_1.xmp", "IMG_1.AAE", "a/desktop.ini", "a/Thumbs.db", "IMG_1.MOV", "IMG_1.THM", "list.csv", "a.tar.gz"),
-    *("monet.safetensors", "models/sd.ckpt"),
+    *("monet.safetensors", "models/sd.ckpt", "shard/000001.cls", "shard/000001.npy", "train-00000.arrow"),
 )
 _16, _24 = "0123456789abcdef", "0123456789abcdef01234567"
 OWN_FILES = (
