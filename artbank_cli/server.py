@@ -13,6 +13,7 @@ from artbank.credentials import redact
 from artbank.doctor.checks import CheckResult
 from artbank.errors import ServerError
 from artbank.report.markdown import shorten
+from artbank.runtime.counts import number_text
 from artbank.runtime.extras import is_installed
 from artbank.runtime.stages import show_stage
 from artbank_cli.console_log import shorten_console_log
@@ -170,7 +171,9 @@ def _check_pools(client: Any) -> Iterator[CheckResult]:
             continue
         workers = [w for w in client.read_workers_for_work_pool(name, limit=200) if w.status == WorkerStatus.ONLINE]
         if workers:
-            yield CheckResult("OK", f"work pool {name} ({there[name].type}): {len(workers)} workers online")
+            yield CheckResult(
+                "OK", f"work pool {name} ({there[name].type}): {number_text(len(workers), 'worker')} online"
+            )
         elif there[name].is_push_pool or there[name].is_managed_pool:
             yield CheckResult("OK", f"work pool {name} ({there[name].type}), which needs no worker")
         else:

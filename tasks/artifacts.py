@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
@@ -19,6 +20,7 @@ from prefect.artifacts import (
 
 from artbank.credentials import redact
 from artbank.records.bank_records import BankRecord
+from artbank.report.costs import pictures_text, training_text
 from artbank.runs.outcome import Outcome, StyleTotals, StylizeForecast, TrainForecast
 from artbank.runtime.counts import number_text
 
@@ -59,7 +61,13 @@ def show_banks(
 
 
 def show_forecast(forecast: StylizeForecast | TrainForecast) -> None:
-    """Create an artifact with the forecast of a dry run."""
+    """Create an artifact with the forecast of a dry run, and log its main line."""
+    if isinstance(forecast, StylizeForecast):
+        photos = f"{number_text(forecast.num_tasks, 'photo')} of {forecast.num_photos:,}"
+        told = f"to stylize: {photos}, {pictures_text(forecast.num_pictures, forecast.pace)}"
+    else:
+        told = f"to train: {number_text(len(forecast.collections), 'collection')}, {training_text(forecast)}"
+    get_run_logger().info("nothing is written in a dry run; %s", told)
     create_markdown_artifact(forecast.text, key="forecast", description="What a run would do, and how long it may take")
 
 

@@ -130,7 +130,7 @@ def test_a_pool_without_workers_is_told(prefect_server: str, monkeypatch: pytest
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         assert level(told(server.check_server(10)), f"work pool {pool} (process) has no worker online") == "warning"
         client.send_worker_heartbeat(pool, "a worker")
-        assert level(told(server.check_server(10)), f"work pool {pool} (process): 1 workers online") == "OK"
+        assert level(told(server.check_server(10)), f"work pool {pool} (process): 1 worker online") == "OK"
         client.update_work_pool(pool, WorkPoolUpdate(is_paused=True))
         assert level(told(server.check_server(10)), f"work pool {pool} is paused") == "warning"
         client.delete_work_pool(pool)

@@ -153,6 +153,7 @@ def test_a_dry_run_of_a_training_tells_what_it_may_take_and_writes_nothing(
     [shown] = artifacts(id_of(state))
     assert (shown.key, shown.data) == ("forecast", forecast.text)
     assert read_run(id_of(state)).name.endswith("/gallery (dry run)")
+    log_of(id_of(state), "nothing is written in a dry run; to train: 2 collections, 6 steps.")
     assert listing(place.root) == before
 
 

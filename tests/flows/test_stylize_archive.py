@@ -22,7 +22,7 @@ from artbank.runs.outcome import Tally
 from artbank.store.objects import Store
 from artbank_prefect.flows.stylize_archive import stylize_archive
 from artbank_prefect.flows.train_banks import train_banks
-from tests.support.flow_runs import artifacts, id_of, read_run, run, task_runs
+from tests.support.flow_runs import artifacts, id_of, log_of, read_run, run, task_runs
 from tests.support.small_inputs import STYLIZE, TRAIN, add_collection, draw_photo, listing, stylizing, training
 from tests.support.stylized_archive import BROKEN, PHOTOS, Archive
 
@@ -213,6 +213,7 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
     assert forecast.first_shards == [(3, "a.jpg", "roll 1/torn.jpg"), (1, "roll 1/été/c.webp", "roll 1/été/c.webp")]
     assert forecast.seconds == pytest.approx(8 * forecast.seconds_a_picture) and forecast.seconds > 0
     assert [one.key for one in artifacts(id_of(state))] == ["forecast"]
+    log_of(id_of(state), "nothing is written in a dry run; to stylize: 4 photos of 4, 8 pictures, about ")
     assert listing(archive.root) == before
 
 
