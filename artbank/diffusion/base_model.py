@@ -32,6 +32,7 @@ from artbank.diffusion.loading import load_parts
 from artbank.diffusion.lora import merge_loras
 from artbank.diffusion.lora_files import LoraFile
 from artbank.diffusion.model_checks import check_parts
+from artbank.diffusion.noise_schedule import NoiseSchedule
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.text_encoders import TextEncoders
@@ -230,6 +231,11 @@ class BaseModel:
         """The kind of the UNet's prediction: `epsilon` or `v_prediction`."""
         return self.scheduler.config.prediction_type
 
+    @cached_property
+    def noise_schedule(self) -> NoiseSchedule:
+        """The shares of picture and noise at each timestep."""
+        return NoiseSchedule(self.scheduler)
+
     @property
     def num_train_timesteps(self) -> int:
         """Number of timesteps of the noise schedule, 1000."""
@@ -289,15 +295,3 @@ class BaseModel:
             return self.denoiser.embed_sizes(sizes)
         height, width = latents.shape[2:]
         return self.denoiser.embed_size(height * self.latent_factor, width * self.latent_factor)
-
-    def implied_noise(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
-        """Return the noise in `latents` at a timestep that a prediction implies, for either prediction type."""
-        if self.prediction_type == "epsilon":
-            return predicted
-        of_image, of_noise = self.noise_scales(timestep)
-        return of_image * predicted + of_noise * latents
-
-    def noise_scales(self, timestep: int) -> tuple[float, float]:
-        """Return the shares of image and noise at a timestep: sqrt(abar_t) and sqrt(1 - abar_t)."""
-        alpha = self.scheduler.alphas_cumprod[timestep].item()
-        return alpha**0.5, (1 - alpha) ** 0.5

@@ -24,7 +24,7 @@ from artbank.diffusion.unet import DeepFeatures
 from artbank.parameters.recipe_costs import is_guided, is_whole
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.controls import NO_CONTROLS, Controls
-from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
+from artbank.stylization.inversion import invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
 from artbank.stylization.structure import pull_to_photo, pull_weights
 from artbank.stylization.style import Style, encode_style
@@ -175,7 +175,7 @@ class LatentStylizer:
             return invert_stochastically(prompts.model, clean, noise, first, prompts.styled)
         if self.recipe.inversion == "ddim":
             return invert_ddim(self.base, clean, self._solver.timesteps, prompts.neutral)
-        return add_noise(self.base, clean, noise, first)
+        return self.base.noise_schedule.add_noise(clean, noise, first)
 
     def _is_whole(self, step: int) -> bool:
         """Return whether a step runs the whole UNet: by `is_whole`, or because other ControlNets act than before."""
