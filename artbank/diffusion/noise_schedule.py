@@ -11,18 +11,27 @@ Source: velocity, Salimans and Ho, ICLR 2022; zero terminal SNR, Lin et al., WAC
 
 from __future__ import annotations
 
+import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from artbank.diffusion.tensors import copy_to_device
+
 
 class NoiseSchedule:
-    """The shares of picture and noise at each timestep, as numbers of Python: no device is waited for."""
+    """The shares of picture and noise at each timestep.
+
+    For a timestep that is a number they are numbers, and for timesteps on a device they are read from a table there. So
+    the host waits for no device. The methods of diffusers' scheduler would move its own table to the device, from which
+    a number can be read only by waiting.
+    """
 
     def __init__(self, scheduler: DDIMScheduler):
         """Read the schedule of diffusers' scheduler."""
         self.predicts_velocity: bool = scheduler.config.prediction_type == "v_prediction"
         self._squares: list[float] = scheduler.alphas_cumprod.tolist()
         self._first_square = float(scheduler.final_alpha_cumprod)
+        self._tables: dict[torch.device, Tensor] = {}
 
     @property
     def first_scales(self) -> tuple[float, float]:
@@ -38,6 +47,21 @@ class NoiseSchedule:
         alpha_t, sigma_t = self.scales(timestep)
         return alpha_t * clean + sigma_t * noise
 
+    def add_noises(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return latents [B, C, h, w] as `add_noise` does, at timesteps [B] on their device."""
+        alpha_t, sigma_t = self._scales_of_each(timesteps)
+        return alpha_t * clean + sigma_t * noise
+
+    def velocities(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the velocities [B, C, h, w] of pictures and noise of that shape at timesteps [B] on their device."""
+        alpha_t, sigma_t = self._scales_of_each(timesteps)
+        return alpha_t * noise - sigma_t * clean
+
+    def signal_to_noise(self, timesteps: Tensor) -> Tensor:
+        """Return alpha_t^2 / sigma_t^2 at timesteps [B], [B] on their device."""
+        squares = self._squares_of_each(timesteps)
+        return squares / (1 - squares)
+
     def implied_noise(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
         """Return the noise in latents [B, C, h, w] at a timestep that the UNet's prediction of that shape implies."""
         if not self.predicts_velocity:
@@ -51,6 +75,18 @@ class NoiseSchedule:
         if self.predicts_velocity:
             return alpha_t * latents - sigma_t * predicted
         return (latents - sigma_t * predicted) / alpha_t
+
+    def _scales_of_each(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha_t and sigma_t at timesteps [B], each [B, 1, 1, 1]."""
+        squares = self._squares_of_each(timesteps)[:, None, None, None]
+        return squares**0.5, (1 - squares) ** 0.5
+
+    def _squares_of_each(self, timesteps: Tensor) -> Tensor:
+        """Return alpha_t^2 at timesteps [B], [B]; the table is copied to their device once."""
+        device = timesteps.device
+        if device not in self._tables:
+            self._tables[device] = copy_to_device(torch.tensor(self._squares), device)
+        return self._tables[device][timesteps]
 
 
 def _take_roots(square: float) -> tuple[float, float]:
