@@ -27,6 +27,7 @@ from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.counts import number_text
 from artbank.runtime.prefetch import batch_by
+from artbank.stylization.batch_limits import BatchLimits
 from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.finishing import Finish, FinishedPicture, finish_pictures
 from artbank.stylization.inversion import draw_noise, draw_step_noise, photo_seed
@@ -123,6 +124,7 @@ class Stylizer:
         self.recipe = recipe
         self.controls = controls
         self._latents = LatentStylizer(base, styles, recipe, controls)
+        self._limits = BatchLimits()
 
     def with_settings(self, **settings: int | float) -> Stylizer:
         """Return the same stylizer with another seed, structure or strength; nothing is encoded again."""
@@ -163,12 +165,21 @@ class Stylizer:
     def stylize_batch(self, batch: Sequence[Photo], styles: Sequence[str] | None = None) -> Iterator[Stylized]:
         """Yield a batch in every style; a batch that does not fit in memory is halved until it does.
 
+        Later batches of that size are split in the same way at once, also by the stylizers of `with_settings`.
+
         Args:
             batch: Photos of one bucket.
             styles: Names of styles; all of them by default.
         """
         chosen = [style for style in self.styles if styles is None or style.name in styles]
-        yield from self._stylize_or_halve(batch, chosen)
+        yield from self._stylize_in_parts(batch, chosen)
+
+    def _stylize_in_parts(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[Stylized]:
+        left = batch
+        while left:
+            part = self._limits.take(left)  # the part before may have lowered the limit
+            yield from self._stylize_or_halve(part, styles)
+            left = left[len(part) :]
 
     def _stylize_or_halve(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[Stylized]:
         left = list(styles)
@@ -186,9 +197,8 @@ class Stylizer:
         if len(batch) == 1:
             yield from (self._fail(batch[0], style, _memory_error(batch[0])) for style in left)
             return
-        middle = len(batch) // 2
-        for half in (batch[:middle], batch[middle:]):
-            yield from self._stylize_or_halve(half, left)
+        self._limits.lower(batch)
+        yield from self._stylize_in_parts(batch, left)
 
     def _stylize_batch(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[list[Stylized]]:
         """Yield the pictures of a batch, style by style."""
