@@ -9,7 +9,6 @@ Images are -1..1. Latents are scaled by the VAE's factor.
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from artbank.diffusion.loading import load_parts
 from artbank.diffusion.lora import merge_loras
 from artbank.diffusion.lora_files import LoraFile
 from artbank.diffusion.model_checks import check_parts
+from artbank.diffusion.network_copies import in_float32
 from artbank.diffusion.noise_schedule import NoiseSchedule
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.prompted_network import PromptCache
@@ -154,10 +154,9 @@ class BaseModel:
         """Precision of the networks; cached, as `device` is."""
         return self.unet.dtype
 
-    @cached_property
-    def float32_copy(self) -> BaseModel:
-        """A copy of the model in float32, made at the first use."""
-        copies: dict[str, Any] = {name: copy.deepcopy(network).float() for name, network in self.networks.items()}
+    def copy_in_float32(self) -> BaseModel:
+        """Return a copy in float32, which shares the networks that are in float32 already."""
+        copies: dict[str, Any] = {name: in_float32(network) for name, network in self.networks.items()}
         return replace(self, **copies, compiler=Compiler())
 
     @property

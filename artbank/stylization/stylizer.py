@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -129,7 +129,6 @@ class Stylizer:
     def with_settings(self, **settings: int | float) -> Stylizer:
         """Return the same stylizer with another seed, structure or strength; nothing is encoded again."""
         other = copy.copy(self)
-        other.__dict__.pop("_in_float32", None)  # it has the settings of this one
         other.recipe = self.recipe.model_copy(update=settings)
         other._latents = self._latents.with_recipe(other.recipe)
         return other
@@ -183,9 +182,11 @@ class Stylizer:
 
     def _stylize_or_halve(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[Stylized]:
         left = list(styles)
+        # The copy goes with the batch: it is twice as large as the model, and made sooner than one picture is drawn.
+        in_float32 = cache(partial(self._copy_in_float32, styles))
         try:
             for drawn in self._stylize_batch(batch, styles):
-                pictures = self._redraw_failed(batch, drawn)
+                pictures = self._redraw_failed(batch, drawn, in_float32)
                 left.pop(0)
                 yield from pictures
             return
@@ -251,22 +252,25 @@ class Stylizer:
         seed = photo_seed(self.recipe.seed, photo.key)
         return Stylized(photo.key, style.name, seed, finished.rgb, on_device=finished.on_device, kept=finished.kept)
 
-    def _redraw_failed(self, batch: Sequence[Photo], drawn: list[Stylized]) -> list[Stylized]:
-        """Draw failed pictures again in float32, unless they were drawn in it."""
+    def _redraw_failed(
+        self, batch: Sequence[Photo], drawn: list[Stylized], in_float32: Callable[[], Stylizer]
+    ) -> list[Stylized]:
+        """Draw failed pictures again with a copy in float32, unless they were drawn in it."""
         failed = {picture.key for picture in drawn if picture.rgb is None}
         if not failed or self.base.dtype == torch.float32:
             return drawn
         what = number_text(len(failed), "picture")
         logger.warning("drawing %s again in float32: empty in %s", what, self.base.dtype)
         photos = [photo for photo in batch if photo.key in failed]
-        [style] = [style for style in self.styles if style.name == drawn[0].style]
-        [redrawn] = self._in_float32._stylize_batch(photos, [style])
-        by_key = {picture.key: picture for picture in redrawn}
-        return [by_key.get(picture.key, picture) for picture in drawn]
+        try:
+            redrawn = {picture.key: picture for picture in in_float32().stylize_batch(photos, [drawn[0].style])}
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            logger.warning("a copy of the model in float32 does not fit in memory: %s", error)
+            return [replace(one, error=_copy_error(self.base.dtype)) if one.key in failed else one for one in drawn]
+        return [redrawn.get(picture.key, picture) for picture in drawn]
 
-    @cached_property
-    def _in_float32(self) -> Stylizer:
-        return Stylizer(self.base.float32_copy, self.styles, self.recipe, self.controls.float32_copy)
+    def _copy_in_float32(self, styles: Sequence[Style]) -> Stylizer:
+        return Stylizer(self.base.copy_in_float32(), styles, self.recipe, self.controls.copy_in_float32())
 
     def _fail(self, photo: Photo, style: Style, error: ImageError) -> Stylized:
         return Stylized(photo.key, style.name, photo_seed(self.recipe.seed, photo.key), None, error)
@@ -275,3 +279,8 @@ class Stylizer:
 def _memory_error(photo: Photo) -> ImageError:
     size = f"{photo.frame.padded_width_px} x {photo.frame.padded_height_px} px"
     return ImageError(f"not enough memory for one picture of {size}; lower resolution_px", "out_of_memory")
+
+
+def _copy_error(dtype: torch.dtype) -> ImageError:
+    name = str(dtype).removeprefix("torch.")
+    return ImageError(f"empty in {name}, and no memory for the model in float32; use a larger device", "out_of_memory")
