@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.diffusion.controlnet import ControlImages
 from artbank.diffusion.tensors import copy_to_device, to_images, upload
 from artbank.errors import ImageError
 from artbank.images.framing import MAX_ASPECT, Photo
 from artbank.recipes import StylizeRecipe
 from artbank.runtime.counts import number_text
 from artbank.runtime.prefetch import batch_by
+from artbank.stylization.batch_inputs import BatchInputs
 from artbank.stylization.batch_limits import BatchLimits
 from artbank.stylization.controls import NO_CONTROLS, Controls
 from artbank.stylization.finishing import Finish, FinishedPicture, finish_pictures
 from artbank.stylization.inversion import draw_noise, draw_step_noise, photo_seed
-from artbank.stylization.latents import LatentStylizer
+from artbank.stylization.latents import EncodedCaptions, LatentStylizer
 from artbank.stylization.structure import KeptStructure
 from artbank.stylization.style import Style
 
@@ -66,34 +66,6 @@ class Stylized:
     def is_loose(self) -> bool:
         """Whether it is a picture that has less structure than it must have."""
         return self.kept is not None and not self.kept.is_reached
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """The inputs of a batch.
-
-    Attributes:
-        photos: B photos of one bucket.
-        originals: The same, uint8 [B, 3, H', W'] on the model's device.
-        clean: Their latents [B, C, h, w].
-        noise: Noise of that shape.
-        step_noise: Noise of the solver's steps, [S, B, C, h, w]; None with a solver that adds none.
-        control_images: What each ControlNet sees of them.
-    """
-
-    photos: Sequence[Photo]
-    originals: Tensor
-    clean: Tensor
-    noise: Tensor
-    step_noise: Tensor | None
-    control_images: tuple[ControlImages, ...]
-
-    def only(self, number: int) -> _Inputs:
-        """Return the batch of one photo, counted from 0."""
-        one = slice(number, number + 1)
-        step_noise = None if self.step_noise is None else self.step_noise[:, one]
-        seen = tuple(images.only(number) for images in self.control_images)
-        return _Inputs(self.photos[one], self.originals[one], self.clean[one], self.noise[one], step_noise, seen)
 
 
 class Stylizer:
@@ -210,13 +182,22 @@ class Stylizer:
         noise = copy_to_device(draw_noise(seeds, shape), clean.device)
         num_steps = self._latents.num_step_noises
         step_noise = copy_to_device(draw_step_noise(seeds, shape, num_steps), clean.device) if num_steps else None
-        inputs = _Inputs(batch, images, clean, noise, step_noise, self.controls.see(batch, images))
+        seen, captions = self.controls.see(batch, images), self._encode_captions(batch)
+        inputs = BatchInputs(batch, images, clean, noise, step_noise, seen, captions)
         for style in styles:
             drawn = self._draw(inputs, style, self.recipe.structure)
-            yield [self._draw_firmer(inputs.only(i), style, one) for i, one in enumerate(drawn)]
+            yield [self._draw_firmer(inputs, number, style, one) for number, one in enumerate(drawn)]
 
-    def _draw_firmer(self, photo: _Inputs, style: Style, drawn: Stylized) -> Stylized:
+    def _encode_captions(self, photos: Sequence[Photo]) -> EncodedCaptions | None:
+        if not self.recipe.photo_captions:
+            return None
+        return self._latents.encode_captions([photo.caption for photo in photos])
+
+    def _draw_firmer(self, inputs: BatchInputs, number: int, style: Style, drawn: Stylized) -> Stylized:
         """Draw a picture that is not held enough again, with more structure; alone, so that no batch changes it."""
+        if not drawn.is_loose:
+            return drawn
+        photo = inputs.only(number, self._encode_captions(inputs.photos[number : number + 1]))
         for structure in ((self.recipe.structure + 1) / 2, 1.0):
             if not drawn.is_loose:
                 break
@@ -225,21 +206,20 @@ class Stylizer:
                 drawn = again
         return drawn
 
-    def _draw(self, inputs: _Inputs, style: Style, structure: float) -> list[Stylized]:
+    def _draw(self, inputs: BatchInputs, style: Style, structure: float) -> list[Stylized]:
         """Draw a batch in one style."""
-        captions = [photo.caption for photo in inputs.photos] if self.recipe.photo_captions else None
         latents = self._latents.stylize(
             inputs.clean,
             inputs.noise,
             style.name,
             structure,
             step_noise=inputs.step_noise,
-            captions=captions,
+            captions=inputs.captions,
             control_images=inputs.control_images,
         )
         return self._finish(inputs, style, structure, self.base.decode_latents(latents))
 
-    def _finish(self, inputs: _Inputs, style: Style, structure: float, decoded: Tensor) -> list[Stylized]:
+    def _finish(self, inputs: BatchInputs, style: Style, structure: float, decoded: Tensor) -> list[Stylized]:
         """Make pictures of the decoded images [B, 3, H', W']."""
         finish = Finish(self.recipe, style.palette, structure)
         finished = finish_pictures(decoded, inputs.originals, inputs.photos, finish)
