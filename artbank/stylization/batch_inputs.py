@@ -1,4 +1,4 @@
-"""What a batch of photos is drawn from, on the model's device.
+"""The inputs of a drawing: the photos of a batch, and what belongs to them on the model's device.
 
 Shape legend: B batch, C x h x w latents, S steps; H' x W' padded working images, uint8 sRGB.
 """

@@ -1,4 +1,4 @@
-"""How many photos fit in memory together, by the batches that did not.
+"""Limits of the photos that fit in memory together, found by the batches that did not.
 
 The photos of a bucket have one padded size. A drawing that runs out of memory lowers the limit of its bucket, so that
 the later batches of a run begin with what fits; training does so too, see `bank.call_size`.

@@ -32,7 +32,7 @@ from artbank.stylization.style import Style, encode_style
 
 @dataclass(frozen=True)
 class EncodedCaptions:
-    """What the photos of a batch are captioned with, without a style.
+    """The captions of a batch, encoded without a style.
 
     Attributes:
         texts: B prompts: the captions, or the recipe's prompt where a photo has none.

@@ -194,7 +194,11 @@ class Stylizer:
         return self._latents.encode_captions([photo.caption for photo in photos])
 
     def _draw_firmer(self, inputs: BatchInputs, number: int, style: Style, drawn: Stylized) -> Stylized:
-        """Draw a picture that is not held enough again, with more structure; alone, so that no batch changes it."""
+        """Draw a picture that is not held enough again, with more structure; alone, so that no batch changes it.
+
+        In its batch, with blank photos in place of the others, each further drawing would cost a whole batch, and
+        rounding would depend on the batch size. On a CPU eight photos alone take 1.03 times as long as together.
+        """
         if not drawn.is_loose:
             return drawn
         photo = inputs.only(number, self._encode_captions(inputs.photos[number : number + 1]))
