@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -73,16 +72,14 @@ def diffusion_loss(
         gamma: Min-SNR weight (Hang et al., ICCV 2023); None for none.
         sizes: [B, 6] sizes of the crops, see `BaseModel.predict`.
     """
-    steps = cast(Any, timesteps)  # the scheduler's type hints ask for a class that torch.tensor() does not return
-    noisy = base.scheduler.add_noise(latents, noise, steps)
-    predicts_velocity = base.prediction_type == "v_prediction"
-    target = base.scheduler.get_velocity(latents, noise, steps) if predicts_velocity else noise
+    schedule = base.noise_schedule
+    noisy = schedule.add_noises(latents, noise, timesteps)
+    target = schedule.velocities(latents, noise, timesteps) if schedule.predicts_velocity else noise
     error = (base.predict(noisy, timesteps, prompts, sizes=sizes) - target).square().mean((1, 2, 3))
     if gamma is None:
         return error
-    alpha = base.scheduler.alphas_cumprod.to(error.device)[timesteps]
-    snr = alpha / (1 - alpha)
-    return error * snr.clamp(max=gamma) / (snr + 1 if predicts_velocity else snr)
+    snr = schedule.signal_to_noise(timesteps)
+    return error * snr.clamp(max=gamma) / (snr + 1 if schedule.predicts_velocity else snr)
 
 
 def backward_losses(

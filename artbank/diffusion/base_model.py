@@ -9,7 +9,6 @@ Images are -1..1. Latents are scaled by the VAE's factor.
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,8 @@ from artbank.diffusion.loading import load_parts
 from artbank.diffusion.lora import merge_loras
 from artbank.diffusion.lora_files import LoraFile
 from artbank.diffusion.model_checks import check_parts
+from artbank.diffusion.network_copies import in_float32
+from artbank.diffusion.noise_schedule import NoiseSchedule
 from artbank.diffusion.prompt_encoder import PromptEncoder
 from artbank.diffusion.prompted_network import PromptCache
 from artbank.diffusion.text_encoders import TextEncoders
@@ -153,10 +154,9 @@ class BaseModel:
         """Precision of the networks; cached, as `device` is."""
         return self.unet.dtype
 
-    @cached_property
-    def float32_copy(self) -> BaseModel:
-        """A copy of the model in float32, made at the first use."""
-        copies: dict[str, Any] = {name: copy.deepcopy(network).float() for name, network in self.networks.items()}
+    def copy_in_float32(self) -> BaseModel:
+        """Return a copy in float32, which shares the networks that are in float32 already."""
+        copies: dict[str, Any] = {name: in_float32(network) for name, network in self.networks.items()}
         return replace(self, **copies, compiler=Compiler())
 
     @property
@@ -230,6 +230,11 @@ class BaseModel:
         """The kind of the UNet's prediction: `epsilon` or `v_prediction`."""
         return self.scheduler.config.prediction_type
 
+    @cached_property
+    def noise_schedule(self) -> NoiseSchedule:
+        """The shares of picture and noise at each timestep."""
+        return NoiseSchedule(self.scheduler)
+
     @property
     def num_train_timesteps(self) -> int:
         """Number of timesteps of the noise schedule, 1000."""
@@ -289,15 +294,3 @@ class BaseModel:
             return self.denoiser.embed_sizes(sizes)
         height, width = latents.shape[2:]
         return self.denoiser.embed_size(height * self.latent_factor, width * self.latent_factor)
-
-    def implied_noise(self, predicted: Tensor, latents: Tensor, timestep: int) -> Tensor:
-        """Return the noise in `latents` at a timestep that a prediction implies, for either prediction type."""
-        if self.prediction_type == "epsilon":
-            return predicted
-        of_image, of_noise = self.noise_scales(timestep)
-        return of_image * predicted + of_noise * latents
-
-    def noise_scales(self, timestep: int) -> tuple[float, float]:
-        """Return the shares of image and noise at a timestep: sqrt(abar_t) and sqrt(1 - abar_t)."""
-        alpha = self.scheduler.alphas_cumprod[timestep].item()
-        return alpha**0.5, (1 - alpha) ** 0.5

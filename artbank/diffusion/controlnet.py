@@ -15,7 +15,6 @@ Source: Zhang et al., Adding Conditional Control to Text-to-Image Diffusion Mode
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from artbank.diffusion.control_checks import KINDS, UNION_TYPES, read_control_settings
 from artbank.diffusion.control_files import ControlFolder
 from artbank.diffusion.loading import no_progress_bars
+from artbank.diffusion.network_copies import in_float32
 from artbank.diffusion.prompted_network import PromptCache, PromptedNetwork
 from artbank.diffusion.tensors import copy_to_device
 from artbank.diffusion.unet import Residuals
@@ -68,10 +68,9 @@ class ControlNet(PromptedNetwork):
         self._is_union = isinstance(network, ControlNetUnionModel)
         self._of_kinds: dict[tuple[int, ...], Tensor] = {}
 
-    @property
-    def float32_copy(self) -> ControlNet:
-        """A copy in float32."""
-        return ControlNet(copy.deepcopy(self._network).float())
+    def copy_in_float32(self) -> ControlNet:
+        """Return a copy in float32."""
+        return ControlNet(in_float32(self._network))
 
     @torch.no_grad()
     def embed_images(self, images: Tensor, kind: ControlKind) -> ControlImages:

@@ -90,8 +90,8 @@ def _check_schedule(folder: Path, scheduler: DDIMScheduler) -> None:
         raise BaseModelError(
             f"{folder}: expected prediction type epsilon or v_prediction, found {prediction_type}; take another model"
         )
-    if scheduler.config.get("rescale_betas_zero_snr") and prediction_type == "epsilon":
+    if scheduler.alphas_cumprod[-1].item() <= 0 and prediction_type == "epsilon":
         raise BaseModelError(
             f"{folder}: expected prediction type v_prediction for a schedule that ends in noise alone "
-            "(rescale_betas_zero_snr), found epsilon; correct its scheduler_config.json"
+            "(rescale_betas_zero_snr, or trained_betas up to 1), found epsilon; correct its scheduler_config.json"
         )

@@ -1,4 +1,4 @@
-"""Copy the modules of a network, but none of the numbers in its weights."""
+"""Copy the modules of a network, but none of the numbers in its weights, or those alone that change."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def copy_to_meta(network: Network) -> Network:
     return _copy(network, _empty)
 
 
+def in_float32(network: Network) -> Network:
+    """Copy a network to float32; what is in float32 already is shared."""
+    return _copy(network, _widen)
+
+
 def _copy(network: Network, copy_weight: Callable[[Tensor], Tensor]) -> Network:
     memo: dict[int, object] = {id(own): copy_weight(own) for own in chain(network.parameters(), network.buffers())}
     return copy.deepcopy(network, memo)
@@ -31,3 +36,10 @@ def _copy(network: Network, copy_weight: Callable[[Tensor], Tensor]) -> Network:
 def _empty(weight: Tensor) -> Tensor:
     empty = torch.empty_like(weight, device="meta")
     return nn.Parameter(empty, weight.requires_grad) if isinstance(weight, nn.Parameter) else empty
+
+
+def _widen(weight: Tensor) -> Tensor:
+    if not weight.is_floating_point() or weight.dtype == torch.float32:
+        return weight
+    wide = weight.detach().float()
+    return nn.Parameter(wide, weight.requires_grad) if isinstance(weight, nn.Parameter) else wide

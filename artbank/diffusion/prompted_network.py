@@ -35,6 +35,11 @@ class PromptCache:
     pairs: tuple[KeyValue, ...]
     pooled: Tensor | None
 
+    def last(self, count: int) -> PromptCache:
+        """Return the last `count` prompts, which take no memory of their own."""
+        pairs = tuple((key[-count:], value[-count:]) for key, value in self.pairs)
+        return PromptCache(pairs, None if self.pooled is None else self.pooled[-count:])
+
 
 class PromptedNetwork:
     """A frozen network that sees timesteps, prompts and, for SDXL, the sizes of images."""

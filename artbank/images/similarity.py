@@ -8,10 +8,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_WINDOW_PX = 11
-_SIGMA_PX = 1.5
-_C1 = 0.01**2
-_C2 = 0.03**2
+WINDOW_PX = 11
+SIGMA_PX = 1.5
+C1 = 0.01**2
+C2 = 0.03**2
 _MAX_SIDE_PX = 1024
 _LOW_SHARE, _HIGH_SHARE = 0.001, 0.999  # of the samples of all channels: darker and brighter ones are outliers
 # Limits of the flags, on the scale 0..255
@@ -28,10 +28,14 @@ def ssim_luma(picture: np.ndarray, photo: np.ndarray) -> float:
 
     Source: Wang et al., IEEE TIP 2004, with its Gaussian window of 11 px and sigma 1.5.
     """
-    height, width = picture.shape[:2]
-    scale = min(_MAX_SIDE_PX / max(height, width), 1.0)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    size = find_compared_size(*picture.shape[:2])
     return _measure_ssim(_luma(picture, size), _luma(photo, size))
+
+
+def find_compared_size(height: int, width: int) -> tuple[int, int]:
+    """Return the width and height, px, at which pictures of a height and width are compared."""
+    scale = min(_MAX_SIDE_PX / max(height, width), 1.0)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def sanity_flags(image: np.ndarray) -> tuple[str, ...]:
@@ -56,18 +60,18 @@ def _measure_ssim(first: np.ndarray, second: np.ndarray) -> float:
     """
     square_sum, variance_sum = _window_moments(first + second)
     square_difference, variance_difference = _window_moments(first - second)
-    likeness = square_sum - square_difference + 2 * _C1
-    likeness *= variance_sum - variance_difference + 2 * _C2
-    square_sum += square_difference + 2 * _C1
-    variance_sum += variance_difference + 2 * _C2
+    likeness = square_sum - square_difference + 2 * C1
+    likeness *= variance_sum - variance_difference + 2 * C2
+    square_sum += square_difference + 2 * C1
+    variance_sum += variance_difference + 2 * C2
     likeness /= np.multiply(square_sum, variance_sum, out=square_sum)
-    inside = slice(_WINDOW_PX // 2, -(_WINDOW_PX // 2))
+    inside = slice(WINDOW_PX // 2, -(WINDOW_PX // 2))
     return float(likeness[inside, inside].mean(dtype=np.float64))
 
 
 def _window_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the squared means and the variances within the window around each pixel, both [H, W]."""
-    window = {"ksize": (_WINDOW_PX, _WINDOW_PX), "sigmaX": _SIGMA_PX}
+    window = {"ksize": (WINDOW_PX, WINDOW_PX), "sigmaX": SIGMA_PX}
     squared_mean = cv2.GaussianBlur(values, **window)
     variance = cv2.GaussianBlur(np.square(values, out=values), **window)
     np.square(squared_mean, out=squared_mean)
@@ -89,4 +93,4 @@ def _luma(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         shrinks = image.shape[0] * image.shape[1] > size[0] * size[1]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    return np.pad(luma, [(0, max(_WINDOW_PX - side, 0)) for side in luma.shape], "edge")
+    return np.pad(luma, [(0, max(WINDOW_PX - side, 0)) for side in luma.shape], "edge")

@@ -136,8 +136,9 @@ class StylizeRecipe(Recipe):
         gt=0,
         le=1,
         description=(
-            "Smallest structural similarity (SSIM) of each picture to its photo, at the working size. artbank finds "
-            "the structure that each photo needs for it, by up to two more drawings."
+            "Smallest structural similarity (SSIM) of each picture to its photo, measured as in the column `ssim`: at "
+            "the working size, but at most 1024 px a side. artbank finds the structure that each photo needs for it, "
+            "by up to two more drawings."
         ),
     )
     reach_style: float | None = Field(

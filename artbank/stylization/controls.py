@@ -62,10 +62,9 @@ class Controls:
         """The kinds whose images are computed where photos are decoded."""
         return tuple(spec.kind for control in self.controls for spec in control.specs if is_drawn(spec.kind))
 
-    @property
-    def float32_copy(self) -> Controls:
-        """A copy in float32."""
-        copies = tuple(replace(control, network=control.network.float32_copy) for control in self.controls)
+    def copy_in_float32(self) -> Controls:
+        """Return a copy in float32."""
+        copies = tuple(replace(control, network=control.network.copy_in_float32()) for control in self.controls)
         return replace(self, controls=copies)
 
     def see(self, photos: Sequence[Photo], originals: Tensor) -> tuple[ControlImages, ...]:

@@ -37,12 +37,6 @@ def draw_step_noise(seeds: Sequence[int], shape: tuple[int, ...], num_steps: int
     return torch.stack(samples, dim=1)
 
 
-def add_noise(base: BaseModel, clean: Tensor, noise: Tensor, timestep: int) -> Tensor:
-    """Return q_sample: sqrt(abar_t) clean + sqrt(1 - abar_t) noise."""
-    of_image, of_noise = base.noise_scales(timestep)
-    return of_image * clean + of_noise * noise
-
-
 @torch.no_grad()
 def invert_stochastically(
     base: BaseModel, clean: Tensor, noise: Tensor, timestep: int, prompts: Tensor | PromptCache
@@ -56,9 +50,10 @@ def invert_stochastically(
         timestep: Where denoising will start.
         prompts: Encoded, in the style; see `BaseModel.predict`.
     """
-    noised = add_noise(base, clean, noise, timestep)
-    predicted = base.implied_noise(base.predict(noised, timestep, prompts), noised, timestep)
-    return add_noise(base, clean, predicted, timestep)
+    schedule = base.noise_schedule
+    noised = schedule.add_noise(clean, noise, timestep)
+    implied = schedule.implied_noise(base.predict(noised, timestep, prompts), noised, timestep)
+    return schedule.add_noise(clean, implied, timestep)
 
 
 @torch.no_grad()
@@ -71,13 +66,12 @@ def invert_ddim(base: BaseModel, clean: Tensor, timesteps: Sequence[int], prompt
         timesteps: Those that denoising will execute, falling.
         prompts: Encoded, the neutral prompt, which describes the photo; see `BaseModel.predict`.
     """
+    schedule = base.noise_schedule
     latents = clean
-    alpha = base.scheduler.final_alpha_cumprod.item()
-    of_image = alpha**0.5
-    of_noise = (1 - alpha) ** 0.5
+    alpha, sigma = schedule.first_scales  # of the latents, which are one step below the timestep
     for timestep in reversed(timesteps):
-        noise = base.implied_noise(base.predict(latents, timestep, prompts), latents, timestep)
-        origin = (latents - of_noise * noise) / of_image
-        of_image, of_noise = base.noise_scales(timestep)
-        latents = of_image * origin + of_noise * noise
+        noise = schedule.implied_noise(base.predict(latents, timestep, prompts), latents, timestep)
+        origin = (latents - sigma * noise) / alpha
+        alpha, sigma = schedule.scales(timestep)
+        latents = alpha * origin + sigma * noise
     return latents

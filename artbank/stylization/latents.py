@@ -24,10 +24,25 @@ from artbank.diffusion.unet import DeepFeatures
 from artbank.parameters.recipe_costs import is_guided, is_whole
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.controls import NO_CONTROLS, Controls
-from artbank.stylization.inversion import add_noise, invert_ddim, invert_stochastically
+from artbank.stylization.inversion import invert_ddim, invert_stochastically
 from artbank.stylization.solvers import SolverTable
 from artbank.stylization.structure import pull_to_photo, pull_weights
 from artbank.stylization.style import Style, encode_style
+
+
+@dataclass(frozen=True)
+class EncodedCaptions:
+    """The captions of a batch, encoded without a style.
+
+    Attributes:
+        texts: B prompts: the captions, or the recipe's prompt where a photo has none.
+        neutral: The same, encoded, [B, L, D].
+        cached: The same, cached for the base model's UNet; None unless the recipe inverts with it.
+    """
+
+    texts: tuple[str, ...]
+    neutral: Tensor
+    cached: PromptCache | None
 
 
 @dataclass(frozen=True)
@@ -36,39 +51,38 @@ class _Prompts:
 
     Attributes:
         model: The base model that draws the style, see `Style.adapt`.
-        neutral: Without a style, for the base model itself, G is 1 or B.
-        styled: In the style, G is 1 or B.
-        guided: The negative prompts and the styled ones, G is 2 or 2 B.
+        styled: In the style, G is 1 or B; the last ones of `guided`.
+        guided: The negative prompts and the styled ones, G is 2 or 2 B; without guidance the styled ones alone.
         control_styled: The styled prompts for each ControlNet.
         control_guided: The guided ones for each ControlNet.
     """
 
     model: BaseModel
-    neutral: PromptCache
     styled: PromptCache
     guided: PromptCache
     control_styled: tuple[PromptCache, ...] = ()
     control_guided: tuple[PromptCache, ...] = ()
 
     @classmethod
-    def cache(
-        cls,
-        base: BaseModel,
-        model: BaseModel,
-        controls: Controls,
-        *,
-        neutral: Tensor,
-        styled: Tensor,
-        negative: Tensor,
-    ) -> Self:
-        """Cache encoded prompts [B, L, D], or [1, L, D] that all photos share; the negative one is [1, L, D]."""
-        guided = torch.cat([negative.expand(len(styled), -1, -1), styled])
+    def cache(cls, model: BaseModel, controls: Controls, styled: Tensor, negative: Tensor | None) -> Self:
+        """Cache encoded prompts [B, L, D], or [1, L, D] that all photos share.
+
+        Args:
+            model: The base model that draws the style.
+            controls: The ControlNets.
+            styled: The prompts in the style.
+            negative: The negative prompt, [1, L, D]; None if no step is guided.
+        """
+        count = len(styled)
+        prompts = styled if negative is None else torch.cat([negative.expand(count, -1, -1), styled])
+        guided = model.denoiser.cache_prompts(prompts)
+        of_controls = controls.cache_prompts(prompts)
         return cls(
             model,
-            base.denoiser.cache_prompts(neutral),
-            *map(model.denoiser.cache_prompts, (styled, guided)),
-            control_styled=controls.cache_prompts(styled),
-            control_guided=controls.cache_prompts(guided),
+            guided.last(count),
+            guided,
+            control_styled=tuple(cache.last(count) for cache in of_controls),
+            control_guided=of_controls,
         )
 
 
@@ -90,11 +104,14 @@ class LatentStylizer:
         self.recipe = recipe
         self._styles = {style.name: style for style in styles}
         self.neutral, negative = base.encode_prompts([recipe.prompt, recipe.negative_prompt]).split(1)
-        self._negative = base.text_encoders.encode_negative(negative, recipe.negative_prompt)
+        self._negative = None
+        if recipe.guidance > 1:
+            self._negative = base.text_encoders.encode_negative(negative, recipe.negative_prompt)
+        self._cached_neutral = self._cache_neutral(self.neutral)
         encoded = (encode_style(base, [recipe.prompt], style, self.neutral, recipe.style_weight) for style in styles)
         self.prompts = dict(zip(self._styles, encoded, strict=True))
         self._models = {style.name: style.adapt(base, recipe.style_weight) for style in styles}
-        self._shared = {name: self._cache(name, self.neutral, prompt) for name, prompt in self.prompts.items()}
+        self._shared = {name: self._cache(name, prompt) for name, prompt in self.prompts.items()}
         self._solver = SolverTable.from_recipe(base.scheduler, recipe, base.device)
 
     def with_recipe(self, recipe: StylizeRecipe) -> LatentStylizer:
@@ -111,6 +128,13 @@ class LatentStylizer:
         return self._solver.num_noises
 
     @torch.no_grad()
+    def encode_captions(self, captions: Sequence[str]) -> EncodedCaptions:
+        """Encode the captions of B photos once for all styles; an empty one is replaced by the recipe's prompt."""
+        texts = tuple(without_placeholder(caption).strip() or self.recipe.prompt for caption in captions)
+        neutral = self.base.encode_prompts(texts)  # [B, L, D]
+        return EncodedCaptions(texts, neutral, self._cache_neutral(neutral))
+
+    @torch.no_grad()
     def stylize(
         self,
         clean: Tensor,
@@ -119,7 +143,7 @@ class LatentStylizer:
         structure: float = 0.0,
         *,
         step_noise: Tensor | None = None,
-        captions: Sequence[str] | None = None,
+        captions: EncodedCaptions | None = None,
         control_images: Sequence[ControlImages] = (),
     ) -> Tensor:
         """Invert the latents of photos and denoise them in a style.
@@ -130,15 +154,16 @@ class LatentStylizer:
             style: Its name.
             structure: 0..1, see `StylizeRecipe.structure`.
             step_noise: Noise of the steps, [`num_step_noises`, B, C, h, w]; None if they take none.
-            captions: A caption for each photo, empty to take the recipe's prompt; None if all take that.
+            captions: See `encode_captions`; None if all photos take the recipe's prompt.
             control_images: What each ControlNet sees of the photos, see `Controls.see`.
 
         Returns:
             [B, C, h, w] float32.
         """
         weights = pull_weights(clean, structure) if structure else None
-        prompts = self._shared[style] if captions is None else self._encode_captions(captions, style)
-        latents = self._invert(clean, noise, prompts)
+        prompts = self._shared[style] if captions is None else self._add_style(captions, style)
+        neutral = self._cached_neutral if captions is None else captions.cached
+        latents = self._invert(clean, noise, prompts, neutral)
         history = self._solver.begin(latents, step_noise)
         deep = None
         for step, timestep in enumerate(self._solver.timesteps):
@@ -150,23 +175,19 @@ class LatentStylizer:
             latents = self._solver.advance(history, step, predicted)
         return latents
 
-    def _encode_captions(self, captions: Sequence[str], style: str) -> _Prompts:
-        texts = [without_placeholder(caption).strip() or self.recipe.prompt for caption in captions]
-        neutral = self.base.encode_prompts(texts)  # [B, L, D]
-        styled = encode_style(self.base, texts, self._styles[style], neutral, self.recipe.style_weight)
-        return self._cache(style, neutral, styled)
-
-    def _cache(self, style: str, neutral: Tensor, styled: Tensor) -> _Prompts:
-        return _Prompts.cache(
-            self.base,
-            self._models[style],
-            self._controls,
-            neutral=neutral,
-            styled=styled,
-            negative=self._negative,
+    def _add_style(self, captions: EncodedCaptions, style: str) -> _Prompts:
+        own = self._styles[style]
+        return self._cache(
+            style, encode_style(self.base, captions.texts, own, captions.neutral, self.recipe.style_weight)
         )
 
-    def _invert(self, clean: Tensor, noise: Tensor, prompts: _Prompts) -> Tensor:
+    def _cache(self, style: str, styled: Tensor) -> _Prompts:
+        return _Prompts.cache(self._models[style], self._controls, styled, self._negative)
+
+    def _cache_neutral(self, neutral: Tensor) -> PromptCache | None:
+        return self.base.denoiser.cache_prompts(neutral) if self.recipe.inversion == "ddim" else None
+
+    def _invert(self, clean: Tensor, noise: Tensor, prompts: _Prompts, neutral: PromptCache | None) -> Tensor:
         first = self._solver.timesteps[0]
         if not self.recipe.aligned:
             num_timesteps = self.base.num_train_timesteps
@@ -174,8 +195,9 @@ class LatentStylizer:
         if self.recipe.inversion == "stochastic":
             return invert_stochastically(prompts.model, clean, noise, first, prompts.styled)
         if self.recipe.inversion == "ddim":
-            return invert_ddim(self.base, clean, self._solver.timesteps, prompts.neutral)
-        return add_noise(self.base, clean, noise, first)
+            assert neutral is not None
+            return invert_ddim(self.base, clean, self._solver.timesteps, neutral)
+        return self.base.noise_schedule.add_noise(clean, noise, first)
 
     def _is_whole(self, step: int) -> bool:
         """Return whether a step runs the whole UNet: by `is_whole`, or because other ControlNets act than before."""

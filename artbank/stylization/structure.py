@@ -5,7 +5,7 @@ Shape legend: B batch, C x h x w latents, float32, scaled; pictures uint8 [3, H,
 Two corrections, both of which leave the statistics of the style alone:
 
     in each step     the predicted picture x0 moves by a fraction w toward T, the photo's latents after AdaIN to x0's
-                     own mean and spread: eps' = eps - alpha / sigma * w (T - x0), or v' = v - w (T - x0) / sigma
+                     own mean and spread: eps' = eps - alpha_t / sigma_t * w (T - x0), or v' = v - w (T - x0) / sigma_t
     after decoding   the lightness L moves by a fraction beta toward the photo's, matched to L's mean and spread
 
 Without AdaIN the photo's own contrast and colours would come back, and the style would go.
@@ -150,13 +150,13 @@ def pull_to_photo(
     Returns:
         A prediction of the same type, [B, C, h, w].
     """
-    of_image, of_noise = base.noise_scales(timestep)
-    noise = base.implied_noise(predicted, latents, timestep)
-    origin = (latents - of_noise * noise) / of_image
-    change = weight * (match_statistics(clean, origin) - origin)
-    if base.prediction_type == "epsilon":
-        return predicted - of_image / of_noise * change
-    return predicted - change / of_noise
+    schedule = base.noise_schedule
+    alpha_t, sigma_t = schedule.scales(timestep)
+    implied = schedule.implied_picture(predicted, latents, timestep)
+    change = weight * (match_statistics(clean, implied) - implied)
+    if schedule.predicts_velocity:
+        return predicted - change / sigma_t
+    return predicted - alpha_t / sigma_t * change
 
 
 def match_statistics(images: Tensor, wanted: Tensor) -> Tensor:

@@ -126,6 +126,6 @@ def test_a_model_of_depth_is_checked(tmp_path: Path) -> None:
 def test_another_weight_takes_the_same_network(base: BaseModel, folder: Path) -> None:
     one, other = (load(base, f"canny={folder}:{weight}").controls[0] for weight in (0.5, 1.5))
     assert one.network is other.network and [one.specs[0].weight, other.specs[0].weight] == [0.5, 1.5]
-    assert one.network.float32_copy is not one.network
+    assert one.network.copy_in_float32() is not one.network
     images = torch.zeros(1, 3, 32, 48, dtype=torch.uint8)
     assert one.network.embed_images(images, "canny").planes.shape == (1, 64, 8, 12)

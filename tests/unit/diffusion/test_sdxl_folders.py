@@ -69,6 +69,7 @@ def test_a_refiner_is_refused(folder: Path) -> None:
     [
         ("vae", {"latents_mean": [0.0] * 4}, "found one with a mean or shift of its own"),
         ("scheduler", {"rescale_betas_zero_snr": True}, "expected prediction type v_prediction for a schedule"),
+        ("scheduler", {"trained_betas": [0.001] * 999 + [1.0]}, "expected prediction type v_prediction for a schedule"),
         ("scheduler", {"prediction_type": "flow_prediction"}, "found flow_prediction"),
     ],
 )

@@ -82,7 +82,7 @@ def test_marks_of_velocity_and_of_a_schedule_without_signal_are_followed(tiny_sd
     base = load(save_single_file(tiny_sdxl, tmp_path / "files/v.safetensors", marks=("v_pred", "ztsnr")))
     assert base.prediction_type == "v_prediction"
     assert base.scheduler.config.timestep_spacing == "trailing"
-    assert base.noise_scales(999)[0] < 1e-6
+    assert base.noise_schedule.scales(999)[0] < 1e-6
 
 
 @pytest.mark.parametrize(("told", "found"), [("v", "v_prediction"), ("epsilon", "epsilon"), ("", None)])

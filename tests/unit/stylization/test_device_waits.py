@@ -7,6 +7,7 @@ is run once, and then only its result is given again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.utils._pytree import tree_flatten
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from artbank.bank.bank import Bank
+from artbank.bank.loss import diffusion_loss
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.controlnet import ControlNet
 from artbank.diffusion.depth_model import DepthModel
@@ -165,6 +167,24 @@ def test_controls_wait_for_nothing(
     controls = Controls(tuple(Control((spec,), ControlNet(network)) for spec in specs), (), depth_model)
     recipe = StylizeRecipe.model_validate({**SIZE, "steps": 6, "strength": 0.7, "reuse": 2})
     draw(Stylizer(base, styles, recipe, controls), ["novak"])
+    assert copies == [4]
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_neither_a_training_step_nor_the_drawing_after_it_waits(
+    base: BaseModel, styles: tuple[Style, ...], copies: list[int], prediction_type: str
+) -> None:
+    scheduler = DDIMScheduler.from_config(base.scheduler.config, prediction_type=prediction_type)
+    model = replace(base, scheduler=scheduler)
+    with META:
+        latents, noise = torch.empty(2, 2, 4, 64, 64)
+        timesteps, prompts = torch.empty(2, dtype=torch.long), torch.empty(2, 77, 768)
+    diffusion_loss(model, latents, noise, timesteps, prompts, gamma=5.0)  # the first step copies the schedule
+    with note_waits() as waits:
+        diffusion_loss(model, latents, noise, timesteps, prompts, gamma=5.0)
+    assert waits == []
+    recipe = StylizeRecipe.model_validate({**SIZE, "preset": "turbo", "structure": 0.5})
+    draw(Stylizer(model, styles, recipe), ["novak"])
     assert copies == [4]
 
 

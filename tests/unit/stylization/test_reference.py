@@ -28,7 +28,7 @@ from artbank.mini import WEIGHTS
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.parameters.recipe_costs import count_evaluations
 from artbank.recipes import BankRecipe, StylizeRecipe
-from artbank.stylization.inversion import add_noise, invert_stochastically
+from artbank.stylization.inversion import invert_stochastically
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
@@ -109,7 +109,8 @@ def test_stochastic_inversion_fed_with_the_true_noise_is_q_sample(
     clean, noise = (torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(i)) for i in (4, 5))
     monkeypatch.setattr(BaseModel, "predict", lambda self, latents, timestep, prompts: noise)
     prompts = base.encode_prompts(["a painting"])
-    assert torch.equal(invert_stochastically(base, clean, noise, 500, prompts), add_noise(base, clean, noise, 500))
+    expected = base.noise_schedule.add_noise(clean, noise, 500)
+    assert torch.equal(invert_stochastically(base, clean, noise, 500, prompts), expected)
 
 
 def test_a_bank_with_closed_gates_encodes_as_plain_textual_inversion(base: BaseModel) -> None:

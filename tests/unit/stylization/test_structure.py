@@ -208,13 +208,6 @@ def test_the_papers_preset_has_no_structure() -> None:
         StylizeRecipe(preset="paper", structure=0.5)
 
 
-@pytest.mark.parametrize("size", [(96, 64), (40, 9)])
-def test_similarity_is_that_of_the_rows(size: tuple[int, int]) -> None:
-    first, second = photo(4, *size), photo(5, *size)
-    for one, other in ((first, second), (first, first), (first, 255 - first)):
-        assert float(measure_ssim(as_tensor(one), as_tensor(other))) == pytest.approx(ssim_luma(one, other), abs=1e-4)
-
-
 @pytest.mark.parametrize("wanted", [0.5, 0.6, 0.7])
 def test_lightness_is_returned_until_the_similarity_is_reached_and_no_further(wanted: float) -> None:
     original, picture = as_tensor(photo(6)), as_tensor(cv2.blur(photo(6), (9, 9)))
