@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,25 +95,52 @@ def to_unit_rows(batches: Sequence[Tensor], width: int) -> Tensor:
     return normalize(torch.cat([torch.empty(0, width), *map(torch.from_numpy, arrays)]), dim=1)
 
 
+class _Tf32:
+    """The setting of the process, which several threads may want at a time: the first sets it, the last restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_inside = 0
+        self._before: Any = None
+
+    def enter(self) -> None:
+        """Let the matrix products be in TF32."""
+        settings: Any = torch.backends.cuda.matmul
+        # PyTorch before 2.9 has only the older name; later ones warn of a mix of both
+        name, value = ("fp32_precision", "tf32") if hasattr(settings, "fp32_precision") else ("allow_tf32", True)
+        with self._lock:
+            if self._num_inside == 0:
+                self._before = (name, getattr(settings, name))
+                setattr(settings, name, value)
+            self._num_inside += 1
+
+    def leave(self) -> None:
+        """Restore the setting if no other block needs it."""
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                setattr(torch.backends.cuda.matmul, *self._before)
+
+
+_TF32 = _Tf32()
+
+
 @contextmanager
 def tf32_products(device: torch.device) -> Iterator[None]:
     """Let a CUDA device compute the float32 matrix products of the block in TF32, which its tensor cores take.
 
     It moves the cosine of a ViT-L/14 by at most 1.2e-4. Other devices have no such mode. The setting holds for all that
     the process starts in the block: what else runs there in float32 on CUDA, in another thread, is as exact as TF32.
+    Where blocks of several threads overlap, it holds until the last one ends.
     """
     if not _has_tf32(device):
         yield
         return
-    settings: Any = torch.backends.cuda.matmul
-    # PyTorch before 2.9 has only the older name; later ones warn of a mix of both
-    name, value = ("fp32_precision", "tf32") if hasattr(settings, "fp32_precision") else ("allow_tf32", True)
-    before = getattr(settings, name)
-    setattr(settings, name, value)
+    _TF32.enter()
     try:
         yield
     finally:
-        setattr(settings, name, before)
+        _TF32.leave()
 
 
 @contextmanager
