@@ -9,28 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
-from artbank.diffusion.loading import no_progress_bars
-from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, find_variant, hash_model, name_model
+from artbank.diffusion.image_networks import explained_damage, load_image_network
+from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, hash_model, name_model
 from artbank.diffusion.tensors import copy_to_host
-from artbank.errors import BaseModelError
-from artbank.runtime.counts import number_are
 from artbank.scoring.clip_preprocess import ClipPreprocessor
 
-LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-"""Options of every loader of transformers: no request to the hub, and no code from beside the weights."""
 BATCH_SIZE = 32
 """Pictures that a model looks at together."""
-
-# what the loaders raise for settings and weights that make no sense
-_NONSENSE = (
-    *(OSError, ValueError, RuntimeError, SafetensorError),
-    *(ArithmeticError, LookupError, TypeError, AttributeError),
-)
 
 
 def locate(kind: ModelKind, source: str, *, is_offline: bool) -> tuple[Path, str]:
@@ -64,19 +53,9 @@ def load_network(
         BaseModelError: A part is missing or damaged, or this is another kind of model.
     """
     check_model(kind, folder)
+    loaded, processor = load_image_network(kind, folder, network, device)
     with explained_damage(kind, folder):
-        # Only settings are read. The other backend imports torchvision, which may not be installed.
-        processor = AutoImageProcessor.from_pretrained(folder, **LOCAL, backend="pil")
-        preprocessor = ClipPreprocessor.from_processor(processor)
-        loaded, info = _load(kind, folder, network)
-    if missing := sorted(info["missing_keys"]):
-        raise BaseModelError(
-            f"{kind.name} folder {folder}: {number_are(len(missing), 'tensor')} missing in its weights, such as "
-            f"{', '.join(missing[:3])}; fetch it again"
-        )
-    loaded.eval().requires_grad_(False)
-    loaded.to(device)  # pyright: ignore[reportArgumentType]
-    return loaded, preprocessor
+        return loaded, ClipPreprocessor.from_processor(processor)
 
 
 def preprocessing_device(device: torch.device) -> torch.device:
@@ -143,29 +122,5 @@ def tf32_products(device: torch.device) -> Iterator[None]:
         _TF32.leave()
 
 
-@contextmanager
-def explained_damage(kind: ModelKind, folder: Path) -> Iterator[None]:
-    """Turn what a loader raises into a `BaseModelError` of one line that names the folder."""
-    try:
-        yield
-    except _NONSENSE as error:
-        text = " ".join(str(error).split())
-        raise BaseModelError(f"{kind.name} folder {folder} cannot be read: {text}; fetch it again") from error
-
-
 def _has_tf32(device: torch.device) -> bool:
     return device.type == "cuda"  # cards without tensor cores ignore the setting
-
-
-@no_progress_bars()
-def _load(
-    kind: ModelKind, folder: Path, network: type[PreTrainedModel] | type[AutoModel]
-) -> tuple[PreTrainedModel, dict[str, set[str]]]:
-    return network.from_pretrained(  # pyright: ignore[reportReturnType]
-        folder,
-        variant=find_variant(kind, folder),
-        use_safetensors=True,
-        **LOCAL,
-        dtype=torch.float32,
-        output_loading_info=True,
-    )
