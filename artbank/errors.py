@@ -45,7 +45,7 @@ FAILURES: dict[Failure, str] = {
     "removed": "The file was listed, and then was not there. If it is listed again, the next run tries it again.",
     "timed_out": "Decoding took longer than the limit.",
     "crashed": "A worker process crashed on it.",
-    "out_of_memory": "The photo does not fit into memory, even in a batch of one.",
+    "out_of_memory": "The photo does not fit into memory, even in a batch of one. The next run tries it again.",
     "not_finite": "The model returned values that are not finite, or a black picture, in float32 too.",
     "store_error": "The store failed to read it, or delivered another number of bytes than it had listed.",
     "damaged": "Its picture existed once and is now missing or changed.",

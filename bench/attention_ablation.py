@@ -106,7 +106,7 @@ def train_bank(
     recipe = BankRecipe(**facts, **({"min_snr_gamma": None} if is_before else {}), validate_every=5, patience=10**6)
     state = TrainState(base, learned, held_out, recipe, "ablation")
     if is_before:
-        state.bank.units = (base.prompt_encoder.vocabulary_rms,)
+        state.bank.units = (base.prompt_encoder.vocabulary.float().square().mean().sqrt().item(),)
     [end] = train([state])
     if isinstance(end, TrainingError):
         raise end

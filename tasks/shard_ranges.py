@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
-from prefect.exceptions import CancelledRun, CrashedRun, FailedRun, ObjectNotFound
+from prefect.exceptions import CancelledRun, CrashedRun, FailedRun, ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
 
 from artbank.errors import ConfigError
@@ -19,6 +20,11 @@ from artbank.runs.gather import format_error
 
 POLL_SECONDS = 10.0
 """Between two looks at the flow run that is waited for; a range takes minutes."""
+
+OUTAGE_SECONDS = 3600.0
+"""A server that cannot be asked for longer ends the wait: nobody can see by then whether the flow run still works."""
+
+_PASSING_CODES = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
 
 
 class FlowRunFuture:
@@ -32,10 +38,11 @@ class FlowRunFuture:
         """Wait for its end.
 
         Raises:
-            FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended. Or it was deleted.
+            FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended. Or it was deleted, or the
+                server was out of reach for longer than `OUTAGE_SECONDS`. A shorter outage is only logged: the flow run
+                works on meanwhile, and another one would do the same work.
         """
-        while not (state := self._read_state()).is_final():
-            time.sleep(POLL_SECONDS)
+        state = self._wait()
         if state.is_completed():
             return
         text = f"flow run {self.run.name} ({self.run.id}) ended {state.name}: {state.message}"
@@ -53,6 +60,30 @@ class FlowRunFuture:
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(self.run.id, Cancelling(message="the run that waited for it has ended"))
 
+    def _wait(self) -> State[Any]:
+        unheard_since: float | None = None
+        while True:
+            try:
+                state = self._read_state()
+                unheard_since = None
+                if state.is_final():
+                    return state
+            except (httpx.TransportError, PrefectHTTPStatusError) as error:
+                if not _is_passing(error):
+                    raise
+                if unheard_since is None:
+                    unheard_since = time.monotonic()
+                    get_run_logger().warning(
+                        "flow run %s (%s): the Prefect server cannot be asked, waiting for it goes on: %s",
+                        *(self.run.name, self.run.id, format_error(error)),
+                    )
+                elif time.monotonic() - unheard_since > OUTAGE_SECONDS:
+                    raise FailedRun(
+                        f"flow run {self.run.name} ({self.run.id}): the Prefect server was out of reach for more than "
+                        f"{OUTAGE_SECONDS:g} s ({format_error(error)}); run it again when the server is back"
+                    ) from error
+            time.sleep(POLL_SECONDS)
+
     def _read_state(self) -> State[Any]:
         try:
             with get_client(sync_client=True) as client:
@@ -61,6 +92,13 @@ class FlowRunFuture:
             raise FailedRun(f"flow run {self.run.name} ({self.run.id}) was deleted on the server") from error
         assert self.run.state
         return self.run.state
+
+
+def _is_passing(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
+    """Return whether the same request may succeed later: the server was not reached, or has a fault of its own."""
+    if not isinstance(error, PrefectHTTPStatusError):
+        return True
+    return error.response.is_server_error or error.response.status_code in _PASSING_CODES
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from artbank.archive.drawing_resources import DrawingResources
 from artbank.archive.drawn_pictures import DrawnBatch, ScoredPicture, keep_best, keep_first_reached, measure_reach
 from artbank.archive.photo_reader import DecodedPhoto
 from artbank.diffusion.tensors import upload
+from artbank.errors import ResultsError
 from artbank.images.framing import Photo
 from artbank.runtime import telemetry
 from artbank.runtime.prefetch import batch_by
@@ -73,6 +75,25 @@ class BatchDrawer:
         blanks = _keep_only([photo.photo for photo in batch], ())
         for number in range(len(self._resources.drawings)):
             self._draw_candidates(number, blanks, (), batch[0].task.styles)
+
+    def check_memory(self, style: str) -> None:
+        """Check that a blank photo fits in memory: a square, the smallest of all working sizes.
+
+        Args:
+            style: The style to draw it in.
+
+        Raises:
+            ResultsError: It does not, so no photo is at fault.
+        """
+        stylizer = self._resources.stylizer
+        side_px = stylizer.short_px
+        blank = stylizer.prepare("blank", np.zeros((side_px, side_px, 3), np.uint8))
+        [drawn] = stylizer.stylize_batch([blank], [style])
+        if drawn.error is not None and drawn.error.failure == "out_of_memory":
+            raise ResultsError(
+                f"expected memory for a blank photo of {side_px} x {side_px} px, found less; free it if another "
+                "program uses it, or lower resolution_px, and run it again"
+            )
 
     def score(self, batch: DrawnBatch) -> Iterator[list[ScoredPicture]]:
         """Score the pictures of a batch, and yield those that are kept, style by style.

@@ -37,7 +37,7 @@ from artbank.runs.outcome import Outcome, RunCost, StyleTotals
 from artbank.scoring.spread import ScoreBounds, mix_ceilings
 from artbank.scoring.style_reference import CsdReference
 from artbank.scoring.texture import TextureReference
-from artbank.store.leases import find_leases
+from artbank.store.heartbeats import find_leases
 from artbank.store.objects import Store
 
 _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "created_at")))

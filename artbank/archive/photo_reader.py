@@ -164,18 +164,20 @@ class PhotoReader:
     @contextmanager
     def _open_readers(self, should_stop: Callable[[], bool]) -> Iterator[Callable[[PhotoTask], Future[_File]]]:
         """Yield a function that starts to read a file; when the process is asked to stop, no read is waited for."""
-        reads: list[Future[_File]] = []
+        pending: set[Future[_File]] = set()  # not those that are done: each holds its file
         with ThreadPoolExecutor(_READERS) as readers:
 
             def start(task: PhotoTask) -> Future[_File]:
-                reads.append(readers.submit(self._read, task))
-                return reads[-1]
+                read = readers.submit(self._read, task)
+                pending.add(read)
+                read.add_done_callback(pending.discard)
+                return read
 
             try:
                 yield start
             except BaseException:
                 readers.shutdown(wait=False, cancel_futures=True)
-                while should_stop() and not all(read.done() for read in reads):
+                while should_stop() and pending:
                     self._archive.abandon_reads()
                     time.sleep(_ABANDON_SECONDS)  # a read may have been between two requests
                 raise

@@ -60,7 +60,7 @@ def stylize_shard(
     Raises:
         BankError: A bank is missing, damaged, or was trained on another base model.
         BaseModelError: The base model is missing, or differs from the one that the run was planned with.
-        ResultsError: Another run has taken over a style of this run.
+        ResultsError: Another run has taken over a style of this run, or the memory has room for no photo at all.
         OSError: The store failed.
         StopRequested: `should_stop` returned True.
     """

@@ -69,6 +69,7 @@ class ShardPipeline:
             known: Older rows, kept if a photo's content is unchanged; see `Manifest.known_rows`.
 
         Raises:
+            ResultsError: Another run has taken over a style, or the memory has room for no photo at all.
             OSError: The store failed.
             StopRequested: `should_stop` returned True.
         """
@@ -139,9 +140,15 @@ class ShardPipeline:
                 self._without_picture += self._rows.failed(photo.task, photo.task.styles, photo.digest, error)
 
     def _draw_group(self, batch: Sequence[DecodedPhoto], keys: set[str]) -> DrawnBatch:
-        """Draw some photos of a batch; set the rows of those that get no picture aside."""
+        """Draw some photos of a batch; set the rows of those that get no picture aside.
+
+        Raises:
+            ResultsError: Photos do not fit in memory, and neither does a blank one: see `BatchDrawer.check_memory`.
+        """
         self._last_batch = batch
         drawn = self._drawer.draw(batch, keys)
+        if any(error.failure == "out_of_memory" for error in drawn.failures.values()):
+            self._drawer.check_memory(drawn.styles[0])
         for (key, style), error in drawn.failures.items():
             photo = drawn.photos[key]
             self._without_picture += self._rows.failed(photo.task, [style], photo.digest, error)

@@ -11,6 +11,10 @@ So each looks at the leases before it writes: their `work` must be the id of its
 same photos, recipes and parts, and write the same bytes. A risk remains in the moment between that look and the end of
 the write: a process that stands still there and wakes up after another run has taken over may replace some pictures,
 which `artbank verify` finds.
+
+A look counts for a second and not for a share of the leases' seconds. While a run renews its leases, no other run can
+write; but one that ends releases them, and those of a process that is known to be dead are taken over at once. From
+then on another run may write, and workers of the old one would go on for as long as they trust their look.
 """
 
 from __future__ import annotations
@@ -25,13 +29,14 @@ from artbank.config import StylizeConfig
 from artbank.errors import ResultsError
 from artbank.results.layout import lease_name
 from artbank.runtime.processes import sleep_or_stop
-from artbank.store.leases import RENEWALS_PER_TERM, Contender, Lease, read_heartbeat, renew_in_background
+from artbank.store.heartbeats import Heartbeat, read_heartbeats
+from artbank.store.leases import RENEWALS_PER_TERM, Contender, Lease, renew_all, renew_in_background
 from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 5.0  # between two looks at a style that another run writes
-_TRUSTED_SECONDS = 1.0  # a look at a lease counts for this long
+_TRUSTED_SECONDS = 1.0  # a look at the leases counts for this long; see above
 
 
 class StyleLeases:
@@ -77,7 +82,10 @@ class StyleLeases:
         """
         for lease in self._leases:
             lease.work = run_id
-            if not lease.renew():
+        for error in renew_all(self._leases).values():
+            raise error
+        for lease in self._leases:
+            if lease.is_lost:
                 raise ResultsError(f"another run has taken over {lease.key} of {self._output.uri}; run it again")
 
     def _report_wait(self, style: str) -> None:
@@ -117,22 +125,25 @@ class WriteGuard:
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Check that this run may write now; a look that is younger than a second counts.
+        """Check that this run may write now; a look that ended less than a second ago counts.
+
+        A look is one listing and one reading, however many styles the run has.
 
         Raises:
             ResultsError: Another run has taken a style over, or the run that this work belongs to has ended.
             OSError: The store failed.
         """
         with self._lock:
-            now = self._clock()
-            if self._looked_at is not None and now - self._looked_at < _TRUSTED_SECONDS:
+            if self._looked_at is not None and self._clock() - self._looked_at < _TRUSTED_SECONDS:
                 return
-            for style in self._styles:
-                self._check_style(style)
-            self._looked_at = now
+            names = {style: lease_name(style) for style in self._styles}
+            heartbeats = read_heartbeats(self._output, names.values())
+            for style, name in names.items():
+                self._check_style(style, heartbeats[name])
+            # Not before the look: one that took over a second would never count, and all that waited would repeat it.
+            self._looked_at = self._clock()
 
-    def _check_style(self, style: str) -> None:
-        heartbeat = read_heartbeat(self._output, lease_name(style))
+    def _check_style(self, style: str, heartbeat: Heartbeat | None) -> None:
         if heartbeat is None or heartbeat.work != self._run_id:
             found = "no run" if heartbeat is None else f"run {heartbeat.work or 'without a plan yet'}"
             raise ResultsError(

@@ -28,7 +28,7 @@ from artbank.catalog.bank_files import (
 )
 from artbank.catalog.catalog import Catalog
 from artbank.records.bank_records import BankRecord
-from artbank.store.leases import find_leases, parse_key
+from artbank.store.heartbeats import find_leases, parse_key
 from artbank.store.objects import Store
 
 PROBLEMS = {

@@ -221,11 +221,6 @@ class BaseModel:
         return {part.name: getattr(self, part.folder).config.hidden_size for part in parts}
 
     @property
-    def text_width(self) -> int:
-        """D, the width of a word's embedding for all text encoders together."""
-        return sum(self.text_widths.values())
-
-    @property
     def prediction_type(self) -> str:
         """The kind of the UNet's prediction: `epsilon` or `v_prediction`."""
         return self.scheduler.config.prediction_type

@@ -9,27 +9,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+from transformers import AutoModelForDepthEstimation
 
-from artbank.diffusion.loading import no_progress_bars
-from artbank.diffusion.model_files import DEPTH_MODEL, check_model, find_variant
+from artbank.diffusion.image_networks import load_image_network
+from artbank.diffusion.model_files import DEPTH_MODEL, check_model
 from artbank.diffusion.model_limits import read_text
 from artbank.diffusion.tensors import copy_to_device
 from artbank.errors import BaseModelError
-from artbank.runtime.counts import number_are
-
-_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 class DepthModel:
     """A frozen Depth Anything or DPT, in float32 on every device."""
 
-    @no_progress_bars()
     def __init__(self, folder: Path, device: torch.device):
         """Load a model from a folder.
 
@@ -41,21 +36,7 @@ class DepthModel:
             BaseModelError: A part is missing or damaged, it is another kind of model, or it estimates meters.
         """
         check_depth_model(folder)
-        options: dict[str, Any] = {**_LOCAL, "dtype": torch.float32, "output_loading_info": True}
-        options["variant"] = find_variant(DEPTH_MODEL, folder)
-        try:
-            # The other backend imports torchvision, which may not be installed.
-            self._processor: Any = AutoImageProcessor.from_pretrained(folder, **_LOCAL, backend="pil")
-            network, info = AutoModelForDepthEstimation.from_pretrained(folder, use_safetensors=True, **options)
-        except Exception as error:  # on damaged files the library raises exceptions of every kind
-            text = " ".join(str(error).split())[:300]
-            raise BaseModelError(f"depth model folder {folder} cannot be read: {text}; fetch it again") from error
-        if missing := sorted(info["missing_keys"]):
-            raise BaseModelError(
-                f"depth model folder {folder}: {number_are(len(missing), 'tensor')} missing in its weights, such as "
-                f"{', '.join(missing[:3])}; fetch it again"
-            )
-        self._network: Any = network.eval().requires_grad_(False).to(device)
+        self._network, self._processor = load_image_network(DEPTH_MODEL, folder, AutoModelForDepthEstimation, device)
         self._device = device
 
     @torch.no_grad()

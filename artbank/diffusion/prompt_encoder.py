@@ -58,11 +58,6 @@ class PromptEncoder:
         return cast(nn.Embedding, self._encoder.get_input_embeddings()).weight
 
     @cached_property
-    def vocabulary_rms(self) -> float:
-        """Root mean square of the vocabulary's entries."""
-        return self.vocabulary.float().square().mean().sqrt().item()
-
-    @cached_property
     def layer_rms(self) -> float:
         """Root mean square of an ordinary word behind the encoder's first layer, to two digits.
 

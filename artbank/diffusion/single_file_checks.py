@@ -93,8 +93,10 @@ def _place(part: str, network: Any, tensors: dict[str, torch.Tensor]) -> dict[st
 
 
 def _missing_error(path: Path, part: str, names: Sequence[str]) -> BaseModelError:
-    others = f" and {len(names) - 3} others" if len(names) > 3 else ""
-    return BaseModelError(f"{path}: its {part} lacks {', '.join(names[:3])}{others}; take another file")
+    others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return BaseModelError(
+        f"{path}: tensors of its {part} are missing: {', '.join(names[:3])}{others}; take another file"
+    )
 
 
 def _short(name: str) -> str:

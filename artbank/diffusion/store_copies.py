@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from artbank.runtime.hashing import short_hash
 from artbank.store.objects import Store, StoredObject
 
 logger = logging.getLogger(__name__)
+
+_LOCK_SECONDS = 0.2  # a wait for another process that takes longer is logged
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,38 @@ class LocalCopy:
     def fetch(self, check: Callable[[Path], None]) -> Path:
         """Copy the model, once, and return the folder; a copy whose bytes have changed since is fetched again.
 
+        Of several processes and threads that fetch it at once, one does, and the others wait for it: none deletes a
+        folder that another one loads.
+
         Args:
             check: Raises a `BaseModelError` if the copied files are not a whole model.
 
         Raises:
             BaseModelError: See `check`; names the model's place in the store.
-            OSError: The store failed.
+            OSError: The store or the disk failed.
         """
-        if self.is_intact():
-            return self.folder
+        if not self.is_intact():
+            with self._lock():
+                if not self.is_intact():  # another process may have fetched it meanwhile
+                    self._fetch(check)
+        return self.folder
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other processes and threads out of such a block; of a process that ends the lock is free."""
+        from huggingface_hub.utils import WeakFileLock
+
+        path = cache_folder() / "locks" / f"{self.folder.name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(WeakFileLock(path, timeout=_LOCK_SECONDS))
+            except TimeoutError:
+                logger.info("waiting for another process that fetches model %s to %s", self.store.uri, self.folder)
+                stack.enter_context(WeakFileLock(path))
+            yield
+
+    def _fetch(self, check: Callable[[Path], None]) -> None:
         logger.info("fetching model %s to %s", self.store.uri, self.folder)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}-") as scratch:
@@ -72,11 +97,10 @@ class LocalCopy:
                 self.store.download(stored, path)
             self.check(partial, check)
             checksum = self.hash_folder(partial)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another process put the same files there first
-                partial.replace(self.folder)
-        self.checksum_file.write_text(checksum)
-        return self.folder
+            with contextlib.suppress(FileNotFoundError):  # a damaged copy
+                self.folder.rename(Path(scratch) / "damaged")
+            self.checksum_file.write_text(checksum)  # before the folder: a copy that is there has its checksum
+            partial.replace(self.folder)
 
     def fetch_file(self) -> Path:
         """Copy a single file with its settings, once, and return its path.

@@ -23,8 +23,8 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
     """Return the forecast of a run over an archive as Markdown."""
     sections = [
         f"# {escape(title)}",
-        f"{number_text(forecast.num_photos, 'photo')}, of which **{forecast.num_tasks:,}** lack "
-        f"{number_text(forecast.num_pictures, 'picture')}, in {number_text(forecast.num_shards, 'shard')}; "
+        f"**{number_text(forecast.num_pictures, 'picture')}** to draw, from {forecast.num_tasks:,} of "
+        f"{number_text(forecast.num_photos, 'photo')}, in {number_text(forecast.num_shards, 'shard')}; "
         f"{evaluations_text(forecast)}. {number_text(forecast.num_skipped, 'file')} skipped.",
         f"{number_text(forecast.num_to_delete, 'picture')} of removed photos would be deleted."
         if forecast.num_to_delete

@@ -27,8 +27,9 @@ DONE_COLUMNS = (
 )
 """Columns of the ledger that `find_pending` needs."""
 
-PASSING_FAILURES: tuple[Failure, ...] = ("store_error", "removed", "damaged")
-"""Failures that are not the photo's: a later listing contradicts them, so they never count as done."""
+PASSING_FAILURES: tuple[Failure, ...] = ("store_error", "removed", "damaged", "out_of_memory")
+"""Failures that are not the photo's alone, so they never count as done: a later listing contradicts them, or a machine
+whose memory another program does not use."""
 
 _TIME = Result.SCHEMA.field("created_at").type
 _OLDER = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions had its first two numbers

@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel
 
 from artbank.diffusion.fetch import fetch_base_model
+from artbank.diffusion.image_networks import LOCAL, explained_damage
 from artbank.diffusion.model_files import SCORER
 from artbank.diffusion.model_source import parse_source
 from artbank.diffusion.shared_base_model import load_base_model
@@ -26,8 +27,6 @@ from artbank.parameters.run_config import RunConfig
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.networks import (
     BATCH_SIZE,
-    LOCAL,
-    explained_damage,
     load_network,
     locate,
     model_id,

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import AutoImageProcessor, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
-from artbank.diffusion.loading import no_progress_bars
-from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, find_variant, hash_model, name_model
+from artbank.diffusion.image_networks import explained_damage, load_image_network
+from artbank.diffusion.model_files import ModelKind, check_model, fetch_model, hash_model, name_model
 from artbank.diffusion.tensors import copy_to_host
-from artbank.errors import BaseModelError
-from artbank.runtime.counts import number_are
 from artbank.scoring.clip_preprocess import ClipPreprocessor
 
-LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-"""Options of every loader of transformers: no request to the hub, and no code from beside the weights."""
 BATCH_SIZE = 32
 """Pictures that a model looks at together."""
-
-# what the loaders raise for settings and weights that make no sense
-_NONSENSE = (
-    *(OSError, ValueError, RuntimeError, SafetensorError),
-    *(ArithmeticError, LookupError, TypeError, AttributeError),
-)
 
 
 def locate(kind: ModelKind, source: str, *, is_offline: bool) -> tuple[Path, str]:
@@ -63,19 +53,9 @@ def load_network(
         BaseModelError: A part is missing or damaged, or this is another kind of model.
     """
     check_model(kind, folder)
+    loaded, processor = load_image_network(kind, folder, network, device)
     with explained_damage(kind, folder):
-        # Only settings are read. The other backend imports torchvision, which may not be installed.
-        processor = AutoImageProcessor.from_pretrained(folder, **LOCAL, backend="pil")
-        preprocessor = ClipPreprocessor.from_processor(processor)
-        loaded, info = _load(kind, folder, network)
-    if missing := sorted(info["missing_keys"]):
-        raise BaseModelError(
-            f"{kind.name} folder {folder}: {number_are(len(missing), 'tensor')} missing in its weights, such as "
-            f"{', '.join(missing[:3])}; fetch it again"
-        )
-    loaded.eval().requires_grad_(False)
-    loaded.to(device)  # pyright: ignore[reportArgumentType]
-    return loaded, preprocessor
+        return loaded, ClipPreprocessor.from_processor(processor)
 
 
 def preprocessing_device(device: torch.device) -> torch.device:
@@ -94,50 +74,53 @@ def to_unit_rows(batches: Sequence[Tensor], width: int) -> Tensor:
     return normalize(torch.cat([torch.empty(0, width), *map(torch.from_numpy, arrays)]), dim=1)
 
 
+class _Tf32:
+    """The setting of the process, which several threads may want at a time: the first sets it, the last restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_inside = 0
+        self._before: Any = None
+
+    def enter(self) -> None:
+        """Let the matrix products be in TF32."""
+        settings: Any = torch.backends.cuda.matmul
+        # PyTorch before 2.9 has only the older name; later ones warn of a mix of both
+        name, value = ("fp32_precision", "tf32") if hasattr(settings, "fp32_precision") else ("allow_tf32", True)
+        with self._lock:
+            if self._num_inside == 0:
+                self._before = (name, getattr(settings, name))
+                setattr(settings, name, value)
+            self._num_inside += 1
+
+    def leave(self) -> None:
+        """Restore the setting if no other block needs it."""
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                setattr(torch.backends.cuda.matmul, *self._before)
+
+
+_TF32 = _Tf32()
+
+
 @contextmanager
 def tf32_products(device: torch.device) -> Iterator[None]:
     """Let a CUDA device compute the float32 matrix products of the block in TF32, which its tensor cores take.
 
     It moves the cosine of a ViT-L/14 by at most 1.2e-4. Other devices have no such mode. The setting holds for all that
     the process starts in the block: what else runs there in float32 on CUDA, in another thread, is as exact as TF32.
+    Where blocks of several threads overlap, it holds until the last one ends.
     """
     if not _has_tf32(device):
         yield
         return
-    settings: Any = torch.backends.cuda.matmul
-    # PyTorch before 2.9 has only the older name; later ones warn of a mix of both
-    name, value = ("fp32_precision", "tf32") if hasattr(settings, "fp32_precision") else ("allow_tf32", True)
-    before = getattr(settings, name)
-    setattr(settings, name, value)
+    _TF32.enter()
     try:
         yield
     finally:
-        setattr(settings, name, before)
-
-
-@contextmanager
-def explained_damage(kind: ModelKind, folder: Path) -> Iterator[None]:
-    """Turn what a loader raises into a `BaseModelError` of one line that names the folder."""
-    try:
-        yield
-    except _NONSENSE as error:
-        text = " ".join(str(error).split())
-        raise BaseModelError(f"{kind.name} folder {folder} cannot be read: {text}; fetch it again") from error
+        _TF32.leave()
 
 
 def _has_tf32(device: torch.device) -> bool:
     return device.type == "cuda"  # cards without tensor cores ignore the setting
-
-
-@no_progress_bars()
-def _load(
-    kind: ModelKind, folder: Path, network: type[PreTrainedModel] | type[AutoModel]
-) -> tuple[PreTrainedModel, dict[str, set[str]]]:
-    return network.from_pretrained(  # pyright: ignore[reportReturnType]
-        folder,
-        variant=find_variant(kind, folder),
-        use_safetensors=True,
-        **LOCAL,
-        dtype=torch.float32,
-        output_loading_info=True,
-    )

@@ -29,11 +29,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoModel
 
+from artbank.diffusion.image_networks import explained_damage
 from artbank.diffusion.model_files import STRUCTURE_MODEL
 from artbank.diffusion.shared_base_model import load_base_model
 from artbank.parameters.draw_config import DrawConfig
 from artbank.runtime.load_once import LoadOnce
-from artbank.scoring.networks import BATCH_SIZE, explained_damage, load_network, locate, model_id, preprocessing_device
+from artbank.scoring.networks import BATCH_SIZE, load_network, locate, model_id, preprocessing_device
 
 Grid = tuple[int, int]
 """Rows and columns of patches."""

@@ -15,61 +15,23 @@ may create the same generation; the later one keeps it, and the earlier one noti
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from os import getpid
 
-from artbank.runtime.processes import PID_SPACE, is_dead
+from artbank.runtime.processes import PID_SPACE
+from artbank.store.heartbeats import Heartbeat, lease_key, list_generations
 from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
 
 RENEWALS_PER_TERM = 3
 """Renewals during the time after which a lease without renewal counts as abandoned."""
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """The content of a lease.
-
-    Attributes:
-        owner: Random, for each generation.
-        num_renewals: Grows while the holder is alive.
-        pid_space: See `runtime.processes`.
-        process: Id of the holder's process.
-        work: What the holder works on, in its own words; empty if it said nothing.
-    """
-
-    owner: str
-    num_renewals: int
-    pid_space: str
-    process: int
-    work: str = ""
-
-    @property
-    def is_of_dead_process(self) -> bool:
-        """Whether the holder is known to have ended."""
-        return is_dead(self.pid_space, self.process)
-
-    def to_bytes(self) -> bytes:
-        """Return the heartbeat as JSON; without `work` it is one that older versions can read."""
-        facts = [self.owner, self.num_renewals, self.pid_space, self.process, *([self.work] if self.work else [])]
-        return json.dumps(facts).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Heartbeat:
-        """Parse a heartbeat; one of no process if the content is invalid."""
-        try:
-            owner, num_renewals, pid_space, process, *work = json.loads(data)
-            return cls(str(owner), int(num_renewals), str(pid_space), int(process), "".join(map(str, work)))
-        except (ValueError, TypeError, OverflowError, RecursionError):
-            return cls("", 0, "", 0)
 
 
 class Lease:
@@ -93,7 +55,7 @@ class Lease:
     @property
     def key(self) -> str:
         """Its key in the store."""
-        return _key(self._name, self._generation)
+        return lease_key(self._name, self._generation)
 
     def heartbeat(self) -> bytes:
         """Return the content of the lease; see `Heartbeat`."""
@@ -105,12 +67,9 @@ class Lease:
         Raises:
             OSError: The store failed.
         """
-        with self._lock:
-            self.is_lost = self.is_lost or not self._is_own()
-            if not self.is_lost:
-                self._num_renewals += 1
-                self._store.write(self.key, self.heartbeat())
-            return not self.is_lost
+        for error in renew_all([self]).values():
+            raise error
+        return not self.is_lost
 
     def release(self) -> None:
         """Give the lease up, and delete the older generations of holders that lost it.
@@ -118,19 +77,8 @@ class Lease:
         Raises:
             OSError: The store failed.
         """
-        with self._lock:
-            if not self.is_lost and self._is_own():
-                found = list_generations(self._store, self._name)
-                self._store.delete_many(_key(self._name, number) for number in found if number <= self._generation)
-            self.is_lost = True
-
-    def _is_own(self) -> bool:
-        if max(list_generations(self._store, self._name), default=0) != self._generation:
-            return False
-        try:
-            return Heartbeat.from_bytes(self._store.read(self.key)).owner == self._owner
-        except FileNotFoundError:
-            return False
+        for error in release_all([self]).values():
+            raise error
 
 
 class Contender:
@@ -164,8 +112,8 @@ class Contender:
             OSError: The store failed.
         """
         try:
-            generation = max(list_generations(self._store, self._name), default=0)
-            if generation and not self._is_abandoned(generation, self._store.read(_key(self._name, generation))):
+            generation = max(list_generations(self._store, [self._name])[self._name], default=0)
+            if generation and not self._is_abandoned(generation, self._store.read(lease_key(self._name, generation))):
                 self.num_refusals += 1
                 return None
         except FileNotFoundError:  # released between listing and reading
@@ -194,72 +142,117 @@ def renew_in_background(seconds: float) -> Iterator[list[Lease]]:
     leases: list[Lease] = []
     done = threading.Event()
 
-    def renew_all() -> None:
+    def renew_until_done() -> None:
         while not done.wait(seconds / RENEWALS_PER_TERM):
-            for lease in tuple(leases):
-                _try(lease.renew, lease)
+            _warn_of(renew_all(tuple(leases)))
 
-    thread = threading.Thread(target=renew_all, name="leases", daemon=True)
+    thread = threading.Thread(target=renew_until_done, name="leases", daemon=True)
     thread.start()
     try:
         yield leases
     finally:
         done.set()
         thread.join()
-        for lease in leases:
-            _try(lease.release, lease)
+        _warn_of(release_all(leases))
 
 
-def read_heartbeat(store: Store, name: str) -> Heartbeat | None:
-    """Return the newest heartbeat of a lease, or None if nobody holds it.
+def renew_all(leases: Sequence[Lease]) -> dict[Lease, Exception]:
+    """Renew leases; those that other processes have taken over are lost from then on.
 
-    Raises:
-        OSError: The store failed.
+    The leases of one folder cost one listing, one reading and one writing, however many they are.
+
+    Returns:
+        The leases that were not renewed because the store failed, with its errors.
     """
-    generation = max(list_generations(store, name), default=0)
+    return _in_groups(leases, _renew)
+
+
+def release_all(leases: Sequence[Lease]) -> dict[Lease, Exception]:
+    """Give leases up, and delete the older generations of holders that lost them; costs as little as `renew_all`.
+
+    Returns:
+        The leases that were not released because the store failed, with its errors.
+    """
+    return _in_groups(leases, _release)
+
+
+_Group = Callable[[Store, Sequence[Lease]], dict[Lease, Exception]]
+
+
+def _in_groups(leases: Sequence[Lease], action: _Group) -> dict[Lease, Exception]:
+    """Do something with the leases of each folder, whatever comes of the others."""
+    groups: dict[tuple[Store, str], list[Lease]] = defaultdict(list)
+    for lease in leases:
+        groups[lease._store, lease._name.rpartition("/")[0]].append(lease)
+    failed: dict[Lease, Exception] = {}
+    for (store, _), group in groups.items():
+        with ExitStack() as stack:
+            for lease in sorted(group, key=lambda lease: lease.key):  # the same order in all threads: no deadlock
+                stack.enter_context(lease._lock)
+            held = [lease for lease in group if not lease.is_lost]
+            try:
+                failed |= action(store, held)
+            except Exception as error:
+                failed |= dict.fromkeys(held, error)
+    return failed
+
+
+def _renew(store: Store, leases: Sequence[Lease]) -> dict[Lease, Exception]:
+    held, failed = _find_held(store, leases)
+    for lease in held:
+        lease._num_renewals += 1
+    heartbeats = {lease.key: lease.heartbeat() for lease in held}
     try:
-        return Heartbeat.from_bytes(store.read(_key(name, generation))) if generation else None
-    except FileNotFoundError:  # released between listing and reading
-        return None
+        store.write_many(heartbeats)
+    except Exception:  # one that cannot be written must not keep the others from it
+        failed |= _try_each(held, lambda lease: store.write(lease.key, heartbeats[lease.key]))
+    return failed
 
 
-def parse_key(key: str) -> str | None:
-    """Return the name of the lease that a key is a generation of, or None if it is none."""
-    name, _, number = key.rpartition(".lease-")
-    return name if number.isascii() and number.isdigit() and name else None
-
-
-def find_leases(store: Store, folder: str) -> dict[str, bool]:
-    """Return the keys of all generations below a folder, and whether the newest holder is known to have ended.
-
-    Raises:
-        OSError: The store failed.
-    """
-    names = {stored.key: parse_key(stored.key) for stored in store.scan(folder)}
-    heartbeats = {name: read_heartbeat(store, name) for name in names.values() if name}
-    found = {key: heartbeats[name] for key, name in names.items() if name}
-    return {key: heartbeat.is_of_dead_process for key, heartbeat in found.items() if heartbeat}
-
-
-def list_generations(store: Store, name: str) -> list[int]:
-    """Return the numbers of the existing generations of a lease, sorted.
-
-    Raises:
-        OSError: The store failed.
-    """
-    folder = name.rpartition("/")[0]
-    prefix = f"{name}.lease-"
-    numbers = [stored.key.removeprefix(prefix) for stored in store.scan(folder) if stored.key.startswith(prefix)]
-    return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
-
-
-def _try(action: Callable[[], object], lease: Lease) -> None:
-    """Renew or release a lease; a failure must not stop the work that the lease is for."""
+def _release(store: Store, leases: Sequence[Lease]) -> dict[Lease, Exception]:
+    held, failed = _find_held(store, leases)
+    keys = {lease: [lease_key(lease._name, number) for number in numbers] for lease, numbers in held.items()}
     try:
-        action()
-    except Exception as error:
+        store.delete_many(key for some in keys.values() for key in some)
+    except Exception:
+        failed |= _try_each(held, lambda lease: store.delete_many(keys[lease]))
+    for lease in leases:
+        lease.is_lost = lease not in failed
+    return failed
+
+
+def _find_held(store: Store, leases: Sequence[Lease]) -> tuple[dict[Lease, list[int]], dict[Lease, Exception]]:
+    """Return the leases that are still held, with all their generations, and those of which the store failed.
+
+    The others are lost from then on.
+    """
+    generations = list_generations(store, [lease._name for lease in leases])
+    newest = [lease for lease in leases if generations[lease._name][-1:] == [lease._generation]]
+    read = store.read_many([lease.key for lease in newest])
+    held: dict[Lease, list[int]] = {}
+    failed: dict[Lease, Exception] = {}
+    for lease in leases:
+        data = read.get(lease.key, FileNotFoundError())
+        if isinstance(data, bytes) and Heartbeat.from_bytes(data).owner == lease._owner:
+            held[lease] = generations[lease._name]
+        elif isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+            failed[lease] = data
+        else:
+            lease.is_lost = True
+    return held, failed
+
+
+def _try_each(leases: Iterable[Lease], action: Callable[[Lease], None]) -> dict[Lease, Exception]:
+    failed: dict[Lease, Exception] = {}
+    for lease in leases:
+        try:
+            action(lease)
+        except Exception as error:
+            failed[lease] = error
+    return failed
+
+
+def _warn_of(failed: Mapping[Lease, Exception]) -> None:
+    """Log the leases that could not be renewed or released; it must not stop the work that they are for."""
+    for lease, error in failed.items():
         logger.warning("lease %s: %s", lease.key, error)
-
-
-def _key(name: str, generation: int) -> str:
-    return f"{name}.lease-{generation:06d}"

@@ -37,7 +37,11 @@ from artbank.stylization.style import Style
 
 logger = logging.getLogger(__name__)
 
-_NOT_FINITE = ImageError("the model gave no picture: values that are not finite, or black", "not_finite")
+_NOT_FINITE = ImageError(
+    "expected a picture, found values that are not finite, or black; "
+    "lower guidance, or take another bank or base_model",
+    "not_finite",
+)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,17 @@ def test_no_docstring_has_a_banned_pattern(pattern: str) -> None:
     assert found == []
 
 
+def test_no_message_says_that_something_lacks() -> None:
+    found = [
+        f"{name}:{node.lineno}: {node.value}"
+        for name in names()
+        for node in ast.walk(ast.parse((ROOT / name).read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if BANNED["lacks for is missing"].search(node.value)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [

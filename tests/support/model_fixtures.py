@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.text_encoders import text_width, vocabulary_rms
+
 if TYPE_CHECKING:
     from artbank.bank.bank import Bank
     from artbank.diffusion.base_model import BaseModel
@@ -37,9 +39,11 @@ def make_bank(base: BaseModel) -> MakeBank:
     from artbank.recipes import BankRecipe
 
     def make(num_tokens: int = 3, seed: int = 0, collection: str = "Novak") -> Bank:
-        vectors = torch.randn(num_tokens, base.text_width, generator=torch.Generator().manual_seed(seed))
+        vectors = torch.randn(num_tokens, text_width(base), generator=torch.Generator().manual_seed(seed))
         recipe = BankRecipe(num_tokens=num_tokens)
-        return Bank("0" * 16, collection, base.id, base.hash, "f", recipe, vectors * base.prompt_encoder.vocabulary_rms)
+        return Bank(
+            "0" * 16, collection, base.id, base.hash, "f", recipe, vectors * vocabulary_rms(base.prompt_encoder)
+        )
 
     return make
 

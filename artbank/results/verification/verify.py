@@ -19,7 +19,7 @@ from artbank.results.verification.inventory import PAIR, Inventory, is_in, names
 from artbank.results.verification.pictures import find_faults
 from artbank.results.verification.tables import find_stale
 from artbank.results.void import VOIDED
-from artbank.store.leases import find_leases
+from artbank.store.heartbeats import find_leases
 from artbank.store.objects import Store
 
 PROBLEMS = {

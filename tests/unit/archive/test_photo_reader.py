@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from s3fs import S3FileSystem
 
+from artbank.archive import photo_reader
 from artbank.archive.photo_reader import DecodedPhoto, PhotoReader, RejectedPhoto
 from artbank.errors import StopRequested
 from artbank.images.codec_jobs import DecodeOptions
@@ -124,3 +126,20 @@ def test_a_photo_that_is_replaced_during_the_run_is_tried_again_and_one_that_is_
     attempt = attempts.start(Store.open(str(tmp_path / "output")), "m-00000", {})
     found = {one.task.key: one.error.failure for one in reader.read(tasks, {}, attempt)}  # type: ignore[union-attr]
     assert found == {"a.jpg": "store_error", "empty.jpg": "unreadable", "torn.jpg": "unreadable"}
+
+
+def test_files_that_were_decoded_are_no_longer_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    num_files, size = 24, 4 * 2**20
+    monkeypatch.setattr(photo_reader, "_BYTES_AHEAD", 2 * size)
+    archive = Store.open(str(tmp_path / "photos"))
+    archive.write_many({f"{n:02d}.jpg": draw_photo(n % 3).ljust(size, b"\0") for n in range(num_files)})
+    tasks = [PhotoTask(stored.key, stored.size, stored.etag, ["monet"], None) for stored in archive.list()]
+    attempt = attempts.start(Store.open(str(tmp_path / "output")), "m-00000", {})
+    reader = PhotoReader(archive, open_codec_pool(), OPTIONS, max_bytes=2 * size, count=4)
+    tracemalloc.start()
+    try:
+        live = [tracemalloc.get_traced_memory()[0] / size for photo in reader.read(tasks, {}, attempt)]
+    finally:
+        tracemalloc.stop()
+    assert len(live) == num_files
+    assert max(live) < 8, "files: at most two that are read, two that are decoded, and those between the two stages"

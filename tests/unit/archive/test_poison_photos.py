@@ -17,6 +17,8 @@ from PIL import Image
 from artbank.archive.plan import plan_archive
 from artbank.archive.shard import stylize_shard
 from artbank.config import StylizeConfig
+from artbank.diffusion.base_model import BaseModel
+from artbank.errors import ResultsError
 from artbank.results import attempts
 from artbank.store.objects import Store
 from artbank.stylization.stylizer import Stylizer
@@ -164,6 +166,50 @@ def test_after_an_error_of_the_device_blank_photos_are_no_evidence(
                 stylize_shard(config, plan, shard)
     assert stylize_shard(config, plan, shard) == 6
     assert [row.failure for row in rows(config).values() if row.status == "failed"] == ["crashed"]
+
+
+def test_a_device_without_room_for_any_photo_fails_the_shard_and_no_photo(
+    photos: Store, shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: BaseModel, images: torch.Tensor) -> Any:
+        raise torch.OutOfMemoryError("another program has it all")
+
+    config = asked(photos, shelf)
+    plan, [shard], _ = plan_archive(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseModel, "encode_images", fail)
+        for _ in range(5):
+            with pytest.raises(
+                ResultsError, match="expected memory for a blank photo of 32 x 32 px, found less; free it"
+            ):
+                stylize_shard(config, plan, shard)
+    assert stylize_shard(config, plan, shard) == 6
+    assert {row.status for row in rows(config).values()} == {"done"}
+
+
+def test_a_photo_too_large_for_the_memory_is_a_row_and_the_next_run_tries_it_again(
+    photos: Store, shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos.write("wide.jpg", draw_plain(180))
+    encode = BaseModel.encode_images
+
+    def encode_small(self: BaseModel, images: torch.Tensor) -> Any:
+        if images.shape[-1] > 64:
+            raise torch.OutOfMemoryError("no memory for a panorama")
+        return encode(self, images)
+
+    config = asked(photos, shelf)
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseModel, "encode_images", encode_small)
+        found = work(config)
+    assert [(key, row.failure) for key, row in found.items() if row.status == "failed"] == [
+        ("wide.jpg", "out_of_memory")
+    ]
+    assert len(found) == 7
+    plan, shards, _ = plan_archive(config)
+    assert plan.num_tasks == 1
+    assert [stylize_shard(config, plan, shard) for shard in shards] == [1]
+    assert rows(config)["wide.jpg"].status == "done"
 
 
 @pytest.mark.faults

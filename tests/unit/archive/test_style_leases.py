@@ -24,8 +24,10 @@ from artbank.results import ledger
 from artbank.results.layout import LEASES, lease_name
 from artbank.results.verification.verify import verify
 from artbank.runtime.processes import PID_SPACE
-from artbank.store.leases import Contender, Heartbeat
+from artbank.store.heartbeats import Heartbeat
+from artbank.store.leases import Contender, Lease, release_all, renew_all
 from artbank.store.objects import Store
+from tests.support.counted_store import count_calls
 from tests.support.small_inputs import STYLIZE, draw_photo, stylizing
 from tests.support.waiting import wait_for
 
@@ -183,3 +185,44 @@ def test_a_guard_lets_only_its_own_run_write(store_uri: str) -> None:
     for _ in range(2):
         with pytest.raises(ResultsError, match="style novak .* found run run 2"):
             guard.check()
+
+
+def hold(output: Store, styles: list[str], run_id: str) -> list[Lease]:
+    leases = [lease for style in styles if (lease := Contender(output, lease_name(style), 90.0).try_acquire())]
+    for lease in leases:
+        lease.work = run_id
+    assert renew_all(leases) == {} and len(leases) == len(styles)
+    return leases
+
+
+def test_a_guard_of_many_styles_lists_once_and_reads_once(tmp_path: Path) -> None:
+    output, styles = Store.open(str(tmp_path)), [f"style_{number:02d}" for number in range(60)]
+    hold(output, styles, "run 1")
+    with count_calls(output) as calls:
+        WriteGuard(output, "run 1", styles).check()
+    assert calls == {"walk": 1, "read_many": 1}
+
+
+def test_a_look_that_takes_longer_than_it_counts_is_not_repeated_by_those_that_waited_for_it(tmp_path: Path) -> None:
+    output, now = Store.open(str(tmp_path)), [0.0]
+    hold(output, ["novak"], "run 1")
+
+    def pass_time(*call: object) -> None:
+        now[0] += 0.7
+
+    guard = WriteGuard(output, "run 1", ["novak"], clock=lambda: now[0])
+    with count_calls(output, pass_time) as calls:
+        guard.check()
+        guard.check()
+    assert calls == {"walk": 1, "read_many": 1}
+
+
+def test_a_run_of_many_styles_renews_and_releases_its_leases_in_few_calls(asked: Start) -> None:
+    with open_style_leases(asked(1)) as leases:
+        leases.acquire([f"style_{number:02d}" for number in range(60)])
+        with count_calls(leases._output) as naming:
+            leases.name_run("run 1")
+        with count_calls(leases._output) as releasing:
+            release_all(leases._leases)
+    assert naming == {"walk": 1, "read_many": 1, "write_many": 1}
+    assert releasing == {"walk": 1, "read_many": 1, "delete_many": 1}

@@ -30,6 +30,7 @@ from artbank.stylization.stylizer import Stylizer
 from tests.support.bank_training import step_one, train_one
 from tests.support.lora_banks import RECIPE, add_peft, draw_bank
 from tests.support.memory_checkpoint import Killed, Memory
+from tests.support.text_encoders import text_width
 
 
 @pytest.fixture(scope="module", params=["sd", "sdxl"])
@@ -163,7 +164,7 @@ def test_weights_of_a_mix_and_of_the_style_are_factors_of_a_lora(model: BaseMode
 def test_styles_in_one_run_have_their_own_lora_only_and_the_base_model_stays_as_it_is(
     model: BaseModel, tmp_path: Path
 ) -> None:
-    vectors = torch.randn(2, model.text_width, generator=torch.Generator().manual_seed(3))
+    vectors = torch.randn(2, text_width(model), generator=torch.Generator().manual_seed(3))
     widths = model.text_widths if len(model.text_widths) > 1 else {}
     tokens = Bank("1" * 16, "hokusai", model.id, model.hash, "f", BankRecipe(num_tokens=2), vectors, encoders=widths)
     first, second = draw_bank(model, 1, size=0.2), draw_bank(model, 2, rank=8, size=0.2)

@@ -23,6 +23,7 @@ from tests.support.joint_training import (
     vary,
     watch_sizes,
 )
+from tests.support.text_encoders import text_width, vocabulary_rms
 
 
 @pytest.mark.parametrize("gamma", [None, 5.0])
@@ -72,9 +73,8 @@ def test_each_step_and_each_validation_encodes_every_banks_distinct_prompts_in_o
 
 
 def test_the_prompts_of_several_banks_are_encoded_as_those_of_each(base: BaseModel) -> None:
-    vectors = (
-        torch.randn(2, 3, base.text_width, generator=torch.Generator().manual_seed(0))
-        * base.prompt_encoder.vocabulary_rms
+    vectors = torch.randn(2, 3, text_width(base), generator=torch.Generator().manual_seed(0)) * vocabulary_rms(
+        base.prompt_encoder
     )
     vectors.requires_grad_()
     prompts = ["a house in {style}", "{style}", "a very long prompt of a lake {style}", "none of it"]

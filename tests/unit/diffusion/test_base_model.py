@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import logging
 import shutil
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +19,13 @@ from artbank.diffusion.devices import pick_device
 from artbank.diffusion.fetch import fetch_base_model
 from artbank.errors import BaseModelError, ConfigError
 from artbank.recipes import BankRecipe, StylizeRecipe
+from artbank.store.etags import StoredObject
 from artbank.store.objects import Store
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from tests.support.bank_training import train_one
 from tests.support.model_folders import edit_json
+from tests.support.waiting import wait_for
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 
@@ -202,6 +207,31 @@ def test_a_model_in_a_store_is_fetched_once_and_again_where_its_copy_was_damaged
     assert fetch_base_model(store.uri) == folder, "what is not used is not copied"
     assert BaseModel.load(store.uri, device="cpu").hash == BaseModel.load(str(tiny), device="cpu").hash
     assert {path.name for path in cache.iterdir()} == {folder.name, f"{folder.name}.sha256"}
+
+
+def test_of_two_that_fetch_a_model_at_once_the_second_waits_and_keeps_the_folder_that_the_first_loads(
+    tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = upload(tiny, "memory://models/shared").uri
+    download, reads, second, published = Store.download, list[str](), list[Future[Path]](), threading.Event()
+
+    def download_slowly(self: Store, stored: StoredObject, path: Path) -> None:
+        reads.append(stored.key)
+        if not second:
+            second.append(pool.submit(fetch_base_model, uri))
+            wait_for(lambda: "waiting for another process" in caplog.text or reads.count(stored.key) == 2)
+        elif threading.current_thread() is not threading.main_thread():
+            assert published.wait(60)
+        download(self, stored, path)
+
+    monkeypatch.setattr(Store, "download", download_slowly)
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(1) as pool:
+        folder = fetch_base_model(uri)
+        inode = folder.stat().st_ino
+        published.set()
+        assert second[0].result() == folder
+    assert folder.stat().st_ino == inode, "the folder that the first one loads was replaced"
+    assert len(reads) == len(set(reads))
 
 
 def test_a_store_without_a_whole_model_is_refused_and_leaves_nothing_behind(tiny: Path, cache: Path) -> None:

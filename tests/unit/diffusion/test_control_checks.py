@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from artbank.diffusion.base_model import BaseModel
+from artbank.diffusion.depth_model import DepthModel
 from artbank.doctor.controls import check_control_net, check_depth
 from artbank.errors import BaseModelError
 from artbank.parameters.control_specs import parse_control
 from artbank.parameters.run_config import RunConfig
 from artbank.store.objects import Store
 from tests.support.controlnets import load, save_control, save_depth_model
+from tests.support.model_folders import edit_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -121,6 +123,17 @@ def test_a_model_of_depth_is_checked(tmp_path: Path) -> None:
     meters = save_depth_model(tmp_path / "meters", depth_estimation_type="metric")
     *_, problem = check_depth(str(meters), 1)
     assert problem.level == "problem" and "found one of meters" in problem.text
+
+
+def test_a_model_of_depth_without_a_tensor_or_with_settings_that_make_no_sense_is_refused(tmp_path: Path) -> None:
+    folder = save_depth_model(tmp_path / "depth")
+    tensors = load_file(folder / "model.safetensors")
+    save_file(dict(list(tensors.items())[1:]), folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BaseModelError, match=r"depth model folder .*: 1 tensor is missing in its weights, such as "):
+        DepthModel(folder, torch.device("cpu"))
+    edit_json(folder / "config.json", patch_size=None)
+    with pytest.raises(BaseModelError, match=r"depth model folder .* cannot be read: .*; fetch it again"):
+        DepthModel(folder, torch.device("cpu"))
 
 
 def test_another_weight_takes_the_same_network(base: BaseModel, folder: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from artbank.diffusion.base_model import BaseModel
 from artbank.diffusion.prompt_encoder import STYLE_PLACEHOLDER, PromptEncoder
 from artbank.errors import ConfigError
+from tests.support.text_encoders import text_width
 
 
 def test_the_unit_of_banks_is_the_size_of_words_behind_the_first_layer(base: BaseModel) -> None:
@@ -29,7 +30,7 @@ def test_a_long_prompt_loses_words_and_never_the_style(base: BaseModel) -> None:
     styled, other = (
         base.encode_prompts([f"{long}, in the style of {STYLE_PLACEHOLDER}"], v) for v in (vectors, vectors.flip(0))
     )
-    assert styled.shape == (1, 77, base.text_width)
+    assert styled.shape == (1, 77, text_width(base))
     assert not torch.allclose(styled, other, atol=1e-3)
     ids = base.prompt_encoder.tokenize(f"{STYLE_PLACEHOLDER} {long}", 32)
     assert len(ids) == 77 and ids[-1] == base.tokenizer.eos_token_id

@@ -236,11 +236,11 @@ def test_the_doctor_says_where_the_settings_come_from(file: Path, monkeypatch: p
         ),
     ],
 )
-def test_a_file_that_lacks_tensors_is_refused(file: Path, cache: Path, part: str, lost: str, name: str) -> None:
+def test_a_file_without_a_tensor_is_refused(file: Path, cache: Path, part: str, lost: str, name: str) -> None:
     assert lost in load_file(file)
     rewrite(file, **{lost: None})
     told = refuse(file)
-    assert f"{file}: its {part} lacks {name}" in told and told.endswith("; take another file")
+    assert f"{file}: tensors of its {part} are missing: {name}" in told and told.endswith("; take another file")
     assert not list(cache.glob("*"))
 
 

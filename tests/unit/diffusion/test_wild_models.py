@@ -23,6 +23,7 @@ from artbank.mini import WEIGHTS
 from artbank.parameters.run_config import RunConfig
 from artbank.scoring.clip import Scorer
 from tests.support.model_folders import diagnose, edit_json, load
+from tests.support.text_encoders import text_width
 
 WEIGHTS_OF = {
     "unet": "diffusion_pytorch_model.safetensors",
@@ -59,7 +60,7 @@ def test_a_tokenizer_without_a_longest_text_gets_that_of_the_text_encoder(folder
     settings.pop("model_max_length", None)
     path.write_text(json.dumps(settings | ({} if longest is None else {"model_max_length": longest})))
     base = load(folder)
-    assert base.encode_prompts(["a house by the sea"]).shape == (1, 77, base.text_width)
+    assert base.encode_prompts(["a house by the sea"]).shape == (1, 77, text_width(base))
     assert diagnose(folder) == []
 
 
@@ -131,7 +132,7 @@ def test_each_part_may_be_another_variant(folder: Path) -> None:
     before = fetch_base_model(str(folder))
     assert load(before).unet.config.cross_attention_dim == 24
     (folder / "text_encoder/model.safetensors").rename(folder / "text_encoder/model.non_ema.safetensors")
-    assert load(folder).text_width == 24
+    assert text_width(load(folder)) == 24
     assert diagnose(folder) == []
 
 

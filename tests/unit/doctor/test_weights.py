@@ -27,6 +27,7 @@ from artbank.parameters.run_config import RunConfig
 from artbank.store.objects import Store
 from tests.support import rgw
 from tests.support.scoring_models import save_csd, save_dinov2
+from tests.support.text_encoders import text_width
 
 UNET = "unet/diffusion_pytorch_model"
 
@@ -50,7 +51,7 @@ def copied(tmp_path: Path) -> Path:
 def test_the_embedded_model_is_whole_and_says_what_it_is(base: BaseModel) -> None:
     whole, facts, licence = told("mini")
     assert {whole.level, facts.level, licence.level} == {"OK"}
-    width, side = base.text_width, base.native_px
+    width, side = text_width(base), base.native_px
     kind = f"Stable Diffusion 1.x or 2.x: predicts {base.prediction_type}"
     assert facts.text == f"{kind}, native size {side} px, text encoder of width {width}"
     assert "CC0 1.0" in licence.text

@@ -1,8 +1,6 @@
-"""The space of manners: fixed by a seed, alike near by, unlike far away, on any image."""
+"""The space of manners: fixed by a seed, on any image."""
 
 from __future__ import annotations
-
-from dataclasses import fields
 
 import cv2
 import numpy as np
@@ -14,7 +12,6 @@ from artbank.mini.drawing.manners.space import (
     HELD_OUT_SEEDS,
     KNOWN,
     MannerSettings,
-    blend_manners,
     describe_manner,
     name_manner,
     sample_manner,
@@ -30,16 +27,6 @@ SEEDS = range(2 * len(ENGINES))  # two manners of each engine
 
 def paint(photo: np.ndarray, manner: MannerSettings, seed: int = 0) -> np.ndarray:
     return paint_sampled(photo, manner, np.random.default_rng(seed))
-
-
-def texture(picture: np.ndarray) -> np.ndarray:
-    """Mean and spread of colour, and the energy of four bands in four directions."""
-    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    values = [*picture.mean((0, 1)), *picture.std((0, 1))]
-    for sigma in (0.7, 1.4, 2.8, 5.6):
-        band = cv2.GaussianBlur(gray, (0, 0), sigma) - cv2.GaussianBlur(gray, (0, 0), 2 * sigma)
-        values += [np.abs(np.diff(band, axis=0)).mean() * 10, np.abs(np.diff(band, axis=1)).mean() * 10, band.std() * 5]
-    return np.array(values)
 
 
 def test_each_seed_has_a_name_of_its_own_that_no_painter_has() -> None:
@@ -73,30 +60,6 @@ def test_any_shape_and_flat_images_can_be_painted(seed: int) -> None:
     for shape, level in (((96, 160), 0.0), ((160, 96), 0.5), ((64, 64), 1.0)):
         painting = paint(np.full((*shape, 3), level, np.float32), manner)
         assert painting.shape == (*shape, 3) and np.isfinite(painting).all()
-
-
-def test_neighbours_look_more_alike_than_manners_of_other_engines() -> None:
-    near, far = [], []
-    for seed in SEEDS:
-        one = sample_manner(seed)
-        other = sample_manner(seed + 1)
-        drawn = [texture(paint(photo, one)) for photo in PHOTOS]
-        near += [
-            np.abs(own - texture(paint(photo, blend_manners(one, other, 0.05)))).mean()
-            for own, photo in zip(drawn, PHOTOS, strict=True)
-        ]
-        far += [np.abs(own - texture(paint(photo, other))).mean() for own, photo in zip(drawn, PHOTOS, strict=True)]
-    assert np.mean(near) < np.mean(far) / 3
-
-
-def test_a_walk_begins_and_ends_at_the_manners_given() -> None:
-    first = sample_manner(0)
-    last = sample_manner(9)
-    assert blend_manners(first, last, 0) == first
-    assert blend_manners(first, last, 1) == last
-    half = blend_manners(first, last, 0.5)
-    assert half.engine == last.engine and half.size_px == pytest.approx((first.size_px + last.size_px) / 2)
-    assert {type(getattr(half, one.name)) for one in fields(half)} == {str, int, float}
 
 
 def test_most_manners_keep_the_coarse_luma_of_their_photo() -> None:

@@ -122,9 +122,10 @@ def test_in_a_store_with_etags_a_checksum_reads_nothing(s3_store: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "is_tried_again"), [("store_error", True), ("removed", True), ("damaged", True), ("unreadable", False)]
+    ("failure", "is_tried_again"),
+    [("store_error", True), ("removed", True), ("damaged", True), ("out_of_memory", True), ("unreadable", False)],
 )
-def test_what_the_store_caused_is_tried_again_and_what_the_file_is_lasts(
+def test_what_store_or_machine_caused_is_tried_again_and_what_the_file_is_lasts(
     tmp_path: Path, failure: str, is_tried_again: bool
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(b"one")

@@ -144,7 +144,8 @@ def test_weights_that_do_not_fit_their_settings_are_one_line(folder: Path, tmp_p
     save_file({key: value for key, value in tensors.items() if key != name}, cut / "model.safetensors")
     assert f"1 tensor is missing in its weights, such as {name}" in one_line(cut)
     settings = json.loads((folder / "config.json").read_text())
-    for change in ({"hidden_size": 64}, {"num_attention_heads": 0}, {"patch_size": 0}, {"num_hidden_layers": 0}):
+    changes = ({"hidden_size": 64}, {"num_attention_heads": 0}, {"patch_size": 0}, {"num_hidden_layers": 0})
+    for change in (*changes, {"num_channels": None}):
         odd = shutil.copytree(folder, tmp_path / str(next(iter(change))))
         (odd / "config.json").write_text(json.dumps(settings | change))
         assert "cannot be" in one_line(odd) or "missing" in one_line(odd)

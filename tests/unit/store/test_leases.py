@@ -9,23 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from artbank.runtime.processes import PID_SPACE, is_dead
-from artbank.store.leases import (
-    Contender,
-    Heartbeat,
-    Lease,
-    list_generations,
-    parse_key,
-    read_heartbeat,
-    renew_in_background,
-)
+from artbank.store.heartbeats import Heartbeat, list_generations, parse_key, read_heartbeats
+from artbank.store.leases import Contender, Lease, release_all, renew_all, renew_in_background
 from artbank.store.objects import Store
+from tests.support.counted_store import count_calls
 
 NAME = "checkpoints/novak/0123456789abcdef"
 SECONDS = 90.0
@@ -66,7 +60,7 @@ def test_one_has_it_and_another_gets_it_when_it_is_released(store: Store, conten
     held, other = take(contend()), contend()
     assert other.try_acquire() is None and held.renew()
     held.release()
-    assert list_generations(store, NAME) == []
+    assert list_generations(store, [NAME])[NAME] == []
     assert take(other).renew()
 
 
@@ -92,9 +86,9 @@ def test_a_holder_that_is_silent_is_superseded_and_finds_it_out(
     taken = take(other)
     assert not held.renew() and held.is_lost and not held.renew()
     held.release()
-    assert list_generations(store, NAME) == [1, 2] and taken.renew()
+    assert list_generations(store, [NAME])[NAME] == [1, 2] and taken.renew()
     taken.release()
-    assert list_generations(store, NAME) == []
+    assert list_generations(store, [NAME])[NAME] == []
 
 
 def test_who_comes_late_waits_the_whole_time_by_its_own_clock(clock: Clock, contend: Callable[[], Contender]) -> None:
@@ -123,7 +117,7 @@ def test_of_many_who_take_over_at_once_exactly_one_has_it(
         with ThreadPoolExecutor(len(contenders)) as pool:
             winners = [lease for lease in pool.map(strike, contenders) if lease is not None]
         assert len(winners) == 1 and winners[0].renew()
-    assert list_generations(store, NAME) == [1, 2, 3, 4]
+    assert list_generations(store, [NAME])[NAME] == [1, 2, 3, 4]
 
 
 def test_a_lease_that_was_written_over_or_is_gone_is_lost(store: Store, contend: Callable[[], Contender]) -> None:
@@ -159,6 +153,23 @@ def test_leases_are_renewed_while_a_block_runs_and_released_after_an_error(tmp_p
             time.sleep(0.02)
         raise ZeroDivisionError
     take(other)  # at once: it was released, for SECONDS have not passed
+
+
+def test_a_lease_that_cannot_be_written_keeps_no_other_from_its_renewal_and_release(store: Store) -> None:
+    names = ["leases/a", "leases/b", "leases/c"]
+    leases = [take(Contender(store, name, SECONDS)) for name in names]
+
+    def refuse(method: str, objects: Mapping[str, bytes] | Sequence[str]) -> None:
+        if method in ("write_many", "delete_many") and leases[1].key in objects:
+            raise PermissionError("refused")
+
+    with count_calls(store, refuse):
+        assert list(renew_all(leases)) == [leases[1]]
+        found = read_heartbeats(store, names)
+        assert list(release_all(leases)) == [leases[1]]
+    assert [heartbeat.num_renewals for heartbeat in found.values() if heartbeat] == [1, 0, 1]
+    assert [lease.is_lost for lease in leases] == [True, False, True]
+    assert list_generations(store, names) == {"leases/a": [], "leases/b": [1], "leases/c": []}
 
 
 def test_a_process_that_is_gone_leaves_its_lease_at_once(tmp_path: object) -> None:
@@ -205,14 +216,14 @@ def test_a_container_with_the_name_of_this_host_takes_nothing_from_a_living_proc
 
 
 def test_a_heartbeat_tells_what_its_holder_works_on(store: Store, contend: Callable[[], Contender]) -> None:
-    assert read_heartbeat(store, NAME) is None
+    assert read_heartbeats(store, [NAME])[NAME] is None
     held = take(contend())
-    found = read_heartbeat(store, NAME)
+    found = read_heartbeats(store, [NAME])[NAME]
     assert found is not None and (found.pid_space, found.process, found.work) == (PID_SPACE, os.getpid(), "")
     assert len(json.loads(held.heartbeat())) == 4  # as older versions read it
     held.work = "a run"
     assert held.renew()
-    found = read_heartbeat(store, NAME)
+    found = read_heartbeats(store, [NAME])[NAME]
     assert found is not None and (found.num_renewals, found.work) == (1, "a run")
 
 

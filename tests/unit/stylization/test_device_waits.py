@@ -38,6 +38,7 @@ from artbank.stylization.stylizer import Stylized, Stylizer
 from bench import memory_by_card as cards
 from tests.support.controlnets import save_depth_model
 from tests.support.device_waits import META, note_waits
+from tests.support.text_encoders import text_width
 
 SIZES = [(640, 512), (600, 500)]
 """Width and height of the photos, px: one bucket, cut differently."""
@@ -87,7 +88,7 @@ def base() -> BaseModel:
 @pytest.fixture(scope="module")
 def styles(base: BaseModel) -> tuple[Style, ...]:
     palette = Palette.measure([np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)])
-    bank = Bank("0" * 16, "Novak", base.id, base.hash, "f", BankRecipe(num_tokens=3), torch.zeros(3, base.text_width))
+    bank = Bank("0" * 16, "Novak", base.id, base.hash, "f", BankRecipe(num_tokens=3), torch.zeros(3, text_width(base)))
     return Style("novak", ((bank, 1.0),), palette), Style("alone", (), palette)
 
 

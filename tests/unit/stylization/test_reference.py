@@ -33,12 +33,13 @@ from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from tests.support.rows import bank_record
+from tests.support.text_encoders import text_width, vocabulary_rms
 
 
 def make_bank(base: BaseModel, num_tokens: int = 3, seed: int = 0) -> Bank:
-    vectors = torch.randn(num_tokens, base.text_width, generator=torch.Generator().manual_seed(seed))
+    vectors = torch.randn(num_tokens, text_width(base), generator=torch.Generator().manual_seed(seed))
     recipe = BankRecipe(num_tokens=num_tokens)
-    return Bank("0" * 16, "Novak", base.id, base.hash, "f", recipe, vectors * base.prompt_encoder.vocabulary_rms)
+    return Bank("0" * 16, "Novak", base.id, base.hash, "f", recipe, vectors * vocabulary_rms(base.prompt_encoder))
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpm++2m"])

@@ -29,6 +29,7 @@ from artbank.mini import WEIGHTS
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.stylization.latents import LatentStylizer
 from artbank.stylization.style import Style
+from tests.support.text_encoders import vocabulary_rms
 
 VELOCITY = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
@@ -36,7 +37,7 @@ VELOCITY = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "
 def make_bank(base: BaseModel, num_tokens: int = 3) -> Bank:
     generator = torch.Generator().manual_seed(0)
     parts = [
-        encoder.vocabulary_rms * torch.randn(num_tokens, encoder.width, generator=generator)
+        vocabulary_rms(encoder) * torch.randn(num_tokens, encoder.width, generator=generator)
         for encoder in base.prompt_encoders
     ]
     recipe = BankRecipe(num_tokens=num_tokens)

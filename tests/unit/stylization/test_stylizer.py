@@ -236,6 +236,7 @@ def test_values_that_are_not_finite_give_no_picture_and_spare_the_batch(
     found = stylize(base, [("a", picture(0)), ("b", picture(1))], novak)
     assert found["a"].rgb is None and found["b"].rgb is not None
     assert found["a"].error and found["a"].error.failure == "not_finite"
+    assert found["a"].error.reason.endswith("; lower guidance, or take another bank or base_model")
 
 
 @pytest.mark.parametrize("value", [float("nan"), -5.0])

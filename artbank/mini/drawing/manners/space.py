@@ -8,7 +8,7 @@ Sizes are px at a short side of 128 px, angles are radians, colours are CIE Lab 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from math import pi
 
 import numpy as np
@@ -147,20 +147,6 @@ def sample_manner(seed: int) -> MannerSettings:
         impasto=float(np.clip(rng.uniform(-0.16, 0.24), 0, None)),
         blooms=float(rng.uniform(0, 1)),
     )
-
-
-def blend_manners(first: MannerSettings, second: MannerSettings, share: float) -> MannerSettings:
-    """Return the manner at `share` 0..1 of the way from one to another; engine, field and the like change half-way."""
-    nearer = second if share >= 0.5 else first
-    values: dict[str, object] = {}
-    for setting in fields(MannerSettings):
-        start = getattr(first, setting.name)
-        end = getattr(second, setting.name)
-        if isinstance(start, str):
-            continue
-        between = (1 - share) * start + share * end
-        values[setting.name] = round(between) if isinstance(start, int) else between
-    return replace(nearer, **values)  # pyright: ignore[reportArgumentType]
 
 
 def name_manner(seed: int) -> str:
