@@ -237,9 +237,13 @@ class StylizeRecipe(Recipe):
 
     @property
     def code_versions(self) -> dict[str, int]:
-        """Versions of the code behind single settings: those of the colours `collection`, and of structure."""
-        colours = {"collection_colours": 3} if self.colour == "collection" else {}
-        return {**colours, "structure": 2} if self.structure or self.keep_structure is not None else colours
+        """Versions of the code behind single settings: of the colours `collection`, of structure, of how it is kept."""
+        is_kept = self.keep_structure is not None
+        return {
+            **({"collection_colours": 3} if self.colour == "collection" else {}),
+            **({"structure": 2} if self.structure or is_kept else {}),
+            **({"keep_structure": 2} if is_kept else {}),
+        }
 
     @property
     def is_for_few_steps(self) -> bool:
