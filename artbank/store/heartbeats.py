@@ -1,4 +1,4 @@
-"""What leases look like in a store: their keys, and the heartbeats in them; see `leases`."""
+"""The keys of leases in a store, and the heartbeats in them; see `leases`."""
 
 from __future__ import annotations
 
