@@ -34,11 +34,12 @@ def load_image_network(kind: ModelKind, folder: Path, network: Any, device: torc
     Raises:
         BaseModelError: A part is missing or damaged, or this is another kind of model.
     """
-    options: dict[str, Any] = {**LOCAL, "dtype": torch.float32, "output_loading_info": True, "use_safetensors": True}
+    options: dict[str, Any] = {**LOCAL, "dtype": torch.float32, "output_loading_info": True}
     with explained_damage(kind, folder):
         # Only settings are read. The other backend imports torchvision, which may not be installed.
         processor = AutoImageProcessor.from_pretrained(folder, **LOCAL, backend="pil")
-        loaded, info = network.from_pretrained(folder, variant=find_variant(kind, folder), **options)
+        variant = find_variant(kind, folder)
+        loaded, info = network.from_pretrained(folder, variant=variant, use_safetensors=True, **options)
     if missing := sorted(info["missing_keys"]):
         raise BaseModelError(
             f"{kind.name} folder {folder}: {number_are(len(missing), 'tensor')} missing in its weights, such as "

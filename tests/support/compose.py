@@ -121,7 +121,9 @@ class Stack:
         """Return the environment of a service: the image's, overridden by the file's."""
         given = self.services[name].get("environment", {})
         told = (image_env() if "artbank" in self.services[name]["image"] else {}) | given
-        env = {key: self.substitute(name, str(value)) for key, value in told.items()}
+        # Docker fills in variables after it has read the YAML, so a variable without a value is an empty text.
+        texts = {key: "" if value is None else str(value) for key, value in told.items()}
+        env = {key: self.substitute(name, text) for key, text in texts.items()}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         fixed = {
             "HOME": str(self.folder),

@@ -56,7 +56,7 @@ def watch(config: TrainConfig) -> None:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    found = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    found = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     caplog.clear()
     return found
 
