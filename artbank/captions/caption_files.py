@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from artbank.captions.text_records import LONGEST_RECORD, EndlessRecord, Records
 from artbank.images.xmp_packets import DESCRIPTION, read_packet, texts_of
 from artbank.runtime.readable_text import drop_invisible
 from artbank.store.parquet import read_columns
@@ -34,7 +35,6 @@ _NAME_COLUMNS = ("file_name", "filename")
 _CAPTION_COLUMNS = ("caption", "text")
 _TABLE_LIMITS = Limits(num_rows=1_000_000, num_bytes=256 * 2**20)
 _ROWS_NAMED = 3
-_LONGEST_RECORD = 2**20  # characters of a row of CSV or JSONL
 _ENDLESS_TEXT = "begins a text with a double quote and never ends it; it and the rows behind it are left out"
 _BEYOND = "(cells beyond the header)"
 _MOST_NAMED = 5  # columns in a message
@@ -147,9 +147,9 @@ def parse_table(name: str, body: bytes, bad_rows: BadRows) -> Iterator[tuple[str
 
 def _read_csv(body: bytes, bad_rows: BadRows) -> Iterator[tuple[str, Mapping[str, Any]]]:
     text = _decode(body)
-    header = io.StringIO(text[:_LONGEST_RECORD], newline="").readline().rstrip("\r\n")
+    header = io.StringIO(text[:LONGEST_RECORD], newline="").readline().rstrip("\r\n")
     delimiter = next((sign for sign in _DELIMITERS if _has_name(next(csv.reader([header], delimiter=sign), []))), ",")
-    lines = _Records(text, bad_rows, num_headers=1)
+    lines = Records(text, bad_rows.add, num_headers=1)
     reader = csv.DictReader(lines, restkey=_BEYOND, delimiter=delimiter)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     if reader.fieldnames and not any(column in reader.fieldnames for column in _CAPTION_COLUMNS):
@@ -165,14 +165,14 @@ def _read_csv(body: bytes, bad_rows: BadRows) -> Iterator[tuple[str, Mapping[str
         yield place, row
 
 
-def _next_row(reader: csv.DictReader[Any], lines: _Records, bad_rows: BadRows) -> dict[str, Any] | None:
+def _next_row(reader: csv.DictReader[Any], lines: Records, bad_rows: BadRows) -> dict[str, Any] | None:
     """Return the next row; None at the end, and after a quoted text that never ends: what is behind it is unknown."""
     while True:
         try:
             row = next(reader, None)
             if row is None or not lines.is_at_end:  # else the reader looked for the end of a quoted text
                 return row
-        except (csv.Error, _EndlessRecord) as error:
+        except (csv.Error, EndlessRecord) as error:
             if lines.is_one_line:
                 bad_rows.add(lines.place, f"cannot be read, {error}")
                 lines.begin()
@@ -182,7 +182,7 @@ def _next_row(reader: csv.DictReader[Any], lines: _Records, bad_rows: BadRows) -
 
 
 def _read_jsonl(body: bytes, bad_rows: BadRows) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    lines = _Records(_decode(body), bad_rows, num_headers=0)
+    lines = Records(_decode(body), bad_rows.add, num_headers=0)
     for line in lines:
         place = lines.place
         lines.begin()
@@ -205,58 +205,6 @@ def _read_parquet(body: bytes, _: BadRows) -> Iterator[tuple[str, Mapping[str, A
         for row in batch.to_pylist():
             number += 1
             yield f"row {number}:", row
-
-
-class _EndlessRecord(ValueError):
-    """A record of several lines is too long; probably a quoted text does not end."""
-
-
-class _Records:
-    """The lines of a text; leaves out a line that is too long, and refuses a record of several that is.
-
-    Attributes:
-        is_at_end: Whether a line was asked for after the last one.
-    """
-
-    def __init__(self, text: str, bad_rows: BadRows, num_headers: int):
-        self.is_at_end = False
-        self._lines = io.StringIO(text, newline="")
-        self._bad_rows = bad_rows
-        self._num_headers = num_headers
-        self._number = 0  # of the last line
-        self._first = 1  # line of the record
-        self._length = 0  # characters of the record
-
-    @property
-    def place(self) -> str:
-        """The line that the record begins in."""
-        return f"line {self._first}"
-
-    @property
-    def is_one_line(self) -> bool:
-        """Whether the record has one line, and more follow."""
-        return self._number == self._first and not self.is_at_end
-
-    def begin(self) -> None:
-        """Begin the next record with the next line."""
-        self._first = self._number + 1
-        self._length = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self._number += 1
-            if not self._length and not line.strip():
-                self.begin()
-            elif not self._length and len(line) > _LONGEST_RECORD and self._number > self._num_headers:
-                self._bad_rows.add(self.place, f"is longer than {_LONGEST_RECORD:,} characters")
-                self.begin()
-                continue
-            else:
-                self._length += len(line)
-            if self._length > _LONGEST_RECORD:
-                raise _EndlessRecord(f"expected rows of at most {_LONGEST_RECORD:,} characters")
-            yield line
-        self.is_at_end = True
 
 
 def _has_name(columns: Sequence[str]) -> bool:

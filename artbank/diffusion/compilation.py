@@ -12,9 +12,8 @@ to come as were made so far. If none come, compiling has cost no more time than 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import torch
 from packaging.version import Version
 
 from artbank.diffusion.compiled_check import MOST_DIFFERENCE, find_difference
+from artbank.diffusion.stopwatch import Stopwatch, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -45,25 +45,6 @@ _MODE = "reduce-overhead" if Version(torch.__version__) >= Version("2.13") else 
 
 
 @dataclass
-class _Timing:
-    """The seconds of the calls after the first few."""
-
-    num_first: int
-    num_calls: int = 0
-    total: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.num_calls += 1
-        if self.num_calls > self.num_first:
-            self.total += seconds
-
-    @property
-    def mean(self) -> float | None:
-        num_timed = self.num_calls - self.num_first
-        return self.total / num_timed if num_timed > 0 else None
-
-
-@dataclass
 class _Shape:
     """The calls of a function with one shape.
 
@@ -76,8 +57,8 @@ class _Shape:
 
     job: int = 0
     num_calls: int = 0
-    plain: _Timing = field(default_factory=lambda: _Timing(_FIRST_PLAIN))
-    compiled: _Timing = field(default_factory=lambda: _Timing(_FIRST_COMPILED))
+    plain: Timing = field(default_factory=lambda: Timing(_FIRST_PLAIN))
+    compiled: Timing = field(default_factory=lambda: Timing(_FIRST_COMPILED))
 
     @property
     def saved_share(self) -> float | None:
@@ -180,12 +161,12 @@ class Compiled(Generic[Output]):
         self._shape_of = shape_of
         self._compiler = compiler
         self._name = name
-        self._cost = _Timing(0)
+        self._cost = Timing(0)
         self._assumed_cost = seconds
         self._options = {"mode": _MODE, "dynamic": False, "fullgraph": True} | options
         self._compiled: Callable[..., Output] | None = None
         self.has_failed = False
-        self._stopwatch = _Stopwatch(compiler.device)
+        self._stopwatch = Stopwatch(compiler.device)
         self._seen: defaultdict[Hashable, _Shape] = defaultdict(_Shape)
         self._too_large: set[Hashable] = set()
         self.shapes: set[Hashable] = set()
@@ -228,7 +209,7 @@ class Compiled(Generic[Output]):
         shares = [share for shape in self._seen.values() if (share := shape.saved_share) is not None]
         return sum(shares) / len(shares) if shares else _SAVED_SHARE
 
-    def _compile(self, key: Hashable, args: tuple[Any, ...], timing: _Timing) -> Output:
+    def _compile(self, key: Hashable, args: tuple[Any, ...], timing: Timing) -> Output:
         """Compile the function for a shape, and call it."""
         logger.info("compiling %s for %s", self._name, key)
         self.shapes.add(key)
@@ -251,7 +232,7 @@ class Compiled(Generic[Output]):
                     f"the compiled code for {key} is wrong: its results or gradients differ by {difference:.0%}"
                 )
 
-    def _call_compiled(self, key: Hashable, args: tuple[Any, ...], timing: _Timing) -> Output:
+    def _call_compiled(self, key: Hashable, args: tuple[Any, ...], timing: Timing) -> Output:
         assert self._compiled is not None
         with self._guard(key), self._stopwatch.time(timing):
             return self._compiled(*args)
@@ -270,34 +251,3 @@ class Compiled(Generic[Output]):
             kind = type(error).__name__
             logger.warning("%s runs uncompiled, because compiling failed: %s: %s", self._name, kind, error)
             self.has_failed = True
-
-
-class _Stopwatch:
-    """Times calls without waiting for their device."""
-
-    def __init__(self, device: torch.device):
-        self._device = device
-        self._running: deque[tuple[Any, Any, _Timing]] = deque()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def time(self, timing: _Timing) -> Iterator[None]:
-        """Time the block; on CUDA the time is added by a later call, once the device has reached the block's end."""
-        if self._device.type != "cuda":
-            start = time.perf_counter()
-            yield
-            timing.add(time.perf_counter() - start)
-            return
-        self._collect()
-        stream = torch.cuda.current_stream(self._device)
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        first.record(stream)
-        yield
-        last.record(stream)
-        self._running.append((first, last, timing))
-
-    def _collect(self) -> None:
-        with self._lock:
-            while self._running and self._running[0][1].query():
-                first, last, timing = self._running.popleft()
-                timing.add(first.elapsed_time(last) / 1000)

@@ -41,13 +41,7 @@ def model_id(kind: ModelKind, name: str, folder: Path) -> str:
 def load_network(
     kind: ModelKind, folder: Path, network: type[PreTrainedModel] | type[AutoModel], device: torch.device
 ) -> tuple[Any, ClipPreprocessor]:
-    """Load a frozen network in float32, and its preprocessing, from a folder.
-
-    Args:
-        kind: The kind of model.
-        folder: The model.
-        network: The class that loads it.
-        device: Device of the network.
+    """Check the folder of a model, then load its network as `load_image_network` does, and its preprocessing.
 
     Raises:
         BaseModelError: A part is missing or damaged, or this is another kind of model.

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from artbank.diffusion import compilation
-from artbank.diffusion.compilation import Compiled, Compiler, _Stopwatch, _Timing
+from artbank.diffusion import compilation, stopwatch
+from artbank.diffusion.compilation import Compiled, Compiler
 from artbank.diffusion.latent_codec import LatentCodec
+from artbank.diffusion.stopwatch import Stopwatch, Timing
 
 pytestmark = pytest.mark.usefixtures("compile_anew")
 
@@ -59,7 +60,8 @@ class Negation:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(compilation, "time", clock)
+    for module in (compilation, stopwatch):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -241,7 +243,7 @@ def test_calls_on_cuda_are_timed_without_waiting_for_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
     monkeypatch.setattr(Event, "reached", False)
-    stopwatch, timing = _Stopwatch(torch.device("cuda:1")), _Timing(num_first=1)
+    stopwatch, timing = Stopwatch(torch.device("cuda:1")), Timing(num_first=1)
     for _ in range(3):
         with stopwatch.time(timing):
             pass

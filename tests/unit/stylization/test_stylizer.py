@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from artbank.bank.bank import Bank
 from artbank.diffusion.base_model import BaseModel
 from artbank.errors import BankError, ConfigError
-from artbank.images.framing import Frame
 from artbank.images.palette import Palette
 from artbank.mini.drawing.scenes import draw_scene
-from artbank.parameters.presets import PRESETS
 from artbank.parameters.recipe_costs import count_evaluations
 from artbank.recipes import StylizeRecipe
 from artbank.stylization.inversion import draw_noise, invert_ddim, invert_stochastically, photo_seed
@@ -84,28 +82,6 @@ def test_noise_is_standard_normal_and_each_samples_own() -> None:
     both = draw_noise([1, 2], (4, 32, 32))
     assert torch.equal(both[1:], draw_noise([2], (4, 32, 32)))
     assert abs(both.mean()) < 0.05 and abs(both.std() - 1) < 0.05
-
-
-@given(width=st.integers(1, 5000), height=st.integers(1, 5000), short=st.sampled_from([32, 128, 512]))
-def test_a_frame_keeps_the_aspect_ratio_and_pads_to_the_models_multiple(width: int, height: int, short: int) -> None:
-    frame = Frame.for_photo(width, height, short_px=short, multiple_px=16)
-    scale = frame.width_px / width if width > height else frame.height_px / height
-    assert abs(frame.width_px - max(width * scale, 1)) <= 1 and abs(frame.height_px - max(height * scale, 1)) <= 1
-    if max(width, height) <= 3 * min(width, height):
-        assert min(frame.width_px, frame.height_px) == short
-    else:
-        assert frame.width_px * frame.height_px < 4 * short**2 or min(frame.width_px, frame.height_px) == 1
-    for padded, side in ((frame.padded_width_px, frame.width_px), (frame.padded_height_px, frame.height_px)):
-        assert padded % 16 == 0 and 0 <= padded - side < 16
-
-
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (33, 47), (500, 20), (3, 200)])
-def test_cutting_undoes_the_padding(width: int, height: int) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    frame = Frame.for_photo(width, height, short_px=32, multiple_px=16)
-    working = frame.apply(photo)
-    assert working.shape == (frame.padded_height_px, frame.padded_width_px, 3)
-    assert frame.cut(working).shape == (frame.height_px, frame.width_px, 3)
 
 
 def test_a_picture_has_the_working_size(base: BaseModel, novak: Style) -> None:
@@ -318,37 +294,3 @@ def test_the_colour_policies_act_on_the_picture(base: BaseModel, novak: Style) -
     assert means["keep"][1:] == pytest.approx(photo.mean[1:], abs=LAB_STEP)
     assert means["collection"] == pytest.approx((40.0, 20.0, 20.0), abs=LAB_STEP)
     assert means["free"] != pytest.approx(means["collection"], abs=LAB_STEP)
-
-
-@pytest.mark.parametrize("own", [{"strength": 0.5}, {"guidance": 2.0, "inversion": "ddim"}, {"aligned": True}])
-def test_settings_that_the_paper_fixes_are_refused_by_name(own: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"leave out {', '.join(own)}"):
-        StylizeRecipe(preset="paper", **own)
-    StylizeRecipe(preset="paper", strength=0.7)
-
-
-def test_a_preset_is_where_a_recipe_starts_from_and_no_part_of_what_it_is() -> None:
-    fast = StylizeRecipe(preset="fast")
-    assert fast.steps < StylizeRecipe().steps == StylizeRecipe(preset="balanced").steps
-    assert StylizeRecipe(preset="fast", steps=12).steps == 12
-    assert StylizeRecipe(**StylizeRecipe(preset="fast", seed=3).model_dump()).seed == 3
-    assert StylizeRecipe(**fast.model_dump(exclude={"preset"})).digest() == fast.digest()
-    assert len({StylizeRecipe(preset=name).digest() for name in PRESETS}) == len(PRESETS) == 7
-    with pytest.raises(ValueError, match="preset"):
-        StylizeRecipe(preset="slow")
-
-
-def test_a_colour_of_ones_own_counts_in_full_and_the_papers_presets_have_none() -> None:
-    default = StylizeRecipe()
-    assert (default.colour, default.colour_strength) == ("collection", 0.6)
-    assert StylizeRecipe(colour="keep").colour_strength == StylizeRecipe(colour="collection").colour_strength == 1
-    assert StylizeRecipe(colour="keep", colour_strength=0.3).colour_strength == 0.3
-    assert StylizeRecipe(preset="exact").colour == StylizeRecipe(preset="paper").colour == "free"
-    assert StylizeRecipe(preset="paper", colour="keep").colour == "keep"
-    older = default.model_dump(exclude={"colour_strength"}) | {"colour": "free"}
-    assert StylizeRecipe(**older).digest() == StylizeRecipe(colour="free").digest()
-
-
-def test_a_guidance_interval_that_ends_before_it_begins_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"guidance_from 0\.8 is above guidance_to 0\.2"):
-        StylizeRecipe(guidance_from=0.8, guidance_to=0.2)
