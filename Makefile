@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 $(READY): pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check uv "$(TORCH)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile uv "$(TORCH)"
 	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -r requirements.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	touch $(READY)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from artbank.diffusion.base_model import BaseModel
-from artbank.pretraining.sheets import draw_grid
+from artbank.pretraining.grids import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference

@@ -40,7 +40,7 @@ from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.drawing.snapshots import take_snapshot
 from artbank.parameters.control_specs import read_controls
 from artbank.parameters.recipe_costs import count_steps
-from artbank.pretraining.sheets import draw_grid
+from artbank.pretraining.grids import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference

@@ -47,7 +47,7 @@ from artbank.diffusion.tensors import upload
 from artbank.errors import TrainingError
 from artbank.images.palette import Palette
 from artbank.parameters.recipe_costs import count_evaluations
-from artbank.pretraining.sheets import draw_grid
+from artbank.pretraining.grids import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer

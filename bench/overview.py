@@ -21,7 +21,7 @@ import numpy as np
 
 from artbank.gallery.collections import list_collections
 from artbank.images.codec import decode
-from artbank.pretraining.sheets import save_sheet
+from artbank.pretraining.grids import save_sheet
 from artbank.store.objects import Store
 from bench.captioned import Captioned, lay_out
 

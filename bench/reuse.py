@@ -33,7 +33,7 @@ from artbank.images.framing import Photo
 from artbank.images.similarity import ssim_luma
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.parameters.recipe_costs import count_cached_evaluations, count_evaluations
-from artbank.pretraining.sheets import draw_grid
+from artbank.pretraining.grids import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer

@@ -17,7 +17,7 @@ from PIL import Image
 
 import artbank
 from artbank.api.trained_bank import TrainedBank
-from artbank.pretraining.sheets import save_sheet
+from artbank.pretraining.grids import save_sheet
 from bench.captioned import Captioned, lay_out
 
 ROWS: tuple[tuple[str, tuple[dict[str, Any], ...]], ...] = (

@@ -9,7 +9,6 @@ Shape legend: S side of a picture on a sheet, px; pictures uint8 [S, S, 3] sRGB.
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +18,7 @@ import numpy as np
 import skimage.data
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
 from artbank.mini import WEIGHTS
 from artbank.mini.drawing.manners.engines import paint_sampled
@@ -27,6 +26,7 @@ from artbank.mini.drawing.manners.space import MannerSettings, sample_manner
 from artbank.mini.drawing.painters import HELD_OUT, PAINTERS, TRAINED, paint
 from artbank.mini.drawing.scenes import LIGHTS, SUBJECTS, Scene, draw_scene
 from artbank.pretraining.corpus import name_painter, write_caption
+from artbank.pretraining.grids import Row, draw_grid, save_sheet
 from artbank.pretraining.measures import reconstruct
 from artbank.pretraining.networks import NATIVE_PX
 from artbank.pretraining.sampling import generate, restyle
@@ -41,12 +41,9 @@ SHEET_BYTES = {
     "reconstruction": 130_000,
 }
 STRENGTHS = (0.5, 0.6)
-_FONT_PX, _COLUMN_FONT_PX, _LABEL_PX, _GAP_PX = 12, 10, 92, 2
 _WALKER = 27  # seed of the manner whose size and hue are walked through
 _COLUMNS = 10
 _REAL = ("astronaut", "coffee", "chelsea", "rocket")  # photographs that come inside scikit-image
-
-Row = tuple[str, list[np.ndarray]]
 
 
 class Sheets:
@@ -147,55 +144,6 @@ def _paint_manner(photo: np.ndarray, manner: MannerSettings) -> np.ndarray:
     """Paint a photograph [S, S, 3] uint8 in a sampled manner."""
     painted = paint_sampled(photo.astype(np.float32) / 255, manner, np.random.default_rng(0))
     return np.round(painted * 255).astype(np.uint8)
-
-
-def draw_grid(rows: Sequence[Row], columns: Sequence[str], side_px: int, *, note: str = "") -> Image.Image:
-    """Lay out pictures in rows, each with its label on the left.
-
-    Args:
-        rows: Label and pictures of each row; rows may differ in length.
-        columns: Labels above the columns; may be empty.
-        side_px: Side to which every picture is resized, px.
-        note: A line at the foot.
-    """
-    pitch = side_px + _GAP_PX
-    head = _FONT_PX + 6 if columns else 0
-    foot = _FONT_PX + 6 if note else 0
-    width = _LABEL_PX + pitch * max(len(pictures) for _, pictures in rows)
-    sheet = Image.new("RGB", (width, head + pitch * len(rows) + foot), "white")
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(_FONT_PX)
-    small_font = ImageFont.load_default(_COLUMN_FONT_PX)
-    for column, label in enumerate(columns):
-        pen.text((_LABEL_PX + pitch * column, 2), label, "black", small_font)
-    for number, (label, pictures) in enumerate(rows):
-        top = head + pitch * number
-        pen.multiline_text((2, top + side_px // 3), _wrap(label), "black", font)
-        for column, picture in enumerate(pictures):
-            small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
-            sheet.paste(small, (_LABEL_PX + pitch * column, top))
-    pen.text((2, sheet.height - foot), note, "black", font)
-    return sheet
-
-
-def save_sheet(sheet: Image.Image, path: Path, limit_bytes: int) -> None:
-    """Write a JPEG at the best quality, at most 88, that stays within `limit_bytes`; the lowest tried is 28."""
-    for quality in range(88, 27, -4):
-        buffer = io.BytesIO()
-        sheet.save(buffer, "JPEG", quality=quality, optimize=True)
-        if buffer.tell() <= limit_bytes:
-            break
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(buffer.getvalue())
-
-
-def _wrap(label: str) -> str:
-    lines = [""]
-    for word in label.split():
-        if lines[-1] and len(lines[-1]) + len(word) > 12:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
 
 
 def _draw(number: int, subject: str, light: str | None = None) -> Scene:

@@ -130,7 +130,8 @@ def test_relative_places_are_the_same_for_workers_in_another_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     uris = {name: os.path.relpath(getattr(config, name)) for name in ("archive_uri", "output_uri", "store_uri")}
-    assert run(stylize_archive, config.model_copy(update=uris)).result().num_done == NUM_PHOTOS
+    in_one_run = config.model_copy(update={**uris, "shards_per_run": 4})
+    assert run(stylize_archive, in_one_run).result().num_done == NUM_PHOTOS
     assert len(parts(config)) == 4
 
 

@@ -15,16 +15,16 @@ from tests.support.paths import ROOT
 from tests.support.small_inputs import draw_photo
 
 _SCRIPT = """
-import json, sys
-from pathlib import Path
-import psutil
-from tests.support.small_inputs import add_collection, stylizing, train_all, training
-from artbank.archive.plan import plan_archive
-from artbank.archive.shard import stylize_shard
-from artbank.store.objects import Store
-from bench.trivial import SIDE_PX, save_trivial
+if __name__ == "__main__":  # nothing above it: the processes that decode import this file again
+    import json, sys
+    from pathlib import Path
+    import psutil
+    from tests.support.small_inputs import add_collection, stylizing, train_all, training
+    from artbank.archive.plan import plan_archive
+    from artbank.archive.shard import stylize_shard
+    from artbank.store.objects import Store
+    from bench.trivial import SIDE_PX, save_trivial
 
-if __name__ == "__main__":
     root, shard_size = Path(sys.argv[1]), int(sys.argv[2])
     model = {"base_model": str(save_trivial(root / "model"))}
     add_collection(Store.open(str(root / "gallery")), "novak")

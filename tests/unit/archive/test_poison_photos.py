@@ -29,11 +29,12 @@ from tests.support.shards import asked, pictures, rows, work
 from tests.support.small_inputs import draw_photo, stylizing
 
 _SCRIPT = """
-import sys
-from artbank.archive.plan import plan_archive
-from artbank.config import StylizeConfig
-from artbank.archive.shard import stylize_shard
-if __name__ == "__main__":
+if __name__ == "__main__":  # nothing above it: the processes that decode import this file again
+    import sys
+    from artbank.archive.plan import plan_archive
+    from artbank.config import StylizeConfig
+    from artbank.archive.shard import stylize_shard
+
     config = StylizeConfig.model_validate_json(sys.argv[1])
     plan, shards, _ = plan_archive(config)
     for shard in shards:

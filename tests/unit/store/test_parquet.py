@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,31 +29,30 @@ def delta(count: int) -> bytes:
     return file_of(texts, use_dictionary=False, column_encoding={"text": "DELTA_BYTE_ARRAY"})
 
 
-BOMBS = {
-    "rows of nulls": (file_of(pa.nulls(20_000_000, pa.string())), TEXT),
-    "one text in many rows": (file_of(repeated(LONG, 20_000)), TEXT),
-    "texts that each repeat the one before": (delta(200), TEXT),
-    "one text in many items of one list": (
-        file_of(pa.ListArray.from_arrays(pa.array([0, 20_000], pa.int32()), repeated(LONG, 20_000))),
-        TEXTS,
-    ),
-    "a list of nulls": (
-        file_of(pa.ListArray.from_arrays(pa.array([0, 30_000_000], pa.int32()), pa.nulls(30_000_000, pa.string()))),
-        TEXTS,
-    ),
-    "a text of zeros": (file_of(pa.array(["0" * 100_000_000]), use_dictionary=False), TEXT),
-    "one value of a fixed length": (
-        file_of(
-            pa.DictionaryArray.from_arrays(np.zeros(5000, np.int32), pa.array([b"x" * 100_000], pa.binary(100_000)))
-        ),
-        pa.schema([("text", pa.binary(100_000))]),
-    ),
+def list_of(items: pa.Array) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array([0, len(items)], pa.int32()), items)
+
+
+def fixed_lengths() -> bytes:
+    value = pa.array([b"x" * 100_000], pa.binary(100_000))
+    return file_of(pa.DictionaryArray.from_arrays(np.zeros(5000, np.int32), value))
+
+
+BOMBS: dict[str, tuple[Callable[[], bytes], pa.Schema]] = {
+    "rows of nulls": (lambda: file_of(pa.nulls(20_000_000, pa.string())), TEXT),
+    "one text in many rows": (lambda: file_of(repeated(LONG, 20_000)), TEXT),
+    "texts that each repeat the one before": (lambda: delta(200), TEXT),
+    "one text in many items of one list": (lambda: file_of(list_of(repeated(LONG, 20_000))), TEXTS),
+    "a list of nulls": (lambda: file_of(list_of(pa.nulls(30_000_000, pa.string()))), TEXTS),
+    "a text of zeros": (lambda: file_of(pa.array(["0" * 100_000_000]), use_dictionary=False), TEXT),
+    "one value of a fixed length": (fixed_lengths, pa.schema([("text", pa.binary(100_000))])),
 }
 
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_table_that_expands_is_refused_in_little_memory(kind: str) -> None:
-    data, schema = BOMBS[kind]
+    write, schema = BOMBS[kind]
+    data = write()
     assert len(data) < 1_000_000
     pool = pa.proxy_memory_pool(pa.default_memory_pool())
     before = pa.default_memory_pool()
