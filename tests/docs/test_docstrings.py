@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -30,17 +31,25 @@ BANNED = {
 """Patterns of sentences that only their author understands, by what STYLE.md calls them."""
 
 
-def docstrings(name: str) -> Iterator[tuple[int, str, bool]]:
-    """Yield line and text of each string that stands alone in a file, and whether it is that of an attribute.
+@cache
+def parse(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text())
+
+
+@cache
+def docstrings(name: str) -> list[tuple[int, str, bool]]:
+    """Return line and text of each string that stands alone in a file, and whether it is that of an attribute.
 
     Those of modules, classes and functions are sentences; that of an attribute may only name it.
     """
-    tree = ast.parse((ROOT / name).read_text())
+    tree = parse(name)
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     own = {id(node.body[0]) for node in ast.walk(tree) if isinstance(node, owners) and node.body}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield node.lineno, node.value.value, id(node) not in own
+    return [
+        (node.lineno, node.value.value, id(node) not in own)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
 
 
 def paragraphs(text: str) -> Iterator[tuple[str, bool]]:
@@ -103,7 +112,7 @@ def test_no_message_says_that_something_lacks() -> None:
     found = [
         f"{name}:{node.lineno}: {node.value}"
         for name in names()
-        for node in ast.walk(ast.parse((ROOT / name).read_text()))
+        for node in ast.walk(parse(name))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if BANNED["lacks for is missing"].search(node.value)
     ]

@@ -15,9 +15,10 @@ OPTIONAL += ("pillow_heif", "rawpy", "c2pa")
 _BLOCK = f"import sys\nfor name in {OPTIONAL}:\n    sys.modules[name] = None\n"
 _API = """
 import artbank
-bank = artbank.train("paintings", max_steps=1, resolution_px=64, num_samples=1)
+bank = artbank.train("paintings", max_steps=1, resolution_px=64, num_samples=1, num_milestones=0)
 bank.stylize("photo.jpg", preset="fast", resolution_px=64).save("art.png")
 """
+QUICKLY = ("--max-steps", "1", "--resolution-px", "64", "--num-samples", "1", "--num-milestones", "0")
 _COMMAND = "import sys\nfrom artbank_cli.main import main\nsys.argv = ['artbank', *{words!r}]\nmain()\n"
 
 
@@ -57,7 +58,7 @@ def test_the_api_trains_and_draws_without_any_extra(folder: Path) -> None:
 
 @pytest.mark.faults  # takes some 20 CPU seconds
 def test_commands_work_in_their_own_process_without_prefect_and_say_so(folder: Path) -> None:
-    done = call(folder, "train", "gallery", "--store", "store", "--max-steps", "1", "--resolution-px", "64")
+    done = call(folder, "train", "gallery", "--store", "store", *QUICKLY)
     assert done.returncode == 0, done.stderr
     assert "monet@1 trained" in done.stdout and "pip install 'artbank[prefect]'" in done.stderr
 

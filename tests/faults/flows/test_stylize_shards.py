@@ -100,13 +100,16 @@ def kill_in_the_middle(config: StylizeConfig, worker: int, victims: list[UUID]) 
 
 
 def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the_pictures_are_the_same(
-    config: StylizeConfig, pool: int, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    config: StylizeConfig, pool: int, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The places are relative, and the worker is in another folder than the run."""
     monkeypatch.setattr(shard_ranges, "POLL_SECONDS", 0.3)
+    monkeypatch.chdir(tmp_path)
+    uris = {name: os.path.relpath(getattr(config, name)) for name in ("archive_uri", "output_uri", "store_uri")}
     victims: list[UUID] = []
     killer = threading.Thread(target=kill_in_the_middle, args=(config, pool, victims), daemon=True)
     killer.start()
-    state = run(stylize_archive, config)
+    state = run(stylize_archive, config.model_copy(update=uris))
     killer.join(60)
     assert state.is_completed(), state
     assert pictures(config.output_uri) == undisturbed
@@ -123,16 +126,6 @@ def test_a_process_of_the_pool_that_is_killed_in_its_range_loses_nothing_and_the
     assert progress.data == 100.0 and "8 of 8 pictures, 0 failed" in str(progress.description)
     lines = log_of(id_of(state), "failed in round 1")
     assert any(f"{victims[0]}) ended Crashed: Process exited with status code: -9" in line for line in lines)
-
-
-def test_relative_places_are_the_same_for_workers_in_another_folder(
-    config: StylizeConfig, pool: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    uris = {name: os.path.relpath(getattr(config, name)) for name in ("archive_uri", "output_uri", "store_uri")}
-    in_one_run = config.model_copy(update={**uris, "shards_per_run": 4})
-    assert run(stylize_archive, in_one_run).result().num_done == NUM_PHOTOS
-    assert len(parts(config)) == 4
 
 
 def test_a_range_is_done_here_and_what_has_a_part_is_left_alone(
