@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 
 from artbank.config import StylizeConfig
-from artbank.runs.gather import Future
+from artbank.runs.gather import IN_FLIGHT, Future
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast
 from artbank.runs.progress import RunProgress
-from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, run_shards
+from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, count_in_flight, run_shards
 from artbank_prefect.tasks.alarms import raise_alarms
 from artbank_prefect.tasks.artifacts import show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
@@ -102,7 +102,7 @@ def draw_shards(
     max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Exception]:
     """Run all shards, and failed ones again in further rounds; returns the errors of those without a part, by id."""
-    with _open_runner(config, plan, shards, progress) as (range_size, start):
+    with _open_runner(config, plan, shards, progress) as (range_size, in_flight, start):
         return run_shards(
             shards,
             start,
@@ -110,6 +110,7 @@ def draw_shards(
             find_uncommitted=partial(find_uncommitted, config),
             read_tallies=partial(read_tallies, config),
             range_size=range_size,
+            in_flight=in_flight,
             max_rounds=max_rounds,
         )
 
@@ -117,15 +118,25 @@ def draw_shards(
 @contextmanager
 def _open_runner(
     config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard], progress: RunProgress
-) -> Iterator[tuple[int, Callable[[Sequence[Shard]], Future]]]:
-    """Open the runner of a run; yields how many shards one call takes at most, and a function that starts them."""
+) -> Iterator[tuple[int, int, Callable[[Sequence[Shard]], Future]]]:
+    """Open the runner of a run.
+
+    Yields:
+        How many shards one call takes at most, how many calls to make ahead, and the function to call.
+    """
     sent = for_workers(config)
     if config.deployment is None:
         with open_runner(config, SHARDS_AT_ONCE) as submit:
             progress.num_workers = submit.num_workers
             num_pictures = len(plan.styles) * sum(shard.num_photos for shard in shards)
             share = math.ceil(num_pictures / submit.num_workers)
-            yield 1, lambda one: submit(stylize_shard, config=sent, plan=plan, shard=one[0], num_pictures=share)
+            may_grow = "://" in config.runner
+            in_flight = IN_FLIGHT if may_grow else count_in_flight(submit.num_workers)
+
+            def start_one(one: Sequence[Shard]) -> Future:
+                return submit(stylize_shard, config=sent, plan=plan, shard=one[0], num_pictures=share)
+
+            yield 1, in_flight, start_one
         return
     parameters = {"config": sent.model_dump(mode="json"), "run_id": plan.run_id}
     with open_deployment(config.deployment, make_tags("style", [style.name for style in plan.styles])) as start:
@@ -135,4 +146,4 @@ def _open_runner(
             last = shards[-1].row_group
             return start({**parameters, "first": first, "count": last - first + 1})
 
-        yield config.shards_per_run, start_range
+        yield config.shards_per_run, IN_FLIGHT, start_range

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.exceptions import CancelledRun, CrashedRun, FailedRun, ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelling
 
 from artbank.errors import ConfigError
@@ -24,6 +25,8 @@ POLL_SECONDS = 10.0
 OUTAGE_SECONDS = 3600.0
 """A server that cannot be asked for longer ends the wait: nobody can see by then whether the flow run still works."""
 
+_CANCEL_SECONDS = 10.0
+_MOST_FAULTS = 3
 _PASSING_CODES = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
 
 
@@ -136,13 +139,28 @@ def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[s
         _cancel_all(started)
 
 
-def _cancel_all(futures: Iterable[FlowRunFuture]) -> None:
-    """Ask for the end of flow runs. A failure is only logged: it must not hide the others, nor what ended the block."""
-    for future in futures:
-        try:
-            future.cancel()
-        except Exception as error:
-            get_run_logger().warning("could not cancel %s: %s", future.run.name, format_error(error))
+def _cancel_all(futures: Sequence[FlowRunFuture]) -> None:
+    """Ask for the end of flow runs. A failure is only logged: it must not hide the others, nor what ended the block.
+
+    Each is asked once and briefly. Where the server fails `_MOST_FAULTS` times in a row, the others are not asked: this
+    process is to end, and with the client's retries some hundred requests to a server that is down would take hours.
+    """
+    faults = 0
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: _CANCEL_SECONDS}):
+        for number, future in enumerate(futures):
+            try:
+                future.cancel()
+                faults = 0
+            except Exception as error:
+                get_run_logger().warning("could not cancel %s: %s", future.run.name, format_error(error))
+                faults += isinstance(error, (httpx.TransportError, PrefectHTTPStatusError)) and _is_passing(error)
+            if faults == _MOST_FAULTS:
+                get_run_logger().warning(
+                    "the Prefect server does not answer: %d flow runs were not cancelled; those that have not begun "
+                    "will find that this run has ended, and end too",
+                    len(futures) - number - 1,
+                )
+                return
 
 
 def is_abandoned() -> bool:

@@ -12,6 +12,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -40,12 +41,17 @@ from artbank.scoring.texture import TextureReference
 from artbank.store.heartbeats import find_leases
 from artbank.store.objects import Store
 
+_MOST_TURNS = 10  # of writing tables and page, while runs on other styles commit parts or write older tables
+
 _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "created_at")))
 """Columns of the results that summary, page and alarms are made from."""
 
 
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
     """Bring the tables and the page of the output up to date, and write the run's summary.
+
+    Runs on other styles may end at the same time and write older tables and an older page over these. Whoever writes
+    last sees that parts were added meanwhile, and writes again.
 
     A run that had nothing to do has no summary; it still updates tables and page if they do not fit the archive.
 
@@ -63,14 +69,17 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     _clean_up(stores.output)
     removed = find_removed(stores.output, photos, config.skip) if config.delete_removed else NOTHING_REMOVED
     void_removed(stores.output, removed)
-    rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
-    delete_files(stores.output, removed)
-    asked = _rows_of_styles(rows, plan)
-    bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
-    summary = results_summary(asked, bounds, plan.skipped)
-    page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
-    facts = _describe_run(config, plan, stores, bounds)
-    page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
+    for turn in count(1):
+        rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
+        delete_files(stores.output, removed)
+        asked = _rows_of_styles(rows, plan)
+        bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
+        summary = results_summary(asked, bounds, plan.skipped)
+        page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
+        facts = _describe_run(config, plan, stores, bounds)
+        page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
+        if turn == _MOST_TURNS or tables.is_current(stores.output, photos, rows):
+            break
     drawn = _rows_of_run(plan, stores.output, asked) if plan.run_id else asked.slice(0, 0)
     alarms = _find_alarms(config, plan, drawn, bounds)
     summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)

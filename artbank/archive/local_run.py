@@ -23,7 +23,7 @@ from artbank.runs.local_runner import LocalRunner, LocalWork
 from artbank.runs.outcome import Outcome, RunCost, StylizeForecast, Tally
 from artbank.runs.progress import RunProgress
 from artbank.runs.progress_log import log_progress
-from artbank.runs.rounds import SHARDS_AT_ONCE, run_shards
+from artbank.runs.rounds import SHARDS_AT_ONCE, count_in_flight, run_shards
 from artbank.runtime.stages import show_stage
 from artbank.store.objects import Store
 from artbank.store.retries import retry_transient
@@ -104,6 +104,7 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
             progress,
             find_uncommitted=find_uncommitted,
             read_tallies=partial(read_tallies, config),
+            in_flight=count_in_flight(num_workers=1),
         )
     return failed, sum_cost(plan, progress)
 

@@ -140,7 +140,7 @@ class PhotoReader:
             on_all_started: Called when the last photo is being decoded.
 
         Raises:
-            OSError: The store failed.
+            OSError: The store failed, or no longer holds any photo.
             StopRequested: `should_stop` returned True.
         """
         limits: dict[str, Any] = {"depth": self._count, "max_weight": _BYTES_AHEAD}
@@ -151,6 +151,7 @@ class PhotoReader:
                 return partial(result_or_stop, read(task), should_stop)
 
             files = prefetch(tasks, start, weigh=_weigh_task, queue="read", **limits)
+            files = _check_archive(files, self._archive)
             delivered = _drop_undelivered(files, undelivered, may_retry=attempt.mark.number < _LAST_ATTEMPT)
 
             def decode(file: _File) -> GetResult[PhotoRead]:
@@ -211,6 +212,19 @@ def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPho
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
     return DecodedPhoto.of(task, digest, found)
+
+
+def _check_archive(files: Iterable[_File], archive: Store) -> Iterator[_File]:
+    """Yield the files; raise an OSError after the last if some were not there and the whole archive is gone.
+
+    Their photos were not removed then: a mount is missing, or the place was renamed.
+    """
+    is_missing = False
+    for file in files:
+        is_missing |= isinstance(file.data, FileNotFoundError)
+        yield file
+    if is_missing and not archive.has_objects():
+        raise OSError(f"expected the photos of this run in {archive.uri}, found nothing there any more; mount it")
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:

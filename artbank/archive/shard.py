@@ -22,7 +22,7 @@ from artbank.results.manifest import Shard
 from artbank.runs.outcome import Tally
 from artbank.runtime import telemetry
 from artbank.store.objects import Store
-from artbank.store.transient_errors import is_transient
+from artbank.store.transient_errors import is_of_store
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def stylize_shard(
         attempt.release()
         raise
     except Exception as error:
-        _try_to_mark(attempt.release if is_transient(error) else partial(pipeline.blame, error))
+        _try_to_mark(attempt.release if is_of_store(error) else partial(pipeline.blame, error))
         raise
     rows = [row.row for row in finished]
     ledger.commit(output, shard.id, rows, sum((row.tally for row in finished), Tally()))

@@ -11,6 +11,7 @@ lock. `collection` is a column of every row and also the name of its folder, as 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from artbank.runtime.style_names import split_version
 from artbank.store.delivered import require, require_all
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
+
+_VERSION = re.compile("[0-9]{6,9}")
+_MOST_ID_BYTES = 64
 
 
 def make_bank_id(*, fingerprint: str, recipe_digest: str, base_model_hash: str, attempt: int = 0) -> str:
@@ -196,10 +200,13 @@ class Catalog:
 
         The version is reserved before the bank's row is written. A bank that was interrupted between the two finds its
         version again. A new version is the first free number, so two processes that register the same bank agree on it.
+        A file that holds no bank id keeps its number from being used.
         """
         versions = self._root.child("versions", _folder(collection))
-        numbers = {stored.key: stored.size for stored in versions.list() if stored.key.isdigit()}
-        owners = {int(number): data.decode() for number, data in require_all(versions.read_listed(numbers)).items()}
+        numbers = {stored.key: stored.size for stored in versions.list() if _VERSION.fullmatch(stored.key)}
+        small = {number: size for number, size in numbers.items() if size <= _MOST_ID_BYTES}
+        read = require_all(versions.read_listed(small))
+        owners = {int(number): read.get(number, b"").decode("ascii", "replace") for number in numbers}
         for version, owner in owners.items():
             if owner == bank_id:
                 return version, owners

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from artbank.errors import ResultsError
 from artbank.results.layout import MARK_PREFIX, PARTS, mark_key, part_name
@@ -46,7 +46,7 @@ class Mark:
         is_forgiven: Whether strikes from before this mark no longer count: no photo was at fault.
     """
 
-    begun_at: datetime
+    begun_at: AwareDatetime
     number: int = 1
     floor: int = 0
     strikes: Mapping[str, int] = field(default_factory=dict)

@@ -79,7 +79,7 @@ class Manifest:
             self.shards = [Shard(_shard_id(manifest_id, number), number, size) for number, size in sizes]
             self.recipes: dict[str, str] = json.loads(facts[_RECIPES])
             after = facts.get(_AFTER, b"").decode()
-            self.after = datetime.fromisoformat(after) if after else None
+            self.after = _parse_time(after) if after else None
         except (pa.ArrowException, ValueError, KeyError, RecursionError) as error:
             raise _unreadable(output, manifest_id, error) from error
 
@@ -219,6 +219,14 @@ def _unreadable(output: Store, manifest_id: str, error: Exception) -> ResultsErr
         f"{output.uri_of(layout.manifest_key(manifest_id))} should be a manifest, but cannot be read ({found}); "
         f"delete it with the marks results/_begun-{manifest_id}-*, and run again"
     )
+
+
+def _parse_time(text: str) -> datetime:
+    """Parse a time with its zone; raises ValueError for anything else."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"the time {text} has no zone")
+    return time
 
 
 def _shard_id(manifest_id: str, number: int) -> str:

@@ -80,6 +80,11 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
     return found.replace_schema_metadata({**(found.schema.metadata or {}), _SOURCE_HASH: source})
 
 
+def is_current(output: Store, photos: pa.Table, rows: pa.Table) -> bool:
+    """Return whether rows from `update_tables_and_vacuum` follow from the parts that are there now."""
+    return _hash_sources(snapshots.list_parts(output.child(PARTS)), photos).decode() == source_hash(rows)
+
+
 def source_hash(rows: pa.Table) -> str:
     """Return the hash of all sources of rows from `update_tables_and_vacuum`: equal hashes mean equal rows."""
     return rows.schema.metadata[_SOURCE_HASH].decode()

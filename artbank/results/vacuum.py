@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from artbank.errors import ImageError
 from artbank.results.containers import are_images, is_container, pack, unpack
-from artbank.results.layout import PARTS, part_name
+from artbank.results.layout import PARTS, mark_key, part_key, part_name
 from artbank.results.snapshots import PartListing
 from artbank.store.objects import Store
 
@@ -71,7 +71,7 @@ def delete_stale_members(output: Store, members: pa.Table, listing: PartListing)
     unknown = [name for name in sizes if name not in counts]
     # Shards are listed after the containers: whoever writes a container has left a mark before.
     started = _find_shards(parts) if unknown else set()
-    unused = [name for name in unknown if _shard_of(name) not in started]
+    unused = [name for name in unknown if _shard_of(name) not in started and not _is_known(output, _shard_of(name))]
     unused += [name for name in sizes if name in counts and not counts[name][1]]
     output.delete_many(unused)
     suspects = {
@@ -146,6 +146,15 @@ def _shard_of(name: str) -> str:
 def _find_shards(parts: Store) -> set[str]:
     """Return the ids of all shards that have a part or a mark."""
     return {shard_id for stored in parts.scan() for shard_id in _SHARD_ID.findall(stored.key)}
+
+
+def _is_known(output: Store, shard_id: str) -> bool:
+    """Return whether a shard has a mark or a part.
+
+    A folder that changes while it is listed may show neither the mark, which is deleted, nor the part, which is created
+    just before. So each is asked for, the mark first.
+    """
+    return output.exists(mark_key(shard_id)) or output.exists(part_key(shard_id))
 
 
 def _read_checked(parts: Store) -> dict[str, list[int]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from artbank.errors import ArtbankError
-from artbank.runs.gather import Future, format_error, gather
+from artbank.runs.gather import IN_FLIGHT, Future, format_error, gather
 from artbank.runs.outcome import Tally
 from artbank.runs.progress import RunProgress
+from artbank.store.transient_errors import is_of_store, is_transient
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,13 @@ SHARDS_AT_ONCE = 2
 """Shards that a worker has begun: one is drawn, the next is read and decoded meanwhile."""
 
 _MAX_RETRIED = 16  # shards; if more than these fail twice, the cause is not a photo, so further rounds will not help
+_MAX_IN_A_ROW = 16  # ranges; if these fail one after the other, no more are begun in this round
+_MAX_NAMED = 10  # failed shards that a round logs
+_PAUSE_SECONDS = 30.0  # before the second round where ranges failed in a row; twice as long before each further one
+
+
+class NotBegunError(Exception):
+    """A shard was not begun in a round, since the ranges before it failed one after the other."""
 
 
 class Numbered(Protocol):
@@ -43,9 +52,13 @@ def run_shards(
     find_uncommitted: Callable[[list[str]], set[str]],
     read_tallies: Callable[[Collection[str]], Mapping[str, Tally]],
     range_size: int = 1,
+    in_flight: int = IN_FLIGHT,
     max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Exception]:
     """Do all shards, failed ones again in further rounds, and record what they did.
+
+    Where many ranges fail one after the other, as in an outage, the round begins no more. The next round comes after a
+    pause, if the errors may heal.
 
     Args:
         shards: The shards of the run.
@@ -54,6 +67,7 @@ def run_shards(
         find_uncommitted: Returns those ids whose shard has no part in the output.
         read_tallies: Returns the tallies of those ids whose shard has a part: for shards that report none.
         range_size: As `size` of `cut_ranges`.
+        in_flight: Most ranges that are submitted and not done; see `count_in_flight`.
         max_rounds: Number of rounds, at most.
 
     Returns:
@@ -62,12 +76,47 @@ def run_shards(
 
     def run(left: Collection[Shard]) -> dict[str, Exception]:
         ranges = cut_ranges(left, range_size)
-        _, failed = gather(ranges, start, on_result=progress.record_end)
+        streak = _Streak()
+
+        def start_unless_all_fail(shards: Sequence[Shard]) -> Future:
+            streak.check()
+            return start(shards)
+
+        def record(name: str, end: object) -> None:
+            streak.record(end)
+            progress.record_end(name, end)
+
+        _, failed = gather(ranges, start_unless_all_fail, in_flight=in_flight, on_result=record)
         return {shard.id: error for name, error in failed.items() for shard in ranges[name]}
 
     failed = run_rounds(shards, run, find_uncommitted, max_rounds=max_rounds)
     progress.record_tallies(read_tallies({shard.id for shard in shards} - progress.tallies.keys()))
     return failed
+
+
+def count_in_flight(num_workers: int) -> int:
+    """Return how many ranges to submit ahead to a fixed number of workers: enough that none waits for a slow one.
+
+    Not more, for those that are submitted are tried even if the store is down.
+    """
+    return min(8 * SHARDS_AT_ONCE * num_workers, IN_FLIGHT)
+
+
+class _Streak:
+    """Counts the ranges that fail one after the other, without a success between them."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def record(self, end: object) -> None:
+        """Count the end of a range: its result, or its error."""
+        if not isinstance(end, NotBegunError):
+            self._number = self._number + 1 if isinstance(end, Exception) else 0
+
+    def check(self) -> None:
+        """Raise NotBegunError if too many have failed."""
+        if self._number >= _MAX_IN_A_ROW:
+            raise NotBegunError("not begun, since the shards before it failed")
 
 
 def cut_ranges(shards: Iterable[Shard], size: int) -> dict[str, list[Shard]]:
@@ -114,9 +163,45 @@ def run_rounds(
         for name in left:  # every shard of this round
             failed.pop(name, None)
         failed |= {name: raised[name] for name in raised if name in uncommitted}
-        left = {name: left[name] for name in uncommitted if not isinstance(raised[name], ArtbankError)}
-        if not left or (number and len(left) > _MAX_RETRIED):
+        left = {name: left[name] for name in uncommitted if _may_succeed_later(raised[name])}
+        begun = {name: failed[name] for name in left if not isinstance(failed[name], NotBegunError)}
+        num_not_begun = len(left) - len(begun)
+        _log_failures(begun, num_not_begun, number + 1)
+        if not left or number + 1 == max_rounds or _will_fail_again(begun, num_not_begun, number):
             break
-        for name in left:
-            logger.warning("shard %s failed in round %d: %s", name, number + 1, format_error(failed[name]))
+        if num_not_begun:
+            _pause(_PAUSE_SECONDS * 2**number)
     return failed
+
+
+def _will_fail_again(begun: Mapping[str, Exception], num_not_begun: int, number: int) -> bool:
+    """Return whether a further round would fail as well.
+
+    Args:
+        begun: The errors of the shards to do again.
+        num_not_begun: Number of shards that the round did not begin.
+        number: Number of the round, from 0. After the first, a worker may have died, which others can make up for.
+    """
+    if not num_not_begun:
+        return number > 0 and len(begun) > _MAX_RETRIED
+    return not begun or (number > 0 and not any(is_transient(error) for error in begun.values()))
+
+
+def _may_succeed_later(error: Exception) -> bool:
+    """Return whether a further round may do what failed: artbank has named a cause, or the store refuses for good."""
+    return not isinstance(error, ArtbankError) and (not is_of_store(error) or is_transient(error))
+
+
+def _log_failures(begun: Mapping[str, Exception], num_not_begun: int, number: int) -> None:
+    """Log the failures of a round: some by name, and how many more there are."""
+    for name, error in list(begun.items())[:_MAX_NAMED]:
+        logger.warning("shard %s failed in round %d: %s", name, number, format_error(error))
+    if len(begun) > _MAX_NAMED:
+        logger.warning("%d more shards failed in round %d", len(begun) - _MAX_NAMED, number)
+    if num_not_begun:
+        logger.warning("%d shards were not begun in round %d, since those before them failed", num_not_begun, number)
+
+
+def _pause(seconds: float) -> None:
+    logger.info("the next round begins in %g s", seconds)
+    time.sleep(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from artbank.runtime.processes import is_dead
 from artbank.store.delivered import require
 from artbank.store.objects import Store
+
+_KEY = re.compile(r"(?P<name>.+)\.lease-(?P<number>(?!0{6})[0-9]{6}|[1-9][0-9]{6,11})", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,9 @@ def find_leases(store: Store, folder: str) -> dict[str, bool]:
 
 
 def _parse(key: str) -> tuple[str | None, int]:
-    name, _, number = key.rpartition(".lease-")
-    return (name, int(number)) if number.isascii() and number.isdigit() and name else (None, 0)
+    """Return name and generation of a lease; None and 0 for a file that `lease_key` names no generation."""
+    match = _KEY.fullmatch(key)
+    return (match["name"], int(match["number"])) if match else (None, 0)
 
 
 def _read_newest(store: Store, newest: dict[str, int]) -> dict[str, Heartbeat | None]:

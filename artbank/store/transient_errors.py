@@ -42,6 +42,11 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, HTTPException) or _is_client_error(error)
 
 
+def is_of_store(error: BaseException) -> bool:
+    """Return whether a store raised an error, for whatever reason: it says nothing about a photo or an artwork."""
+    return isinstance(error, (OSError, HTTPException, *_client_errors()[0]))
+
+
 def concerns_one_object(error: object) -> bool:
     """Return whether an error concerns one object or folder alone, so that others may still be read.
 
@@ -57,8 +62,14 @@ def error_code(error: BaseException) -> str | None:
 
 
 def _is_client_error(error: BaseException) -> bool:
+    raised, lasting = _client_errors()
+    return isinstance(error, raised) and not isinstance(error, lasting)
+
+
+def _client_errors() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """Return the errors of the S3 client, and those among them that a retry does not heal."""
     if not is_installed("aiobotocore"):  # no error can be of a client that is not there
-        return False
+        return (), ()
     from aiohttp import ClientError as ConnectionFailure
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
@@ -69,5 +80,4 @@ def _is_client_error(error: BaseException) -> bool:
         exceptions.ProfileNotFound,
         exceptions.ParamValidationError,
     )
-    transient = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, ConnectionFailure)
-    return isinstance(error, transient) and not isinstance(error, lasting)
+    return (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, ConnectionFailure), lasting

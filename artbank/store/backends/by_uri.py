@@ -20,6 +20,7 @@ _ENDPOINT = re.compile(r"https?://[^\s/]+(/\S*)?")
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _LOCAL = ("file", "local")
 _ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")  # as pathlib makes of a URI; a drive has one letter
+_DRIVE = re.compile(r"([A-Za-z]):[\\/]")
 
 
 def open_backend(uri: str, *, is_durable: bool) -> tuple[str, Backend]:
@@ -49,6 +50,12 @@ def _open_local(path: str, is_durable: bool) -> tuple[str, Backend]:
         rest = path[typed.end() :]
         meant = f"/{rest}" if typed[1] in _LOCAL else f"{typed[1]}://{rest}, with two slashes and not as a pathlib.Path"
         raise ConfigError(f"expected a path or a URI such as s3://bucket/folder, found {path}; write {meant}")
+    if (drive := _DRIVE.match(path)) and os.name == "posix" and not Path(path).exists():
+        rest = path[2:].replace("\\", "/")
+        raise ConfigError(
+            f"expected a path of this system, found {path}; write it as it is mounted here, such as "
+            f"/mnt/{drive[1].lower()}{rest} in WSL"
+        )
     root = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
     return str(root), LocalBackend(root, is_durable)
 

@@ -68,7 +68,10 @@ class FsspecBackend:
 
     def exists(self, key: str) -> bool:
         """See `Backend.exists`."""
-        return self._fs.isfile(self._path(key))
+        try:  # not `isfile`, which takes every error for an answer
+            return self._fs.info(self._path(key))["type"] == "file"
+        except FileNotFoundError:
+            return False
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:
         """See `Backend.read_many`."""

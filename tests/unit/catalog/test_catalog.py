@@ -274,3 +274,13 @@ def test_an_unknown_bank_is_told_names_and_ids(catalog: Catalog) -> None:
     register(catalog, bank_record("00000000000000bb"))
     with pytest.raises(CatalogError, match=r"there is Van Gogh \(Van-Gogh-10152184\), monet; train it"):
         catalog.find("manet")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"x" * 10**7], ids=["no text", "empty", "large"])
+def test_a_version_file_without_a_bank_id_only_keeps_its_number(catalog: Catalog, store: Store, content: bytes) -> None:
+    folder = f"catalog/versions/collection={collection_id('monet')}"
+    store.write(f"{folder}/000001", content)
+    for stray in ("²", "notes.txt", "1" * 40):
+        store.write(f"{folder}/{stray}", b"0" * 16)
+    assert catalog.reserve_version("monet", "0" * 16).number == 2
+    assert catalog.reserve_version("monet", "0" * 16).number == 2

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artbank.results import attempts, ledger
+from artbank.errors import ResultsError
+from artbank.results import attempts, layout, ledger
 from artbank.results.attempts import MAX_STRIKES, Attempt, Mark
 from artbank.store.objects import Store
 
@@ -111,3 +112,11 @@ def test_rows_are_younger_than_what_was_there_whatever_the_clock_says(output: St
 )
 def test_a_mark_is_read_as_it_was_written(mark: Mark) -> None:
     assert Mark.from_bytes(mark.to_bytes()) == mark
+
+
+def test_a_mark_whose_time_has_no_zone_is_damaged(output: Store) -> None:
+    key = layout.mark_key("m-0")
+    output.write(key, Mark(NOW).to_bytes().replace(b"Z", b""))
+    for look in (lambda: attempts.start(output, "m-0", FRESH, after=NOW), lambda: attempts.find_unfinished(output)):
+        with pytest.raises(ResultsError, match="should be the start mark of a shard, but cannot be read .*timezone"):
+            look()

@@ -240,7 +240,12 @@ def test_a_manifest_that_stands_for_gigabytes_is_named_and_not_read(output: Stor
             read()
 
 
-@pytest.mark.parametrize("data", [b"PAR1 rubbish", bomb("key"), bomb("key", {"artbank.recipes": b"{"})], ids=range(3))
+NO_ZONE = bomb("key", {"artbank.recipes": b"{}", "artbank.after": b"2026-01-01T00:00:00"})
+
+
+@pytest.mark.parametrize(
+    "data", [b"PAR1 rubbish", bomb("key"), bomb("key", {"artbank.recipes": b"{"}), NO_ZONE], ids=range(4)
+)
 def test_a_file_that_is_no_manifest_is_named(output: Store, data: bytes) -> None:
     output.write(layout.manifest_key(short_hash(data)), data)
     with pytest.raises(ResultsError, match="should be a manifest, but cannot be read .*; delete it with the marks"):

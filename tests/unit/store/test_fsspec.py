@@ -6,6 +6,7 @@ from collections.abc import ItemsView, Iterator
 from typing import Any
 
 import pytest
+from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from artbank.store.objects import Store
@@ -46,3 +47,17 @@ def test_a_listing_in_memory_bears_that_others_write_meanwhile(monkeypatch: pyte
         monkeypatch.setattr(MemoryFileSystem, "store", files)
         assert list_names() == expected
         assert files.walks == 2
+
+
+def test_an_outage_is_not_taken_for_an_object_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: MemoryFileSystem, path: str, **_: Any) -> Any:
+        raise ConnectionError("the store is away")
+
+    store = Store.open("memory://outage")
+    store.write("folder/there.txt", b"text")
+    assert store.exists("folder/there.txt")
+    assert not store.exists("folder") and not store.exists("missing.txt")
+    monkeypatch.setattr(MemoryFileSystem, "isfile", AbstractFileSystem.isfile)  # as most file systems have it
+    monkeypatch.setattr(MemoryFileSystem, "info", refuse)
+    with pytest.raises(ConnectionError):
+        store.exists("folder/there.txt")

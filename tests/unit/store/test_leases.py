@@ -235,3 +235,21 @@ def test_a_heartbeat_of_an_older_version_is_of_an_unknown_process() -> None:
 def test_keys_of_leases_are_told_from_others() -> None:
     assert parse_key(f"{NAME}.lease-000012") == NAME
     assert [parse_key(key) for key in (NAME, f"{NAME}.lease-", f"{NAME}.lease-odd", ".lease-1")] == [None] * 4
+
+
+@pytest.mark.parametrize("stray", ["1", "0000001", "000000", "00000²", "-00001", "9" * 5000, "000001.bak"])
+def test_a_file_that_is_no_generation_holds_no_lease(tmp_path: Path, stray: str) -> None:
+    store = Store.open("memory://stray") if len(stray) > 200 else Store.open(str(tmp_path))
+    key = f"{NAME}.lease-{stray}"
+    store.write(key, Heartbeat("stranger", 1, "elsewhere", 1).to_bytes())
+    assert parse_key(key) is None
+    lease = Contender(store, NAME, SECONDS).try_acquire()
+    assert lease is not None and lease.key == f"{NAME}.lease-000001"
+
+
+def test_generations_after_the_last_of_six_digits_are_leases(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    last = Lease(store, NAME, 999_999)
+    store.create(last.key, Heartbeat("", 0, PID_SPACE, 2**30).to_bytes())
+    lease = Contender(store, NAME, SECONDS).try_acquire()
+    assert lease is not None and parse_key(lease.key) == NAME and lease.key.endswith("-1000000")

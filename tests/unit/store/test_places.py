@@ -105,3 +105,22 @@ def test_places_in_a_store_are_compared_by_prefix(scheme: str) -> None:
 
 def test_two_spellings_of_a_protocol_are_one_place() -> None:
     assert Store.open("s3://museum/photos").contains(Store.open("s3a://museum/photos/art"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such paths are right on Windows")
+@pytest.mark.parametrize(
+    ("path", "mounted"), [(r"C:\photos\2024", "/mnt/c/photos/2024"), ("d:/art", "/mnt/d/art"), ("C:\\", "/mnt/c/")]
+)
+def test_a_path_of_windows_is_refused_where_it_is_none(path: str, mounted: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Store.open(path)
+    assert str(refused.value) == (
+        f"expected a path of this system, found {path}; write it as it is mounted here, such as {mounted} in WSL"
+    )
+
+
+def test_a_folder_whose_name_begins_as_a_drive_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "C:" / "photos").mkdir(parents=True)
+    Store.open("C:/photos").write("a.txt", b"")
+    assert (tmp_path / "C:" / "photos" / "a.txt").exists()

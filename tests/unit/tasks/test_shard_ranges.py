@@ -136,3 +136,29 @@ def test_a_server_that_stays_out_of_reach_ends_the_wait_for_a_range(
     with pytest.raises(FailedRun, match=r"out of reach for more than 0\.3 s \(ReadError"):
         stylize(return_state=True).result()
     assert unreliable.faults["reset"] > 1
+
+
+@pytest.mark.parametrize("fault", ["down", "500"])
+def test_a_server_that_is_out_of_reach_does_not_hold_up_the_end_of_a_run(
+    deployment: str, unreliable: FlakyStore, fault: str
+) -> None:
+    """Neither with the repeats of the client, nor with a request for each of some hundred flow runs."""
+
+    @flow
+    def stylize() -> None:
+        shared_client = SyncClientContext.__var__.set(None)  # pyright: ignore[reportArgumentType]
+        try:
+            with temporary_settings({PREFECT_API_URL: f"{unreliable.endpoint.url}/api"}):
+                with open_deployment(deployment, []) as start:
+                    for first in range(8):
+                        start({"first": first})
+                    unreliable.is_down = fault == "down"
+                    unreliable.lost_key = "flow_runs" if fault == "500" else ""
+                unreliable.is_down, unreliable.lost_key = False, ""
+        finally:
+            SyncClientContext.__var__.reset(shared_client)
+
+    state = stylize(return_state=True)
+    assert state.is_completed(), state
+    assert unreliable.faults["reset"] + unreliable.faults["500"] == 3
+    assert any("5 flow runs were not cancelled" in line for line in log_of(id_of(state), "does not answer"))
