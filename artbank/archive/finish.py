@@ -12,7 +12,6 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -69,7 +68,8 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     _clean_up(stores.output)
     removed = find_removed(stores.output, photos, config.skip) if config.delete_removed else NOTHING_REMOVED
     void_removed(stores.output, removed)
-    for turn in count(1):
+    turns_left = _MOST_TURNS
+    while True:
         rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
         delete_files(stores.output, removed)
         asked = _rows_of_styles(rows, plan)
@@ -78,7 +78,8 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
         facts = _describe_run(config, plan, stores, bounds)
         page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
-        if turn == _MOST_TURNS or tables.is_current(stores.output, photos, rows):
+        turns_left -= 1
+        if not turns_left or tables.is_current(stores.output, photos, rows):
             break
     drawn = _rows_of_run(plan, stores.output, asked) if plan.run_id else asked.slice(0, 0)
     alarms = _find_alarms(config, plan, drawn, bounds)

@@ -132,15 +132,18 @@ class Manifest:
         """
         return cls(output, manifest_id, output.read(layout.manifest_key(manifest_id)))
 
+    @cached_property
+    def _by_id(self) -> dict[str, Shard]:
+        return {shard.id: shard for shard in self.shards}
+
     def find_shard(self, shard_id: str) -> Shard:
         """Return the shard of an id.
 
         Raises:
             ResultsError: The manifest has no such shard.
         """
-        for shard in self.shards:
-            if shard.id == shard_id:
-                return shard
+        if (shard := self._by_id.get(shard_id)) is not None:
+            return shard
         raise ResultsError(
             f"expected a shard of manifest {self.id}, which has {len(self.shards)}, found {shard_id}; "
             f"if there is a mark results/_begun-{shard_id}, let `artbank verify --repair` delete it"

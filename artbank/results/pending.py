@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from artbank.errors import Failure
-from artbank.records.photo_records import PhotoTask, Result
+from artbank.records.photo_records import PhotoTask
 from artbank.results import attempts, ledger
 from artbank.results.archive_listing import LISTING
 from artbank.results.attempts import Mark
@@ -31,7 +34,6 @@ PASSING_FAILURES: tuple[Failure, ...] = ("store_error", "removed", "damaged", "o
 """Failures that are not the photo's alone, so they never count as done: a later listing contradicts them, or a machine
 whose memory another program does not use."""
 
-_TIME = Result.SCHEMA.field("created_at").type
 _OLDER = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions had its first two numbers
 _EXACT = ["mark", "metadata"]  # a failed row has them only if it is in place of a picture to draw again exactly
 _PHOTO = [*LISTING.names, "caption"]
@@ -89,15 +91,30 @@ def read_done(
     if unfinished is None:
         unfinished = read_unfinished(output)
     done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS, listing=listing))
+    begun_at: dict[tuple[str, str], datetime] = {}
     for shard in unfinished:
-        for style in {style for task in shard.tasks for style in task.styles}:
-            keys = [task.key for task in shard.tasks if style in task.styles]
-            overwritten = (pc.field("style") == style) & pc.field("key").isin(keys)
-            overwritten &= pc.field("created_at") <= pa.scalar(shard.mark.begun_at, _TIME)
-            if keep_failed:
-                overwritten &= pc.field("status") == "done"
-            done = done.filter(~overwritten)
-    return done
+        for picture in ((task.key, style) for task in shard.tasks for style in task.styles):
+            begun_at[picture] = max(begun_at.get(picture, shard.mark.begun_at), shard.mark.begun_at)
+
+    def is_kept(row: Mapping[str, Any]) -> bool:
+        begun = begun_at.get((row["key"], row["style"]))
+        return begun is None or _is_later(row, begun) or (keep_failed and row["status"] != "done")
+
+    is_touched = _is_of_shards(done, unfinished)
+    touched = done.select(["key", "style", "created_at", "status"]).filter(is_touched)
+    kept = np.ones(len(done), np.bool_)
+    kept[is_touched] = [is_kept(row) for row in touched.to_pylist()]
+    return done.filter(kept)
+
+
+def _is_later(row: Mapping[str, Any], time: datetime) -> bool:
+    return row["created_at"] is not None and row["created_at"] > time
+
+
+def _is_of_shards(rows: pa.Table, shards: Sequence[UnfinishedShard]) -> np.ndarray:
+    """Return for each row whether its photo is in one of some shards; looks at all rows once, not for each shard."""
+    keys = pa.array({task.key for shard in shards for task in shard.tasks}, pa.string())
+    return pc.is_in(rows["key"], value_set=keys).to_numpy()
 
 
 def count_strikes(unfinished: Sequence[UnfinishedShard]) -> dict[str, int]:
@@ -188,16 +205,18 @@ def delete_settled_marks(output: Store) -> None:
     attempts.delete_marks(output, finished)
     if not unfinished:
         return
+    shards = _read_unfinished(output, unfinished)
     done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS))
-    for shard in _read_unfinished(output, unfinished):
+    rows_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _with_given_captions(done.filter(_is_of_shards(done, shards))).to_pylist():
+        rows_of[row["key"]].append(row)
+    for shard in shards:
         asked = {
             (task.key, style, task.etag, shard.recipes[style], task.caption)
             for task in shard.tasks
             for style in task.styles
         }
-        newer = pc.field("created_at") > pa.scalar(shard.mark.begun_at, _TIME)
-        newer &= pc.field("key").isin([task.key for task in shard.tasks])
-        rows = _with_given_captions(done.filter(newer)).to_pylist()
+        rows = [row for task in shard.tasks for row in rows_of[task.key] if _is_later(row, shard.mark.begun_at)]
         made = {tuple(row[name] for name in ("key", "style", "etag", "recipe_id", "done_caption")) for row in rows}
         made |= {(key, style, _OLDER.sub(r"\1", etag), *others) for key, style, etag, *others in made}
         if asked <= made:
