@@ -18,6 +18,7 @@ from artbank.runs.rounds import MAX_ROUNDS, SHARDS_AT_ONCE, count_in_flight, run
 from artbank_prefect.tasks.alarms import raise_alarms
 from artbank_prefect.tasks.artifacts import show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
+from artbank_prefect.tasks.display import may_fail
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import for_workers, open_runner
 from artbank_prefect.tasks.shard_ranges import open_deployment
@@ -66,10 +67,12 @@ def _plan_and_stylize(config: StylizeConfig, leases: StyleLeases) -> Outcome:
     plan, shards, photos = plan_archive(config, leases)
     for line in plan.describe():
         get_run_logger().info(line)
-    tag_run(make_tags("style", [style.name for style in plan.styles]))
+    with may_fail("the tag of each style"):
+        tag_run(make_tags("style", [style.name for style in plan.styles]))
     failed, cost = _stylize(config, plan, shards) if shards else ({}, None)
     outcome = finish_archive(config, plan, photos, cost)
-    show_outcome(outcome, config.public_url)
+    with may_fail("the report"):
+        show_outcome(outcome, config.public_url)
     _show_contact_sheet(config, plan)
     raise_alarms(config, outcome)
     if shards:

@@ -14,6 +14,7 @@ from artbank.runs.outcome import TrainForecast, TrainSummary, outdated_pages_tex
 from artbank.runs.progress import RunProgress
 from artbank_prefect.tasks.artifacts import show_banks, show_forecast
 from artbank_prefect.tasks.assets import emit_banks
+from artbank_prefect.tasks.display import may_fail
 from artbank_prefect.tasks.progress import open_progress
 from artbank_prefect.tasks.runners import for_workers, open_runner
 from artbank_prefect.tasks.tags import make_tags, tag_run
@@ -55,19 +56,22 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
         summary = plan.summarize({}, plan.refused)
         plan.raise_failures(plan.refused, summary)
         return summary
-    tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
+    with may_fail("the tag of each collection"):
+        tag_run(make_tags("collection", [job.collection.name for job in plan.jobs]))
     jobs = {job.collection.name: job for job in plan.jobs}
     trained, failed = _train(config, jobs)
     failed |= plan.refused
     summary = plan.summarize(trained, failed)
-    show_banks(
-        list(trained.values()),
-        summary.current,
-        summary.failed,
-        index_uri=_build_site(config),
-        display_names=summary.display_names,
-        num_skipped=summary.num_skipped,
-    )
+    index_uri = _build_site(config)
+    with may_fail("the report"):
+        show_banks(
+            list(trained.values()),
+            summary.current,
+            summary.failed,
+            index_uri=index_uri,
+            display_names=summary.display_names,
+            num_skipped=summary.num_skipped,
+        )
     _show_contact_sheet(config, list(trained.values()))
     emit_banks(config.gallery_uri, trained.values())
     plan.raise_failures(failed, summary)

@@ -24,6 +24,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from artbank.errors import StopRequested
 from artbank.runs.progress import LOG_SECONDS, RunProgress
 from artbank_prefect.tasks.cancellation import should_stop
+from artbank_prefect.tasks.display import may_fail
 from artbank_prefect.tasks.run_progress import current_run_id, find_progress, registered
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ def open_progress(
     ended = threading.Event()
     artifact = None
     if key:
-        artifact = create_progress_artifact(0.0, key=key, description=progress.describe())
+        with may_fail("the progress"):
+            artifact = create_progress_artifact(0.0, key=key, description=progress.describe())
     arguments = (progress, artifact, poll, get_run_logger(), ended)
     thread = threading.Thread(target=copy_context().run, args=(_show, *arguments), daemon=True)
     with registered(progress):

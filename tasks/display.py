@@ -1,0 +1,23 @@
+"""What a run shows in Prefect beside its results: an error there does not fail the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import get_run_logger
+
+from artbank.runs.gather import format_error
+
+
+@contextmanager
+def may_fail(shown: str) -> Iterator[None]:
+    """Log an error of the block in place of raising it, since what the run makes does not depend on the block.
+
+    Args:
+        shown: What the block shows, for the log: "the report".
+    """
+    try:
+        yield
+    except Exception as error:
+        get_run_logger().warning("%s is not shown in Prefect: %s", shown, format_error(error))
