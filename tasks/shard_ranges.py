@@ -164,10 +164,19 @@ def _cancel_all(futures: Sequence[FlowRunFuture]) -> None:
 
 
 def is_abandoned() -> bool:
-    """Return whether the flow run that started this one has ended, so that nobody waits for what this one would do."""
-    parent = runtime.flow_run.parent_flow_run_id
-    if parent is None:
+    """Return whether the flow run that started this one has ended, so that nobody waits for what this one would do.
+
+    False while the server is out of reach: the work is wanted, unless the server says otherwise.
+    """
+    try:
+        parent = runtime.flow_run.parent_flow_run_id  # asks the server, too
+        if parent is None:
+            return False
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(parent).state
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        if not _is_passing(error):
+            raise
+        get_run_logger().warning("the Prefect server cannot be asked about the run that waits: %s", format_error(error))
         return False
-    with get_client(sync_client=True) as client:
-        state = client.read_flow_run(parent).state
     return state is not None and state.is_final()

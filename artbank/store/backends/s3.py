@@ -31,6 +31,7 @@ from artbank.store.transient_errors import error_code
 
 _NUM_REQUESTS = 32  # in flight; more gain nothing, because the client's own CPU time is the limit
 _MAX_PUT = 5 * 2**30  # bytes; the largest object of one PUT
+_WRITTEN_WHOLE = 2 * 2**30  # bytes; s3fs writes an object of twice its `chunksize` or more in several requests
 _COPIED_AT_ONCE = 8 * 2**20  # bytes of a request; s3fs holds up to three times as much
 _OK = 200  # status of HTTP
 _MAX_DELETE = 1000  # keys in one delete request
@@ -80,7 +81,11 @@ class S3Backend:
         yield from self._objects(prefix)
 
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
-        """See `Backend.list_leftovers`; an interrupted PUT leaves nothing."""
+        """See `Backend.list_leftovers`; an interrupted PUT leaves nothing.
+
+        Of objects of `_WRITTEN_WHOLE` bytes and more, which are written in several requests, an interruption leaves an
+        unfinished multipart upload. A lifecycle rule of the bucket deletes these.
+        """
         return ()
 
     def list_folders(self, prefix: str) -> Iterator[str]:
@@ -133,13 +138,14 @@ class S3Backend:
         return {key: try_read(self._hash, key) for key in keys}
 
     def write_many(self, objects: Mapping[str, bytes]) -> None:
-        """See `Backend.write_many`."""
+        """See `Backend.write_many`; one PUT for an object, so that a killed process leaves no unfinished upload."""
         paths_by_type: dict[str | None, dict[str, bytes]] = defaultdict(dict)
         for key, data in objects.items():
             paths_by_type[media_type(key)][self._path(key)] = data
         for content_type, paths in paths_by_type.items():
+            options = {"batch_size": _NUM_REQUESTS, "chunksize": _WRITTEN_WHOLE // 2, **_content_type(content_type)}
             with self._paths_in_errors():
-                self._fs.pipe(paths, batch_size=_NUM_REQUESTS, **_content_type(content_type))
+                self._fs.pipe(paths, **options)
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Backend.create`; retries for about 3 s while the server reports a concurrent write to the same key.

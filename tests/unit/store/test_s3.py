@@ -271,3 +271,14 @@ def test_an_answer_that_contradicts_the_listing_is_not_the_object(
         assert status == 404 or "10 bytes are listed" in explain(pickle.loads(pickle.dumps(found["a"])))
         flaky.answers = {}
         assert store.read_listed(sizes) == {"a": b"0123456789", "b": b"01"}
+
+
+def test_an_object_of_100_mb_is_one_put(
+    moto_endpoint: rgw.Endpoint, use_endpoint: Callable[[rgw.Endpoint], str]
+) -> None:
+    """Of several requests, a killed process would leave an unfinished upload, which costs storage and is not listed."""
+    store = Store.open(use_endpoint(moto_endpoint))
+    store.write("results.parquet", bytes(101 * 2**20))
+    [listed] = store.list()
+    assert listed.size == 101 * 2**20
+    assert "-" not in listed.etag, "the ETag of a multipart upload ends with the number of its parts"

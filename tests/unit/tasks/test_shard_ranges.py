@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect.states import Completed
 
 from artbank_prefect.tasks import shard_ranges
-from artbank_prefect.tasks.shard_ranges import FlowRunFuture, open_deployment
+from artbank_prefect.tasks.shard_ranges import FlowRunFuture, is_abandoned, open_deployment
 from tests.support import rgw
 from tests.support.flaky import FlakyStore, run_flaky
 from tests.support.flow_runs import id_of, log_of, read_run
@@ -162,3 +162,30 @@ def test_a_server_that_is_out_of_reach_does_not_hold_up_the_end_of_a_run(
     assert state.is_completed(), state
     assert unreliable.faults["reset"] + unreliable.faults["500"] == 3
     assert any("5 flow runs were not cancelled" in line for line in log_of(id_of(state), "does not answer"))
+
+
+@pytest.mark.parametrize("fault", ["down", "500"])
+def test_a_range_is_wanted_while_the_server_cannot_be_asked(unreliable: FlakyStore, fault: str) -> None:
+    answers: list[bool] = []
+
+    @flow
+    def draw() -> None:
+        shared_client = SyncClientContext.__var__.set(None)  # pyright: ignore[reportArgumentType]
+        settings = {PREFECT_API_URL: f"{unreliable.endpoint.url}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+        try:
+            with temporary_settings(settings):
+                unreliable.is_down = fault == "down"
+                unreliable.lost_key = "flow_runs" if fault == "500" else ""
+                answers.append(is_abandoned())
+        finally:
+            unreliable.is_down, unreliable.lost_key = False, ""
+            SyncClientContext.__var__.reset(shared_client)
+
+    @flow
+    def stylize() -> None:
+        draw()
+
+    state = stylize(return_state=True)
+    assert state.is_completed(), state
+    assert answers == [False]
+    assert unreliable.faults["reset"] + unreliable.faults["500"] > 0
