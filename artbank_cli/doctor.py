@@ -55,7 +55,7 @@ def examine(
         found = run_checks(checks, seconds, _print_subject)
         say_lines(f"\n{to_totals(found)}")
     sys.stdout.flush()
-    results = [result for own in found.values() for result in own]
+    results = [result for of_subject in found.values() for result in of_subject]
     exit_code = int(any(result.level == "problem" for result in results))
     if any(result.is_late for result in results):
         os._exit(exit_code)  # an orderly end would wait for the threads of checks that hang

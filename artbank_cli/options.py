@@ -79,14 +79,14 @@ def add_options(
     names = sort_fields(groups, fields)
     names.sort(key=lambda name: arguments.index(name) if name in arguments else len(arguments))
     parameters = [_parameter(name, fields[name], name in arguments, find_group(groups, name)) for name in names]
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
-    keywords = [p.replace(kind=_KEYWORD) for p in own]
+    own_options = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
+    keywords = [p.replace(kind=_KEYWORD) for p in own_options]
     if groups:
         keywords.append(inspect.Parameter("help_all", _KEYWORD, default=False, annotation=HelpAllOption))
 
     def run(**values: Any) -> None:
         given = {name: values[name] for name in fields if values[name] not in (None, [])}
-        command(given=given, **{p.name: values[p.name] for p in own})
+        command(given=given, **{p.name: values[p.name] for p in own_options})
 
     run.__signature__ = inspect.Signature([*parameters, *keywords])  # pyright: ignore[reportFunctionMemberAccess]
     run.__name__ = command.__name__

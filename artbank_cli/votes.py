@@ -72,7 +72,7 @@ def _duel_lines(names: Sequence[str], preferences: Sequence[Preference]) -> Iter
         rows: list[Sequence[str]] = [("style", "votes", "won", "tied", "lost", "preferred")]
         for preference in preferences:
             found = next(
-                (own for own in preference.duels if (own.first, own.second) == (duel.first, duel.second)), None
+                (other for other in preference.duels if (other.first, other.second) == (duel.first, duel.second)), None
             )
             if found is not None:
                 rows.append((_style_text(preference), *_share_cells(found.share)))

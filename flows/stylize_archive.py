@@ -136,8 +136,8 @@ def _open_runner(
             may_grow = "://" in config.runner
             in_flight = IN_FLIGHT if may_grow else count_in_flight(submit.num_workers)
 
-            def start_one(one: Sequence[Shard]) -> Future:
-                return submit(stylize_shard, config=sent, plan=plan, shard=one[0], num_pictures=share)
+            def start_one(shard_range: Sequence[Shard]) -> Future:
+                return submit(stylize_shard, config=sent, plan=plan, shard=shard_range[0], num_pictures=share)
 
             yield 1, in_flight, start_one
         return

@@ -17,7 +17,7 @@ _QUALITY = 90
 
 def pair(photo: Image.Image, picture: Image.Image, caption: str) -> str:
     """Return a photo and its picture side by side, with a caption below."""
-    images = "".join(_image(one, alt) for one, alt in ((photo, "photo"), (picture, caption)))
+    images = "".join(_image(image, alt) for image, alt in ((photo, "photo"), (picture, caption)))
     return f"<figure style='margin:0'>{images}<figcaption>{_text(caption)}</figcaption></figure>"
 
 

@@ -178,8 +178,8 @@ def _list_folder(folder: Path, root: str | os.PathLike[str] | None) -> Iterator[
     if not keys:
         raise nothing_there(store, "photos")
     for key in keys:
-        own = key if root is None else _relative_key(folder / key, root)
-        yield NamedPhoto(own, (folder / key).read_bytes, str(folder), key)
+        name = key if root is None else _relative_key(folder / key, root)
+        yield NamedPhoto(name, (folder / key).read_bytes, str(folder), key)
 
 
 def _name_object(uri: str, root: str | os.PathLike[str] | None) -> NamedPhoto:

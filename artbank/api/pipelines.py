@@ -34,7 +34,9 @@ def add_style(pipeline: Any, bank: AnyBank, token: str, name: str) -> str:
 
 
 def _add_lora(pipeline: Any, bank: LoraBank, name: str) -> str:
-    expected = {one: tuple(layer.weight.shape) for one, layer in list_attention_layers(pipeline.unet).items()}
+    expected = {
+        layer_name: tuple(layer.weight.shape) for layer_name, layer in list_attention_layers(pipeline.unet).items()
+    }
     if expected != {layer: (len(up), down.shape[1]) for layer, (down, up) in bank.layers.items()}:
         raise BankError(
             f"bank {name} changes the attention layers of {bank.base_model}, which are not those of this pipeline; "

@@ -185,13 +185,17 @@ class BatchDrawer:
             cosines = measure_cosines(resources.scorer, reference, photos, after)
         scored = []
         recipe = resources.drawings[number][0].recipe
-        for picture, own in zip(pictures, cosines, strict=True):
+        for picture, cosine_scores in zip(pictures, cosines, strict=True):
             reach = None
             if recipe.reach_style is not None:
                 reach = measure_reach(
-                    own, reference.ceiling, recipe.reach_style, structure=recipe.structure, strength=recipe.strength
+                    cosine_scores,
+                    reference.ceiling,
+                    recipe.reach_style,
+                    structure=recipe.structure,
+                    strength=recipe.strength,
                 )
-            scored.append(ScoredPicture(batch.photos[picture.key], picture, own, seconds, reach))
+            scored.append(ScoredPicture(batch.photos[picture.key], picture, cosine_scores, seconds, reach))
         return keep_best(scored)
 
     def _finish_scores(
@@ -210,7 +214,7 @@ class BatchDrawer:
             pictures = [_as_tensor(scored.picture) for scored in kept]
             scores = resources.measures.score(reference, [views[scored.key] for scored in kept], pictures)
         found = zip(kept, scores, recoloured_style, strict=True)
-        return [picture.finish_scores(own, colours_alone) for picture, own, colours_alone in found]
+        return [picture.finish_scores(more_scores, colours_alone) for picture, more_scores, colours_alone in found]
 
     def _recolour_photos(self, batch: DrawnBatch, photos: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
         """Return photos in the colours of the styles that they were drawn in, by key and style."""
@@ -224,7 +228,7 @@ class BatchDrawer:
             upload([photo.photo.padded for photo in photos.values()], self._resources.scorer.device) if photos else []
         )
         frames = [photo.photo.frame for photo in photos.values()]
-        images = [image[:, : own.height_px, : own.width_px] for image, own in zip(padded, frames, strict=True)]
+        images = [image[:, : frame.height_px, : frame.width_px] for image, frame in zip(padded, frames, strict=True)]
         return dict(zip(photos, images, strict=True))
 
     def _embed(self, *groups: Sequence[Tensor]) -> list[Tensor]:

@@ -186,9 +186,9 @@ def keep_first_reached(before: ScoredPicture, after: ScoredPicture) -> ScoredPic
     return after if not after.is_faint or _gain(after) > _gain(before) else before
 
 
-def _rank(one: ScoredPicture, score: float) -> tuple[bool, float]:
-    return not one.is_faint, _gain(one) if one.is_faint else score
+def _rank(scored: ScoredPicture, score: float) -> tuple[bool, float]:
+    return not scored.is_faint, _gain(scored) if scored.is_faint else score
 
 
-def _gain(one: ScoredPicture) -> float:
-    return one.reach.gain if one.reach is not None and one.reach.gain is not None else 0.0
+def _gain(scored: ScoredPicture) -> float:
+    return scored.reach.gain if scored.reach is not None and scored.reach.gain is not None else 0.0

@@ -92,8 +92,8 @@ def _stylize(config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard]) 
 
     with log_progress(progress), LocalRunner(SHARDS_AT_ONCE) as runner:
 
-        def start(one: Sequence[Shard]) -> LocalWork:
-            return runner.submit(partial(_stylize_shard, config, plan, runner, progress, one[0]))
+        def start(shard_range: Sequence[Shard]) -> LocalWork:
+            return runner.submit(partial(_stylize_shard, config, plan, runner, progress, shard_range[0]))
 
         def find_uncommitted(ids: list[str]) -> set[str]:
             return retry_transient(lambda: ledger.without_part(output, ids))

@@ -187,20 +187,20 @@ class ShardPipeline:
         """Write pictures of one style, or keep them for their container; return their rows."""
         rows: list[FinishedRow] = []
         packed: list[PackedPicture] = []
-        for one, get_result in zip(scored, results, strict=True):
-            task = one.photo.task
-            style = one.picture.style
+        for drawn, get_result in zip(scored, results, strict=True):
+            task = drawn.photo.task
+            style = drawn.picture.style
             try:
                 picture = get_result()
             except ImageError as error:
-                rows += self._rows.failed(task, [style], one.photo.digest, error)
+                rows += self._rows.failed(task, [style], drawn.photo.digest, error)
                 continue
-            name = output_name(one.photo.photo.key, is_ambiguous=bool(task.is_ambiguous))
+            name = output_name(drawn.photo.photo.key, is_ambiguous=bool(task.is_ambiguous))
             finished = self._rows.done(
-                scored=one,
+                scored=drawn,
                 file_name=self._file_key(style, name),
                 picture=picture,
-                size_px=one.size_px(self._run.config.recipe.size),
+                size_px=drawn.size_px(self._run.config.recipe.size),
             )
             rows.append(finished)
             packed.append(PackedPicture.from_row(finished.row, name, picture.data))

@@ -111,12 +111,12 @@ class SharedWindow:
 
         The function raises StopRequested when `should_stop` returned True.
         """
-        own: list[int] = []
+        taken: list[int] = []
 
         def release(weight: int) -> None:
             with self._changed:
-                if weight in own:
-                    own.remove(weight)
+                if weight in taken:
+                    taken.remove(weight)
                     self._weights.remove(weight)
                     self._changed.notify_all()
 
@@ -130,13 +130,13 @@ class SharedWindow:
             with self._changed:
                 _wait(self._changed, lambda: self._fits(weight), should_stop)
                 self._weights.append(weight)
-                own.append(weight)
+                taken.append(weight)
             return partial(take, weight, begin())
 
         try:
             yield start
         finally:
-            for weight in [*own]:
+            for weight in [*taken]:
                 release(weight)
 
     def _fits(self, weight: int) -> bool:

@@ -55,10 +55,10 @@ class Bank(BankFacts):
 
     def to_bytes(self) -> bytes:
         """Return the bank as a safetensors file; all but the tensors is in its header. Equal banks have equal bytes."""
-        own = {"encoders": json.dumps(self.widths)}
+        header = {"encoders": json.dumps(self.widths)}
         if self.units:
-            own["unit"] = ",".join(map(repr, self.units))
-        return self._pack({**self.tensors, **self.training_state}, own)
+            header["unit"] = ",".join(map(repr, self.units))
+        return self._pack({**self.tensors, **self.training_state}, header)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Bank:

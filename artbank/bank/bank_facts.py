@@ -54,12 +54,12 @@ class BankFacts:
         facts: dict[str, Any] = {name: file.header[name] for name in named}
         return cls(**facts, recipe=file.recipe, metrics=file.metrics, family=file.family, **learned)
 
-    def _pack(self, tensors: Mapping[str, Tensor], own: Mapping[str, str]) -> bytes:
+    def _pack(self, tensors: Mapping[str, Tensor], facts_of_kind: Mapping[str, str]) -> bytes:
         """Return the bank as a safetensors file; equal banks have equal bytes.
 
         Args:
             tensors: By name, on any device.
-            own: What the header of its kind has besides.
+            facts_of_kind: What only the headers of this kind of bank have.
         """
         header = {
             "schema": SCHEMA,
@@ -73,7 +73,7 @@ class BankFacts:
             "fingerprint": self.fingerprint,
             "recipe": self.recipe.to_json(),
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
-            **own,
+            **facts_of_kind,
         }
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         return sort_metadata(safetensors.torch.save(whole, metadata=header))

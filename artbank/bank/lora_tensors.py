@@ -94,7 +94,7 @@ def to_kohya(tensors: Mapping[str, Floats], rank: int) -> dict[str, Floats]:
     """Return the tensors as kohya's scripts name them, which diffusers, A1111 and ComfyUI load."""
     named: dict[str, Floats] = {}
     for layer, (down, up) in from_tensors(tensors).items():
-        own = f"lora_unet_{layer.replace('.', '_')}"
+        prefix = f"lora_unet_{layer.replace('.', '_')}"
         alpha = np.array(rank, np.float32)
-        named |= {f"{own}.lora_down.weight": down, f"{own}.lora_up.weight": up, f"{own}.alpha": alpha}
+        named |= {f"{prefix}.lora_down.weight": down, f"{prefix}.lora_up.weight": up, f"{prefix}.alpha": alpha}
     return named

@@ -155,7 +155,9 @@ def _validation_losses(base: BaseModel, vectors: Tensor, batches: Sequence[Batch
         return [_example_losses(base, part, prompts, None) for part in _split(base, batches, rows, size)]
 
     losses = fit_in_memory(base, _latent_shape(batches[0]), compute, lambda: None)
-    return torch.stack([_geometric_mean(own, batch.timesteps) for own, batch in _of_each_bank(losses, batches)])
+    return torch.stack(
+        [_geometric_mean(bank_losses, batch.timesteps) for bank_losses, batch in _of_each_bank(losses, batches)]
+    )
 
 
 def _fit_lora(bank: TrainableLora, batch: Batch, gamma: float | None) -> Tensor:
@@ -265,14 +267,14 @@ def _pad(column: Tensor, padding: int) -> Tensor:
 
 
 def _example_losses(base: BaseModel, micro_batch: _MicroBatch, prompts: Tensor, gamma: float | None) -> Tensor:
-    own = prompts[micro_batch.rows].to(base.dtype)  # [b, L, D]
+    example_prompts = prompts[micro_batch.rows].to(base.dtype)  # [b, L, D]
     noised = (micro_batch.latents, micro_batch.noise, micro_batch.timesteps)
-    return diffusion_loss(base, *noised, own, gamma, micro_batch.sizes)
+    return diffusion_loss(base, *noised, example_prompts, gamma, micro_batch.sizes)
 
 
 def _mean_losses(losses: Sequence[Tensor], batches: Sequence[Batch]) -> Tensor:
     """Return each bank's mean, [S]."""
-    return torch.stack([own.mean() for own, _ in _of_each_bank(losses, batches)])
+    return torch.stack([bank_losses.mean() for bank_losses, _ in _of_each_bank(losses, batches)])
 
 
 def _of_each_bank(losses: Sequence[Tensor], batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Batch]]:

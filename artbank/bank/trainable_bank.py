@@ -157,7 +157,7 @@ def forward_banks(banks: Sequence[TrainableBank]) -> Tensor:
     Gradients flow to each bank's own parameters.
     """
     parameters_of = [dict(bank.named_parameters()) for bank in banks]
-    stacked = {name: torch.stack([own[name] for own in parameters_of]) for name in parameters_of[0]}
+    stacked = {name: torch.stack([parameters[name] for parameters in parameters_of]) for name in parameters_of[0]}
     return torch.vmap(lambda parameters: functional_call(banks[0], parameters, ()))(stacked)
 
 

@@ -272,9 +272,9 @@ class Trainer:
         num_done = 0
         num_most = 0
         for run in self._runs:
-            own = len(run.state.history.train)
-            num_done += own
-            num_most += run.state.recipe.max_steps if run.is_active else own
+            num_steps = len(run.state.history.train)
+            num_done += num_steps
+            num_most += run.state.recipe.max_steps if run.is_active else num_steps
         return num_done, num_most
 
     def _charge_time(self, runs: Sequence[_Run]) -> None:

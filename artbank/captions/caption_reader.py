@@ -129,11 +129,11 @@ class CaptionReader:
             yield from self._read_files(batch).items()
 
     def _check_size(self, stored: StoredObject) -> bool:
-        own = caption_files.LARGEST_TABLE_BYTES if is_table(stored.key) else caption_files.LARGEST_TEXT_BYTES
-        most = min(self._max_bytes, own)
+        most_of_kind = caption_files.LARGEST_TABLE_BYTES if is_table(stored.key) else caption_files.LARGEST_TEXT_BYTES
+        most = min(self._max_bytes, most_of_kind)
         if stored.size > most:
             found = f"its file has {stored.size / 1e6:,.0f} MB, more than the limit of {most / 1e6:,.0f} MB"
-            to_do = "shorten or remove it" if most == own else "raise max_megabytes, replace or remove it"
+            to_do = "shorten or remove it" if most == most_of_kind else "raise max_megabytes, replace or remove it"
             message = f"{stored.key} is not read ({found}); it is left out: {to_do}"
             self.faults.append(CaptionFault(message, (stored.key,), is_unread=True))
         return stored.size <= most

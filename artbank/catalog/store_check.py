@@ -214,7 +214,7 @@ def _find_unnamed(
 
 def _is_named(bank: BankRecord, rest: str) -> bool:
     """Return whether a bank's row names a file, by its key below the bank's folder; the page needs no name."""
-    own = files_id(bank)
-    if own:
-        return rest == _PAGE or rest.startswith(f"{own}/")
+    folder = files_id(bank)
+    if folder:
+        return rest == _PAGE or rest.startswith(f"{folder}/")
     return "/" not in rest or rest.startswith("album/")

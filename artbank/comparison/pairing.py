@@ -103,8 +103,8 @@ def match_pictures(contestants: Sequence[Contestant], tables: Sequence[pa.Table]
         same = rows.filter(pc.equal(rows["sha256"], rows["other_sha256"]).fill_null(True))
         num_changed += len(rows) - len(same)
         for style in sorted(pc.unique(same["style"]).to_pylist()):
-            own = same.filter(pc.field("style") == style)
-            groups.append(Group(label if has_styles else style, (first, second), own))
+            of_style = same.filter(pc.field("style") == style)
+            groups.append(Group(label if has_styles else style, (first, second), of_style))
     if not groups:
         raise ComparisonError(_no_pairs(contestants, num_changed, has_styles))
     return Matched(groups, num_changed)

@@ -50,7 +50,7 @@ def _compute(function: Callable[..., Any], args: Sequence[Any]) -> list[Tensor]:
     if learning:
         outputs, weights = ([some[number] for number in learning] for some in (results, kept))
         gradients = torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
-    return [*kept, *(_or_zeros(gradient, one) for gradient, one in zip(gradients, inputs, strict=True))]
+    return [*kept, *(_or_zeros(gradient, value) for gradient, value in zip(gradients, inputs, strict=True))]
 
 
 def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def _check_kind(spec: ControlSpec, settings: Mapping[str, Any]) -> None:
     count = settings.get("num_control_type", 6)
     number = UNION_TYPES.get(spec.kind)
     if number is None or number >= count:
-        known = ", ".join(sorted(kind for kind, own in UNION_TYPES.items() if own < count))
+        known = ", ".join(sorted(kind for kind, type_number in UNION_TYPES.items() if type_number < count))
         hint = "; tile takes the ProMax" if spec.kind == "tile" else ""
         raise BaseModelError(
             f"control {spec.kind}={spec.source}: expected a kind of this Union of {count} types, which are {known}, "

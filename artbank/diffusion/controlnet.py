@@ -125,7 +125,7 @@ class ControlNet(PromptedNetwork):
 
     def _embed_kinds(self, images: WeightedImages) -> Tensor:
         """Return what a Union adds to time embeddings for the kinds that it sees, [1, E]; it is computed once."""
-        types = tuple(_type_of(one) for one, _ in images)
+        types = tuple(_type_of(control) for control, _ in images)
         if types not in self._of_kinds:
             network = self._network
             kinds = torch.zeros(network.config.num_control_type)
@@ -142,16 +142,16 @@ class ControlNet(PromptedNetwork):
         network = self._network
         weights = [weight if len(images) > 1 else 1.0 for _, weight in images]
         of_images = [
-            weight * (one.planes.mean((2, 3)) + network.task_embedding[_type_of(one)])
-            for (one, _), weight in zip(images, weights, strict=True)
+            weight * (control.planes.mean((2, 3)) + network.task_embedding[_type_of(control)])
+            for (control, _), weight in zip(images, weights, strict=True)
         ]
         tokens = torch.stack([*of_images, x.mean((2, 3))], dim=1)  # [B, S + 1, C']
         seen = tokens.flatten(0, 1)[None]  # [1, (S + 1) * B, C']: sequences of one token
         for layer in network.transformer_layes:
             seen = layer(seen)
         shifts = network.spatial_ch_projs(seen[0].unflatten(0, tokens.shape[:2]))  # [B, S + 1, C']
-        for number, ((one, _), weight) in enumerate(zip(images, weights, strict=True)):
-            x = x + weight * (one.planes + shifts[:, number, :, None, None])
+        for number, ((control, _), weight) in enumerate(zip(images, weights, strict=True)):
+            x = x + weight * (control.planes + shifts[:, number, :, None, None])
         return x
 
 

@@ -112,7 +112,9 @@ def _read_metadata(lora: LoraFile) -> dict[str, Any] | None:
     given = json.loads(text)
     kept = {name: value for name, value in given.items() if _is_safe(name.rpartition(".")[2], value)}
     networks = {name.rpartition(".")[0] for name in kept}
-    if any(f"{network}.{own}" not in kept for network in networks for own in ("r", "lora_alpha", "target_modules")):
+    if any(
+        f"{network}.{setting}" not in kept for network in networks for setting in ("r", "lora_alpha", "target_modules")
+    ):
         raise BaseModelError(
             f"LoRA {lora.spec.uri}: expected rank, alpha and layers in its header, found others; save it again"
         )

@@ -80,12 +80,12 @@ def check_header(path: Path) -> TensorHeader:
 def _check(name: str, value: Any) -> None:
     """Check a setting and those below it; raises a BaseModelError without the name of the file."""
     if isinstance(value, dict):
-        for inner, own in value.items():
-            _check(inner, own)
+        for inner, inner_value in value.items():
+            _check(inner, inner_value)
     elif isinstance(value, list):
         _expect(f"a list of {name}", len(value), _MOST_BLOCKS if "block" in name else _MOST_ENTRIES)
-        for own in value:
-            _check(name, own)
+        for entry in value:
+            _check(name, entry)
     elif isinstance(value, int | float) and name not in _UNBOUNDED:
         of_block = _MOST_LAYERS_OF_A_BLOCK if "layers" in name else _MOST
         _expect(name, value, _MOST_LAYERS.get(name, of_block))

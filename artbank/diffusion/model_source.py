@@ -43,11 +43,11 @@ def parse_source(text: str, revision: str | None = None, *, title: str = "base m
         place, digest = split_pin(text)
     except ValueError as error:
         raise BaseModelError(f"{title} {text!r}: {error}; correct it") from error
-    name, _, own = place.partition("@")
-    if own and is_hub_id(name) and not Path(place).expanduser().exists():
-        if revision not in (None, own):
+    name, _, named_revision = place.partition("@")
+    if named_revision and is_hub_id(name) and not Path(place).expanduser().exists():
+        if revision not in (None, named_revision):
             raise BaseModelError(f"{title} {text!r}: expected one revision, found {revision} as well; leave one out")
-        place, revision = name, own
+        place, revision = name, named_revision
     return ModelSource(place, revision, digest)
 
 

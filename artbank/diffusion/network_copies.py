@@ -29,7 +29,9 @@ def in_float32(network: Network) -> Network:
 
 
 def _copy(network: Network, copy_weight: Callable[[Tensor], Tensor]) -> Network:
-    memo: dict[int, object] = {id(own): copy_weight(own) for own in chain(network.parameters(), network.buffers())}
+    memo: dict[int, object] = {
+        id(weight): copy_weight(weight) for weight in chain(network.parameters(), network.buffers())
+    }
     return copy.deepcopy(network, memo)
 
 

@@ -170,7 +170,7 @@ def explain_no_settings(path: Path, kind: CheckpointKind) -> BaseModelError:
 
 def _find_beside(path: Path, kind: CheckpointKind) -> Path | None:
     """Return the folder of the same name beside a file, or else beside the file that it is a link to; None without."""
-    folders = [own.with_suffix("") for own in (path, path.resolve())]
+    folders = [file.with_suffix("") for file in (path, path.resolve())]
     beside = next((folder for folder in folders if folder.is_dir()), None)
     if beside is None:
         return None
@@ -210,11 +210,11 @@ def _save_networks(path: Path, settings: Path, family: Family, folder: Path) -> 
         dtype = dtypes.pop() if len(dtypes) == 1 else torch.float32
         with no_progress_bars():
             for part in family.networks:
-                own = {**options, "subfolder": part, "torch_dtype": dtype}
+                part_options = {**options, "subfolder": part, "torch_dtype": dtype}
                 if part in ("unet", "vae"):
-                    network = KINDS[part].from_single_file(dict(tensors), **own)
+                    network = KINDS[part].from_single_file(dict(tensors), **part_options)
                 else:
-                    network = create_diffusers_clip_model_from_ldm(KINDS[part], dict(tensors), **own)
+                    network = create_diffusers_clip_model_from_ldm(KINDS[part], dict(tensors), **part_options)
                 network.save_pretrained(folder / part, max_shard_size="100GB")
     except Exception as error:  # on damaged files these libraries raise exceptions of every kind
         raise BaseModelError(f"{path} cannot be converted with the settings of {settings}: {error}") from error

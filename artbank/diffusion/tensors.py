@@ -50,7 +50,10 @@ def start_copying(tensors: Sequence[Tensor]) -> Callable[[], list[np.ndarray]]:
     device = tensors[0].device
     if device.type != "cuda":
         return lambda: [tensor.cpu().numpy() for tensor in tensors]
-    copies = [torch.empty(own.shape, dtype=own.dtype, pin_memory=True).copy_(own, non_blocking=True) for own in tensors]
+    copies = [
+        torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+        for tensor in tensors
+    ]
     arrived = torch.cuda.current_stream(device).record_event()
 
     def wait() -> list[np.ndarray]:

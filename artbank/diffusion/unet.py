@@ -187,7 +187,7 @@ def _forward_outer(unet: Any, call: UnetCall) -> Tensor:
     x = _run_in(unet, call)
     skips = run_outer_encoder(unet, x, first_shifts, iter(first_pairs), count)
     if call.residuals is not None:
-        skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals, strict=True)]
+        skips = [add_planes(skip, residual) for skip, residual in zip(skips, call.residuals, strict=True)]
     return _run_out(unet, run_decoder([unet.up_blocks[-1]], call.deep, skips, last_shifts, iter(last_pairs), count))
 
 
@@ -204,7 +204,7 @@ def _run_down(
     count = call.num_prompts * len(call.sample)
     skips, x = run_encoder(unet, _run_in(unet, call), shifts, left, count)
     if call.residuals is not None:
-        skips = [add_planes(skip, own) for skip, own in zip(skips, call.residuals[:-1], strict=True)]
+        skips = [add_planes(skip, residual) for skip, residual in zip(skips, call.residuals[:-1], strict=True)]
         x = add_planes(x, call.residuals[-1])
     return x, skips
 
@@ -213,7 +213,7 @@ def _run_out(unet: Any, x: Tensor) -> Tensor:
     return unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
 
 
-def add_planes(one: Tensor, other: Tensor) -> Tensor:
+def add_planes(first: Tensor, second: Tensor) -> Tensor:
     """Add planes [B or P * B, C', h, w]; the fewer are repeated."""
-    count = max(len(one), len(other))
-    return repeat_to(one, count) + repeat_to(other, count)
+    count = max(len(first), len(second))
+    return repeat_to(first, count) + repeat_to(second, count)

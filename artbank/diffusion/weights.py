@@ -97,14 +97,14 @@ def select_files(names: Iterable[str]) -> list[str]:
     These are the settings of all parts, and of the weights only safetensors of one variant, see `find_variants`: no
     second precision, no pickles, no other formats, and no parts that artbank does not use.
     """
-    own = [name for name in names if name.count("/") == 1 and name.split("/")[0] in PARTS]
-    settings = [name for name in own if Path(name).suffix in SETTINGS_SUFFIXES]
-    family = SDXL if any(name.startswith("text_encoder_2/") for name in own) else SD
-    variants = _choose_variants(family, own)
+    part_files = [name for name in names if name.count("/") == 1 and name.split("/")[0] in PARTS]
+    settings = [name for name in part_files if Path(name).suffix in SETTINGS_SUFFIXES]
+    family = SDXL if any(name.startswith("text_encoder_2/") for name in part_files) else SD
+    variants = _choose_variants(family, part_files)
     weights = [
         f"{part}/{name}"
         for part, stem in _stems(family).items()
-        for name in _find_weights(_names_in(part, own), stem, variants[part])
+        for name in _find_weights(_names_in(part, part_files), stem, variants[part])
     ]
     return sorted([*settings, *weights])
 
@@ -252,7 +252,7 @@ def _refuse_other_vae(folder: Path) -> None:
 def _find_weights(names: Iterable[str], stem: str, variant: str | None) -> list[str]:
     """Return the files with the weights of a part in a variant, of the names of its files."""
     name = f"{stem}.{variant}" if variant else stem
-    return [own for own in names if own == f"{name}.safetensors" or fnmatchcase(own, f"{name}-*.safetensors")]
+    return [file for file in names if file == f"{name}.safetensors" or fnmatchcase(file, f"{name}-*.safetensors")]
 
 
 def _missing_words(family: Family, names: Sequence[str]) -> list[str]:

@@ -91,4 +91,4 @@ def _check_weights(folder: Path) -> None:
     with torch.device("meta"):
         network = kind.from_config(kind.load_config(folder))
     paths = list_weights(CONTROL, folder)
-    check_tensors(folder, network, {name: own for path in paths for name, own in check_header(path).shapes.items()})
+    check_tensors(folder, network, {name: shape for path in paths for name, shape in check_header(path).shapes.items()})

@@ -61,15 +61,15 @@ def check_devices(config: RunConfig) -> Iterator[CheckResult]:
         yield CheckResult("problem", str(error), "leave --device at auto, or name a device of this machine")
         return
     yield CheckResult("OK", f"--device {config.device} uses {device} on this machine")
-    own = pick_dtype(config.dtype, device)
-    for dtype in dict.fromkeys((own, torch.bfloat16)):
+    chosen = pick_dtype(config.dtype, device)
+    for dtype in dict.fromkeys((chosen, torch.bfloat16)):
         try:
             error = measure_error(dtype, device)
             exception = ""
         except (RuntimeError, TypeError) as raised:  # not every device has every precision
             error = math.nan
             exception = str(raised)
-        yield assess_error(dtype, device, error, is_used=dtype == own, exception=exception)
+        yield assess_error(dtype, device, error, is_used=dtype == chosen, exception=exception)
 
 
 def inspect_machine(root: Path = Path("/")) -> Machine:

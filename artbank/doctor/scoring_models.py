@@ -111,7 +111,7 @@ def check_files(kind: ModelKind, source: str, seconds: float, *, is_offline: boo
         copy = plan_store_copy(kind, place)
         with tempfile.TemporaryDirectory() as name:
             fill_in_weights(copy, Path(name))
-            copy.check(Path(name), lambda own: check_model(kind, own))
+            copy.check(Path(name), lambda folder: check_model(kind, folder))
         yield assess_copy(place, copy)
     else:
         yield from check_hub_model(describe_hub_model(kind, parsed), seconds, is_offline=is_offline)

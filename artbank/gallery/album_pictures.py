@@ -60,9 +60,9 @@ class AlbumWriter:
         held_out_keys = set(held_out)
         shown = []
         for number, artwork in enumerate(_spread(artworks, MOST_ARTWORKS)):
-            own = self.add(f"artwork-{number:02d}", artwork.picture, artwork.key, longest_px=_ARTWORK_PX)
+            added = self.add(f"artwork-{number:02d}", artwork.picture, artwork.key, longest_px=_ARTWORK_PX)
             is_held_out = artwork.key in held_out_keys
-            shown.append(ShownArtwork(**own.model_dump(), caption=artwork.caption, is_held_out=is_held_out))
+            shown.append(ShownArtwork(**added.model_dump(), caption=artwork.caption, is_held_out=is_held_out))
         return tuple(shown)
 
     def add_cover(self, artwork: np.ndarray, picture: np.ndarray) -> None:

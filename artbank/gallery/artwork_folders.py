@@ -69,8 +69,8 @@ def _count_shared(parents: list[tuple[str, ...]]) -> int:
     """Return the number of folders that all paths begin with."""
     first, last = min(parents), max(parents)
     shared = 0
-    for one, other in zip(first, last, strict=False):
-        if one != other:
+    for first_part, last_part in zip(first, last, strict=False):
+        if first_part != last_part:
             break
         shared += 1
     return shared

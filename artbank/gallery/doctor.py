@@ -78,7 +78,7 @@ def _find_small(artworks: Sequence[Artwork], smallest_px: int) -> Iterator[Findi
 def _find_duplicates(artworks: Sequence[Artwork]) -> Iterator[Finding]:
     """Find groups of pictures with nearly equal perceptual hashes; each picture joins the first one like it."""
     hashes = [imagehash.phash(Image.fromarray(artwork.picture)).hash for artwork in artworks]
-    groups = _group_near(np.array([np.packbits(own).view(np.uint64)[0] for own in hashes]))
+    groups = _group_near(np.array([np.packbits(bits).view(np.uint64)[0] for bits in hashes]))
     for group in groups:
         if len(group) > 1:
             keys = [artworks[i].key for i in group]
@@ -98,12 +98,12 @@ def _group_near(hashes: np.ndarray) -> list[list[int]]:
     """Group hashes, uint64 [n], that differ by few bits from the first of their group; returns their places."""
     firsts = np.empty_like(hashes)
     groups: list[list[int]] = []
-    for place, own in enumerate(hashes):
-        is_near = np.bitwise_count(firsts[: len(groups)] ^ own) <= _NEAR_BITS
+    for place, picture_hash in enumerate(hashes):
+        is_near = np.bitwise_count(firsts[: len(groups)] ^ picture_hash) <= _NEAR_BITS
         if is_near.any():
             groups[int(is_near.argmax())].append(place)
         else:
-            firsts[len(groups)] = own
+            firsts[len(groups)] = picture_hash
             groups.append([place])
     return groups
 

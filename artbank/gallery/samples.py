@@ -70,7 +70,7 @@ class SampleSet:
     @property
     def clip_style_recoloured(self) -> float | None:
         """Mean of `recoloured`, of those photographs that have a picture; None if none has."""
-        of_drawn = [one for one, scores in zip(self.recoloured, self.scores, strict=True) if scores]
+        of_drawn = [score for score, scores in zip(self.recoloured, self.scores, strict=True) if scores]
         return fmean(of_drawn) if of_drawn else None
 
     def spread(self, reference: StyleReference) -> Spread:
@@ -121,10 +121,12 @@ class SampleDrawer:
         recoloured = score_recoloured(self.scorer, reference, tensors)
         sample_sets = []
         for style in styles:
-            own = [drawn[style.name, str(i)] for i in range(len(photos))]
-            pictures = [np.zeros_like(photo) if rgb is None else rgb for photo, rgb in zip(photos, own, strict=True)]
+            images = [drawn[style.name, str(i)] for i in range(len(photos))]
+            pictures = [np.zeros_like(photo) if rgb is None else rgb for photo, rgb in zip(photos, images, strict=True)]
             scores = score(self.scorer, reference, photos, pictures)
-            known = [None if rgb is None else one for rgb, one in zip(own, scores, strict=True)]
+            known = [
+                None if rgb is None else picture_scores for rgb, picture_scores in zip(images, scores, strict=True)
+            ]
             evaluations = round(estimate_cost(stylizer.recipe))
             sample_sets.append(SampleSet(photos, subjects, pictures, known, recoloured, seconds, evaluations))
         return sample_sets
@@ -146,7 +148,7 @@ class SampleDrawer:
             return {}
         best_step = int(bank.metrics.get("best_step") or 0)
         vectors = dict(sorted({**milestones, best_step: bank.vectors}.items()))
-        banks = [replace(bank, vectors=own) for own in vectors.values()]
+        banks = [replace(bank, vectors=step_vectors) for step_vectors in vectors.values()]
         sample_sets = self.draw_samples(banks, reference, _NUM_MILESTONE_PHOTOS, MILESTONE_RECIPE)
         return dict(zip(vectors, sample_sets, strict=True))
 

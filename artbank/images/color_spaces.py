@@ -184,7 +184,9 @@ def _to_primaries(points: Any) -> Primaries:
     white, red, green, blue = [(values[at], values[at + 1]) for at in (0, 2, 4, 6)]
     found = Primaries(red, green, blue, white)
     usual = [number for point in (SRGB.white, SRGB.red, SRGB.green, SRGB.blue) for number in point]
-    return SRGB if all(abs(one - other) < 0.002 for one, other in zip(values, usual, strict=True)) else found
+    return (
+        SRGB if all(abs(value - srgb_value) < 0.002 for value, srgb_value in zip(values, usual, strict=True)) else found
+    )
 
 
 def _from_exif(image: Image.Image) -> ColorSpace:

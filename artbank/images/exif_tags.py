@@ -88,7 +88,7 @@ def _copy(photo: Image.Exif, ifd: int | None, tags: Any) -> dict[int, Any]:
             value = _as_written(source[tag], tag)
             if value is None:
                 continue
-            _pack(*({tag: value} if ifd == own else {} for own in (None, _EXIF_IFD, _GPS_IFD)))
+            _pack(*({tag: value} if ifd == part else {} for part in (None, _EXIF_IFD, _GPS_IFD)))
         except Exception:  # missing, damaged, or of a type that Pillow cannot write
             continue
         found[tag] = value

@@ -70,15 +70,17 @@ def make_file_metadata(photo: PhotoMetadata, *, mark: Mark, metadata: Metadata) 
         metadata: What to keep of the photo's metadata.
     """
     notes = _describe_marks(photo, mark, metadata)
-    own = [xmp_packets.mark()] if mark == "iptc" else []
+    mark_elements = [xmp_packets.mark()] if mark == "iptc" else []
     if metadata == "none":
-        return FileMetadata(b"", _pack(own), (), tuple(_name_marks(photo)), tuple(notes))
+        return FileMetadata(b"", _pack(mark_elements), (), tuple(_name_marks(photo)), tuple(notes))
     notes += [f"the photo's {kind} metadata cannot be read, so it was left out" for kind in photo.unreadable]
     credit = find_credits(photo)
-    kept = _fit(photo, credit, own, metadata)
+    kept = _fit(photo, credit, mark_elements, metadata)
     if kept is None:
         notes.append("some of the photo's metadata was left out: it is more than a picture's file has room for")
-        kept = _fit(PhotoMetadata(), _shorten(credit), own, "copyright") or _Kept(b"", _pack(own), ())
+        kept = _fit(PhotoMetadata(), _shorten(credit), mark_elements, "copyright") or _Kept(
+            b"", _pack(mark_elements), ()
+        )
     return FileMetadata(kept.exif, kept.xmp, kept.names, tuple(_name_marks(photo)), tuple(notes))
 
 
@@ -89,11 +91,11 @@ class _Kept:
     names: tuple[str, ...]
 
 
-def _fit(photo: PhotoMetadata, credit: Credits, own: Sequence[Element], metadata: Metadata) -> _Kept | None:
+def _fit(photo: PhotoMetadata, credit: Credits, mark_elements: Sequence[Element], metadata: Metadata) -> _Kept | None:
     """Return Exif and XMP with what is kept; None if they do not fit."""
     exif, exif_names = build_exif(photo.exif, credit, with_all=metadata == "keep")
     properties, names = choose_properties(photo, credit, with_all=metadata == "keep")
-    packet = _pack([*properties, *own])
+    packet = _pack([*properties, *mark_elements])
     if max(len(exif), len(packet)) > _MAX_BYTES:
         return None
     return _Kept(exif, packet, tuple(dict.fromkeys((*credit.names, *names, *exif_names))))

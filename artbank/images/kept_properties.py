@@ -74,7 +74,7 @@ def choose_properties(photo: PhotoMetadata, credit: Credits, *, with_all: bool) 
         credit: From `find_credits`; these are written as XMP wherever they come from.
         with_all: Keep descriptions and places too.
     """
-    kept = {name: one for name, one in photo.xmp.items() if _is_kept(name, with_all=with_all)}
+    kept = {name: element for name, element in photo.xmp.items() if _is_kept(name, with_all=with_all)}
     if credit.copyright:
         kept.setdefault(_RIGHTS, localized(_RIGHTS, credit.copyright))
     if credit.artists:
@@ -84,8 +84,8 @@ def choose_properties(photo: PhotoMetadata, credit: Credits, *, with_all: bool) 
     if texts := photo.iptc.get(_IPTC_CREDIT):
         kept.setdefault(_CREDIT, simple(_CREDIT, texts[0]))
     if with_all:
-        for name, one in _from_iptc(photo):
-            kept.setdefault(name, one)
+        for name, element in _from_iptc(photo):
+            kept.setdefault(name, element)
     return list(kept.values()), list(dict.fromkeys(_kind(name) for name in kept if _kind(name)))
 
 

@@ -72,14 +72,14 @@ def line_chart(
         is_filled: Fill the area below the lines.
         is_from_zero: Start the y axis at 0, else a little below the lowest value.
     """
-    places = sorted({place for own, _ in series.values() for place in own})
-    heights = [height for _, own in series.values() for height in own]
+    places = sorted({place for line, _ in series.values() for place in line})
+    heights = [height for _, line in series.values() for height in line]
     xs = Scale(*_ends(places), _LEFT, _RIGHT)
     low = 0.0 if is_from_zero else min(heights, default=0.0)
     ys = Scale(low, max([*heights, low + 1e-9]) + 0.05 * (max(heights, default=0.0) - low), _BOTTOM, _TOP)
     drawn = [_draw_grid(ys), *_draw_lines(series, xs, ys, is_filled=is_filled), *_draw_places(marks or {}, xs)]
     drawn += [draw_ticks(xs, _label_places(places, ticks, xs), _BOTTOM + 16), *_draw_titles(x_label, y_label)]
-    known = [dict(zip(own, own_heights, strict=True)) for own, own_heights in series.values()]
+    known = [dict(zip(line_places, line_heights, strict=True)) for line_places, line_heights in series.values()]
     labels = ticks or {}
     rows = tuple(
         (labels.get(p, value_text(p)), *(value_text(heights.get(p)) for heights in known)) for p in thin(places, 60)

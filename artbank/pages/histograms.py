@@ -55,7 +55,9 @@ def histogram(
     """
     kept = {name: np.round(values[np.isfinite(values)].astype(np.float64), DECIMALS) for name, values in series.items()}
     own_marks = {name: _without_none((marks or {}).get(name, _NOTHING)) for name in kept}
-    edges = choose_edges([*kept.values(), *(np.array(list(own.values())) for own in own_marks.values())])
+    edges = choose_edges(
+        [*kept.values(), *(np.array(list(marks_of_series.values())) for marks_of_series in own_marks.values())]
+    )
     scale = Scale(edges[0], edges[-1], _LEFT, _RIGHT)
     drawn = list(kept)[:_MOST_ROWS]
     height = _HEAD + _ROW * max(len(drawn), 1) + _FOOT

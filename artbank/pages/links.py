@@ -30,9 +30,12 @@ def _within_bucket(page: str, target: str) -> str | None:
     bucket, other = (uri.removeprefix("s3://").partition("/")[0] for uri in (page, target))
     if bucket != other or not target.startswith("s3://") or not page.startswith("s3://"):
         return None
-    own, its = (uri.removeprefix("s3://").split("/")[1:] for uri in (page, target))
-    shared = next((i for i, (a, b) in enumerate(zip(own, its, strict=False)) if a != b), min(len(own), len(its)))
-    return _quote("/".join([*[".."] * (len(own) - shared), *its[shared:]]) or ".")
+    page_parts, target_parts = (uri.removeprefix("s3://").split("/")[1:] for uri in (page, target))
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(page_parts, target_parts, strict=False)) if a != b),
+        min(len(page_parts), len(target_parts)),
+    )
+    return _quote("/".join([*[".."] * (len(page_parts) - shared), *target_parts[shared:]]) or ".")
 
 
 def _quote(path: str) -> str:

@@ -40,10 +40,10 @@ def follow_preset(values: dict[str, Any]) -> dict[str, Any]:
     values = {field: value for field, value in values.items() if value is not None or field not in GOVERNED}
     if "colour" in values:
         values = {"colour_strength": 1.0, **values}
-    own = [field for field, value in FIXED_BY_PAPER.items() if field in values and values[field] != value]
-    if own and name == "paper":
-        fixed = ", ".join(f"{field}={FIXED_BY_PAPER[field]}" for field in own)
-        raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(own)}, or take preset exact")
+    contradicting = [field for field, value in FIXED_BY_PAPER.items() if field in values and values[field] != value]
+    if contradicting and name == "paper":
+        fixed = ", ".join(f"{field}={FIXED_BY_PAPER[field]}" for field in contradicting)
+        raise ValueError(f"preset paper fixes {fixed}; leave out {', '.join(contradicting)}, or take preset exact")
     return {**PRESETS[name], **values}
 
 

@@ -41,5 +41,5 @@ class PainterVectors(nn.Module):
         number = int(torch.randint(1, _MOST_VECTORS, (), generator=generator)) if few else _MOST_VECTORS
         vectors = self.vectors[painters.to(self.shares.device), None].expand(-1, number, -1)
         common = torch.randn(len(painters), 1, vectors.shape[-1], generator=generator)
-        own = torch.randn(vectors.shape, generator=generator)
-        return vectors + (_NOISE * self.unit * (common + own)).to(vectors.device, vectors.dtype)
+        single = torch.randn(vectors.shape, generator=generator)
+        return vectors + (_NOISE * self.unit * (common + single)).to(vectors.device, vectors.dtype)

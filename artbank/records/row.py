@@ -58,5 +58,5 @@ class Row:
     @classmethod
     def from_table(cls, table: pa.Table) -> list[Self]:
         """Return the rows of a table, without columns that this version does not know; missing columns are None."""
-        names = [own.name for own in fields(cls)]  # pyright: ignore[reportArgumentType]
+        names = [field.name for field in fields(cls)]  # pyright: ignore[reportArgumentType]
         return [cls(**{name: row.get(name) for name in names}) for row in table.to_pylist()]

@@ -40,15 +40,15 @@ def draw_contact_sheet(rows: Sequence[Row], title: str, heads: Sequence[str] = (
     cell_px = min((inner_px - (num_columns - 1) * _GAP_PX) // num_columns, most_cell_px)
     heights = [max((fit(picture, cell_px)[1] for picture in row if picture is not None), default=1) for row in rows]
     top = _TITLE_LINE_PX + (_HEAD_LINE_PX if heads else 0)
-    height = top + sum(own + _GAP_PX for own in heights) + _MARGIN_PX
+    height = top + sum(row_px + _GAP_PX for row_px in heights) + _MARGIN_PX
     pen = Pen(Image.new("RGB", (_WIDTH_PX, height), PAPER))
     pen.write((_MARGIN_PX, 38), fit_end(title, _TITLE_PX, inner_px), _TITLE_PX)
     lefts = [_MARGIN_PX + place * (cell_px + _GAP_PX) for place in range(num_columns)]
     for left, head in zip(lefts, heads, strict=False):
         pen.write((left, top - 8), fit_end(head, _HEAD_PX, cell_px), _HEAD_PX, GREY)
-    for row, own in zip(rows, heights, strict=True):
+    for row, row_px in zip(rows, heights, strict=True):
         for left, picture in zip(lefts, row, strict=True):
             if picture is not None:
                 pen.paste(picture, (left, top), fit(picture, cell_px))
-        top += own + _GAP_PX
+        top += row_px + _GAP_PX
     return encode_sheet(pen.sheet, MOST_SHEET_BYTES)

@@ -195,9 +195,9 @@ def _body(done: pa.Table, title: str) -> str:
 
 
 def _describe_style(done: pa.Table, style: str) -> tuple[str, str, str, str]:
-    own = done.filter(pc.equal(done["style"], style))
-    means = [score_text(pc.mean(own[name]).as_py()) for name in ("clip_style", "ssim")]
-    return style, f"{len(own):,}", means[0], means[1]
+    style_rows = done.filter(pc.equal(done["style"], style))
+    means = [score_text(pc.mean(style_rows[name]).as_py()) for name in ("clip_style", "ssim")]
+    return style, f"{len(style_rows):,}", means[0], means[1]
 
 
 def _list_columns(columns: Mapping[str, str]) -> str:

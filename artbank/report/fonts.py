@@ -20,15 +20,15 @@ def choose_font(text: str, size_px: int) -> tuple[Font, str]:
     accents, or become `?`.
     """
     text = "".join(c if c.isprintable() else "?" for c in text)
-    own = _own(size_px)
-    if _has(own, text):
-        return own, text
+    shipped = _own(size_px)
+    if _has(shipped, text):
+        return shipped, text
     for name in _WIDER:
         font = _system(name, size_px)
         if font and _has(font, text):
             return font, text
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return own, "".join(c if _has(own, c) else "?" for c in plain)
+    return shipped, "".join(c if _has(shipped, c) else "?" for c in plain)
 
 
 def width(text: str, size_px: int) -> float:

@@ -147,8 +147,8 @@ def _failures_by_kind(failed: pa.Table) -> list[dict[str, Any]]:
     kinds = failed["failure"].fill_null("unreadable")
     entries = []
     for entry in _tally(kinds, "failure"):
-        own = failed.filter(pc.equal(kinds, entry["failure"]))
-        rows = _first(own, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"])
+        of_kind = failed.filter(pc.equal(kinds, entry["failure"]))
+        rows = _first(of_kind, [("key", "ascending"), ("style", "ascending")], ["key", "style", "reason"])
         entries.append({**entry, "meaning": FAILURES[entry["failure"]], "rows": rows})
     return entries
 

@@ -48,8 +48,8 @@ def _read_limits() -> list[str]:
         lines = _OWN_GROUP.read_text().splitlines()
     except OSError:  # no Linux
         return []
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    folders = [_GROUPS / own, *(_GROUPS / own).parents]
+    group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    folders = [_GROUPS / group, *(_GROUPS / group).parents]
     found = [_read(folder / "cpu.max") for folder in folders if folder.is_relative_to(_GROUPS)]
     old = _GROUPS / "cpu"  # version 1
     found.append(f"{_read(old / 'cpu.cfs_quota_us')} {_read(old / 'cpu.cfs_period_us')}")

@@ -70,10 +70,10 @@ def batch_by(
     """
     partial: dict[Hashable, list[Item]] = defaultdict(list)
     for item in items:
-        own = key(item)
-        partial[own].append(item)
-        if len(partial[own]) == size:
-            yield partial.pop(own)
+        kind = key(item)
+        partial[kind].append(item)
+        if len(partial[kind]) == size:
+            yield partial.pop(kind)
         elif max_waiting and sum(map(len, partial.values())) > max_waiting:
             fullest = max(partial, key=lambda key: len(partial[key]))
             yield partial.pop(fullest)

@@ -79,7 +79,9 @@ class ClipPreprocessor:
 
     def _normalize(self, pictures: Sequence[Tensor]) -> Tensor:
         pixels = torch.stack(list(pictures)).float()
-        mean, std = (copy_to_device(torch.tensor(own), pixels.device).view(-1, 1, 1) for own in (self.mean, self.std))
+        mean, std = (
+            copy_to_device(torch.tensor(numbers), pixels.device).view(-1, 1, 1) for numbers in (self.mean, self.std)
+        )
         return (pixels * self.scale - mean) / std
 
     def _reduce(self, picture: Tensor) -> Tensor:

@@ -83,9 +83,9 @@ class OptionalMeasures:
         if self._texture_scorer is not None:
             for short_px in self._texture_sizes:
                 embedded = embed_textures(self._texture_scorer, photos, short_px)
-                for own, texture in zip(textures, embedded, strict=True):
-                    own[short_px] = texture
-        return [PhotoView(*own) for own in zip(structures, styles, textures, strict=True)]
+                for by_size, texture in zip(textures, embedded, strict=True):
+                    by_size[short_px] = texture
+        return [PhotoView(*view) for view in zip(structures, styles, textures, strict=True)]
 
     def score(
         self, reference: StyleReference, views: Sequence[PhotoView], pictures: Sequence[Tensor]

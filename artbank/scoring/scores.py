@@ -77,8 +77,8 @@ def score(
     after = scorer.embed_images(stylized)
     cosines = measure_cosines(scorer, reference, before, after)
     scores = []
-    for own, picture, photo in zip(cosines, stylized, photos, strict=True):
-        scores.append(Scores(**vars(own), ssim=ssim_luma(picture, photo), flags=sanity_flags(picture)))
+    for picture_cosines, picture, photo in zip(cosines, stylized, photos, strict=True):
+        scores.append(Scores(**vars(picture_cosines), ssim=ssim_luma(picture, photo), flags=sanity_flags(picture)))
     return scores
 
 

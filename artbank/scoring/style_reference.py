@@ -57,7 +57,7 @@ class CsdReference:
         if len(known) < len(parts) or len({reference.model for reference, _ in known}) > 1:
             return None
         mean = torch.stack([reference.mean * weight for reference, weight in known]).sum(0)
-        return cls(known[0][0].model, mean, mix_ceilings([(one.ceiling, weight) for one, weight in known]))
+        return cls(known[0][0].model, mean, mix_ceilings([(reference.ceiling, weight) for reference, weight in known]))
 
 
 @dataclass(frozen=True)
@@ -240,8 +240,8 @@ def _measure_ceiling(artworks: Tensor, held_out: Tensor) -> Ceiling | None:
         return Ceiling(float((held_out @ artworks[0]).mean())) if len(held_out) else None
     centroids = normalize(artworks.sum(0) - artworks, dim=1)  # [n, C], each of all other artworks
     left_out = (artworks * centroids).sum(1)  # [n]
-    own = held_out @ normalize(artworks.mean(0), dim=0) if len(held_out) else left_out
-    return Ceiling(float(own.mean()), float(left_out.std() / len(own) ** 0.5))
+    agreement = held_out @ normalize(artworks.mean(0), dim=0) if len(held_out) else left_out
+    return Ceiling(float(agreement.mean()), float(left_out.std() / len(agreement) ** 0.5))
 
 
 def _check_vectors(*vectors: Tensor) -> None:

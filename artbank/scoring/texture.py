@@ -75,8 +75,10 @@ def embed_textures(scorer: Scorer, pictures: Sequence[Tensor], short_px: int) ->
     embedded = [torch.empty(0, scorer.width)]
     for some in chunked(pictures, _PICTURES_AT_ONCE):
         patches = [cut_patches(picture, short_px) for picture in some]
-        found = scorer.embed_tensors([patch for own in patches for patch in own])
-        embedded += [own.mean(0, keepdim=True) for own in found.split([len(own) for own in patches])]
+        found = scorer.embed_tensors([patch for of_picture in patches for patch in of_picture])
+        embedded += [
+            of_picture.mean(0, keepdim=True) for of_picture in found.split([len(of_picture) for of_picture in patches])
+        ]
     return normalize(torch.cat(embedded), dim=1)
 
 

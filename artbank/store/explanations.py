@@ -171,10 +171,10 @@ def _name_unknown(error: BaseException) -> str:
 
 def _s3_code(error: BaseException) -> str | None:
     """Return the code that an S3 server gave, such as `AccessDenied`."""
-    one: BaseException | None = error
-    while one is not None:
-        response = getattr(one, "response", None)
+    cause: BaseException | None = error
+    while cause is not None:
+        response = getattr(cause, "response", None)
         if isinstance(response, dict):
             return str(response.get("Error", {}).get("Code") or "") or None
-        one = one.__cause__
+        cause = cause.__cause__
     return None

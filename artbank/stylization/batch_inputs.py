@@ -39,13 +39,13 @@ class BatchInputs:
 
     def only(self, number: int, captions: EncodedCaptions | None) -> BatchInputs:
         """Return the batch of one photo, counted from 0, with its own caption."""
-        one = slice(number, number + 1)
-        step_noise = None if self.step_noise is None else self.step_noise[:, one]
+        place = slice(number, number + 1)
+        step_noise = None if self.step_noise is None else self.step_noise[:, place]
         return BatchInputs(
-            self.photos[one],
-            self.originals[one],
-            self.clean[one],
-            self.noise[one],
+            self.photos[place],
+            self.originals[place],
+            self.clean[place],
+            self.noise[place],
             step_noise,
             tuple(images.only(number) for images in self.control_images),
             captions,

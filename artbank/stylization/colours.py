@@ -29,8 +29,8 @@ def keep_colours(picture: Tensor, photo: Tensor, strength: float) -> Tensor:
 
     With a strength of less than 1 the rest of the chroma is the picture's own.
     """
-    own, wanted = to_lab(picture), to_lab(photo)
-    return from_lab(torch.cat([own[:1], torch.lerp(own[1:], wanted[1:], strength)]))
+    lab, wanted = to_lab(picture), to_lab(photo)
+    return from_lab(torch.cat([lab[:1], torch.lerp(lab[1:], wanted[1:], strength)]))
 
 
 def match_palette(picture: Tensor, palette: Palette, strength: float = 1.0) -> Tensor:
@@ -54,9 +54,9 @@ def match_palette(picture: Tensor, palette: Palette, strength: float = 1.0) -> T
     return from_lab(torch.lerp(lab, matched, strength ** (1 - palette.unity)))
 
 
-def _match_chroma(lab: Tensor, own: Tensor, lightness: Tensor, wanted: Tensor) -> Tensor:
+def _match_chroma(lab: Tensor, tones: Tensor, lightness: Tensor, wanted: Tensor) -> Tensor:
     """Return a and b, [2, H, W], for a picture with its own tones that gets a new lightness [H, W]."""
-    own_tone, tone = _at_lightness(own, lab[0]), _at_lightness(wanted, lightness)  # each [3, H, W]
+    own_tone, tone = _at_lightness(tones, lab[0]), _at_lightness(wanted, lightness)  # each [3, H, W]
     chroma = tone[:2].square().sum(0)
     unity = chroma / (chroma + tone[2] ** 2).clamp_min(_MIN_STD)  # 1 where all colours are one tone
     gain = (tone[2] / own_tone[2].clamp_min(_MIN_STD)).clamp_max(_MOST_GAIN)

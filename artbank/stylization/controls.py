@@ -114,7 +114,7 @@ class Controls:
         left = iter(images)
         for control, cache in zip(self.controls, caches, strict=True):
             seen = [(next(left), spec) for spec in control.specs]
-            acting = [(own, spec.weight) for own, spec in seen if spec.acts_in(*place)]
+            acting = [(image, spec.weight) for image, spec in seen if spec.acts_in(*place)]
             if not acting:
                 continue
             found = control.network(latents, timestep, cache, acting, num_prompts=num_prompts, is_outer=is_outer)
@@ -131,8 +131,8 @@ class Controls:
             return torch.stack(depths)[:, None].expand(-1, 3, -1, -1)
         drawn = [photo.control_images.get(kind) for photo in photos]
         found = [
-            draw_control_image(kind, photo.padded) if one is None else one
-            for photo, one in zip(photos, drawn, strict=True)
+            draw_control_image(kind, photo.padded) if image is None else image
+            for photo, image in zip(photos, drawn, strict=True)
         ]
         return upload([image[..., None] for image in found], originals.device).expand(-1, 3, -1, -1)
 

@@ -99,13 +99,13 @@ def finish_pictures(
         B pictures; None in place of one with values that are not finite, or that is black while its photo is not.
     """
     pictures = to_8_bit(decoded)
-    adjusted = [_adjust(*own, finish) for own in zip(pictures, originals, photos, strict=True)]
+    adjusted = [_adjust(*images, finish) for images in zip(pictures, originals, photos, strict=True)]
     rows = [picture.picture.permute(1, 2, 0).contiguous() for picture in adjusted]  # each [h, w, 3]
     found = torch.stack([picture.found for picture in adjusted])  # [B, 2]
     is_usable, numbers, *rgb = copy_to_host([_find_usable(decoded, pictures, originals), found, *rows])
     return [
-        picture.arrive(own, beta, bool(is_reached), finish.structure) if usable else None
-        for picture, own, usable, (beta, is_reached) in zip(adjusted, rgb, is_usable, numbers.tolist(), strict=True)
+        picture.arrive(pixels, beta, bool(is_reached), finish.structure) if usable else None
+        for picture, pixels, usable, (beta, is_reached) in zip(adjusted, rgb, is_usable, numbers.tolist(), strict=True)
     ]
 
 

@@ -176,9 +176,9 @@ class LatentStylizer:
         return latents
 
     def _add_style(self, captions: EncodedCaptions, style: str) -> _Prompts:
-        own = self._styles[style]
+        tokens = self._styles[style]
         return self._cache(
-            style, encode_style(self.base, captions.texts, own, captions.neutral, self.recipe.style_weight)
+            style, encode_style(self.base, captions.texts, tokens, captions.neutral, self.recipe.style_weight)
         )
 
     def _cache(self, style: str, styled: Tensor) -> _Prompts:
@@ -217,16 +217,16 @@ class LatentStylizer:
     ) -> Tensor:
         """Predict the noise, with classifier-free guidance in the steps that the recipe guides."""
         guided = is_guided(self.recipe, step)
-        own, of_controls = prompts.styled, prompts.control_styled
+        of_unet, of_controls = prompts.styled, prompts.control_styled
         if guided:
-            own, of_controls = prompts.guided, prompts.control_guided
+            of_unet, of_controls = prompts.guided, prompts.control_guided
         count = 1 + guided
         place = (step, len(self._solver.timesteps))
         is_outer = deep is not None and deep.planes is not None
         added = self._controls.predict(
             latents, timestep, place, of_controls, control_images, num_prompts=count, is_outer=is_outer
         )
-        predicted = prompts.model.predict(latents, timestep, own, num_prompts=count, residuals=added, deep=deep)
+        predicted = prompts.model.predict(latents, timestep, of_unet, num_prompts=count, residuals=added, deep=deep)
         if not guided:
             return predicted
         without, within = predicted.chunk(2)

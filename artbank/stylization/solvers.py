@@ -163,10 +163,10 @@ def _scale(scheduler: Any, timesteps: list[int]) -> float:
 def _add_unit(scheduler: Any, predicted: Tensor, noise: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
     """Take a step that adds noise with `noise` in place of the scheduler's own; each [1, K] float64."""
     nothing = torch.zeros_like(latents)
-    own = torch.randn(latents.shape, dtype=latents.dtype, generator=_generator())
+    drawn = torch.randn(latents.shape, dtype=latents.dtype, generator=_generator())
     silent = copy.deepcopy(scheduler).step(nothing, timestep, nothing, generator=_generator(), return_dict=False)[0]
     after = scheduler.step(predicted, timestep, latents, generator=_generator(), return_dict=False)[0]
-    amount = (silent * own).sum() / own.square().sum()
+    amount = (silent * drawn).sum() / drawn.square().sum()
     return (after - silent).double() + amount * noise
 
 

@@ -56,9 +56,10 @@ def _average(pictures: Tensor, count: int, dim: int) -> Tensor:
     if side == count:
         return pictures
     places, shares = _divide(side, count, pictures.device)  # each [K, count]
-    shape = [count if own == dim else 1 for own in range(pictures.dim())]
+    shape = [count if axis == dim else 1 for axis in range(pictures.dim())]
     first, *others = (
-        pictures.index_select(dim, own).mul_(share.view(shape)) for own, share in zip(places, shares, strict=True)
+        pictures.index_select(dim, indices).mul_(share.view(shape))
+        for indices, share in zip(places, shares, strict=True)
     )
     for part in others:
         first.add_(part)

@@ -221,8 +221,8 @@ class _PhotoLightness:
     @classmethod
     def match(cls, photo: Tensor, lab: Tensor, structure: float) -> _PhotoLightness:
         """Match the lightness of a photo [3, H, W] to a picture in Lab."""
-        own = to_lab(photo)[:1]
-        return cls(lab, match_statistics(own, lab[:1]), rank_contrast(own[None])[0], structure)
+        lightness = to_lab(photo)[:1]
+        return cls(lab, match_statistics(lightness, lab[:1]), rank_contrast(lightness[None])[0], structure)
 
     def blend(self, weight: float | Tensor) -> Tensor:
         """Return the picture, uint8 [3, H, W], with a mean fraction of the photo's lightness."""

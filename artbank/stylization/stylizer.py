@@ -190,7 +190,7 @@ class Stylizer:
         inputs = BatchInputs(batch, images, clean, noise, step_noise, seen, captions)
         for style in styles:
             drawn = self._draw(inputs, style, self.recipe.structure)
-            yield [self._draw_firmer(inputs, number, style, one) for number, one in enumerate(drawn)]
+            yield [self._draw_firmer(inputs, number, style, picture) for number, picture in enumerate(drawn)]
 
     def _encode_captions(self, photos: Sequence[Photo]) -> EncodedCaptions | None:
         if not self.recipe.photo_captions:
@@ -231,7 +231,7 @@ class Stylizer:
         """Make pictures of the decoded images [B, 3, H', W']."""
         finish = Finish(self.recipe, style.palette, structure)
         finished = finish_pictures(decoded, inputs.originals, inputs.photos, finish)
-        return [self._name(photo, style, one) for photo, one in zip(inputs.photos, finished, strict=True)]
+        return [self._name(photo, style, picture) for photo, picture in zip(inputs.photos, finished, strict=True)]
 
     def _name(self, photo: Photo, style: Style, finished: FinishedPicture | None) -> Stylized:
         """Return the picture of a photo in a style, or the reason that there is none."""
@@ -254,7 +254,10 @@ class Stylizer:
             redrawn = {picture.key: picture for picture in in_float32().stylize_batch(photos, [drawn[0].style])}
         except (torch.OutOfMemoryError, MemoryError) as error:
             logger.warning("a copy of the model in float32 does not fit in memory: %s", error)
-            return [replace(one, error=_copy_error(self.base.dtype)) if one.key in failed else one for one in drawn]
+            return [
+                replace(picture, error=_copy_error(self.base.dtype)) if picture.key in failed else picture
+                for picture in drawn
+            ]
         return [redrawn.get(picture.key, picture) for picture in drawn]
 
     def _copy_in_float32(self, styles: Sequence[Style]) -> Stylizer:

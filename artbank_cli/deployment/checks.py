@@ -52,7 +52,7 @@ def _check_config(name: str, kind: Any, parameters: Mapping[str, Any]) -> None:
     try:
         config = kind.model_validate(parameters["config"])
     except ValidationError as error:
-        wrong = (f"{'.'.join(map(str, one['loc']))}: {explain_entry(one)}" for one in error.errors())
+        wrong = (f"{'.'.join(map(str, entry['loc']))}: {explain_entry(entry)}" for entry in error.errors())
         raise ConfigError(f"{name}: {'; '.join(wrong)}") from None  # the error quotes what may be secret
     for style in getattr(config, "styles", ()):
         parse_style(style)

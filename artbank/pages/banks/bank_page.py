@@ -49,7 +49,7 @@ def render_bank(
         details: Albums and histories, by bank id.
         root: Relative path from the page to the site's root: one `../` per folder.
     """
-    own = details.get(entry.record.bank_id, BankDetails())
+    bank_details = details.get(entry.record.bank_id, BankDetails())
     record = entry.record
     return render(
         "bank.html",
@@ -58,14 +58,14 @@ def render_bank(
         home=f"{root}index.html",
         entry=entry,
         bank=record,
-        album=own.album,
+        album=bank_details.album,
         files_root=entry.files_root,
         preview=f"{entry.files_root}{PREVIEW}" if PREVIEW in entry.etags else None,
         lineage=trace_lineage(entry, versions, details),
         link=lambda other: f"{root}{quote(other.key())}",
-        losses=own.history and draw_losses(own.history, entry),
-        best=own.history and own.history.best,
-        ended=own.history and describe_end(own.history, entry),
+        losses=bank_details.history and draw_losses(bank_details.history, entry),
+        best=bank_details.history and bank_details.history.best,
+        ended=bank_details.history and describe_end(bank_details.history, entry),
         gauge=place_scores(entry),
         commands=list_commands(store_uri, entry),
         recipe=[(name, _setting(value)) for name, value in sorted(record.read_recipe().items())],

@@ -144,7 +144,9 @@ class _Draft:
         self.key = make_key(
             question=self.settings.question,
             seed=self.settings.seed,
-            contestants=[_know(one, rows) for one, rows in zip(self.contestants, self.tables, strict=True)],
+            contestants=[
+                _know(contestant, rows) for contestant, rows in zip(self.contestants, self.tables, strict=True)
+            ],
             pairs=self.known,
         )
         self.key_name = self.key.save(self.out)

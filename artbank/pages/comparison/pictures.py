@@ -124,10 +124,12 @@ def _check(data: Read, sha256: str | None, fault: str) -> Read:
 def _read_pictures(pairs: Sequence[Pair], contestants: Sequence[Contestant]) -> ReadPictures:
     found: ReadPictures = {}
     for number, contestant in enumerate(contestants):
-        own = [picture for pair in pairs for picture in (pair.left, pair.right) if picture.contestant == number]
-        read = read_pictures(contestant.output, [vars(picture) for picture in own])
+        of_contestant = [
+            picture for pair in pairs for picture in (pair.left, pair.right) if picture.contestant == number
+        ]
+        read = read_pictures(contestant.output, [vars(picture) for picture in of_contestant])
         fault = "is not as it was written; check the output with `artbank verify`"
-        found |= {picture: _check(read[picture.key, picture.style], picture.sha256, fault) for picture in own}
+        found |= {picture: _check(read[picture.key, picture.style], picture.sha256, fault) for picture in of_contestant}
     return found
 
 

@@ -165,8 +165,8 @@ class Grid:
         states = np.zeros((len(self.styles), 4, count), bool)
         for column in range(len(self.styles)):
             [places] = (columns == column).nonzero()
-            own = rows.take(pa.array(places))
-            column_facts, states[column] = _column(own, photos[places], count, self.measures)
+            style_rows = rows.take(pa.array(places))
+            column_facts, states[column] = _column(style_rows, photos[places], count, self.measures)
             facts["styles"].append(column_facts)
         counts = [states.any(axis=0).sum(axis=1).tolist(), *states.sum(axis=2).tolist()]
         names = {"folders": _folders(keys), "names": [key.rpartition("/")[2] for key in keys]}

@@ -276,8 +276,8 @@ def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]
     others = sorted(there - {style.name for style in asked})
     earlier = []
     for name in others:
-        own = rows.filter(pc.equal(rows["style"], name))
-        bounds = {score: ScoreBounds(pc.mean(own[column]).as_py()) for score, column in FLOORS.items()}
+        style_rows = rows.filter(pc.equal(rows["style"], name))
+        bounds = {score: ScoreBounds(pc.mean(style_rows[column]).as_py()) for score, column in FLOORS.items()}
         earlier.append(StyleFacts(name, "of an earlier run", bounds))
     return [*(style for style in asked if style.name in there), *earlier]
 

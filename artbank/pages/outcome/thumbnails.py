@@ -56,8 +56,8 @@ def draw_pictures(
     """Yield the missing thumbnails of rows' pictures; unreadable pictures are skipped."""
     missing = {(row["key"], row["style"]): row for row in rows if picture_name(row) not in there}
     containers = list(dict.fromkeys(row["file_name"] for row in missing.values() if is_container(row["file_name"])))
-    own = [pair for pair, row in missing.items() if not is_container(row["file_name"])]
-    for pair, data in _draw(own, lambda pairs: read_pictures(output, [missing[pair] for pair in pairs]), max_pixels):
+    loose = [pair for pair, row in missing.items() if not is_container(row["file_name"])]
+    for pair, data in _draw(loose, lambda pairs: read_pictures(output, [missing[pair] for pair in pairs]), max_pixels):
         yield picture_name(missing[pair]), data
     for container in containers[:_MAX_CONTAINERS]:
         held = [pair for pair, row in missing.items() if row["file_name"] == container]

@@ -81,18 +81,18 @@ def _void_lost(
 ) -> Iterator[list[Result]]:
     for some in sliced(report.lost, _ROWS_AT_ONCE):
         known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in some.to_pylist()]
-        own = report.inventory.configs
+        drawn_with = report.inventory.configs
         yield [
-            _lost_row(row, config, own.get(manifest_of(str(row["shard"])), config), now)
+            _lost_row(row, config, drawn_with.get(manifest_of(str(row["shard"])), config), now)
             for row, config in known
             if config is not None
         ]
 
 
-def _lost_row(row: dict[str, object], config: StylizeConfig, own: StylizeConfig, now: datetime) -> Result:
+def _lost_row(row: dict[str, object], config: StylizeConfig, drawn_with: StylizeConfig, now: datetime) -> Result:
     """Return the voided row of lost work; its `own` run tells mark and metadata, which other runs may have changed."""
     facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
     recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
     failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}
-    marks = exactly(own.recipe.mark, own.recipe.metadata)
+    marks = exactly(drawn_with.recipe.mark, drawn_with.recipe.metadata)
     return Result(**facts, **recipe, **failed, **marks, seconds=0.0, created_at=now)  # pyright: ignore[reportArgumentType]

@@ -61,9 +61,9 @@ class LocalBackend:
         """See `Backend.contains`; follows links, and knows mounts and names that the file system takes as equal."""
         if not isinstance(other, LocalBackend):
             return False
-        own = (self.root, Path(os.path.realpath(self.root)))
+        roots = (self.root, Path(os.path.realpath(self.root)))
         others = (other.root, Path(os.path.realpath(other.root)))
-        if any(path.is_relative_to(root) for root in own for path in others):
+        if any(path.is_relative_to(root) for root in roots for path in others):
             return True
         return any(_is_same_folder(path, self.root) for path in (others[1], *others[1].parents))
 
