@@ -1,4 +1,4 @@
-"""What a run shows in Prefect beside its results: an error there does not fail the run."""
+"""Errors of calls that only show something in Prefect: they do not fail a run."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "create
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
     """Bring the tables and the page of the output up to date, and write the run's summary.
 
-    Runs on other styles may end at the same time and write older tables and an older page over these. Whoever writes
-    last sees that parts were added meanwhile, and writes again.
+    Runs on other styles may end at the same time and write older tables and an older page over these. The run that
+    writes last sees that parts were added meanwhile, and writes again.
 
     A run that had nothing to do has no summary; it still updates tables and page if they do not fit the archive.
 

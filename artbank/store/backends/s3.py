@@ -83,8 +83,8 @@ class S3Backend:
     def list_leftovers(self, folders: Iterable[str] | None = None) -> tuple[ListedObject, ...]:
         """See `Backend.list_leftovers`; an interrupted PUT leaves nothing.
 
-        Of objects of `_WRITTEN_WHOLE` bytes and more, which are written in several requests, an interruption leaves an
-        unfinished multipart upload. A lifecycle rule of the bucket deletes these.
+        Objects of `_WRITTEN_WHOLE` bytes and more are written in several requests. An interruption of these leaves an
+        unfinished multipart upload, which a lifecycle rule of the bucket deletes.
         """
         return ()
 

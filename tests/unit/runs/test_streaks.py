@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,7 +53,7 @@ class Store:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds between rounds, which pass at once."""
     waited: list[float] = []
-    monkeypatch.setattr(rounds.time, "sleep", waited.append)
+    monkeypatch.setattr(rounds, "time", SimpleNamespace(sleep=waited.append))  # not that of other threads
     return waited
 
 
