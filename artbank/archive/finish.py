@@ -40,8 +40,6 @@ from artbank.scoring.texture import TextureReference
 from artbank.store.heartbeats import find_leases
 from artbank.store.objects import Store
 
-_MOST_TURNS = 10  # of writing tables and page, while runs on other styles commit parts or write older tables
-
 _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "created_at")))
 """Columns of the results that summary, page and alarms are made from."""
 
@@ -68,7 +66,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     _clean_up(stores.output)
     removed = find_removed(stores.output, photos, config.skip) if config.delete_removed else NOTHING_REMOVED
     void_removed(stores.output, removed)
-    turns_left = _MOST_TURNS
+    turns_left = tables.MOST_TURNS
     while True:
         rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
         delete_files(stores.output, removed)

@@ -141,10 +141,14 @@ def load_card(store: Store, record: BankRecord) -> str:
     """Fetch the card of a registered bank, in Markdown.
 
     Raises:
-        BankError: The card is missing.
+        BankError: The card is missing, or is no text.
         OSError: The store failed.
     """
-    return _read(store, record, CARD).decode()
+    data = _read(store, record, CARD)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(record, f"{file_key(record, CARD)} is damaged: {error}") from error
 
 
 def find_damage(store: Store, record: BankRecord) -> str | None:

@@ -41,6 +41,9 @@ METADATA_COLUMNS = (
     "caption",
     "prompt",
 )
+MOST_TURNS = 10
+"""Turns of writing tables, and a page of them, while runs on other styles commit parts or write older tables."""
+
 _ROWS_AT_ONCE = 16_384
 _SOURCE_HASH = b"artbank.origin"
 
@@ -78,6 +81,22 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
         _write(output, METADATA, make_metadata(rows), {_SOURCE_HASH: source})
     found = cast_to_schema(rows, Result.SCHEMA, columns)
     return found.replace_schema_metadata({**(found.schema.metadata or {}), _SOURCE_HASH: source})
+
+
+def settle_tables(output: Store, photos: pa.Table) -> None:
+    """Bring both tables up to the parts until no part was added meanwhile, in at most `MOST_TURNS` turns.
+
+    A run that ends at the same time may write tables between the reading of the parts and the writing here. Whoever
+    writes last has the older rows, sees that, and writes again.
+
+    Raises:
+        ResultsError: A part cannot be read.
+        OSError: The store failed.
+    """
+    for _ in range(MOST_TURNS):
+        rows = update_tables_and_vacuum(output, photos, columns=("key",))
+        if is_current(output, photos, rows):
+            return
 
 
 def is_current(output: Store, photos: pa.Table, rows: pa.Table) -> bool:

@@ -109,7 +109,7 @@ def finish(report: Report, repair: Repair) -> list[str]:
         pending.delete_settled_marks(output)
         try:
             report.inventory.check_photos(photos)
-            tables.update_tables_and_vacuum(output, photos)
+            tables.settle_tables(output, photos)
         except ConfigError as error:
             left.append(f"the tables stay as they are: {error}")
     elif _files_of(report, "stale_table") and not repair.configs:  # a run writes them

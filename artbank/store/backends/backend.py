@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Protocol, TypeVar
 
@@ -183,5 +183,6 @@ def media_type(key: str) -> str | None:
 
 
 def to_nanoseconds(moment: datetime) -> int:
-    """Return a time as nanoseconds since 1970."""
-    return int(moment.timestamp() * 1e9)
+    """Return a time as nanoseconds since 1970; one without a zone is in UTC, on machines of every zone."""
+    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(known.timestamp() * 1e9)

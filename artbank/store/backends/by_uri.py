@@ -13,14 +13,15 @@ from artbank.store.backends.backend import Backend
 from artbank.store.backends.fsspec import FsspecBackend
 from artbank.store.backends.local import LocalBackend
 from artbank.store.backends.s3 import S3Backend
-from artbank.store.backends.web_redirects import PROTOCOLS, client_options
+from artbank.store.backends.web_addresses import PROTOCOLS, client_options
 from artbank.store.keys import check_key
 
 _ENDPOINT = re.compile(r"https?://[^\s/]+(/\S*)?")
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _LOCAL = ("file", "local")
 _ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")  # as pathlib makes of a URI; a drive has one letter
-_DRIVE = re.compile(r"([A-Za-z]):[\\/]")
+_DRIVE = re.compile(r"([A-Za-z]):(?=[\\/])")
+_SHARE = re.compile(r"\\\\[^\\/]+[\\/]+(?=[^\\/])")  # the server of a Windows share
 
 
 def open_backend(uri: str, *, is_durable: bool) -> tuple[str, Backend]:
@@ -50,14 +51,21 @@ def _open_local(path: str, is_durable: bool) -> tuple[str, Backend]:
         rest = path[typed.end() :]
         meant = f"/{rest}" if typed[1] in _LOCAL else f"{typed[1]}://{rest}, with two slashes and not as a pathlib.Path"
         raise ConfigError(f"expected a path or a URI such as s3://bucket/folder, found {path}; write {meant}")
-    if (drive := _DRIVE.match(path)) and os.name == "posix" and not Path(path).exists():
-        rest = path[2:].replace("\\", "/")
+    if os.name == "posix" and (mounted := _find_mounted(path)) and not Path(path).exists():
         raise ConfigError(
-            f"expected a path of this system, found {path}; write it as it is mounted here, such as "
-            f"/mnt/{drive[1].lower()}{rest} in WSL"
+            f"expected a path of this system, found {path}; write it as it is mounted here, such as {mounted} in WSL"
         )
     root = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
     return str(root), LocalBackend(root, is_durable)
+
+
+def _find_mounted(path: str) -> str | None:
+    """Return where WSL usually has a path of a Windows drive or share; None for another path."""
+    if drive := _DRIVE.match(path):
+        return f"/mnt/{drive[1].lower()}{path[drive.end() :]}".replace("\\", "/")
+    if share := _SHARE.match(path):
+        return f"/mnt/{path[share.end() :]}".replace("\\", "/")
+    return None
 
 
 def _open_s3(path: str) -> tuple[str, Backend]:

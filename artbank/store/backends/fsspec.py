@@ -17,6 +17,7 @@ from artbank.store.backends.backend import (
     to_nanoseconds,
     try_read,
 )
+from artbank.store.backends.web_addresses import find_failure
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import concerns_one_object
 
@@ -70,7 +71,9 @@ class FsspecBackend:
         """See `Backend.exists`."""
         try:  # not `isfile`, which takes every error for an answer
             return self._fs.info(self._path(key))["type"] == "file"
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if failure := find_failure(self._fs, error):
+                raise failure from error
             return False
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes | Exception]:

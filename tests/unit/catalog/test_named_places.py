@@ -13,6 +13,7 @@ import pytest
 from artbank.catalog.bank_files import BANK, CARD, REFERENCE, file_key, find_damage, load_bank, load_card
 from artbank.catalog.catalog import Catalog
 from artbank.catalog.store_check import check_store
+from artbank.errors import BankError
 from artbank.pages.banks.build import build
 from artbank.store.objects import Store
 from tests.support.bank_stores import add_bank
@@ -37,5 +38,8 @@ def test_nothing_is_opened_by_the_names_in_a_banks_row(make_bank: MakeBank, tmp_
         build(store)
         store.write(file_key(record, CARD), b"a card")
         assert load_card(store, found) == "a card"
+        store.write(file_key(record, CARD), b"\xff\xfe")
+        with pytest.raises(BankError, match=r"bank monet@1: .*card.md is damaged: .*; restore it"):
+            load_card(store, found)
         with pytest.raises(BlockingIOError):
             theirs.accept()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from artbank.records.photo_records import Result
-from artbank.results import known_parts, layout, ledger
+from artbank.results import known_parts, layout, ledger, tables
 from artbank.results.recorded_runs import Operator
 from artbank.results.verification import repair as repairs
 from artbank.results.verification.verify import verify
@@ -42,6 +45,37 @@ def test_a_row_from_a_clock_that_is_ahead_is_voided_all_the_same(output: Store) 
     repairs.prepare(verify(output))
     rows = Result.from_table(ledger.latest_rows(ledger.read_ledger(output)))
     assert [row.key for row in rows if row.status == "failed"] == ["0.png"]
+
+
+@pytest.mark.parametrize("num_runs", [1, 2])
+def test_what_a_run_adds_while_a_repair_writes_the_tables_is_in_them(
+    tmp_path: Path, output: Store, monkeypatch: pytest.MonkeyPatch, num_runs: int
+) -> None:
+    fill(output)
+    archive = Store.open(str(tmp_path / "photos"))
+    archive.write_many({f"{n}.png": b"1" for n in range(5)})
+    config = stylizing(archive.uri, output.uri, str(tmp_path / "store"), "monet")
+    output.write(layout.run_key("m", layout.CONFIG), config.model_dump_json().encode())
+    report = verify(output, Operator(trusts_output=True))
+    output.delete_many([layout.METADATA])  # so that the repair writes it
+    read_sources = tables._read_sources  # pyright: ignore[reportPrivateUsage]
+    styles = [f"other-{n}" for n in range(num_runs)]
+    waiting = list(styles)
+
+    def read_then_wait(*args: Any) -> Any:
+        found = read_sources(*args)
+        if waiting:
+            style = waiting.pop()
+            ledger.commit(output, f"{style[-1] * 16}-00000", [result("0.png", style)])
+            tables.update_tables_and_vacuum(output, args[2])
+        return found
+
+    monkeypatch.setattr(tables, "_read_sources", read_then_wait)
+    assert repairs.finish(report, repairs.prepare(report)) == []
+    assert not waiting
+    rows = tables.read_finished(output, Result.SCHEMA, ["style"])
+    assert set(rows["style"].to_pylist()) == {"hokusai", "monet", *styles}
+    assert not known_parts.has_others(output, ledger.list_parts(output))
 
 
 def test_a_repair_leaves_the_tables_where_many_photos_are_missing(tmp_path: Path, output: Store) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import ItemsView, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from artbank.store.backends.backend import to_nanoseconds
 from artbank.store.objects import Store
+from tests.support.bad_servers import failing_server
 
 
 class ChangingFiles(dict[str, Any]):
@@ -61,3 +65,29 @@ def test_an_outage_is_not_taken_for_an_object_that_is_not_there(monkeypatch: pyt
     monkeypatch.setattr(MemoryFileSystem, "info", refuse)
     with pytest.raises(ConnectionError):
         store.exists("folder/there.txt")
+
+
+def test_an_outage_of_a_web_server_is_not_taken_for_a_file_that_is_not_there() -> None:
+    pytest.importorskip("aiohttp")
+    with failing_server({"/photos/gone.jpg": 404, "/photos/withdrawn.jpg": 410, "/photos/there.jpg": 503}) as port:
+        archive = Store.open(f"http://127.0.0.1:{port}/photos")
+        assert not archive.exists("gone.jpg") and not archive.exists("withdrawn.jpg")
+        with pytest.raises(Exception, match="503") as failed:
+            archive.exists("there.jpg")
+        assert not isinstance(failed.value, FileNotFoundError)
+    with pytest.raises(OSError, match="Cannot connect"):
+        archive.exists("there.jpg")
+
+
+@pytest.fixture
+def far_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC+9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_zone")
+def test_a_listed_time_without_a_zone_is_the_same_on_machines_of_every_zone() -> None:
+    assert to_nanoseconds(datetime(1970, 1, 2)) == 86_400 * 10**9

@@ -109,7 +109,13 @@ def test_two_spellings_of_a_protocol_are_one_place() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="such paths are right on Windows")
 @pytest.mark.parametrize(
-    ("path", "mounted"), [(r"C:\photos\2024", "/mnt/c/photos/2024"), ("d:/art", "/mnt/d/art"), ("C:\\", "/mnt/c/")]
+    ("path", "mounted"),
+    [
+        (r"C:\photos\2024", "/mnt/c/photos/2024"),
+        ("d:/art", "/mnt/d/art"),
+        ("C:\\", "/mnt/c/"),
+        (r"\\nas\photos\2024", "/mnt/photos/2024"),
+    ],
 )
 def test_a_path_of_windows_is_refused_where_it_is_none(path: str, mounted: str) -> None:
     with pytest.raises(ConfigError) as refused:
