@@ -86,8 +86,8 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
 def settle_tables(output: Store, photos: pa.Table) -> None:
     """Bring both tables up to the parts until no part was added meanwhile, in at most `MOST_TURNS` turns.
 
-    A run that ends at the same time may write tables between the reading of the parts and the writing here. Whoever
-    writes last has the older rows, sees that, and writes again.
+    A run that ends at the same time may write tables between the reading of the parts and the writing here. The writer
+    that comes last sees that its rows are older, and writes again.
 
     Raises:
         ResultsError: A part cannot be read.
