@@ -20,7 +20,7 @@ import typer
 from artbank import __version__
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ConfigError, ResultsError, TrainBanksError
-from artbank.parameters.control_specs import ControlSpec, read_controls
+from artbank.parameters.control_specs import NO_CONTROL, ControlSpec, read_controls
 from artbank.runs.outcome import Outcome, TrainForecast, TrainSummary
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
@@ -167,8 +167,9 @@ def doctor(
 
 
 def _read_controls(texts: Sequence[str], depth_model: str | None) -> tuple[ControlSpec, ...]:
+    named = [] if list(texts) == [NO_CONTROL] else texts
     try:
-        return read_controls(texts, depth_model, _MANY_STEPS)
+        return read_controls(named, depth_model, _MANY_STEPS)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -212,15 +212,20 @@ def _plain(value: Any) -> str:
 
 def _option_type(kind: Any) -> Any:
     """Return what the parser reads: optional, since absent means the default; numbers are left to the model to read."""
-    if get_origin(kind) is tuple:
+    if get_origin(_without_none(kind)) is tuple:
         return list[str] | None
     return bool | None if kind is bool else str | None
 
 
+def _without_none(kind: Any) -> Any:
+    if get_origin(kind) in (Union, UnionType):
+        return next(inner for inner in get_args(kind) if inner is not NoneType)
+    return kind
+
+
 def _unwrap(kind: Any) -> Any:
     """Return the type of a value: of a list's item, and without None."""
-    if get_origin(kind) in (Union, UnionType):
-        kind = next(inner for inner in get_args(kind) if inner is not NoneType)
+    kind = _without_none(kind)
     return get_args(kind)[0] if get_origin(kind) is tuple else kind
 
 

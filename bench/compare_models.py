@@ -38,7 +38,7 @@ from artbank.mini import WEIGHTS
 from artbank.mini.drawing.painters import HELD_OUT, HELD_OUT_SAMPLED
 from artbank.mini.drawing.scenes import draw_scene
 from artbank.mini.drawing.snapshots import take_snapshot
-from artbank.parameters.control_specs import read_controls
+from artbank.parameters.control_specs import choose_controls, read_controls
 from artbank.parameters.recipe_costs import count_steps
 from artbank.pretraining.grids import draw_grid
 from artbank.recipes import BankRecipe, StylizeRecipe
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=12, help="photographs to draw")
     parser.add_argument("--side", type=int, default=128, help="working size, px")
     parser.add_argument("--structure", type=float, help="by default that of the preset")
-    parser.add_argument("--control", action="append", default=[], help="a ControlNet, such as gray=mini")
+    parser.add_argument("--control", action="append", help="a ControlNet, such as gray=mini, or none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/models"), help="receives marks and sheets of pictures")
     options = parser.parse_args()
@@ -92,7 +92,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         marks[source] = []
         for name, artworks in collections.items():
-            drawn = "-".join([str(options.structure or "preset"), *options.control]).replace("/", "_")
+            drawn = "-".join([str(options.structure or "preset"), *(options.control or ())]).replace("/", "_")
             path = folder / f"{name}-{options.side}-{options.photos}-{drawn}-{options.seed}.json"
             if path.exists():
                 own = ModelMarks(**json.loads(path.read_text()))
@@ -144,7 +144,8 @@ def measure_collection(
     reference = measure_reference(measuring.scorer, name, learned, held_out)
     chosen = {} if options.structure is None else {"structure": options.structure}
     drawing = StylizeRecipe(seed=options.seed, **chosen)
-    controls = load_controls(read_controls(options.control, None, count_steps(drawing)), None, base)
+    texts = choose_controls(options.control, base.id, drawing.structure)
+    controls = load_controls(read_controls(texts, None, count_steps(drawing)), None, base)
     pictures = measuring.draw(base, bank, reference, drawing, controls)
     photos = list(measuring.photos.items())[:_SHOWN_PHOTOS]
     rows = [

@@ -53,6 +53,7 @@ from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
 from artbank.stylization.colours import match_palette
+from artbank.stylization.controls import NO_CONTROLS
 from bench.galleries import middle_square, open_collections, read_photos, split
 from bench.measuring import Marks, Measuring, StyleJudge, mean_cells
 
@@ -71,10 +72,12 @@ class Contender:
     Attributes:
         stylize: Settings of the stylization that differ from the defaults.
         train: Settings of the bank that differ from the defaults.
+        has_controls: Whether the ControlNets are those of a run that names none; none otherwise.
     """
 
     stylize: Mapping[str, object]
     train: Mapping[str, object] | None = None
+    has_controls: bool = True
 
 
 TABLES: dict[str, dict[str, Contender]] = {
@@ -82,6 +85,7 @@ TABLES: dict[str, dict[str, Contender]] = {
         "paper": Contender({"preset": "paper"}),
         "version 0.1": Contender(_VERSION_0_1),
         **{name: Contender({"preset": name}) for name in ("faithful", "balanced", "bold", "fast")},
+        "balanced without ControlNet": Contender({}, has_controls=False),
     },
     "structure": {f"structure {value:g}": Contender({"structure": value}) for value in (0, 0.25, 0.5, 0.75, 1)},
     "pictures": {
@@ -95,6 +99,7 @@ TABLES: dict[str, dict[str, Contender]] = {
         "without text": Contender({"prompt": ""}),
         "without SSAM": Contender({}, {"attention": "none"}),
         "without stochastic inversion": Contender({"inversion": "gaussian"}),
+        "without ControlNet": Contender({}, has_controls=False),
         "without structure": Contender({"structure": 0.0}),
     },
     "kinds": {
@@ -138,7 +143,7 @@ def main() -> None:
             training = BankRecipe.model_validate({**(one.train or {}), "seed": options.seed})
             bank = open_bank(options.out, base, name, learned, held_out, training)
             recipe = StylizeRecipe.model_validate({**one.stylize, "seed": options.seed})
-            drawn[key] = measuring.draw(base, bank, reference, recipe)
+            drawn[key] = measuring.draw(base, bank, reference, recipe, None if one.has_controls else NO_CONTROLS)
         marks[name] = {key: measuring.mark(pictures, held_out, reference) for key, pictures in drawn.items()}
         save_sheet(path.with_suffix(".png"), name, held_out, photos, drawn)
         path.with_suffix(".json").write_text(json.dumps({key: asdict(own) for key, own in marks[name].items()}))
@@ -157,7 +162,8 @@ def identify(contenders: Mapping[str, Contender], photos: Mapping[str, np.ndarra
     """Return 8 hex digits that differ for other recipes, photos, sizes and seeds, whose marks are not ours."""
     recipes = [StylizeRecipe.model_validate(one.stylize).digest() for one in contenders.values()]
     trainings = [BankRecipe.model_validate(one.train or {}).digest() for one in contenders.values()]
-    facts = [*contenders, *recipes, *trainings, *photos, options.side, options.seed]
+    controls = [one.has_controls for one in contenders.values()]
+    facts = [*contenders, *recipes, *trainings, *controls, *photos, options.side, options.seed]
     return short_hash(json.dumps(facts).encode(), 8)
 
 

@@ -26,7 +26,7 @@ from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import measure_cosines
 from artbank.scoring.spread import Ceiling, ScoreBounds
 from artbank.scoring.style_reference import StyleReference
-from artbank.stylization.controls import NO_CONTROLS, Controls
+from artbank.stylization.controls import Controls, load_default_controls
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from bench.galleries import middle_square
@@ -112,9 +112,14 @@ class Measuring:
         bank: AnyBank,
         reference: StyleReference,
         recipe: StylizeRecipe,
-        controls: Controls = NO_CONTROLS,
+        controls: Controls | None = None,
     ) -> list[np.ndarray]:
-        """Stylize the photos; returns their pictures in the same order."""
+        """Stylize the photos; returns their pictures in the same order.
+
+        The ControlNets are those of a run that names none, unless others are given.
+        """
+        if controls is None:
+            controls = load_default_controls(base, recipe)
         side_px = next(iter(self.photos.values())).shape[0]
         style = Style(reference.collection, ((bank, 1.0),), reference.palette)
         stylizer = Stylizer(base, [style], recipe.model_copy(update={"resolution_px": side_px}), controls)

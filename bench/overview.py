@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--paintings", nargs="*", metavar="FILE", default=[], help="names of the paintings to show")
     parser.add_argument("--side", type=int, default=192, help="short side at which the model draws, px")
     parser.add_argument("--structure", help="structure that the photo is held to; the recipe's by default")
-    parser.add_argument("--control", help="ControlNet, such as gray=mini; none by default")
+    parser.add_argument("--control", help="ControlNet, such as gray=mini; that of a run that names none by default")
     parser.add_argument("--width", type=int, default=400, help="width of each picture of the strip, px")
     parser.add_argument("--work", type=Path, default=Path("build/overview"), help="receives store and output")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/overview.jpg"))

@@ -33,6 +33,7 @@ from artbank.images.photo_detail import enlarge, extract_detail
 from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import measure_reference
+from artbank.stylization.controls import load_default_controls
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from bench.compare_recipes import open_bank
@@ -101,7 +102,8 @@ def _draw(
     scorer = Scorer.load("mini", torch.device("cpu"))
     reference = measure_reference(scorer, name, learned, held_out)
     bank = open_bank(options.banks, base, name, learned, held_out, BankRecipe())
-    stylizer = Stylizer(base, [Style(name, ((bank, 1.0),), reference.palette)], recipe)
+    style = Style(name, ((bank, 1.0),), reference.palette)
+    stylizer = Stylizer(base, [style], recipe, load_default_controls(base, recipe))
     drawn = {one.key: one.rgb for one in stylizer.stylize([one.photo for one in wholes])}
     measuring = Measuring(scorer, StyleJudge(), {one.photo.key: one.photo.working for one in wholes})
     found = {}

@@ -26,6 +26,7 @@ from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.scoring.clip import Scorer
 from artbank.scoring.scores import measure_cosines
 from artbank.scoring.style_reference import measure_reference
+from artbank.stylization.controls import load_default_controls
 from artbank.stylization.further_drawings import list_stronger
 from bench.compare_recipes import choose_photos, open_bank
 from bench.galleries import open_collections, read_photos, split
@@ -72,9 +73,10 @@ def draw_all(
     photos = list(measuring.photos.values())
     before = measuring.scorer.embed_images(photos)
     recipe = StylizeRecipe(reach_style=1.0)
+    controls = load_default_controls(base, recipe)
     of_settings: list[list[Drawing | None]] = []
     for one in (recipe, *list_stronger(recipe)):
-        pictures = measuring.draw(base, bank, reference, one)
+        pictures = measuring.draw(base, bank, reference, one, controls)
         cosines = measure_cosines(measuring.scorer, reference, before, measuring.scorer.embed_images(pictures))
         gains = [measure_reach(own, reference.ceiling, 1.0, structure=0, strength=1).gain for own in cosines]
         own = zip(gains, pictures, photos, strict=True)

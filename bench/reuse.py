@@ -38,6 +38,7 @@ from artbank.recipes import BankRecipe, StylizeRecipe
 from artbank.runtime.hashing import short_hash
 from artbank.scoring.clip import Scorer
 from artbank.scoring.style_reference import StyleReference, measure_reference
+from artbank.stylization.controls import load_default_controls
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 from bench.compare_recipes import open_bank
@@ -113,7 +114,9 @@ def measure_collection(
     reference = measure_reference(measuring.scorer, name, learned, held_out)
     bank = open_bank(out, base, name, learned, held_out, BankRecipe())
     style = Style(name, ((bank, 1.0),), reference.palette)
-    stylizers = {key: Stylizer(base, [style], recipe) for key, recipe in recipes.items()}
+    stylizers = {
+        key: Stylizer(base, [style], recipe, load_default_controls(base, recipe)) for key, recipe in recipes.items()
+    }
     drawn, seconds = draw_in_turn(stylizers, measuring.photos, name, out)
     save_sheet(out / f"reuse-{name}-{identify(measuring.photos, stylizers)}.png", measuring.photos, drawn, name)
     return measure(measuring, held_out, reference, drawn, seconds)

@@ -114,7 +114,7 @@ class StylizeSettings(TypedDict, total=False):
 class DrawSettings(StylizeSettings, total=False):
     """The settings of a picture, and the models that draw and score it; see `parameters.draw_config.DrawConfig`."""
 
-    control: str | Sequence[str]
+    control: str | Sequence[str] | None
     lora: str | Sequence[str]
     depth_model: Uri | None
     structure_model: Uri | None

@@ -26,6 +26,7 @@ from artbank.scoring.recoloured import score_recoloured
 from artbank.scoring.scores import Scores, score
 from artbank.scoring.spread import ScoreBounds, Spread, summarize
 from artbank.scoring.style_reference import StyleReference
+from artbank.stylization.controls import load_default_controls
 from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 
@@ -107,11 +108,12 @@ class SampleDrawer:
             banks: At least one.
             reference: The style reference of their collection.
             count: Number of photographs; a larger number only adds photographs.
-            recipe: How to stylize; the default recipe when None.
+            recipe: How to stylize; the default recipe when None. The ControlNets are those of a run that names none.
         """
+        recipe = recipe or StylizeRecipe()
         photos, subjects = draw_photos(self.base.native_px, count)
         styles = [Style(str(number), ((bank, 1.0),), reference.palette) for number, bank in enumerate(banks)]
-        stylizer = Stylizer(self.base, styles, recipe or StylizeRecipe())
+        stylizer = Stylizer(self.base, styles, recipe, load_default_controls(self.base, recipe))
         prepared = [stylizer.prepare(str(i), photo) for i, photo in enumerate(photos)]
         self._warm_up(stylizer, prepared[0])
         start = time.monotonic()

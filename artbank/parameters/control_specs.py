@@ -9,6 +9,14 @@ from typing import Any, Literal, get_args
 
 from artbank.parameters.model_pins import PIN, split_pin
 
+NO_CONTROL = "none"
+"""Option for a run without any ControlNet."""
+
+EMBEDDED_CONTROL = "gray=mini:0.7"
+"""The ControlNet of the embedded model, which its pictures are drawn with by default."""
+
+_EMBEDDED_MODEL = "mini"
+
 ControlKind = Literal["canny", "depth", "gray", "tile"]
 
 MOST_WEIGHT = 2.0
@@ -89,6 +97,22 @@ class UsedControl:
         return ["control", self.kind, CONDITIONING[self.kind], self.sha256, *numbers, self.depth_sha256, *joint]
 
 
+def choose_controls(texts: Sequence[str] | None, base_model: str, structure: float) -> tuple[str, ...]:
+    """Return the ControlNets of a run as options name them: the given ones, or the default.
+
+    The default is that of the embedded model, where pictures are held to their photos. Other models have none.
+
+    Args:
+        texts: The given ones; None for the default.
+        base_model: Source of the base model.
+        structure: How firmly pictures are held to their photos, 0..1.
+    """
+    if texts is not None:
+        return () if list(texts) == [NO_CONTROL] else tuple(texts)
+    has_default = split_pin(base_model)[0] == _EMBEDDED_MODEL and structure > 0
+    return (EMBEDDED_CONTROL,) if has_default else ()
+
+
 def parse_control(text: str) -> ControlSpec:
     """Read a ControlNet with its weight and interval, such as `canny=models/canny:0.8:0-0.6`.
 
@@ -97,7 +121,7 @@ def parse_control(text: str) -> ControlSpec:
     """
     kind, _, rest = text.partition("=")
     if kind not in get_args(ControlKind) or not rest:
-        raise ValueError(f"{_SHAPE} with KIND {', '.join(get_args(ControlKind))}, found {text}")
+        raise ValueError(f"{_SHAPE} with KIND {', '.join(get_args(ControlKind))}, or {NO_CONTROL}, found {text}")
     tails: list[str] = []
     while len(tails) < 2 and ":" in rest:
         before, _, tail = rest.rpartition(":")

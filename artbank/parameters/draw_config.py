@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from artbank.parameters.control_specs import ControlSpec, read_controls
+from artbank.parameters.control_specs import ControlSpec, choose_controls, read_controls
 from artbank.parameters.groups import STYLIZE_GROUPS
 from artbank.parameters.recipe_costs import count_steps
 from artbank.parameters.run_config import RunConfig, Uri
@@ -27,13 +27,14 @@ class DrawConfig(RunConfig):
             "fit."
         ),
     )
-    controls: tuple[Uri, ...] = Field(
-        default=(),
+    controls: tuple[Uri, ...] | None = Field(
+        default=None,
         description=(
             "ControlNets: canny|depth|gray|tile=SOURCE, =SOURCE:WEIGHT or =SOURCE:WEIGHT:FROM-UNTIL, such as "
             "canny=models/canny:0.8:0-0.6. SOURCE is a folder, a store URI, a hub id, or mini for the embedded one, "
             "which is of kind gray; one source for several kinds is a Union. WEIGHT is above 0, up to 2 (1 by "
-            "default); FROM and UNTIL are fractions of the executed steps."
+            "default); FROM and UNTIL are fractions of the executed steps. By default gray=mini:0.7 with the embedded "
+            "base model, unless `structure` is 0, and none with other models. `none` stands for none."
         ),
     )
     depth_model: Uri | None = Field(
@@ -56,10 +57,11 @@ class DrawConfig(RunConfig):
 
     @model_validator(mode="after")
     def _check_controls(self) -> Self:
-        read_controls(self.controls, self.depth_model, count_steps(self.recipe))
+        _ = self.control_specs
         return self
 
     @property
     def control_specs(self) -> tuple[ControlSpec, ...]:
         """The ControlNets of the run."""
-        return read_controls(self.controls, self.depth_model, count_steps(self.recipe))
+        texts = choose_controls(self.controls, self.base_model, self.recipe.structure)
+        return read_controls(texts, self.depth_model, count_steps(self.recipe))

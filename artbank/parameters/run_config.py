@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
-from artbank.parameters.control_specs import parse_control
+from artbank.parameters.control_specs import NO_CONTROL, parse_control
 from artbank.parameters.lora_specs import parse_lora
 from artbank.parameters.model import Model
 from artbank.parameters.skip_rules import DEFAULT_RULES, SkipRules
@@ -102,8 +102,14 @@ class PlacesConfig(Model):
 
     @field_validator("controls", check_fields=False)
     @classmethod
-    def _only_controls(cls, controls: tuple[str, ...]) -> tuple[str, ...]:
-        for control in controls:
+    def _only_controls(cls, controls: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if controls == (NO_CONTROL,):
+            return ()
+        if NO_CONTROL in (controls or ()):
+            raise ValueError(
+                f"expected {NO_CONTROL} alone, found other ControlNets beside it; leave one or the other out"
+            )
+        for control in controls or ():
             cls._no_secret(parse_control(control).source)
         return controls
 

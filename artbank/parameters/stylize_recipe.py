@@ -123,7 +123,7 @@ class StylizeRecipe(Recipe):
         ),
     )
     structure: float = Field(
-        default=0.6,
+        default=0.55,
         ge=0,
         le=1,
         description=(

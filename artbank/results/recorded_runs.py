@@ -88,7 +88,7 @@ class Operator:
             name: _describe(name, recorded)
             for name in PLACES
             if name not in self.given.model_fields_set
-            and getattr(recorded, name) != StylizeConfig.model_fields[name].default
+            and getattr(recorded, name) not in ((), StylizeConfig.model_fields[name].default)
         }
 
     def settle(self, recorded: StylizeConfig) -> StylizeConfig:
@@ -155,6 +155,7 @@ def parse_config(run: str, data: bytes) -> StylizeConfig | None:
 
 def _as_written(values: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a run with what they meant at its time: older versions had fewer settings."""
+    values = {"controls": (), **values}
     if not isinstance(values.get("recipe"), dict):
         return values
     of_older = {"mark": "none", "metadata": "none", **StylizeRecipe.ADDED_LATER}

@@ -26,7 +26,9 @@ from artbank.diffusion.tensors import upload
 from artbank.diffusion.unet import Residuals, add_planes
 from artbank.images.control_images import draw_control_image, is_drawn
 from artbank.images.framing import Photo
-from artbank.parameters.control_specs import ControlKind, ControlSpec, UsedControl
+from artbank.parameters.control_specs import ControlKind, ControlSpec, UsedControl, choose_controls, read_controls
+from artbank.parameters.recipe_costs import count_steps
+from artbank.recipes import StylizeRecipe
 from artbank.runtime.load_once import LoadOnce
 
 
@@ -169,6 +171,20 @@ def load_controls(
         Control(tuple(found.spec for found in group), network) for group, network in zip(groups, networks, strict=True)
     ]
     return Controls(tuple(controls), tuple(found.used for found in folders), depth)
+
+
+def load_default_controls(base: BaseModel, recipe: StylizeRecipe) -> Controls:
+    """Return the ControlNets of a run that names none: see `choose_controls`.
+
+    Args:
+        base: The base model.
+        recipe: How pictures are drawn.
+
+    Raises:
+        BaseModelError: See `load_controls`.
+    """
+    texts = choose_controls(None, base.id, recipe.structure)
+    return load_controls(read_controls(texts, None, count_steps(recipe)), None, base)
 
 
 def _group_by_network(folders: Sequence[ControlFolder]) -> list[list[ControlFolder]]:

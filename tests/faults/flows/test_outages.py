@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from artbank.mini import WEIGHTS
+from artbank.parameters.control_specs import EMBEDDED_CONTROL
 from artbank.results import attempts, ledger
 from artbank.store.objects import Store
 from artbank_prefect.flows.stylize_archive import stylize_archive
@@ -95,7 +96,8 @@ def test_a_full_cache_of_base_models_is_named_and_leaves_nothing_half_fetched(
 ) -> None:
     with small_disk(tmp_path / "cache", kilobytes=512) as cache:
         monkeypatch.setenv("ARTBANK_CACHE", str(cache))
-        config = asked(photos, str(tmp_path / "output"), trained.store, base_model=f"file://{WEIGHTS}", scorer="mini")
+        models = {"base_model": f"file://{WEIGHTS}", "scorer": "mini", "controls": (EMBEDDED_CONTROL,)}
+        config = asked(photos, str(tmp_path / "output"), trained.store, **models)
         with pytest.raises(Exception, match="No space left on device"):
             run(stylize_archive, config).result()
         assert not [name for _, _, names in os.walk(cache) for name in names if not name.endswith(".lock")]

@@ -42,13 +42,13 @@ def test_content_weight_and_interval_decide_which_pictures_are_current(
     seen = []
 
     def count_new(*controls: str, depth_model: str | None = None) -> int:
-        config = asked(photo, shelf, controls=controls, depth_model=depth_model)
+        config = asked(photo, shelf, controls=controls or None, depth_model=depth_model)
         num_new = plan_archive(config)[0].num_tasks
         work(config)
         seen.append((rows(config)["0.png"], pictures(config)["0.png"]))
         return num_new
 
-    assert [count_new(), count_new()] == [1, 0]
+    assert [count_new(), count_new("gray=mini:0.7")] == [1, 0], "the embedded model's is the default"
     assert [count_new(f"canny={edges}:0.8"), count_new(f"canny={edges}:0.8:0-1")] == [1, 0]
     shutil.copytree(edges, tmp_path / "copy")
     assert count_new(f"canny={tmp_path / 'copy'}:0.8") == 0, "the content counts, not the name"
@@ -57,9 +57,12 @@ def test_content_weight_and_interval_decide_which_pictures_are_current(
     assert [count_new(*both, depth_model=depth_model), count_new(*both[::-1], depth_model=depth_model)] == [1, 0]
     save_control(edges, base, seed=2)
     assert count_new(f"canny={edges}:0.8") == 1, "the weights have changed"
-    drawn = [one for number, one in enumerate(seen) if number in (0, 2, 5, 6, 8)]
-    assert len({row.recipe_id for row, _ in drawn}) == len({data for _, data in drawn}) == 5
-    assert drawn[0][0].controls == []
+    assert count_new("none") == 1
+    drawn = [one for number, one in enumerate(seen) if number in (0, 2, 5, 6, 8, 9)]
+    assert len({row.recipe_id for row, _ in drawn}) == len({data for _, data in drawn}) == 6
+    [default] = drawn[0][0].controls or ()
+    assert default.startswith("gray=mini") and default.endswith(":0.7:0-1")
+    assert drawn[5][0].controls == []
     assert [title.split("@")[0] for title in drawn[3][0].controls or ()] == ["canny=edges", "depth=depth"]
     assert drawn[3][0].controls[0].endswith(":0.8:0-1")  # pyright: ignore[reportOptionalSubscript]
 
@@ -67,6 +70,9 @@ def test_content_weight_and_interval_decide_which_pictures_are_current(
     settings = STYLIZE.model_dump(include=STYLIZE.model_fields_set)
     found = bank.stylize(str(tmp_path / "photos/0.png"), control=f"canny={edges}:0.8", **settings)
     assert np.array_equal(found.array, decode(drawn[4][1], max_pixels=10**6).rgb), "the API draws what a run draws"
+    for number, control in {0: {}, 5: {"control": "none"}}.items():
+        found = bank.stylize(str(tmp_path / "photos/0.png"), **control, **settings)
+        assert np.array_equal(found.array, decode(drawn[number][1], max_pixels=10**6).rgb)
     for wrong, words in {"pose=x": "expected KIND=SOURCE", "depth=x": "depth_model"}.items():
         with pytest.raises(ConfigError, match=words):
             bank.stylize(str(tmp_path / "photos/0.png"), control=wrong, **settings)

@@ -25,6 +25,7 @@ from artbank.archive.styles import load_style
 from artbank.config import StylizeConfig
 from artbank.errors import ImageError
 from artbank.images.framing import Photo
+from artbank.parameters.control_specs import EMBEDDED_CONTROL
 from artbank.records.photo_records import Result
 from artbank.results.attempts import Attempt
 from artbank.scoring.scores import Cosines
@@ -125,7 +126,8 @@ def test_each_photo_gets_the_first_picture_that_reaches_the_gain_as_if_it_were_d
     gains: list[dict[str, float]] = []
     for number, (structure, strength) in enumerate(SETTINGS):
         recipe = STYLIZE.model_copy(update={"structure": structure, "strength": strength})
-        config = asked(photos, shelf, output=str(tmp_path / f"{number}"), recipe=recipe, batch_size=3)
+        settings = {"recipe": recipe, "controls": (EMBEDDED_CONTROL,)}  # the goal's run has it at every structure
+        config = asked(photos, shelf, output=str(tmp_path / f"{number}"), batch_size=3, **settings)
         drawn.append(work(config))
         gains.append(measured(drawn[-1], find_ceiling(config)))
     ordered = sorted(gains[0].values())

@@ -90,7 +90,7 @@ def test_all_is_deleted_also_if_a_run_is_stopped_between_its_steps(
 
 
 def test_a_photo_that_comes_back_is_drawn_again_to_the_same_bytes(photos: Store, shelf: str) -> None:
-    config = asked(photos, shelf)
+    config = asked(photos, shelf, batch_size=1)  # in a batch of another size pixels may move by 2
     stylize_archive(config)
     output = Store.open(config.output_uri)
     picture, photo = output.read("novak/1.jpg"), photos.read("1.jpg")

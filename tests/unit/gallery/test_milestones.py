@@ -27,7 +27,11 @@ from artbank.scoring.clip import Scorer
 from artbank.scoring.spread import ScoreBounds
 from artbank.scoring.style_reference import measure_reference
 from artbank.store.objects import Store
+from artbank.stylization.controls import NO_CONTROLS, Controls
+from artbank.stylization.style import Style
+from artbank.stylization.stylizer import Stylizer
 from tests.support.bank_training import train_one
+from tests.support.controlnets import load
 from tests.support.memory_checkpoint import Killed, Memory
 from tests.support.small_inputs import add_collection, train_all, training
 
@@ -134,6 +138,16 @@ def test_every_milestone_is_drawn_on_the_same_photographs_and_the_best_step_is_t
     first, last = (found[step].pictures[0].astype(int) for step in (0, 4))
     assert abs(first - last).max() > 0
     assert drawer.draw_milestones(bank, reference, {}) == {}
+    style = Style(str(list(found).index(best)), ((bank, 1.0),), reference.palette)
+
+    def differ(controls: Controls) -> int:
+        stylizer = Stylizer(base, [style], SMALL, controls)
+        [picture] = stylizer.stylize([stylizer.prepare("0", found[best].photos[0])])
+        assert picture.rgb is not None
+        return abs(found[best].pictures[0].astype(int) - picture.rgb).max()
+
+    assert differ(load(base, "gray=mini:0.7")) <= 1, "as `artbank stylize` draws"
+    assert differ(NO_CONTROLS) > 30
 
 
 @pytest.mark.usefixtures("full_samples")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from artbank.parameters.control_specs import ControlSpec, UsedControl, parse_control, read_controls
+from artbank.config import StylizeConfig
+from artbank.parameters.control_specs import ControlSpec, UsedControl, choose_controls, parse_control, read_controls
+from artbank.recipes import StylizeRecipe
+from tests.support.small_inputs import stylizing
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,7 @@ def test_source_weight_and_interval_are_read(text: str, expected: ControlSpec) -
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (["models/canny"], "expected KIND=SOURCE, .* with KIND canny, depth, gray, tile, found models/canny"),
+        (["models/canny"], "expected KIND=SOURCE, .* with KIND canny, depth, gray, tile, or none, found models/canny"),
         (["pose=models/pose"], "found pose=models/pose"),
         (["canny=a:0"], "expected a weight above 0 and at most 2, found 0 in canny=a:0"),
         (["canny=a:3"], "found 3 in"),
@@ -40,6 +43,35 @@ def test_source_weight_and_interval_are_read(text: str, expected: ControlSpec) -
 def test_wrong_ones_are_refused_in_a_line(texts: list[str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_controls(texts, None, 9)
+
+
+@pytest.mark.parametrize(
+    ("texts", "base_model", "structure", "expected"),
+    [
+        (None, "mini", 0.6, ("gray=mini:0.7",)),
+        (None, f"mini@sha256:{'0' * 64}", 0.6, ("gray=mini:0.7",)),
+        (None, "mini", 0.0, ()),
+        (None, "owner/model", 0.6, ()),
+        (None, "models/mini", 0.6, ()),
+        (("none",), "mini", 0.6, ()),
+        ((), "mini", 0.6, ()),
+        (("canny=a",), "mini", 0.6, ("canny=a",)),
+    ],
+)
+def test_the_embedded_model_has_a_control_net_unless_another_or_none_is_named(
+    texts: tuple[str, ...] | None, base_model: str, structure: float, expected: tuple[str, ...]
+) -> None:
+    assert choose_controls(texts, base_model, structure) == expected
+    settings = {"recipe": StylizeRecipe(structure=structure), "controls": texts, "base_model": base_model}
+    config = stylizing("photos", "art", "store", "novak", **settings)
+    assert config.control_specs == tuple(map(parse_control, expected))
+    again = StylizeConfig.model_validate_json(config.model_dump_json())
+    assert again.control_specs == config.control_specs
+
+
+def test_none_stands_alone() -> None:
+    with pytest.raises(ValueError, match="expected none alone, found other ControlNets beside it"):
+        stylizing("photos", "art", "store", "novak", controls=("none", "canny=a"))
 
 
 def test_their_order_does_not_matter() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from artbank.errors import ConfigError
-from artbank.results.recorded_runs import Operator, OperatorParameters
+from artbank.results.recorded_runs import Operator, OperatorParameters, parse_config
 from tests.support.small_inputs import STYLIZE, stylizing
 
 
@@ -41,6 +43,18 @@ def test_controls_are_checked_with_the_recipe_of_their_run() -> None:
     places = {name: getattr(recorded, name) for name in ("archive_uri", "store_uri")}
     operator = Operator(OperatorParameters.model_validate({**places, "controls": ("tile=own/tile:1:0.5-0.55",)}))
     assert operator.settle(recorded).controls == ("tile=own/tile:1:0.5-0.55",)
+
+
+def test_pictures_from_before_the_default_control_net_are_drawn_again_without_it() -> None:
+    recorded = stylizing("photos", "art", "store", "novak")
+    written = recorded.model_dump(mode="json")
+    of_older = {name: value for name, value in written.items() if name != "controls"}
+    found = [parse_config("a run", json.dumps({"config": values}).encode()) for values in (written, of_older)]
+    places = {"archive_uri": "photos", "store_uri": "store"}
+    operator = Operator(OperatorParameters.model_validate(places))
+    configs = [config for config in found if config]
+    operator.check_named(configs)
+    assert [len(operator.settle(config).control_specs) for config in configs] == [1, 0]
 
 
 @pytest.mark.parametrize(
