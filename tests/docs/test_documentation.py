@@ -203,3 +203,12 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
         "# One: `two`\n\n[a](#one-two) [b](#three) [c](b.md) ![d](c.png) [e](a.md#one-two) [f](https://a.org/x)\n"
     )
     assert list(broken(document)) == ["#three", "b.md", "c.png"]
+
+
+def test_every_program_of_this_repository_that_a_document_names_is_there() -> None:
+    texts = [path.read_text() for path in DOCUMENTS]
+    names = {name for text in texts for name in re.findall(r"python\s+-m\s+((?:artbank|bench)[\w.]*\w)", text)}
+    names |= {name.removesuffix(".py") for text in texts for name in re.findall(r"\bbench/\w+\.py\b", text)}
+    paths = [ROOT / name.replace(".", "/") for name in names]
+    assert len(paths) > 5
+    assert [path.name for path in paths if not path.with_suffix(".py").is_file() and not path.is_dir()] == []
