@@ -22,6 +22,7 @@ from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ConfigError, ResultsError, TrainBanksError
 from artbank.parameters.control_specs import NO_CONTROL, ControlSpec, read_controls
 from artbank.runs.outcome import Outcome, TrainForecast, TrainSummary
+from artbank.runtime.cores import share_cores
 from artbank.runtime.readable_text import escape_log_messages
 from artbank_cli import banks
 from artbank_cli.compare import compare
@@ -211,6 +212,7 @@ app.add_typer(banks.app, name="banks", invoke_without_command=True, rich_help_pa
 
 def main() -> None:
     """Run the command line."""
+    share_cores()
     accept_all_characters()
     escape_log_messages()
     if sys.stderr.isatty():  # else Prefect's own lines, with time, level and task, go into somebody's log

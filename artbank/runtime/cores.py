@@ -1,4 +1,4 @@
-"""The CPU cores that this process may use, and its share of them in codec processes."""
+"""The CPU cores that this process may use, its share of them in codec processes, and how PyTorch's threads use them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,24 @@ def count_codec_processes() -> int:
 
 def count_cores() -> int:
     """Return the number of cores that this process may use, 1 or more: of its affinity, within its cgroup's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(math.ceil(min(cores, _read_quota())), 1)
+    return max(math.ceil(min(_count_seen(), _read_quota())), 1)
+
+
+def share_cores() -> None:
+    """Make PyTorch's threads good neighbours on the cores of this machine; call it before PyTorch is imported.
+
+    A thread that waits for others sleeps instead of spinning: spinning takes time from other programs, and from the
+    threads that it waits for where there are more of them than cores. Where a container leaves this process fewer cores
+    than it sees, there are as many threads as cores. Variables that are set stay as they are. Child processes inherit
+    them.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if _read_quota() < _count_seen():
+        os.environ.setdefault("OMP_NUM_THREADS", str(count_cores()))
+
+
+def _count_seen() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_quota() -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,34 @@ def test_a_worker_has_its_share_of_the_cores_or_what_it_is_given(
     monkeypatch.setenv(cores.CODEC_VARIABLE, given)
     monkeypatch.setattr(cores, "count_nvidia_gpus", lambda: num_gpus)
     assert cores.count_codec_processes() == expected
+
+
+@pytest.mark.parametrize(
+    ("quota", "given", "expected"),
+    [
+        ("max", {}, {"OMP_WAIT_POLICY": "PASSIVE"}),
+        ("250000", {}, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "3"}),
+        ("250000", {"OMP_NUM_THREADS": "2"}, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "2"}),
+        ("max", {"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_threads_sleep_while_they_wait_and_are_no_more_than_the_cores_of_a_container(
+    groups: Path, monkeypatch: pytest.MonkeyPatch, quota: str, given: dict[str, str], expected: dict[str, str]
+) -> None:
+    (groups / "pods/own/cpu.max").write_text(f"{quota} 100000")
+    monkeypatch.setattr(os, "environ", dict(given))
+    cores.share_cores()
+    assert os.environ == expected
+
+
+@pytest.mark.parametrize("start", ["import artbank_prefect.flows", "from artbank_cli.main import main; main()"])
+def test_commands_and_flows_share_the_cores_before_they_import_torch(start: str) -> None:
+    watch = "import os, sys; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+    program = f"import contextlib\nwith contextlib.suppress(SystemExit):\n    {start}\n{watch}"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    words = [sys.executable, "-c", program, "--version"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "PASSIVE", done.stderr
 
 
 @pytest.mark.parametrize("given", ["0", "-2", "many"])
