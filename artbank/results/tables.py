@@ -73,7 +73,7 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
     source = _hash_sources(listing, photos)
     rows = _read_results(output, source, columns)
     if rows is None:
-        known_parts.find_gone(output, listing)
+        known_parts.find_deleted(output, listing)
         rows, members = _read_sources(parts, listing, photos)
         _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _SOURCE_HASH: source})
         vacuum.delete_stale_members(output, members, listing)
