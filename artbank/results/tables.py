@@ -146,8 +146,8 @@ def _hash_sources(listing: snapshots.PartListing, photos: pa.Table) -> bytes:
     if places := unseen_places(photos):
         facts.append(places)
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for some in sliced(photos["key"].combine_chunks(), _ROWS_AT_ONCE):
-        joined = pc.binary_join(pa.ListArray.from_arrays([0, len(some)], some), "\n")
+    for keys in sliced(photos["key"].combine_chunks(), _ROWS_AT_ONCE):
+        joined = pc.binary_join(pa.ListArray.from_arrays([0, len(keys)], keys), "\n")
         digest.update(b"\n" + joined[0].as_py().encode())
     return digest.hexdigest().encode()
 
