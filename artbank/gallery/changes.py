@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
 from artbank.gallery.collections import check_places, list_collections
-from artbank.gallery.missing_collections import warn_of_gone
+from artbank.gallery.missing_collections import warn_of_missing
 from artbank.runtime.processes import sleep_or_stop
 from artbank.store.objects import Store
 
@@ -92,7 +92,7 @@ def await_changes(
     found = find_changes(config, gallery, store)
     if not config.collections:
         catalog = Catalog(store)
-        warn_of_gone(gallery, catalog, catalog.banks())
+        warn_of_missing(gallery, catalog, catalog.banks())
     while found.fingerprints:
         wait(config.quiet_seconds, should_stop)
         before = found
