@@ -138,7 +138,7 @@ def _open_dask(config: RunConfig, kind: str, at_once: int) -> Iterator[Runner]:
     hide_dask_cancel_race()
     dask_worker.log_lost_connections_in_a_line()
     with dask.config.set(_DASK):
-        cluster = {"address": kind} if is_remote else {"cluster_class": _start(config, at_once)}
+        cluster: dict[str, Any] = {"address": kind} if is_remote else {"cluster_class": _start(config, at_once)}
         with DaskTaskRunner(**cluster) as runner, stop_on_error():
             subscribe(runner.client)
             resources, num_workers = _share_gpus(runner.client, at_once)

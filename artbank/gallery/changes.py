@@ -89,18 +89,18 @@ def await_changes(
     store = Store.open(config.store_uri)
     check_places(gallery, store)
     start = clock()
-    found = find_changes(config, gallery, store)
+    changes = find_changes(config, gallery, store)
     if not config.collections:
         catalog = Catalog(store)
         warn_of_missing(gallery, catalog, catalog.banks())
-    while found.fingerprints:
+    while changes.fingerprints:
         wait(config.quiet_seconds, should_stop)
-        before = found
-        found = find_changes(config, gallery, store)
-        is_quiet = found.fingerprints == before.fingerprints
+        before = changes
+        changes = find_changes(config, gallery, store)
+        is_quiet = changes.fingerprints == before.fingerprints
         if is_quiet or clock() - start >= config.longest_seconds:
             break
-    return found
+    return changes
 
 
 def describe_changes(config: WatchConfig, changes: Changes) -> dict[str, object]:
