@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
@@ -20,7 +21,7 @@ from artbank_prefect.tasks.artifacts import show_forecast, show_outcome
 from artbank_prefect.tasks.assets import emit_archive
 from artbank_prefect.tasks.display import may_fail
 from artbank_prefect.tasks.progress import open_progress
-from artbank_prefect.tasks.runners import for_workers, open_runner
+from artbank_prefect.tasks.runners import Runner, for_workers, open_runner
 from artbank_prefect.tasks.shard_ranges import open_deployment
 from artbank_prefect.tasks.stylize_archive import (
     find_uncommitted,
@@ -105,48 +106,73 @@ def draw_shards(
     max_rounds: int = MAX_ROUNDS,
 ) -> dict[str, Exception]:
     """Run all shards, and failed ones again in further rounds; returns the errors of those without a part, by id."""
-    with _open_runner(config, plan, shards, progress) as (range_size, in_flight, start):
+    with _open_runner(config, plan, shards, progress) as runner:
         return run_shards(
             shards,
-            start,
+            runner.start,
             progress,
             find_uncommitted=partial(find_uncommitted, config),
             read_tallies=partial(read_tallies, config),
-            range_size=range_size,
-            in_flight=in_flight,
+            range_size=runner.range_size,
+            in_flight=runner.in_flight,
             max_rounds=max_rounds,
         )
+
+
+@dataclass(frozen=True)
+class _RangeRunner:
+    """Starts ranges of shards.
+
+    Attributes:
+        start: Starts one range.
+        range_size: Shards of a range, at most.
+        in_flight: Ranges that are submitted and not done, at most.
+    """
+
+    start: Callable[[Sequence[Shard]], Future]
+    range_size: int
+    in_flight: int
 
 
 @contextmanager
 def _open_runner(
     config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard], progress: RunProgress
-) -> Iterator[tuple[int, int, Callable[[Sequence[Shard]], Future]]]:
-    """Open the runner of a run.
-
-    Yields:
-        How many shards one call takes at most, how many calls to make ahead, and the function to call.
-    """
-    sent = for_workers(config)
+) -> Iterator[_RangeRunner]:
+    """Open the runner of a run: its tasks do single shards, flow runs on a work pool do ranges of them."""
     if config.deployment is None:
         with open_runner(config, SHARDS_AT_ONCE) as submit:
             progress.num_workers = submit.num_workers
-            num_pictures = len(plan.styles) * sum(shard.num_photos for shard in shards)
-            share = math.ceil(num_pictures / submit.num_workers)
-            may_grow = "://" in config.runner
-            in_flight = IN_FLIGHT if may_grow else count_in_flight(submit.num_workers)
+            yield _make_task_runner(config, plan, shards, submit)
+    else:
+        tags = make_tags("style", [style.name for style in plan.styles])
+        with open_deployment(config.deployment, tags) as start_flow_run:
+            yield _make_deployment_runner(config, plan, start_flow_run)
 
-            def start_one(shard_range: Sequence[Shard]) -> Future:
-                return submit(stylize_shard, config=sent, plan=plan, shard=shard_range[0], num_pictures=share)
 
-            yield 1, in_flight, start_one
-        return
-    parameters = {"config": sent.model_dump(mode="json"), "run_id": plan.run_id}
-    with open_deployment(config.deployment, make_tags("style", [style.name for style in plan.styles])) as start:
+def _make_task_runner(
+    config: StylizeConfig, plan: StylizePlan, shards: Sequence[Shard], submit: Runner
+) -> _RangeRunner:
+    worker_config = for_workers(config)
+    num_pictures = len(plan.styles) * sum(shard.num_photos for shard in shards)
+    pictures_of_worker = math.ceil(num_pictures / submit.num_workers)
+    may_get_workers = "://" in config.runner
+    in_flight = IN_FLIGHT if may_get_workers else count_in_flight(submit.num_workers)
 
-        def start_range(shards: Sequence[Shard]) -> Future:
-            first = shards[0].row_group
-            last = shards[-1].row_group
-            return start({**parameters, "first": first, "count": last - first + 1})
+    def start(shard_range: Sequence[Shard]) -> Future:
+        [shard] = shard_range
+        return submit(stylize_shard, config=worker_config, plan=plan, shard=shard, num_pictures=pictures_of_worker)
 
-        yield config.shards_per_run, IN_FLIGHT, start_range
+    return _RangeRunner(start, range_size=1, in_flight=in_flight)
+
+
+def _make_deployment_runner(
+    config: StylizeConfig, plan: StylizePlan, start_flow_run: Callable[[dict[str, Any]], Future]
+) -> _RangeRunner:
+    parameters = {"config": for_workers(config).model_dump(mode="json"), "run_id": plan.run_id}
+
+    def start(shard_range: Sequence[Shard]) -> Future:
+        first = shard_range[0].row_group
+        last = shard_range[-1].row_group
+        return start_flow_run({**parameters, "first": first, "count": last - first + 1})
+
+    return _RangeRunner(start, range_size=config.shards_per_run, in_flight=IN_FLIGHT)

@@ -22,10 +22,10 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _name_run() -> str:
-    given = runtime.flow_run.parameters
-    first = given["first"] + 1
-    title = given["config"].title
-    return f"shards {first} to {first + given['count'] - 1} of {title}"
+    parameters = runtime.flow_run.parameters
+    first = parameters["first"] + 1
+    last = parameters["first"] + parameters["count"]
+    return f"shards {first} to {last} of {parameters['config'].title}"
 
 
 @flow(name="stylize-shards", flow_run_name=_name_run)

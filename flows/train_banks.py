@@ -81,14 +81,14 @@ def train_banks(config: TrainConfig) -> TrainSummary | TrainForecast:
 def _train(config: TrainConfig, jobs: Mapping[str, TrainJob]) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Train all collections; returns the rows and the errors by collection, in the order of the jobs."""
     progress = RunProgress("step", is_most=True)
-    sent = for_workers(config)
+    worker_config = for_workers(config)
     with open_progress(progress, "training-progress"), open_runner(config) as runner:
 
         def start(group: Sequence[str]) -> Future:
-            return runner(train_collections, config=sent, jobs=list_jobs(group), name=name_group(group))
+            return runner(train_collections, config=worker_config, jobs=list_jobs(group), name=name_group(group))
 
         def start_waiting(group: Sequence[str]) -> Future:
-            return runner(wait_and_train, config=sent, jobs=list_jobs(group), name=name_group(group))
+            return runner(wait_and_train, config=worker_config, jobs=list_jobs(group), name=name_group(group))
 
         def list_jobs(group: Sequence[str]) -> list[TrainJob]:
             return [jobs[name] for name in group]

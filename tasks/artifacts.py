@@ -50,8 +50,11 @@ def show_banks(
         num_skipped: Files of the gallery that are neither artworks nor captions, or cannot be listed.
     """
     rows = [_bank_row(bank) for bank in trained]
-    outcomes = dict.fromkeys(current, "up to date") | {name: f"failed: {plain(why)}" for name, why in failed.items()}
-    rows += [{**_collection(name, display_names.get(name, name)), "outcome": end} for name, end in outcomes.items()]
+    outcomes = dict.fromkeys(current, "up to date")
+    outcomes |= {name: f"failed: {plain(reason)}" for name, reason in failed.items()}
+    rows += [
+        {**_collection(name, display_names.get(name, name)), "outcome": outcome} for name, outcome in outcomes.items()
+    ]
     counts = f"{number_text(len(trained), 'bank')} trained, {len(current)} up to date, {len(failed)} failed"
     counts += f"; {number_text(num_skipped, 'file')} skipped"
     create_table_artifact(table=rows, key="banks", description=f"Banks of this run: {counts}")
@@ -64,10 +67,10 @@ def show_forecast(forecast: StylizeForecast | TrainForecast) -> None:
     """Create an artifact with the forecast of a dry run, and log its main line."""
     if isinstance(forecast, StylizeForecast):
         photos = f"{number_text(forecast.num_tasks, 'photo')} of {forecast.num_photos:,}"
-        told = f"to stylize: {photos}, {pictures_text(forecast.num_pictures, forecast.pace)}"
+        work = f"to stylize: {photos}, {pictures_text(forecast.num_pictures, forecast.pace)}"
     else:
-        told = f"to train: {number_text(len(forecast.collections), 'collection')}, {training_text(forecast)}"
-    get_run_logger().info("nothing is written in a dry run; %s", told)
+        work = f"to train: {number_text(len(forecast.collections), 'collection')}, {training_text(forecast)}"
+    get_run_logger().info("nothing is written in a dry run; %s", work)
     create_markdown_artifact(forecast.text, key="forecast", description="What a run would do, and how long it may take")
 
 
@@ -195,8 +198,9 @@ def _list_banks(banks: Sequence[BankRecord], index_uri: str | None) -> str:
         name = escape(f"{bank.title}, version {bank.version}")
         facts = f"{bank.name}, {seconds_text(bank.seconds)} on {bank.device}, {bank.steps:,} steps"
         lines += [f"* **{name}** ({escape(facts)}): {linked}", f"  {escape(folder)}"]
-    if (more := len(banks) - _MAX_LISTED) > 0:
-        lines.append(f"* and {more} more; `artbank banks` lists them")
+    num_more = len(banks) - _MAX_LISTED
+    if num_more > 0:
+        lines.append(f"* and {num_more} more; `artbank banks` lists them")
     if index_uri:
         lines += ["", f"[All banks]({link_of(index_uri)})"]
     return "\n".join(lines) + "\n"

@@ -25,11 +25,11 @@ _TOOL = "artbank"
 
 def asset_key(uri: str, *parts: str) -> str:
     """Return the asset key of a URI: forbidden characters become `-`, and paths become file:// URLs."""
-    whole = "/".join([redact(uri).rstrip("/"), *parts])
-    scheme, separator, path = whole.partition("://")
+    address = "/".join([redact(uri).rstrip("/"), *parts])
+    scheme, separator, path = address.partition("://")
     if not separator:
         scheme = "file"
-        path = str(Path(whole).absolute())
+        path = str(Path(address).absolute())
     return _FORBIDDEN.sub("-", f"{scheme.lower()}://{path}")[:_MAX_KEY_LENGTH]
 
 
@@ -54,10 +54,10 @@ def emit_archive(archive_uri: str, output_uri: str, bank_uris: Collection[str], 
     _emit(asset_key(output_uri), sources, facts)
 
 
-def _emit(made: str, sources: Sequence[str], facts: dict[str, Any]) -> None:
+def _emit(asset: str, sources: Sequence[str], facts: dict[str, Any]) -> None:
     AssetContext(
         direct_asset_dependencies={Asset(key=key) for key in sources},
-        downstream_assets={Asset(key=made)},
+        downstream_assets={Asset(key=asset)},
         materialized_by=_TOOL,
-        materialization_metadata={made: facts},
+        materialization_metadata={asset: facts},
     ).emit_events(Completed())

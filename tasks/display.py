@@ -11,13 +11,13 @@ from artbank.runs.gather import format_error
 
 
 @contextmanager
-def may_fail(shown: str) -> Iterator[None]:
-    """Log an error of the block in place of raising it, since what the run makes does not depend on the block.
+def may_fail(subject: str) -> Iterator[None]:
+    """Log an error of the block in place of raising it: no picture or bank of the run depends on the block.
 
     Args:
-        shown: What the block shows, for the log: "the report".
+        subject: The thing that the block shows, for the log: "the report".
     """
     try:
         yield
     except Exception as error:
-        get_run_logger().warning("%s is not shown in Prefect: %s", shown, format_error(error))
+        get_run_logger().warning("%s is not shown in Prefect: %s", subject, format_error(error))

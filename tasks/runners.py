@@ -86,7 +86,7 @@ _DASK = {
 
 
 def for_workers(config: Config) -> Config:
-    """Return a configuration as the workers of its runner take it: absolute if they may work in another folder."""
+    """Return a configuration for the workers of its runner: with absolute paths if they may run in another folder."""
     is_elsewhere = "://" in config.runner or config.runner.startswith("deployment:")
     return with_absolute_paths(config) if is_elsewhere else config
 
@@ -99,43 +99,69 @@ def open_runner(config: RunConfig, at_once: int = 1) -> Iterator[Runner]:
         config: The run's configuration.
         at_once: Tasks that a worker does at the same time, if it has the threads. Only one of them may use the device.
     """
-    kind = config.runner
-    if kind == "auto":
-        kind = "dask" if count_gpus() > 1 else "threads"
-        if kind == "dask" and not is_installed("prefect_dask"):
-            kind = "threads"
-            logging.getLogger("artbank").warning("uses one GPU of several; pip install 'artbank[dask]' to use all")
-    if kind == "threads":
-        with ThreadPoolTaskRunner(max_workers=at_once) as threads, stop_on_error():
-            yield Runner(lambda task, **parameters: threads.submit(task, parameters), 1)
-        return
+    kind = _choose_kind(config.runner)
+    opened = _open_threads(at_once) if kind == "threads" else _open_dask(config, kind, at_once)
+    with opened as runner:
+        yield runner
+
+
+def _choose_kind(runner: str) -> str:
+    """Return the runner that `auto` stands for on this machine; other runners as they are."""
+    if runner != "auto":
+        return runner
+    if count_gpus() <= 1:
+        return "threads"
+    if is_installed("prefect_dask"):
+        return "dask"
+    logging.getLogger("artbank").warning("uses one GPU of several; pip install 'artbank[dask]' to use all")
+    return "threads"
+
+
+@contextmanager
+def _open_threads(at_once: int) -> Iterator[Runner]:
+    """Open a runner of threads in this process, which is its one worker."""
+    with ThreadPoolTaskRunner(max_workers=at_once) as threads, stop_on_error():
+        yield Runner(lambda task, **parameters: threads.submit(task, parameters), 1)
+
+
+@contextmanager
+def _open_dask(config: RunConfig, kind: str, at_once: int) -> Iterator[Runner]:
+    """Open a runner of Dask workers; `kind` is `dask` for a cluster on this machine, or the address of another one."""
     require_extra("prefect_dask", "dask", f"runner {kind}")
     import dask
     from prefect_dask import DaskTaskRunner
 
+    is_remote = "://" in kind
     # For a local cluster Prefect logs an internal address and a dashboard that does not exist.
-    for name in ("distributed",) if "://" in kind else ("distributed", "prefect.task_runner.dask"):
+    for name in ("distributed",) if is_remote else ("distributed", "prefect.task_runner.dask"):
         logging.getLogger(name).setLevel(os.environ.get(_DASK_LEVEL, "warning").upper())
     hide_dask_cancel_race()
     dask_worker.log_lost_connections_in_a_line()
     with dask.config.set(_DASK):
-        runner = (
-            DaskTaskRunner(address=kind) if "://" in kind else DaskTaskRunner(cluster_class=_start(config, at_once))
-        )
-        with runner, stop_on_error():
+        cluster: dict[str, Any] = {"address": kind} if is_remote else {"cluster_class": _start(config, at_once)}
+        with DaskTaskRunner(**cluster) as runner, stop_on_error():
             subscribe(runner.client)
-            workers = runner.client.scheduler_info(n_workers=-1)["workers"].values()
-            # Dask sends a task with a resource limit at once, even to a busy worker, and counts that worker's death
-            # against it. So tasks reserve the resource only where a worker has more threads than it needs.
-            is_shared = any(worker["nthreads"] > at_once for worker in workers)
-            with_gpu = [worker for worker in workers if _GPU in worker["resources"]]
-            slots = {"resources": {_GPU: 1 / at_once}} if is_shared and with_gpu else {}
+            resources, num_workers = _share_gpus(runner.client, at_once)
 
             def submit(task: Task[..., Any], **parameters: Any) -> PrefectFuture[Any]:
-                with dask.annotate(**slots):
+                with dask.annotate(**resources):
                     return runner.submit(task, parameters)
 
-            yield Runner(submit, max(len(with_gpu) if slots else len(workers), 1))
+            yield Runner(submit, num_workers)
+
+
+def _share_gpus(client: Any, at_once: int) -> tuple[dict[str, Any], int]:
+    """Return the annotation by which tasks reserve their share of a worker's GPU, if they must, and the workers to use.
+
+    Dask sends a task with a resource limit at once, even to a busy worker, and counts that worker's death against it.
+    So tasks reserve the resource only where a worker has more threads than it needs.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    with_gpu = [worker for worker in workers if _GPU in worker["resources"]]
+    has_spare_threads = any(worker["nthreads"] > at_once for worker in workers)
+    if with_gpu and has_spare_threads:
+        return {"resources": {_GPU: 1 / at_once}}, len(with_gpu)
+    return {}, max(len(workers), 1)
 
 
 def hide_dask_cancel_race() -> None:
@@ -162,10 +188,12 @@ def count_gpus() -> int:
 def _start(config: RunConfig, num_threads: int = 1) -> Callable[..., Any]:
     """Return a function that starts a cluster on this machine: one GPU per worker, or an equal share of the cores."""
     gpus = _visible_gpus()
-    count = config.num_workers or max(len(gpus), 1)
-    cores = str(max(count_cores() // count, 1))
+    num_workers = config.num_workers or max(len(gpus), 1)
+    cores = str(max(count_cores() // num_workers, 1))
     with get_client(sync_client=True) as client:
         server = str(client.api_url).rstrip("/")  # may be temporary: a worker must not start its own
+    env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, CODEC_VARIABLE: cores}
+    env |= {"TQDM_DISABLE": "1", "PREFECT_API_URL": server}
 
     def start(**_: Any) -> Any:
         from distributed import Nanny, Scheduler, SpecCluster
@@ -175,12 +203,14 @@ def _start(config: RunConfig, num_threads: int = 1) -> Callable[..., Any]:
                 return await super().close(timeout, reason)
 
         workers = {}
-        for number in range(count):
-            env = {"OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, CODEC_VARIABLE: cores}
-            env |= {"TQDM_DISABLE": "1", "PREFECT_API_URL": server}
-            if gpus:
-                env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-            options = {"nthreads": num_threads, "resources": {_GPU: 1}, "env": env, "dashboard_address": None}
+        for number in range(num_workers):
+            gpu = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+            options = {
+                "nthreads": num_threads,
+                "resources": {_GPU: 1},
+                "env": env | gpu,
+                "dashboard_address": None,
+            }
             workers[number] = {"cls": PatientNanny, "options": options}
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
         # The thread of the cluster inherits the blocked signals, and so do the workers, which all start from it.
@@ -192,5 +222,5 @@ def _start(config: RunConfig, num_threads: int = 1) -> Callable[..., Any]:
 
 def _visible_gpus() -> list[str]:
     """Return the names of the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named[: count_gpus()] if named else [str(number) for number in range(count_gpus())]
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return visible[: count_gpus()] if visible else [str(number) for number in range(count_gpus())]

@@ -23,7 +23,7 @@ POLL_SECONDS = 10.0
 """Between two looks at the flow run that is waited for; a range takes minutes."""
 
 OUTAGE_SECONDS = 3600.0
-"""A server that cannot be asked for longer ends the wait: nobody can see by then whether the flow run still works."""
+"""The wait for a flow run ends when the server has not answered for this long: its state is unknown by then."""
 
 _CANCEL_SECONDS = 10.0
 _MOST_FAULTS = 3
@@ -38,7 +38,7 @@ class FlowRunFuture:
         self.run = run
 
     def result(self) -> None:
-        """Wait for its end.
+        """Wait until the flow run has ended.
 
         Raises:
             FailedRun, CrashedRun, CancelledRun: It did not complete; says how it ended. Or it was deleted, or the
@@ -56,31 +56,31 @@ class FlowRunFuture:
         raise FailedRun(text)
 
     def cancel(self) -> None:
-        """Ask for its end, if that has not come."""
-        seen = self.run.state
-        if (seen is not None and seen.is_final()) or self._read_state().is_final():
+        """Cancel the flow run, unless it has ended."""
+        last_known = self.run.state
+        if (last_known is not None and last_known.is_final()) or self._read_state().is_final():
             return
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(self.run.id, Cancelling(message="the run that waited for it has ended"))
 
     def _wait(self) -> State[Any]:
-        unheard_since: float | None = None
+        silent_since: float | None = None
         while True:
             try:
                 state = self._read_state()
-                unheard_since = None
+                silent_since = None
                 if state.is_final():
                     return state
             except (httpx.TransportError, PrefectHTTPStatusError) as error:
                 if not _is_passing(error):
                     raise
-                if unheard_since is None:
-                    unheard_since = time.monotonic()
+                if silent_since is None:
+                    silent_since = time.monotonic()
                     get_run_logger().warning(
-                        "flow run %s (%s): the Prefect server cannot be asked, waiting for it goes on: %s",
+                        "flow run %s (%s): the Prefect server does not answer; still waiting for the flow run: %s",
                         *(self.run.name, self.run.id, format_error(error)),
                     )
-                elif time.monotonic() - unheard_since > OUTAGE_SECONDS:
+                elif time.monotonic() - silent_since > OUTAGE_SECONDS:
                     raise FailedRun(
                         f"flow run {self.run.name} ({self.run.id}): the Prefect server was out of reach for more than "
                         f"{OUTAGE_SECONDS:g} s ({format_error(error)}); run it again when the server is back"
@@ -108,7 +108,7 @@ def _is_passing(error: httpx.TransportError | PrefectHTTPStatusError) -> bool:
 def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], FlowRunFuture]]:
     """Open a deployment inside a flow run; gives the function that starts a flow run of it with parameters.
 
-    Those that are under way when the block ends are cancelled, for nobody waits for them any more.
+    Flow runs that have not ended when the block ends are cancelled, since nothing waits for them any more.
 
     Args:
         name: FLOW/DEPLOYMENT.
@@ -140,10 +140,10 @@ def open_deployment(name: str, tags: Sequence[str]) -> Iterator[Callable[[dict[s
 
 
 def _cancel_all(futures: Sequence[FlowRunFuture]) -> None:
-    """Ask for the end of flow runs. A failure is only logged: it must not hide the others, nor what ended the block.
+    """Cancel flow runs. A failure is only logged: the others are cancelled too, and an error of the block is kept.
 
-    Each is asked once and briefly. Where the server fails `_MOST_FAULTS` times in a row, the others are not asked: this
-    process is to end, and with the client's retries some hundred requests to a server that is down would take hours.
+    There is one short request for each. When the server has failed `_MOST_FAULTS` times in a row, there are no more:
+    this process is about to end, and some hundred requests to a server that is down would take hours with retries.
     """
     faults = 0
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: _CANCEL_SECONDS}):
@@ -164,9 +164,9 @@ def _cancel_all(futures: Sequence[FlowRunFuture]) -> None:
 
 
 def is_abandoned() -> bool:
-    """Return whether the flow run that started this one has ended, so that nobody waits for what this one would do.
+    """Return whether the flow run that started this one has ended, so that nothing waits for the work of this one.
 
-    False while the server is out of reach: the work is wanted, unless the server says otherwise.
+    Returns False while the server is out of reach.
     """
     try:
         parent = runtime.flow_run.parent_flow_run_id  # asks the server, too
@@ -177,6 +177,8 @@ def is_abandoned() -> bool:
     except (httpx.TransportError, PrefectHTTPStatusError) as error:
         if not _is_passing(error):
             raise
-        get_run_logger().warning("the Prefect server cannot be asked about the run that waits: %s", format_error(error))
+        get_run_logger().warning(
+            "the Prefect server does not answer whether the stylize-archive run has ended: %s", format_error(error)
+        )
         return False
     return state is not None and state.is_final()

@@ -25,10 +25,10 @@ def await_changes(config: WatchConfig) -> Changes:
 
 
 @task(**STORE_RETRIES, name="report-changes", cache_policy=NO_CACHE)
-def report_changes(config: WatchConfig, found: Changes) -> None:
+def report_changes(config: WatchConfig, changed: Changes) -> None:
     """Send the event `gallery.changed`, then mark the changes as reported; cut off in between, it is sent again."""
     from artbank.gallery import changes
 
     resource = {"prefect.resource.id": f"artbank.gallery.{config.gallery_uri}", "artbank.store-uri": config.store_uri}
-    send_event(changes.EVENT, resource, changes.describe_changes(config, found), found.event_id)
-    changes.mark_reported(config, found)
+    send_event(changes.EVENT, resource, changes.describe_changes(config, changed), changed.event_id)
+    changes.mark_reported(config, changed)

@@ -157,11 +157,11 @@ def _decode_one(
         data = photo.read()
         if len(data) > max_bytes:
             raise too_large_error(len(data), max_bytes)
-        found = decode_photo(photo.key, data, options)
+        decoded = decode_photo(photo.key, data, options)
     except ImageError as error:
         return photo.key, error
     except OSError as error:
         return photo.key, ImageError(explain(error), "store_error")
     task = PhotoTask(key=photo.key, size=len(data), etag="", styles=[style], known_sha256=None, caption=photo.caption)
     digest = full_hash(data)
-    return DecodedPhoto.of(task, digest, found)
+    return DecodedPhoto.of(task, digest, decoded)

@@ -107,12 +107,12 @@ class DrawingStyle(ABC):
         _check_batch_size(batch_size)
         open_drawer = partial(self._open_drawer, config)
         if not is_photo(photos):
-            found = _add_captions(find_photos(photos, root), config)
-            warn_of_shared_keys(found)
-            drawn = dict(_draw(open_drawer, found, batch_size, progress))
-            return [drawn[number] for number in range(len(found))]
-        found = _add_captions([find_photo(photos, root)], config)
-        [(_, picture)] = _draw(open_drawer, found, batch_size, progress)
+            named_photos = _add_captions(find_photos(photos, root), config)
+            warn_of_shared_keys(named_photos)
+            drawn = dict(_draw(open_drawer, named_photos, batch_size, progress))
+            return [drawn[number] for number in range(len(named_photos))]
+        named_photos = _add_captions([find_photo(photos, root)], config)
+        [(_, picture)] = _draw(open_drawer, named_photos, batch_size, progress)
         if picture.error is not None:
             raise picture.error
         return picture
@@ -146,10 +146,10 @@ class DrawingStyle(ABC):
 
         config = read_drawing(settings, self.config)
         _check_batch_size(batch_size)
-        found = _add_captions(find_photos(photos, root), config)
-        warn_of_shared_keys(found)
+        named_photos = _add_captions(find_photos(photos, root), config)
+        warn_of_shared_keys(named_photos)
         drawer = self._open_drawer(config)
-        return (picture for _, picture in _draw(lambda: drawer, found, batch_size, progress))
+        return (picture for _, picture in _draw(lambda: drawer, named_photos, batch_size, progress))
 
     def _open_drawer(self, config: DrawConfig) -> PhotoDrawer:
         from artbank.api.drawing import PhotoDrawer

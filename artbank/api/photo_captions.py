@@ -32,12 +32,12 @@ def add_file_captions(photos: Sequence[NamedPhoto], max_bytes: int) -> list[Name
     for number, photo in enumerate(photos):
         if photo.folder:
             numbers_in[photo.folder].append(number)
-    found = list(photos)
+    captioned = list(photos)
     for folder, numbers in numbers_in.items():
         captions = _read_captions(Store.open(folder), [photos[number].place for number in numbers], max_bytes)
         for number, caption in zip(numbers, captions, strict=True):
-            found[number] = replace(photos[number], caption=caption)
-    return found
+            captioned[number] = replace(photos[number], caption=caption)
+    return captioned
 
 
 def _read_captions(store: Store, places: Sequence[str], max_bytes: int) -> list[str | None]:

@@ -128,8 +128,8 @@ def find_photos(
     """
     if isinstance(photos, _CONTENT):  # which can be iterated over
         raise _no_photo(photos)
-    given = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
-    return [found for photo in given for found in _expand(photo, root)]
+    inputs = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
+    return [named for photo in inputs for named in _expand(photo, root)]
 
 
 def warn_of_shared_keys(photos: Iterable[NamedPhoto]) -> None:
@@ -189,11 +189,11 @@ def _name_object(uri: str, root: str | os.PathLike[str] | None) -> NamedPhoto:
     store = Store.open(folder)
     if root is None:
         return NamedPhoto(name, partial(store.read, name), folder, name)
-    whole = f"{Store.open(place_text(root, _ROOT)).uri}/"
+    root_prefix = f"{Store.open(place_text(root, _ROOT)).uri}/"
     key = f"{store.uri}/{name}"
-    if not key.startswith(whole):
+    if not key.startswith(root_prefix):
         raise ConfigError(f"{uri} does not lie in root={root}; name a folder that holds it")
-    return NamedPhoto(key.removeprefix(whole), partial(store.read, name), folder, name)
+    return NamedPhoto(key.removeprefix(root_prefix), partial(store.read, name), folder, name)
 
 
 def _relative_key(path: Path, root: str | os.PathLike[str] | None) -> str:

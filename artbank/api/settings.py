@@ -131,12 +131,12 @@ _NAMES = {field: name for name, field in _FIELDS.items()}
 Owner = Literal["train", "stylize", "open_store", "load_bank"]
 
 
-def read_settings(model: type[Settings], given: Mapping[str, Any], owner: Owner, names: Mapping[str, Any]) -> Settings:
+def read_settings(model: type[Settings], values: Mapping[str, Any], owner: Owner, names: Mapping[str, Any]) -> Settings:
     """Build a config or a recipe from settings.
 
     Args:
         model: Checks the settings.
-        given: What the model is built from.
+        values: What the model is built from.
         owner: The function that took them, for errors.
         names: A typed dictionary's annotations: the settings that this function takes.
 
@@ -144,10 +144,10 @@ def read_settings(model: type[Settings], given: Mapping[str, Any], owner: Owner,
         ConfigError: A setting is unknown, with the nearest known one, or has a wrong value.
     """
     try:
-        return model.model_validate(given)
+        return model.model_validate(values)
     except ValidationError as error:
-        told = [_explain(entry, owner, names) for entry in error.errors(include_url=False)]
-        raise ConfigError("; ".join(told)) from None
+        texts = [_explain(entry, owner, names) for entry in error.errors(include_url=False)]
+        raise ConfigError("; ".join(texts)) from None
 
 
 def read_drawing(settings: Mapping[str, Any], config: RunConfig) -> DrawConfig:

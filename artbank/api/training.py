@@ -55,11 +55,11 @@ class _Place:
         Raises:
             ConfigError: It is the top of a disk or a bucket.
         """
-        whole = Store.open(uri).uri
-        gallery_uri, _, folder = whole.rpartition("/")
+        collection_uri = Store.open(uri).uri
+        gallery_uri, _, folder = collection_uri.rpartition("/")
         if not folder or gallery_uri.endswith(":/"):
             raise ConfigError(f"expected a folder with a name of its own, found {uri}; name a folder in it")
-        return cls(gallery_uri or "/", folder, whole)
+        return cls(gallery_uri or "/", folder, collection_uri)
 
     def check(self, store: Store) -> None:
         """Check that artworks are there, and that the bank may be stored where it is to be.

@@ -49,10 +49,10 @@ class BatchDrawer:
         composition = _keep_only([photo.photo for photo in batch], keys)
         styles = batch[0].task.styles
         with telemetry.time_stage("draw"):
-            made = self._draw_candidates(0, composition, keys, styles)
+            candidates = self._draw_candidates(0, composition, keys, styles)
         self._resources.compiler.advance(len(keys) * len(styles))
-        pictures = [picture for picture in made if picture.error is None]
-        known = {(picture.key, picture.style) for picture in pictures}
+        pictures = [picture for picture in candidates if picture.error is None]
+        has_picture = {(picture.key, picture.style) for picture in pictures}
         return DrawnBatch(
             photos={photo.photo.key: photo for photo in batch if photo.photo.key in keys},
             composition=composition,
@@ -60,8 +60,8 @@ class BatchDrawer:
             pictures=pictures,
             failures={
                 (picture.key, picture.style): picture.error
-                for picture in made
-                if picture.error and (picture.key, picture.style) not in known
+                for picture in candidates
+                if picture.error and (picture.key, picture.style) not in has_picture
             },
             seconds=(time.monotonic() - start) / (len(keys) * len(styles)),
         )
@@ -106,19 +106,20 @@ class BatchDrawer:
             views = dict(zip(images, self._resources.measures.view(list(images.values())), strict=True))
             recoloured = self._recolour_photos(batch, images)
             drawn = [_as_tensor(picture) for picture in batch.pictures]
-            of_photos, after, of_colours = self._embed([*images.values()], drawn, [*recoloured.values()])  # each [n, C]
-            before = dict(zip(images, of_photos, strict=True))
-            in_colours = dict(zip(recoloured, of_colours, strict=True))
+            # Each [n, C].
+            of_photos, of_pictures, of_recoloured = self._embed([*images.values()], drawn, [*recoloured.values()])
+            photo_embeddings = dict(zip(images, of_photos, strict=True))
+            recoloured_embeddings = dict(zip(recoloured, of_recoloured, strict=True))
         for style in batch.styles:
             numbers = [number for number, picture in enumerate(batch.pictures) if picture.style == style]
             if numbers:
                 pictures = [batch.pictures[number] for number in numbers]
-                first = self._keep(batch, 0, pictures, before, after[numbers], batch.seconds)
-                kept = self._draw_further(batch, style, {picture.key: picture for picture in first}, before)
-                yield self._finish_scores(style, list(kept.values()), in_colours, views)
+                best = self._choose_best(batch, 0, pictures, photo_embeddings, of_pictures[numbers], batch.seconds)
+                kept = self._draw_further(batch, style, {picture.key: picture for picture in best}, photo_embeddings)
+                yield self._finish_scores(style, list(kept.values()), recoloured_embeddings, views)
 
     def _draw_further(
-        self, batch: DrawnBatch, style: str, kept: dict[str, ScoredPicture], before: dict[str, Tensor]
+        self, batch: DrawnBatch, style: str, kept: dict[str, ScoredPicture], photo_embeddings: Mapping[str, Tensor]
     ) -> dict[str, ScoredPicture]:
         """Draw the photos again whose pictures do not reach `reach_style`, together, with more of the style each time.
 
@@ -126,7 +127,7 @@ class BatchDrawer:
             batch: The batch.
             style: One of its styles.
             kept: The pictures in that style by key.
-            before: The CLIP embeddings of the photos by key.
+            photo_embeddings: The CLIP embeddings of the photos by key.
         """
         for number in range(1, len(self._resources.drawings)):
             faint = {key for key, picture in kept.items() if picture.is_faint}
@@ -134,13 +135,13 @@ class BatchDrawer:
                 break
             start = time.monotonic()
             with telemetry.time_stage("draw"):
-                made = self._draw_candidates(number, _keep_only(batch.composition, faint), faint, [style])
+                candidates = self._draw_candidates(number, _keep_only(batch.composition, faint), faint, [style])
             seconds = (time.monotonic() - start) / len(faint)
-            pictures = [picture for picture in made if picture.error is None]
+            pictures = [picture for picture in candidates if picture.error is None]
             with telemetry.time_stage("score"):
-                [after] = self._embed([_as_tensor(picture) for picture in pictures])  # [n, C]
-            again = self._keep(batch, number, pictures, before, after, 0.0)
-            better = {picture.key: keep_first_reached(kept[picture.key], picture) for picture in again}
+                [embeddings] = self._embed([_as_tensor(picture) for picture in pictures])  # [n, C]
+            redrawn = self._choose_best(batch, number, pictures, photo_embeddings, embeddings, 0.0)
+            better = {picture.key: keep_first_reached(kept[picture.key], picture) for picture in redrawn}
             kept |= {
                 key: replace(better.get(key, kept[key]), seconds=kept[key].seconds + seconds) for key in sorted(faint)
             }
@@ -157,13 +158,13 @@ class BatchDrawer:
             if picture.key in keys
         ]
 
-    def _keep(
+    def _choose_best(
         self,
         batch: DrawnBatch,
         number: int,
         pictures: Sequence[Stylized],
-        before: dict[str, Tensor],
-        after: Tensor,
+        photo_embeddings: Mapping[str, Tensor],
+        embeddings: Tensor,
         seconds: float,
     ) -> list[ScoredPicture]:
         """Score the candidates of one drawing in one style; return the best of each photo.
@@ -172,8 +173,8 @@ class BatchDrawer:
             batch: The batch.
             number: Number of the drawing, 0 for the first.
             pictures: The candidates, n of them.
-            before: The CLIP embeddings of the photos by key.
-            after: The CLIP embeddings of the candidates, [n, C].
+            photo_embeddings: The CLIP embeddings of the photos by key.
+            embeddings: The CLIP embeddings of the candidates, [n, C].
             seconds: Device seconds for each picture.
         """
         if not pictures:
@@ -181,8 +182,8 @@ class BatchDrawer:
         resources = self._resources
         reference = resources.references[pictures[0].style]
         with telemetry.time_stage("score"):
-            photos = torch.stack([before[picture.key] for picture in pictures])  # [n, C]
-            cosines = measure_cosines(resources.scorer, reference, photos, after)
+            photos = torch.stack([photo_embeddings[picture.key] for picture in pictures])  # [n, C]
+            cosines = measure_cosines(resources.scorer, reference, photos, embeddings)
         scored = []
         recipe = resources.drawings[number][0].recipe
         for picture, cosine_scores in zip(pictures, cosines, strict=True):
@@ -202,25 +203,27 @@ class BatchDrawer:
         self,
         style: str,
         kept: Sequence[ScoredPicture],
-        recoloured: Mapping[tuple[str, str], Tensor],
+        recoloured_embeddings: Mapping[tuple[str, str], Tensor],
         views: Mapping[str, PhotoView],
     ) -> list[ScoredPicture]:
         """Return the kept pictures of one style, with the scores that are measured only after the choice."""
         resources = self._resources
         reference = resources.references[style]
         with telemetry.time_stage("score"):
-            colours = torch.stack([recoloured[picture.key, style] for picture in kept])  # [n, C]
-            recoloured_style = (colours * reference.centroid).sum(1).tolist()
+            embeddings = torch.stack([recoloured_embeddings[picture.key, style] for picture in kept])  # [n, C]
+            recoloured_scores = (embeddings * reference.centroid).sum(1).tolist()
             pictures = [_as_tensor(scored.picture) for scored in kept]
-            scores = resources.measures.score(reference, [views[scored.key] for scored in kept], pictures)
-        found = zip(kept, scores, recoloured_style, strict=True)
-        return [picture.finish_scores(more_scores, colours_alone) for picture, more_scores, colours_alone in found]
+            more_scores = resources.measures.score(reference, [views[scored.key] for scored in kept], pictures)
+        return [
+            picture.finish_scores(more, recoloured)
+            for picture, more, recoloured in zip(kept, more_scores, recoloured_scores, strict=True)
+        ]
 
     def _recolour_photos(self, batch: DrawnBatch, photos: Mapping[str, Tensor]) -> dict[tuple[str, str], Tensor]:
         """Return photos in the colours of the styles that they were drawn in, by key and style."""
-        wanted = dict.fromkeys((picture.key, picture.style) for picture in batch.pictures)
+        pairs = dict.fromkeys((picture.key, picture.style) for picture in batch.pictures)
         palettes = {style: self._resources.references[style].palette for style in batch.styles}
-        return {(key, style): recolour(photos[key], palettes[style]) for key, style in wanted}
+        return {(key, style): recolour(photos[key], palettes[style]) for key, style in pairs}
 
     def _upload_photos(self, photos: Mapping[str, DecodedPhoto]) -> dict[str, Tensor]:
         """Return photos of equal size as uint8 [3, h, w] on the scorer's device, without their padding, by key."""

@@ -9,9 +9,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -19,19 +18,18 @@ import pyarrow.compute as pc
 
 from artbank.archive.contact_sheet import write_contact_sheet
 from artbank.archive.plan import StylizePlan
+from artbank.archive.run_facts import describe_run
 from artbank.archive.stores import RunStores
 from artbank.archive.styles import StyleChoice
 from artbank.catalog.bank_files import load_reference
 from artbank.config import StylizeConfig
-from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
+from artbank.pages.outcome.page import COLUMNS, write_outcome
 from artbank.recipes import StylizeRecipe
-from artbank.records.bank_records import BankRecord
 from artbank.report.costs import cost_facts
-from artbank.report.marks import MARK_TEXTS, METADATA_TEXTS
 from artbank.report.summaries import FLOORS, SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
-from artbank.results.removed_photos import NOTHING_REMOVED, delete_files, find_removed, void_removed
+from artbank.results.removed_photos import NOTHING_REMOVED, RemovedPhotos, delete_files, find_removed, void_removed
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
 from artbank.scoring.spread import ScoreBounds, mix_ceilings
@@ -42,6 +40,25 @@ from artbank.store.objects import Store
 
 _COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "created_at")))
 """Columns of the results that summary, page and alarms are made from."""
+
+
+@dataclass(frozen=True)
+class _UpdatedOutput:
+    """The tables and the page of an output after a run.
+
+    Attributes:
+        rows: The latest rows of the run's styles.
+        bounds: Floor and ceiling of each style, by score.
+        summary: From `summaries.results_summary`, of `rows`.
+        page_key: Key of the page.
+        retry_command: See `pages.outcome.page.RunFacts`.
+    """
+
+    rows: pa.Table
+    bounds: Mapping[str, Bounds]
+    summary: Mapping[str, Any]
+    page_key: str
+    retry_command: str
 
 
 def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, cost: RunCost | None = None) -> Outcome:
@@ -66,27 +83,18 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
     _clean_up(stores.output)
     removed = find_removed(stores.output, photos, config.skip) if config.delete_removed else NOTHING_REMOVED
     void_removed(stores.output, removed)
-    turns_left = tables.MOST_TURNS
-    while True:
-        rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
-        delete_files(stores.output, removed)
-        asked = _rows_of_styles(rows, plan)
-        bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
-        summary = results_summary(asked, bounds, plan.skipped)
-        page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
-        facts = _describe_run(config, plan, stores, bounds)
-        page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
-        turns_left -= 1
-        if not turns_left or tables.is_current(stores.output, photos, rows):
-            break
-    drawn = _rows_of_run(plan, stores.output, asked) if plan.run_id else asked.slice(0, 0)
-    alarms = _find_alarms(config, plan, drawn, bounds)
-    summary["num_with_other_metadata"] = _count_other_metadata(asked, config.recipe)
-    summary["retry_command"] = facts.retry_command
-    summary["num_deleted"] = removed.num_pictures
-    summary["alarms"] = [asdict(alarm) for alarm in alarms]
+    output = _update_output(config, plan, stores, photos, removed)
+    drawn = _rows_of_run(plan, stores.output, output.rows) if plan.run_id else output.rows.slice(0, 0)
+    alarms = _find_alarms(config, plan, drawn, output.bounds)
+    summary = {
+        **output.summary,
+        "num_with_other_metadata": _count_other_metadata(output.rows, config.recipe),
+        "retry_command": output.retry_command,
+        "num_deleted": removed.num_pictures,
+        "alarms": [asdict(alarm) for alarm in alarms],
+    }
     sheet_key = _write_contact_sheet(config, plan, stores, drawn)
-    places = _find_places(stores.output, plan.run_id, page_key, sheet_key)
+    places = _find_places(stores.output, plan.run_id, output.page_key, sheet_key)
     text = summary_markdown(summary, title=f"Stylized {config.archive_uri}", places=places, cost=cost)
     if plan.run_id:
         _write_summary(config, plan, stores.output, text, {"places": places, **summary}, cost)
@@ -103,6 +111,25 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         skipped=plan.skipped,
         num_deleted=removed.num_pictures,
     )
+
+
+def _update_output(
+    config: StylizeConfig, plan: StylizePlan, stores: RunStores, photos: pa.Table, removed: RemovedPhotos
+) -> _UpdatedOutput:
+    """Bring tables and page up to the parts; again, a few times at most, while other runs add parts."""
+    turns_left = tables.MOST_TURNS
+    while True:
+        all_rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
+        delete_files(stores.output, removed)
+        rows = _rows_of_styles(all_rows, plan)
+        bounds = {style.name: _find_bounds(stores.banks, style, rows) for style in plan.styles}
+        summary = results_summary(rows, bounds, plan.skipped)
+        page_summary = summary if len(rows) == len(all_rows) else results_summary(all_rows, bounds, plan.skipped)
+        facts = describe_run(config, plan, stores, bounds)
+        page_key = write_outcome(stores.output, stores.archive, all_rows, page_summary, facts)
+        turns_left -= 1
+        if not turns_left or tables.is_current(stores.output, photos, all_rows):
+            return _UpdatedOutput(rows, bounds, summary, page_key, facts.retry_command)
 
 
 def _clean_up(output: Store) -> None:
@@ -216,56 +243,3 @@ def _count_style(entry: Mapping[str, Any]) -> StyleTotals:
         clip_style=clip_style["mean"],
         gain=clip_style["gain"],
     )
-
-
-def _describe_run(
-    config: StylizeConfig,
-    plan: StylizePlan,
-    stores: RunStores,
-    bounds: Mapping[str, Bounds],
-) -> RunFacts:
-    """Return the facts that the page shows about the run."""
-    archive_uri = stores.archive.uri
-    recipe = config.recipe
-    facts = (
-        ("Photos", archive_uri),
-        ("Banks", stores.banks.uri),
-        ("Base model", f"{config.base_model}, {plan.base_model_hash[:12]}"),
-        ("Preset", recipe.preset),
-        ("Strength", f"{recipe.strength:g}"),
-        ("Solver", f"{recipe.solver}, {recipe.steps} steps"),
-        ("Guidance", f"{recipe.guidance:g}"),
-        ("Inversion", recipe.inversion),
-        ("Prompt", recipe.prompt),
-        ("Colour", recipe.colour),
-        ("Size", recipe.size),
-        ("Seed", f"{recipe.seed}"),
-        ("Mark of new pictures", MARK_TEXTS[recipe.mark]),
-        ("Kept of the photos’ metadata", METADATA_TEXTS[recipe.metadata]),
-    )
-    models = (("Structure model", config.structure_model), ("Style model", config.style_model))
-    facts += tuple(("LoRA", lora.title) for lora in plan.loras)
-    facts += tuple(("ControlNet", control.title) for control in plan.controls)
-    facts += tuple((term, source) for term, source in models if source is not None)
-    styles = [StyleFacts(style.name, _describe_banks(style), bounds[style.name]) for style in plan.styles]
-    heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
-    return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(stores.output, plan.run_id))
-
-
-def _retry_command(output: Store, run_id: str) -> str:
-    """Return the command that tries the failed photos of a run again, with all its options; empty without a run."""
-    if not run_id:
-        return ""
-    recorded = output.uri_of(layout.run_key(run_id, layout.CONFIG))
-    if "://" not in recorded:
-        return f"artbank stylize --parameters {shlex.quote(recorded)} --retry-failed"
-    return f"# save {recorded} as config.json first\nartbank stylize --parameters config.json --retry-failed"
-
-
-def _describe_banks(style: StyleChoice) -> str:
-    return " + ".join(_describe_bank(bank, weight) for bank, weight in style.banks)
-
-
-def _describe_bank(bank: BankRecord, weight: float) -> str:
-    share = "" if weight == 1 else f" at {weight:.0%}"
-    return f"{bank.title}, version {bank.version}{share}"

@@ -24,15 +24,15 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         Exception: As `survey_archive` does.
     """
     stores = RunStores.open(config)
-    found = survey_archive(config, stores)
-    removed = find_removed(stores.output, found.photos, config.skip) if config.delete_removed else None
-    num_tasks = len(found.tasks)
-    num_pictures = found.num_pictures
-    pace = found.pace
+    survey = survey_archive(config, stores)
+    removed = find_removed(stores.output, survey.photos, config.skip) if config.delete_removed else None
+    num_tasks = len(survey.tasks)
+    num_pictures = survey.num_pictures
+    pace = survey.pace
     starts = range(0, num_tasks, config.shard_size)
-    first_shards = [found.tasks["key"].slice(start, config.shard_size) for start in starts[:_SHOWN]]
+    first_shards = [survey.tasks["key"].slice(start, config.shard_size) for start in starts[:_SHOWN]]
     forecast = StylizeForecast(
-        num_photos=len(found.photos),
+        num_photos=len(survey.photos),
         num_tasks=num_tasks,
         num_pictures=num_pictures,
         num_shards=len(starts),
@@ -44,8 +44,8 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         num_cached_evaluations=count_cached_evaluations(config.recipe) * num_pictures,
         num_further_evaluations=count_further_evaluations(config.recipe) * num_pictures,
         pace=pace,
-        num_skipped=count_skipped(found.skipped),
-        skipped=found.skipped,
+        num_skipped=count_skipped(survey.skipped),
+        skipped=survey.skipped,
         num_to_delete=removed.num_pictures if removed else 0,
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))

@@ -50,9 +50,9 @@ def look_ahead(config: StylizeConfig) -> bool:
         Exception: As `survey.survey_archive` does.
     """
     show_stage(_READING)
-    found = retry_transient(lambda: survey_archive(config, RunStores.open(config)))
-    hand_over(config, found)
-    return len(found.tasks) > 0
+    survey = retry_transient(lambda: survey_archive(config, RunStores.open(config)))
+    hand_over(config, survey)
+    return len(survey.tasks) > 0
 
 
 def stylize_archive(config: StylizeConfig) -> Outcome:

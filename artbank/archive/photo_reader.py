@@ -63,11 +63,11 @@ class DecodedPhoto:
     caption: PhotoCaption | None = None
 
     @classmethod
-    def of(cls, task: PhotoTask, digest: str, found: PhotoWithAlpha) -> DecodedPhoto:
-        """Return what was decoded for a task, with its caption."""
-        caption = choose_caption(task.caption, found.description)
-        photo = replace(found.photo, caption=caption.text) if caption else found.photo
-        return cls(task, digest, photo, found.alpha, found.note, found.metadata, found.detail, caption)
+    def of(cls, task: PhotoTask, digest: str, decoded: PhotoWithAlpha) -> DecodedPhoto:
+        """Return the decoded photo of a task, with its caption."""
+        caption = choose_caption(task.caption, decoded.description)
+        photo = replace(decoded.photo, caption=caption.text) if caption else decoded.photo
+        return cls(task, digest, photo, decoded.alpha, decoded.note, decoded.metadata, decoded.detail, caption)
 
     @property
     def notes(self) -> list[str]:
@@ -136,7 +136,7 @@ class PhotoReader:
             tasks: The photos.
             known: Rows of photos whose content may be unchanged, from `Manifest.known_rows`.
             attempt: The attempt at this shard. From the fourth on, files that the store cannot deliver are rejected.
-            should_stop: Asked while a file is waited for.
+            should_stop: Asked again and again while a file is waited for.
             on_all_started: Called when the last photo is being decoded.
 
         Raises:
@@ -164,8 +164,8 @@ class PhotoReader:
 
     @contextmanager
     def _open_readers(self, should_stop: Callable[[], bool]) -> Iterator[Callable[[PhotoTask], Future[_File]]]:
-        """Yield a function that starts to read a file; when the process is asked to stop, no read is waited for."""
-        pending: set[Future[_File]] = set()  # not those that are done: each holds its file
+        """Yield a function that starts to read a file; reads do not delay the end of a process that should stop."""
+        pending: set[Future[_File]] = set()  # without the finished ones, since each holds its file
         with ThreadPoolExecutor(_READERS) as readers:
 
             def start(task: PhotoTask) -> Future[_File]:
@@ -208,10 +208,10 @@ class PhotoReader:
 
 def _wait_for_photo(task: PhotoTask, digest: str, wait: GetResult) -> DecodedPhoto | RejectedPhoto:
     try:
-        found = wait()
+        decoded = wait()
     except ImageError as error:
         return RejectedPhoto(task, digest, error)
-    return DecodedPhoto.of(task, digest, found)
+    return DecodedPhoto.of(task, digest, decoded)
 
 
 def _check_archive(files: Iterable[_File], archive: Store) -> Iterator[_File]:
@@ -228,7 +228,7 @@ def _check_archive(files: Iterable[_File], archive: Store) -> Iterator[_File]:
 
 
 def _drop_undelivered(files: Iterable[_File], undelivered: list[_File], *, may_retry: bool) -> Iterator[_File]:
-    """Yield the files without those that a transient error of the store kept back.
+    """Yield the files without those that the store could not deliver because of a transient error.
 
     Such an error is raised if the shard `may_retry`; else the file goes to `undelivered`. If the store delivered
     no file at all, it is down, and its first error is raised.

@@ -104,42 +104,51 @@ def plan_archive(config: StylizeConfig, leases: StyleLeases | None = None) -> tu
     """
     check_device(config)
     stores = RunStores.open(config)
-    output = stores.output
-    found = take(config, Survey) or survey_archive(config, stores)
-    for style in found.styles:  # a linked folder is an error that should come before the work
-        output.exists(layout.picture_key(style.name, "_"))
-    if leases is not None and len(found.tasks):
-        leases.acquire([style.name for style in found.styles])
-        if _has_changed(output, found):
-            found = survey_archive(config, stores)
+    survey = take(config, Survey) or survey_archive(config, stores)
+    for style in survey.styles:  # a linked folder is an error that should come before the work
+        stores.output.exists(layout.picture_key(style.name, "_"))
+    if leases is not None and len(survey.tasks):
+        leases.acquire([style.name for style in survey.styles])
+        if _has_changed(stores.output, survey):
+            survey = survey_archive(config, stores)
     manifest = Manifest.write(
-        output, found.tasks, config.shard_size, found.recipes, after=found.latest, parts=found.parts
+        stores.output, survey.tasks, config.shard_size, survey.recipes, after=survey.latest, parts=survey.parts
     )
-    shards = manifest.shards if manifest else []
-    run_id = manifest.id if manifest else ""
-    if leases is not None and run_id:
-        leases.name_run(run_id)
-    if run_id:
-        output.create(
-            layout.run_key(run_id, layout.CONFIG), _absolute(config, stores).model_dump_json(indent=1).encode()
-        )
-    plan = StylizePlan(
-        run_id=run_id,
-        styles=found.styles,
-        base_model_hash=found.base_model_hash,
-        num_photos=len(found.photos),
-        num_tasks=len(found.tasks),
-        num_shards=len(shards),
-        num_pictures=found.num_pictures,
-        pace=found.pace,
-        is_leased=leases is not None,
-        skipped=found.skipped,
-        loras=found.loras,
-        controls=found.controls,
+    plan = _make_plan(survey, manifest, is_leased=leases is not None)
+    if manifest is None:
+        return plan, [], survey.photos
+    if leases is not None:
+        leases.name_run(plan.run_id)
+    _record(config, stores, plan)
+    return plan, manifest.shards, survey.photos
+
+
+def _make_plan(survey: Survey, manifest: Manifest | None, *, is_leased: bool) -> StylizePlan:
+    """Return the plan of a run; `manifest` is None if there is nothing to do."""
+    return StylizePlan(
+        run_id=manifest.id if manifest else "",
+        styles=survey.styles,
+        base_model_hash=survey.base_model_hash,
+        num_photos=len(survey.photos),
+        num_tasks=len(survey.tasks),
+        num_shards=len(manifest.shards) if manifest else 0,
+        num_pictures=survey.num_pictures,
+        pace=survey.pace,
+        is_leased=is_leased,
+        skipped=survey.skipped,
+        loras=survey.loras,
+        controls=survey.controls,
     )
-    if shards:  # equal runs share one plan, the first: they may differ only in what changes no picture
-        output.create(plan_key(run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
-    return plan, shards, found.photos
+
+
+def _record(config: StylizeConfig, stores: RunStores, plan: StylizePlan) -> None:
+    """Write config and plan of a run to its output.
+
+    Equal runs share those of the first: they may differ only in what changes no picture.
+    """
+    recorded = _absolute(config, stores).model_dump_json(indent=1)
+    stores.output.create(layout.run_key(plan.run_id, layout.CONFIG), recorded.encode())
+    stores.output.create(plan_key(plan.run_id), _PLAN_FORMAT.dump_json(plan, indent=1))
 
 
 def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tuple[StylizePlan, list[Shard]]:
@@ -184,9 +193,9 @@ def load_range(config: StylizeConfig, run_id: str, first: int, count: int) -> tu
     return plan, shards[first : first + count]
 
 
-def _has_changed(output: Store, found: Survey) -> bool:
+def _has_changed(output: Store, survey: Survey) -> bool:
     """Return whether another run has written parts or marks since a survey began to read them."""
-    return ledger.list_parts(output) != found.parts or attempts.find_unfinished(output) != found.marks
+    return ledger.list_parts(output) != survey.parts or attempts.find_unfinished(output) != survey.marks
 
 
 def plan_key(run_id: str) -> str:

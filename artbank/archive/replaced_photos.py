@@ -7,6 +7,7 @@ so the content of some photos decides whether it is another one.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
@@ -49,35 +50,36 @@ def check_not_replaced(
             a half.
 
     Raises:
-        ConfigError: More have.
+        ConfigError: More of them have other content.
         OSError: A store failed.
     """
     drawn = done.filter(
         (pc.field("status") == "done") & pc.field("style").isin(list(styles)) & pc.field("sha256").is_valid()
     )
     max_share = max(max_share, _MOST_EDITED)
-    again = drawn.filter(pc.is_in(drawn["key"], value_set=tasks["key"].combine_chunks()))
-    if pc.count_distinct(again["key"]).as_py() <= max_share * pc.count_distinct(drawn["key"]).as_py():
+    to_replace = drawn.filter(pc.is_in(drawn["key"], value_set=tasks["key"].combine_chunks()))
+    if pc.count_distinct(to_replace["key"]).as_py() <= max_share * pc.count_distinct(drawn["key"]).as_py():
         return
-    some = again[:: -(-len(again) // _NUM_READ)].select(["key", "sha256"]).to_pylist()
-    known = {row["key"]: row["sha256"] for row in some}
-    other = _find_other(archive, tasks, known)
-    if len(other) <= max_share * len(known):
+    step = math.ceil(len(to_replace) / _NUM_READ)
+    sample = to_replace[::step].select(["key", "sha256"]).to_pylist()
+    known_hashes = {row["key"]: row["sha256"] for row in sample}
+    changed = _find_changed(archive, tasks, known_hashes)
+    if len(changed) <= max_share * len(known_hashes):
         return
-    before = _list_archives(output, parts)
-    if before and not any(place.contains(archive) and archive.contains(place) for place in before):
+    earlier = _list_archives(output, parts)
+    if earlier and not any(place.contains(archive) and archive.contains(place) for place in earlier):
         raise ConfigError(
             f"output {output.uri} has pictures of other photos with the names of those in archive {archive.uri}, such "
-            f"as {other[0]}: earlier runs read {before[0].uri}, and those pictures would be replaced; name another "
+            f"as {changed[0]}: earlier runs read {earlier[0].uri}, and those pictures would be replaced; name another "
             "output, or run `artbank stylize` with --allow-missing if this archive took the place of that one"
         )
 
 
-def _find_other(archive: Store, tasks: pa.Table, known: Mapping[str, str]) -> list[str]:
+def _find_changed(archive: Store, tasks: pa.Table, known_hashes: Mapping[str, str]) -> list[str]:
     """Return the keys of photos whose content has another SHA-256 than is known."""
-    listed = tasks.filter(pc.field("key").isin(list(known)))
-    found = archive.read_listed(dict(zip(listed["key"].to_pylist(), listed["size"].to_pylist(), strict=True)))
-    return [key for key, data in found.items() if isinstance(data, bytes) and full_hash(data) != known[key]]
+    listed = tasks.filter(pc.field("key").isin(list(known_hashes)))
+    contents = archive.read_listed(dict(zip(listed["key"].to_pylist(), listed["size"].to_pylist(), strict=True)))
+    return [key for key, data in contents.items() if isinstance(data, bytes) and full_hash(data) != known_hashes[key]]
 
 
 def _list_archives(output: Store, parts: PartListing) -> list[Store]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from artbank.archive.drawing_resources import DrawingResources, make_decode_options
 from artbank.archive.photo_reader import PhotoReader
 from artbank.archive.plan import StylizePlan
@@ -13,6 +15,8 @@ from artbank.config import StylizeConfig
 from artbank.diffusion.shared_base_model import load_base_model
 from artbank.errors import BaseModelError
 from artbank.images.pool import open_codec_pool
+from artbank.parameters.control_specs import UsedControl
+from artbank.parameters.lora_specs import MergedLora
 from artbank.results.manifest import Manifest
 from artbank.runtime.load_once import LoadOnce
 from artbank.scoring.structure_model import load_structure_model
@@ -34,7 +38,7 @@ class RunResources:
         self.plan = plan
         self.stores = RunStores.open(config)
         self.choices = {choice.name: choice for choice in plan.styles}
-        loaded = [load_style(self.stores.banks, choice) for choice in plan.styles]
+        styles = [load_style(self.stores.banks, choice) for choice in plan.styles]
         base = load_base_model(config)
         if base.hash != plan.base_model_hash:
             raise BaseModelError(
@@ -42,21 +46,13 @@ class RunResources:
                 f"planned with, found {base.hash[:12]}; give all machines the same files"
             )
         if base.loras != plan.loras:
-            found, planned = (", ".join(lora.title for lora in loras) or "none" for loras in (base.loras, plan.loras))
-            raise BaseModelError(
-                f"expected the LoRAs that this run was planned with, {planned}, found {found}; give all machines the "
-                "same files"
-            )
+            raise _other_files_error("LoRAs", base.loras, plan.loras)
         controls = load_controls(config.control_specs, config.depth_model, base, is_offline=config.offline)
         if controls.used != plan.controls:
-            found, planned = (", ".join(control.title for control in used) for used in (controls.used, plan.controls))
-            raise BaseModelError(
-                f"expected the ControlNets that this run was planned with, {planned or 'none'}, found "
-                f"{found or 'none'}; give all machines the same files"
-            )
+            raise _other_files_error("ControlNets", controls.used, plan.controls)
         structure_model = load_structure_model(config)
         self.drawing = DrawingResources.load(
-            config, base, loaded, config.recipe, structure_model, controls, with_texture=config.texture
+            config, base, styles, config.recipe, structure_model, controls, with_texture=config.texture
         )
         self.codecs = open_codec_pool()
         self.batch_size = self.drawing.choose_batch_size(config.batch_size)
@@ -73,7 +69,7 @@ class RunResources:
         self._guard = WriteGuard(self.stores.output, plan.run_id, [style.name for style in plan.styles])
 
     def begin(self, num_pictures: int) -> None:
-        """Say once, before the first picture, how many pictures this worker will draw in the run, about."""
+        """Tell the compiler how many pictures this worker will draw in the run, about; only the first call counts."""
         if not self._is_begun:
             self._is_begun = True
             self.drawing.compiler.begin()
@@ -94,6 +90,18 @@ class RunResources:
         """
         if self.plan.is_leased:
             self._guard.check()
+
+
+def _other_files_error(
+    kind: str, found: Sequence[MergedLora | UsedControl], planned: Sequence[MergedLora | UsedControl]
+) -> BaseModelError:
+    """Return the error for models of a kind that differ from those that the run was planned with."""
+    found_titles = ", ".join(model.title for model in found) or "none"
+    planned_titles = ", ".join(model.title for model in planned) or "none"
+    return BaseModelError(
+        f"expected the {kind} that this run was planned with, {planned_titles}, found {found_titles}; give all "
+        "machines the same files"
+    )
 
 
 @LoadOnce

@@ -25,10 +25,12 @@ from artbank.parameters.lora_specs import MergedLora
 from artbank.results import known_parts, ledger, pending
 from artbank.results.attempts import Mark
 from artbank.results.missing_photos import check_photos
+from artbank.results.pending import UnfinishedShard
 from artbank.results.snapshots import PartListing
 from artbank.runs.forecast import estimate_picture_pace
 from artbank.runs.outcome import Pace
 from artbank.store.etags import StoredObject
+from artbank.store.objects import Store
 from artbank.store.skipped import SkippedFiles, SkippedKind
 
 
@@ -75,6 +77,24 @@ class Survey:
         return {style.name: style.recipe_id for style in self.styles}
 
 
+@dataclass(frozen=True)
+class _Models:
+    """The models of a run, by what determines its pictures."""
+
+    base_model_hash: str
+    loras: tuple[MergedLora, ...]
+    controls: tuple[UsedControl, ...]
+
+
+@dataclass(frozen=True)
+class _OutputState:
+    """The content of an output: its unfinished shards, its parts, and the rows that count as done."""
+
+    unfinished: Sequence[UnfinishedShard]
+    parts: PartListing
+    done: pa.Table
+
+
 def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
     """List the archive and subtract what the output already has. Writes nothing.
 
@@ -90,56 +110,78 @@ def survey_archive(config: StylizeConfig, stores: RunStores) -> Survey:
         BaseModelError: The base model, a LoRA or a ControlNet was not found.
         OSError: The store failed.
     """
-    output = stores.output
     inputs.check_places(stores)
-    base_hash = hash_base_model(fetch_base_model(config.base_model, config.revision, is_offline=config.offline))
+    models = _fetch_models(config)
     catalog = Catalog(stores.banks)
-    loras = tuple(lora.merged for lora in fetch_loras(config.loras))
-    controls = tuple(
-        found.used for found in fetch_controls(config.control_specs, config.depth_model, is_offline=config.offline)
+    styles = resolve_styles(
+        catalog, config.styles, config.recipe, models.base_model_hash, models.loras, models.controls
     )
-    styles = resolve_styles(catalog, config.styles, config.recipe, base_hash, loras, controls)
-    inputs.check_outside_galleries(output, styles)
+    inputs.check_outside_galleries(stores.output, styles)
     recipes = {style.name: style.recipe_id for style in styles}
     skipped = SkippedFiles()
     caption_files: list[StoredObject] = []
-    listed = caption_files if config.recipe.photo_captions else None
-    photos = inputs.list_photos(config, stores, skipped, listed)
+    photos = inputs.list_photos(config, stores, skipped, caption_files if config.recipe.photo_captions else None)
+    max_missing_share = 1.0 if config.allow_missing else config.max_missing_share
+    state = _read_output(config, stores.output, max_missing_share)
+    known_keys = pending.list_known(state.done, state.unfinished)
+    check_photos(stores.archive, stores.output, photos, known_keys, rules=config.skip, max_share=max_missing_share)
+    selected = inputs.select_photos(config, photos)
+    captioned = inputs.read_captions(config, stores, selected, photos, caption_files, skipped)
+    tasks = _find_tasks(config, captioned, state, recipes, photos)
+    check_not_replaced(
+        stores.archive,
+        stores.output,
+        tasks,
+        state.done,
+        state.parts,
+        styles=list(recipes),
+        max_share=max_missing_share,
+    )
+    return Survey(
+        styles=styles,
+        base_model_hash=models.base_model_hash,
+        photos=photos,
+        done=state.done,
+        tasks=tasks.slice(0, config.limit),
+        parts=state.parts,
+        marks={shard.id: shard.mark for shard in state.unfinished},
+        latest=pending.find_latest(state.done, state.unfinished),
+        pace=_find_pace(config, catalog, models.base_model_hash, state.done, list(recipes.values())),
+        skipped=skipped.kinds(),
+        loras=models.loras,
+        controls=models.controls,
+    )
+
+
+def _fetch_models(config: StylizeConfig) -> _Models:
+    base_model = fetch_base_model(config.base_model, config.revision, is_offline=config.offline)
+    base_model_hash = hash_base_model(base_model)
+    loras = tuple(file.merged for file in fetch_loras(config.loras))
+    control_folders = fetch_controls(config.control_specs, config.depth_model, is_offline=config.offline)
+    return _Models(base_model_hash, loras, tuple(folder.used for folder in control_folders))
+
+
+def _read_output(config: StylizeConfig, output: Store, max_missing_share: float) -> _OutputState:
+    """Read the rows and marks of an output, after a check that no more of its parts are missing than may be."""
     unfinished = pending.read_unfinished(output)
     parts = ledger.list_parts(output)
-    max_missing_share = 1.0 if config.allow_missing else config.max_missing_share
     known_parts.check_parts(output, parts, max_missing_share)
     done = pending.read_done(output, unfinished, keep_failed=config.retry_failed, listing=parts)
-    known = pending.list_known(done, unfinished)
-    check_photos(stores.archive, output, photos, known, rules=config.skip, max_share=max_missing_share)
-    selected = inputs.select_photos(config, photos)
-    tasks = pending.find_pending(
-        inputs.read_captions(config, stores, selected, photos, caption_files, skipped),
-        done,
+    return _OutputState(unfinished, parts, done)
+
+
+def _find_tasks(
+    config: StylizeConfig, selected: pa.Table, state: _OutputState, recipes: Mapping[str, str], photos: pa.Table
+) -> pa.Table:
+    """Subtract the done rows of an output from the selected photos, in all styles; see `pending.find_pending`."""
+    return pending.find_pending(
+        selected,
+        state.done,
         recipes,
         retry_failed=config.retry_failed,
         failures=config.failures,
-        strikes=pending.count_strikes(unfinished),
+        strikes=pending.count_strikes(state.unfinished),
         archive=photos,
-    )
-    check_not_replaced(
-        stores.archive, output, tasks, done, parts, styles=[style.name for style in styles], max_share=max_missing_share
-    )
-    latest = pending.find_latest(done, unfinished)
-    pace = _find_pace(config, catalog, base_hash, done, list(recipes.values()))
-    return Survey(
-        styles=styles,
-        base_model_hash=base_hash,
-        photos=photos,
-        done=done,
-        tasks=tasks.slice(0, config.limit),
-        parts=parts,
-        marks={shard.id: shard.mark for shard in unfinished},
-        latest=latest,
-        pace=pace,
-        skipped=skipped.kinds(),
-        loras=loras,
-        controls=controls,
     )
 
 
@@ -151,13 +193,15 @@ def _find_pace(
     It comes from pictures of the same recipe in this output, or else from the catalog, or else from this output's
     pictures of other recipes. Those come last, because they may have taken many more UNet evaluations, or fewer.
     """
-    made = done.filter(pc.field("status") == "done")
+    drawn = done.filter(pc.field("status") == "done")
     device = device_kind(config)
-    same_recipe = made.filter(pc.field("recipe_id").isin(list(recipe_ids)))
+    same_recipe = drawn.filter(pc.field("recipe_id").isin(list(recipe_ids)))
     if len(same_recipe):
         seconds = pc.mean(same_recipe["seconds"]).as_py()
         return Pace(seconds, device or "", "the pictures of this recipe in the output")
     if pace := estimate_picture_pace(catalog.banks(), config.recipe, base_model_hash, device):
         return pace
-    mean = pc.mean(made["seconds"]).as_py()
-    return mean and Pace(mean, device or "", "the pictures of other recipes in the output")
+    mean_seconds = pc.mean(drawn["seconds"]).as_py()
+    if not mean_seconds:
+        return None
+    return Pace(mean_seconds, device or "", "the pictures of other recipes in the output")

@@ -75,8 +75,8 @@ class BankFacts:
             "metrics": json.dumps(dict(self.metrics), sort_keys=True),
             **facts_of_kind,
         }
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        return sort_metadata(safetensors.torch.save(whole, metadata=header))
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        return sort_metadata(safetensors.torch.save(contiguous, metadata=header))
 
     def _check_base_model(self, base: BaseModel) -> None:
         """Check that the bank was trained on a base model.

@@ -135,14 +135,14 @@ def to_textual_inversion(token: str, tensors: Mapping[str, Floats], metadata: Ma
         metadata: Texts of the file's header, by name.
     """
     named = {token: tensors[ONE_ENCODER]} if list(tensors) == [ONE_ENCODER] else tensors
-    whole = {name: np.ascontiguousarray(values) for name, values in named.items()}
-    return sort_metadata(safetensors.numpy.save(whole, metadata={"format": "pt", **(metadata or {})}))
+    contiguous = {name: np.ascontiguousarray(values) for name, values in named.items()}
+    return sort_metadata(safetensors.numpy.save(contiguous, metadata={"format": "pt", **(metadata or {})}))
 
 
 def to_lora(tensors: Mapping[str, Floats], rank: int, metadata: Mapping[str, str] | None = None) -> bytes:
     """Return the factors of a bank as a LoRA file, which diffusers, A1111 and ComfyUI load; see `to_kohya`."""
-    whole = {name: np.ascontiguousarray(values) for name, values in to_kohya(tensors, rank).items()}
-    return sort_metadata(safetensors.numpy.save(whole, metadata={"format": "pt", **(metadata or {})}))
+    contiguous = {name: np.ascontiguousarray(values) for name, values in to_kohya(tensors, rank).items()}
+    return sort_metadata(safetensors.numpy.save(contiguous, metadata={"format": "pt", **(metadata or {})}))
 
 
 def describe_widths(widths: Mapping[str, int]) -> str:

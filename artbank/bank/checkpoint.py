@@ -54,8 +54,8 @@ class Checkpoint:
         tensors |= {f"milestone.{step}": vectors for step, vectors in self.milestones.items()}
         step = str(len(self.history.train))
         header = {"identity": self.identity, "step": step, "history": json.dumps(asdict(self.history))}
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        return sort_metadata(safetensors.torch.save(whole, metadata=header))
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        return sort_metadata(safetensors.torch.save(contiguous, metadata=header))
 
     @classmethod
     def from_bytes(cls, data: bytes, identity: str) -> Checkpoint:

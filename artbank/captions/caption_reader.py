@@ -90,23 +90,23 @@ class CaptionReader:
             try:
                 if isinstance(body, Exception):
                     raise ValueError(f"the store does not deliver it: {explain(body)}")
-                found = _parse(key, body, bad_rows)
+                parsed = _parse(key, body, bad_rows)
             except caption_files.PARSE_ERRORS as error:
                 faults[" ".join(str(error).split())].append(key)
                 continue
             if bad_rows.count:
                 self.faults.append(_describe_bad_rows(key, bad_rows))
-            captions |= found if names is None else self.keep_known(key, found, names)
+            captions |= parsed if names is None else self.keep_known(key, parsed, names)
         for fault, keys in faults.items():
             message = f"captions in {list_names(keys)} cannot be read ({fault}): correct or remove them"
             self.faults.append(CaptionFault(message, tuple(keys), is_unread=True))
         return captions
 
-    def keep_known(self, source: str, found: Mapping[str, str], names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    def keep_known(self, source: str, by_name: Mapping[str, str], names: Mapping[str, Sequence[str]]) -> dict[str, str]:
         """Return the captions of images that are there by their keys; the others become a fault."""
         known: dict[str, str] = {}
         unknown: list[str] = []
-        for name, caption in found.items():
+        for name, caption in by_name.items():
             keys = names.get(name)
             if keys is None:
                 unknown.append(name)
@@ -183,8 +183,8 @@ def describe_unmatched(keys: Sequence[str], noun: str) -> str:
     """
     expected = f"expected the name of {'an' if noun[0] in 'aeiou' else 'a'} {noun} with {', '.join(BESIDE)}"
     to_do = "rename or remove it" if len(keys) == 1 else "rename or remove them"
-    found = f"{list_names(keys)} may hold captions but cannot be matched with {noun}s"
-    return f"{found}: {expected}, or {', '.join(TABLES)}; {to_do}"
+    fault = f"{list_names(keys)} may hold captions but cannot be matched with {noun}s"
+    return f"{fault}: {expected}, or {', '.join(TABLES)}; {to_do}"
 
 
 def order_files(tables: Iterable[StoredObject], beside: Iterable[StoredObject]) -> tuple[StoredObject, ...]:

@@ -83,9 +83,9 @@ def read_files(store: Store, record: BankRecord) -> dict[str, bytes]:
     folder = file_key(record).removesuffix(BANK)
     listed = [stored.key.removeprefix(folder) for stored in store.list(folder)]
     names = {BANK, REFERENCE, *filter(is_kept_file, listed)}
-    found = store.read_many([f"{folder}{name}" for name in sorted(names)])
+    contents = store.read_many([f"{folder}{name}" for name in sorted(names)])
     files: dict[str, bytes] = {}
-    for key, data in found.items():
+    for key, data in contents.items():
         name = key.removeprefix(folder)
         if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
             raise data
@@ -157,8 +157,8 @@ def find_damage(store: Store, record: BankRecord) -> str | None:
     Raises:
         OSError: The store failed.
     """
-    found = store.read_many([file_key(record, name) for name in (BANK, REFERENCE)])
-    for name, data in zip((BANK, REFERENCE), found.values(), strict=True):
+    contents = store.read_many([file_key(record, name) for name in (BANK, REFERENCE)])
+    for name, data in zip((BANK, REFERENCE), contents.values(), strict=True):
         if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
             raise data
         if fault := _find_fault(record, name, data):

@@ -229,8 +229,8 @@ class Catalog:
         sizes = _list_rows(store, collection)
         for key, size in sizes.items():
             check_size(store.uri_of(key), size)
-        found = require_all(store.read_listed(sizes))
-        return [self._parse(kind, store, key, found[key]) for key in sizes]
+        contents = require_all(store.read_listed(sizes))
+        return [self._parse(kind, store, key, contents[key]) for key in sizes]
 
     def _inspect(self, kind: type[Row], folder: str, faults: dict[str, str]) -> list[Row]:
         """Return the rows of one folder that can be read; add the others to `faults`."""

@@ -163,10 +163,10 @@ def fit_strengths(wins: np.ndarray, prior_wins: float = PRIOR_WINS) -> list[Inte
         surprise = weighted * expit(-gaps)
         return float((weighted * np.logaddexp(0.0, -gaps)).sum()), surprise.sum(0) - surprise.sum(1)
 
-    found = minimize(loss, np.zeros(len(wins)), jac=True, method="BFGS", options={"gtol": 1e-8}).x
-    found = found - found.mean()
-    errors = _standard_errors(weighted, found)
-    return [Interval(float(s), float(s - _Z * e), float(s + _Z * e)) for s, e in zip(found, errors, strict=True)]
+    fitted = minimize(loss, np.zeros(len(wins)), jac=True, method="BFGS", options={"gtol": 1e-8}).x
+    fitted = fitted - fitted.mean()
+    errors = _standard_errors(weighted, fitted)
+    return [Interval(float(s), float(s - _Z * e), float(s + _Z * e)) for s, e in zip(fitted, errors, strict=True)]
 
 
 def _standard_errors(weighted: np.ndarray, strengths: np.ndarray) -> np.ndarray:

@@ -90,10 +90,10 @@ def read_vote_file(place: str) -> VoteFile:
     try:
         return VoteFile.model_validate_json(data)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, found["loc"])) or "file"
+        first_error = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first_error["loc"])) or "file"
         raise ComparisonError(
-            f"{place} is not a vote file of format artbank.votes/1 ({where}: {found['msg']}); "
+            f"{place} is not a vote file of format artbank.votes/1 ({where}: {first_error['msg']}); "
             "download it again from the page of the comparison"
         ) from error
 
@@ -105,8 +105,8 @@ def find_key(place: str, votes: VoteFile, folders: Sequence[Store]) -> Unblindin
         ComparisonError: No folder has the key, the key is damaged, or the file votes on a pair that there is not.
         OSError: A store failed.
     """
-    found = (UnblindingKey.load(folder, votes.comparison) for folder in folders)
-    key = next((key for key in found if key is not None), None)
+    keys = (UnblindingKey.load(folder, votes.comparison) for folder in folders)
+    key = next((key for key in keys if key is not None), None)
     if key is None:
         searched = ", ".join(folder.uri for folder in folders)
         raise ComparisonError(

@@ -83,11 +83,11 @@ def check_unet(path: Path, names: Iterable[str], expected: int, settings: Path) 
     Raises:
         BaseModelError: It has more, which would be left out, or fewer.
     """
-    found = sum(name.startswith(UNET) for name in names)
-    if found != expected:
+    num_tensors = sum(name.startswith(UNET) for name in names)
+    if num_tensors != expected:
         raise BaseModelError(
-            f"{path}: expected a UNet of {expected:,} tensors by the settings of {settings}, found {found:,}; take "
-            "another file, or the settings of the same model"
+            f"{path}: expected a UNet of {expected:,} tensors by the settings of {settings}, found {num_tensors:,}; "
+            "take another file, or the settings of the same model"
         )
 
 

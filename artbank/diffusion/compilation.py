@@ -218,9 +218,9 @@ class Compiled(Generic[Output]):
             self._compiled = torch.compile(self._function, **self._options)
         with torch._dynamo.config.patch(recompile_limit=_TORCH_LIMIT):
             self._check(key, args)
-            found = self._function(*args) if self.has_failed else self._call_compiled(key, args, timing)
+            result = self._function(*args) if self.has_failed else self._call_compiled(key, args, timing)
         self._cost.add(time.perf_counter() - start)
-        return found
+        return result
 
     def _check(self, key: Hashable, args: tuple[Any, ...]) -> None:
         """Compile the function for a shape, and see whether results and gradients are those of uncompiled code."""

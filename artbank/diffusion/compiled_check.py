@@ -34,34 +34,34 @@ def find_difference(function: Callable[..., Any], compiled: Callable[..., Any], 
         The largest relative difference of a result or gradient, by the Euclidean norm; infinite if one is not finite.
     """
     pairs = zip(_compute(function, args), _compute(compiled, args), strict=True)
-    return max((_compare(wanted, found) for wanted, found in pairs), default=0.0)
+    return max((_compare(expected, actual) for expected, actual in pairs), default=0.0)
 
 
 def _compute(function: Callable[..., Any], args: Sequence[Any]) -> list[Tensor]:
     """Return the results of a call and their gradients, copied: a CUDA graph returns them in the same memory."""
     results = [leaf for leaf in tree_leaves(function(*args)) if isinstance(leaf, Tensor)]
-    kept = [result.detach().clone() for result in results]
+    copies = [result.detach().clone() for result in results]
     inputs = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor) and leaf.requires_grad]
     if not (inputs and torch.is_grad_enabled()):
-        return kept
+        return copies
     # The gradient of half the sum of squares: every place of the results counts.
     learning = [number for number, result in enumerate(results) if result.requires_grad]
     gradients: Sequence[Tensor | None] = [None] * len(inputs)
     if learning:
-        outputs, weights = ([some[number] for number in learning] for some in (results, kept))
+        outputs, weights = ([values[number] for number in learning] for values in (results, copies))
         gradients = torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
-    return [*kept, *(_or_zeros(gradient, value) for gradient, value in zip(gradients, inputs, strict=True))]
+    return [*copies, *(_or_zeros(gradient, value) for gradient, value in zip(gradients, inputs, strict=True))]
 
 
 def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if gradient is None else gradient.clone()
 
 
-def _compare(wanted: Tensor, found: Tensor) -> float:
-    if wanted.is_meta:
+def _compare(expected: Tensor, actual: Tensor) -> float:
+    if expected.is_meta:
         return 0.0  # it has no values
-    size = wanted.float().norm().item()
-    difference = (found.float() - wanted.float()).norm().item()
+    size = expected.float().norm().item()
+    difference = (actual.float() - expected.float()).norm().item()
     if difference == 0:
         return 0.0
     share = difference / size if size else math.inf

@@ -54,9 +54,9 @@ _PLAIN: dict[str, Any] = {  # settings, and the values of every ControlNet of th
 
 def read_control_settings(folder: Path) -> dict[str, Any]:
     """Return all settings of a ControlNet in a folder that `check_model` found whole."""
-    given = json.loads(read_text(folder / "config.json"))
-    known = inspect.signature(KINDS[given["_class_name"]].__init__).parameters.values()
-    return {parameter.name: parameter.default for parameter in known if parameter.name != "self"} | given
+    settings = json.loads(read_text(folder / "config.json"))
+    parameters = inspect.signature(KINDS[settings["_class_name"]].__init__).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"} | settings
 
 
 def check_control(spec: ControlSpec, settings: Mapping[str, Any], unet: UNet2DConditionModel, factor: int) -> None:

@@ -44,8 +44,8 @@ class ControlFolder:
     @property
     def at_full_weight(self) -> ControlFolder:
         """The same at weight 1 in all steps, which takes the same networks."""
-        whole: dict[str, Any] = {"weight": 1.0, "start": 0.0, "end": 1.0}
-        return replace(self, spec=replace(self.spec, **whole), used=replace(self.used, **whole))
+        full_weight: dict[str, Any] = {"weight": 1.0, "start": 0.0, "end": 1.0}
+        return replace(self, spec=replace(self.spec, **full_weight), used=replace(self.used, **full_weight))
 
 
 def fetch_controls(
@@ -62,11 +62,11 @@ def fetch_controls(
         BaseModelError: One is missing, damaged, or of another kind; or one that is no Union is named for two kinds.
         OSError: A store or the hub failed.
     """
-    found = [_fetch(spec, depth_model if spec.kind == "depth" else None, is_offline=is_offline) for spec in specs]
-    for folder in found:
-        _check_shared(folder, [other.spec for other in found if other.spec.source == folder.spec.source])
-    counts = Counter(folder.used.sha256 for folder in found if folder.is_union)
-    return tuple(folder.joined if counts[folder.used.sha256] > 1 else folder for folder in found)
+    folders = [_fetch(spec, depth_model if spec.kind == "depth" else None, is_offline=is_offline) for spec in specs]
+    for folder in folders:
+        _check_shared(folder, [other.spec for other in folders if other.spec.source == folder.spec.source])
+    counts = Counter(folder.used.sha256 for folder in folders if folder.is_union)
+    return tuple(folder.joined if counts[folder.used.sha256] > 1 else folder for folder in folders)
 
 
 def _check_shared(found: ControlFolder, specs: Sequence[ControlSpec]) -> None:

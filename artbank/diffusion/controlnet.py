@@ -66,7 +66,7 @@ class ControlNet(PromptedNetwork):
         """Wrap a network of diffusers that `check_control` accepts."""
         super().__init__(network)
         self._is_union = isinstance(network, ControlNetUnionModel)
-        self._of_kinds: dict[tuple[int, ...], Tensor] = {}
+        self._kind_embeddings: dict[tuple[int, ...], Tensor] = {}
 
     def copy_in_float32(self) -> ControlNet:
         """Return a copy in float32."""
@@ -102,37 +102,40 @@ class ControlNet(PromptedNetwork):
             num_prompts: P.
             is_outer: Run the first block alone, for a UNet that takes deep features again.
         """
-        network, count = self._network, num_prompts * len(latents)
+        network = self._network
+        count = num_prompts * len(latents)
         first, weight = images[0]
         sizes = self.embed_size(*first.size_px) if prompts.pooled is not None else None
         if self._is_union:
             times = self.embed_time(timestep) + self._embed_kinds(images)
-            found = self._project(self._add_pooled(times, prompts, sizes, count))
+            all_shifts = self._project(self._add_pooled(times, prompts, sizes, count))
         else:
-            found = self._find_shifts(timestep, prompts, sizes, count)
+            all_shifts = self._find_shifts(timestep, prompts, sizes, count)
         x = network.conv_in(latents.to(self._dtype).contiguous(memory_format=torch.channels_last))  # [B, C', h, w]
         x = self._fuse(x, images) if self._is_union else x + first.planes
-        x = repeat_to(x, max(len(found[0]), len(x)))  # prompts may differ in the time embedding already
-        shifts, left = iter(found), iter(prompts.pairs)
+        x = repeat_to(x, max(len(all_shifts[0]), len(x)))  # prompts may differ in the time embedding already
+        shifts = iter(all_shifts)
+        key_values = iter(prompts.pairs)
         if is_outer:
-            skips = run_outer_encoder(network, x, shifts, left, count)
-            last = []
+            skips = run_outer_encoder(network, x, shifts, key_values, count)
+            of_middle = []
         else:
-            skips, middle = run_encoder(network, x, shifts, left, count)
-            last = [network.controlnet_mid_block(middle)]
-        added = [convolve(skip) for convolve, skip in zip(network.controlnet_down_blocks, skips, strict=not is_outer)]
-        return tuple(planes if len(images) > 1 else planes * weight for planes in (*added, *last))
+            skips, middle = run_encoder(network, x, shifts, key_values, count)
+            of_middle = [network.controlnet_mid_block(middle)]
+        convolutions = zip(network.controlnet_down_blocks, skips, strict=not is_outer)
+        of_skips = [convolve(skip) for convolve, skip in convolutions]
+        return tuple(planes if len(images) > 1 else planes * weight for planes in (*of_skips, *of_middle))
 
     def _embed_kinds(self, images: WeightedImages) -> Tensor:
         """Return what a Union adds to time embeddings for the kinds that it sees, [1, E]; it is computed once."""
         types = tuple(_type_of(control) for control, _ in images)
-        if types not in self._of_kinds:
+        if types not in self._kind_embeddings:
             network = self._network
             kinds = torch.zeros(network.config.num_control_type)
             kinds[list(types)] = 1
             projected = network.control_type_proj(copy_to_device(kinds, self._device)).reshape(1, -1)
-            self._of_kinds[types] = network.control_add_embedding(projected.to(self._dtype))
-        return self._of_kinds[types]
+            self._kind_embeddings[types] = network.control_add_embedding(projected.to(self._dtype))
+        return self._kind_embeddings[types]
 
     def _fuse(self, x: Tensor, images: WeightedImages) -> Tensor:
         """Add to x [B, C', h, w] the planes of S kinds of images, and the shift [B, C'] of each that a Union finds.
@@ -146,10 +149,10 @@ class ControlNet(PromptedNetwork):
             for (control, _), weight in zip(images, weights, strict=True)
         ]
         tokens = torch.stack([*of_images, x.mean((2, 3))], dim=1)  # [B, S + 1, C']
-        seen = tokens.flatten(0, 1)[None]  # [1, (S + 1) * B, C']: sequences of one token
+        fused = tokens.flatten(0, 1)[None]  # [1, (S + 1) * B, C']: sequences of one token
         for layer in network.transformer_layes:
-            seen = layer(seen)
-        shifts = network.spatial_ch_projs(seen[0].unflatten(0, tokens.shape[:2]))  # [B, S + 1, C']
+            fused = layer(fused)
+        shifts = network.spatial_ch_projs(fused[0].unflatten(0, tokens.shape[:2]))  # [B, S + 1, C']
         for number, ((control, _), weight) in enumerate(zip(images, weights, strict=True)):
             x = x + weight * (control.planes + shifts[:, number, :, None, None])
         return x
@@ -161,22 +164,22 @@ def _type_of(images: ControlImages) -> int:
 
 
 @no_progress_bars()
-def load_controlnet(found: ControlFolder, device: torch.device, dtype: torch.dtype) -> ControlNet:
+def load_controlnet(folder: ControlFolder, device: torch.device, dtype: torch.dtype) -> ControlNet:
     """Load a ControlNet that `check_control` accepted, and freeze it.
 
     Raises:
         BaseModelError: Its weights are damaged, or are missing in part.
     """
-    settings = read_control_settings(found.folder)
+    settings = read_control_settings(folder.folder)
     kind = KINDS[settings["_class_name"]]
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     try:
-        network, info = kind.from_pretrained(found.folder, **options, dtype=dtype)
+        network, info = kind.from_pretrained(folder.folder, **options, dtype=dtype)
     except Exception as error:  # on damaged files the library raises exceptions of every kind
-        raise _loading_error(found.spec, " ".join(str(error).split())[:300]) from error
+        raise _loading_error(folder.spec, " ".join(str(error).split())[:300]) from error
     if missing := sorted(info["missing_keys"]):
         raise _loading_error(
-            found.spec, f"{number_are(len(missing), 'tensor')} missing, such as {', '.join(missing[:3])}"
+            folder.spec, f"{number_are(len(missing), 'tensor')} missing, such as {', '.join(missing[:3])}"
         )
     nn.Module.to(network.requires_grad_(False).eval(), device)
     nn.Module.to(network, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

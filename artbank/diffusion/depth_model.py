@@ -47,8 +47,8 @@ class DepthModel:
         """
         pixels = self._processor(images=photo, return_tensors="pt")["pixel_values"]
         outputs = self._network(copy_to_device(pixels, self._device))
-        [found] = self._processor.post_process_depth_estimation(outputs, [photo.shape[:2]])
-        depth = found["predicted_depth"]  # [H, W]
+        [estimate] = self._processor.post_process_depth_estimation(outputs, [photo.shape[:2]])
+        depth = estimate["predicted_depth"]  # [H, W]
         low, high = depth.min(), depth.max()
         return ((depth - low) / (high - low).clamp_min(torch.finfo().tiny) * 255).byte()
 

@@ -15,11 +15,11 @@ def pick_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device(_best_device_type())
-    found = torch.device(device)
+    chosen = torch.device(device)
     counts = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}
-    if (found.index or 0) >= counts[found.type]:
+    if (chosen.index or 0) >= counts[chosen.type]:
         raise ConfigError(f"device {device} is not available on this machine; pass device=auto or cpu")
-    return found
+    return chosen
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:

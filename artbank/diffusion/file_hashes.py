@@ -66,8 +66,8 @@ def _kept_file(path: Path) -> Path:
 
 def _load(kept: Path, state: list[int]) -> str | None:
     try:
-        found = json.loads(kept.read_text())
-        return str(found["sha256"]) if found["state"] == state else None
+        cached = json.loads(kept.read_text())
+        return str(cached["sha256"]) if cached["state"] == state else None
     except (OSError, ValueError, LookupError, TypeError):  # none, or a damaged one: the file is read
         return None
 

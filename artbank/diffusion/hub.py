@@ -124,11 +124,11 @@ def fetch(
         raise BaseModelError(f"{model.title} {model.name!r} is not on this machine, and {reason}; {model.advice}")
     if folder := _fetch_from_first(model, check, refuse):
         return folder
-    told = " nor its mirror " + model.names[1] if len(model.names) > 1 else ""
+    mirror = f" nor its mirror {model.names[1]}" if len(model.names) > 1 else ""
     at = f" at revision {model.revision or 'main'}"
     raise BaseModelError(
-        f"the hub has no {model.title} {model.name!r}{told}{at}; correct the id or the revision; a private model needs "
-        "HF_TOKEN"
+        f"the hub has no {model.title} {model.name!r}{mirror}{at}; correct the id or the revision; a private model "
+        "needs HF_TOKEN"
     )
 
 

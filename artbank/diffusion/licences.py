@@ -22,15 +22,15 @@ def name_licence(source: str, folder: Path | None) -> str:
         return LICENCE
     if folder is None:
         return ""
-    found = [read_licence(read_card(source, folder)), *(licence for _, licence in read_licence_files(folder))]
-    return next(filter(None, found), "")
+    licences = [read_licence(read_card(source, folder)), *(licence for _, licence in read_licence_files(folder))]
+    return next(filter(None, licences), "")
 
 
 def read_licence(card: str) -> str:
     """Return the licence that a model card names, in its front matter or in a section; empty if it names none."""
-    if found := _FRONT_MATTER.search(card):
+    if front_matter := _FRONT_MATTER.search(card):
         try:
-            facts = yaml.safe_load(found[1])
+            facts = yaml.safe_load(front_matter[1])
         except yaml.YAMLError:
             facts = None
         licence = facts.get("license") if isinstance(facts, dict) else None

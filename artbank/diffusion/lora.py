@@ -109,8 +109,8 @@ def _read_metadata(lora: LoraFile) -> dict[str, Any] | None:
     text = check_lora(lora.path).metadata.get(_METADATA)
     if text is None:
         return None
-    given = json.loads(text)
-    kept = {name: value for name, value in given.items() if _is_safe(name.rpartition(".")[2], value)}
+    settings = json.loads(text)
+    kept = {name: value for name, value in settings.items() if _is_safe(name.rpartition(".")[2], value)}
     networks = {name.rpartition(".")[0] for name in kept}
     if any(
         f"{network}.{setting}" not in kept for network in networks for setting in ("r", "lora_alpha", "target_modules")

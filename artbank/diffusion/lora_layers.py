@@ -49,8 +49,8 @@ class LowRankLinear(nn.Module):
 def list_attention_layers(unet: nn.Module) -> dict[str, nn.Linear]:
     """Return the projections of all attentions of a UNet, by names such as `mid_block...attn1.to_q`, sorted."""
     endings = tuple(f".{attention}.{projection}" for attention in _ATTENTIONS for projection in _PROJECTIONS)
-    found = {name: module for name, module in unet.named_modules() if name.endswith(endings)}
-    return {name: cast(nn.Linear, found[name]) for name in sorted(found)}
+    layers = {name: module for name, module in unet.named_modules() if name.endswith(endings)}
+    return {name: cast(nn.Linear, layers[name]) for name in sorted(layers)}
 
 
 def add_low_rank(base: BaseModel, layers: Mapping[str, Factors]) -> BaseModel:

@@ -169,7 +169,7 @@ def plan_store_copy(kind: ModelKind, uri: str) -> LocalCopy:
         OSError: The store failed.
     """
     store = Store.open(uri)
-    objects = [found for found in store.list() if "/" not in found.key and _is_file_of(kind, found.key)]
+    objects = [stored for stored in store.list() if "/" not in stored.key and _is_file_of(kind, stored.key)]
     if not objects:
         raise BaseModelError(f"{kind.name} {uri}: expected a {kind.network}, found no model there; correct the URI")
     return plan_copy(store, objects, partial(hash_model, kind))
@@ -219,15 +219,16 @@ def check_model(kind: ModelKind, folder: Path) -> None:
         )
     try:
         check_settings(folder / "config.json")
-        found = json.loads(read_text(folder / "config.json")).get(kind.type_setting)
+        model_type = json.loads(read_text(folder / "config.json")).get(kind.type_setting)
     except (ValueError, AttributeError) as error:
         raise BaseModelError(
             f"{kind.name} folder {folder}: its config.json cannot be read: {error}; fetch it again"
         ) from error
-    if found not in kind.model_types:  # transformers would fill the shape of another model with noise, and only warn
+    # transformers would fill the shape of a model of another type with noise, and only warn.
+    if model_type not in kind.model_types:
         expected = " or ".join(map(repr, kind.model_types))
         raise BaseModelError(
-            f"{kind.name} folder {folder}: expected a model of type {expected}, found {found!r}; {kind.advice}"
+            f"{kind.name} folder {folder}: expected a model of type {expected}, found {model_type!r}; {kind.advice}"
         )
     for path in list_weights(kind, folder):
         check_header(path)

@@ -236,12 +236,12 @@ def _mark_prediction(header: TensorHeader, scheduler: Path) -> None:
 
 
 def _find_prediction(metadata: Mapping[str, str], shapes: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    told = metadata.get("modelspec.prediction_type", "")
-    if "v_pred" in shapes or told.startswith("v"):
-        found["prediction_type"] = "v_prediction"
-    elif told.startswith("eps"):
-        found["prediction_type"] = "epsilon"
+    settings: dict[str, Any] = {}
+    prediction = metadata.get("modelspec.prediction_type", "")
+    if "v_pred" in shapes or prediction.startswith("v"):
+        settings["prediction_type"] = "v_prediction"
+    elif prediction.startswith("eps"):
+        settings["prediction_type"] = "epsilon"
     if "ztsnr" in shapes:
-        found |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return found
+        settings |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return settings

@@ -14,8 +14,8 @@ _IN_TWO = ("vocab.json", "merges.txt")
 
 def list_missing_words(names: Iterable[str]) -> list[str]:
     """Return the files that a tokenizer's words need, and that are not among the names of its files."""
-    found = set(names)
-    return [] if _WHOLE in found else [name for name in _IN_TWO if name not in found]
+    present = set(names)
+    return [] if _WHOLE in present else [name for name in _IN_TWO if name not in present]
 
 
 def check_words(tokenizer: Any) -> None:

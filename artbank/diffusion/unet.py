@@ -164,18 +164,22 @@ def _shape_of_call(unet: Any, call: UnetCall) -> Hashable:
 
 def _forward(unet: Any, call: UnetCall) -> Tensor:
     """Return the prediction [P * B, C, h, w] of the UNet in its own precision."""
-    shifts, left, count = iter(call.shifts), iter(call.pairs), call.num_prompts * len(call.sample)
-    x, skips = _run_down(unet, call, shifts, left)
-    return _run_out(unet, run_decoder(unet.up_blocks, x, skips, shifts, left, count))
+    shifts = iter(call.shifts)
+    key_values = iter(call.pairs)
+    count = call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, shifts, key_values)
+    return _run_out(unet, run_decoder(unet.up_blocks, x, skips, shifts, key_values, count))
 
 
 def _forward_keeping(unet: Any, call: UnetCall) -> tuple[Tensor, Tensor]:
     """Return the prediction of `_forward`, and what its last block took: [P * B, C', h, w]."""
-    shifts, left, count = iter(call.shifts), iter(call.pairs), call.num_prompts * len(call.sample)
-    x, skips = _run_down(unet, call, shifts, left)
+    shifts = iter(call.shifts)
+    key_values = iter(call.pairs)
+    count = call.num_prompts * len(call.sample)
+    x, skips = _run_down(unet, call, shifts, key_values)
     *inner, last = unet.up_blocks
-    deep = run_decoder(inner, x, skips, shifts, left, count)
-    return _run_out(unet, run_decoder([last], deep, skips, shifts, left, count)), deep
+    deep = run_decoder(inner, x, skips, shifts, key_values, count)
+    return _run_out(unet, run_decoder([last], deep, skips, shifts, key_values, count)), deep
 
 
 def _forward_outer(unet: Any, call: UnetCall) -> Tensor:
@@ -198,11 +202,11 @@ def _run_in(unet: Any, call: UnetCall) -> Tensor:
 
 
 def _run_down(
-    unet: Any, call: UnetCall, shifts: Iterator[Tensor], left: Iterator[KeyValue]
+    unet: Any, call: UnetCall, shifts: Iterator[Tensor], key_values: Iterator[KeyValue]
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the planes of the middle and those for the way up; [P * B, ...] from the first cross-attention on."""
     count = call.num_prompts * len(call.sample)
-    skips, x = run_encoder(unet, _run_in(unet, call), shifts, left, count)
+    skips, x = run_encoder(unet, _run_in(unet, call), shifts, key_values, count)
     if call.residuals is not None:
         skips = [add_planes(skip, residual) for skip, residual in zip(skips, call.residuals[:-1], strict=True)]
         x = add_planes(x, call.residuals[-1])

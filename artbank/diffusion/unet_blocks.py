@@ -26,15 +26,15 @@ they run."""
 
 
 def run_encoder(
-    network: Any, x: Tensor, shifts: Iterator[Tensor], left: Iterator[KeyValue], count: int
+    network: Any, x: Tensor, shifts: Iterator[Tensor], key_values: Iterator[KeyValue], count: int
 ) -> tuple[list[Tensor], Tensor]:
     """Run the blocks of the way down and the middle.
 
     Args:
         network: A UNet or a ControlNet.
         x: What its first convolution returns, [B, C', h, w], or [P * B, C', h, w].
-        shifts: What the ResNets add that did not run yet, see `Shifts`.
-        left: The keys and values that are not used yet.
+        shifts: The shifts of the ResNets that did not run yet, see `Shifts`.
+        key_values: The keys and values of the cross-attentions that did not run yet.
         count: P * B.
 
     Returns:
@@ -42,25 +42,25 @@ def run_encoder(
     """
     skips = [x]
     for block in network.down_blocks:
-        skips += _run_layers(block, skips[-1], shifts, left, count)
+        skips += _run_layers(block, skips[-1], shifts, key_values, count)
         skips += [downsample(skips[-1]) for downsample in block.downsamplers or ()]
     middle = network.mid_block
     x = run_resnet(middle, middle.resnets[0], skips[-1], shifts)
     for transformer, resnet in zip(middle.attentions, middle.resnets[1:], strict=True):
-        x = run_transformer(middle, transformer, x, left, count // len(x))
+        x = run_transformer(middle, transformer, x, key_values, count // len(x))
         x = run_resnet(middle, resnet, x, shifts)
     return skips, x
 
 
 def run_outer_encoder(
-    network: Any, x: Tensor, shifts: Iterator[Tensor], left: Iterator[KeyValue], count: int
+    network: Any, x: Tensor, shifts: Iterator[Tensor], key_values: Iterator[KeyValue], count: int
 ) -> list[Tensor]:
     """Run the first block of the way down, without its downsampling; see `run_encoder`.
 
     Returns:
         The planes for the last block of the way up, each [B, ...] or [P * B, ...].
     """
-    return [x, *_run_layers(network.down_blocks[0], x, shifts, left, count)]
+    return [x, *_run_layers(network.down_blocks[0], x, shifts, key_values, count)]
 
 
 def run_decoder(
@@ -68,7 +68,7 @@ def run_decoder(
     x: Tensor,
     skips: list[Tensor],
     shifts: Iterator[Tensor],
-    left: Iterator[KeyValue],
+    key_values: Iterator[KeyValue],
     count: int,
 ) -> Tensor:
     """Run blocks of the way up, which take their planes from the end of `skips`; see `run_encoder`."""
@@ -77,21 +77,23 @@ def run_decoder(
             skip = repeat_to(skips.pop(), len(x))
             x = run_resnet(block, resnet, torch.cat([x, skip], dim=1), shifts)
             if transformer is not None:
-                x = run_transformer(block, transformer, x, left, count // len(x))
+                x = run_transformer(block, transformer, x, key_values, count // len(x))
         for upsample in block.upsamplers or ():
             x = upsample(x)
     return x
 
 
-def _run_layers(block: Any, x: Tensor, shifts: Iterator[Tensor], left: Iterator[KeyValue], count: int) -> list[Tensor]:
+def _run_layers(
+    block: Any, x: Tensor, shifts: Iterator[Tensor], key_values: Iterator[KeyValue], count: int
+) -> list[Tensor]:
     """Run the layers of a block of the way down; returns the planes after each."""
-    found = []
+    planes = []
     for resnet, transformer in list_layers(block):
         x = run_resnet(block, resnet, x, shifts)
         if transformer is not None:
-            x = run_transformer(block, transformer, x, left, count // len(x))
-        found.append(x)
-    return found
+            x = run_transformer(block, transformer, x, key_values, count // len(x))
+        planes.append(x)
+    return planes
 
 
 def run_resnet(block: Any, resnet: Any, x: Tensor, shifts: Iterator[Tensor]) -> Tensor:
@@ -103,20 +105,20 @@ def run_resnet(block: Any, resnet: Any, x: Tensor, shifts: Iterator[Tensor]) -> 
     return _run_layer(block, _run_resnet, resnet, x, next(shifts))
 
 
-def run_transformer(block: Any, transformer: Any, x: Tensor, left: Iterator[KeyValue], repeats: int) -> Tensor:
-    """Run a Transformer2DModel of a block on [B, C', h, w]; it takes its keys and values from those that are left.
+def run_transformer(block: Any, transformer: Any, x: Tensor, key_values: Iterator[KeyValue], repeats: int) -> Tensor:
+    """Run a Transformer2DModel of a block on [B, C', h, w]; it takes the next of the keys and values.
 
     Its first cross-attention repeats the samples `repeats` times.
     """
-    pairs = [next(left) for _ in transformer.transformer_blocks]
+    pairs = [next(key_values) for _ in transformer.transformer_blocks]
     return _run_layer(block, _run_transformer, transformer, x, pairs, repeats)
 
 
-def _run_layer(block: Any, function: Callable[..., Tensor], *given: Any) -> Tensor:
-    """Run a layer of a block; with gradient checkpointing it is computed anew on the way back, and keeps its inputs."""
+def _run_layer(block: Any, function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Run a layer of a block; with gradient checkpointing it keeps its inputs alone, and runs again on the way back."""
     if getattr(block, "gradient_checkpointing", False) and torch.is_grad_enabled():
-        return cast(Tensor, checkpoint(function, *given, use_reentrant=False, preserve_rng_state=False))
-    return function(*given)
+        return cast(Tensor, checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False))
+    return function(*args)
 
 
 def _run_resnet(resnet: Any, x: Tensor, shift: Tensor) -> Tensor:

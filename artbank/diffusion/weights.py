@@ -184,12 +184,12 @@ def list_weights(folder: Path) -> dict[str, list[Path]]:
 
 
 def _choose_variants(family: Family, names: Iterable[str]) -> dict[str, str | None]:
-    found = {part: list_variants(_names_in(part, names), stem) for part, stem in _stems(family).items()}
-    common = set.intersection(*map(set, found.values()))
+    variants_of_part = {part: list_variants(_names_in(part, names), stem) for part, stem in _stems(family).items()}
+    common = set.intersection(*map(set, variants_of_part.values()))
     if None in common:
-        return dict.fromkeys(found)
-    shared = next((variant for variant in found["unet"] if variant in common), None)
-    return {part: shared or next(iter(variants), None) for part, variants in found.items()}
+        return dict.fromkeys(variants_of_part)
+    shared = next((variant for variant in variants_of_part["unet"] if variant in common), None)
+    return {part: shared or next(iter(variants), None) for part, variants in variants_of_part.items()}
 
 
 def _list_names(folder: Path) -> list[str]:
@@ -239,13 +239,13 @@ def _refuse_refiner(folder: Path, family: Family) -> None:
 def _refuse_other_vae(folder: Path) -> None:
     """Refuse VAEs of other classes, such as the tiny ones, whose settings have other names."""
     try:
-        found = json.loads(read_text(folder / "vae/config.json")).get("_class_name", "AutoencoderKL")
+        class_name = json.loads(read_text(folder / "vae/config.json")).get("_class_name", "AutoencoderKL")
     except (ValueError, AttributeError):
         return
-    if found != "AutoencoderKL":
+    if class_name != "AutoencoderKL":
         raise BaseModelError(
-            f"{folder}/vae: expected a VAE of class AutoencoderKL, found {found}, which is not supported; take the VAE "
-            "of another model"
+            f"{folder}/vae: expected a VAE of class AutoencoderKL, found {class_name}, which is not supported; take "
+            "the VAE of another model"
         )
 
 

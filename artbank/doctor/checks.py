@@ -80,7 +80,7 @@ def run_checks(
     """
     runs = {check.subject: _CheckRun([]) for check in checks}
     ended: Queue[str] = Queue()
-    left = {check.subject for check in checks if check.may_hang}
+    unfinished = {check.subject for check in checks if check.may_hang}
     for check in checks:
         if not check.may_hang:
             _run(check, runs[check.subject])
@@ -89,17 +89,17 @@ def run_checks(
     for check in checks:
         if check.may_hang:
             threading.Thread(target=_run, args=(check, runs[check.subject], ended), daemon=True).start()
-    while left:
+    while unfinished:
         try:
             subject = ended.get(timeout=max(deadline - time.monotonic(), 0))
         except Empty:
             break
-        left.remove(subject)
+        unfinished.remove(subject)
         on_end(subject, runs[subject].results)
-    found = {subject: _collect(run, seconds, is_late=subject in left) for subject, run in runs.items()}
-    for subject in (check.subject for check in checks if check.subject in left):
-        on_end(subject, found[subject])
-    return found
+    results = {subject: _collect(run, seconds, is_late=subject in unfinished) for subject, run in runs.items()}
+    for subject in (check.subject for check in checks if check.subject in unfinished):
+        on_end(subject, results[subject])
+    return results
 
 
 def _run(check: Check, run: _CheckRun, ended: Queue[str] | None = None) -> None:

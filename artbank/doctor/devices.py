@@ -146,13 +146,13 @@ def assess_error(
     if error <= _TOLERANCE[dtype]:  # false for nan
         use = " (used by a run here)" if is_used else ""
         return CheckResult("OK", f"{name}{use}: a matrix product on {device} has error {error:.0e}, as rounding gives")
-    found = exception or (
+    fault = exception or (
         f"a matrix product on {device} has error {error:.0e}, expected at most {_TOLERANCE[dtype]:.0e}"
     )
     advice = "pass --dtype float32"
     if dtype == torch.float32:
         advice = "update driver and torch; do not use this device"
-    return CheckResult("problem" if is_used else "warning", f"{name}: {found}", advice)
+    return CheckResult("problem" if is_used else "warning", f"{name}: {fault}", advice)
 
 
 def _assess_gpu(number: int, gpu: Gpu, machine: Machine) -> CheckResult:

@@ -53,18 +53,18 @@ def check_input(uri: str) -> Iterator[CheckResult]:
         with _action("open", uri):
             store = Store.open(uri)
         with _action("list", uri):
-            found, left_out = _list_some(store, skipped)
-        if not found:
+            objects, left_out = _list_some(store, skipped)
+        if not objects:
             holds = f"holds nothing but files to skip, such as {left_out}" if left_out else "is empty"
             yield CheckResult("problem", f"{uri} {holds}", "check its name, and the endpoint")
             yield from _warn_of_skipped(uri, skipped)
             return
         with _action("read", uri):
-            unread = _read_smallest(store, found)
+            unread = _read_smallest(store, objects)
     except _ActionFailed as failed:
         yield failed.result
         return
-    yield CheckResult("OK", f"{uri} can be listed and read: {_count(found)}")
+    yield CheckResult("OK", f"{uri} can be listed and read: {_count(objects)}")
     for key, error in unread.items():
         yield CheckResult("warning", f"{uri}: {key} cannot be read: {explain(error)}", "runs go on without it")
     yield from _warn_of_skipped(uri, skipped)
@@ -74,17 +74,17 @@ def _list_some(store: Store, skipped: SkippedFiles) -> tuple[list[StoredObject],
     """Return the first objects that may be photos, and the key of one before them that is none; empty without one."""
     rules = SkipRules()
     left_out = ""
-    found: list[StoredObject] = []
+    objects: list[StoredObject] = []
     for stored in store.scan(skipped=skipped):
         if rules.skip(stored.key):
             left_out = left_out or stored.key
             if rules.is_container(stored.key):
                 skipped.add("container", stored.key)
         else:
-            found.append(stored)
-        if len(found) == _LISTED:
+            objects.append(stored)
+        if len(objects) == _LISTED:
             break
-    return found, left_out
+    return objects, left_out
 
 
 def check_apart(uris: Mapping[str, str]) -> Iterator[CheckResult]:
@@ -122,14 +122,14 @@ def _warn_of_skipped(uri: str, skipped: SkippedFiles) -> Iterator[CheckResult]:
             yield CheckResult("warning", text, SKIP_KINDS[kind.kind])
 
 
-def _read_smallest(store: Store, found: Sequence[StoredObject]) -> dict[str, Exception]:
+def _read_smallest(store: Store, objects: Sequence[StoredObject]) -> dict[str, Exception]:
     """Read the smallest objects until one can be read; returns those before it, with their errors.
 
     Raises:
         Exception: None can be read, or the whole store fails.
     """
     unread: dict[str, Exception] = {}
-    for stored in sorted(found, key=lambda stored: stored.size)[:_NUM_READ]:
+    for stored in sorted(objects, key=lambda stored: stored.size)[:_NUM_READ]:
         try:
             store.read(stored.key)
         except Exception as error:
@@ -166,14 +166,14 @@ def _check_trial(store: Store, uri: str, key: str) -> CheckResult:
     """Read, list and create again the object that was just created."""
     try:
         with _action("read", uri):
-            found = store.read(key)
+            content = store.read(key)
         with _action("list", uri):
             is_listed = _is_listed(store, key)
         with _action("write", uri):
             was_replaced = store.create(key, _SECOND)
     except _ActionFailed as failed:
         return failed.result
-    if found != _FIRST:
+    if content != _FIRST:
         text = f"{uri}: reading returns other bytes than were written"
         return CheckResult("problem", text, "check what is between here and the store, such as a cache")
     if not is_listed:
@@ -260,7 +260,7 @@ def _explain(error: Exception, action: Action, uri: str) -> CheckResult:
     return CheckResult("problem", f"{uri}: cannot {action}: {type(error).__name__}: {error}", advice)
 
 
-def _count(found: list[StoredObject]) -> str:
-    if len(found) == _LISTED:
+def _count(objects: list[StoredObject]) -> str:
+    if len(objects) == _LISTED:
         return f"{_LISTED:,} objects or more"
-    return f"{number_text(len(found), 'object')}, {size_text(sum(stored.size for stored in found))}"
+    return f"{number_text(len(objects), 'object')}, {size_text(sum(stored.size for stored in objects))}"

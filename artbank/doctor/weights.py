@@ -124,9 +124,9 @@ def _check_folder(source: str, folder: Path) -> Iterator[CheckResult]:
     yield find_licence(source, folder)
 
 
-def check_tensors(folder: Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
+def check_tensors(folder: Path, network: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Check that all weights of a network are among the tensors of its files, in their shapes."""
-    known = {_today(name): shape for name, shape in found.items()}
+    known = {_today(name): shape for name, shape in shapes.items()}
     expected = {_today(name): tuple(value.shape) for name, value in network.named_parameters()}
     missing = [name for name in expected if name not in known]
     if missing:

@@ -55,10 +55,10 @@ class CaptionSources:
 
     def facts(self) -> list[tuple[str, int, str]]:
         """Return what the collection's fingerprint has of them."""
-        found = [(stored.key, stored.size, stored.etag) for stored in self.files]
+        facts = [(stored.key, stored.size, stored.etag) for stored in self.files]
         if self.shared:
-            found.append(("", len(self.shared), short_hash(json.dumps(sorted(self.shared.items())))))
-        return found
+            facts.append(("", len(self.shared), short_hash(json.dumps(sorted(self.shared.items())))))
+        return facts
 
 
 class SharedTables:
@@ -147,11 +147,11 @@ def read_captions(
 
 def _open_reader(gallery: Store, max_bytes: int) -> CaptionReader:
     def read(files: Sequence[StoredObject]) -> dict[str, bytes | Exception]:
-        found = read_files(gallery, files)
-        for body in found.values():
+        contents = read_files(gallery, files)
+        for body in contents.values():
             if isinstance(body, Exception) and not concerns_one_object(body):
                 raise body
-        return found
+        return contents
 
     return CaptionReader(read, max_bytes)
 

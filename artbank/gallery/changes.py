@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from artbank.catalog.catalog import Catalog
 from artbank.config import WatchConfig
 from artbank.gallery.collections import check_places, list_collections
-from artbank.gallery.missing_collections import warn_of_gone
+from artbank.gallery.missing_collections import warn_of_missing
 from artbank.runtime.processes import sleep_or_stop
 from artbank.store.objects import Store
 
@@ -89,18 +89,18 @@ def await_changes(
     store = Store.open(config.store_uri)
     check_places(gallery, store)
     start = clock()
-    found = find_changes(config, gallery, store)
+    changes = find_changes(config, gallery, store)
     if not config.collections:
         catalog = Catalog(store)
-        warn_of_gone(gallery, catalog, catalog.banks())
-    while found.fingerprints:
+        warn_of_missing(gallery, catalog, catalog.banks())
+    while changes.fingerprints:
         wait(config.quiet_seconds, should_stop)
-        before = found
-        found = find_changes(config, gallery, store)
-        is_quiet = found.fingerprints == before.fingerprints
+        before = changes
+        changes = find_changes(config, gallery, store)
+        is_quiet = changes.fingerprints == before.fingerprints
         if is_quiet or clock() - start >= config.longest_seconds:
             break
-    return found
+    return changes
 
 
 def describe_changes(config: WatchConfig, changes: Changes) -> dict[str, object]:

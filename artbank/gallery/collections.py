@@ -91,10 +91,10 @@ class Artwork:
 
 
 def check_places(gallery: Store, store: Store) -> None:
-    """Check that something is in a gallery, and that its banks may be stored where they are to be.
+    """Check that a gallery is not empty, that gallery and store do not overlap, and that the store may hold banks.
 
     Raises:
-        ConfigError: It is not so.
+        ConfigError: One of these is not so.
         OSError: The gallery's store failed.
     """
     check_apart({"gallery": gallery}, {"store": store})
@@ -140,17 +140,16 @@ def list_collections(
     ]
     collections = [collection for collection in listed if collection.artworks]
     empty = [collection.display_name for collection in listed if not collection.artworks]
+    empty_text = f"{', '.join(empty)}{name_unreadable(left_out)}"
     if names and empty:
-        found = f"{', '.join(empty)}{name_unreadable(left_out)}"
-        raise CollectionError(f"gallery {gallery.uri} has no image in {found}; put its artworks there")
+        raise CollectionError(f"gallery {gallery.uri} has no image in {empty_text}; put its artworks there")
     if not collections:
         raise no_collection(gallery, all_folders, left_out)
     warn_of_loose_artworks(gallery, () if names else files)
+    if empty:
+        logger.warning("folders left out because they have no image: %s", empty_text)
     for name in empty:
         left_out.add("empty", name)
-    if empty:
-        found = f"{', '.join(empty)}{name_unreadable(left_out)}"
-        logger.warning("folders left out because they have no image: %s", found)
     return collections
 
 
@@ -193,14 +192,14 @@ def read_artworks(
     )
     artworks = []
     with closing(prepared):
-        for key, found in prepared:
-            if isinstance(found, ImageError):
-                findings.append(_unreadable(key, found))
+        for key, artwork in prepared:
+            if isinstance(artwork, ImageError):
+                findings.append(_unreadable(key, artwork))
                 continue
-            if found.note:
-                logger.warning("%s: %s", key, found.note)
+            if artwork.note:
+                logger.warning("%s: %s", key, artwork.note)
             caption = captions.get(key)
-            artworks.append(Artwork(key, found.picture, caption, found.camera, found.whole_px, found.colours))
+            artworks.append(Artwork(key, artwork.picture, caption, artwork.camera, artwork.whole_px, artwork.colours))
     return artworks, findings
 
 
@@ -240,8 +239,8 @@ def _batch(artworks: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:
 
 
 def _too_large(stored: StoredObject, max_bytes: int) -> Finding:
-    found = f"its file has {stored.size / 1e6:,.0f} MB, more than the limit of {max_bytes / 1e6:,.0f} MB"
-    message = f"{stored.key} is not read ({found}); it is left out: raise max_megabytes, replace or remove it"
+    reason = f"its file has {stored.size / 1e6:,.0f} MB, more than the limit of {max_bytes / 1e6:,.0f} MB"
+    message = f"{stored.key} is not read ({reason}); it is left out: raise max_megabytes, replace or remove it"
     return Finding("unreadable", message, (stored.key,))
 
 
@@ -291,7 +290,7 @@ def _unreadable(key: str, error: ImageError) -> Finding:
 
 
 def _content(data: bytes | Exception) -> bytes | ImageError:
-    """Return the content of a file that was read, or the error of one that was not; raises one that concerns others."""
+    """Return the content of a file, or the error of one that cannot be read; raises errors that concern other files."""
     if isinstance(data, Exception) and concerns_one_object(data):
         return ImageError(f"the store does not deliver it: {explain(data)}", "store_error")
     if isinstance(data, Exception):

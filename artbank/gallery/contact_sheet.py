@@ -25,13 +25,13 @@ def draw_previews(store: Store, banks: Sequence[BankRecord]) -> bytes | None:
         OSError: The store failed.
     """
     keys = [file_key(bank, PREVIEW) for bank in banks[:_MOST_BANKS]]
-    found = store.read_many(keys)
-    previews = [preview for key in keys if (preview := _read(found[key])) is not None]
+    contents = store.read_many(keys)
+    previews = [preview for key in keys if (preview := _read(contents[key])) is not None]
     if not previews:
         return None
     rows = [[*row, *[None] * (-len(row) % min(len(previews), 2))] for row in chunked(previews, 2)]
-    more = len(banks) - len(previews)
-    title = f"New banks, {len(previews)} of {len(banks)}" if more else "New banks"
+    num_more = len(banks) - len(previews)
+    title = f"New banks, {len(previews)} of {len(banks)}" if num_more else "New banks"
     return draw_contact_sheet(rows, title, most_cell_px=960)
 
 

@@ -19,11 +19,11 @@ def read_files(gallery: Store, files: Iterable[StoredObject]) -> dict[str, bytes
     Raises:
         CollectionError: A listed file is not there, or has another size.
     """
-    found = gallery.read_listed({stored.key: stored.size for stored in files})
-    for key, data in found.items():
+    contents = gallery.read_listed({stored.key: stored.size for stored in files})
+    for key, data in contents.items():
         if isinstance(data, FileNotFoundError | WrongSizeError):
             raise CollectionError(
                 f"{gallery.uri_of(key)} is not as it was listed ({explain(data)}): the gallery is changing, or its "
                 "store failed; run it again"
             )
-    return found
+    return contents

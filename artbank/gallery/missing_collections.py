@@ -1,4 +1,4 @@
-"""Errors and warnings about collections that a gallery should have: they tell what it has instead."""
+"""Errors and warnings about collections that are missing from a gallery; they say what it has instead."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ def no_collection(gallery: Store, folders: Sequence[str], skipped: SkippedFiles)
         OSError: The store failed.
     """
     images = [stored for stored in gallery.list_files() if PurePosixPath(stored.key).suffix.lower() in IMAGE_SUFFIXES]
-    what = f"no image in {join_names(folders)}" if folders else "no folder"
-    found = f"{number_text(len(images), 'image')} and {what}" if images else what
-    above = "name the folder above it, or " if images and not folders else ""
+    content = f"no image in {join_names(folders)}" if folders else "no folder"
+    if images:
+        content = f"{number_text(len(images), 'image')} and {content}"
+    first_advice = "name the folder above it, or " if images and not folders else ""
     if packed := find_packed(skipped.kinds()):
-        above = f"unpack {packed}: artworks inside of a file are not read; "
+        first_advice = f"unpack {packed}: artworks inside of a file are not read; "
     return CollectionError(
         f"gallery {gallery.uri} holds no collection: expected one folder of images for each, found "
-        f"{found}{name_unreadable(skipped)}; {above}put the artworks of each style into a folder named for it"
+        f"{content}{name_unreadable(skipped)}; {first_advice}put the artworks of each style into a folder named for it"
     )
 
 
-def warn_of_gone(gallery: Store, catalog: Catalog, banks: Iterable[BankRecord]) -> None:
+def warn_of_missing(gallery: Store, catalog: Catalog, banks: Iterable[BankRecord]) -> None:
     """Warn of collections whose newest bank was trained in a gallery that has no such folder now.
 
     Nothing happens to the banks. There is no warning of a collection whose banks are all retired.
@@ -57,13 +58,14 @@ def warn_of_gone(gallery: Store, catalog: Catalog, banks: Iterable[BankRecord]) 
         OSError: A store failed.
     """
     newest = {bank.collection: bank for bank in sorted(banks, key=lambda bank: bank.version)}
-    here = {collection_id(name) for name in gallery.list_folders(skipped=SkippedFiles())}
-    gone = {name: bank for name, bank in newest.items() if bank.gallery_uri == gallery.uri and name not in here}
-    if not gone:
+    of_gallery = {name: bank for name, bank in newest.items() if bank.gallery_uri == gallery.uri}
+    folder_ids = {collection_id(name) for name in gallery.list_folders(skipped=SkippedFiles())}
+    missing = {name: bank for name, bank in of_gallery.items() if name not in folder_ids}
+    if not missing:
         return
     rows = catalog.table().select(["collection", "version", "status"]).to_pylist()
-    kept = [row for row in rows if row["collection"] in gone and row["status"] != "retired"]
-    names = sorted({gone[row["collection"]].title for row in kept})
+    kept = [row for row in rows if row["collection"] in missing and row["status"] != "retired"]
+    names = sorted({missing[row["collection"]].title for row in kept})
     if names:
         logger.warning(
             "gallery %s has no folder %s any more; its banks (%s) stay in the store: put the folder back, or retire "

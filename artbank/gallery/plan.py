@@ -20,7 +20,7 @@ from artbank.diffusion.weights import hash_base_model
 from artbank.errors import CollectionError, TrainBanksError
 from artbank.gallery.artwork_folders import warn_of_galleries
 from artbank.gallery.collections import Collection, check_places, list_collections
-from artbank.gallery.missing_collections import warn_of_gone
+from artbank.gallery.missing_collections import warn_of_missing
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import training_markdown, training_text
 from artbank.runs.forecast import estimate_step_pace, estimate_steps
@@ -161,7 +161,7 @@ def _survey(config: TrainConfig, gallery: Store, store: Store) -> TrainPlan:
     catalog = Catalog(store)
     banks = catalog.banks()
     if not config.collections:
-        warn_of_gone(gallery, catalog, banks)
+        warn_of_missing(gallery, catalog, banks)
     registered = {(bank.collection, bank.bank_id): bank for bank in banks}
     jobs: list[TrainJob] = []
     current: dict[str, str] = {}

@@ -180,8 +180,8 @@ def _train_claimed(
                 raise
             results[claim.job.collection.name] = error
     for training, end in zip(trainings, _train(run, trainings, on_step), strict=True):
-        if training.claim.lease.renew() and (ended := _register(run, training, drawer, end)):
-            results[training.collection] = ended
+        if training.claim.lease.renew() and (result := _register(run, training, drawer, end)):
+            results[training.collection] = result
     return results, registered
 
 

@@ -120,8 +120,10 @@ class PlacesConfig(Model):
         try:
             return read(values)
         except ValidationError as error:
-            told: list[Any] = [entry | {"input": redact(entry["input"])} for entry in error.errors(include_url=False)]
-            raise ValidationError.from_exception_data(error.title, told) from None
+            entries: list[Any] = [
+                entry | {"input": redact(entry["input"])} for entry in error.errors(include_url=False)
+            ]
+            raise ValidationError.from_exception_data(error.title, entries) from None
 
 
 class RunConfig(PlacesConfig):
@@ -251,5 +253,5 @@ def write_title(uri: str, link: str, names: Sequence[str], is_dry: bool) -> str:
     """
     place = "/".join(redact(uri).partition("://")[2 if "://" in uri else 0].strip("/").split("/")[-2:])
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    told = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
-    return f"{place}{told}{' (dry run)' if is_dry else ''}"
+    names_text = f" {link} {', '.join([*names[:_NAMED], *more])}" if names else ""
+    return f"{place}{names_text}{' (dry run)' if is_dry else ''}"

@@ -164,7 +164,7 @@ def is_packed(name: str) -> bool:
 
 def list_rules() -> list[str]:
     """Return the built-in rules."""
-    return [rule for some in DEFAULT_RULES.values() for rule in some]
+    return [rule for rules in DEFAULT_RULES.values() for rule in rules]
 
 
 def _expand(rules: Iterable[str]) -> Iterator[str]:

@@ -124,7 +124,7 @@ def _may_hold_captions(key: str, rules: SkipRules) -> bool:
 
 def _to_table(listed: Iterable[StoredObject]) -> pa.Table:
     tables = [LISTING.empty_table()]
-    for some in chunked(listed, _LISTED_AT_ONCE):
-        columns = [pa.array([getattr(stored, field.name) for stored in some], field.type) for field in LISTING]
+    for chunk in chunked(listed, _LISTED_AT_ONCE):
+        columns = [pa.array([getattr(stored, field.name) for stored in chunk], field.type) for field in LISTING]
         tables.append(pa.table(columns, schema=LISTING))
     return pa.concat_tables(tables).sort_by("key")

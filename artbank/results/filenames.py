@@ -68,7 +68,7 @@ def find_ambiguous(keys: pa.ChunkedArray) -> pa.Array:
         keys: All keys of an archive; repeated keys count once.
     """
     distinct = keys.unique()
-    folded = pa.chunked_array([_comparable(some) for some in sliced(distinct, _FOLDED_AT_ONCE)], pa.string())
+    folded = pa.chunked_array([_comparable(chunk) for chunk in sliced(distinct, _FOLDED_AT_ONCE)], pa.string())
     counted = folded.value_counts()
     shared = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
     return distinct.filter(pc.is_in(folded, value_set=shared).combine_chunks())

@@ -2,8 +2,8 @@
 
     <output>/results/_parts.json      names of the parts that the tables were made from last
 
-Parts are only added. A listing without a known part contradicts that, and tables made from it would lose rows: either
-the listing is wrong, which a request for the part itself tells, or somebody deleted the part.
+Parts are only added, so a listing without a known part is a sign of one of two faults. If a request for the part itself
+finds it, the listing is wrong, and tables made from it would lose rows. If not, somebody deleted the part.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from artbank.store.objects import Store
 
 logger = logging.getLogger(__name__)
 
-_NUM_ASKED = 16  # objects that are looked for one by one
+_NUM_CHECKED = 16  # objects that are looked for one by one
 
 
 def record_parts(output: Store, names: Collection[str]) -> None:
@@ -28,7 +28,7 @@ def record_parts(output: Store, names: Collection[str]) -> None:
     output.write(KNOWN_PARTS, json.dumps(sorted(names)).encode())
 
 
-def has_others(output: Store, listing: PartListing) -> bool:
+def has_new_parts(output: Store, listing: PartListing) -> bool:
     """Return whether there are parts that the tables were not made from; False if that is not known.
 
     Raises:
@@ -39,22 +39,22 @@ def has_others(output: Store, listing: PartListing) -> bool:
 
 
 def forget_parts(output: Store, names: Iterable[str]) -> None:
-    """Strike parts off that are deleted on purpose."""
-    gone = set(names)
+    """Remove parts that are deleted on purpose from the known ones."""
+    deleted = set(names)
     known = _read_known(output)
-    if gone.intersection(known):
-        record_parts(output, set(known) - gone)
+    if deleted.intersection(known):
+        record_parts(output, set(known) - deleted)
 
 
-def find_gone(output: Store, listing: PartListing) -> list[str]:
+def find_deleted(output: Store, listing: PartListing) -> list[str]:
     """Return the names of known parts that were deleted.
 
     Raises:
         OSError: The listing leaves out a part that is there, or the store failed.
     """
-    gone = [name for name in _read_known(output) if name not in listing.etags]
-    check_listing(output.child(PARTS), gone)
-    return gone
+    missing = [name for name in _read_known(output) if name not in listing.etags]
+    check_listing(output.child(PARTS), missing)
+    return missing
 
 
 def check_parts(output: Store, listing: PartListing, max_share: float) -> None:
@@ -69,18 +69,18 @@ def check_parts(output: Store, listing: PartListing, max_share: float) -> None:
         ConfigError: More were deleted.
         OSError: The listing leaves out a part that is there, or the store failed.
     """
-    gone = find_gone(output, listing)
-    if not gone:
+    deleted = find_deleted(output, listing)
+    if not deleted:
         return
     folder = output.uri_of(PARTS)
     num_known = len(_read_known(output))
-    found = f"{len(gone):,} of {num_known:,} parts are missing from {folder}, such as {gone[0]}"
-    if len(gone) > max_share * num_known:
+    loss = f"{len(deleted):,} of {num_known:,} parts are missing from {folder}, such as {deleted[0]}"
+    if len(deleted) > max_share * num_known:
         raise ConfigError(
-            f"{found}: the tables would lose their rows, and their photos would be drawn again; restore them, or go on "
+            f"{loss}: the tables would lose their rows, and their photos would be drawn again; restore them, or go on "
             "with --allow-missing if they were deleted on purpose"
         )
-    logger.warning("%s: their photos are drawn again", found)
+    logger.warning("%s: their photos are drawn again", loss)
 
 
 def check_listing(store: Store, missing: Sequence[str]) -> None:
@@ -93,7 +93,7 @@ def check_listing(store: Store, missing: Sequence[str]) -> None:
     Raises:
         OSError: One of them is there, or the store failed.
     """
-    step = -(-len(missing) // _NUM_ASKED) or 1
+    step = -(-len(missing) // _NUM_CHECKED) or 1
     for key in missing[::step]:
         if store.exists(key):
             raise OSError(errno.EIO, "the store's listing leaves it out, although it is there", store.uri_of(key))
@@ -101,7 +101,7 @@ def check_listing(store: Store, missing: Sequence[str]) -> None:
 
 def _read_known(output: Store) -> list[str]:
     try:
-        found = json.loads(output.read_small(KNOWN_PARTS))
+        names = json.loads(output.read_small(KNOWN_PARTS))
     except (FileNotFoundError, ValueError, RecursionError):  # of an older version, or damaged: the next run writes it
         return []
-    return sorted(name for name in found if isinstance(name, str)) if isinstance(found, list) else []
+    return sorted(name for name in names if isinstance(name, str)) if isinstance(names, list) else []

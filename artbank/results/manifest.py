@@ -181,7 +181,7 @@ class Manifest:
             if wanted.get((row.key, row.style)) == (row.sha256, row.recipe_id, row.given_caption)
         }
 
-    def asked(self) -> pa.Table:
+    def list_pairs(self) -> pa.Table:
         """Return `shard`, `key`, `size`, `etag` and `style` of each photo and style that is to be done."""
         tasks = self._read(["key", "size", "etag", "styles"]).combine_chunks()
         numbers = np.repeat(np.arange(len(self.shards)), [shard.num_photos for shard in self.shards])
@@ -217,9 +217,9 @@ def _damaged(output: Store, manifest_id: str) -> ResultsError:
 
 
 def _unreadable(output: Store, manifest_id: str, error: Exception) -> ResultsError:
-    found = " ".join(str(error).split())
+    reason = " ".join(str(error).split())
     return ResultsError(
-        f"{output.uri_of(layout.manifest_key(manifest_id))} should be a manifest, but cannot be read ({found}); "
+        f"{output.uri_of(layout.manifest_key(manifest_id))} should be a manifest, but cannot be read ({reason}); "
         f"delete it with the marks results/_begun-{manifest_id}-*, and run again"
     )
 

@@ -54,7 +54,7 @@ def is_outdated(output: Store) -> bool:
     Raises:
         OSError: The store failed.
     """
-    return known_parts.has_others(output, ledger.list_parts(output))
+    return known_parts.has_new_parts(output, ledger.list_parts(output))
 
 
 def find_unnamed(output: Store, rows: pa.Table) -> tuple[list[str], list[tuple[str, str]]]:

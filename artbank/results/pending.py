@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -34,10 +35,11 @@ PASSING_FAILURES: tuple[Failure, ...] = ("store_error", "removed", "damaged", "o
 """Failures that are not the photo's alone, so they never count as done: a later listing contradicts them, or a machine
 whose memory another program does not use."""
 
-_OLDER = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions had its first two numbers
+_LOCAL_ETAG = re.compile(r"^(\d+-\d+)-\d+$")  # the etag of a local file; older versions wrote the group alone
 _EXACT = ["mark", "metadata"]  # a failed row has them only if it is in place of a picture to draw again exactly
-_PHOTO = [*LISTING.names, "caption"]
+_PHOTO_COLUMNS = [*LISTING.names, "caption"]
 _TASK_KEYS = ["key", "size", "etag", "known_sha256", *_EXACT, "caption"]
+_PAIRS = pa.schema([*map(PhotoTask.SCHEMA.field, _TASK_KEYS), pa.field("style", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -91,20 +93,20 @@ def read_done(
     if unfinished is None:
         unfinished = read_unfinished(output)
     done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS, listing=listing))
-    begun_at: dict[tuple[str, str], datetime] = {}
+    begun_at: dict[tuple[str, str], datetime] = {}  # start of the newest unfinished attempt, by key and style
     for shard in unfinished:
         for picture in ((task.key, style) for task in shard.tasks for style in task.styles):
             begun_at[picture] = max(begun_at.get(picture, shard.mark.begun_at), shard.mark.begun_at)
 
-    def is_kept(row: Mapping[str, Any]) -> bool:
+    def is_valid(row: Mapping[str, Any]) -> bool:
         begun = begun_at.get((row["key"], row["style"]))
         return begun is None or _is_later(row, begun) or (keep_failed and row["status"] != "done")
 
-    is_touched = _is_of_shards(done, unfinished)
-    touched = done.select(["key", "style", "created_at", "status"]).filter(is_touched)
-    kept = np.ones(len(done), np.bool_)
-    kept[is_touched] = [is_kept(row) for row in touched.to_pylist()]
-    return done.filter(kept)
+    is_doubtful = _is_of_shards(done, unfinished)
+    doubtful_rows = done.select(["key", "style", "created_at", "status"]).filter(is_doubtful)
+    is_kept = np.ones(len(done), np.bool_)
+    is_kept[is_doubtful] = [is_valid(row) for row in doubtful_rows.to_pylist()]
+    return done.filter(is_kept)
 
 
 def _is_later(row: Mapping[str, Any], time: datetime) -> bool:
@@ -122,15 +124,15 @@ def count_strikes(unfinished: Sequence[UnfinishedShard]) -> dict[str, int]:
     strikes: dict[str, int] = {}
     for shard in unfinished:
         for task in shard.tasks:
-            known = shard.mark.count_strikes(task.key, task.strikes or 0)
-            strikes[task.key] = max(strikes.get(task.key, 0), known)
+            in_shard = shard.mark.count_strikes(task.key, task.strikes or 0)
+            strikes[task.key] = max(strikes.get(task.key, 0), in_shard)
     return {key: count for key, count in strikes.items() if count}
 
 
 def list_known(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> pa.Array:
     """Return the keys of all photos that have rows, or had them before an unfinished shard."""
-    begun = pa.array([task.key for shard in unfinished for task in shard.tasks], pa.string())
-    return pc.unique(pa.chunked_array([*done["key"].chunks, begun], pa.string()))
+    unfinished_keys = pa.array([task.key for shard in unfinished for task in shard.tasks], pa.string())
+    return pc.unique(pa.chunked_array([*done["key"].chunks, unfinished_keys], pa.string()))
 
 
 def find_latest(done: pa.Table, unfinished: Sequence[UnfinishedShard]) -> datetime | None:
@@ -176,12 +178,10 @@ def find_pending(
     """
     if "caption" not in photos.column_names:
         photos = photos.append_column("caption", pa.nulls(len(photos), pa.string()))
-    if retry_failed:
-        found = [_find_failed(photos, done, style, recipe, failures) for style, recipe in sorted(recipes.items())]
-    else:
-        found = [_find_missing(photos, done, style, recipe) for style, recipe in sorted(recipes.items())]
-    joined = pa.concat_tables([_no_tasks(), *found])
-    grouped = joined.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
+    find = partial(_find_failed, failures=failures) if retry_failed else _find_missing
+    by_style = [find(photos, done, style, recipe) for style, recipe in sorted(recipes.items())]
+    pairs = pa.concat_tables([_PAIRS.empty_table(), *by_style])
+    grouped = pairs.group_by(_TASK_KEYS, use_threads=False).aggregate([("style", "list")])
     tasks = grouped.rename_columns([*_TASK_KEYS, "styles"])
     counts = [strikes.get(key) for key in tasks["key"].to_pylist()] if strikes else pa.nulls(len(tasks))
     tasks = tasks.append_column("strikes", pa.array(counts, pa.int64()))
@@ -193,8 +193,8 @@ def find_pending(
 def delete_settled_marks(output: Store) -> None:
     """Delete the marks of finished shards, and of unfinished ones whose work was done later.
 
-    The latter is so if the latest row of each photo and style is newer than the mark and has the
-    same recipe, etag and caption: a worker that is still at such a shard writes the bytes that are in the
+    The work of a shard was done later if the latest row of each of its photos and styles is newer than the mark and
+    has the same recipe, etag and caption: a worker that still works on such a shard writes the bytes that are in the
     store already.
 
     Raises:
@@ -207,54 +207,59 @@ def delete_settled_marks(output: Store) -> None:
         return
     shards = _read_unfinished(output, unfinished)
     done = ledger.latest_rows(ledger.read_ledger(output, DONE_COLUMNS))
-    rows_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    rows_by_key: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in _with_given_captions(done.filter(_is_of_shards(done, shards))).to_pylist():
-        rows_of[row["key"]].append(row)
-    for shard in shards:
-        asked = {
-            (task.key, style, task.etag, shard.recipes[style], task.caption)
-            for task in shard.tasks
-            for style in task.styles
-        }
-        rows = [row for task in shard.tasks for row in rows_of[task.key] if _is_later(row, shard.mark.begun_at)]
-        made = {tuple(row[name] for name in ("key", "style", "etag", "recipe_id", "done_caption")) for row in rows}
-        made |= {(key, style, _OLDER.sub(r"\1", etag), *others) for key, style, etag, *others in made}
-        if asked <= made:
-            attempts.delete_marks(output, [shard.id])
+        rows_by_key[row["key"]].append(row)
+    settled = [shard.id for shard in shards if _is_done_later(shard, rows_by_key)]
+    attempts.delete_marks(output, settled)
+
+
+def _is_done_later(shard: UnfinishedShard, rows_by_key: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    """Return whether rows newer than the mark of a shard cover all of its photos and styles."""
+    tasks = shard.tasks
+    recipes = shard.recipes
+    wanted = {(task.key, style, task.etag, recipes[style], task.caption) for task in tasks for style in task.styles}
+    rows = [row for task in tasks for row in rows_by_key[task.key] if _is_later(row, shard.mark.begun_at)]
+    done = {tuple(row[name] for name in ("key", "style", "etag", "recipe_id", "done_caption")) for row in rows}
+    done |= {(key, style, _LOCAL_ETAG.sub(r"\1", etag), *facts) for key, style, etag, *facts in done}
+    return wanted <= done
 
 
 def _read_unfinished(output: Store, marks: Mapping[str, Mark]) -> list[UnfinishedShard]:
-    found = []
+    shards = []
     for manifest_id, shard_ids in groupby(sorted(marks), manifest_of):
         manifest = Manifest.open(output, manifest_id)
         for shard_id in shard_ids:
             tasks = manifest.tasks(manifest.find_shard(shard_id))
-            found.append(UnfinishedShard(shard_id, marks[shard_id], tasks, manifest.recipes))
-    return found
+            shards.append(UnfinishedShard(shard_id, marks[shard_id], tasks, manifest.recipes))
+    return shards
 
 
-def _find_failed(photos: pa.Table, done: pa.Table, style: str, recipe_id: str, failures: Sequence[Failure]) -> pa.Table:
+def _find_failed(
+    photos: pa.Table, done: pa.Table, style: str, recipe_id: str, *, failures: Sequence[Failure]
+) -> pa.Table:
     wanted = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id) & (pc.field("status") == "failed")
     if failures:
         wanted &= pc.field("failure").isin(list(failures))
     rows = done.filter(wanted).select(["key", *_EXACT])
-    failed = photos.select(_PHOTO).join(rows, "key", join_type="inner")
+    failed = photos.select(_PHOTO_COLUMNS).join(rows, "key", join_type="inner")
     failed = failed.append_column("known_sha256", pa.nulls(len(failed), pa.string())).select(_TASK_KEYS)
     return failed.append_column("style", pa.repeat(pa.scalar(style), len(failed)))
 
 
 def _find_missing(photos: pa.Table, done: pa.Table, style: str, recipe_id: str) -> pa.Table:
     """Return the photos that are not done in a style, in `_TASK_KEYS` and `style`."""
-    valid = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
-    valid &= (pc.field("status") == "done") | ~pc.field("failure").isin(list(PASSING_FAILURES))
-    rows = _with_given_captions(done.filter(valid)).select(["key", "etag", "sha256", "done_caption"])
+    counts_as_done = (pc.field("style") == style) & (pc.field("recipe_id") == recipe_id)
+    counts_as_done &= (pc.field("status") == "done") | ~pc.field("failure").isin(list(PASSING_FAILURES))
+    rows = _with_given_captions(done.filter(counts_as_done)).select(["key", "etag", "sha256", "done_caption"])
     rows = rows.rename_columns(["key", "done_etag", "known_sha256", "done_caption"])
-    joined = photos.select(_PHOTO).join(rows, "key", join_type="left outer")
+    joined = photos.select(_PHOTO_COLUMNS).join(rows, "key", join_type="left outer")
     is_same_caption = _are_equal(joined["caption"], joined["done_caption"])
     missing = joined.filter(pc.invert(pc.and_(_is_same_file(joined), is_same_caption)))
-    is_known = _are_equal(missing["caption"], missing["done_caption"])  # of the others not even the content is
-    known = pc.if_else(is_known, missing["known_sha256"], pa.scalar(None, pa.string()))
-    missing = missing.drop_columns(["known_sha256"]).append_column("known_sha256", known)
+    # With another caption the picture changes, even if the content of the photo is the same.
+    may_keep_row = _are_equal(missing["caption"], missing["done_caption"])
+    known_sha256 = pc.if_else(may_keep_row, missing["known_sha256"], pa.scalar(None, pa.string()))
+    missing = missing.drop_columns(["known_sha256"]).append_column("known_sha256", known_sha256)
     for name in _EXACT:
         missing = missing.append_column(name, pa.nulls(len(missing), pa.string()))
     missing = missing.select(_TASK_KEYS)
@@ -269,20 +274,21 @@ def _with_given_captions(rows: pa.Table) -> pa.Table:
 
 
 def _are_equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Tell for each place whether two columns are equal; nulls are."""
+    """Return for each row whether two columns are equal; two nulls are."""
     return pc.or_(pc.fill_null(pc.equal(left, right), False), pc.and_(pc.is_null(left), pc.is_null(right)))
 
 
 def _is_same_file(joined: pa.Table) -> pa.ChunkedArray:
-    """Tell for each photo whether it is the file that its row was made from; False without a row.
+    """Return for each photo whether it is the file that its row was made from; False without a row.
 
-    The etag tells. Two more count as equal: a checksum and the row's own, and the etag of a local file in rows of
-    older versions, which had no status time, so that an update makes nothing anew.
+    The etags are compared. An etag that is a checksum may also equal the row's `sha256`. The etag of a local file may
+    equal that of a row of an older version, which had no status time: so an update of artbank draws nothing again.
     """
-    etag, done = joined["etag"], joined["done_etag"]
-    older = pc.replace_substring_regex(etag, _OLDER.pattern, r"\1")
-    is_same = pc.fill_null(pc.equal(etag, done), False)
-    is_same = pc.or_(is_same, pc.fill_null(pc.equal(older, done), False))
+    etag = joined["etag"]
+    done_etag = joined["done_etag"]
+    etag_of_older_version = pc.replace_substring_regex(etag, _LOCAL_ETAG.pattern, r"\1")
+    is_same = pc.fill_null(pc.equal(etag, done_etag), False)
+    is_same = pc.or_(is_same, pc.fill_null(pc.equal(etag_of_older_version, done_etag), False))
     return pc.or_(is_same, pc.fill_null(pc.equal(etag, joined["known_sha256"]), False))
 
 
@@ -291,7 +297,3 @@ def _is_ambiguous(tasks: pa.Table, archive: pa.Table, done: pa.Table) -> pa.Chun
         return pa.chunked_array([], pa.bool_())
     keys = pa.chunked_array([*archive["key"].chunks, *done["key"].chunks], pa.string())
     return pc.is_in(tasks["key"], value_set=find_ambiguous(keys))
-
-
-def _no_tasks() -> pa.Table:
-    return pa.schema([*map(PhotoTask.SCHEMA.field, _TASK_KEYS), pa.field("style", pa.string())]).empty_table()

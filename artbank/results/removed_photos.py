@@ -75,15 +75,15 @@ def find_removed(output: Store, photos: pa.Table, rules: Sequence[str]) -> Remov
     missing = find_missing(photos, pc.unique(rows["key"].combine_chunks()), rules)
     rows = rows.append_column("latest", pa.array(ledger.is_latest(rows)))
     done = rows.filter(pc.field("status") == "done")
-    is_gone = pc.is_in(done["key"], value_set=missing)
-    gone, others = done.filter(is_gone), done.filter(pc.invert(is_gone))
-    named = others.filter(pc.field("latest"))["file_name"].combine_chunks()
-    loose = gone.filter(are_images(gone["file_name"]))
-    files = pc.unique(loose.filter(pc.invert(pc.is_in(loose["file_name"], value_set=named)))["file_name"])
-    pictures = gone.filter(pc.field("latest")).select([*_PAIR, "created_at"])
+    is_removed = pc.is_in(done["key"], value_set=missing)
+    removed = done.filter(is_removed)
+    remaining = done.filter(pc.invert(is_removed))
+    files_in_use = remaining.filter(pc.field("latest"))["file_name"].combine_chunks()
+    removed_files = pc.unique(removed.filter(are_images(removed["file_name"]))["file_name"])
+    files = removed_files.filter(pc.invert(pc.is_in(removed_files, value_set=files_in_use)))
     return RemovedPhotos(
-        keys=tuple(sorted(pc.unique(gone["key"]).to_pylist())),
-        pictures=pictures,
+        keys=tuple(sorted(pc.unique(removed["key"]).to_pylist())),
+        pictures=removed.filter(pc.field("latest")).select([*_PAIR, "created_at"]),
         files=tuple(sorted(files.to_pylist())),
     )
 
@@ -102,14 +102,14 @@ def void_removed(output: Store, removed: RemovedPhotos) -> None:
     keys = pa.array(removed.keys, pa.string())
     output.delete_many(_find_sheets(output, keys))
     now = datetime.now(UTC)
-    wanted = {(row["key"], row["style"], row["created_at"]) for row in removed.pictures.to_pylist()}
+    pictures = {(row["key"], row["style"], row["created_at"]) for row in removed.pictures.to_pylist()}
     listing = ledger.list_parts(output)
     content = "\n".join([*removed.keys, *listing.etags])
     rows = ledger.read_ledger(output, listing=listing, schema=ledger.LEAN_SCHEMA)
     rows = rows.filter(pc.is_in(rows["key"], value_set=keys))
-    for number, some in enumerate(sliced(rows, _ROWS_AT_ONCE)):
-        found = (row for row in Result.from_table(some) if (row.key, row.style, row.created_at) in wanted)
-        voided = [replace(void_row(row, "removed", _REASON, now), caption=None) for row in found]
+    for number, batch in enumerate(sliced(rows, _ROWS_AT_ONCE)):
+        batch_rows = (row for row in Result.from_table(batch) if (row.key, row.style, row.created_at) in pictures)
+        voided = [replace(void_row(row, "removed", _REASON, now), caption=None) for row in batch_rows]
         if voided:
             ledger.commit(output, f"{VOIDED}{short_hash(content)}-{number:05d}", voided)
 
@@ -118,7 +118,7 @@ def delete_files(output: Store, removed: RemovedPhotos) -> None:
     """Delete the pictures of removed photos that are files of their own.
 
     Args:
-        output: One whose tables name none of them.
+        output: The output, whose tables name none of them any more.
         removed: From `find_removed`.
 
     Raises:
@@ -138,7 +138,7 @@ def _find_sheets(output: Store, keys: pa.Array) -> Iterator[str]:
 
 def _may_show(output: Store, run_id: str, keys: pa.Array) -> bool:
     try:
-        asked = Manifest.open(output, run_id).asked()
+        pairs = Manifest.open(output, run_id).list_pairs()
     except (FileNotFoundError, ResultsError):
         return True
-    return pc.any(pc.is_in(asked["key"], value_set=keys)).as_py() or False
+    return pc.any(pc.is_in(pairs["key"], value_set=keys)).as_py() or False

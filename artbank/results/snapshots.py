@@ -120,7 +120,7 @@ def read_rows(parts: Store, listing: PartListing, schema: pa.Schema, columns: Se
     return PartRows(listing, rows, loose, tuple(unused))
 
 
-def compact(parts: Store, found: PartRows) -> None:
+def compact(parts: Store, part_rows: PartRows) -> None:
     """Write full snapshots of the parts that are in none, and delete the snapshots that no part needs.
 
     Several processes may do so at once. Where one deletes a snapshot that another wants to read,
@@ -128,15 +128,15 @@ def compact(parts: Store, found: PartRows) -> None:
 
     Args:
         parts: The folder of the parts.
-        found: From `read_rows`, with all columns.
+        part_rows: From `read_rows`, with all columns.
     """
-    parts.delete_many(found.unused)
-    for names in chunked(found.loose, _PARTS_AT_ONCE):
+    parts.delete_many(part_rows.unused)
+    for names in chunked(part_rows.loose, _PARTS_AT_ONCE):
         if len(names) < _PARTS_AT_ONCE:
             break
-        facts = [(name, found.listing.etags[name], len(found.loose[name])) for name in names]
+        facts = [(name, part_rows.listing.etags[name], len(part_rows.loose[name])) for name in names]
         schema = Result.SCHEMA.with_metadata({_PARTS: json.dumps(facts).encode()})
-        rows = pa.concat_tables(found.loose[name] for name in names)
+        rows = pa.concat_tables(part_rows.loose[name] for name in names)
         data = table_bytes_by_row_group(rows, schema, _ROWS_AT_ONCE)
         parts.create(_snapshot_key(data), data)
 
@@ -187,8 +187,8 @@ def _read_parts(
     parts: Store, sizes: Mapping[str, int], schema: pa.Schema, columns: Sequence[str] | None
 ) -> dict[str, pa.Table]:
     tables: dict[str, pa.Table] = {}
-    for some in chunked(sizes, _PARTS_AT_ONCE):
-        for name, data in parts.read_listed({name: sizes[name] for name in some}).items():
+    for names in chunked(sizes, _PARTS_AT_ONCE):
+        for name, data in parts.read_listed({name: sizes[name] for name in names}).items():
             tables[name] = _parse(parts, name, data, schema, columns)
     return tables
 

@@ -73,7 +73,7 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
     source = _hash_sources(listing, photos)
     rows = _read_results(output, source, columns)
     if rows is None:
-        known_parts.find_gone(output, listing)
+        known_parts.find_deleted(output, listing)
         rows, members = _read_sources(parts, listing, photos)
         _write(output, RESULTS, rows, {**(Result.SCHEMA.metadata or {}), _SOURCE_HASH: source})
         vacuum.delete_stale_members(output, members, listing)
@@ -146,8 +146,8 @@ def _hash_sources(listing: snapshots.PartListing, photos: pa.Table) -> bytes:
     if places := unseen_places(photos):
         facts.append(places)
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for some in sliced(photos["key"].combine_chunks(), _ROWS_AT_ONCE):
-        joined = pc.binary_join(pa.ListArray.from_arrays([0, len(some)], some), "\n")
+    for keys in sliced(photos["key"].combine_chunks(), _ROWS_AT_ONCE):
+        joined = pc.binary_join(pa.ListArray.from_arrays([0, len(keys)], keys), "\n")
         digest.update(b"\n" + joined[0].as_py().encode())
     return digest.hexdigest().encode()
 

@@ -1,7 +1,7 @@
-"""Hand over to a run what its command found out before: archives and galleries are read once.
+"""Hand the survey of a command over to the run that it starts, so that archives and galleries are read once.
 
 A command looks whether there is work before it starts a server. The flow that it then calls in the same process plans
-from what that look found, as long as the block lasts in which both happen.
+from that survey, if both happen inside the same `open_handover` block.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from artbank.parameters.run_config import RunConfig
 
-Found = TypeVar("Found")
+Survey = TypeVar("Survey")
 
 _handed_over: ContextVar[list[tuple[RunConfig, object]] | None] = ContextVar("handed_over", default=None)
 
@@ -28,17 +28,20 @@ def open_handover() -> Iterator[None]:
         _handed_over.reset(token)
 
 
-def hand_over(config: RunConfig, found: object) -> None:
-    """Leave what was found for the run of a configuration; does nothing outside of a handover."""
+def hand_over(config: RunConfig, survey: object) -> None:
+    """Leave a survey for the run of a configuration; does nothing outside of a handover."""
     waiting = _handed_over.get()
     if waiting is not None:
-        waiting[:] = [(config, found)]
+        waiting[:] = [(config, survey)]
 
 
-def take(config: RunConfig, kind: type[Found]) -> Found | None:
-    """Return what was handed over for a configuration; None without it, and the second time: a retry reads anew."""
+def take(config: RunConfig, kind: type[Survey]) -> Survey | None:
+    """Return the survey that was handed over for a configuration, or None.
+
+    It is returned once: a retry of the run reads archive or gallery again.
+    """
     waiting = _handed_over.get()
     if not waiting or waiting[0][0] != config:
         return None
-    found = waiting.pop()[1]
-    return found if isinstance(found, kind) else None
+    _, survey = waiting.pop()
+    return survey if isinstance(survey, kind) else None

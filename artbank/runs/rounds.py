@@ -67,15 +67,15 @@ def run_shards(
         find_uncommitted: Returns those ids whose shard has no part in the output.
         read_tallies: Returns the tallies of those ids whose shard has a part: for shards that report none.
         range_size: As `size` of `cut_ranges`.
-        in_flight: Most ranges that are submitted and not done; see `count_in_flight`.
+        in_flight: Ranges that are submitted and not done, at most; see `count_in_flight`.
         max_rounds: Number of rounds, at most.
 
     Returns:
         The errors of the shards without a part, by id.
     """
 
-    def run(left: Collection[Shard]) -> dict[str, Exception]:
-        ranges = cut_ranges(left, range_size)
+    def run_round(remaining: Collection[Shard]) -> dict[str, Exception]:
+        ranges = cut_ranges(remaining, range_size)
         streak = _Streak()
 
         def start_unless_all_fail(shards: Sequence[Shard]) -> Future:
@@ -89,7 +89,7 @@ def run_shards(
         _, failed = gather(ranges, start_unless_all_fail, in_flight=in_flight, on_result=record)
         return {shard.id: error for name, error in failed.items() for shard in ranges[name]}
 
-    failed = run_rounds(shards, run, find_uncommitted, max_rounds=max_rounds)
+    failed = run_rounds(shards, run_round, find_uncommitted, max_rounds=max_rounds)
     progress.record_tallies(read_tallies({shard.id for shard in shards} - progress.tallies.keys()))
     return failed
 
@@ -97,7 +97,7 @@ def run_shards(
 def count_in_flight(num_workers: int) -> int:
     """Return how many ranges to submit ahead to a fixed number of workers: enough that none waits for a slow one.
 
-    Not more, for those that are submitted are tried even if the store is down.
+    More would be a loss while the store is down: each range that is submitted is tried, and fails.
     """
     return min(8 * SHARDS_AT_ONCE * num_workers, IN_FLIGHT)
 
@@ -137,7 +137,7 @@ def cut_ranges(shards: Iterable[Shard], size: int) -> dict[str, list[Shard]]:
 
 def run_rounds(
     shards: Sequence[Shard],
-    run: Callable[[Collection[Shard]], Mapping[str, Exception]],
+    run_round: Callable[[Collection[Shard]], Mapping[str, Exception]],
     find_uncommitted: Callable[[list[str]], set[str]],
     *,
     max_rounds: int = MAX_ROUNDS,
@@ -148,43 +148,48 @@ def run_rounds(
 
     Args:
         shards: The shards of the run.
-        run: Does shards, and returns the errors of those that failed, by id.
+        run_round: Does shards, and returns the errors of those that failed, by id.
         find_uncommitted: Returns those ids whose shard has no part in the output.
         max_rounds: Number of rounds, at most.
 
     Returns:
         The errors of the shards without a part, by id.
     """
-    left = {shard.id: shard for shard in shards}
+    remaining = {shard.id: shard for shard in shards}
     failed: dict[str, Exception] = {}
-    for number in range(max_rounds):
-        raised = run(left.values())
-        uncommitted = find_uncommitted(list(raised)) if raised else set()
-        for name in left:  # every shard of this round
-            failed.pop(name, None)
-        failed |= {name: raised[name] for name in raised if name in uncommitted}
-        left = {name: left[name] for name in uncommitted if _may_succeed_later(raised[name])}
-        begun = {name: failed[name] for name in left if not isinstance(failed[name], NotBegunError)}
-        num_not_begun = len(left) - len(begun)
-        _log_failures(begun, num_not_begun, number + 1)
-        if not left or number + 1 == max_rounds or _will_fail_again(begun, num_not_begun, number):
+    for round_number in range(1, max_rounds + 1):
+        errors = run_round(remaining.values())
+        uncommitted = find_uncommitted(list(errors)) if errors else set()
+        for shard_id in remaining:  # every shard of this round
+            failed.pop(shard_id, None)
+        failed |= {shard_id: error for shard_id, error in errors.items() if shard_id in uncommitted}
+        remaining = {shard_id: remaining[shard_id] for shard_id in uncommitted if _may_succeed_later(errors[shard_id])}
+        to_retry = {name: failed[name] for name in remaining if not isinstance(failed[name], NotBegunError)}
+        num_not_begun = len(remaining) - len(to_retry)
+        _log_failures(to_retry, num_not_begun, round_number)
+        is_last_round = round_number == max_rounds
+        if not remaining or is_last_round or _will_fail_again(to_retry, num_not_begun, round_number):
             break
         if num_not_begun:
-            _pause(_PAUSE_SECONDS * 2**number)
+            _pause(_PAUSE_SECONDS * 2 ** (round_number - 1))
     return failed
 
 
-def _will_fail_again(begun: Mapping[str, Exception], num_not_begun: int, number: int) -> bool:
+def _will_fail_again(errors: Mapping[str, Exception], num_not_begun: int, round_number: int) -> bool:
     """Return whether a further round would fail as well.
 
     Args:
-        begun: The errors of the shards to do again.
+        errors: The errors of the shards that the round began and the next may do again, by id.
         num_not_begun: Number of shards that the round did not begin.
-        number: Number of the round, from 0. After the first, a worker may have died, which others can make up for.
+        round_number: Number of the round, from 1. Errors of the first may come from a worker that died; others can do
+            its shards.
     """
+    is_first_round = round_number == 1
     if not num_not_begun:
-        return number > 0 and len(begun) > _MAX_RETRIED
-    return not begun or (number > 0 and not any(is_transient(error) for error in begun.values()))
+        return not is_first_round and len(errors) > _MAX_RETRIED
+    if not errors:
+        return True
+    return not is_first_round and not any(is_transient(error) for error in errors.values())
 
 
 def _may_succeed_later(error: Exception) -> bool:
@@ -192,14 +197,16 @@ def _may_succeed_later(error: Exception) -> bool:
     return not isinstance(error, ArtbankError) and (not is_of_store(error) or is_transient(error))
 
 
-def _log_failures(begun: Mapping[str, Exception], num_not_begun: int, number: int) -> None:
+def _log_failures(errors: Mapping[str, Exception], num_not_begun: int, round_number: int) -> None:
     """Log the failures of a round: some by name, and how many more there are."""
-    for name, error in list(begun.items())[:_MAX_NAMED]:
-        logger.warning("shard %s failed in round %d: %s", name, number, format_error(error))
-    if len(begun) > _MAX_NAMED:
-        logger.warning("%d more shards failed in round %d", len(begun) - _MAX_NAMED, number)
+    for shard_id, error in list(errors.items())[:_MAX_NAMED]:
+        logger.warning("shard %s failed in round %d: %s", shard_id, round_number, format_error(error))
+    if len(errors) > _MAX_NAMED:
+        logger.warning("%d more shards failed in round %d", len(errors) - _MAX_NAMED, round_number)
     if num_not_begun:
-        logger.warning("%d shards were not begun in round %d, since those before them failed", num_not_begun, number)
+        logger.warning(
+            "%d shards were not begun in round %d, since those before them failed", num_not_begun, round_number
+        )
 
 
 def _pause(seconds: float) -> None:

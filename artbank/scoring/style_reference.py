@@ -210,10 +210,12 @@ def measure_reference(
 def _measure_texture(
     scorer: Scorer, artworks: Sequence[np.ndarray], held_out: Sequence[np.ndarray], short_px: int
 ) -> TextureReference:
-    learned, others = (
-        embed_textures(scorer, [torch.tensor(artwork).permute(2, 0, 1) for artwork in _choose_evenly(some)], short_px)
-        for some in (artworks, held_out)
-    )
+    def embed(pictures: Sequence[np.ndarray]) -> Tensor:
+        planes = [torch.tensor(picture).permute(2, 0, 1) for picture in _choose_evenly(pictures)]
+        return embed_textures(scorer, planes, short_px)
+
+    learned = embed(artworks)
+    others = embed(held_out)
     return TextureReference(short_px, learned.mean(0), _measure_ceiling(learned, others))
 
 

@@ -73,12 +73,10 @@ def embed_textures(scorer: Scorer, pictures: Sequence[Tensor], short_px: int) ->
         short_px: Short side at which they are seen; smaller pictures stay as they are.
     """
     embedded = [torch.empty(0, scorer.width)]
-    for some in chunked(pictures, _PICTURES_AT_ONCE):
-        patches = [cut_patches(picture, short_px) for picture in some]
-        found = scorer.embed_tensors([patch for of_picture in patches for patch in of_picture])
-        embedded += [
-            of_picture.mean(0, keepdim=True) for of_picture in found.split([len(of_picture) for of_picture in patches])
-        ]
+    for batch in chunked(pictures, _PICTURES_AT_ONCE):
+        patches = [cut_patches(picture, short_px) for picture in batch]
+        embeddings = scorer.embed_tensors([patch for cut in patches for patch in cut])
+        embedded += [of_picture.mean(0, keepdim=True) for of_picture in embeddings.split([len(cut) for cut in patches])]
     return normalize(torch.cat(embedded), dim=1)
 
 

@@ -213,7 +213,7 @@ def _release(store: Store, leases: Sequence[Lease]) -> dict[Lease, Exception]:
     held, failed = _find_held(store, leases)
     keys = {lease: [lease_key(lease._name, number) for number in numbers] for lease, numbers in held.items()}
     try:
-        store.delete_many(key for some in keys.values() for key in some)
+        store.delete_many(key for generations in keys.values() for key in generations)
     except Exception:
         failed |= _try_each(held, lambda lease: store.delete_many(keys[lease]))
     for lease in leases:

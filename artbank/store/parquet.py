@@ -186,8 +186,9 @@ class ParquetBytes:
             page_checksum_verification=self._has_checksums,
         )
         is_nested = any(chunk.path in texts and not chunk.is_flat for chunk in chunks)
-        for some in [[group] for group in groups] if is_nested else [list(groups)]:  # no such batch may span two groups
-            yield from file.iter_batches(batch_rows, row_groups=some, columns=list(wanted))
+        # A batch of nested dictionary columns may not span two row groups.
+        for row_groups in [[group] for group in groups] if is_nested else [list(groups)]:
+            yield from file.iter_batches(batch_rows, row_groups=row_groups, columns=list(wanted))
 
 
 def read_columns(data: bytes, names: Sequence[str], limits: Limits) -> Iterator[pa.Table]:

@@ -25,7 +25,7 @@ class BatchInputs:
         clean: Their latents [B, C, h, w].
         noise: Noise of that shape.
         step_noise: Noise of the solver's steps, [S, B, C, h, w]; None with a solver that adds none.
-        control_images: What each ControlNet sees of them.
+        control_images: Their images as each ControlNet takes them.
         captions: Their captions, encoded; None if the recipe takes none.
     """
 

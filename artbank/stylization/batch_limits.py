@@ -6,6 +6,7 @@ the later batches of a run begin with what fits; training does so too, see `bank
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from artbank.images.framing import Photo
@@ -23,6 +24,7 @@ class BatchLimits:
         self._most[batch[0].bucket] = (len(batch) + 1) // 2
 
     def take(self, photos: Sequence[Photo]) -> Sequence[Photo]:
-        """Return the first photos of a bucket, if it is split into as few parts of nearly equal size as may fit."""
-        num_parts = -(-len(photos) // self._most.get(photos[0].bucket, len(photos)))
-        return photos[: -(-len(photos) // num_parts)]
+        """Return the first part of photos of one bucket, cut into as few parts of nearly equal size as may fit."""
+        most = self._most.get(photos[0].bucket, len(photos))
+        num_parts = math.ceil(len(photos) / most)
+        return photos[: math.ceil(len(photos) / num_parts)]

@@ -1,4 +1,4 @@
-"""The ControlNets of a run: what they see of each photo, and what they add to the UNet in each step.
+"""The ControlNets of a run: they read images of each photo, and add to the planes of the UNet in each step.
 
 Shape legend: B batch, L x D an encoded prompt, C x h x w latents; H' x W' padded working images, uint8 sRGB.
 
@@ -69,8 +69,8 @@ class Controls:
         copies = tuple(replace(control, network=control.network.copy_in_float32()) for control in self.controls)
         return replace(self, controls=copies)
 
-    def see(self, photos: Sequence[Photo], originals: Tensor) -> tuple[ControlImages, ...]:
-        """Return what each ControlNet sees of the photos of a batch, kind by kind.
+    def embed_photos(self, photos: Sequence[Photo], originals: Tensor) -> tuple[ControlImages, ...]:
+        """Return the images of the photos of a batch as each ControlNet takes them, kind by kind.
 
         Args:
             photos: B photos of one bucket.
@@ -108,19 +108,19 @@ class Controls:
             timestep: 0..999.
             place: The number of the step, from 0, and how many are executed.
             caches: See `cache_prompts`.
-            images: See `see`.
+            images: See `embed_photos`.
             num_prompts: The prompts that every sample is denoised with.
             is_outer: See `ControlNet`.
         """
         total: Residuals | None = None
-        left = iter(images)
+        next_images = iter(images)  # those of a ControlNet follow each other, one for each of its kinds
         for control, cache in zip(self.controls, caches, strict=True):
-            seen = [(next(left), spec) for spec in control.specs]
-            acting = [(image, spec.weight) for image, spec in seen if spec.acts_in(*place)]
+            own_images = [(next(next_images), spec) for spec in control.specs]
+            acting = [(image, spec.weight) for image, spec in own_images if spec.acts_in(*place)]
             if not acting:
                 continue
-            found = control.network(latents, timestep, cache, acting, num_prompts=num_prompts, is_outer=is_outer)
-            total = found if total is None else tuple(map(add_planes, total, found))
+            residuals = control.network(latents, timestep, cache, acting, num_prompts=num_prompts, is_outer=is_outer)
+            total = residuals if total is None else tuple(map(add_planes, total, residuals))
         return total
 
     def _make_images(self, kind: ControlKind, photos: Sequence[Photo], originals: Tensor) -> Tensor:
@@ -131,12 +131,12 @@ class Controls:
             assert self.depth_model is not None
             depths = [self.depth_model.estimate(photo.padded) for photo in photos]
             return torch.stack(depths)[:, None].expand(-1, 3, -1, -1)
-        drawn = [photo.control_images.get(kind) for photo in photos]
-        found = [
+        decoded = [photo.control_images.get(kind) for photo in photos]  # drawn where the photo was decoded
+        planes = [
             draw_control_image(kind, photo.padded) if image is None else image
-            for photo, image in zip(photos, drawn, strict=True)
+            for photo, image in zip(photos, decoded, strict=True)
         ]
-        return upload([image[..., None] for image in found], originals.device).expand(-1, 3, -1, -1)
+        return upload([plane[..., None] for plane in planes], originals.device).expand(-1, 3, -1, -1)
 
 
 NO_CONTROLS = Controls()
@@ -158,19 +158,18 @@ def load_controls(
         OSError: A store or the hub failed.
     """
     folders = fetch_controls(specs, depth_model, is_offline=is_offline)
-    for found in folders:
-        check_control(found.spec, read_control_settings(found.folder), base.unet, base.latent_factor)
+    for control in folders:
+        check_control(control.spec, read_control_settings(control.folder), base.unet, base.latent_factor)
     groups = _group_by_network(folders)
-    networks, depth = _load_networks(
-        tuple(group[0].at_full_weight for group in groups),
-        next((found.depth_folder for found in folders if found.depth_folder is not None), None),
-        base.device,
-        base.dtype,
+    depth_folders = [control.depth_folder for control in folders if control.depth_folder is not None]
+    networks, loaded_depth_model = _load_networks(
+        tuple(group[0].at_full_weight for group in groups), next(iter(depth_folders), None), base.device, base.dtype
     )
-    controls = [
-        Control(tuple(found.spec for found in group), network) for group, network in zip(groups, networks, strict=True)
-    ]
-    return Controls(tuple(controls), tuple(found.used for found in folders), depth)
+    controls = tuple(
+        Control(tuple(control.spec for control in group), network)
+        for group, network in zip(groups, networks, strict=True)
+    )
+    return Controls(controls, tuple(control.used for control in folders), loaded_depth_model)
 
 
 def load_default_controls(base: BaseModel, recipe: StylizeRecipe) -> Controls:
@@ -190,9 +189,9 @@ def load_default_controls(base: BaseModel, recipe: StylizeRecipe) -> Controls:
 def _group_by_network(folders: Sequence[ControlFolder]) -> list[list[ControlFolder]]:
     """Put the kinds together that one Union sees together."""
     groups: dict[str, list[ControlFolder]] = {}
-    for found in folders:
-        key = found.used.sha256 if found.used.is_joint else found.spec.kind
-        groups.setdefault(key, []).append(found)
+    for control in folders:
+        key = control.used.sha256 if control.used.is_joint else control.spec.kind
+        groups.setdefault(key, []).append(control)
     return list(groups.values())
 
 
@@ -200,5 +199,5 @@ def _group_by_network(folders: Sequence[ControlFolder]) -> list[list[ControlFold
 def _load_networks(
     folders: tuple[ControlFolder, ...], depth_folder: Path | None, device: torch.device, dtype: torch.dtype
 ) -> tuple[list[ControlNet], DepthModel | None]:
-    networks = [load_controlnet(found, device, dtype) for found in folders]
+    networks = [load_controlnet(folder, device, dtype) for folder in folders]
     return networks, None if depth_folder is None else DepthModel(depth_folder, device)

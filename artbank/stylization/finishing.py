@@ -1,7 +1,7 @@
 """Make pictures of what the VAE decodes, and bring them to the host.
 
 A picture gets the colours of the recipe's policy, then the lightness of its photo. All of it is queued on the device,
-for a whole batch. Then the host waits once: for the pictures, and for what was found with them.
+for a whole batch. Then the host waits once: for the pictures, and for the lightness that each needed.
 
 Shape legend: B batch; H' x W' padded pictures, h x w pictures without padding; uint8 sRGB.
 """
@@ -53,7 +53,7 @@ class FinishedPicture:
     Attributes:
         rgb: uint8 [h, w, 3].
         on_device: The same picture on the model's device, uint8 [3, h, w].
-        kept: What was found for the photo; None if it is not held to a similarity.
+        kept: The settings that were found for the photo; None if it is not held to a similarity.
     """
 
     rgb: np.ndarray
@@ -67,16 +67,24 @@ class _Adjusted:
 
     Attributes:
         picture: uint8 [3, h, w].
-        found: Beta, and 1 if the picture is as similar as it must be, [2] float32; zeros if it is not held.
-        is_held: Whether it is held to a similarity with its photo.
+        search: Result of the search for beta, float32 [2]: beta, and 1 if the picture is as similar as it must be;
+            zeros if the picture is not held.
+        is_held: Whether the picture is held to a similarity with its photo.
     """
 
     picture: Tensor
-    found: Tensor
+    search: Tensor
     is_held: bool
 
-    def arrive(self, rgb: np.ndarray, beta: float, is_reached: bool, structure: float) -> FinishedPicture:
-        """Return the picture, from its values that the device has sent."""
+    def to_finished(self, rgb: np.ndarray, beta: float, is_reached: bool, structure: float) -> FinishedPicture:
+        """Return the finished picture.
+
+        Args:
+            rgb: Its pixels, copied from the device, uint8 [h, w, 3].
+            beta: The first number of `search`.
+            is_reached: The second one.
+            structure: The structure that it was drawn with, 0..1.
+        """
         if not self.is_held:
             return FinishedPicture(rgb, self.picture, None)
         # The device has the largest beta in float32, which differs from it in the last digits.
@@ -101,12 +109,14 @@ def finish_pictures(
     pictures = to_8_bit(decoded)
     adjusted = [_adjust(*images, finish) for images in zip(pictures, originals, photos, strict=True)]
     rows = [picture.picture.permute(1, 2, 0).contiguous() for picture in adjusted]  # each [h, w, 3]
-    found = torch.stack([picture.found for picture in adjusted])  # [B, 2]
-    is_usable, numbers, *rgb = copy_to_host([_find_usable(decoded, pictures, originals), found, *rows])
-    return [
-        picture.arrive(pixels, beta, bool(is_reached), finish.structure) if usable else None
-        for picture, pixels, usable, (beta, is_reached) in zip(adjusted, rgb, is_usable, numbers.tolist(), strict=True)
+    searches = torch.stack([picture.search for picture in adjusted])  # [B, 2]
+    usable = _find_usable(decoded, pictures, originals)
+    is_usable, search_results, *rgb = copy_to_host([usable, searches, *rows])
+    finished = [
+        picture.to_finished(pixels, beta, bool(is_reached), finish.structure)
+        for picture, pixels, (beta, is_reached) in zip(adjusted, rgb, search_results.tolist(), strict=True)
     ]
+    return [picture if is_good else None for picture, is_good in zip(finished, is_usable, strict=True)]
 
 
 def _find_usable(decoded: Tensor, pictures: Tensor, originals: Tensor) -> Tensor:
@@ -123,8 +133,8 @@ def _adjust(padded: Tensor, padded_original: Tensor, photo: Photo, finish: Finis
     wanted = finish.recipe.keep_structure
     if wanted is not None and photo.padded.any():  # a blank photo has no structure
         reached = reach_similarity(picture, original, wanted, finish.structure)
-        found = torch.stack([reached.lightness, reached.is_reached.float()])
-        return _Adjusted(reached.picture, found, is_held=True)
+        search = torch.stack([reached.lightness, reached.is_reached.float()])
+        return _Adjusted(reached.picture, search, is_held=True)
     if finish.structure:
         picture = return_lightness(picture, original, lightness_weight(finish.structure), finish.structure)
     return _Adjusted(picture, torch.zeros(2, device=picture.device), is_held=False)

@@ -155,7 +155,7 @@ class LatentStylizer:
             structure: 0..1, see `StylizeRecipe.structure`.
             step_noise: Noise of the steps, [`num_step_noises`, B, C, h, w]; None if they take none.
             captions: See `encode_captions`; None if all photos take the recipe's prompt.
-            control_images: What each ControlNet sees of the photos, see `Controls.see`.
+            control_images: What each ControlNet sees of the photos, see `Controls.embed_photos`.
 
         Returns:
             [B, C, h, w] float32.

@@ -198,8 +198,8 @@ def reach_similarity(picture: Tensor, photo: Tensor, wanted: float, structure: f
         is_enough = measure_ssim(lightness.blend(middle), photo) >= wanted
         low, high = torch.where(is_enough, low, middle), torch.where(is_enough, middle, high)
     weight = torch.where(is_reachable, high, most_weight)
-    held = torch.where(is_similar, picture, lightness.blend(weight))
-    return ReachedSimilarity(held, weight.masked_fill(is_similar, 0.0), is_similar | is_reachable)
+    adjusted = torch.where(is_similar, picture, lightness.blend(weight))
+    return ReachedSimilarity(adjusted, weight.masked_fill(is_similar, 0.0), is_similar | is_reachable)
 
 
 @dataclass(frozen=True)

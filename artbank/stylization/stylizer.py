@@ -55,7 +55,7 @@ class Stylized:
         rgb: The picture, uint8 [h, w, 3]; None if there is none.
         error: Reason that there is no picture.
         on_device: The same picture on the model's device, uint8 [3, h, w].
-        kept: What was found for the photo; None without `keep_structure` in the recipe.
+        kept: The settings that were found for the photo; None without `keep_structure` in the recipe.
     """
 
     key: str
@@ -150,32 +150,32 @@ class Stylizer:
         yield from self._stylize_in_parts(batch, chosen)
 
     def _stylize_in_parts(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[Stylized]:
-        left = batch
-        while left:
-            part = self._limits.take(left)  # the part before may have lowered the limit
+        remaining = batch
+        while remaining:
+            part = self._limits.take(remaining)  # the part before may have lowered the limit
             yield from self._stylize_or_halve(part, styles)
-            left = left[len(part) :]
+            remaining = remaining[len(part) :]
 
     def _stylize_or_halve(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[Stylized]:
-        left = list(styles)
+        remaining = list(styles)
         # The copy goes with the batch: it is twice as large as the model, and made sooner than one picture is drawn.
         in_float32 = cache(partial(self._copy_in_float32, styles))
         try:
             for drawn in self._stylize_batch(batch, styles):
                 pictures = self._redraw_failed(batch, drawn, in_float32)
-                left.pop(0)
+                remaining.pop(0)
                 yield from pictures
             return
         except (torch.OutOfMemoryError, MemoryError) as error:
             logger.warning("a batch of %s does not fit in memory: %s", number_text(len(batch), "picture"), error)
-        # Not in the handler: the error keeps the frames that it passed, and so their memory.
+        # Outside of the handler, since the error keeps the frames that it passed, and so their memory, alive.
         if self.base.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(batch) == 1:
-            yield from (self._fail(batch[0], style, _memory_error(batch[0])) for style in left)
+            yield from (self._fail(batch[0], style, _memory_error(batch[0])) for style in remaining)
             return
         self._limits.lower(batch)
-        yield from self._stylize_in_parts(batch, left)
+        yield from self._stylize_in_parts(batch, remaining)
 
     def _stylize_batch(self, batch: Sequence[Photo], styles: Sequence[Style]) -> Iterator[list[Stylized]]:
         """Yield the pictures of a batch, style by style."""
@@ -186,8 +186,8 @@ class Stylizer:
         noise = copy_to_device(draw_noise(seeds, shape), clean.device)
         num_steps = self._latents.num_step_noises
         step_noise = copy_to_device(draw_step_noise(seeds, shape, num_steps), clean.device) if num_steps else None
-        seen, captions = self.controls.see(batch, images), self._encode_captions(batch)
-        inputs = BatchInputs(batch, images, clean, noise, step_noise, seen, captions)
+        control_images = self.controls.embed_photos(batch, images)
+        inputs = BatchInputs(batch, images, clean, noise, step_noise, control_images, self._encode_captions(batch))
         for style in styles:
             drawn = self._draw(inputs, style, self.recipe.structure)
             yield [self._draw_firmer(inputs, number, style, picture) for number, picture in enumerate(drawn)]
@@ -231,9 +231,11 @@ class Stylizer:
         """Make pictures of the decoded images [B, 3, H', W']."""
         finish = Finish(self.recipe, style.palette, structure)
         finished = finish_pictures(decoded, inputs.originals, inputs.photos, finish)
-        return [self._name(photo, style, picture) for photo, picture in zip(inputs.photos, finished, strict=True)]
+        return [
+            self._to_stylized(photo, style, picture) for photo, picture in zip(inputs.photos, finished, strict=True)
+        ]
 
-    def _name(self, photo: Photo, style: Style, finished: FinishedPicture | None) -> Stylized:
+    def _to_stylized(self, photo: Photo, style: Style, finished: FinishedPicture | None) -> Stylized:
         """Return the picture of a photo in a style, or the reason that there is none."""
         if finished is None:
             return self._fail(photo, style, _NOT_FINITE)
@@ -247,8 +249,8 @@ class Stylizer:
         failed = {picture.key for picture in drawn if picture.rgb is None}
         if not failed or self.base.dtype == torch.float32:
             return drawn
-        what = number_text(len(failed), "picture")
-        logger.warning("drawing %s again in float32: empty in %s", what, self.base.dtype)
+        pictures = number_text(len(failed), "picture")
+        logger.warning("drawing %s again in float32: empty in %s", pictures, self.base.dtype)
         photos = [photo for photo in batch if photo.key in failed]
         try:
             redrawn = {picture.key: picture for picture in in_float32().stylize_batch(photos, [drawn[0].style])}

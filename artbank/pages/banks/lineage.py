@@ -79,8 +79,8 @@ def _artworks(before: Entry, after: Entry, details: Mapping[str, BankDetails]) -
     if contents[0] is None or contents[1] is None:
         return [f"other artworks or captions ({before.record.num_artworks} before, {after.record.num_artworks} now)"]
     counts = zip(count_changes(contents[0], contents[1]), ("added", "removed", "changed"), strict=True)
-    told = ", ".join(f"{count} {word}" for count, word in counts if count)
-    return [f"artworks: {told}" if told else "captions"]
+    counts_text = ", ".join(f"{count} {word}" for count, word in counts if count)
+    return [f"artworks: {counts_text}" if counts_text else "captions"]
 
 
 def _contents(details: BankDetails | None) -> Mapping[str, str] | None:
@@ -91,8 +91,8 @@ def _recipe(before: Entry, after: Entry) -> list[str]:
     old = before.record.read_recipe()
     new = after.record.read_recipe()
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    told = [f"{plain(name)} {_value(old.get(name))} → {_value(new.get(name))}" for name in changed[:_MAX_CHANGES]]
-    return told + ([f"and {len(changed) - len(told)} more of its recipe"] if len(changed) > len(told) else [])
+    texts = [f"{plain(name)} {_value(old.get(name))} → {_value(new.get(name))}" for name in changed[:_MAX_CHANGES]]
+    return texts + ([f"and {len(changed) - len(texts)} more of its recipe"] if len(changed) > len(texts) else [])
 
 
 def _value(value: object) -> str:

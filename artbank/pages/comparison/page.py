@@ -154,7 +154,7 @@ class _Draft:
     def write_html(self) -> str:
         """Return the HTML; call it after all files are written."""
         styles = list(dict.fromkeys(pair["style"] for pair in self.shown))
-        told = {
+        data = {
             "comparison": self.key.id,
             "pairs": [{**pair, "style": styles.index(pair["style"])} for pair in self.shown],
             "styles": [{"name": plain(style), "artworks": self.artworks.get(style, [])} for style in styles],
@@ -164,7 +164,7 @@ class _Draft:
             assets=list(self.assets),
             heading=self.settings.question,
             num_pairs=len(self.shown),
-            comparison=json.dumps(told),
+            comparison=json.dumps(data),
         )
 
     def _draw(self, pairs: Iterator[Pair], archives: Sequence[Store]) -> Iterator[DrawnPair]:

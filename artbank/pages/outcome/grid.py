@@ -183,7 +183,7 @@ def script(name: str, facts: Any) -> bytes:
 def describe(row: dict[str, Any], measures: Sequence[str]) -> dict[str, Any]:
     """Return a row as the page's scripts read it, with some scores and without empty values."""
     state, name = _state(row)
-    told = {
+    facts = {
         "state": state,
         "name": name,
         "scores": [None if (v := row[m]) is None or not np.isfinite(v) else round(v, 4) for m in measures],
@@ -192,7 +192,7 @@ def describe(row: dict[str, Any], measures: Sequence[str]) -> dict[str, Any]:
         "flags": row["flags"],
         "size": [row["width_px"], row["height_px"]] if row["width_px"] and row["height_px"] else None,
     }
-    return {key: value for key, value in told.items() if value}
+    return {key: value for key, value in facts.items() if value}
 
 
 def caption_of(rows: Iterable[Mapping[str, Any]]) -> str | None:
@@ -221,7 +221,7 @@ def _column(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Return one style's facts in a chunk, and a mask of photos for each of `STATES`."""
     letters = np.full(count, " ")
-    told: dict[str, dict[int, Any]] = {"names": {}, "failed": {}, "flags": {}}
+    by_photo: dict[str, dict[int, Any]] = {"names": {}, "failed": {}, "flags": {}}
     letters[photos] = "d"
     status = rows["status"]
     names = rows["file_name"]
@@ -234,15 +234,17 @@ def _column(
         photo = int(photos[place])
         letters[photo], name = _state(row)
         if name is not None:
-            told["names"][photo] = name
+            by_photo["names"][photo] = name
         if letters[photo] == "f":
-            told["failed"][photo] = [row["failure"] or "unreadable", shorten(row["reason"] or "no reason was kept")]
+            by_photo["failed"][photo] = [row["failure"] or "unreadable", shorten(row["reason"] or "no reason was kept")]
     is_there = letters != " "
     is_done = is_there & (letters != "f")
     shown = np.zeros(count, bool)
     shown[photos[is_flagged]] = True
-    told["flags"] = {int(photos[p]): flags[p].as_py() for p in is_flagged.nonzero()[0].tolist() if is_done[photos[p]]}
-    facts = {"states": "".join(letters.tolist()), **{name: value for name, value in told.items() if value}}
+    by_photo["flags"] = {
+        int(photos[p]): flags[p].as_py() for p in is_flagged.nonzero()[0].tolist() if is_done[photos[p]]
+    }
+    facts = {"states": "".join(letters.tolist()), **{name: value for name, value in by_photo.items() if value}}
     facts["scores"] = [_packed(_spread_out(rows[measure].to_numpy(), photos, count)) for measure in measures]
     return facts, np.stack([is_done, is_there & ~is_done, shown & is_done, ~is_there])
 

@@ -36,7 +36,7 @@ _COLUMNS = (
 )
 _REQUIRED = ("key", "style", "recipe_id", "status", "created_at")
 _TEXT = pa.string()
-_ASKED = pa.schema([("key", _TEXT), ("size", pa.int64()), ("etag", _TEXT), ("shard", _TEXT), ("style", _TEXT)])
+_PLANNED = pa.schema([("key", _TEXT), ("size", pa.int64()), ("etag", _TEXT), ("shard", _TEXT), ("style", _TEXT)])
 _ROWS = cast_to_schema(Result.SCHEMA.empty_table(), Result.SCHEMA, _COLUMNS).schema.append(pa.field("shard", _TEXT))
 _COUNTED = pa.schema([("shard", _TEXT), ("key", _TEXT), ("style", _TEXT), ("count", pa.int64())])
 _READ_AT_ONCE = 512
@@ -50,7 +50,7 @@ class Inventory:
     Attributes:
         output: The output.
         files: Key and size of all files, without hidden ones.
-        asked: The work of all readable manifests: `shard`, `key`, `size`, `etag` and `style`.
+        planned: The photos and styles of all readable manifests: `shard`, `key`, `size`, `etag` and `style`.
         recipes: Recipe ids by style, for each readable manifest.
         rows: The rows of all readable parts, with `shard`, the id in the part's name.
         bad_manifests: Ids of damaged manifests, and what is wrong with each.
@@ -62,7 +62,7 @@ class Inventory:
 
     output: Store
     files: pa.Table
-    asked: pa.Table
+    planned: pa.Table
     recipes: dict[str, dict[str, str]]
     rows: pa.Table
     bad_manifests: dict[str, str]
@@ -175,11 +175,11 @@ def read_inventory(output: Store, operator: Operator | None) -> Inventory:
     files = archive_listing.list_files(output, skipped).select(["key", "size"])
     if skipped.unreadable:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), output.uri_of(skipped.unreadable[0]))
-    asked, recipes, bad_manifests = _read_manifests(output, files)
+    planned, recipes, bad_manifests = _read_manifests(output, files)
     rows, bad_parts = _read_parts(output, files)
-    bad_parts |= _find_mismatched(asked, rows)
+    bad_parts |= _find_mismatched(planned, rows)
     links = next((found.names for found in skipped.kinds() if found.kind == "link"), ())
-    facts = (files, asked, recipes, rows, bad_manifests, bad_parts, links)
+    facts = (files, planned, recipes, rows, bad_manifests, bad_parts, links)
     return Inventory(output, *facts, operator or Operator())
 
 
@@ -197,17 +197,17 @@ def is_in(column: str, names: Iterable[str]) -> pc.Expression:
 
 def _read_manifests(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, dict[str, str]], dict[str, str]]:
     ids = names_in(files, f"{layout.MANIFESTS}/", ".parquet")
-    asked = [_ASKED.empty_table()]
+    planned = [_PLANNED.empty_table()]
     recipes: dict[str, dict[str, str]] = {}
     bad: dict[str, str] = {}
     for name, data in _read_all(output, files, {name: layout.manifest_key(name) for name in ids}):
         try:
             manifest = Manifest(output, name, require(data))
-            asked.append(manifest.asked().select(_ASKED.names).cast(_ASKED))
+            planned.append(manifest.list_pairs().select(_PLANNED.names).cast(_PLANNED))
             recipes[name] = manifest.recipes
         except (ResultsError, pa.ArrowException, KeyError, ValueError) as error:
             bad[name] = str(error)
-    return pa.concat_tables(asked).combine_chunks(), recipes, bad
+    return pa.concat_tables(planned).combine_chunks(), recipes, bad
 
 
 def _read_parts(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, str]]:
@@ -227,11 +227,11 @@ def _read_parts(output: Store, files: pa.Table) -> tuple[pa.Table, dict[str, str
     return pa.concat_tables(tables).combine_chunks(), bad
 
 
-def _find_mismatched(asked: pa.Table, rows: pa.Table) -> dict[str, str]:
+def _find_mismatched(planned: pa.Table, rows: pa.Table) -> dict[str, str]:
     """Return the parts whose photos and styles are not exactly those of their shard, and how many differ."""
     has_part = pc.field("shard").isin(pc.unique(rows["shard"]))
-    has_manifest = pc.field("shard").isin(pc.unique(asked["shard"]))
-    counted = [_with_count(asked.filter(has_part), 1), _with_count(rows.filter(has_manifest), -1)]
+    has_manifest = pc.field("shard").isin(pc.unique(planned["shard"]))
+    counted = [_with_count(planned.filter(has_part), 1), _with_count(rows.filter(has_manifest), -1)]
     sums = pa.concat_tables(counted).group_by(_COUNTED.names[:3]).aggregate([("count", "sum")])
     wrong = sums.filter(pc.field("count_sum") != 0).group_by("shard").aggregate([("key", "count")])
     text = "does not fit its manifest: {} photos and styles are missing or belong to another shard"

@@ -61,7 +61,7 @@ def prepare(report: Report, check: Callable[[StylizeConfig], None] | None = None
         OSError: The store failed.
     """
     inventory = report.inventory
-    gone = known_parts.find_gone(inventory.output, ledger.list_parts(inventory.output))
+    deleted = known_parts.find_deleted(inventory.output, ledger.list_parts(inventory.output))
     if report.quick and (stray := _files_of(report, "stray_mark")):
         raise ResultsError(
             f"{stray[0]} is the mark of an unknown shard, whose worker may have overwritten any picture; "
@@ -81,7 +81,7 @@ def prepare(report: Report, check: Callable[[StylizeConfig], None] | None = None
         _check_any(list(configs.values()), check)
     commit_voided(report, configs)
     bad_parts = (key.rpartition("/")[2] for key in _files_of(report, "bad_part"))
-    known_parts.forget_parts(inventory.output, [*gone, *bad_parts])
+    known_parts.forget_parts(inventory.output, [*deleted, *bad_parts])
     _delete_obstacles(report)
     styles_of: dict[StylizeConfig, set[str]] = {}
     for (style, _), config in configs.items():

@@ -86,11 +86,10 @@ class Report:
     @property
     def counts(self) -> dict[str, int]:
         """The number of findings of each kind, problems first."""
-        counted = self.findings["kind"].value_counts().to_pylist()
-        found = {row["values"]: row["counts"] for row in counted}
+        counts = {row["values"]: row["counts"] for row in self.findings["kind"].value_counts().to_pylist()}
         if self.num_orphans:
-            found["orphan"] = self.num_orphans
-        return {kind: found[kind] for kind in (*PROBLEMS, *NOTES) if kind in found}
+            counts["orphan"] = self.num_orphans
+        return {kind: counts[kind] for kind in (*PROBLEMS, *NOTES) if kind in counts}
 
 
 def verify(
@@ -147,11 +146,11 @@ def _find_lost(inventory: Inventory, faults: pa.Table) -> tuple[pa.Table, pa.Tab
     """
     latest = inventory.latest
     good = latest.filter(pc.field("status") == "done").join(faults.select(PAIR), PAIR, join_type="left anti")
-    in_bad_parts = inventory.asked.filter(is_in("shard", inventory.bad_parts))
-    gone = in_bad_parts.join(good.select(PAIR), PAIR, join_type="left anti")
-    without_part = inventory.asked.filter(~is_in("shard", inventory.parts))
+    in_bad_parts = inventory.planned.filter(is_in("shard", inventory.bad_parts))
+    only_in_bad_parts = in_bad_parts.join(good.select(PAIR), PAIR, join_type="left anti")
+    without_part = inventory.planned.filter(~is_in("shard", inventory.parts))
     undone = without_part.join(latest.select(PAIR), PAIR, join_type="left anti")
-    return _keep_newest(inventory, pa.concat_tables([undone, gone])), undone
+    return _keep_newest(inventory, pa.concat_tables([undone, only_in_bad_parts])), undone
 
 
 def _keep_newest(inventory: Inventory, lost: pa.Table) -> pa.Table:
@@ -167,15 +166,15 @@ def _keep_newest(inventory: Inventory, lost: pa.Table) -> pa.Table:
     lost = lost.append_column("manifest", pc.replace_substring_regex(lost["shard"], r"-\d+$", ""))
     lost = lost.join(pa.Table.from_pylist(facts, schema=schema), ["manifest", "style"])
     lost = lost.sort_by([("age", "ascending"), ("shard", "ascending")])
-    kept = ["size", "etag", "recipe_id", "shard"]
-    once = lost.group_by(PAIR, use_threads=False).aggregate([(name, "last") for name in kept])
-    once = once.rename_columns([name.removesuffix("_last") for name in once.column_names])
-    return once.sort_by([(name, "ascending") for name in PAIR])
+    facts_of_newest = [(name, "last") for name in ("size", "etag", "recipe_id", "shard")]
+    newest = lost.group_by(PAIR, use_threads=False).aggregate(facts_of_newest)
+    newest = newest.rename_columns([name.removesuffix("_last") for name in newest.column_names])
+    return newest.sort_by([(name, "ascending") for name in PAIR])
 
 
 def _check_shards(inventory: Inventory, undone: pa.Table) -> Iterable[tuple[str, str, str]]:
     """Yield kind, key and text of bad parts, parts without a manifest, shards without a part, and stale marks."""
-    shards = set(pc.unique(inventory.asked["shard"]).to_pylist())
+    shards = set(pc.unique(inventory.planned["shard"]).to_pylist())
     num_undone = {row["values"]: row["counts"] for row in undone["shard"].value_counts().to_pylist()}
     for shard_id, text in inventory.bad_parts.items():
         yield "bad_part", layout.part_key(shard_id), text

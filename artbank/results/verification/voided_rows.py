@@ -1,4 +1,4 @@
-"""Rows that void pictures: what was missing, damaged or lost when an output was verified does not count as done.
+"""Rows that void pictures, so that those found missing, damaged or lost by `verify` do not count as done.
 
 Every missing or damaged picture and every lost row gets a row with the failure `damaged`, in a part of its own.
 """
@@ -51,46 +51,54 @@ def commit_voided(report: Report, configs: Mapping[tuple[str, str], StylizeConfi
 
 def _void_faults(report: Report, now: datetime) -> Iterator[list[Result]]:
     faults = report.faults.sort_by([("shard", "ascending"), *((name, "ascending") for name in PAIR)])
-    for some in sliced(faults, _ROWS_AT_ONCE):
-        missing = set(some.filter(pc.field("kind") == "missing_picture")["file_name"].to_pylist())
-        yield [_void_row(row, row.file_name in missing, now) for row in _read_rows(report.inventory.output, some)]
+    for batch in sliced(faults, _ROWS_AT_ONCE):
+        missing = set(batch.filter(pc.field("kind") == "missing_picture")["file_name"].to_pylist())
+        yield [_void_row(row, row.file_name in missing, now) for row in _read_rows(report.inventory.output, batch)]
 
 
 def _void_row(row: Result, is_missing: bool, now: datetime) -> Result:
     return void_row(row, "damaged", f"{_MISSING if is_missing else _DAMAGED}: {row.file_name}", now)
 
 
-def _read_rows(output: Store, some: pa.Table) -> list[Result]:
+def _read_rows(output: Store, rows: pa.Table) -> list[Result]:
     """Read all columns of some rows, by key and style.
 
     Args:
         output: Where the parts are.
-        some: The rows, with `shard`, `key`, `style` and `created_at`.
+        rows: The rows, with `shard`, `key`, `style` and `created_at`.
     """
-    keys = [layout.part_key(shard_id) for shard_id in pc.unique(some["shard"]).to_pylist()]
-    wanted = {(row["key"], row["style"], row["created_at"]) for row in some.to_pylist()}
-    found: list[Result] = []
+    keys = [layout.part_key(shard_id) for shard_id in pc.unique(rows["shard"]).to_pylist()]
+    wanted = {(row["key"], row["style"], row["created_at"]) for row in rows.to_pylist()}
+    complete_rows: list[Result] = []
     for data in require_all(output.read_many(keys)).values():
-        rows = read_table(data, Result.SCHEMA).filter(pc.field("key").isin(some["key"].combine_chunks()))
-        found += [row for row in Result.from_table(rows) if (row.key, row.style, row.created_at) in wanted]
-    return sorted(found, key=lambda row: (row.key, row.style))
+        part_rows = read_table(data, Result.SCHEMA).filter(pc.field("key").isin(rows["key"].combine_chunks()))
+        complete_rows += [row for row in Result.from_table(part_rows) if (row.key, row.style, row.created_at) in wanted]
+    return sorted(complete_rows, key=lambda row: (row.key, row.style))
 
 
 def _void_lost(
     report: Report, configs: Mapping[tuple[str, str], StylizeConfig], now: datetime
 ) -> Iterator[list[Result]]:
-    for some in sliced(report.lost, _ROWS_AT_ONCE):
-        known = [(row, configs.get((row["style"], row["recipe_id"]))) for row in some.to_pylist()]
-        drawn_with = report.inventory.configs
+    for batch in sliced(report.lost, _ROWS_AT_ONCE):
+        with_configs = [(row, configs.get((row["style"], row["recipe_id"]))) for row in batch.to_pylist()]
+        recorded = report.inventory.configs
         yield [
-            _lost_row(row, config, drawn_with.get(manifest_of(str(row["shard"])), config), now)
-            for row, config in known
+            _lost_row(row, config, recorded.get(manifest_of(str(row["shard"])), config), now)
+            for row, config in with_configs
             if config is not None
         ]
 
 
 def _lost_row(row: dict[str, object], config: StylizeConfig, drawn_with: StylizeConfig, now: datetime) -> Result:
-    """Return the voided row of lost work; its `own` run tells mark and metadata, which other runs may have changed."""
+    """Return the voided row of lost work.
+
+    Args:
+        row: Key, size, etag, style and recipe id.
+        config: The parameters of a run that draws this style with this recipe.
+        drawn_with: The parameters of the run that drew the lost picture. Mark and metadata are taken from them, since
+            other runs with the same recipe may have other ones.
+        now: The time of the new row.
+    """
     facts = {name: row[name] for name in ("key", "size", "etag", "style", "recipe_id")}
     recipe = {"base_model": config.base_model, "base_model_hash": "", "recipe": config.recipe.model_dump_json()}
     failed = {"sha256": None, "status": "failed", "failure": "damaged", "reason": _LOST, "bank_ids": []}

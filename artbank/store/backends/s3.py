@@ -176,8 +176,8 @@ class S3Backend:
             PermissionError: No permission to delete one of them.
             OSError: The server refused one for another reason.
         """
-        for some in sliced(keys, _MAX_DELETE):
-            delete = {"Objects": [{"Key": self._object_key(key)} for key in some], "Quiet": True}
+        for batch in sliced(keys, _MAX_DELETE):
+            delete = {"Objects": [{"Key": self._object_key(key)} for key in batch], "Quiet": True}
             with self._paths_in_errors():
                 response = self._fs.call_s3("delete_objects", Bucket=self.bucket, Delete=delete)
             for refusal in response.get("Errors", ()):

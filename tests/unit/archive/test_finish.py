@@ -52,6 +52,6 @@ def test_what_a_run_on_another_style_adds_meanwhile_is_in_the_tables_and_on_the_
     store = Store.open(output)
     for table in (layout.RESULTS, layout.METADATA):
         assert set(pq.read_table(f"{output}/{table}")["style"].to_pylist()) == {"novak", "novak@1"}
-    assert not known_parts.has_others(store, ledger.list_parts(store))
+    assert not known_parts.has_new_parts(store, ledger.list_parts(store))
     if module is finish:
         assert written[-1] == {"novak", "novak@1"}, "the page that was written last"

@@ -233,7 +233,7 @@ def test_a_manifest_that_stands_for_gigabytes_is_named_and_not_read(output: Stor
     manifest_id = short_hash(data)
     output.write(layout.manifest_key(manifest_id), data)
     manifest = Manifest.open(output, manifest_id)
-    for read in (manifest.asked, lambda: manifest.tasks(manifest.shards[0])):
+    for read in (manifest.list_pairs, lambda: manifest.tasks(manifest.shards[0])):
         with pytest.raises(
             ResultsError, match=f"{manifest_id}.parquet should be a manifest, but cannot be read .expect"
         ):

@@ -75,7 +75,7 @@ def test_what_a_run_adds_while_a_repair_writes_the_tables_is_in_them(
     assert not waiting
     rows = tables.read_finished(output, Result.SCHEMA, ["style"])
     assert set(rows["style"].to_pylist()) == {"hokusai", "monet", *styles}
-    assert not known_parts.has_others(output, ledger.list_parts(output))
+    assert not known_parts.has_new_parts(output, ledger.list_parts(output))
 
 
 def test_a_repair_leaves_the_tables_where_many_photos_are_missing(tmp_path: Path, output: Store) -> None:

@@ -41,7 +41,7 @@ def place(tmp_path: Path) -> Store:
 def test_far_too_large_files_are_as_damaged_ones(place: Store) -> None:
     tracemalloc.start()
     try:
-        assert known_parts.find_gone(place, PartListing({}, (), {})) == []
+        assert known_parts.find_deleted(place, PartListing({}, (), {})) == []
         assert vacuum._read_checked(place.child("results")) == {}
         assert build(place).num_written == 1
         with pytest.raises(

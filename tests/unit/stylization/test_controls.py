@@ -61,7 +61,7 @@ def draw_ours(
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(2))
     recipe = StylizeRecipe(**PROMPT | STEPS | settings)
     stylizer = LatentStylizer(base, [Style("plain")], recipe, controls)
-    found = stylizer.stylize(clean, noise, "plain", control_images=controls.see(photos, originals))
+    found = stylizer.stylize(clean, noise, "plain", control_images=controls.embed_photos(photos, originals))
     return clean, noise, found
 
 

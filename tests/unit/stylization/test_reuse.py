@@ -149,7 +149,7 @@ def draw_controlled(model: BaseModel, controls: Controls) -> Tensor:
     recipe = StylizeRecipe(**STEPS, structure=0.0, reuse=3)
     shape = (1, 4, *(side // model.latent_factor for side in photo.padded.shape[:2]))
     clean, noise = (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
-    images = controls.see([photo], torch.from_numpy(photo.padded).permute(2, 0, 1)[None])
+    images = controls.embed_photos([photo], torch.from_numpy(photo.padded).permute(2, 0, 1)[None])
     return LatentStylizer(model, [Style("plain")], recipe, controls).stylize(
         clean, noise, "plain", control_images=images
     )
