@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,27 +20,25 @@ import pyarrow.compute as pc
 from artbank.archive.contact_sheet import write_contact_sheet
 from artbank.archive.plan import StylizePlan
 from artbank.archive.stores import RunStores
+from artbank.archive.style_bounds import EarlierStyle, WeightedBanks, find_bounds, find_earlier_styles
 from artbank.archive.styles import StyleChoice
-from artbank.catalog.bank_files import load_reference
 from artbank.config import StylizeConfig
 from artbank.pages.outcome.page import COLUMNS, RunFacts, StyleFacts, write_outcome
 from artbank.recipes import StylizeRecipe
 from artbank.records.bank_records import BankRecord
 from artbank.report.costs import cost_facts
 from artbank.report.marks import MARK_TEXTS, METADATA_TEXTS
-from artbank.report.summaries import FLOORS, SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown
+from artbank.report.summaries import SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.results.removed_photos import NOTHING_REMOVED, delete_files, find_removed, void_removed
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
 from artbank.runs.outcome import Outcome, RunCost, StyleTotals
-from artbank.scoring.spread import ScoreBounds, mix_ceilings
-from artbank.scoring.style_reference import CsdReference
-from artbank.scoring.texture import TextureReference
+from artbank.scoring.spread import ScoreBounds
 from artbank.store.heartbeats import find_leases
 from artbank.store.objects import Store
 
-_COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "created_at")))
+_COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "bank_ids", "created_at")))
 """Columns of the results that summary, page and alarms are made from."""
 
 
@@ -71,10 +69,12 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
         delete_files(stores.output, removed)
         asked = _rows_of_styles(rows, plan)
-        bounds = {style.name: _find_bounds(stores.banks, style, asked) for style in plan.styles}
+        bounds = {style.name: find_bounds(stores.banks, style.name, style.banks, asked) for style in plan.styles}
+        earlier = find_earlier_styles(stores.banks, rows, bounds)
         summary = results_summary(asked, bounds, plan.skipped)
-        page_summary = summary if len(asked) == len(rows) else results_summary(rows, bounds, plan.skipped)
-        facts = _describe_run(config, plan, stores, bounds)
+        page_bounds = bounds | {style.name: style.bounds for style in earlier}
+        page_summary = summary if len(asked) == len(rows) else results_summary(rows, page_bounds, plan.skipped)
+        facts = _describe_run(config, plan, stores, bounds, earlier)
         page_key = write_outcome(stores.output, stores.archive, rows, page_summary, facts)
         turns_left -= 1
         if not turns_left or tables.is_current(stores.output, photos, rows):
@@ -126,20 +126,6 @@ def _count_other_metadata(rows: pa.Table, recipe: StylizeRecipe) -> int:
         pc.equal(done["metadata"].fill_null("none"), recipe.metadata),
     )
     return len(done) - (pc.sum(is_as_asked).as_py() or 0)
-
-
-def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> Bounds:
-    """Return the floor and the ceiling of a style by score."""
-    own_rows = rows.filter(pc.equal(rows["style"], style.name))
-    references = [(load_reference(banks, bank), weight) for bank, weight in style.banks]
-    csd = CsdReference.mix([(reference.csd, weight) for reference, weight in references])
-    texture = TextureReference.mix([(reference.texture, weight) for reference, weight in references])
-    ceilings = {
-        "clip_style": mix_ceilings([(reference.ceiling, weight) for reference, weight in references]),
-        "csd_style": csd and csd.ceiling,
-        "clip_texture": texture and texture.ceiling,
-    }
-    return {score: ScoreBounds(pc.mean(own_rows[floor]).as_py(), ceilings[score]) for score, floor in FLOORS.items()}
 
 
 def _rows_of_run(plan: StylizePlan, output: Store, rows: pa.Table) -> pa.Table:
@@ -223,6 +209,7 @@ def _describe_run(
     plan: StylizePlan,
     stores: RunStores,
     bounds: Mapping[str, Bounds],
+    earlier: Sequence[EarlierStyle],
 ) -> RunFacts:
     """Return the facts that the page shows about the run."""
     archive_uri = stores.archive.uri
@@ -247,7 +234,10 @@ def _describe_run(
     facts += tuple(("LoRA", lora.title) for lora in plan.loras)
     facts += tuple(("ControlNet", control.title) for control in plan.controls)
     facts += tuple((term, source) for term, source in models if source is not None)
-    styles = [StyleFacts(style.name, _describe_banks(style), bounds[style.name]) for style in plan.styles]
+    styles = [StyleFacts(style.name, _describe_banks(style.banks), bounds[style.name]) for style in plan.styles]
+    styles += [
+        StyleFacts(style.name, f"{_describe_banks(style.banks)}, of an earlier run", style.bounds) for style in earlier
+    ]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
     return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(stores.output, plan.run_id))
 
@@ -262,8 +252,8 @@ def _retry_command(output: Store, run_id: str) -> str:
     return f"# save {recorded} as config.json first\nartbank stylize --parameters config.json --retry-failed"
 
 
-def _describe_banks(style: StyleChoice) -> str:
-    return " + ".join(_describe_bank(bank, weight) for bank, weight in style.banks)
+def _describe_banks(banks: WeightedBanks) -> str:
+    return " + ".join(_describe_bank(bank, weight) for bank, weight in banks)
 
 
 def _describe_bank(bank: BankRecord, weight: float) -> str:
