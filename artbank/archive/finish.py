@@ -33,7 +33,7 @@ from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.results.removed_photos import NOTHING_REMOVED, delete_files, find_removed, void_removed
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
-from artbank.runs.outcome import Outcome, RunCost, StyleTotals
+from artbank.runs.outcome import FailedKind, Outcome, RunCost, StyleTotals
 from artbank.scoring.spread import ScoreBounds
 from artbank.store.heartbeats import find_leases
 from artbank.store.objects import Store
@@ -102,6 +102,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         num_skipped=summary["counts"]["skipped"],
         skipped=plan.skipped,
         num_deleted=removed.num_pictures,
+        failures=tuple(_count_failures(entry) for entry in summary["failures"]),
     )
 
 
@@ -202,6 +203,12 @@ def _count_style(entry: Mapping[str, Any]) -> StyleTotals:
         clip_style=clip_style["mean"],
         gain=clip_style["gain"],
     )
+
+
+def _count_failures(entry: Mapping[str, Any]) -> FailedKind:
+    """Return one kind of failure from its entry in a `results_summary`."""
+    names = dict.fromkeys(row["key"] for row in entry["rows"])
+    return FailedKind(entry["failure"], entry["count"], tuple(names))
 
 
 def _describe_run(
