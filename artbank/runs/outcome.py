@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from artbank.errors import ResultsError
+from artbank.errors import Failure, ResultsError
 from artbank.parameters.train_config import FEWEST_ARTWORKS
 from artbank.runs.alarms import Alarm
 from artbank.store.skipped import SkippedKind
@@ -192,7 +192,8 @@ class StylizeForecast:
     num_replaced: int = 0
 
 
-class FailedKind(NamedTuple):
+@dataclass(frozen=True)
+class FailedKind:
     """The pictures of one kind of failure.
 
     Attributes:
@@ -201,7 +202,7 @@ class FailedKind(NamedTuple):
         names: Keys of the first photos, each once, by name.
     """
 
-    kind: str
+    kind: Failure
     count: int
     names: tuple[str, ...]
 

@@ -14,7 +14,6 @@ from PIL import Image
 from pydantic import BaseModel
 
 from artbank.config import StylizeConfig, TrainConfig
-from artbank.errors import FAILURES
 from artbank.store.objects import Store
 from artbank_cli.main import app
 from tests.support.commands import FAST, TINY, call, complaint
@@ -127,9 +126,10 @@ def test_a_run_that_made_nothing_of_any_photo_ends_in_1(world: Path, tmp_path: P
 def test_a_run_with_one_picture_ends_in_0(world: Path, tmp_path: Path) -> None:
     Store.open(str(tmp_path / "photos")).write_many({"a.jpg": b"no image", "b.jpg": draw_photo(1)})
     words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
-    ended = call(*words)
+    ended, told = call(*words), json.loads(call(*words, "--json").out)
     assert ended.code == 0 and ended.out.startswith("1 picture done, 1 failed, 0 files skipped\n")
-    assert f"\nfailed, unsupported: 1 picture, a.jpg ({FAILURES['unsupported']})\n" in ended.out
+    assert told["failures"] == [{"kind": "unsupported", "count": 1, "names": ["a.jpg"]}]
+    assert "\nfailed, unsupported: 1 picture, a.jpg (The image has a format or a depth that artbank" in ended.out
 
 
 def test_names_that_steer_a_terminal_are_shown_as_escapes(world: Path, tmp_path: Path) -> None:
