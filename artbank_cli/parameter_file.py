@@ -68,13 +68,19 @@ def read_parameters(path: Path) -> ParameterFile:
     except ConfigError:  # which is a ValueError
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date in a 13th month
-        raise ConfigError(f"parameter file {path} cannot be read: {error}; {_EXPECTED}") from error
+        raise ConfigError(f"parameter file {path} cannot be read: {error}; {_EXPECTED}{_advise(path)}") from error
     if root is not None and isinstance(values, dict) and isinstance(values.get("config"), dict):
         values = values["config"]
         root = next(value for key, value in reversed(root.value) if key.value == "config")  # the last one counts
     if not isinstance(values, dict):
-        raise ConfigError(f"parameter file {path}: {_EXPECTED}")
+        found = "an empty file" if values is None else "a list" if isinstance(values, list) else "a text"
+        raise ConfigError(f"parameter file {path}: {_EXPECTED}, found {found}{_advise(path)}")
     return ParameterFile(values, root)
+
+
+def _advise(path: Path) -> str:
+    """Return what to do with a file of another format."""
+    return "; TOML is read from artbank.toml alone, see `artbank settings`" if path.suffix.lower() == ".toml" else ""
 
 
 def _read_text(path: Path) -> str:

@@ -9,9 +9,18 @@ from dataclasses import asdict
 
 from artbank.config import TrainConfig
 from artbank.errors import ArtbankError
-from artbank.runs.outcome import Outcome, SkippedKind, StylizeForecast, TrainForecast, TrainSummary, is_too_small
+from artbank.runs.outcome import (
+    FailedKind,
+    Outcome,
+    SkippedKind,
+    StylizeForecast,
+    TrainForecast,
+    TrainSummary,
+    is_too_small,
+)
 from artbank_cli.output import say, say_json
 
+_MOST_FAILED = 3  # photos named in the line of a kind of failure
 _MOST_STYLES = 3  # named in the command that comes next
 
 
@@ -111,7 +120,7 @@ def _print_current(result: TrainSummary | TrainForecast) -> None:
 
 
 def _print_stylize_forecast(forecast: StylizeForecast) -> None:
-    from artbank.report.costs import device_text, pace_text, reuse_text
+    from artbank.report.costs import device_text, pace_text, replaced_text, reuse_text
     from artbank.runtime.counts import number_text
 
     say(f"photos: {forecast.num_photos:,}, to stylize: {forecast.num_tasks:,}, skipped: {forecast.num_skipped:,}")
@@ -125,6 +134,8 @@ def _print_stylize_forecast(forecast: StylizeForecast) -> None:
         say(f"about {total} on one worker, at {pace_text(forecast.pace, 'picture')}")
     elif forecast.num_pictures:
         say("time not known yet: stylize a few photos first, with --limit")
+    if forecast.num_replaced:
+        say(replaced_text(forecast.num_replaced))
     if forecast.num_to_delete:
         say(f"pictures of removed photos to delete: {forecast.num_to_delete:,}")
     for number, (num_photos, first, last) in enumerate(forecast.first_shards, start=1):
@@ -140,6 +151,7 @@ def _print_outcome(outcome: Outcome) -> None:
     say(f"this run worked on {number_text(outcome.num_new, 'photo')}")
     if outcome.num_deleted:
         say(f"{number_text(outcome.num_deleted, 'picture')} of removed photos deleted")
+    _print_failed(outcome.failures)
     _print_skipped(outcome.skipped)
     for alarm in outcome.alarms:
         say(f"alarm: {alarm.text}")
@@ -160,6 +172,18 @@ def _print_skipped(kinds: Sequence[SkippedKind]) -> None:
 
     for line in skipped_lines(kinds):
         say(line)
+
+
+def _print_failed(kinds: Sequence[FailedKind]) -> None:
+    """Print one line for each kind of failure, with the first photos; the page and the summary have the reasons."""
+    from artbank.errors import FAILURES
+    from artbank.report.markdown import visible
+    from artbank.runtime.counts import number_text
+
+    for kind in kinds:
+        names = ", ".join(map(visible, kind.names[:_MOST_FAILED]))
+        more = ", ..." if len(kind.names) > _MOST_FAILED else ""
+        say(f"failed, {kind.kind}: {number_text(kind.count, 'picture')}, {names}{more} ({FAILURES[kind.kind]})")
 
 
 def _also(name: str, display_names: Mapping[str, str]) -> str:

@@ -61,8 +61,10 @@ def verify_output(output_uri: str, operator: Operator, *, quick: bool) -> Report
     from artbank.results.output_place import check_is_output
     from artbank.results.verification.verify import verify
     from artbank.store.objects import Store
+    from artbank.store.places import check_is_no_file
 
     output = Store.open(output_uri)
+    check_is_no_file(output, "output")
     try:
         check_is_output(output)
     except ConfigError as error:

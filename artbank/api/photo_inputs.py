@@ -10,7 +10,7 @@ import glob
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -126,7 +126,7 @@ def find_photos(
         ConfigError: See `find_photo`; or a folder or a glob has no photo.
         OSError: The store of a folder failed.
     """
-    if isinstance(photos, _CONTENT):  # which can be iterated over
+    if isinstance(photos, (*_CONTENT, Mapping)):  # which can be iterated over
         raise _no_photo(photos)
     inputs = [photos] if is_photo(photos) or not isinstance(photos, Iterable) else list(photos)
     return [named for photo in inputs for named in _expand(photo, root)]
@@ -148,7 +148,15 @@ def warn_of_shared_keys(photos: Iterable[NamedPhoto]) -> None:
 
 
 def _no_photo(found: object) -> ConfigError:
-    advice = "; open it with PIL.Image.open, and bytes through io.BytesIO" if isinstance(found, _CONTENT) else ""
+    advice = ""
+    if isinstance(found, _CONTENT):
+        advice = "; open it with PIL.Image.open, and bytes through io.BytesIO"
+    elif isinstance(found, list | tuple):
+        advice = "; put all photos into one list, and convert lists of numbers with numpy.asarray"
+    elif isinstance(found, Mapping):
+        advice = "; pass its values, as a list"
+    elif type(found).__name__ == "Tensor":
+        advice = "; convert it with .numpy(), channels last and values 0..255, or with torchvision's to_pil_image"
     return ConfigError(
         f"expected a path, a PIL image or an array uint8 [H, W, 3], found {type(found).__name__}{advice}"
     )

@@ -20,25 +20,23 @@ from artbank.archive.contact_sheet import write_contact_sheet
 from artbank.archive.plan import StylizePlan
 from artbank.archive.run_facts import describe_run
 from artbank.archive.stores import RunStores
+from artbank.archive.style_bounds import find_bounds, find_earlier_styles
 from artbank.archive.styles import StyleChoice
-from artbank.catalog.bank_files import load_reference
 from artbank.config import StylizeConfig
 from artbank.pages.outcome.page import COLUMNS, write_outcome
 from artbank.recipes import StylizeRecipe
 from artbank.report.costs import cost_facts
-from artbank.report.summaries import FLOORS, SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown
+from artbank.report.summaries import SUMMARY_COLUMNS, Bounds, results_summary, summary_markdown
 from artbank.results import layout, pending, tables
 from artbank.results.manifest import Manifest
 from artbank.results.removed_photos import NOTHING_REMOVED, RemovedPhotos, delete_files, find_removed, void_removed
 from artbank.runs.alarms import Alarm, StyleGains, find_alarms, mix_gains
-from artbank.runs.outcome import Outcome, RunCost, StyleTotals
-from artbank.scoring.spread import ScoreBounds, mix_ceilings
-from artbank.scoring.style_reference import CsdReference
-from artbank.scoring.texture import TextureReference
+from artbank.runs.outcome import FailedKind, Outcome, RunCost, StyleTotals
+from artbank.scoring.spread import ScoreBounds
 from artbank.store.heartbeats import find_leases
 from artbank.store.objects import Store
 
-_COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "created_at")))
+_COLUMNS = tuple(dict.fromkeys((*SUMMARY_COLUMNS, *COLUMNS, "recipe_id", "bank_ids", "created_at")))
 """Columns of the results that summary, page and alarms are made from."""
 
 
@@ -110,6 +108,7 @@ def finish_archive(config: StylizeConfig, plan: StylizePlan, photos: pa.Table, c
         num_skipped=summary["counts"]["skipped"],
         skipped=plan.skipped,
         num_deleted=removed.num_pictures,
+        failures=tuple(_count_failures(entry) for entry in summary["failures"]),
     )
 
 
@@ -122,10 +121,12 @@ def _update_output(
         all_rows = tables.update_tables_and_vacuum(stores.output, photos, columns=_COLUMNS)
         delete_files(stores.output, removed)
         rows = _rows_of_styles(all_rows, plan)
-        bounds = {style.name: _find_bounds(stores.banks, style, rows) for style in plan.styles}
+        bounds = {style.name: find_bounds(stores.banks, style.name, style.banks, rows) for style in plan.styles}
+        earlier = find_earlier_styles(stores.banks, all_rows, bounds)
         summary = results_summary(rows, bounds, plan.skipped)
-        page_summary = summary if len(rows) == len(all_rows) else results_summary(all_rows, bounds, plan.skipped)
-        facts = describe_run(config, plan, stores, bounds)
+        page_bounds = bounds | {style.name: style.bounds for style in earlier}
+        page_summary = summary if len(rows) == len(all_rows) else results_summary(all_rows, page_bounds, plan.skipped)
+        facts = describe_run(config, plan, stores, bounds, earlier)
         page_key = write_outcome(stores.output, stores.archive, all_rows, page_summary, facts)
         turns_left -= 1
         if not turns_left or tables.is_current(stores.output, photos, all_rows):
@@ -153,20 +154,6 @@ def _count_other_metadata(rows: pa.Table, recipe: StylizeRecipe) -> int:
         pc.equal(done["metadata"].fill_null("none"), recipe.metadata),
     )
     return len(done) - (pc.sum(is_as_asked).as_py() or 0)
-
-
-def _find_bounds(banks: Store, style: StyleChoice, rows: pa.Table) -> Bounds:
-    """Return the floor and the ceiling of a style by score."""
-    own_rows = rows.filter(pc.equal(rows["style"], style.name))
-    references = [(load_reference(banks, bank), weight) for bank, weight in style.banks]
-    csd = CsdReference.mix([(reference.csd, weight) for reference, weight in references])
-    texture = TextureReference.mix([(reference.texture, weight) for reference, weight in references])
-    ceilings = {
-        "clip_style": mix_ceilings([(reference.ceiling, weight) for reference, weight in references]),
-        "csd_style": csd and csd.ceiling,
-        "clip_texture": texture and texture.ceiling,
-    }
-    return {score: ScoreBounds(pc.mean(own_rows[floor]).as_py(), ceilings[score]) for score, floor in FLOORS.items()}
 
 
 def _rows_of_run(plan: StylizePlan, output: Store, rows: pa.Table) -> pa.Table:
@@ -243,3 +230,9 @@ def _count_style(entry: Mapping[str, Any]) -> StyleTotals:
         clip_style=clip_style["mean"],
         gain=clip_style["gain"],
     )
+
+
+def _count_failures(entry: Mapping[str, Any]) -> FailedKind:
+    """Return one kind of failure from its entry in a `results_summary`."""
+    names = dict.fromkeys(row["key"] for row in entry["rows"])
+    return FailedKind(entry["failure"], entry["count"], tuple(names))

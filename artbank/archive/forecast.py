@@ -46,6 +46,7 @@ def forecast_archive(config: StylizeConfig) -> StylizeForecast:
         pace=pace,
         num_skipped=count_skipped(survey.skipped),
         skipped=survey.skipped,
+        num_replaced=survey.num_replaced,
         num_to_delete=removed.num_pictures if removed else 0,
     )
     return replace(forecast, text=forecast_markdown(forecast, title=f"To stylize {config.archive_uri}"))

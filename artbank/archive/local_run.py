@@ -121,6 +121,8 @@ def _stylize_shard(
         progress.update(shard.id, done, total)
 
     def stylize() -> Tally:
+        if runner.is_stopping:  # PyTorch takes seconds to load
+            raise StopRequested
         stylize_shard(config, plan, shard, show, lambda: runner.is_stopping, num_pictures=plan.num_pictures)
         return read_tallies(config, [shard.id])[shard.id]
 

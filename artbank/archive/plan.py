@@ -17,7 +17,7 @@ from artbank.diffusion.device_kind import check_device
 from artbank.errors import ConfigError, ResultsError
 from artbank.parameters.control_specs import UsedControl
 from artbank.parameters.lora_specs import MergedLora
-from artbank.report.costs import pictures_text
+from artbank.report.costs import pictures_text, replaced_text
 from artbank.results import attempts, layout, ledger
 from artbank.results.manifest import Manifest, Shard
 from artbank.runs.gather import format_failures
@@ -46,6 +46,7 @@ class StylizePlan:
         skipped: The files of the archive that are no photos or cannot be listed; empty in plans of older versions.
         loras: The LoRAs that are merged into the base model.
         controls: The ControlNets.
+        num_replaced: Pictures of another recipe, bank or base model that the new ones replace.
     """
 
     run_id: str
@@ -60,13 +61,16 @@ class StylizePlan:
     skipped: tuple[SkippedKind, ...] = ()
     loras: tuple[MergedLora, ...] = ()
     controls: tuple[UsedControl, ...] = ()
+    num_replaced: int = 0
 
     def describe(self) -> list[str]:
         """Return what the run will do, as lines for its log."""
         shards = number_text(self.num_shards, "shard")
         skipped = number_text(sum(kind.count for kind in self.skipped), "file")
         lines = [f"photos: {self.num_photos:,}; to stylize: {self.num_tasks:,}, in {shards}; skipped: {skipped}"]
-        return [*lines, pictures_text(self.num_pictures, self.pace)] if self.num_shards else lines
+        if self.num_shards:
+            lines.append(pictures_text(self.num_pictures, self.pace))
+        return [*lines, replaced_text(self.num_replaced)] if self.num_replaced else lines
 
     def raise_failures(self, failed: Mapping[str, Exception], outcome: Outcome) -> None:
         """Raise an error that names the shards that failed, if there are any.
@@ -138,6 +142,7 @@ def _make_plan(survey: Survey, manifest: Manifest | None, *, is_leased: bool) ->
         skipped=survey.skipped,
         loras=survey.loras,
         controls=survey.controls,
+        num_replaced=survey.num_replaced,
     )
 
 

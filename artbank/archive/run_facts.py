@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from artbank.archive.plan import StylizePlan
 from artbank.archive.stores import RunStores
-from artbank.archive.styles import StyleChoice
+from artbank.archive.style_bounds import EarlierStyle, WeightedBanks
 from artbank.config import StylizeConfig
 from artbank.pages.outcome.page import RunFacts, StyleFacts
 from artbank.records.bank_records import BankRecord
@@ -17,14 +17,21 @@ from artbank.results import layout
 from artbank.store.objects import Store
 
 
-def describe_run(config: StylizeConfig, plan: StylizePlan, stores: RunStores, bounds: Mapping[str, Bounds]) -> RunFacts:
+def describe_run(
+    config: StylizeConfig,
+    plan: StylizePlan,
+    stores: RunStores,
+    bounds: Mapping[str, Bounds],
+    earlier: Sequence[EarlierStyle],
+) -> RunFacts:
     """Return the facts that the page shows about a run.
 
     Args:
         config: The run's configuration.
         plan: The run's plan.
         stores: The run's stores.
-        bounds: Floor and ceiling by score, for each style.
+        bounds: Floor and ceiling by score, for each style of the run.
+        earlier: The styles of earlier runs.
     """
     archive_uri = stores.archive.uri
     recipe = config.recipe
@@ -48,7 +55,10 @@ def describe_run(config: StylizeConfig, plan: StylizePlan, stores: RunStores, bo
     facts += tuple(("LoRA", lora.title) for lora in plan.loras)
     facts += tuple(("ControlNet", control.title) for control in plan.controls)
     facts += tuple((term, source) for term, source in models if source is not None)
-    styles = [StyleFacts(style.name, _describe_banks(style), bounds[style.name]) for style in plan.styles]
+    styles = [StyleFacts(style.name, _describe_banks(style.banks), bounds[style.name]) for style in plan.styles]
+    styles += [
+        StyleFacts(style.name, f"{_describe_banks(style.banks)}, of an earlier run", style.bounds) for style in earlier
+    ]
     heading = archive_uri.rstrip("/").rpartition("/")[2] or archive_uri
     return RunFacts(heading, plan.run_id, facts, styles, config.max_pixels, _retry_command(stores.output, plan.run_id))
 
@@ -63,8 +73,8 @@ def _retry_command(output: Store, run_id: str) -> str:
     return f"# save {recorded} as config.json first\nartbank stylize --parameters config.json --retry-failed"
 
 
-def _describe_banks(style: StyleChoice) -> str:
-    return " + ".join(_describe_bank(bank, weight) for bank, weight in style.banks)
+def _describe_banks(banks: WeightedBanks) -> str:
+    return " + ".join(_describe_bank(bank, weight) for bank, weight in banks)
 
 
 def _describe_bank(bank: BankRecord, weight: float) -> str:

@@ -72,6 +72,16 @@ class Survey:
         return pc.sum(pc.list_value_length(self.tasks["styles"])).as_py() or 0
 
     @property
+    def num_replaced(self) -> int:
+        """Pictures of another recipe, bank or base model that the new ones replace."""
+        drawn = self.done.filter(pc.field("status") == "done")
+        drawn = drawn.filter(pc.is_in(drawn["key"], value_set=self.tasks["key"]))
+        return sum(
+            drawn.filter((pc.field("style") == style) & (pc.field("recipe_id") != recipe_id)).num_rows
+            for style, recipe_id in self.recipes.items()
+        )
+
+    @property
     def recipes(self) -> dict[str, str]:
         """The recipe id of each style."""
         return {style.name: style.recipe_id for style in self.styles}

@@ -27,7 +27,7 @@ from artbank.records.bank_records import BankEvent, BankRecord
 from artbank.runtime.collection_ids import collection_id
 from artbank.runtime.hashing import short_hash
 from artbank.runtime.name_advice import advise_name
-from artbank.runtime.style_names import split_version
+from artbank.runtime.style_names import split_mix, split_version
 from artbank.store.delivered import require, require_all
 from artbank.store.objects import Store
 from artbank.store.parquet import table_bytes
@@ -148,6 +148,8 @@ class Catalog:
             banks = self.banks(collection_id(collection)) if collection else []
             if banks:
                 return self._choose(name, banks, version)
+        if parts := split_mix(name):
+            raise CatalogError(f"expected one bank, found the mix {name}; name one of {', '.join(parts)}")
         banks = self.banks()
         known = ", ".join(sorted({_describe(bank) for bank in banks})) or "no bank yet"
         advice = advise_name(name, {known for bank in banks for known in (bank.collection, bank.title)})

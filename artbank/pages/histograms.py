@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ from artbank.pages.charts import (
     tick_text,
     value_text,
 )
-from artbank.report.markdown import plain
+from artbank.report.markdown import plain, shorten
 
 MARKS = {"floor": "cold", "ceiling": "warm"}
 """Colours of named marks; other marks are drawn in `ink`."""
@@ -28,6 +29,9 @@ DECIMALS = 4
 """Decimals of the values that are counted: those that the page's scripts know."""
 
 _NUM_BINS = 40
+_FEWEST_BINS = 10
+_STEP_OF_ONE_VALUE = 0.01
+_LETTER, _CAPITAL, _WIDE_LETTER = 6.4, 7.6, 11.0  # about the widths of letters of 11 units
 _MOST_ROWS = 24
 _LEFT, _RIGHT = 104.0, 446.0
 _HEAD, _ROW, _BARS, _FOOT = 16.0, 54.0, 42.0, 34.0
@@ -81,13 +85,31 @@ def histogram(
 
 
 def choose_edges(all_values: Sequence[np.ndarray]) -> list[float]:
-    """Return at most 41 limits of bars at multiples of a round step, which hold all values."""
+    """Return 11 to 42 limits of bars at multiples of a round step, which hold all values."""
     joined = np.concatenate([np.asarray(values, np.float64) for values in all_values]) if all_values else np.empty(0)
     joined = joined[np.isfinite(joined)]
     low, high = (float(joined.min()), float(joined.max())) if len(joined) else (0.0, 1.0)
-    step = round_step(max((high - low) / (_NUM_BINS - 1), 10.0**-DECIMALS))
+    step = round_step(max((high - low) / (_NUM_BINS - 1), 10.0**-DECIMALS)) if high > low else _STEP_OF_ONE_VALUE
     first, last = math.floor(low / step + 1e-9), math.floor(high / step + 1e-9) + 1
+    missing = max(_FEWEST_BINS - (last - first), 0)
+    first, last = first - missing // 2, last + missing - missing // 2
     return [round(number * step, DECIMALS) for number in range(first, last + 1)]
+
+
+def row_label(name: str) -> str:
+    """Return the name of a series, shortened to what fits beside its row."""
+    text = plain(name)
+    for longest in range(len(text), 2, -1):
+        shown = shorten(text, longest)
+        if sum(map(_letter_width, shown)) <= _LEFT - 8:
+            return shown
+    return shorten(text, 3)
+
+
+def _letter_width(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
+        return _WIDE_LETTER
+    return _CAPITAL if letter.isupper() else _LETTER
 
 
 def _without_none(marks: Mapping[str, float | None]) -> dict[str, float]:
@@ -106,7 +128,7 @@ def _draw_row(number: int, name: str, values: np.ndarray, edges: Sequence[float]
             limits = {"data_low": repr(low), "data_high": repr(high), "data_count": count}
             bars.append(element("rect", **place, class_="bar fill-accent", **limits))
     axis = element("line", x1=_LEFT, x2=_RIGHT, y1=floor, y2=floor, class_="stroke-rule")
-    words = element("text", label(name), x=_LEFT - 8, y=floor - 2, text_anchor="end", class_="fill-ink")
+    words = element("text", row_label(name), x=_LEFT - 8, y=floor - 2, text_anchor="end", class_="fill-ink")
     return element("g", axis + words + Markup("").join(bars), data_series=number)
 
 

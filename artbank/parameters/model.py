@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from artbank.parameters.groups import Groups, sort_fields
 from artbank.runtime.hashing import short_hash
+
+
+def _takes_numbers(annotation: Any) -> bool:
+    """Return whether a field takes numbers, but not true and false."""
+    kinds = _list_kinds(annotation)
+    return bool(kinds & {int, float}) and bool not in kinds
+
+
+def _list_kinds(annotation: Any) -> set[Any]:
+    """Return the types of an annotation, those within unions and `Annotated` too."""
+    parts = get_args(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*map(_list_kinds, parts))
+    return _list_kinds(parts[0]) if get_origin(annotation) is Annotated else {annotation}
 
 
 class Model(BaseModel):
@@ -20,6 +35,14 @@ class Model(BaseModel):
 
     GROUPS: ClassVar[Groups] = {}
     """The order and the groups in which people meet the fields; without any, the order of their declarations."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false for a number, also YAML's `yes` and `no`: pydantic takes them for 1 and 0."""
+        if isinstance(value, bool) and info.field_name and _takes_numbers(cls.model_fields[info.field_name].annotation):
+            raise ValueError(f"expected a number, found {str(value).lower()}")
+        return value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

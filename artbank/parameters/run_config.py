@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -69,7 +70,16 @@ def explain_entry(entry: Any) -> str:
     """Return what is wrong with a parameter, for people, from an entry of pydantic's errors."""
     if entry["type"] == "string_pattern_mismatch" and (expected := EXPECTED.get(entry["ctx"]["pattern"])):
         return f"expected {expected}"
+    if entry["type"] == "tuple_type":
+        return f"expected a list, such as {_example_list(entry['input'])}"
+    if entry["type"] in ("model_type", "dict_type"):
+        return "expected settings by name, such as {seed: 1}"
     return entry["msg"].removeprefix("Value error, ")
+
+
+def _example_list(value: Any) -> str:
+    """Return a value as the only one of a list, as YAML, JSON and TOML write it."""
+    return json.dumps([value if isinstance(value, str) else "NAME"], ensure_ascii=False)
 
 
 class PlacesConfig(Model):

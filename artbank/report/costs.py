@@ -29,6 +29,7 @@ def forecast_markdown(forecast: StylizeForecast, *, title: str) -> str:
         f"{number_text(forecast.num_to_delete, 'picture')} of removed photos would be deleted."
         if forecast.num_to_delete
         else "",
+        f"{replaced_text(forecast.num_replaced)}." if forecast.num_replaced else "",
         _picture_cost(forecast) if forecast.num_pictures else "",
         "## The first shards\n\n" + table(["photos", "from", "to"], forecast.first_shards, numbers_from=3)
         if forecast.first_shards
@@ -132,6 +133,12 @@ def pictures_text(num_pictures: int, pace: Pace | None) -> str:
         return f"{number_text(num_pictures, 'picture')}; no forecast yet, since none were drawn so far"
     total = device_text(pace.seconds * num_pictures, pace.device)
     return f"{number_text(num_pictures, 'picture')}, about {total} on one worker: {pace_text(pace, 'picture')}"
+
+
+def replaced_text(num_replaced: int) -> str:
+    """Return how many pictures of other settings the new pictures replace in one line."""
+    pictures = number_text(num_replaced, "picture")
+    return f"{pictures} of other settings, banks or base models will be replaced; to keep both, name another output"
 
 
 def training_text(forecast: TrainForecast) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from artbank.runtime.stages import show_stage
+
 _WAKE_SECONDS = 1.0  # Python handles signals only while its main thread is awake
 
 
@@ -45,6 +47,8 @@ class LocalRunner:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for the work that is under way; work that has not begun is dropped if an exception left the block."""
         self.is_stopping = kind is not None
+        if kind is not None and not issubclass(kind, Exception):  # Ctrl-C or SIGTERM
+            show_stage("stopping; what is under way ends first")
         self._threads.shutdown(wait=True, cancel_futures=self.is_stopping)
 
     def submit(self, work: Callable[[], Any]) -> LocalWork:

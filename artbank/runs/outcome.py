@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from artbank.errors import ResultsError
+from artbank.errors import Failure, ResultsError
 from artbank.parameters.train_config import FEWEST_ARTWORKS
 from artbank.runs.alarms import Alarm
 from artbank.store.skipped import SkippedKind
@@ -171,6 +171,7 @@ class StylizeForecast:
         num_cached_evaluations: Those among `num_evaluations` that reuse features, see `StylizeRecipe.reuse`.
         num_further_evaluations: Further ones, at most, for pictures that do not reach the recipe's `keep_structure` or
             `reach_style` and are drawn again.
+        num_replaced: Pictures of another recipe, bank or base model that the new ones would replace.
     """
 
     num_photos: int
@@ -188,6 +189,22 @@ class StylizeForecast:
     num_further_evaluations: int
     num_cached_evaluations: int
     num_to_delete: int = 0
+    num_replaced: int = 0
+
+
+@dataclass(frozen=True)
+class FailedKind:
+    """The pictures of one kind of failure.
+
+    Attributes:
+        kind: A key of `errors.FAILURES`.
+        count: Pictures.
+        names: Keys of the first photos, each once, by name.
+    """
+
+    kind: Failure
+    count: int
+    names: tuple[str, ...]
 
 
 class StyleTotals(NamedTuple):
@@ -226,6 +243,7 @@ class Outcome:
         num_skipped: Files of the archive that are no photos or cannot be listed; they have no rows.
         skipped: The same files by kind.
         num_deleted: Pictures of removed photos that this run deleted, with `delete_removed`.
+        failures: The pictures that could not be made, by kind, the most frequent first.
     """
 
     num_done: int
@@ -239,6 +257,7 @@ class Outcome:
     num_skipped: int = 0
     skipped: tuple[SkippedKind, ...] = ()
     num_deleted: int = 0
+    failures: tuple[FailedKind, ...] = ()
 
     def check_made(self, output_uri: str) -> None:
         """Check that at least one photo became a picture, unless there was none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from artbank.errors import ConfigError
@@ -20,12 +21,23 @@ def parse_style(spec: str) -> list[tuple[str, float]]:
         try:
             share = 1.0 if weight is None else float(weight)
         except ValueError:
-            share = -1.0
-        if not name or not 0 < share < float("inf"):
+            share = math.nan
+        if not name or math.isnan(share):
             raise ConfigError(f"style {spec!r} cannot be read; expected NAME, NAME@VERSION or NAME:0.7+OTHER:0.3")
+        if not 0 < share < float("inf"):
+            raise ConfigError(f"style {spec!r} cannot be read; expected weights above 0, found {weight}")
         parts.append((name, share))
     total = sum(share for _, share in parts)
     return [(name, share / total) for name, share in parts]
+
+
+def split_mix(name: str) -> list[str]:
+    """Return the names of the banks of a mix such as `monet:0.7+hokusai:0.3`; empty for any other name."""
+    try:
+        parts = parse_style(name)
+    except ConfigError:
+        return []
+    return [part for part, _ in parts] if len(parts) > 1 else []
 
 
 def split_version(name: str) -> tuple[str, str | None]:

@@ -74,8 +74,27 @@ def nothing_there(store: Store, expected: str) -> ConfigError:
     return ConfigError(f"expected {expected} in {store.uri}, found nothing there; {to_do}")
 
 
+def check_is_no_file(store: Store, word: str) -> None:
+    """Check that no file has the name of a folder that is written; asks nothing of stores that are not on a disk.
+
+    Args:
+        store: The place.
+        word: A word for it, for people.
+
+    Raises:
+        ConfigError: There is a file, or the place lies below one.
+        OSError: The disk failed.
+    """
+    if "://" in store.uri:
+        return
+    try:
+        store.has_objects()
+    except NotADirectoryError as error:
+        raise ConfigError(f"{word} {explain(error)}") from error
+
+
 def check_apart(inputs: Mapping[str, Store], outputs: Mapping[str, Store]) -> None:
-    """Check that no place that is written is one that is read, lies in one, or contains one.
+    """Check that no place that is written is a file or one that is read, lies in one, or contains one.
 
     Places on a disk are compared with links followed, and by what the file system takes as equal; places in a store by
     their prefixes.
@@ -85,8 +104,11 @@ def check_apart(inputs: Mapping[str, Store], outputs: Mapping[str, Store]) -> No
         outputs: What is written.
 
     Raises:
-        ConfigError: Two places overlap.
+        ConfigError: Two places overlap, or a file has the name of one that is written.
+        OSError: A disk failed.
     """
+    for word, target in outputs.items():
+        check_is_no_file(target, word)
     for input_name, source in inputs.items():
         for output_name, target in outputs.items():
             if source.contains(target):

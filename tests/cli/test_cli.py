@@ -126,8 +126,10 @@ def test_a_run_that_made_nothing_of_any_photo_ends_in_1(world: Path, tmp_path: P
 def test_a_run_with_one_picture_ends_in_0(world: Path, tmp_path: Path) -> None:
     Store.open(str(tmp_path / "photos")).write_many({"a.jpg": b"no image", "b.jpg": draw_photo(1)})
     words = ("stylize", tmp_path / "photos", tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST)
-    ended = call(*words)
-    assert (ended.code, ended.out.splitlines()[0]) == (0, "1 picture done, 1 failed, 0 files skipped")
+    ended, told = call(*words), json.loads(call(*words, "--json").out)
+    assert ended.code == 0 and ended.out.startswith("1 picture done, 1 failed, 0 files skipped\n")
+    assert told["failures"] == [{"kind": "unsupported", "count": 1, "names": ["a.jpg"]}]
+    assert "\nfailed, unsupported: 1 picture, a.jpg (The image has a format or a depth that artbank" in ended.out
 
 
 def test_names_that_steer_a_terminal_are_shown_as_escapes(world: Path, tmp_path: Path) -> None:
@@ -147,9 +149,7 @@ def test_what_is_no_photo_is_skipped_and_told_everywhere(world: Path, tmp_path: 
     (tmp_path / "photos/tab\t.jpg").write_bytes(b"1")
     words = ["stylize", photos.uri, tmp_path / "out", "--store", world / "store", "--style", "novak", *FAST]
     lines = call(*words, "--least-photos", "1").out.splitlines()
-    assert lines[0] == "1 picture done, 0 failed, 7 files skipped" and not [
-        line for line in lines if "failed (" in line
-    ]
+    assert lines[0] == "1 picture done, 0 failed, 7 files skipped" and "failed" not in "".join(lines[1:])
     assert r"skipped, name: 1 file, tab\t.jpg" in lines
     assert "skipped, no_photo: 6 files, 2019/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg, Thumbs.db, a.AAE, ..." in lines
     [summary] = (tmp_path / "out/runs").glob("*/summary.json")

@@ -29,6 +29,8 @@ config:
         ("batchsize: 4", "recipe.batchsize (line 8): unknown; did you mean batch_size?"),
         ("batch_size: 0", "recipe.batch_size (line 8) 0: Input should be greater than or equal to 1"),
         ("batch_size: many", "recipe.batch_size (line 8) many: Input should be a valid integer"),
+        ("batch_size: yes", "recipe.batch_size (line 8) True: expected a number, found true"),
+        ("holdout: no", "recipe.holdout (line 8) False: expected a number, found false"),
         ("device: cpu", "recipe.device (line 8): unknown; write it beside recipe, not below it"),
         ("zebra: 1", "recipe.zebra (line 8): unknown; see `--help` for the fields, with - for _"),
     ],
@@ -38,6 +40,25 @@ def test_a_wrong_field_of_a_file_is_told_with_its_line(tmp_path: Path, line: str
     file.write_text(FILE.format(line=line))
     ended = call("train", "--parameters", file)
     assert ended.code == 2 and complaint(ended).startswith(f"artbank: {message}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "collections: van gogh", 'collections (line 1) van gogh: expected a list, such as ["van gogh"]'),
+        ("a.yaml", "collections: 5", 'collections (line 1) 5: expected a list, such as ["NAME"]'),
+        ("a.yaml", "recipe: fast", "recipe (line 1) fast: expected settings by name, such as {seed: 1}"),
+        ("a.yaml", "", "expected YAML or JSON with the parameters of a flow, such as config: ..., found an empty file"),
+        ("a.toml", "seed = 1", "found a text; TOML is read from artbank.toml alone, see `artbank settings`"),
+        ("a.toml", "[train]\nseed = 1", "; TOML is read from artbank.toml alone, see `artbank settings`"),
+    ],
+)
+def test_a_file_with_another_shape_is_told_what_was_expected(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    ended = call("train", "gallery", "--store", "banks", "--parameters", tmp_path / name)
+    assert ended.code == 2 and message in complaint(ended)
 
 
 def test_a_field_of_a_nested_model_that_stands_outside_is_told_with_its_place(tmp_path: Path) -> None:

@@ -124,6 +124,20 @@ def test_an_input_that_is_not_there_is_told_in_one_line(root: Path, words: tuple
             )
         ),
         (("verify", "--store", "lost", "--repair"), "expected .*lost, found banks and their pages, but no catalog"),
+        *(
+            (
+                words,
+                r"(output|store|comparison) .*votes.json(/\w+)? is a file or lies below one, expected a folder",
+            )
+            for words in (
+                ("stylize", "photos", "votes.json", "--store", "store", *STYLIZE),
+                ("stylize", "photos", "votes.json/art", "--store", "store", *STYLIZE, "--dry-run"),
+                ("stylize", "photos", "new", "--store", "votes.json", *STYLIZE),
+                ("train", "gallery", "--store", "votes.json"),
+                ("verify", "votes.json"),
+                ("compare", "art", "art2", "--photos", "photos", "--out", "votes.json"),
+            )
+        ),
         (("train", "gallery", "--store", "art"), "store .*art is an output of `artbank stylize`"),
         (("stylize", "photos", "store", "--store", "store", *STYLIZE), "output .* is also the store of the banks: "),
         (("stylize", "photos", "./store", "--store", "store", *STYLIZE), "output .* is also the store of the banks: "),

@@ -102,7 +102,7 @@ class RunFacts:
         heading: The page's heading.
         run_id: Name of the run's folder; empty if the run had nothing to do.
         facts: Parameters of the run, as pairs of term and text.
-        styles: The run's styles.
+        styles: The run's styles, then those of earlier runs whose banks are still known.
         max_pixels: Larger photos and pictures get no thumbnail.
         retry_command: The command that tries failed photos again; empty if the run had nothing to do.
     """
@@ -270,16 +270,16 @@ def _first(cells: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any]:
     return min(cells.values(), key=lambda row: row["created_at"])
 
 
-def _all_styles(rows: pa.Table, asked: Sequence[StyleFacts]) -> list[StyleFacts]:
-    """Return the styles of the run in the order asked for, then the styles of earlier runs."""
+def _all_styles(rows: pa.Table, known: Sequence[StyleFacts]) -> list[StyleFacts]:
+    """Return the styles that are known, in their order, then those of earlier runs that no bank is known of."""
     there = set(pc.unique(rows["style"]).to_pylist())
-    others = sorted(there - {style.name for style in asked})
+    others = sorted(there - {style.name for style in known})
     earlier = []
     for name in others:
         style_rows = rows.filter(pc.equal(rows["style"], name))
         bounds = {score: ScoreBounds(pc.mean(style_rows[column]).as_py()) for score, column in FLOORS.items()}
         earlier.append(StyleFacts(name, "of an earlier run", bounds))
-    return [*(style for style in asked if style.name in there), *earlier]
+    return [*(style for style in known if style.name in there), *earlier]
 
 
 def _ceilings(styles: Sequence[StyleFacts]) -> dict[str, Ceiling]:

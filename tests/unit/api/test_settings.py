@@ -48,6 +48,8 @@ def test_settings_have_the_types_of_the_fields(kind: Any, models: list[type[Base
             r"stylize\(\) has no setting device; give it to train\(\), open_store\(\) or load_bank\(\)",
         ),
         ({"strength": 7}, "strength=7: Input should be less than or equal to 1"),
+        ({"structure": True}, "structure=True: expected a number, found true"),
+        ({"seed": False}, "seed=False: expected a number, found false"),
         ({"preset": "quick"}, "preset='quick': Input should be 'paper', .*'fast'"),
         ({"preset": "paper", "steps": 3}, "preset paper fixes steps=50; leave out steps, or take preset exact"),
         ({"strength": 7, "steps": 0}, "strength=7: .*; steps=0: "),

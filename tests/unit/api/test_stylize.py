@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import artbank
@@ -179,6 +180,9 @@ def test_what_is_no_photo_is_told_before_a_model_is_loaded(bank: TrainedBank, tm
         (io.BytesIO(b"content of a file"), r"found BytesIO; .*PIL.Image.open"),
         (np.zeros((0, 9, 3), np.uint8), r"found uint8 \[0, 9, 3\]"),
         (7, "found int"),
+        ({"a.jpg": tmp_path}, "found dict; pass its values, as a list"),
+        (torch.zeros(3, 9, 9), r"found Tensor; convert it with \.numpy\(\)"),
+        ([[[1, 2, 3]]], "found list; put all photos into one list, and convert"),
     ]
     for wrong, words in wrongs:
         with pytest.raises(ConfigError, match=words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -55,3 +57,24 @@ def test_what_a_run_on_another_style_adds_meanwhile_is_in_the_tables_and_on_the_
     assert not known_parts.has_new_parts(store, ledger.list_parts(store))
     if module is finish:
         assert written[-1] == {"novak", "novak@1"}, "the page that was written last"
+
+
+def test_a_style_of_an_earlier_run_keeps_its_banks_and_its_ceiling_on_the_page(photos: Store, shelf: str) -> None:
+    output = photos.uri + "-art"
+    pages = []
+    for style in ("novak", "novak@1:0.7+novak:0.3", "novak@1"):
+        run(stylizing(photos.uri, output, shelf, style))
+        pages.append(_read_style_table(output))
+    last = pages[-1]
+    for page, style in zip(pages, ("novak", "novak@1_0.7+novak_0.3"), strict=False):
+        *_, ceiling, gain = page[style]
+        assert float(ceiling) > 0
+        assert last[style] == [f"{page[style][0]}, of an earlier run", *page[style][1:]]
+        assert last[style][-1] == gain
+
+
+def _read_style_table(output: str) -> dict[str, list[str]]:
+    """Return the cells of the page's table of styles: banks, done, failed, seconds, mean, floor, ceiling, gain."""
+    page = Store.open(output).read("report/index.html").decode()
+    rows = re.findall(r'<tr><th scope="row"><bdi>(.*?)</bdi></th>(.*?)</tr>', page)
+    return {html.unescape(name): re.findall("<td[^>]*>(.*?)</td>", cells) for name, cells in rows}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from artbank.archive.local_run import stylize_archive
+from artbank.archive.local_run import forecast_stylizing, stylize_archive
 from artbank.store.objects import Store
 from tests.support.shards import asked
 
@@ -27,6 +27,23 @@ def test_the_log_says_what_is_to_do_and_what_is_done(
     assert first[1].startswith("6 pictures, about ")
     assert any(line.startswith("6 of 6 pictures, 0 failed; ") for line in first)
     assert caplog.messages == ["photos: 6; to stylize: 0, in 0 shards; skipped: 0 files"]
+
+
+def test_a_run_says_first_how_many_pictures_of_other_settings_it_replaces(
+    photos: Store, shelf: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = asked(photos, shelf)
+    stylize_archive(config.model_copy(update={"limit": 4}))
+    other = config.model_copy(update={"recipe": config.recipe.model_copy(update={"seed": 9}), "limit": 5})
+    forecast = forecast_stylizing(other)
+    assert (forecast.num_pictures, forecast.num_replaced) == (5, 4)
+    text = "4 pictures of other settings, banks or base models will be replaced; to keep both, name another output"
+    assert f"{text}." in forecast.text
+    with caplog.at_level(logging.INFO, "artbank"):
+        stylize_archive(other)
+    assert text in caplog.messages
+    again = forecast_stylizing(config)
+    assert (again.num_pictures, again.num_replaced) == (6, 5)
 
 
 def test_the_command_that_tries_failures_again_works_from_every_folder(

@@ -148,6 +148,8 @@ def test_an_unknown_name_is_answered_with_what_there_is(catalog: Catalog) -> Non
         catalog.find("monet")
     register_several(catalog, 2)
     register_several(catalog, 1, "hokusai")
+    with pytest.raises(CatalogError, match=r"found the mix monet:0\.7\+hokusai@1; name one of monet, hokusai@1$"):
+        catalog.find("monet:0.7+hokusai@1")
     with pytest.raises(CatalogError, match=r"no bank manet in .*: there is hokusai, monet; "):
         catalog.find("manet")
     for name in ("monet@3", "monet@", "monet@x", "monet@01"):

@@ -84,3 +84,28 @@ def test_a_line_tells_its_numbers() -> None:
 def test_nothing_at_all_makes_a_chart_too() -> None:
     for chart in (histogram({}, title="t", unit="u"), line_chart({"a": ([], [])}, title="t", x_label="", y_label="")):
         assert chart.svg.startswith("<svg")
+
+
+@pytest.mark.parametrize(("values", "span"), [([0.95491], 0.1), ([0.5, 0.5, 0.5], 0.1), ([0.5, 0.5003], 0.001)])
+def test_bars_of_nearly_equal_scores_are_narrow_on_an_axis_with_distinct_labels(
+    values: list[float], span: float
+) -> None:
+    edges = choose_edges([np.array(values)])
+    assert edges[-1] - edges[0] == pytest.approx(span)
+    chart = histogram({"monet": np.array(values)}, title="t", unit="u")
+    root = ElementTree.fromstring(chart.svg)
+    assert all(float(bar.attrib["width"]) < 40 for bar in root.iter("rect"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("van_gogh_0.7+hiroshige_0.3", "van_go…ige_0.3"),
+        ("歌川広重の東海道五十三次", "歌川広重…五十三次"),
+        ("CLAUDE MONET, GIVERNY", "CLAUD…IVERNY"),
+        ("hiroshige", "hiroshige"),
+    ],
+)
+def test_the_name_of_a_row_is_shortened_to_the_space_beside_its_bars(name: str, shown: str) -> None:
+    root = ElementTree.fromstring(histogram({name: np.array([0.1, 0.2])}, title="t", unit="u").svg)
+    assert [text.text for text in root.iter("text") if text.attrib["text-anchor"] == "end"] == [shown]

@@ -72,6 +72,9 @@ def test_a_mix_of_names_with_spaces_is_parsed() -> None:
     assert parse_style("Van Gogh@2:3 + 葛飾北斎") == [("Van Gogh@2", 0.75), ("葛飾北斎", 0.25)]
     with pytest.raises(ConfigError, match="cannot be read; expected NAME, NAME@VERSION"):
         parse_style("Art: a study")
+    for weight in ("-1", "0", "inf"):
+        with pytest.raises(ConfigError, match=f"cannot be read; expected weights above 0, found {weight}$"):
+            parse_style(f"monet:{weight}+hokusai:2")
 
 
 def test_only_digits_are_a_version() -> None:
