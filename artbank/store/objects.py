@@ -282,10 +282,7 @@ class Store:
             OSError: The store failed.
         """
         results = self._hash_many([check_key(key) for key in dict.fromkeys(keys)], may_fail=False)
-        return {
-            key: content_hash.sha256 if isinstance(content_hash, ContentHash) else None
-            for key, content_hash in results.items()
-        }
+        return {key: result.sha256 if isinstance(result, ContentHash) else None for key, result in results.items()}
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; replaces an existing one.
