@@ -94,15 +94,15 @@ def read_bank_file(data: bytes) -> BankFile:
         BankError: The file is no bank, has another schema or kind, is damaged, or has values that are not finite.
     """
     header = _read_header(data)
-    found = _read_tensors(data)
+    stored_tensors = _read_tensors(data)
     facts = _parse_header(header)
     if facts.kind == "lora":
-        return _read_lora(header, found, facts)
-    vectors = {name: _take_matrix(found, name, width) for name, width in facts.encoders.items()}
+        return _read_lora(header, stored_tensors, facts)
+    vectors = {name: _take_matrix(stored_tensors, name, width) for name, width in facts.encoders.items()}
     if not vectors:
         raise BankError(f"bank {header['collection']}: its header names no text encoder; train it again")
-    floats = _read_floats(found)
-    _check_finite(header, {**vectors, **floats}, (*vectors, *found))
+    floats = _read_floats(stored_tensors)
+    _check_finite(header, {**vectors, **floats}, (*vectors, *stored_tensors))
     for part in vectors.values():
         if len(part) != facts.recipe.num_tokens:
             raise BankError(
@@ -112,10 +112,10 @@ def read_bank_file(data: bytes) -> BankFile:
     return BankFile(header, facts.recipe, vectors, floats, facts.metrics, facts.units, facts.family)
 
 
-def _read_lora(header: Mapping[str, str], found: Mapping[str, Mapping[str, Any]], facts: _Facts) -> BankFile:
+def _read_lora(header: Mapping[str, str], stored_tensors: Mapping[str, Mapping[str, Any]], facts: _Facts) -> BankFile:
     """Take the factors of all layers out of a file, which has nothing else."""
-    tensors = _read_floats(found)
-    _check_finite(header, tensors, found)
+    tensors = _read_floats(stored_tensors)
+    _check_finite(header, tensors, stored_tensors)
     try:
         check_layers(tensors, facts.recipe.rank)
     except ValueError as error:
@@ -216,9 +216,9 @@ def _read_tensors(data: bytes) -> dict[str, dict[str, Any]]:
         raise BankError(f"bank file is damaged: {error}; fetch it again or train the bank again") from error
 
 
-def _take_matrix(found: dict[str, dict[str, Any]], name: str, width: int | None) -> Floats:
+def _take_matrix(stored_tensors: dict[str, dict[str, Any]], name: str, width: int | None) -> Floats:
     """Take a tensor [N, width] out of those that were found; any width will do if it is None."""
-    entry = found.pop(name, None)
+    entry = stored_tensors.pop(name, None)
     shape = () if entry is None else tuple(entry["shape"])
     if entry is None or len(shape) != 2 or entry["dtype"] != _FLOAT32 or width not in (None, shape[1]):
         given = None if entry is None else (shape, _NAMES.get(entry["dtype"], entry["dtype"]))
@@ -227,9 +227,9 @@ def _take_matrix(found: dict[str, dict[str, Any]], name: str, width: int | None)
     return _to_array(entry)
 
 
-def _read_floats(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Floats]:
+def _read_floats(stored_tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, Floats]:
     """Return the values of all tensors in float32 by name; others are left out."""
-    return {name: _to_array(entry) for name, entry in found.items() if entry["dtype"] == _FLOAT32}
+    return {name: _to_array(entry) for name, entry in stored_tensors.items() if entry["dtype"] == _FLOAT32}
 
 
 def _check_finite(header: Mapping[str, str], values: Mapping[str, Floats], names: Iterable[str]) -> None:

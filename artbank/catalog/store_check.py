@@ -140,18 +140,18 @@ def delete_settled(store: Store, banks: Iterable[BankRecord]) -> None:
 
 def _find_trainings(store: Store) -> dict[str, list[str]]:
     """Return the keys of checkpoints and leases, by the name of their training."""
-    found: dict[str, list[str]] = defaultdict(list)
+    trainings: dict[str, list[str]] = defaultdict(list)
     for stored in store.scan(CHECKPOINTS):
-        found[parse_key(stored.key) or stored.key.removesuffix(".safetensors")].append(stored.key)
-    return found
+        trainings[parse_key(stored.key) or stored.key.removesuffix(".safetensors")].append(stored.key)
+    return trainings
 
 
 def _judge_leases(store: Store, trainings: Mapping[str, list[str]]) -> dict[str, str]:
     """Return the kind of each lease by the name of its training."""
     if not any(parse_key(key) for keys in trainings.values() for key in keys):
         return {}
-    found = {parse_key(key): is_dead for key, is_dead in find_leases(store, CHECKPOINTS).items()}
-    return {name: "abandoned_lease" if is_dead else "held_lease" for name, is_dead in found.items() if name}
+    is_dead_lease = {parse_key(key): is_dead for key, is_dead in find_leases(store, CHECKPOINTS).items()}
+    return {name: "abandoned_lease" if is_dead else "held_lease" for name, is_dead in is_dead_lease.items() if name}
 
 
 def _check_trainings(
@@ -169,13 +169,13 @@ def _check_trainings(
 def _check_banks(
     store: Store, banks: Iterable[BankRecord], listed: Iterable[str], *, quick: bool
 ) -> Iterator[StoreFinding]:
-    there = set(listed)
+    keys = set(listed)
     files: dict[str, list[str]] = defaultdict(list)
-    for key in there:
+    for key in keys:
         files["/".join(key.split("/")[:4])].append(key)
     for bank in banks:
         key = file_key(bank)
-        fault = f"{key} is gone from the store" if key not in there else None
+        fault = f"{key} is gone from the store" if key not in keys else None
         if fault is None and not quick:
             fault = find_damage(store, bank)
         if fault:
@@ -187,8 +187,8 @@ def _check_banks(
 def _is_whole(store: Store, bank: BankRecord, keys: Iterable[str]) -> bool:
     """Return whether the files of a bank have the hash that their folder is named by."""
     folder = file_key(bank).removesuffix(BANK)
-    found = store.hash_many([key for key in keys if key != file_key(bank, CARD)])
-    digests = {key.removeprefix(folder): digest or "" for key, digest in found.items()}
+    hashes = store.hash_many([key for key in keys if key != file_key(bank, CARD)])
+    digests = {key.removeprefix(folder): digest or "" for key, digest in hashes.items()}
     return hash_files(digests, bank.created_at) == files_id(bank)
 
 
@@ -205,16 +205,16 @@ def _find_unnamed(
     folders = {bank_folder(bank.collection, bank.bank_id): bank for bank in banks}
     for key in listed:
         folder = "/".join(key.split("/")[:3])
-        rest = key.removeprefix(f"{folder}/")
+        key_in_folder = key.removeprefix(f"{folder}/")
         bank = folders.get(folder)
-        if folder in unknown or rest == key or (bank is not None and _is_named(bank, rest)):
+        if folder in unknown or key_in_folder == key or (bank is not None and _is_named(bank, key_in_folder)):
             continue
         yield StoreFinding("unnamed_file", key)
 
 
-def _is_named(bank: BankRecord, rest: str) -> bool:
+def _is_named(bank: BankRecord, key_in_folder: str) -> bool:
     """Return whether a bank's row names a file, by its key below the bank's folder; the page needs no name."""
     folder = files_id(bank)
     if folder:
-        return rest == _PAGE or rest.startswith(f"{folder}/")
-    return "/" not in rest or rest.startswith("album/")
+        return key_in_folder == _PAGE or key_in_folder.startswith(f"{folder}/")
+    return "/" not in key_in_folder or key_in_folder.startswith("album/")

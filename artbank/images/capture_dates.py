@@ -38,15 +38,15 @@ class Moment:
             fraction: Digits behind the second, where another field has them.
             offset: Offset from UTC, where another field has it.
         """
-        found = _PATTERN.fullmatch(text.strip(" \0"))
-        if found is None or "00" in (found["month"], found["day"]) or found["year"] == "0000":
+        match = _PATTERN.fullmatch(text.strip(" \0"))
+        if match is None or "00" in (match["month"], match["day"]) or match["year"] == "0000":
             return None
-        date = f"{found['year']}-{found['month']}-{found['day']}"
-        if found["hour"] is None:
+        date = f"{match['year']}-{match['month']}-{match['day']}"
+        if match["hour"] is None:
             return cls(date)
-        time = f"{found['hour']}:{found['minute']}:{found['second'] or '00'}"
-        digits = found["fraction"] or (fraction.strip() if fraction.strip().isdecimal() else "")
-        zone = (found["offset"] or offset.strip()).replace("Z", "+00:00")
+        time = f"{match['hour']}:{match['minute']}:{match['second'] or '00'}"
+        digits = match["fraction"] or (fraction.strip() if fraction.strip().isdecimal() else "")
+        zone = (match["offset"] or offset.strip()).replace("Z", "+00:00")
         if re.fullmatch(r"[+-]\d{4}", zone):
             zone = f"{zone[:3]}:{zone[3:]}"
         return cls(date, time, digits, zone if re.fullmatch(r"[+-]\d\d:\d\d", zone) else "")

@@ -124,16 +124,16 @@ def decode_photo(key: str, data: bytes, options: DecodeOptions) -> PhotoWithAlph
         with_luma=options.detail,
     )
     photo = Photo.prepare(key, picture.rgb, whole_px=picture.whole_px, **sizes)
-    seen = {kind: draw_control_image(kind, photo.padded) for kind in options.control_kinds}
-    photo = replace(photo, control_images=seen)
+    control_images = {kind: draw_control_image(kind, photo.padded) for kind in options.control_kinds}
+    photo = replace(photo, control_images=control_images)
     alpha = picture.alpha
     if alpha is not None and options.size == "working":
         alpha = _resize_alpha(alpha, *photo.frame.size_px)
-    found = read_photo_metadata(data, key)
-    metadata = make_file_metadata(found, mark=options.mark, metadata=options.metadata)
+    photo_metadata = read_photo_metadata(data, key)
+    metadata = make_file_metadata(photo_metadata, mark=options.mark, metadata=options.metadata)
     luma = picture.whole_luma
     detail = None if luma is None else extract_detail(luma, photo.working)
-    description = find_description(found) if options.description else ""
+    description = find_description(photo_metadata) if options.description else ""
     return PhotoWithAlpha(photo, alpha, picture.note, metadata, detail, description)
 
 

@@ -145,12 +145,12 @@ def _read_profile_points(profile: bytes) -> tuple[int, int, bool] | None:
 
 def _read_nclx(image: Image.Image, data: bytes) -> tuple[int, int, bool] | None:
     """Return the code points of an AVIF or HEIF file; the range is full, as decoders return RGB."""
-    found = image.info.get("nclx_profile")
-    if found is None and image.format == "AVIF":
+    nclx = image.info.get("nclx_profile")
+    if nclx is None and image.format == "AVIF":
         from artbank.images.heif_files import read_header
 
-        found = read_header(data).get("nclx_profile")
-    return None if found is None else (found["color_primaries"], found["transfer_characteristics"], True)
+        nclx = read_header(data).get("nclx_profile")
+    return None if nclx is None else (nclx["color_primaries"], nclx["transfer_characteristics"], True)
 
 
 def _from_format(image: Image.Image) -> ColorSpace | None:
@@ -182,10 +182,12 @@ def _to_primaries(points: Any) -> Primaries:
     """Return primaries from x and y of white, red, green and blue; those of sRGB exactly where they are meant."""
     values = [round(float(value), 5) for value in points]
     white, red, green, blue = [(values[at], values[at + 1]) for at in (0, 2, 4, 6)]
-    found = Primaries(red, green, blue, white)
+    primaries = Primaries(red, green, blue, white)
     usual = [number for point in (SRGB.white, SRGB.red, SRGB.green, SRGB.blue) for number in point]
     return (
-        SRGB if all(abs(value - srgb_value) < 0.002 for value, srgb_value in zip(values, usual, strict=True)) else found
+        SRGB
+        if all(abs(value - srgb_value) < 0.002 for value, srgb_value in zip(values, usual, strict=True))
+        else primaries
     )
 
 

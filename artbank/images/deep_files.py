@@ -203,11 +203,11 @@ def _read_values(data: bytes, size: tuple[int, int], channels: int, dtype: np.dt
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
-        found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if found is None:
+        bgr: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if bgr is None:
             return None
-        order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(found.shape[-1] if found.ndim == 3 else 1)
-        values = found if order is None else found[..., order]
+        order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(bgr.shape[-1] if bgr.ndim == 3 else 1)
+        values = bgr if order is None else bgr[..., order]
     values = values.reshape(shape) if values.size == np.prod(shape) else None
     return values if values is not None and values.dtype.newbyteorder("=") == dtype.newbyteorder("=") else None
 

@@ -70,7 +70,7 @@ def build_exif(photo: Image.Exif, credit: Credits, *, with_all: bool) -> tuple[b
         copied = [_copy(photo, None, _IMAGE_TAGS), _copy(photo, _EXIF_IFD, _CAMERA_TAGS)]
         place = _copy(photo, _GPS_IFD, range(32))
         image, camera = {**copied[0], **image}, {**copied[1], **camera}
-        names = [name for name, found in (("gps", place), ("camera", any(copied))) if found]
+        names = [name for name, is_copied in (("gps", place), ("camera", any(copied))) if is_copied]
     if camera:
         camera[_VERSION] = b"0232"
     return _pack(image, camera, place), names
@@ -82,7 +82,7 @@ def _copy(photo: Image.Exif, ifd: int | None, tags: Any) -> dict[int, Any]:
         source = photo if ifd is None else photo.get_ifd(ifd)
     except Exception:  # as above
         return {}
-    found = {}
+    values = {}
     for tag in tags:
         try:
             value = _as_written(source[tag], tag)
@@ -91,8 +91,8 @@ def _copy(photo: Image.Exif, ifd: int | None, tags: Any) -> dict[int, Any]:
             _pack(*({tag: value} if ifd == part else {} for part in (None, _EXIF_IFD, _GPS_IFD)))
         except Exception:  # missing, damaged, or of a type that Pillow cannot write
             continue
-        found[tag] = value
-    return found
+        values[tag] = value
+    return values
 
 
 def _as_written(value: Any, tag: int) -> Any:

@@ -60,10 +60,10 @@ def _read_heif(data: bytes) -> np.ndarray | None:
 
 
 def _read_with_opencv(data: bytes, bits: int) -> np.ndarray | None:
-    found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if found is None or found.dtype != np.uint16 or found.ndim != 3 or found.shape[2] < 3:
+    bgr: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if bgr is None or bgr.dtype != np.uint16 or bgr.ndim != 3 or bgr.shape[2] < 3:
         return None
-    codes = found[..., 2::-1]
+    codes = bgr[..., 2::-1]
     return codes if bits == 16 else (codes.astype(np.uint32) * 65535 // (2**bits - 1)).astype(np.uint16)
 
 

@@ -79,9 +79,11 @@ def is_linear(profile: bytes) -> bool:
     """
     space = _open_profile(profile).profile.xcolor_space.strip()
     probe = Image.new("L" if space == "GRAY" else "RGB", (1, 1), "#373737")  # 0.216 of white is sRGB 128
-    found = ImageCms.profileToProfile(probe, _open_profile(profile), ImageCms.createProfile("sRGB"), outputMode="RGB")
-    assert found is not None
-    return abs(np.asarray(found).mean() - 128) < 6
+    converted = ImageCms.profileToProfile(
+        probe, _open_profile(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    assert converted is not None
+    return abs(np.asarray(converted).mean() - 128) < 6
 
 
 def with_srgb_curve(profile: bytes) -> bytes:
@@ -90,10 +92,10 @@ def with_srgb_curve(profile: bytes) -> bytes:
     Raises:
         ValueError, OSError: The profile has no primaries.
     """
-    found = _open_profile(profile).profile
-    if found.xcolor_space.strip() == "GRAY":
+    opened = _open_profile(profile).profile
+    if opened.xcolor_space.strip() == "GRAY":
         return gray_profile(None)
-    red, green, blue = found.red_colorant, found.green_colorant, found.blue_colorant
+    red, green, blue = opened.red_colorant, opened.green_colorant, opened.blue_colorant
     if red is None or green is None or blue is None:
         raise ValueError("the profile has no primaries")
     return _rgb_profile(np.array([red[0], green[0], blue[0]]).T, None)

@@ -63,8 +63,10 @@ class Palette:
         variance = np.mean([colours.variance + (colours.mean - mean) ** 2 for colours in images], 0)
         sums = np.mean([colours.levels for colours in images], 0)
         lightness = np.mean([colours.lightness for colours in images], 0)
-        whole = np.array([1.0, mean[1], mean[2], variance[1:].sum() + mean[1] ** 2 + mean[2] ** 2])
-        return cls(_three(mean), _three(np.sqrt(variance)), _tones(sums + PRIOR * whole), tuple(map(float, lightness)))
+        of_all_levels = np.array([1.0, mean[1], mean[2], variance[1:].sum() + mean[1] ** 2 + mean[2] ** 2])
+        return cls(
+            _three(mean), _three(np.sqrt(variance)), _tones(sums + PRIOR * of_all_levels), tuple(map(float, lightness))
+        )
 
     @classmethod
     def mix(cls, palettes: list[tuple[Self, float]]) -> Self:
@@ -83,8 +85,8 @@ class Palette:
     @property
     def known_tones(self) -> tuple[Tone, ...]:
         """The tones; for a bank of an older version the same one at every lightness."""
-        whole = Tone(self.mean[1], self.mean[2], float(np.hypot(self.std[1], self.std[2])))
-        return self.tones or (whole,) * len(LEVELS)
+        overall_tone = Tone(self.mean[1], self.mean[2], float(np.hypot(self.std[1], self.std[2])))
+        return self.tones or (overall_tone,) * len(LEVELS)
 
     @property
     def known_lightness(self) -> tuple[float, ...]:

@@ -85,15 +85,15 @@ def enlarge(
 def _add_fine(enlarged: np.ndarray, gain: np.ndarray, detail: bytes) -> np.ndarray:
     """Add detail times gain [H, W], in steps of 1/128, to a picture [H, W, 3]."""
     half = np.asarray(Image.open(io.BytesIO(detail)))
-    found = np.empty_like(enlarged)
-    for top in range(0, len(found), _STRIP_PX):
+    result = np.empty_like(enlarged)
+    for top in range(0, len(result), _STRIP_PX):
         rows = slice(top, top + _STRIP_PX)
         change = half[rows].astype(np.int16) - _ZERO
         change *= gain[rows]  # at most 128 x 128
         change += _ONE // 4
         change >>= 6  # the stored half times 2, by the unit of the gain, which is 128
-        cv2.add(enlarged[rows], cv2.merge([change] * 3), dst=found[rows], dtype=cv2.CV_8U)
-    return found
+        cv2.add(enlarged[rows], cv2.merge([change] * 3), dst=result[rows], dtype=cv2.CV_8U)
+    return result
 
 
 def _measure_gain(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:

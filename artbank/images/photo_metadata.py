@@ -131,12 +131,12 @@ def _read_texts(image: Image.Image | None) -> dict[str, str]:
 
 
 def _find_xmp(image: Image.Image | None, exif: Image.Exif, resources: Mapping[int, bytes]) -> bytes:
-    found = resources.get(_PSD_XMP) or exif.get(_TIFF_XMP)
-    if not found and image is not None:
-        found = image.info.get("xmp")
-    if isinstance(found, tuple):  # of a TIFF that calls its bytes numbers
-        return bytes(found)
-    return found.encode() if isinstance(found, str) else found or b""
+    packet = resources.get(_PSD_XMP) or exif.get(_TIFF_XMP)
+    if not packet and image is not None:
+        packet = image.info.get("xmp")
+    if isinstance(packet, tuple):  # of a TIFF that calls its bytes numbers
+        return bytes(packet)
+    return packet.encode() if isinstance(packet, str) else packet or b""
 
 
 def _read_iptc(
@@ -146,11 +146,11 @@ def _read_iptc(
     if records is None and image is not None:
         photoshop = image.info.get("photoshop")
         records = photoshop.get(_PSD_IPTC) if isinstance(photoshop, dict) else None
-    found: dict[tuple[int, int], list[bytes]] = {}
+    raw_values: dict[tuple[int, int], list[bytes]] = {}
     for dataset, value in _iptc_datasets(_to_bytes(records or b"")):
-        found.setdefault(dataset, []).append(value)
-    is_utf8 = b"\x1b%G" in found.pop(_ENCODING, [])
-    return {dataset: [_decode(value, is_utf8) for value in values] for dataset, values in found.items()}
+        raw_values.setdefault(dataset, []).append(value)
+    is_utf8 = b"\x1b%G" in raw_values.pop(_ENCODING, [])
+    return {dataset: [_decode(value, is_utf8) for value in values] for dataset, values in raw_values.items()}
 
 
 def _iptc_datasets(records: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -107,13 +107,13 @@ class TiffPages:
         """
         if not self.pages or self.pages[0].is_whole:
             return None
-        whole = [page for page in self.pages if page.is_whole]
-        if not whole:
+        full_pages = [page for page in self.pages if page.is_whole]
+        if not full_pages:
             raise ImageError(
                 "the TIFF file holds only a reduced-resolution preview of its picture; export the picture itself",
                 "unsupported",
             )
-        return max(whole, key=lambda page: page.num_pixels)
+        return max(full_pages, key=lambda page: page.num_pixels)
 
     def put_first(self, page: Page) -> bytes:
         """Return the file with a header that names a page as its first, for decoders that read only that."""

@@ -91,10 +91,10 @@ def _gain(brightest: np.ndarray, peak: float) -> np.ndarray:
     top = float(_nits_to_pq(np.array(peak)))
     white = float(_nits_to_pq(np.array(_WHITE_NITS))) / top
     knee = 1.5 * white - 0.5
-    given = np.clip(_nits_to_pq(brightest) / top, 0, 1)
-    t = np.maximum((given - knee) / (1 - knee), 0)
+    codes = np.clip(_nits_to_pq(brightest) / top, 0, 1)
+    t = np.maximum((codes - knee) / (1 - knee), 0)
     bent = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * white
-    target = _pq_to_nits(np.where(given < knee, given, bent) * top)
+    target = _pq_to_nits(np.where(codes < knee, codes, bent) * top)
     return (target / np.maximum(brightest, 1e-6)).astype(np.float32)
 
 

@@ -78,12 +78,12 @@ def read_packet(packet: bytes) -> dict[str, Element]:
         raise ValueError(f"expected XMP, found other bytes: {error}") from error
     for element in root.iter():
         element.tail = None  # indentation
-    found: dict[str, Element] = {}
+    by_tag: dict[str, Element] = {}
     for rdf in root.iter(f"{{{RDF}}}RDF"):
         for description in rdf.findall(f"{{{RDF}}}Description"):
             for element in _properties(description):
-                found.setdefault(element.tag, element)
-    return found
+                by_tag.setdefault(element.tag, element)
+    return by_tag
 
 
 def write_packet(properties: Iterable[Element]) -> bytes:

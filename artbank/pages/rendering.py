@@ -29,8 +29,10 @@ def render(template: str, **facts: Any) -> str:
 @cache
 def _templates() -> Environment:
     loader = PackageLoader("artbank.pages")
-    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found.filters |= {
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
         "plain": plain,
         "visible": visible,
         "caption": caption_text,
@@ -38,5 +40,5 @@ def _templates() -> Environment:
         "share": share_text,
         "duration": seconds_text,
     }
-    found.filters["number"] = lambda value: f"{value:,}"
-    return found
+    environment.filters["number"] = lambda value: f"{value:,}"
+    return environment

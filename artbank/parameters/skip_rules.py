@@ -120,8 +120,8 @@ class SkipRules:
         """Return whether a folder, or one that it lies in, holds no photos; see `skip` for single files."""
         folder = folder.lower()
         if folder != self._latest_folder[0]:
-            found = (is_skipped for is_skipped, matcher in self._matchers if matcher.matches_folder(folder))
-            self._latest_folder = (folder, next(found, False))
+            verdicts = (is_skipped for is_skipped, matcher in self._matchers if matcher.matches_folder(folder))
+            self._latest_folder = (folder, next(verdicts, False))
         return self._latest_folder[1]
 
 

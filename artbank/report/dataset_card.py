@@ -72,10 +72,10 @@ def describe_altered_names(rows: pa.Table) -> str:
     altered = names.filter(pc.match_substring_regex(names, _ALTERED).fill_null(False))
     if not len(altered):
         return ""
-    found = number_text(len(altered), "picture")
+    count_text = number_text(len(altered), "picture")
     which = "its name" if len(altered) == 1 else "their names"
     return (
-        f"{found} may not load from a folder, because `datasets` changes $ or \\ in {which}, such as "
+        f"{count_text} may not load from a folder, because `datasets` changes $ or \\ in {which}, such as "
         f"{altered[0].as_py()}; rename the photos, or stylize with --format webdataset or parquet"
     )
 
@@ -98,13 +98,13 @@ def describe_unnamed(files: Sequence[str], packed: Sequence[tuple[str, str]]) ->
             "and run `artbank verify --repair`"
         )
     if packed:
-        found = "1 picture of a photo that is" if len(packed) == 1 else f"{len(packed):,} pictures of photos that are"
+        subject = "1 picture of a photo that is" if len(packed) == 1 else f"{len(packed):,} pictures of photos that are"
         where = "is in a container, and loads" if len(packed) == 1 else "are in containers, and load"
         key, style = packed[0]
         which = f"{key} in {style}" if len(packed) == 1 else f"such as {key} in {style}"
         them = "it" if len(packed) == 1 else "them"
         notes.append(
-            f"{found} no longer in the archive {where} with the others: {which}; `artbank stylize` with "
+            f"{subject} no longer in the archive {where} with the others: {which}; `artbank stylize` with "
             f"--delete-removed deletes {them}"
         )
     return notes
@@ -173,8 +173,8 @@ def _with_suffix(done: pa.Table, suffix: str) -> pa.Table:
 
 def _list_patterns(rows: pa.Table, pattern: str) -> list[str]:
     names = zip(rows["style"].to_pylist(), rows["file_name"].to_pylist(), strict=True)
-    found = {(style, PurePosixPath(name).suffix) for style, name in names}
-    return [pattern.format(style=style, suffix=suffix) for style, suffix in sorted(found)]
+    endings = {(style, PurePosixPath(name).suffix) for style, name in names}
+    return [pattern.format(style=style, suffix=suffix) for style, suffix in sorted(endings)]
 
 
 def _body(done: pa.Table, title: str) -> str:

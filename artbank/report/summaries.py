@@ -194,12 +194,12 @@ def _marks(summary: Mapping[str, Any]) -> str:
     if not summary["counts"]["done"]:
         return ""
     num_marked = sum(entry["count"] for entry in summary["marks"] if entry["mark"] == "iptc")
-    found = ", ".join(f"{entry['count']:,} {escape(entry['mark'])}" for entry in summary["photo_marks"])
+    photo_marks = ", ".join(f"{entry['count']:,} {escape(entry['mark'])}" for entry in summary["photo_marks"])
     num_other = summary.get("num_with_other_metadata", 0)
     return (
         f"## Marks\n\n{num_marked:,} of {number_text(summary['counts']['done'], 'picture')} carry the mark "
         "`compositeWithTrainedAlgorithmicMedia` (IPTC) in their files."
-        + (f" Marks that photos had themselves: {found}." if found else "")
+        + (f" Marks that photos had themselves: {photo_marks}." if photo_marks else "")
         + (
             f" {number_text(num_other, 'picture')} of earlier runs have another mark, or keep other metadata, than "
             "this run asked for; they stay as they are. A new output gets all of them anew."

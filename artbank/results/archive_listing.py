@@ -51,8 +51,8 @@ def list_archive(
     """
     left_out = SkippedFiles() if skipped is None else skipped
     listed = archive.scan(hash_content=checksum, with_status_time=True, skipped=left_out)
-    found = _to_table(_keep_photos(listed, SkipRules(rules), left_out, captions))
-    return found.replace_schema_metadata({_UNSEEN: json.dumps(sorted(left_out.unreadable)).encode()})
+    photos = _to_table(_keep_photos(listed, SkipRules(rules), left_out, captions))
+    return photos.replace_schema_metadata({_UNSEEN: json.dumps(sorted(left_out.unreadable)).encode()})
 
 
 def list_files(store: Store, skipped: SkippedFiles | None = None) -> pa.Table:

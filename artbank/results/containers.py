@@ -143,7 +143,7 @@ def read_pictures(
     """
     names = {(row["key"], row["style"]): row["file_name"] for row in rows}
     files = _read_files(output, [name for name in names.values() if not is_container(name)], sizes)
-    found = {pair: files[name] for pair, name in names.items() if name in files}
+    contents = {pair: files[name] for pair, name in names.items() if name in files}
     in_containers: dict[str, list[tuple[str, str]]] = {}
     for pair, name in names.items():
         if name not in files:
@@ -151,8 +151,8 @@ def read_pictures(
     for name, pairs in in_containers.items():
         members = _read_members(name, _read_files(output, [name], sizes)[name])
         for pair in pairs:
-            found[pair] = members if isinstance(members, Exception) else members.get(pair[0], _ABSENT)
-    return found
+            contents[pair] = members if isinstance(members, Exception) else members.get(pair[0], _ABSENT)
+    return contents
 
 
 def _read_files(output: Store, names: Sequence[str], sizes: Mapping[str, int] | None) -> dict[str, bytes | Exception]:

@@ -58,9 +58,9 @@ def read_tallies(output: Store, shard_ids: Iterable[str]) -> dict[str, Tally]:
         OSError: The store failed.
     """
     keys = {part_key(shard_id): shard_id for shard_id in shard_ids}
-    found = {keys[key]: data for key, data in output.read_many(list(keys)).items()}
+    parts = {keys[key]: data for key, data in output.read_many(list(keys)).items()}
     tallies = {}
-    for shard_id, data in found.items():
+    for shard_id, data in parts.items():
         if isinstance(data, FileNotFoundError):
             continue
         if isinstance(data, Exception):

@@ -87,7 +87,7 @@ def find_rows(output: Store, picks: Picks) -> tuple[list[dict[str, Any]], list[s
     wanted = set(picks)
     names = zip(table["style"].to_pylist(), table["key"].to_pylist(), strict=True)
     places = {name: place for place, name in enumerate(names) if name in wanted}
-    found, missing = [], []
+    found_rows, missing = [], []
     for style, key in picks:
         row = table.slice(places[style, key], 1).to_pylist()[0] if (style, key) in places else None
         if row is None:
@@ -95,8 +95,8 @@ def find_rows(output: Store, picks: Picks) -> tuple[list[dict[str, Any]], list[s
         elif row["status"] != "done" or row["file_name"] is None:
             missing.append(f"{style}/{key} has no picture: it failed")
         else:
-            found.append(row)
-    return found, missing
+            found_rows.append(row)
+    return found_rows, missing
 
 
 def export_folder(output: Store, rows: Sequence[Mapping[str, Any]], target: Store) -> Exported:

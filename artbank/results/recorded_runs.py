@@ -131,8 +131,8 @@ class Operator:
 
     def describe_places(self, recorded: Sequence[StylizeConfig]) -> tuple[str, ...]:
         """Return what `name_places` finds in the parameters of several runs, each place once, for people."""
-        found = [place for config in recorded for place in self.name_places(config).items()]
-        return tuple(dict.fromkeys(f"{PLACES[name][0]} {place}" for name, place in found))
+        places = [place for config in recorded for place in self.name_places(config).items()]
+        return tuple(dict.fromkeys(f"{PLACES[name][0]} {place}" for name, place in places))
 
     def _given_without(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self.given, name) for name in self.given.model_fields_set.difference(names)}

@@ -116,10 +116,10 @@ def _sign_batch(
 
 
 def _check(data: bytes | Exception, sha256: str) -> bytes:
-    found = require(data)
-    if full_hash(found) != sha256:
+    content = require(data)
+    if full_hash(content) != sha256:
         raise ImageError("it is not as its row says; `artbank verify --repair` draws it again")
-    return found
+    return content
 
 
 def _copy_name(row: Mapping[str, Any]) -> str:

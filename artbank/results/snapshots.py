@@ -81,11 +81,11 @@ class _Span:
 def list_parts(parts: Store) -> PartListing:
     """List the parts and the snapshots."""
     listed = parts.list()
-    found = [stored for stored in listed if _is_part(stored.key)]
+    stored_parts = [stored for stored in listed if _is_part(stored.key)]
     return PartListing(
-        etags={stored.key: stored.etag for stored in found},
+        etags={stored.key: stored.etag for stored in stored_parts},
         snapshots=tuple(stored.key for stored in listed if stored.key.startswith(_FOLDER)),
-        sizes={stored.key: stored.size for stored in found},
+        sizes={stored.key: stored.size for stored in stored_parts},
     )
 
 

@@ -79,8 +79,8 @@ def update_tables_and_vacuum(output: Store, photos: pa.Table, columns: Sequence[
         vacuum.delete_stale_members(output, members, listing)
         known_parts.record_parts(output, listing.etags)
         _write(output, METADATA, make_metadata(rows), {_SOURCE_HASH: source})
-    found = cast_to_schema(rows, Result.SCHEMA, columns)
-    return found.replace_schema_metadata({**(found.schema.metadata or {}), _SOURCE_HASH: source})
+    table = cast_to_schema(rows, Result.SCHEMA, columns)
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _SOURCE_HASH: source})
 
 
 def settle_tables(output: Store, photos: pa.Table) -> None:
@@ -166,9 +166,9 @@ def _read_results(output: Store, source: bytes, columns: Sequence[str] | None) -
 
 def _read_sources(parts: Store, listing: snapshots.PartListing, photos: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows of `results.parquet`, long texts as dictionaries, and the members of all containers."""
-    found = snapshots.read_rows(parts, listing, LEAN_SCHEMA)
-    snapshots.compact(parts, found)
-    ledger = found.rows.unify_dictionaries()
+    part_rows = snapshots.read_rows(parts, listing, LEAN_SCHEMA)
+    snapshots.compact(parts, part_rows)
+    ledger = part_rows.rows.unify_dictionaries()
     latest = is_latest(ledger)
     members = vacuum.list_members(ledger, latest)
     in_archive = pc.is_in(ledger["key"], value_set=photos["key"].combine_chunks()).to_numpy()

@@ -132,7 +132,7 @@ def _list_containers(output: Store, members: pa.Table) -> dict[str, int]:
     """Return the size of each container that exists, in the folders of all styles that have members."""
     styles = {name.partition("/")[0] for name in pc.unique(members["file_name"]).to_pylist()}
     listed = [stored for style in sorted(styles) for stored in output.scan(style)]
-    return {found.key: found.size for found in listed if found.key.count("/") == 1 and _is_ours(found.key)}
+    return {stored.key: stored.size for stored in listed if stored.key.count("/") == 1 and _is_ours(stored.key)}
 
 
 def _is_ours(key: str) -> bool:
@@ -159,7 +159,7 @@ def _is_known(output: Store, shard_id: str) -> bool:
 
 def _read_checked(parts: Store) -> dict[str, list[int]]:
     try:
-        found = json.loads(parts.read_small(_CHECKED))
+        checked = json.loads(parts.read_small(_CHECKED))
     except (FileNotFoundError, ValueError, RecursionError):  # then the containers are checked again
         return {}
-    return found if isinstance(found, dict) else {}
+    return checked if isinstance(checked, dict) else {}

@@ -28,9 +28,9 @@ def normalize_name(name: str) -> str:
 
 def collection_id(name: str) -> str:
     """Return the id of a collection by its name, or by its id, which is returned as it is."""
-    whole = normalize_name(name)
-    if re.fullmatch(SAFE_NAME, whole):
-        return whole
-    letters = "".join(sign for sign in unicodedata.normalize("NFKD", whole) if not unicodedata.combining(sign))
+    normal_name = normalize_name(name)
+    if re.fullmatch(SAFE_NAME, normal_name):
+        return normal_name
+    letters = "".join(sign for sign in unicodedata.normalize("NFKD", normal_name) if not unicodedata.combining(sign))
     slug = "-".join(re.findall(r"[A-Za-z0-9_]+", letters)).strip("-_")[:_LONGEST_SLUG].rstrip("-_")
-    return f"{slug or _NO_LETTERS}-{short_hash(whole, _HASH_DIGITS)}"
+    return f"{slug or _NO_LETTERS}-{short_hash(normal_name, _HASH_DIGITS)}"

@@ -23,12 +23,12 @@ def count_codec_processes() -> int:
     Raises:
         ConfigError: The variable is not a number of processes.
     """
-    given = os.environ.get(CODEC_VARIABLE, "").strip()
-    if not given:
+    value = os.environ.get(CODEC_VARIABLE, "").strip()
+    if not value:
         return max(count_cores() // max(count_nvidia_gpus(), 1), 1)
-    if given.isdecimal() and int(given):
-        return int(given)
-    raise ConfigError(f"{CODEC_VARIABLE}: expected a number of processes, 1 or more, found {given!r}; unset or mend it")
+    if value.isdecimal() and int(value):
+        return int(value)
+    raise ConfigError(f"{CODEC_VARIABLE}: expected a number of processes, 1 or more, found {value!r}; unset or mend it")
 
 
 def count_cores() -> int:
@@ -66,10 +66,10 @@ def _read_limits() -> list[str]:
         return []
     group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
     folders = [_GROUPS / group, *(_GROUPS / group).parents]
-    found = [_read(folder / "cpu.max") for folder in folders if folder.is_relative_to(_GROUPS)]
+    quotas = [_read(folder / "cpu.max") for folder in folders if folder.is_relative_to(_GROUPS)]
     old = _GROUPS / "cpu"  # version 1
-    found.append(f"{_read(old / 'cpu.cfs_quota_us')} {_read(old / 'cpu.cfs_period_us')}")
-    return found
+    quotas.append(f"{_read(old / 'cpu.cfs_quota_us')} {_read(old / 'cpu.cfs_period_us')}")
+    return quotas
 
 
 def _read(file: Path) -> str:

@@ -106,24 +106,24 @@ class StructureModel:
             photos: The structure of the photo of each picture.
             pictures: uint8 [3, h, w] on any device, of any size: each is seen in the grid of its photo.
         """
-        found = self._describe(pictures, [photo.grid for photo in photos])
+        structures = self._describe(pictures, [photo.grid for photo in photos])
         distances = [
-            (picture.cosines - photo.cosines).square().mean() for picture, photo in zip(found, photos, strict=True)
+            (picture.cosines - photo.cosines).square().mean() for picture, photo in zip(structures, photos, strict=True)
         ]
         return [1 - distance for distance in torch.stack(distances).tolist()] if distances else []
 
     def _describe(self, pictures: Sequence[Tensor], grids: Sequence[Grid]) -> list[SelfSimilarity]:
         """Return the structure of each picture in its grid; pictures of one grid go through the network together."""
-        found: dict[int, SelfSimilarity] = {}
+        by_place: dict[int, SelfSimilarity] = {}
         for grid in dict.fromkeys(grids):
             places = [place for place, picture_grid in enumerate(grids) if picture_grid == grid]
             for batch in chunked(places, BATCH_SIZE):
                 cosines = self._measure([pictures[place] for place in batch], grid)
-                found |= {
+                by_place |= {
                     place: SelfSimilarity(picture_cosines, grid)
                     for place, picture_cosines in zip(batch, cosines, strict=True)
                 }
-        return [found[place] for place in range(len(pictures))]
+        return [by_place[place] for place in range(len(pictures))]
 
     @torch.no_grad()
     def _measure(self, pictures: Sequence[Tensor], grid: Grid) -> Tensor:

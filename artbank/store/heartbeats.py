@@ -69,13 +69,13 @@ def list_generations(store: Store, names: Iterable[str]) -> dict[str, list[int]]
     Raises:
         OSError: The store failed.
     """
-    found: dict[str, list[int]] = {name: [] for name in names}
-    for folder in dict.fromkeys(name.rpartition("/")[0] for name in found):
+    numbers_of: dict[str, list[int]] = {name: [] for name in names}
+    for folder in dict.fromkeys(name.rpartition("/")[0] for name in numbers_of):
         for stored in store.scan(folder):
             name, number = _parse(stored.key)
-            if name in found and name.rpartition("/")[0] == folder:
-                found[name].append(number)
-    return {name: sorted(numbers) for name, numbers in found.items()}
+            if name in numbers_of and name.rpartition("/")[0] == folder:
+                numbers_of[name].append(number)
+    return {name: sorted(numbers) for name, numbers in numbers_of.items()}
 
 
 def read_heartbeats(store: Store, names: Iterable[str]) -> dict[str, Heartbeat | None]:
@@ -102,8 +102,8 @@ def find_leases(store: Store, folder: str) -> dict[str, bool]:
             names[stored.key] = name
             newest[name] = max(newest[name], number)
     heartbeats = _read_newest(store, newest)
-    found = {key: heartbeats[name] for key, name in names.items()}
-    return {key: heartbeat.is_of_dead_process for key, heartbeat in found.items() if heartbeat}
+    heartbeat_of_key = {key: heartbeats[name] for key, name in names.items()}
+    return {key: heartbeat.is_of_dead_process for key, heartbeat in heartbeat_of_key.items() if heartbeat}
 
 
 def _parse(key: str) -> tuple[str | None, int]:
@@ -115,9 +115,9 @@ def _parse(key: str) -> tuple[str | None, int]:
 def _read_newest(store: Store, newest: dict[str, int]) -> dict[str, Heartbeat | None]:
     keys = {name: lease_key(name, generation) for name, generation in newest.items() if generation}
     read = store.read_many(list(keys.values()))
-    found: dict[str, Heartbeat | None] = dict.fromkeys(newest)
+    heartbeats: dict[str, Heartbeat | None] = dict.fromkeys(newest)
     for name, key in keys.items():
         data = read[key]
         if not isinstance(data, FileNotFoundError):  # else it was released between listing and reading
-            found[name] = Heartbeat.from_bytes(require(data))
-    return found
+            heartbeats[name] = Heartbeat.from_bytes(require(data))
+    return heartbeats

@@ -25,8 +25,8 @@ def find_fault(key: str, *, is_windows: bool = os.name == "nt") -> str | None:
     """Return why a name is not a valid key, or None if it is; on Windows more names are invalid, in all stores."""
     if any(part in ("", ".", "..") for part in key.split("/")):
         return "an empty part, `.` or `..`"
-    found = _INVALID.search(key) or (_INVALID_ON_WINDOWS.search(key) if is_windows else None)
-    return repr(found[0]) if found else None
+    match = _INVALID.search(key) or (_INVALID_ON_WINDOWS.search(key) if is_windows else None)
+    return repr(match[0]) if match else None
 
 
 def key_error(key: str) -> ConfigError:

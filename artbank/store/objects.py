@@ -113,20 +113,20 @@ class Store:
             FileNotFoundError: The bucket does not exist.
             OSError: The store failed.
         """
-        found = SkippedFiles() if skipped is None else skipped
+        left_out = SkippedFiles() if skipped is None else skipped
         for chunk in chunked(self._walk(_check_prefix(prefix), skipped), _SCAN_CHUNK):
             valid: list[ListedObject] = []
             for item in chunk:
                 if find_fault(item.key) is not None:
-                    found.add("name", item.key or "/")
+                    left_out.add("name", item.key or "/")
                 elif is_hidden(item.key):
-                    found.add("hidden", item.key)
+                    left_out.add("hidden", item.key)
                 else:
                     valid.append(item)
             hashes = self._hash_many(list_unhashed(valid, hash_content=hash_content), may_fail=skipped is not None)
             yield from with_etags(valid, hashes, with_status_time=with_status_time)
         if skipped is None:
-            for kind in found.kinds():
+            for kind in left_out.kinds():
                 if kind.kind == "name":
                     logger.warning(
                         "%s: left out %s, such as %s; give it another name", self.uri, kind.count_text, kind.names[0]
@@ -139,12 +139,12 @@ class Store:
             NotADirectoryError: A file has the name of this folder.
             OSError: The store failed.
         """
-        found = SkippedFiles()
+        left_out = SkippedFiles()
         try:
-            is_there = any(not is_hidden(item.key) for item in self._walk("", found))
+            is_there = any(not is_hidden(item.key) for item in self._walk("", left_out))
         except FileNotFoundError:
             return False
-        return is_there or any(kind.kind != "hidden" for kind in found.kinds())
+        return is_there or any(kind.kind != "hidden" for kind in left_out.kinds())
 
     def contains(self, other: Store) -> bool:
         """Return whether another folder is this one or lies in it, however the two are spelled; links are followed."""
@@ -158,8 +158,8 @@ class Store:
                 is known to be dead.
         """
         newest_ns = (time.time() - older_than_seconds) * 1e9
-        found = [(item.key, item.changed_ns) for item in self._backend.list_leftovers()]
-        return sorted(key for key, changed_ns in found if changed_ns is not None and changed_ns < newest_ns)
+        leftovers = [(item.key, item.changed_ns) for item in self._backend.list_leftovers()]
+        return sorted(key for key, changed_ns in leftovers if changed_ns is not None and changed_ns < newest_ns)
 
     def delete_leftovers(self, folders: Iterable[str]) -> None:
         """Delete the hidden files that writes of dead processes have left directly in some folders."""
@@ -188,8 +188,8 @@ class Store:
         """List the objects directly in a folder, sorted by key, without those below its folders; see `scan`."""
         folder = _check_prefix(prefix)
         with counting_objects("list"):
-            found = list(self._backend.list_files(folder))
-        valid = [item for item in found if find_fault(item.key) is None and not is_hidden(item.key)]
+            listed = list(self._backend.list_files(folder))
+        valid = [item for item in listed if find_fault(item.key) is None and not is_hidden(item.key)]
         hashes = self._hash_many(list_unhashed(valid, hash_content=False), may_fail=False)
         return sorted(with_etags(valid, hashes, with_status_time=False), key=lambda stored: stored.key)
 
@@ -264,15 +264,15 @@ class Store:
         Objects that are absent or have another size are read a second time. If one still has another size, a
         `WrongSizeError` takes the place of its bytes.
         """
-        found = self.read_many(list(sizes))
-        doubtful = [key for key, data in found.items() if _contradicts(data, sizes[key])]
+        contents = self.read_many(list(sizes))
+        doubtful = [key for key, data in contents.items() if _contradicts(data, sizes[key])]
         if doubtful:
-            found |= self.read_many(doubtful)
+            contents |= self.read_many(doubtful)
         for key in doubtful:
-            data = found[key]
+            data = contents[key]
             if isinstance(data, bytes) and len(data) != sizes[key]:
-                found[key] = _wrong_size(self.uri_of(key), sizes[key], len(data))
-        return found
+                contents[key] = _wrong_size(self.uri_of(key), sizes[key], len(data))
+        return contents
 
     def hash_many(self, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the SHA-256, hex, of several objects; None for those that do not exist.
@@ -282,7 +282,7 @@ class Store:
             OSError: The store failed.
         """
         results = self._hash_many([check_key(key) for key in dict.fromkeys(keys)], may_fail=False)
-        return {key: found.sha256 if isinstance(found, ContentHash) else None for key, found in results.items()}
+        return {key: result.sha256 if isinstance(result, ContentHash) else None for key, result in results.items()}
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; replaces an existing one.

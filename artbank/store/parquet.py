@@ -155,8 +155,8 @@ class ParquetBytes:
         """Check the sizes of all that is to be read; missing columns count too, because they are filled with nulls."""
         leaves = [self._metadata.schema.column(number) for number in range(self._metadata.num_columns)]
         is_wanted = [leaf.path in wanted or leaf.path.partition(".")[0] in wanted for leaf in leaves]
-        found = [self._metadata.row_group(group) for group in groups]
-        num_rows = sum(group.num_rows for group in found)
+        row_groups = [self._metadata.row_group(group) for group in groups]
+        num_rows = sum(group.num_rows for group in row_groups)
         check_count("rows", num_rows, self._limits.num_rows)
         check_count("bytes", num_rows * num_columns * VALUE_BYTES, self._limits.num_bytes)
         chunks = [

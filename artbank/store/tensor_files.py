@@ -86,10 +86,10 @@ def sort_metadata(data: bytes) -> bytes:
 
 def _check_length(length: bytes, size: int, most_bytes: int = _MOST_HEADER_BYTES) -> None:
     most = min(size - _LENGTH_BYTES, most_bytes)
-    found = int.from_bytes(length, "little")
-    if not 0 < found <= most:
+    num_bytes = int.from_bytes(length, "little")
+    if not 0 < num_bytes <= most:
         raise ValueError(
-            f"expected a header of 1 to {max(most, 1)} bytes, found a header of {found} bytes in a file of {size}"
+            f"expected a header of 1 to {max(most, 1)} bytes, found a header of {num_bytes} bytes in a file of {size}"
         )
 
 

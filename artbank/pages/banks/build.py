@@ -73,14 +73,14 @@ def build(store: Store, out: Store | None = None, *, anew: bool = False) -> Buil
     show_stage("writing the banks' pages")
     catalog = Catalog(store)
     out = out or store
-    seen = catalog.file_keys()
+    file_keys = catalog.file_keys()
     written = 0
     built = _build_once(store, out, anew=anew)
     for _ in range(_MAX_ROUNDS):
-        before = seen
-        seen = catalog.file_keys()
+        before = file_keys
+        file_keys = catalog.file_keys()
         written += built.num_written
-        if not built.num_written or seen == before:
+        if not built.num_written or file_keys == before:
             break
         built = _build_once(store, out, anew=False)
     if written:
@@ -100,19 +100,21 @@ def refresh(store: Store) -> None:
 
 def _build_once(store: Store, out: Store, *, anew: bool) -> Built:
     listed = _list(store)
-    there = listed if out == store else _list(out)
+    existing = listed if out == store else _list(out)
     entries = read_entries(store, listed)
     wanted = {entry.key(): mark for group in _by_collection(entries) for entry, mark in _stamps(store, group)}
     wanted[INDEX] = stamp([_sources(), store.uri, [_facts(entry) for entry in entries]])
     known = {} if anew else _read_known(out)
-    stale = {key for key, mark in wanted.items() if known.get(key) != mark or (key != INDEX and key not in there)}
+    stale = {key for key, mark in wanted.items() if known.get(key) != mark or (key != INDEX and key not in existing)}
     if INDEX not in stale and not out.exists(INDEX):
         stale.add(INDEX)
     pages = {entry.record.bank_id: out.uri_of(page_key(entry.record)) for entry in entries}
     if stale:
         out.write_many(assets(*dict.fromkeys([*BANK_STYLES, *INDEX_STYLES])))
         if out != store:
-            _copy_pictures(store, out, [key for key in listed if key.endswith(_PICTURES) and key not in there], listed)
+            _copy_pictures(
+                store, out, [key for key in listed if key.endswith(_PICTURES) and key not in existing], listed
+            )
         _write_pages(store, out, entries, stale)
         if INDEX in stale:
             out.write(INDEX, render_index(store.uri, entries).encode())
@@ -160,10 +162,10 @@ def _walk(folder: Traversable) -> Iterator[Traversable]:
 def _read_known(out: Store) -> Mapping[str, str]:
     """Return the stamps of the existing pages; empty if they cannot be read, so that all pages are written."""
     try:
-        found = json.loads(out.read_small(SITE))
+        site = json.loads(out.read_small(SITE))
     except (FileNotFoundError, ValueError, RecursionError):
         return {}
-    pages = found.get("pages") if isinstance(found, dict) and found.get("format") == _FORMAT else None
+    pages = site.get("pages") if isinstance(site, dict) and site.get("format") == _FORMAT else None
     return pages if isinstance(pages, dict) else {}
 
 

@@ -86,10 +86,10 @@ def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetail
         OSError: The store failed.
     """
     keys = [entry.key(name) for entry in entries for name in (ALBUM, HISTORY) if name in entry.etags]
-    found = require_all(store.read_many(keys))  # they are listed, so another run may read what this one cannot
+    contents = require_all(store.read_many(keys))  # they are listed, so another run may read what this one cannot
     return {
         entry.record.bank_id: BankDetails(
-            _parse_album(store, entry.key(ALBUM), found), _parse_history(store, entry.key(HISTORY), found)
+            _parse_album(store, entry.key(ALBUM), contents), _parse_history(store, entry.key(HISTORY), contents)
         )
         for entry in entries
     }
@@ -97,26 +97,26 @@ def read_details(store: Store, entries: Sequence[Entry]) -> dict[str, BankDetail
 
 def _etags(record: BankRecord, listed: Mapping[str, StoredObject]) -> dict[str, str]:
     keys = {name: file_key(record, name) for name in _SHOWN}
-    there = {name: listed[key] for name, key in keys.items() if key in listed}
-    for stored in there.values():
+    listed_keys = {name: listed[key] for name, key in keys.items() if key in listed}
+    for stored in listed_keys.values():
         if stored.size > MOST_BYTES:
             logger.warning(
                 "the page omits %s: expected at most %d bytes, found %d", stored.key, MOST_BYTES, stored.size
             )
-    return {name: stored.etag for name, stored in there.items() if stored.size <= MOST_BYTES}
+    return {name: stored.etag for name, stored in listed_keys.items() if stored.size <= MOST_BYTES}
 
 
-def _parse_album(store: Store, key: str, found: Mapping[str, bytes]) -> Album | None:
+def _parse_album(store: Store, key: str, contents: Mapping[str, bytes]) -> Album | None:
     try:
-        return Album.from_bytes(found[key]) if key in found else None
+        return Album.from_bytes(contents[key]) if key in contents else None
     except BankError as error:
         logger.warning("the page omits %s: %s", store.uri_of(key), error)
         return None
 
 
-def _parse_history(store: Store, key: str, found: Mapping[str, bytes]) -> History | None:
+def _parse_history(store: Store, key: str, contents: Mapping[str, bytes]) -> History | None:
     try:
-        history = History.parse(found[key].decode()) if key in found else None
+        history = History.parse(contents[key].decode()) if key in contents else None
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         logger.warning("the page omits %s: expected a training history, found %s", store.uri_of(key), error)
         return None

@@ -49,14 +49,14 @@ def draw_artworks(gallery: Store, style: str, seed: int, max_pixels: int) -> lis
 
 def find_collections(style: str, folders: Collection[str]) -> list[str]:
     """Return the folders of a gallery that a style is made of; its name may have versions, and weights in mixes."""
-    found = []
+    folders_of_style = []
     for part in re.split(r"\+| / ", style):
         name = part.partition("@")[0]
         for known in (name, re.sub(r"_[\d.e-]+$", "", name)):
             if known in folders:
-                found.append(known)
+                folders_of_style.append(known)
                 break
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(folders_of_style))
 
 
 def _draw_keys(gallery: Store, collection: str, seed: int) -> list[str]:

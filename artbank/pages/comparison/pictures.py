@@ -88,15 +88,15 @@ def shrink(data: bytes, long_side_px: int, max_pixels: int) -> bytes:
 def _draw(
     pair: Pair, photo: Read, pictures: ReadPictures, contestants: Sequence[Contestant], max_pixels: int
 ) -> DrawnPair | Unusable:
-    what = "its photo"
+    subject = "its photo"
     try:
         small_photo = shrink(require(photo), LONG_SIDE_PX, max_pixels)
         decoded = []
         for picture in (pair.left, pair.right):
-            what = f"the picture of {contestants[picture.contestant].name}"
+            subject = f"the picture of {contestants[picture.contestant].name}"
             decoded.append(_decode(require(pictures[picture]), LONG_SIDE_PX, max_pixels))
     except (ArtbankError, FileNotFoundError) as error:
-        return Unusable(pair, f"{what} {'is missing' if isinstance(error, FileNotFoundError) else f'({error})'}")
+        return Unusable(pair, f"{subject} {'is missing' if isinstance(error, FileNotFoundError) else f'({error})'}")
     left, right = _same_size(*decoded)
     return DrawnPair(pair, small_photo, *(_encode(picture, mark_only()) for picture in (left, right)))
 
@@ -104,15 +104,15 @@ def _draw(
 def _read_photos(pairs: Sequence[Pair], archives: Sequence[Store]) -> dict[tuple[str, str | None], Read]:
     """Read the photos of pairs, by key and SHA-256."""
     missing = dict.fromkeys((pair.key, pair.sha256) for pair in pairs)
-    found: dict[tuple[str, str | None], Read] = dict.fromkeys(missing, FileNotFoundError())
+    photos: dict[tuple[str, str | None], Read] = dict.fromkeys(missing, FileNotFoundError())
     for archive in archives:
         read = archive.read_many([key for key, _ in missing])
         for key, sha256 in missing:
             data = _check(read[key], sha256, "is another one in the archive than was drawn")
             if not isinstance(data, FileNotFoundError):
-                found[key, sha256] = data
-        missing = dict.fromkeys(place for place in missing if isinstance(found[place], Exception))
-    return found
+                photos[key, sha256] = data
+        missing = dict.fromkeys(place for place in missing if isinstance(photos[place], Exception))
+    return photos
 
 
 def _check(data: Read, sha256: str | None, fault: str) -> Read:
@@ -122,15 +122,17 @@ def _check(data: Read, sha256: str | None, fault: str) -> Read:
 
 
 def _read_pictures(pairs: Sequence[Pair], contestants: Sequence[Contestant]) -> ReadPictures:
-    found: ReadPictures = {}
+    pictures: ReadPictures = {}
     for number, contestant in enumerate(contestants):
         of_contestant = [
             picture for pair in pairs for picture in (pair.left, pair.right) if picture.contestant == number
         ]
         read = read_pictures(contestant.output, [vars(picture) for picture in of_contestant])
         fault = "is not as it was written; check the output with `artbank verify`"
-        found |= {picture: _check(read[picture.key, picture.style], picture.sha256, fault) for picture in of_contestant}
-    return found
+        pictures |= {
+            picture: _check(read[picture.key, picture.style], picture.sha256, fault) for picture in of_contestant
+        }
+    return pictures
 
 
 def _decode(data: bytes, long_side_px: int, max_pixels: int) -> codec.Picture:

@@ -59,8 +59,8 @@ def draw_scores(grid: Grid, styles: Sequence[Bounded], labels: Mapping[str, str]
 
 def _mark_bounds(styles: Sequence[Bounded], measure: str) -> dict[str, dict[str, float | None]]:
     """Return the floor and the ceiling of a score by style."""
-    found = {style.name: style.lines(measure) for style in styles}
-    return {name: {"floor": floor, "ceiling": ceiling} for name, (floor, ceiling) in found.items()}
+    lines_of_style = {style.name: style.lines(measure) for style in styles}
+    return {name: {"floor": floor, "ceiling": ceiling} for name, (floor, ceiling) in lines_of_style.items()}
 
 
 def measure_throughput(grid: Grid) -> Times:

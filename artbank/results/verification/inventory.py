@@ -94,14 +94,14 @@ class Inventory:
     @cached_property
     def configs(self) -> dict[str, StylizeConfig]:
         """The parameters that runs recorded, by manifest id; those with the newest rows last."""
-        found: dict[str, StylizeConfig] = {}
+        configs: dict[str, StylizeConfig] = {}
         small_files = self.files.filter(pc.field("size") <= MOST_BYTES)
         for name in (layout.CONFIG, layout.SUMMARY):
-            runs = [run for run in names_in(small_files, f"{layout.RUNS}/", f"/{name}") if run not in found]
+            runs = [run for run in names_in(small_files, f"{layout.RUNS}/", f"/{name}") if run not in configs]
             for run, data in _read_all(self.output, self.files, {run: layout.run_key(run, name) for run in runs}):
                 if isinstance(data, bytes) and (config := parse_config(run, data)):
-                    found[run] = config
-        return dict(sorted(found.items(), key=lambda item: (self.newest_row(item[0]), item[0])))
+                    configs[run] = config
+        return dict(sorted(configs.items(), key=lambda item: (self.newest_row(item[0]), item[0])))
 
     @property
     def newest_config(self) -> StylizeConfig | None:
@@ -144,11 +144,11 @@ class Inventory:
         if uri is None:
             return None
         try:
-            found = archive_listing.list_archive(Store.open(uri), skip, checksum=checksum)
+            photos = archive_listing.list_archive(Store.open(uri), skip, checksum=checksum)
         except Exception as error:  # whatever the reason, most of the output can be verified without
             logger.warning("archive %s cannot be listed: %s", uri, error)
             return None
-        return found if len(found) else None
+        return photos if len(photos) else None
 
     def newest_row(self, manifest_id: str) -> int:
         """Return the time of a manifest's newest row in µs since 1970; 0 if it has no rows."""
@@ -178,7 +178,7 @@ def read_inventory(output: Store, operator: Operator | None) -> Inventory:
     planned, recipes, bad_manifests = _read_manifests(output, files)
     rows, bad_parts = _read_parts(output, files)
     bad_parts |= _find_mismatched(planned, rows)
-    links = next((found.names for found in skipped.kinds() if found.kind == "link"), ())
+    links = next((kind.names for kind in skipped.kinds() if kind.kind == "link"), ())
     facts = (files, planned, recipes, rows, bad_manifests, bad_parts, links)
     return Inventory(output, *facts, operator or Operator())
 
@@ -252,9 +252,9 @@ def _read_all(output: Store, files: pa.Table, keys: dict[str, str]) -> Iterator[
     listed = files.filter(is_in("key", keys.values())).to_pylist()
     sizes = {row["key"]: row["size"] for row in listed}
     for names in chunked(keys, _READ_AT_ONCE):
-        found = output.read_listed({keys[name]: sizes[keys[name]] for name in names})
+        contents = output.read_listed({keys[name]: sizes[keys[name]] for name in names})
         for name in names:
-            data = found[keys[name]]
+            data = contents[keys[name]]
             if isinstance(data, FileNotFoundError | WrongSizeError):
                 raise data
             yield name, data

@@ -48,18 +48,18 @@ def find_faults(
     sizes = files.select(["key", "size"]).rename_columns(["file_name", "found_size"])
     rows = done.select(_COLUMNS).join(sizes, "file_name", join_type="left outer").combine_chunks()
     missing = rows.filter(pc.field("found_size").is_null())
-    there = rows.filter(pc.field("found_size").is_valid())
-    written_size = pc.if_else(are_images(there["file_name"]), there["file_size"], None)  # unknown for a container
-    expected_size = pc.coalesce(written_size, there["found_size"])
-    has_size = pc.and_(pc.equal(expected_size, there["found_size"]), pc.greater(there["found_size"], 0))
+    existing = rows.filter(pc.field("found_size").is_valid())
+    written_size = pc.if_else(are_images(existing["file_name"]), existing["file_size"], None)  # unknown for a container
+    expected_size = pc.coalesce(written_size, existing["found_size"])
+    has_size = pc.and_(pc.equal(expected_size, existing["found_size"]), pc.greater(existing["found_size"], 0))
     faults = [
         _describe(missing, "missing_picture", lambda row: "is missing"),
-        _describe(there.filter(pc.invert(has_size)), "damaged_picture", _size_text),
+        _describe(existing.filter(pc.invert(has_size)), "damaged_picture", _size_text),
     ]
     if not quick:
-        faults += _read_faults(output, there.filter(has_size).sort_by("file_name"), progress)
-    found = pa.concat_tables(faults).select(["key", "style", "kind", "text"])
-    return found.join(done.filter(pc.field("key").isin(found["key"].combine_chunks())), ["key", "style"])
+        faults += _read_faults(output, existing.filter(has_size).sort_by("file_name"), progress)
+    all_faults = pa.concat_tables(faults).select(["key", "style", "kind", "text"])
+    return all_faults.join(done.filter(pc.field("key").isin(all_faults["key"].combine_chunks())), ["key", "style"])
 
 
 def _read_faults(output: Store, rows: pa.Table, progress: Callable[[int, int], None]) -> Iterator[pa.Table]:
@@ -67,9 +67,9 @@ def _read_faults(output: Store, rows: pa.Table, progress: Callable[[int, int], N
     with ThreadPoolExecutor() as pool:
         for batch, data in _read_ahead(output, rows):
             digests = batch["file_sha256"].to_pylist()
-            found = list(pool.map(_find_fault, [data[pair] for pair in _pairs(batch)], digests))
-            bad = [number for number, fault in enumerate(found) if fault]
-            faults = [fault for fault in found if fault]
+            checks = list(pool.map(_find_fault, [data[pair] for pair in _pairs(batch)], digests))
+            bad = [number for number, fault in enumerate(checks) if fault]
+            faults = [fault for fault in checks if fault]
             columns = [pa.array([fault[place] for fault in faults], pa.string()) for place in (0, 1)]
             yield _append(batch.take(pa.array(bad, pa.int64())), *columns)
             num_checked += len(batch)
@@ -105,12 +105,12 @@ def _read(output: Store, batch: pa.Table) -> tuple[pa.Table, Pictures]:
     """Read the pictures of a batch; pictures that the store fails to deliver are read a second time."""
     rows = batch.select(_PLACE).to_pylist()
     sizes = {row["file_name"]: row["found_size"] for row in rows}
-    found = read_pictures(output, rows, sizes)
-    failed = {pair for pair, data in found.items() if isinstance(data, Exception) and is_transient(data)}
+    contents = read_pictures(output, rows, sizes)
+    failed = {pair for pair, data in contents.items() if isinstance(data, Exception) and is_transient(data)}
     if failed:
         time.sleep(_RETRY_SECONDS)
-        found |= read_pictures(output, [row for row in rows if (row["key"], row["style"]) in failed], sizes)
-    return batch, found
+        contents |= read_pictures(output, [row for row in rows if (row["key"], row["style"]) in failed], sizes)
+    return batch, contents
 
 
 def _batches(rows: pa.Table) -> Iterator[pa.Table]:

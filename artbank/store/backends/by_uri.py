@@ -87,8 +87,10 @@ def _find_endpoint() -> str | None:
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name):
             if not _ENDPOINT.fullmatch(url):
-                found = redact(url if "://" in url else f"//://{url}").removeprefix("//://")
-                raise ConfigError(f"{name}: expected an address such as http://host:9000, found {found}; correct it")
+                shown_url = redact(url if "://" in url else f"//://{url}").removeprefix("//://")
+                raise ConfigError(
+                    f"{name}: expected an address such as http://host:9000, found {shown_url}; correct it"
+                )
             return url
     return None
 

@@ -71,14 +71,14 @@ class LocalBackend:
         """See `Backend.walk`."""
         for key, entry in self._entries(prefix, skipped=skipped):
             try:
-                found = _to_listed(key, entry)
+                listed = _to_listed(key, entry)
             except OSError as error:  # its folder may be listed, but not entered
                 if skipped is None or not concerns_one_object(error):
                     raise
                 skipped.add("unreadable", key)
                 continue
-            if found is not None:
-                yield found
+            if listed is not None:
+                yield listed
             elif skipped is not None:
                 skipped.add("link" if entry.is_symlink() else "special", key)
 
@@ -87,9 +87,9 @@ class LocalBackend:
         entries = self._entries("", with_partial=True) if folders is None else self._entries_directly_in(folders)
         for key, entry in entries:
             match = PARTIAL_NAME.fullmatch(entry.name)
-            if match is None or (found := _to_listed(key, entry)) is None:
+            if match is None or (listed := _to_listed(key, entry)) is None:
                 continue
-            yield replace(found, changed_ns=0) if is_dead(match[1], int(match[2], 16)) else found
+            yield replace(listed, changed_ns=0) if is_dead(match[1], int(match[2], 16)) else listed
 
     def list_folders(self, prefix: str) -> list[str]:
         """See `Backend.list_folders`; includes empty folders."""
@@ -150,13 +150,13 @@ class LocalBackend:
         while pending:
             folder = pending.pop()
             try:
-                found = self._scan(folder, with_partial=with_partial, skipped=skipped)
+                entries = self._scan(folder, with_partial=with_partial, skipped=skipped)
             except OSError as error:
                 if skipped is None or not folder or not concerns_one_object(error):
                     raise
                 skipped.add("unreadable", folder)
                 continue
-            for entry in found:
+            for entry in entries:
                 key = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(key)
@@ -180,16 +180,16 @@ class LocalBackend:
 
         try:
             with os.scandir(self._path(f"{folder}/_" if folder else "_").parent) as entries:
-                found = list(entries)
+                listed_entries = list(entries)
         except FileNotFoundError:
             return []
         except NotADirectoryError:
             if not folder:
                 raise  # the store itself is a file: an error that the user must see
             return []
-        wanted = [entry for entry in found if is_wanted(entry)]
+        wanted = [entry for entry in listed_entries if is_wanted(entry)]
         if skipped is not None:
-            hidden = [entry.name for entry in found if entry.name.startswith(".")]
+            hidden = [entry.name for entry in listed_entries if entry.name.startswith(".")]
             for name in hidden:
                 skipped.add("hidden", f"{folder}/{name}" if folder else name)
             return wanted
