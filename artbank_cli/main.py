@@ -20,7 +20,7 @@ import typer
 from artbank import __version__
 from artbank.config import RunConfig, StylizeConfig, TrainConfig
 from artbank.errors import ConfigError, ResultsError, TrainBanksError
-from artbank.parameters.control_specs import NO_CONTROL, ControlSpec, read_controls
+from artbank.parameters.control_specs import ControlSpec, list_named, read_controls
 from artbank.runs.outcome import Outcome, TrainForecast, TrainSummary
 from artbank.runtime.cores import share_cores
 from artbank.runtime.readable_text import escape_log_messages
@@ -168,9 +168,8 @@ def doctor(
 
 
 def _read_controls(texts: Sequence[str], depth_model: str | None) -> tuple[ControlSpec, ...]:
-    named = [] if list(texts) == [NO_CONTROL] else texts
     try:
-        return read_controls(named, depth_model, _MANY_STEPS)
+        return read_controls(list_named(texts), depth_model, _MANY_STEPS)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -97,6 +97,19 @@ class UsedControl:
         return ["control", self.kind, CONDITIONING[self.kind], self.sha256, *numbers, self.depth_sha256, *joint]
 
 
+def list_named(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the ControlNets that options name; empty if they are `none`.
+
+    Raises:
+        ValueError: There are others beside `none`.
+    """
+    if NO_CONTROL not in texts:
+        return tuple(texts)
+    if len(texts) > 1:
+        raise ValueError(f"expected {NO_CONTROL} alone, found other ControlNets beside it; leave one or the other out")
+    return ()
+
+
 def choose_controls(texts: Sequence[str] | None, base_model: str, structure: float) -> tuple[str, ...]:
     """Return the ControlNets of a run as options name them: the given ones, or the default.
 
@@ -108,7 +121,7 @@ def choose_controls(texts: Sequence[str] | None, base_model: str, structure: flo
         structure: How firmly pictures are held to their photos, 0..1.
     """
     if texts is not None:
-        return () if list(texts) == [NO_CONTROL] else tuple(texts)
+        return list_named(texts)
     has_default = split_pin(base_model)[0] == _EMBEDDED_MODEL and structure > 0
     return (EMBEDDED_CONTROL,) if has_default else ()
 

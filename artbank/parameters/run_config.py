@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from artbank.credentials import NO_CREDENTIALS_PATTERN, has_credentials, redact
-from artbank.parameters.control_specs import NO_CONTROL, parse_control
+from artbank.parameters.control_specs import list_named, parse_control
 from artbank.parameters.lora_specs import parse_lora
 from artbank.parameters.model import Model
 from artbank.parameters.skip_rules import DEFAULT_RULES, SkipRules
@@ -113,15 +113,10 @@ class PlacesConfig(Model):
     @field_validator("controls", check_fields=False)
     @classmethod
     def _only_controls(cls, controls: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if controls == (NO_CONTROL,):
-            return ()
-        if NO_CONTROL in (controls or ()):
-            raise ValueError(
-                f"expected {NO_CONTROL} alone, found other ControlNets beside it; leave one or the other out"
-            )
-        for control in controls or ():
+        named = None if controls is None else list_named(controls)
+        for control in named or ():
             cls._no_secret(parse_control(control).source)
-        return controls
+        return named
 
     @model_validator(mode="wrap")
     @classmethod

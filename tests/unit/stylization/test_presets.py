@@ -26,14 +26,16 @@ from artbank.stylization.style import Style
 from artbank.stylization.stylizer import Stylizer
 
 SIDE_PX = 64
-MOST = {"turbo": 4}  # in one value of its pictures, matching colours makes 3 of the 1 that both round differently
 PALETTE = Palette.measure([draw_scene(96_000_009, width_px=SIDE_PX, height_px=SIDE_PX).image])
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_gives_the_pictures_of_the_plain_path(base: BaseModel, make_bank: Any, preset: Any) -> None:
-    compare(base, make_bank(), StylizeRecipe(preset=preset, resolution_px=SIDE_PX), most=MOST.get(preset, 2))
+    if preset == "turbo":  # matching colours makes 3 of the 1 that both round differently in one value
+        compare(base, make_bank(), StylizeRecipe(preset=preset, resolution_px=SIDE_PX, colour="free"), most=1)
+    settings = {"structure": 0.6} if preset == "turbo" else {}  # a structure whose pictures have no such value
+    compare(base, make_bank(), StylizeRecipe(preset=preset, resolution_px=SIDE_PX, **settings))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -41,10 +43,11 @@ def test_a_preset_of_few_steps_gives_the_pictures_of_the_plain_path(
     base: BaseModel, make_bank: Any, preset: Any
 ) -> None:
     recipe = StylizeRecipe(preset=preset, resolution_px=SIDE_PX).model_copy(update={"steps": 6})
-    compare(base, make_bank(), recipe, most=MOST.get(preset, 2))
+    # in one value of turbo's pictures, matching colours makes 3 of the 1 that both round differently
+    compare(base, make_bank(), recipe, most=4 if preset == "turbo" else 2)
 
 
-def compare(base: BaseModel, bank: Bank, recipe: StylizeRecipe, *, most: int) -> None:
+def compare(base: BaseModel, bank: Bank, recipe: StylizeRecipe, *, most: int = 2) -> None:
     photos = {f"{i}": draw_scene(96_000_000 + i, width_px=SIDE_PX, height_px=SIDE_PX).image for i in range(2)}
     stylizer = Stylizer(base, [Style("novak", ((bank, 1.0),), PALETTE)], recipe)
     found = list(stylizer.stylize([stylizer.prepare(*photo) for photo in photos.items()]))
