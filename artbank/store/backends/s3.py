@@ -10,9 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, BinaryIO
-from xml.etree import ElementTree
 
 from more_itertools import sliced
 
@@ -26,6 +24,7 @@ from artbank.store.backends.backend import (
     to_nanoseconds,
     try_read,
 )
+from artbank.store.backends.s3_listing import no_listing_error, parse_contents
 from artbank.store.skipped import SkippedFiles
 from artbank.store.transient_errors import error_code
 
@@ -33,7 +32,6 @@ _NUM_REQUESTS = 32  # in flight; more gain nothing, because the client's own CPU
 _MAX_PUT = 5 * 2**30  # bytes; the largest object of one PUT
 _WRITTEN_WHOLE = 2 * 2**30  # bytes; s3fs writes an object of twice its `chunksize` or more in several requests
 _COPIED_AT_ONCE = 8 * 2**20  # bytes of a request; s3fs holds up to three times as much
-_OK = 200  # status of HTTP
 _MAX_DELETE = 1000  # keys in one delete request
 _CONFLICT_CODES = ("ConditionalRequestConflict", "OperationAborted")
 _CONFLICT_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -236,8 +234,7 @@ class S3Backend:
         folder = self._object_key(prefix)
         if folder:
             options["Prefix"] = f"{folder}/"
-        # The client's own parser takes 90 s for a million keys.
-        self._fs.connect().meta.events.register("before-parse.s3.ListObjectsV2", _parse_contents, "artbank")
+        self._fs.connect().meta.events.register("before-parse.s3.ListObjectsV2", parse_contents, "artbank")
         while True:
             with self._paths_in_errors():
                 page = self._fs.call_s3("list_objects_v2", Bucket=self.bucket, **options)
@@ -245,7 +242,7 @@ class S3Backend:
             if not page.get("IsTruncated"):
                 return
             if not page.get("NextContinuationToken"):
-                raise _no_listing("one that breaks off without a token for its next page")
+                raise no_listing_error("one that breaks off without a token for its next page")
             options["ContinuationToken"] = page["NextContinuationToken"]
 
     @contextlib.contextmanager
@@ -263,41 +260,6 @@ class S3Backend:
         error = OSError(number, error_code(result) or os.strerror(number), f"s3://{self._path(key)}")
         error.__cause__ = result.__cause__
         return error
-
-
-def _parse_contents(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Parse the objects of one page of a listing faster than the client does; leave unusual pages to the client.
-
-    Raises:
-        OSError: The answer is no listing. The client would take it for an empty one.
-    """
-    is_success = response_dict.get("status_code") == _OK
-    if is_success and not response_dict["body"]:
-        raise _no_listing("an empty answer")
-    try:
-        page = ElementTree.fromstring(response_dict["body"])
-        if is_success and page.tag.rpartition("}")[2] != "ListBucketResult":
-            raise _no_listing(f"<{page.tag.rpartition('}')[2]}>")
-        namespace = page.tag.removesuffix("ListBucketResult")
-        contents = [
-            {
-                "Key": entry.findtext(f"{namespace}Key"),
-                "Size": int(size) if (size := entry.findtext(f"{namespace}Size")) else None,
-                "ETag": entry.findtext(f"{namespace}ETag"),
-                "LastModified": datetime.fromisoformat(entry.findtext(f"{namespace}LastModified", "")),
-            }
-            for entry in page.findall(f"{namespace}Contents")
-        ]
-    except (ElementTree.ParseError, ValueError):
-        return
-    if contents:
-        page[:] = [child for child in page if child.tag != f"{namespace}Contents"]
-        response_dict["body"] = ElementTree.tostring(page)
-        customized_response_dict["Contents"] = contents
-
-
-def _no_listing(found: str) -> OSError:
-    return OSError(errno.EIO, f"expected the listing of a bucket, found {found}; check AWS_ENDPOINT_URL")
 
 
 def _content_type(value: str | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from s3fs import S3FileSystem
 
-from artbank.store.backends import s3
+from artbank.store.backends import s3_listing
 from artbank.store.backends.backend import to_nanoseconds
 from artbank.store.backends.s3 import S3Backend
 from artbank.store.explanations import explain
@@ -92,7 +92,7 @@ def test_a_page_is_read_as_the_client_reads_it(
 )
 def test_a_page_that_looks_odd_is_left_to_the_client(body: bytes):
     response, custom = {"body": body}, {}
-    s3._parse_contents(response_dict=response, customized_response_dict=custom)
+    s3_listing.parse_contents(response_dict=response, customized_response_dict=custom)
     assert (response, custom) == ({"body": body}, {})
 
 
